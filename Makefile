@@ -1,0 +1,114 @@
+# pccl: `make help` lists the targets. GNU make; one file; flavours never share objects.
+FLAVOUR ?= release
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
+CC ?= gcc
+CLANG ?= clang-14
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy-14
+
+VERSION := $(shell awk '/define PCCL_VERSION_(MAJOR|MINOR|PATCH)/ {printf "%s%s", sep, $$3; sep = "."}' include/pccl/pccl.h)
+SOVERSION := 2
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+
+B := build/$(FLAVOUR)
+WARN := -Wall -Wextra -Wpedantic -pedantic-errors -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 $(if $(WERROR),-Werror)
+OPT_release := -O2 -g
+OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan := -O1 -g -fsanitize=thread
+OPT := $(OPT_$(FLAVOUR))
+CPPFLAGS += -Iinclude -Iinclude/pccl -Isrc -D_GNU_SOURCE
+CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -pthread
+LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
+LDLIBS += -lcrypto -lhwloc -lzstd -lm
+TEST_LDLIBS := -lcmocka
+NODEFS := $(if $(filter release,$(FLAVOUR)),-Wl$(comma)-z$(comma)defs)
+comma := ,
+
+# Files named *_avx2.c and *_avx512.c hold the same code as their scalar twin, compiled for a richer processor.
+KERNEL_FLAGS := -O3 -ftree-vectorize -fno-math-errno -fno-trapping-math
+ifeq ($(ARCH),x86_64)
+AVX2_FLAGS := -mavx2 -mf16c -mbmi2
+AVX512_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mbmi2 -mprefer-vector-width=512
+SSE42_FLAGS := -msse4.2 -mpclmul
+VPCLMUL_FLAGS := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2
+endif
+
+LIB_SRC := $(wildcard src/*.c src/base/*.c src/transport/*.c src/collectives/*.c src/membership/*.c src/sync/*.c)
+PROG_SRC := $(wildcard src/programs/*.c)
+BENCH_SRC := $(wildcard bench/*.c)
+UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/test_*.c))
+INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SIM_SRC := $(wildcard tests/sim/*.c)
+TESTLIB_SRC := $(wildcard tests/lib/*.c)
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+LIB_A := $(B)/lib/libpccl.a
+LIB_SO := $(B)/lib/libpccl.so.$(VERSION)
+PROGS := $(patsubst src/programs/%.c,$(B)/bin/%,$(PROG_SRC)) $(if $(BENCH_SRC),$(B)/bin/allreduce-bench)
+UNIT := $(patsubst tests/%.c,$(B)/test/%,$(UNIT_SRC))
+INTEGRATION := $(patsubst tests/%.c,$(B)/test/%,$(INTEGRATION_SRC))
+FUZZ_REPLAY := $(patsubst tests/%.c,$(B)/test/%,$(FUZZ_SRC))
+SIM := $(if $(SIM_SRC),$(B)/test/pccl-sim)
+
+all: $(LIB_A) $(LIB_SO) $(PROGS) ## build the libraries and programs (FLAVOUR=release|asan|tsan)
+
+$(B)/obj/src/collectives/%_avx2.o: CFLAGS += $(KERNEL_FLAGS) $(AVX2_FLAGS)
+$(B)/obj/src/collectives/%_avx512.o: CFLAGS += $(KERNEL_FLAGS) $(AVX512_FLAGS)
+$(B)/obj/src/collectives/%_scalar.o: CFLAGS += $(KERNEL_FLAGS)
+$(B)/obj/src/base/%_sse42.o: CFLAGS += $(SSE42_FLAGS)
+$(B)/obj/src/base/%_vpclmul.o: CFLAGS += $(VPCLMUL_FLAGS)
+
+$(B)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB_A): $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(LIB_SO): $(call obj,$(LIB_SRC)) src/libpccl.map
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,-soname,libpccl.so.$(SOVERSION) -Wl,--version-script=src/libpccl.map $(NODEFS) \
+		$(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+	@ln -sf $(@F) $(@D)/libpccl.so.$(SOVERSION)
+	@ln -sf libpccl.so.$(SOVERSION) $(@D)/libpccl.so
+
+$(B)/bin/allreduce-bench: $(call obj,$(BENCH_SRC)) $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/bin/%: $(B)/obj/src/programs/%.o $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(TEST_LDLIBS)
+
+$(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(SIM): $(call obj,$(SIM_SRC)) $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+include $(wildcard scripts/*.mk)
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile scripts/*.mk
+
+clean: ## remove everything that was built
+	rm -rf build
+
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) $(SIM_SRC) $(TESTLIB_SRC)))
+Q := $(if $(V),,@echo "  $(@:$(B)/%=%)" &&) 
+.PHONY: all help clean
+.DELETE_ON_ERROR:
+.SECONDARY:

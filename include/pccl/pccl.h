@@ -1,0 +1,460 @@
+/*
+ * pccl: fault-tolerant collective communication over TCP.
+ *
+ * The life of a program:
+ *
+ *	pcclInit();
+ *	pcclCreateCommunicator(&params, &comm);
+ *	pcclConnect(comm);                       // blocks until the master admits this peer
+ *	for (;;) {
+ *		pcclUpdateTopology(comm);        // a joint step: admits the peers that wait
+ *		...
+ *		pcclAllReduce(send, recv, &descriptor, comm, &info);
+ *	}
+ *	pcclDestroyCommunicator(comm);
+ *
+ * Words. A *peer* is one communicator; a *peer group* is a set of peers that reduce with each other; a *view* is the
+ * agreed list of a group's members in rank order, numbered by an *epoch*. Every collective belongs to one view. When
+ * a member is lost, the survivors agree on the outcome of every running operation and go on in the next view.
+ *
+ * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
+ * while or after pcclDestroyCommunicator() runs on it. The library starts threads of its own, blocks all signals
+ * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
+ * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR).
+ *
+ * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
+ * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
+ * or not, and the next call may be made in the view that is then in force; what an out-of-place receive buffer holds
+ * is undefined.
+ *
+ * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds has enum values from 100 up.
+ */
+#ifndef PCCL_H
+#define PCCL_H
+
+#include <ccoip_inet.h>
+#ifdef __cplusplus
+#include <cstddef>
+#else
+#include <stddef.h>
+#include <stdbool.h>
+#endif
+
+#define PCCL_VERSION_MAJOR 2
+#define PCCL_VERSION_MINOR 0
+#define PCCL_VERSION_PATCH 0
+
+#if defined(_MSC_VER)
+#define PCCL_EXPORT __declspec(dllexport)
+#else
+#define PCCL_EXPORT __attribute__((visibility("default")))
+#endif
+#define PCCL_NULLABLE
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- results ------------------------------------------------------------------------------------------------- */
+
+typedef enum pcclResult_t {
+	pcclSuccess = 0,
+	pcclNotInitialized = 1,	/* pcclInit() has not been called */
+	pcclInternalError = 2,	/* a defect of the library: please report it */
+	pcclInvalidArgument = 3, /* an argument is wrong by itself */
+	pcclInvalidUsage = 4,	/* a call that is not allowed in this state */
+	pcclTooFewPeers = 5,	/* the group has one member: there is nobody to reduce with */
+	pcclMasterConnectionFailed = 6,
+	pcclRankConnectionFailed = 7,
+	pcclRankConnectionLost = 8, /* a member was lost; the survivors agreed to give this operation up */
+	pcclNoSharedStateAvailable = 9,
+	pcclPendingAsyncOps = 10, /* operations are still to be awaited */
+	pcclUpdateTopologyFailed = 11,
+	pcclTopologyOptimizationFailed = 12,
+
+	pcclOutOfMemory = 100,
+	pcclSystemError = 101,	/* a system call failed; the last error names it */
+	pcclTimeout = 102,	/* a deadline passed; the last error names who had not arrived */
+	pcclAborted = 103,	/* pcclCommAbort() was called on the communicator */
+	pcclMismatch = 104,	/* peers called different things under one tag; the last error names both sides */
+	pcclEvicted = 105,	/* the group went on without this peer; the last error says why. Destroy and join again */
+	pcclTooManyOperations = 106 /* PCCL_MAX_OPERATIONS are in flight already */
+} pcclResult_t;
+
+/* Operations that one communicator may have in flight (launched and not yet awaited) at a time. */
+#define PCCL_MAX_OPERATIONS 64
+
+/* ---- elements and operations --------------------------------------------------------------------------------- */
+
+typedef enum pcclDataType_t {
+	pcclUint8 = 0,
+	pcclInt8 = 1,
+	pcclInt16 = 2,
+	pcclUint16 = 3,
+	pcclUint32 = 4,
+	pcclInt32 = 5,
+	pcclUint64 = 6,
+	pcclInt64 = 7,
+	pcclFloat16 = 8,   /* IEEE binary16; added in binary32, rounded once */
+	pcclBFloat16 = 9,  /* the upper half of a binary32; added in binary32, rounded once */
+	pcclFloat = 10,
+	pcclDouble = 11
+} pcclDataType_t;
+
+typedef enum pcclDeviceType_t { pcclDeviceCpu = 0, pcclDeviceCuda = 1 } pcclDeviceType_t;
+
+/* Contributions are combined in rank order (the ring plan: in rank order starting after the shard's owner). Integers
+ * wrap around; the average of integers is the wrapped sum divided by the number of peers, rounded towards zero. A NaN
+ * in any contribution makes the sum, product, maximum or minimum a NaN. */
+typedef enum pcclRedOp_t { pcclSum, pcclAvg, pcclProd, pcclMax, pcclMin } pcclRedOp_t;
+
+typedef enum pcclAttribute_t {
+	PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE = 1,	/* peers of all groups that the master has admitted */
+	PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE = 2, /* members of this communicator's view */
+	PCCL_ATTRIBUTE_NUM_DISTINCT_PEER_GROUPS = 3,
+	PCCL_ATTRIBUTE_LARGEST_PEER_GROUP_WORLD_SIZE = 4
+} pcclAttribute_t;
+
+typedef enum pcclDistributionHint_t {
+	pcclDistributionNone = 0,
+	pcclDistributionNormal = 1,
+	pcclDistributionUniform = 2
+} pcclDistributionHint_t;
+
+typedef enum pcclQuantizationAlgorithm_t {
+	pcclQuantNone = 0,
+	pcclQuantMinMax = 1,
+	pcclQuantZeroPointScale = 2
+} pcclQuantizationAlgorithm_t;
+
+typedef enum pcclSharedStateSyncStrategy_t {
+	PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0,
+	PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY = 1,
+	PCCL_SHARED_STATE_SYNC_STRATEGY_SEND_ONLY = 2
+} pcclSharedStateSyncStrategy_t;
+
+/* How an operation travels. `pcclPlanAuto` picks by size and number of peers; every peer must pick the same. */
+typedef enum pcclPlan_t {
+	pcclPlanAuto = 0,
+	pcclPlanOneshot = 100, /* everybody sends everything to everybody: one hop, for small operations */
+	pcclPlanDirect = 101,  /* each peer reduces one shard and sends the result to all: two hops */
+	pcclPlanRing = 102     /* shards travel round a ring: 2 (n - 1) hops, one neighbour at a time */
+} pcclPlan_t;
+
+/* What becomes of an operation when a member is lost while it runs. Input is intact in every case. */
+typedef enum pcclFailurePolicy_t {
+	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
+	pcclPolicyAbort = 100, /* every survivor returns pcclRankConnectionLost */
+	pcclPolicyRetry = 101, /* the survivors redo the whole operation: one participant set */
+	pcclPolicyRepair = 102 /* finished segments stay, the survivors redo the rest; all-reduce only, else as retry */
+} pcclFailurePolicy_t;
+
+/* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
+
+typedef struct pcclComm_t pcclComm_t;
+typedef struct pcclRankInfo_t pcclRankInfo_t;
+typedef struct pcclMasterInstanceState_t pcclMasterInstance_t;
+
+typedef struct pcclCommCreateParams_t {
+	ccoip_socket_address_t master_address;
+	uint32_t peer_group;
+	uint32_t p2p_connection_pool_size; /* streams per neighbour and lane; 0 means the default */
+} pcclCommCreateParams_t;
+
+typedef struct pcclReduceInfo_t {
+	uint32_t local_world_size; /* participants of the operation */
+	uint64_t tx_bytes;	   /* payload bytes this peer sent for it */
+	uint64_t rx_bytes;	   /* payload bytes this peer received for it */
+} pcclReduceInfo_t;
+
+typedef struct pcclReduceOperandDescriptor_t {
+	pcclDataType_t datatype;
+	pcclDistributionHint_t distribution_hint; /* accepted, not used */
+} pcclReduceOperandDescriptor_t;
+
+typedef struct pcclQuantizationOptions_t {
+	pcclDataType_t quantized_datatype;
+	pcclQuantizationAlgorithm_t algorithm;
+} pcclQuantizationOptions_t;
+
+typedef struct pcclReduceDescriptor_t {
+	size_t count; /* elements; 0 is allowed */
+	pcclRedOp_t op;
+	uint64_t tag; /* names the operation; at most one in flight per tag */
+	pcclReduceOperandDescriptor_t src_descriptor;
+	pcclQuantizationOptions_t quantization_options;
+} pcclReduceDescriptor_t;
+
+typedef struct pcclReduceSingleDescriptor_t {
+	void *sendbuf;
+	void *recvbuf;
+	pcclReduceDescriptor_t descriptor;
+} pcclReduceOpDescriptor_t;
+
+/* A value: copy it freely, it owns nothing. */
+typedef struct pcclAsyncReduceOp_t {
+	pcclComm_t *comm;
+	uint64_t tag;
+} pcclAsyncReduceOp_t;
+
+typedef struct pcclRankUuid_t {
+	uint8_t data[16];
+} pcclRankUuid_t;
+
+typedef struct pcclTensorInfo_t {
+	const char *name;
+	void *data;
+	size_t count;
+	pcclDataType_t datatype;
+	pcclDeviceType_t device_type;
+	bool allow_content_inequality;
+} pcclTensorInfo_t;
+
+typedef struct pcclSharedState_t {
+	uint64_t revision;
+	size_t count;
+	pcclTensorInfo_t *infos;
+} pcclSharedState_t;
+
+typedef struct pcclSharedStateSyncInfo_t {
+	uint64_t tx_bytes;
+	uint64_t rx_bytes;
+} pcclSharedStateSyncInfo_t;
+
+typedef struct pcclBuildInfo_t {
+	bool has_cuda_support;
+} pcclBuildInfo_t;
+
+/* ---- structures of pccl: the first field is the size, so that they can grow -------------------------------------- */
+
+/*
+ * Settings of one communicator. Initialize with PCCL_CONFIG_INITIALIZER, then change what you need; a zero or NULL
+ * field means "the PCCL_* environment variable named beside it, and without that the default". Strings are copied.
+ */
+typedef struct pcclConfig_t {
+	size_t size;
+	const char *masters;	     /* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
+	const char *listen_address;  /* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
+	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: the address the master sees */
+	uint16_t port_first;	     /* PCCL_PORT=first[-last]: listening port range; default any free port */
+	uint16_t port_last;
+	uint32_t lanes;		     /* PCCL_LANES: I/O threads; the smallest of the view's members counts */
+	uint32_t streams;	     /* PCCL_STREAMS: connections per lane and neighbour; default 1 */
+	uint32_t connect_timeout_ms; /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
+	uint32_t admission_timeout_ms; /* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
+	uint32_t operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are alive */
+	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
+	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
+	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
+	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
+	uint64_t bundle_id;		    /* ranks of one bundle join their groups together or not at all; 0: none */
+	uint32_t bundle_size;		    /* members of the bundle */
+} pcclConfig_t;
+
+#define PCCL_CONFIG_INITIALIZER {sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+	pcclPolicyDefault, pcclPlanAuto, 0, 0}
+
+/*
+ * One collective. `count` is in elements: of the whole buffer for all-reduce and broadcast; of one rank's part for
+ * reduce-scatter (send world * count, receive count) and all-gather (send count, receive world * count).
+ */
+typedef struct pcclOperation_t {
+	size_t size;
+	size_t count;
+	pcclDataType_t datatype;
+	pcclRedOp_t op;		 /* all-reduce and reduce-scatter */
+	uint64_t tag;		 /* names the operation; at most one in flight per tag */
+	uint32_t root;		 /* broadcast: rank of the source in the current view */
+	uint32_t timeout_ms;	 /* 0: the communicator's */
+	pcclPlan_t plan;	 /* pcclPlanAuto: the communicator's */
+	pcclFailurePolicy_t failure_policy;
+} pcclOperation_t;
+
+#define PCCL_OPERATION_INITIALIZER {sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, \
+	pcclPolicyDefault}
+
+/* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
+typedef struct pcclOperationInfo_t {
+	size_t size;
+	uint64_t epoch;		   /* of the view in which it ended */
+	uint32_t participants_min; /* fewest and most peers that any element of the result has contributions of; */
+	uint32_t participants_max; /* they differ only after a repair */
+	uint64_t tx_bytes;
+	uint64_t rx_bytes;
+	pcclPlan_t plan; /* what pcclPlanAuto became */
+} pcclOperationInfo_t;
+
+#define PCCL_OPERATION_INFO_INITIALIZER {sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto}
+
+/* ---- the library ----------------------------------------------------------------------------------------------- */
+
+/* Makes the library ready. Idempotent, callable from any thread. Always pcclSuccess. */
+PCCL_EXPORT pcclResult_t pcclInit(void);
+
+/* Fills *info. Needs no pcclInit(). pcclInvalidArgument: info is NULL. */
+PCCL_EXPORT pcclResult_t pcclGetBuildInfo(pcclBuildInfo_t *info);
+
+/* The version of the library that runs, as major * 10000 + minor * 100 + patch. */
+PCCL_EXPORT int pcclGetVersion(void);
+
+/* One sentence for a result. Never NULL; static. */
+PCCL_EXPORT const char *pcclGetErrorString(pcclResult_t result);
+
+/* The cause of the calling thread's last failed call, in words: which peer, which link, what to do. Empty if there was
+ * none. Valid until the thread's next call into the library. `comm` may be NULL: it only documents the question. */
+PCCL_EXPORT const char *pcclGetLastError(const pcclComm_t *comm PCCL_NULLABLE);
+
+/* ---- communicators --------------------------------------------------------------------------------------------- */
+
+/* Creates a communicator; no network activity. The caller ends it with pcclDestroyCommunicator(). Returns
+ * pcclNotInitialized, pcclInvalidArgument (NULL pointer, bad environment variable), pcclOutOfMemory. */
+PCCL_EXPORT pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out);
+
+/* The same with settings. `config` may be NULL. */
+PCCL_EXPORT pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *params,
+							  const pcclConfig_t *config PCCL_NULLABLE,
+							  pcclComm_t **comm_out);
+
+/* Joins: starts the threads, registers with the master and blocks until the group's members admit this peer (the first
+ * peer of a group at once) and the links to all of them are up. Returns pcclMasterConnectionFailed if that failed
+ * (no master, refused, timed out); the call may then be repeated. pcclInvalidUsage: connected already. */
+PCCL_EXPORT pcclResult_t pcclConnect(pcclComm_t *communicator);
+
+/* Leaves the group (the others see a graceful leave), ends all threads, frees everything; operations still in flight
+ * end with pcclAborted and their handles become invalid. Returns promptly even if the master is gone.
+ * pcclInvalidArgument: NULL. */
+PCCL_EXPORT pcclResult_t pcclDestroyCommunicator(pcclComm_t *communicator);
+
+/* Frees every call that is blocked on the communicator, in any thread, at once: they return pcclAborted, as do all
+ * later calls but pcclDestroyCommunicator(). The others see this peer leave. */
+PCCL_EXPORT pcclResult_t pcclCommAbort(pcclComm_t *communicator);
+
+/* A number about the world as of the last view change. Never blocks. */
+PCCL_EXPORT pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t attribute,
+					  int *p_attribute_out);
+
+/* This peer's place in the view's member list, from 0; it changes when members with a lower rank leave. Never blocks. */
+PCCL_EXPORT pcclResult_t pcclGetRank(const pcclComm_t *communicator, uint32_t *rank_out);
+
+/* The number of the view in force; it only grows. Never blocks. */
+PCCL_EXPORT pcclResult_t pcclGetEpoch(const pcclComm_t *communicator, uint64_t *epoch_out);
+
+/* This peer's identity, new at every pcclCreateCommunicator(). Never blocks. */
+PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUuid_t *uuid_out);
+
+/* ---- membership: joint calls, every member of the group makes them in the same order ------------------------------ */
+
+/* Admits the peers that wait to join and blocks until every member of the group has called it. In a group of one it
+ * returns at once. pcclPendingAsyncOps: operations are still to be awaited. pcclUpdateTopologyFailed: the master is
+ * gone or members voted for different things. pcclEvicted: the group went on without this peer. */
+PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
+
+/* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight. */
+PCCL_EXPORT pcclResult_t pcclArePeersPending(const pcclComm_t *communicator, bool *pending_out);
+
+/* Lets the master reconsider the order of the ring. This version keeps the order: it costs one round trip. Returns
+ * pcclInvalidUsage in a world of one, pcclTopologyOptimizationFailed if the vote failed. */
+PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
+
+/* ---- collectives ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Common to all. Members of the view launch operations in any order, from any thread; a tag names which belong
+ * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
+ * place; other overlaps are undefined. Any alignment. If members disagree about an operation, all of them get
+ * pcclMismatch. If a member is lost, `failure_policy` says what happens. pcclInvalidArgument: NULL pointer, unknown
+ * enum value, tag in use. pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
+ */
+
+/* recvbuff = the reduction of all members' sendbuff. `reduce_info_out` may be NULL. */
+PCCL_EXPORT pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
+				       const pcclComm_t *communicator,
+				       pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
+
+PCCL_EXPORT pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff,
+					    const pcclReduceDescriptor_t *descriptor, const pcclComm_t *communicator,
+					    pcclAsyncReduceOp_t *reduce_handle_out);
+
+/* Blocks until the operation has ended and returns its result; releases the tag. On failure the next view is in force
+ * when it returns. pcclRankConnectionLost also for a handle that was awaited before or never launched. */
+PCCL_EXPORT pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle,
+					      pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
+
+/* Runs `count` all-reduces, at most `max_in_flight` at a time, and repeats those that fail for lost members while the
+ * world has at least two. pcclSuccess only if every buffer was reduced. pcclTooFewPeers: the world shrank to one;
+ * what was not reduced keeps its input. No operation is in flight when it returns. */
+PCCL_EXPORT pcclResult_t pcclAllReduceMultipleWithRetry(const pcclReduceOpDescriptor_t *descriptors, size_t count,
+							const pcclComm_t *communicator,
+							pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE,
+							int max_in_flight);
+
+/* All-reduce with every choice of pcclOperation_t. `info_out` may be NULL here and below. */
+PCCL_EXPORT pcclResult_t pcclAllReduceWith(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+					   const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
+PCCL_EXPORT pcclResult_t pcclAllReduceWithAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+						const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+
+/* Copies `count` elements of the root's sendbuff to every member's recvbuff. sendbuff is read on the root only. */
+PCCL_EXPORT pcclResult_t pcclBroadcast(const void *sendbuff PCCL_NULLABLE, void *recvbuff,
+				       const pcclOperation_t *operation, const pcclComm_t *communicator,
+				       pcclOperationInfo_t *info_out PCCL_NULLABLE);
+PCCL_EXPORT pcclResult_t pcclBroadcastAsync(const void *sendbuff PCCL_NULLABLE, void *recvbuff,
+					    const pcclOperation_t *operation, const pcclComm_t *communicator,
+					    pcclAsyncReduceOp_t *handle_out);
+
+/* Rank r receives the reduction of everybody's elements r * count ... (r + 1) * count - 1. In place: recvbuff is
+ * sendbuff + rank * count elements; the other elements of sendbuff keep their values. If the number of members changes
+ * the operation fails whatever the policy, for its buffers no longer fit. */
+PCCL_EXPORT pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+					   const pcclComm_t *communicator,
+					   pcclOperationInfo_t *info_out PCCL_NULLABLE);
+PCCL_EXPORT pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+						const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+
+/* recvbuff = the members' sendbuffs one after the other in rank order. In place: sendbuff is recvbuff + rank * count
+ * elements. If the number of members changes the operation fails whatever the policy. */
+PCCL_EXPORT pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+				       const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
+PCCL_EXPORT pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+					    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+
+/* Returns when every member has called it. Only tag, timeout and policy of the operation are read. */
+PCCL_EXPORT pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *communicator);
+PCCL_EXPORT pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
+					  pcclAsyncReduceOp_t *handle_out);
+
+/* pcclAwaitAsyncReduce() with the larger information. */
+PCCL_EXPORT pcclResult_t pcclAwait(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out PCCL_NULLABLE);
+
+/* Has the operation ended, so that awaiting it would not block? Never blocks. pcclInvalidArgument: no such operation. */
+PCCL_EXPORT pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out);
+
+/* Makes the named tensors bit-identical on all members of the group. */
+PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
+						    pcclSharedStateSyncStrategy_t strategy,
+						    pcclSharedStateSyncInfo_t *sync_info_out PCCL_NULLABLE);
+
+/* ---- an embedded master (the pccl-master program is a shell around these) ---------------------------------------- */
+
+/* Creates a master that will listen on `listen_address`; the caller ends it with pcclDestroyMaster(). */
+PCCL_EXPORT pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address,
+					  pcclMasterInstance_t **p_master_handle_out);
+
+/* Listens and serves on a thread of its own; returns at once. pcclInvalidUsage: the address cannot be bound (the last
+ * error says why), port 0, or it runs already. */
+PCCL_EXPORT pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance);
+
+/* Asks the master to stop; does not wait. Repeatable. pcclInvalidUsage: it never ran. */
+PCCL_EXPORT pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance);
+
+/* Waits for the master's thread to end. pcclInvalidUsage: it never ran. */
+PCCL_EXPORT pcclResult_t pcclMasterAwaitTermination(pcclMasterInstance_t *master_instance);
+
+/* Stops the master if it runs, and frees it. pcclInvalidArgument: NULL. */
+PCCL_EXPORT pcclResult_t pcclDestroyMaster(pcclMasterInstance_t *master_instance);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,56 @@
+/* The header in front of everything that travels between processes: 48 bytes, little-endian, its own checksum.
+ * docs/PROTOCOL.md is the specification. Pure bytes; both the transports and the executor speak it. */
+#ifndef PCCL_BASE_FRAME_H
+#define PCCL_BASE_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#define PCCL_FRAME_MAGIC 0x4c434350u /* "PCCL" read as little-endian */
+#define PCCL_FRAME_VERSION 1
+#define PCCL_FRAME_BYTES 48
+#define PCCL_FRAME_PAYLOAD_MAX (16u << 20) /* no frame of any type carries more */
+
+/* What a frame is. Values are wire format. */
+enum pccl_frame_type {
+	/* streams of any kind */
+	PCCL_FRAME_HELLO = 1,	/* first on every connection; payload: who I am, whom I want, for what */
+	PCCL_FRAME_WELCOME = 2, /* the answer; payload: nothing, or the reason of a refusal when aux != 0 */
+	/* control connections */
+	PCCL_FRAME_MESSAGE = 3, /* payload: one membership message */
+	/* data streams */
+	PCCL_FRAME_START = 16,	 /* an op was launched here; payload: its signature; aux: initial credit in segments */
+	PCCL_FRAME_PARTIAL = 17, /* elements to be added by the receiver; segment, payload */
+	PCCL_FRAME_RESULT = 18,	 /* final elements; segment, payload */
+	PCCL_FRAME_CREDIT = 19,	 /* aux more partial segments may come (total granted so far, so that it is idempotent) */
+	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
+	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
+	PCCL_FRAME_REFUSE = 22	 /* the op can't run: signatures differ; payload: the refusing side's signature */
+};
+
+/* One decoded header. Fields that a type does not use are 0. */
+struct pccl_frame {
+	uint8_t type; /* enum pccl_frame_type */
+	uint8_t lane;
+	uint8_t flags;
+	uint32_t payload_bytes;
+	uint32_t epoch;	      /* of the view the op runs in */
+	uint64_t tag;
+	uint32_t sequence;    /* of that tag */
+	uint32_t segment;
+	uint32_t aux;	      /* meaning depends on type */
+	uint32_t received;    /* frames received completely on this stream so far, wraps: lets the sender forget them */
+	uint32_t payload_crc; /* CRC32C of the payload; 0 without payload */
+};
+
+/* Writes the header with its checksum. */
+void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES]);
+
+/* Reads and verifies magic, version, checksum, known type, payload limit. On failure the cause is recorded with
+ * pccl_fail() and *frame_out is undefined: the connection can't be trusted any more. */
+pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out);
+
+#endif
