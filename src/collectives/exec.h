@@ -1,0 +1,144 @@
+/*
+ * The executor: one lane's share of all running ops of one communicator. Pure: no socket, clock, lock or thread; owned by
+ * one lane (or by the simulator) and called by it only. It allocates at create, install and launch, never in between.
+ *
+ * Pull model. Whoever moves the bytes asks pccl_exec_next() what to send to a rank when a stream to it can take more, and
+ * tells what came in with pccl_exec_accept() (header read: where do the bytes go?) and pccl_exec_received() (all there and
+ * the checksum right). Frames may arrive in any order across streams; each frame handed out by next() is delivered
+ * exactly once to the other side's accept(), or the rank leaves the view.
+ *
+ * An op of one lane ends locally when (a) it holds every result segment of its share, has START from all ranks, and has
+ * sent DONE to all and got DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures
+ * differ: failure. On failure in place, overwritten input is restored from `undo`.
+ *
+ * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the arena that
+ * is reserved for ops not known to be launched everywhere, and may get more once START has come from all ranks (then the
+ * slots are sure to come back). Credit tells senders. Up to eager_bytes per op and rank may come before any START or
+ * credit; they are kept in a bounded pool if the op is not launched here yet.
+ */
+#ifndef PCCL_COLLECTIVES_EXEC_H
+#define PCCL_COLLECTIVES_EXEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/frame.h"
+#include "collectives/plan.h"
+
+struct pccl_exec;
+
+struct pccl_exec_config {
+	uint32_t lane;
+	uint32_t lanes;	      /* of the communicator; segment s belongs to lane (s + tag) mod lanes */
+	size_t scratch_bytes; /* arena for partials; raised to what the number of ranks needs */
+};
+
+/* Names one attempt of one op. */
+struct pccl_op_key {
+	uint64_t tag;
+	uint32_t sequence; /* of that tag */
+};
+
+/* What all peers must agree on; travels in START. Compared field by field; a difference ends the op on every peer. */
+struct pccl_op_signature {
+	uint8_t kind; /* enum pccl_collective */
+	uint8_t datatype;
+	uint8_t op;
+	uint8_t algorithm; /* pcclPlan_t; 0 for a repair */
+	uint8_t policy;
+	uint8_t codec_up;   /* how contributions travel: 0 plain; codec ids come with the codecs */
+	uint8_t codec_down; /* how results travel */
+	uint8_t rounding;
+	uint32_t root;
+	uint32_t block_elements; /* of the codecs; 0 plain */
+	uint64_t count;
+};
+
+struct pccl_exec_launch {
+	struct pccl_op_key key;
+	struct pccl_op_signature signature;
+	struct pccl_geometry geometry;
+	const struct pccl_plan *plan; /* borrowed until the op has left (pccl_exec_poll) */
+	const void *input;	      /* borrowed likewise; layout by kind, see pcclOperation_t */
+	void *output;
+	void *undo;		      /* in place: as large as the op's output region, keeps overwritten input; else NULL */
+	const uint64_t *held;	      /* repair: segments whose result `output` holds already; NULL none; copied */
+	uint32_t divisor;	      /* of an average: participants; 0: no division */
+	void *cookie;		      /* comes back with the outcome */
+};
+
+/* How an op of this lane ended. */
+struct pccl_exec_outcome {
+	void *cookie;
+	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclDataCorrupted..., or what it was cancelled with */
+	uint64_t tx_bytes;   /* payload, frame headers included */
+	uint64_t rx_bytes;
+	char detail[200];    /* the cause in words; empty on success */
+};
+
+/* One frame to be sent. `payload` is borrowed until pccl_exec_sent(), or until the op is cancelled: then the carrier must
+ * first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten it. */
+struct pccl_exec_send {
+	struct pccl_frame frame; /* complete but for lane, received and payload_crc, which the carrier fills in */
+	const void *payload;
+	void *token;	/* for pccl_exec_sent(); NULL: nothing to report */
+	void *cookie;	/* of the op it belongs to, to find what must be forgotten when it is cancelled */
+};
+
+enum pccl_exec_verdict {
+	PCCL_EXEC_TAKE,	   /* read the payload to destination, then call received() */
+	PCCL_EXEC_DISCARD, /* read and drop the payload (an old epoch, an op that has ended); do not call received() */
+	PCCL_EXEC_HOLD,	   /* of an epoch that is not installed here yet: ask again after the next install */
+	PCCL_EXEC_REFUSE   /* against the protocol: pccl_fail_text() says how; the stream must be closed */
+};
+
+pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out);
+void pccl_exec_destroy(struct pccl_exec *exec);
+
+/* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs. */
+pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
+
+/* Starts this lane's share of an op. The caller makes sure that the key is not in use and that at most
+ * PCCL_MAX_OPERATIONS ops are open. On failure nothing was started. An op without a segment for this lane ends at once
+ * unless this is its home lane (tag mod lanes), which carries START and DONE of empty ops. */
+pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_launch *launch);
+
+/* From now on nothing of the view in force is sent or accepted any more; launch() still works (ops wait for install). */
+void pccl_exec_freeze(struct pccl_exec *exec);
+
+/* What this lane holds of an op, for the flush: sets the bits of its own segments whose result is complete in `output`;
+ * *complete_out: it has sent (or was entitled to send) DONE, that is holds all of its share and has START from all. */
+void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out);
+
+/* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; this lane must hold everything). Restores the
+ * input if it fails and undo was given and `restore`; its outcome is ready in pccl_exec_poll() afterwards. */
+void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail, bool restore);
+
+/* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets bits. */
+void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
+
+/* Next frame for a rank; false: nothing now. Small frames come first. Never hands out what the receiver has no room for. */
+bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_exec_send *send_out);
+
+/* Is there something for the rank? Cheap; for the lane's bookkeeping after each event. */
+bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank);
+
+/* The other side has the frame (acknowledged): its payload is not needed any more. */
+void pccl_exec_sent(struct pccl_exec *exec, void *token);
+
+/* A header came from `rank`. TAKE: *destination_out is where payload_bytes go (NULL when there are none). Everything in the
+ * frame is checked here: it comes from outside. */
+enum pccl_exec_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
+					void **destination_out);
+
+/* The payload is there and its checksum right: act on it (reduce, forward, finish). */
+void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
+
+/* The payload will not come on this stream (it broke): take back what accept() reserved; the frame will come again. */
+void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
+
+/* Takes the next outcome; false: none. After it the op's memory is not touched any more. */
+bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out);
+
+#endif

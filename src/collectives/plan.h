@@ -1,0 +1,99 @@
+/* Plans: who sends which segment of an op to whom, and in which order contributions are added. A plan is data, made by
+ * pure functions of (kind, algorithm, ranks, rank, root, geometry); the executor follows it, tests execute all ranks'
+ * plans symbolically, people print it. */
+#ifndef PCCL_COLLECTIVES_PLAN_H
+#define PCCL_COLLECTIVES_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#define PCCL_RANKS_MAX 1024
+#define PCCL_RANK_NONE UINT32_MAX
+#define PCCL_SEGMENTS_MAX (1u << 16) /* per op: segments grow with ops above 16 GiB, so that bitmaps stay small */
+#define PCCL_SEGMENT_BYTES_MAX (256u << 10) /* for ops up to 16 GiB; the unit of pipelining, commit and repair */
+
+enum pccl_collective {
+	PCCL_ALL_REDUCE = 1,
+	PCCL_REDUCE_SCATTER = 2,
+	PCCL_ALL_GATHER = 3,
+	PCCL_BROADCAST = 4,
+	PCCL_BARRIER = 5
+};
+
+/* How an op's elements are cut. A buffer is `chunk_count` chunks of `chunk_elements` (all-reduce, broadcast: one chunk;
+ * reduce-scatter, all-gather: one per rank); each chunk is cut into `chunk_segments` segments of `segment_elements`,
+ * the last one shorter. Segments are numbered through the whole buffer. A function of the call only, so that every
+ * peer and every attempt cuts alike. */
+struct pccl_geometry {
+	uint32_t chunk_count;
+	uint64_t chunk_elements;
+	uint32_t chunk_segments;
+	uint32_t segment_elements;
+	uint32_t segment_count; /* chunk_count * chunk_segments; 0 for an empty op */
+};
+
+/* Cuts `count` elements (of the whole buffer, or of one rank's part: see pcclOperation_t) for `ranks` peers; segments are
+ * multiples of `align_elements` (a codec's block; 64 at least). Aims at segments of PCCL_SEGMENT_BYTES_MAX for large ops,
+ * smaller ones (>= 4 KiB) for small ops so that every rank owns the same number and transfers overlap. */
+void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count, size_t element_bytes,
+		       uint32_t align_elements, struct pccl_geometry *geometry_out);
+
+/* First element (in the whole buffer) and number of elements of a segment. */
+uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segment);
+uint32_t pccl_geometry_elements(const struct pccl_geometry *geometry, uint32_t segment);
+
+/* One shard's way, seen from one rank. A shard is a run of segments that travel alike. Any list may be empty. */
+struct pccl_route {
+	uint32_t first_segment;
+	uint32_t segment_count;
+	const uint32_t *own_to;	 /* ranks that get this rank's own input as it is, in order of sending */
+	uint32_t own_to_count;
+	const uint32_t *inputs;	 /* what this rank adds, in this order: ranks, its own among them (its own input) */
+	uint32_t input_count;	 /* 0: this rank adds nothing for this shard */
+	uint32_t sum_to;	 /* rank that gets the partial sum; PCCL_RANK_NONE: nobody, the sum is the result */
+	uint32_t result_from;	 /* rank that sends the result; PCCL_RANK_NONE: made here, or not needed here */
+	const uint32_t *result_to; /* ranks that the result is passed on to, in order of sending */
+	uint32_t result_to_count;
+	bool result_is_own;	 /* the result is this rank's own input (the root of a broadcast, all-gather's own part) */
+	bool result_needed;	 /* this rank's caller gets the result (else it may still pass it on: never so far) */
+};
+
+struct pccl_plan {
+	enum pccl_collective kind;
+	pcclPlan_t algorithm; /* never pcclPlanAuto */
+	uint32_t ranks;
+	uint32_t rank;
+	uint32_t route_count;
+	const struct pccl_route *routes; /* ordered by first_segment, not overlapping, covering every segment */
+};
+
+/* What pcclPlanAuto becomes: a function of what all peers know alike. */
+pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes);
+
+/* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read for broadcast only.
+ *   direct: shard k belongs to rank k; everybody sends it its part, it adds in rank order and sends the result to all.
+ *   ring: shard k's partial sum travels k+1, k+2, ... k, adding on the way; then the result travels on from k.
+ *   oneshot: everybody sends all to everybody and adds all in rank order.
+ *   broadcast (all algorithms but oneshot): the root sends shard k to the k-th other rank, which passes it to the rest;
+ *   oneshot: the root sends all to all. All-gather, reduce-scatter: the halves of all-reduce.
+ * Sending orders are rotated by rank, so that not everybody sends to rank 0 first.
+ * Returns pcclOutOfMemory, pcclInvalidArgument (unknown algorithm for the kind). */
+pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks, uint32_t rank,
+			      uint32_t root, const struct pccl_geometry *geometry, struct pccl_plan **plan_out);
+
+/* The plan that repairs an interrupted all-reduce in a smaller view. holders[r] is the bitmap of the segments whose result
+ * rank r (of the new view) holds, NULL for none. A segment that somebody holds is sent by one holder (the work spread over
+ * the holders by segment number) straight to those who lack it; the others are reduced again as in `direct`, spread
+ * over all ranks. Neighbouring segments with the same way share a route. */
+pcclResult_t pccl_plan_create_repair(uint32_t ranks, uint32_t rank, const struct pccl_geometry *geometry,
+				     const uint64_t *const *holders, struct pccl_plan **plan_out);
+
+void pccl_plan_destroy(struct pccl_plan *plan);
+
+/* Prints the plan for people, one route a line, into `text` (always terminated); returns the full length. */
+size_t pccl_plan_print(const struct pccl_plan *plan, char *text, size_t text_bytes);
+
+#endif
