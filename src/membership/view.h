@@ -1,0 +1,92 @@
+/* What members agree on: the view, and what is said about ops at a view change. Plain data with deep copies. */
+#ifndef PCCL_MEMBERSHIP_VIEW_H
+#define PCCL_MEMBERSHIP_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#define PCCL_MEMBERS_MAX 1024
+#define PCCL_ADDRESS_TEXT_BYTES 64 /* "203.0.113.7" or "2001:db8::1": numeric, terminated */
+
+/* One member as the others see it. */
+struct pccl_member {
+	pcclRankUuid_t uuid;
+	char address[PCCL_ADDRESS_TEXT_BYTES]; /* where it listens */
+	uint16_t port;
+	uint16_t lanes;	  /* what it asked for */
+	uint16_t streams;
+	uint64_t bundle_id;
+	uint32_t bundle_size;
+	uint32_t masters; /* how many masters it knows: with several, silence alone needs a quorum to evict */
+};
+
+/* The agreed members of a group in rank order. Survivors keep their relative order; newcomers come last. */
+struct pccl_view {
+	uint32_t group;
+	uint32_t epoch;	  /* grows with every view of the group, may skip */
+	uint16_t lanes;	  /* smallest of the members' */
+	uint16_t streams; /* smallest of the members' */
+	uint32_t member_count;
+	struct pccl_member *members;
+};
+
+/* The world as the master sees it. */
+struct pccl_world {
+	uint32_t peers;	 /* members of all groups */
+	uint32_t groups; /* with at least one member */
+	uint32_t largest_group;
+	uint32_t pending; /* peers of this group that wait for admission */
+};
+
+/* What one member says in the flush of one op that has not ended at it. */
+struct pccl_op_report {
+	uint64_t tag;
+	uint32_t sequence;
+	uint8_t policy;	       /* pcclFailurePolicy_t */
+	bool repairable;       /* an all-reduce: single segments can be redone */
+	bool complete;	       /* holds every result and knows that every member launched it */
+	uint32_t segment_count;
+	uint64_t *held;	       /* bitmap of segment_count bits: segments whose result it holds; owned */
+};
+
+enum pccl_verdict {
+	PCCL_VERDICT_COMMIT = 1, /* all survivors hold everything: success */
+	PCCL_VERDICT_ABORT = 2,	 /* all return pcclRankConnectionLost, input intact */
+	PCCL_VERDICT_RETRY = 3,	 /* redo from the inputs in the new view */
+	PCCL_VERDICT_REPAIR = 4	 /* held segments are final, the others are redone in the new view */
+};
+
+/* What becomes of one op that was open at one member or more; the same for all. */
+struct pccl_op_decision {
+	uint64_t tag;
+	uint32_t sequence;
+	uint8_t verdict; /* enum pccl_verdict */
+	uint32_t segment_count;
+	uint32_t holder_count; /* repair: members of the new view, else 0 */
+	uint64_t **holders;    /* repair: by rank of the new view, bitmap of held segments, NULL: none; owned */
+};
+
+/* One view change as it is told to a member, and kept by it until the next. */
+struct pccl_install {
+	struct pccl_view view;
+	bool newcomers; /* members were added: no op was open, op sequences start again from 0 */
+	uint32_t decision_count;
+	struct pccl_op_decision *decisions;
+	struct pccl_world world;
+	char cause[200]; /* why the view changed, in words */
+};
+
+/* Frees what the struct owns and zeroes it; takes zeroed memory. */
+void pccl_view_fini(struct pccl_view *view);
+void pccl_install_fini(struct pccl_install *install);
+void pccl_op_reports_destroy(struct pccl_op_report *reports, uint32_t count);
+
+pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_out);
+
+/* Rank of a uuid in the view; false if it is no member. */
+bool pccl_view_rank(const struct pccl_view *view, const pcclRankUuid_t *uuid, uint32_t *rank_out);
+
+#endif
