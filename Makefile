@@ -25,8 +25,8 @@ CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -p
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
 LDLIBS += -lcrypto -lhwloc -lzstd -lm
 TEST_LDLIBS := -lcmocka
-NODEFS := $(if $(filter release,$(FLAVOUR)),-Wl$(comma)-z$(comma)defs)
 comma := ,
+NODEFS := $(if $(filter release,$(FLAVOUR)),-Wl$(comma)-z$(comma)defs)
 
 # Files named *_avx2.c and *_avx512.c hold the same code as their scalar twin, compiled for a richer processor.
 KERNEL_FLAGS := -O3 -ftree-vectorize -fno-math-errno -fno-trapping-math
@@ -108,7 +108,7 @@ clean: ## remove everything that was built
 	rm -rf build
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) $(SIM_SRC) $(TESTLIB_SRC)))
-Q := $(if $(V),,@echo "  $(@:$(B)/%=%)" &&) 
+Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
 .PHONY: all help clean
 .DELETE_ON_ERROR:
 .SECONDARY:

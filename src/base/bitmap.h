@@ -1,0 +1,43 @@
+/* Bitmaps in plain 64-bit words of the caller: bit i is bit i % 64 of word i / 64. Bits of the last word past the end
+ * count for nothing. */
+#ifndef PCCL_BASE_BITMAP_H
+#define PCCL_BASE_BITMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Words that hold `bits` bits. */
+static inline size_t pccl_bitmap_words(size_t bits)
+{
+	return bits / 64 + (bits % 64 != 0);
+}
+
+static inline void pccl_bitmap_set(uint64_t *words, size_t index)
+{
+	words[index / 64] |= UINT64_C(1) << (index % 64);
+}
+
+static inline void pccl_bitmap_clear(uint64_t *words, size_t index)
+{
+	words[index / 64] &= ~(UINT64_C(1) << (index % 64));
+}
+
+static inline bool pccl_bitmap_test(const uint64_t *words, size_t index)
+{
+	return (words[index / 64] >> (index % 64) & 1) != 0;
+}
+
+/* How many of the first `bits` bits are set. */
+size_t pccl_bitmap_count(const uint64_t *words, size_t bits);
+
+/* Are all of the first `bits` bits set? True for 0 bits. */
+bool pccl_bitmap_all(const uint64_t *words, size_t bits);
+
+/* Sets in `target` what is set in `source`, among the first `bits` bits. */
+void pccl_bitmap_or(uint64_t *target, const uint64_t *source, size_t bits);
+
+/* The first clear bit at or after `from`, `bits` if there is none. */
+size_t pccl_bitmap_next_clear(const uint64_t *words, size_t from, size_t bits);
+
+#endif

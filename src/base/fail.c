@@ -1,0 +1,91 @@
+/* The thread's last cause, and the texts of the results. */
+#include "base/fail.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct result_text {
+	pcclResult_t result;
+	const char *name;
+	const char *sentence;
+};
+
+static const struct result_text texts[] = {
+	{pcclSuccess, "pcclSuccess", "Success."},
+	{pcclNotInitialized, "pcclNotInitialized", "pcclInit() has not been called."},
+	{pcclInternalError, "pcclInternalError", "The library found a defect in itself; please report it."},
+	{pcclInvalidArgument, "pcclInvalidArgument", "An argument is not valid."},
+	{pcclInvalidUsage, "pcclInvalidUsage", "The call is not allowed in this state."},
+	{pcclTooFewPeers, "pcclTooFewPeers", "The peer group has one member: there is nobody to work with."},
+	{pcclMasterConnectionFailed, "pcclMasterConnectionFailed", "The connection to the master failed."},
+	{pcclRankConnectionFailed, "pcclRankConnectionFailed", "A connection to another peer failed."},
+	{pcclRankConnectionLost, "pcclRankConnectionLost",
+	 "A member was lost and the survivors gave this operation up."},
+	{pcclNoSharedStateAvailable, "pcclNoSharedStateAvailable", "No peer has a shared state to offer."},
+	{pcclPendingAsyncOps, "pcclPendingAsyncOps", "Operations are still to be awaited."},
+	{pcclUpdateTopologyFailed, "pcclUpdateTopologyFailed", "The update of the topology failed."},
+	{pcclTopologyOptimizationFailed, "pcclTopologyOptimizationFailed", "The optimization of the topology failed."},
+	{pcclOutOfMemory, "pcclOutOfMemory", "There is not enough memory."},
+	{pcclSystemError, "pcclSystemError", "A system call failed."},
+	{pcclTimeout, "pcclTimeout", "A deadline passed."},
+	{pcclAborted, "pcclAborted", "The communicator was aborted."},
+	{pcclMismatch, "pcclMismatch", "The peers called different things under one name."},
+	{pcclEvicted, "pcclEvicted", "The peer group went on without this peer."},
+	{pcclTooManyOperations, "pcclTooManyOperations", "Too many operations are in flight."},
+};
+
+static __thread char cause[PCCL_FAIL_TEXT_BYTES];
+
+pcclResult_t pccl_fail(pcclResult_t result, const char *format, ...)
+{
+	int saved_errno = errno;
+	char text[sizeof(cause)]; /* apart from `cause`, which the arguments may point into */
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vsnprintf(text, sizeof(text), format, arguments) < 0)
+		text[0] = '\0';
+	va_end(arguments);
+	memcpy(cause, text, sizeof(cause));
+	pccl_log_debug("%s: %s", pccl_result_name(result), cause);
+	errno = saved_errno;
+	return result;
+}
+
+const char *pccl_fail_text(void)
+{
+	return cause;
+}
+
+void pccl_fail_clear(void)
+{
+	cause[0] = '\0';
+}
+
+static const struct result_text *find_text(pcclResult_t result)
+{
+	size_t index;
+
+	for (index = 0; index < sizeof(texts) / sizeof(texts[0]); index++)
+		if (texts[index].result == result)
+			return &texts[index];
+	return NULL;
+}
+
+const char *pccl_result_name(pcclResult_t result)
+{
+	const struct result_text *text = find_text(result);
+
+	return text != NULL ? text->name : "pcclResult_t(?)";
+}
+
+const char *pccl_result_string(pcclResult_t result)
+{
+	const struct result_text *text = find_text(result);
+
+	return text != NULL ? text->sentence : "This is not a result of the library.";
+}

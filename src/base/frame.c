@@ -1,0 +1,94 @@
+/*
+ * The frame header. Offsets:
+ *
+ *	 0 magic u32         16 tag u64        40 payload_crc u32
+ *	 4 version u8        24 sequence u32   44 header_crc u32: CRC32C of the 44 bytes before
+ *	 5 type u8           28 segment u32
+ *	 6 lane u8           32 aux u32
+ *	 7 flags u8          36 received u32
+ *	 8 payload_bytes u32
+ *	12 epoch u32
+ */
+#include "base/frame.h"
+
+#include <assert.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/fail.h"
+
+#define CHECKED_BYTES (PCCL_FRAME_BYTES - 4)
+
+static bool is_known_type(uint8_t type)
+{
+	return (type >= PCCL_FRAME_HELLO && type <= PCCL_FRAME_MESSAGE) ||
+	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_REFUSE);
+}
+
+void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES])
+{
+	struct pccl_writer writer = pccl_writer_over(out, PCCL_FRAME_BYTES);
+
+	assert(is_known_type(frame->type));
+	assert(frame->payload_bytes <= PCCL_FRAME_PAYLOAD_MAX);
+	pccl_put_u32(&writer, PCCL_FRAME_MAGIC);
+	pccl_put_u8(&writer, PCCL_FRAME_VERSION);
+	pccl_put_u8(&writer, frame->type);
+	pccl_put_u8(&writer, frame->lane);
+	pccl_put_u8(&writer, frame->flags);
+	pccl_put_u32(&writer, frame->payload_bytes);
+	pccl_put_u32(&writer, frame->epoch);
+	pccl_put_u64(&writer, frame->tag);
+	pccl_put_u32(&writer, frame->sequence);
+	pccl_put_u32(&writer, frame->segment);
+	pccl_put_u32(&writer, frame->aux);
+	pccl_put_u32(&writer, frame->received);
+	pccl_put_u32(&writer, frame->payload_crc);
+	pccl_put_u32(&writer, pccl_crc32c(0, out, CHECKED_BYTES));
+	assert(!writer.overflow && pccl_writer_left(&writer) == 0);
+}
+
+static pcclResult_t check_fields(const struct pccl_frame *frame)
+{
+	if (!is_known_type(frame->type))
+		return pccl_fail(pcclRankConnectionLost, "frame of unknown type %u", frame->type);
+	if (frame->payload_bytes > PCCL_FRAME_PAYLOAD_MAX)
+		return pccl_fail(pcclRankConnectionLost, "frame of type %u with a payload of %u bytes, over the limit of %u",
+				 frame->type, frame->payload_bytes, PCCL_FRAME_PAYLOAD_MAX);
+	if (frame->payload_bytes == 0 && frame->payload_crc != 0)
+		return pccl_fail(pcclRankConnectionLost, "frame of type %u with a checksum of no payload", frame->type);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out)
+{
+	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
+	uint32_t magic = pccl_get_u32(&reader);
+	uint8_t version = pccl_get_u8(&reader);
+	uint32_t expected = pccl_crc32c(0, in, CHECKED_BYTES);
+	uint32_t header_crc;
+
+	/* In this order, so that a stranger is told apart from another version, and that from damage. */
+	if (magic != PCCL_FRAME_MAGIC)
+		return pccl_fail(pcclRankConnectionLost, "not a frame: magic %08x", magic);
+	if (version != PCCL_FRAME_VERSION)
+		return pccl_fail(pcclRankConnectionLost, "frame of protocol version %u, this side speaks %u", version,
+				 PCCL_FRAME_VERSION);
+	frame_out->type = pccl_get_u8(&reader);
+	frame_out->lane = pccl_get_u8(&reader);
+	frame_out->flags = pccl_get_u8(&reader);
+	frame_out->payload_bytes = pccl_get_u32(&reader);
+	frame_out->epoch = pccl_get_u32(&reader);
+	frame_out->tag = pccl_get_u64(&reader);
+	frame_out->sequence = pccl_get_u32(&reader);
+	frame_out->segment = pccl_get_u32(&reader);
+	frame_out->aux = pccl_get_u32(&reader);
+	frame_out->received = pccl_get_u32(&reader);
+	frame_out->payload_crc = pccl_get_u32(&reader);
+	header_crc = pccl_get_u32(&reader);
+	assert(!reader.bad && pccl_reader_left(&reader) == 0);
+	if (header_crc != expected)
+		return pccl_fail(pcclRankConnectionLost, "damaged frame header: checksum %08x, expected %08x", header_crc,
+				 expected);
+	return check_fields(frame_out);
+}
