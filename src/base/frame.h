@@ -46,6 +46,23 @@ struct pccl_frame {
 	uint32_t payload_crc; /* CRC32C of the payload; 0 without payload */
 };
 
+/* One frame to be sent, from whoever has something to say to whoever carries it. `payload` is borrowed until the other side
+ * has acknowledged the frame or the op is cancelled. */
+struct pccl_frame_send {
+	struct pccl_frame frame; /* complete but for lane, received and payload_crc, which the carrier fills in */
+	const void *payload;
+	void *token;  /* told back when the payload is not needed any more; NULL: nothing to tell */
+	void *cookie; /* the op it belongs to, to find what must be forgotten when that is cancelled */
+};
+
+/* The answer to a header that came in. */
+enum pccl_frame_verdict {
+	PCCL_FRAME_TAKE,    /* read the payload to the destination, verify it, and say so */
+	PCCL_FRAME_DISCARD, /* read and drop the payload, say nothing */
+	PCCL_FRAME_HOLD,    /* not now: read nothing more from this stream until told */
+	PCCL_FRAME_REJECT   /* against the protocol: pccl_fail_text() says how; close the stream */
+};
+
 /* Writes the header with its checksum. */
 void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES]);
 

@@ -77,21 +77,10 @@ struct pccl_exec_outcome {
 	char detail[200];    /* the cause in words; empty on success */
 };
 
-/* One frame to be sent. `payload` is borrowed until pccl_exec_sent(), or until the op is cancelled: then the carrier must
- * first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten it. */
-struct pccl_exec_send {
-	struct pccl_frame frame; /* complete but for lane, received and payload_crc, which the carrier fills in */
-	const void *payload;
-	void *token;	/* for pccl_exec_sent(); NULL: nothing to report */
-	void *cookie;	/* of the op it belongs to, to find what must be forgotten when it is cancelled */
-};
-
-enum pccl_exec_verdict {
-	PCCL_EXEC_TAKE,	   /* read the payload to destination, then call received() */
-	PCCL_EXEC_DISCARD, /* read and drop the payload (an old epoch, an op that has ended); do not call received() */
-	PCCL_EXEC_HOLD,	   /* of an epoch that is not installed here yet: ask again after the next install */
-	PCCL_EXEC_REFUSE   /* against the protocol: pccl_fail_text() says how; the stream must be closed */
-};
+/* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled: then the
+ * carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten it.
+ * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here yet (ask
+ * again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
 
 pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out);
 void pccl_exec_destroy(struct pccl_exec *exec);
@@ -119,7 +108,7 @@ void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t r
 void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
 
 /* Next frame for a rank; false: nothing now. Small frames come first. Never hands out what the receiver has no room for. */
-bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_exec_send *send_out);
+bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out);
 
 /* Is there something for the rank? Cheap; for the lane's bookkeeping after each event. */
 bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank);
@@ -129,7 +118,7 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token);
 
 /* A header came from `rank`. TAKE: *destination_out is where payload_bytes go (NULL when there are none). Everything in the
  * frame is checked here: it comes from outside. */
-enum pccl_exec_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
+enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
 					void **destination_out);
 
 /* The payload is there and its checksum right: act on it (reduce, forward, finish). */

@@ -1,0 +1,38 @@
+/* Host names, numeric addresses, and what sockets call them. */
+#ifndef PCCL_TRANSPORT_ADDRESS_H
+#define PCCL_TRANSPORT_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <pccl.h>
+
+#define PCCL_ADDRESS_BYTES 64 /* numeric text, terminated; scope included */
+
+struct pccl_address {
+	struct sockaddr_storage storage;
+	socklen_t bytes;
+};
+
+/* Splits "host:port", "[v6]:port", "host" (then default_port). Refuses what is not that, in words. */
+pcclResult_t pccl_address_split(const char *text, uint16_t default_port, char *host_out, size_t host_bytes,
+				uint16_t *port_out);
+
+/* Resolves a host name or numeric address (may block in the resolver: call it from the caller's thread or the control
+ * thread only). Up to *count_inout addresses. The failure says which name and why. */
+pcclResult_t pccl_address_resolve(const char *host, uint16_t port, struct pccl_address *addresses_out,
+				  size_t *count_inout);
+
+/* Numeric text to address, no resolver. */
+pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_address *address_out);
+
+pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct pccl_address *address_out);
+
+/* Numeric text without port ("203.0.113.7"; IPv4-mapped IPv6 as IPv4), and with ("[2001:db8::1]:48148"). */
+void pccl_address_text(const struct pccl_address *address, char out[PCCL_ADDRESS_BYTES]);
+void pccl_address_text_port(const struct pccl_address *address, char out[PCCL_ADDRESS_BYTES + 8]);
+uint16_t pccl_address_port(const struct pccl_address *address);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * A link: all streams of one lane to one neighbour. It dials (or awaits) them, says HELLO, pulls frames from its user for
+ * whichever stream has room, redials a stream that breaks and resends what the other side had not received, so that every
+ * frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of failed redialling.
+ */
+#ifndef PCCL_TRANSPORT_LINK_H
+#define PCCL_TRANSPORT_LINK_H
+
+#include "transport/hello.h"
+#include "transport/transport.h"
+
+struct pccl_link;
+
+struct pccl_link_config {
+	struct pccl_loop *loop;
+	const struct pccl_transport *transport;
+	uint32_t group;
+	pcclRankUuid_t self;
+	pcclRankUuid_t neighbour;
+	char name[64];		     /* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
+	struct pccl_address address; /* where the neighbour listens; used if `dials` */
+	bool dials;		     /* the member with the higher rank dials */
+	uint16_t lane;
+	uint16_t streams;
+	uint64_t connect_timeout_ns;
+};
+
+struct pccl_link_events {
+	/* What to send next; false: nothing. Called when a stream has room. payload stays valid until acked() or forget. */
+	bool (*next)(void *context, struct pccl_link *link, struct pccl_frame_send *send_out);
+	/* As pccl_stream_events.header/received; dropped(): the payload of an accepted frame will come again instead. */
+	enum pccl_frame_verdict (*accept)(void *context, struct pccl_link *link, const struct pccl_frame *frame,
+					  void **destination_out);
+	void (*received)(void *context, struct pccl_link *link, const struct pccl_frame *frame);
+	void (*dropped)(void *context, struct pccl_link *link, const struct pccl_frame *frame);
+	/* The neighbour has received the frame with this token. */
+	void (*acked)(void *context, struct pccl_link *link, void *token);
+	/* All streams are up for the first time. */
+	void (*up)(void *context, struct pccl_link *link);
+	/* The link is lost for good; the user destroys it, now or later. */
+	void (*lost)(void *context, struct pccl_link *link, const char *reason);
+};
+
+pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events, void *context,
+			      struct pccl_link **link_out);
+
+/* A stream from the neighbour arrived (detached, HELLO read; the link answers WELCOME): first time or redial. The link takes it over
+ * in any case. */
+void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const struct pccl_hello *hello);
+
+/* There is something to send: pull. Cheap if nothing has room. */
+void pccl_link_kick(struct pccl_link *link);
+
+/* An op is cancelled: no payload of sends with this cookie may be touched any more, no byte written to its destinations: queued
+ * and unacknowledged frames lose their payload (a half-sent one is finished from a copy), a payload being received goes to the bin.
+ * `belongs` tells whether a received frame belongs to it. */
+void pccl_link_forget(struct pccl_link *link, const void *cookie,
+		      bool (*belongs)(const void *cookie, const struct pccl_frame *frame));
+
+/* Asks again about frames that accept() put on HOLD. */
+void pccl_link_resume(struct pccl_link *link);
+
+bool pccl_link_is_up(const struct pccl_link *link);
+/* Monotonic time of the last byte or acknowledgement from the neighbour; for the progress watch. */
+uint64_t pccl_link_heard_ns(const struct pccl_link *link);
+uint64_t pccl_link_unacked(const struct pccl_link *link);
+/* The transport state in words, for error texts. */
+void pccl_link_describe(const struct pccl_link *link, char *text, size_t text_bytes);
+
+void pccl_link_destroy(struct pccl_link *link);
+
+#endif

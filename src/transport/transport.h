@@ -1,0 +1,96 @@
+/*
+ * A wire: how frames get from process to process. One table of functions per wire; TCP is the first, TLS, RDMA and shared
+ * memory fit the same slots. One test suite runs against all of them (tests/unit/transport/transport_suite.h).
+ *
+ * A *stream* carries frames both ways in order. All calls on a stream, and all its callbacks, are on the thread of the
+ * loop it belongs to. No slot blocks. Callbacks may call any slot, close() included.
+ */
+#ifndef PCCL_TRANSPORT_TRANSPORT_H
+#define PCCL_TRANSPORT_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "base/frame.h"
+#include "transport/address.h"
+#include "transport/loop.h"
+
+struct pccl_stream;   /* of the transport */
+struct pccl_listener; /* of the transport */
+struct pccl_memory;   /* registered memory of a transport that needs it */
+
+/* What the user of a stream wants to hear. */
+struct pccl_stream_events {
+	/* The connection asked for with dial() is up (never called for an accepted stream). */
+	void (*opened)(void *context, struct pccl_stream *stream);
+	/* A header came. *destination_out: where the payload goes (not asked for when payload_bytes is 0). HOLD: nothing is
+	 * read until resume(), which asks again. REJECT: the stream closes itself with pccl_fail_text(). */
+	enum pccl_frame_verdict (*header)(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
+					  void **destination_out);
+	/* The payload of the taken frame is in place, its checksum right. Not called for a discarded frame. */
+	void (*received)(void *context, struct pccl_stream *stream, const struct pccl_frame *frame);
+	/* send() would be accepted again after it was refused. */
+	void (*room)(void *context, struct pccl_stream *stream);
+	/* Exactly one per accepted send: the payload is not read any more (handed to the kernel, or the stream closed). */
+	void (*sent)(void *context, struct pccl_stream *stream, void *token);
+	/* The stream broke; `reason` in words ("connection reset by 203.0.113.7:4242"). All sends have completed before. The
+	 * user calls close() then (or later). Not called for a stream that the user closed. */
+	void (*broken)(void *context, struct pccl_stream *stream, const char *reason);
+};
+
+struct pccl_transport {
+	const char *name;
+
+	/* Listens on `address` (port 0: any); *port_out is the port bound. accepted() gets each new stream, which has no
+	 * events yet and reads nothing: attach() it. Failure: pcclSystemError with the address and the cause. */
+	pcclResult_t (*listen)(struct pccl_loop *loop, const struct pccl_address *address,
+			       void (*accepted)(void *context, struct pccl_stream *stream), void *context,
+			       struct pccl_listener **listener_out, uint16_t *port_out);
+	void (*close_listener)(struct pccl_listener *listener);
+
+	/* Starts connecting; opened() or broken() follows, never from inside this call. */
+	pcclResult_t (*dial)(struct pccl_loop *loop, const struct pccl_address *address,
+			     const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
+
+	/* Moves a stream to a loop and a user. It must be detached (fresh from accepted(), or after detach()). Called on the
+	 * new loop's thread. */
+	pcclResult_t (*attach)(struct pccl_stream *stream, struct pccl_loop *loop, const struct pccl_stream_events *events,
+			       void *context);
+	/* Takes the stream off its loop between two frames, inside received(); nothing of later frames has been consumed
+	 * that the next user would miss. */
+	void (*detach)(struct pccl_stream *stream);
+
+	/* Queues one frame; the transport fills in payload_crc. `memory` may be NULL. Returns true if accepted (sent() will
+	 * follow, with `token`), false if the stream has no room (room() will follow). Writes as soon as the loop's turn ends
+	 * or enough is queued, so that frames share system calls. */
+	bool (*send)(struct pccl_stream *stream, const struct pccl_frame *frame, const void *payload,
+		     struct pccl_memory *memory, void *token);
+	/* The payloads of all queued frames whose token satisfies match() are about to become invalid: unsent frames become
+	 * header-only ACK frames, a half-sent one is finished from a private copy. sent() is called for each at once. */
+	void (*forget)(struct pccl_stream *stream, bool (*match)(void *context, void *token), void *context);
+	/* Goes on after HOLD. */
+	void (*resume)(struct pccl_stream *stream);
+	/* Redirects the payload that is being received, if any, to the bin: its destination is about to become invalid. The
+	 * frame then counts as discarded. Returns the frame if there was one. */
+	bool (*divert)(struct pccl_stream *stream, struct pccl_frame *frame_out);
+
+	/* Makes memory usable for send() and as destination. TCP has nothing to do and returns NULL memory. */
+	pcclResult_t (*register_memory)(struct pccl_loop *loop, void *start, size_t bytes, struct pccl_memory **memory_out);
+	void (*forget_memory)(struct pccl_memory *memory);
+
+	/* Local and remote address in words; bytes moved; for errors and statistics. */
+	void (*describe)(const struct pccl_stream *stream, char *text, size_t text_bytes);
+	/* The remote address, numeric without port. */
+	void (*remote)(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
+
+	/* Closes: what is queued is dropped (flush true: sent first, within a bounded time), all sends complete, no callback
+	 * afterwards, the memory is the transport's again. Safe inside callbacks. */
+	void (*close)(struct pccl_stream *stream, bool flush);
+};
+
+extern const struct pccl_transport pccl_tcp;
+
+#endif
