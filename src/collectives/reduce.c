@@ -145,6 +145,11 @@ void pccl_reduce_with(const struct pccl_reduce_kernels *kernels, void *out, cons
 
 	assert(input_count > 0);
 	assert(pccl_op_valid((int)op));
+	if (input_count == 1 && by == 0) {
+		if (out != inputs[0] && count > 0)
+			memcpy(out, inputs[0], count * pccl_dtype_bytes(type));
+		return;
+	}
 	if (pccl_dtype_partial(type) == type)
 		reduce_native(kernels, out, inputs, input_count, count, type, op, by);
 	else
