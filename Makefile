@@ -1,5 +1,6 @@
 # pccl: `make help` lists the targets. GNU make; one file; flavours never share objects.
 FLAVOUR ?= release
+comma := ,
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -25,7 +26,8 @@ CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -p
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
 LDLIBS += -lcrypto -lhwloc -lzstd -lm
 TEST_LDLIBS := -lcmocka
-comma := ,
+# tests/lib/allocations.c stands between the tests and the allocator
+TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)
 NODEFS := $(if $(filter release,$(FLAVOUR)),-Wl$(comma)-z$(comma)defs)
 
 # Files named *_avx2.c and *_avx512.c hold the same code as their scalar twin, compiled for a richer processor.
@@ -89,7 +91,7 @@ $(B)/bin/%: $(B)/obj/src/programs/%.o $(LIB_A)
 
 $(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIB_A)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(TEST_LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LDLIBS) $(TEST_LDLIBS)
 
 $(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(LIB_A)
 	@mkdir -p $(@D)

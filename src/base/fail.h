@@ -8,8 +8,8 @@
 #define PCCL_FAIL_TEXT_BYTES 512 /* longest cause with its end; what is longer is cut */
 
 /* Records the formatted cause for this thread and returns `result`, so that it can be the operand of a return. The
- * arguments may point into pccl_fail_text(), to put context in front of an earlier cause. %m and errno are left
- * alone. With the log level DEBUG every cause is logged too. */
+ * arguments may point into pccl_fail_text(), to put context in front of an earlier cause. Keeps errno. With the log
+ * level DEBUG every cause is logged too. */
 pcclResult_t pccl_fail(pcclResult_t result, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* This thread's last recorded cause, "" if there is none. Valid until the thread's next pccl_fail() or

@@ -80,7 +80,6 @@ void pccl_log_write(enum pccl_log_level level, const char *format, ...)
 	head = (size_t)snprintf(line, sizeof(line), "pccl %02d:%02d:%02d.%03d [%d] %s ", (int)(now.tv_sec / 3600 % 24),
 				(int)(now.tv_sec / 60 % 60), (int)(now.tv_sec % 60), (int)(now.tv_nsec / 1000000),
 				(int)getpid(), level_names[level]);
-	errno = saved_errno; /* for %m */
 	va_start(arguments, format);
 	printed = vsnprintf(line + head, sizeof(line) - head, format, arguments);
 	va_end(arguments);
@@ -91,6 +90,6 @@ void pccl_log_write(enum pccl_log_level level, const char *format, ...)
 	line[used] = '\n';
 	/* A line that stderr does not take is lost: there is nobody left to tell. */
 	if (write(STDERR_FILENO, line, used + 1) < 0)
-		errno = saved_errno;
+		errno = 0;
 	errno = saved_errno;
 }

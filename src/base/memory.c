@@ -27,8 +27,12 @@ void *pccl_zalloc(size_t bytes)
 
 void *pccl_calloc(size_t count, size_t size)
 {
+	size_t bytes;
+
 	if (count == 0 || size == 0)
 		return checked(calloc(1, 1), count, size);
+	if (__builtin_mul_overflow(count, size, &bytes))
+		return checked(NULL, count, size);
 	return checked(calloc(count, size), count, size);
 }
 

@@ -1,0 +1,152 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../lib/check.h"
+
+/* Runs `speak` with stderr going into `text`, which gets a final zero. What is said must fit a pipe. */
+static void capture(void (*speak)(void), char *text, size_t capacity)
+{
+	int ends[2];
+	int saved = dup(STDERR_FILENO);
+	ssize_t used;
+
+	assert_true(saved >= 0);
+	assert_int_equal(pipe(ends), 0);
+	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+	close(ends[1]);
+	speak();
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	used = read(ends[0], text, capacity - 1);
+	assert_true(used >= 0);
+	text[used] = '\0';
+	close(ends[0]);
+}
+
+static int evaluations;
+
+static int evaluate(void)
+{
+	return ++evaluations;
+}
+
+static void speak_at_all_levels(void)
+{
+	pccl_log_error("an error");
+	pccl_log_warn("a warning");
+	pccl_log_info("an information");
+	pccl_log_debug("number %d", evaluate());
+	pccl_log_trace("number %d", evaluate());
+}
+
+static void only_lines_of_the_level_and_above_are_written(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	pccl_log_set_level(PCCL_LOG_WARN);
+	capture(speak_at_all_levels, text, sizeof(text));
+	assert_non_null(strstr(text, " ERR an error\n"));
+	assert_non_null(strstr(text, " WARN a warning\n"));
+	assert_null(strstr(text, "an information"));
+	assert_int_equal(evaluations, 0);
+	pccl_log_set_level(PCCL_LOG_TRACE);
+	capture(speak_at_all_levels, text, sizeof(text));
+	assert_non_null(strstr(text, " INFO an information\n"));
+	assert_non_null(strstr(text, " TRACE number 2\n"));
+	pccl_log_set_level(PCCL_LOG_NONE);
+	capture(speak_at_all_levels, text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
+static void speak_long(void)
+{
+	char words[3000];
+
+	memset(words, 'w', sizeof(words));
+	words[sizeof(words) - 1] = '\0';
+	pccl_log_error("%s", words);
+}
+
+static void a_long_line_is_cut_and_still_ends(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	pccl_log_set_level(PCCL_LOG_ERR);
+	capture(speak_long, text, sizeof(text));
+	assert_int_equal(strlen(text), 1024);
+	assert_int_equal(text[1023], '\n');
+	assert_int_equal(text[1022], 'w');
+}
+
+static void speak_with_control_characters(void)
+{
+	errno = EPIPE;
+	pccl_log_error("peer %s says no", "a\nb\033[2J");
+}
+
+static void a_text_from_outside_cannot_forge_lines(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	pccl_log_set_level(PCCL_LOG_ERR);
+	capture(speak_with_control_characters, text, sizeof(text));
+	assert_non_null(strstr(text, "peer a?b?[2J says no\n"));
+	assert_int_equal(errno, EPIPE);
+}
+
+static void level_names_are_read_in_any_case(void **state)
+{
+	enum pccl_log_level level = PCCL_LOG_FATAL;
+
+	(void)state;
+	assert_true(pccl_log_parse_level("trace", &level));
+	assert_int_equal(level, PCCL_LOG_TRACE);
+	assert_true(pccl_log_parse_level("NONE", &level));
+	assert_int_equal(level, PCCL_LOG_NONE);
+	assert_false(pccl_log_parse_level("BUG", &level));
+	assert_false(pccl_log_parse_level("", &level));
+	assert_int_equal(level, PCCL_LOG_NONE);
+}
+
+/* A fresh process is needed, for the environment is read once: this runs before anything else asks. */
+static void the_environment_sets_the_level(void **state)
+{
+	static const char *const names[] = {"DEBUG", "nonsense", "NONE"};
+	static const enum pccl_log_level lowest[] = {PCCL_LOG_DEBUG, PCCL_LOG_ERR, PCCL_LOG_NONE};
+	size_t index;
+
+	(void)state;
+	for (index = 0; index < 3; index++) {
+		int status = -1;
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			setenv("PCCL_LOG_LEVEL", names[index], 1);
+			_exit(pccl_log_enabled(lowest[index]) && !pccl_log_enabled(lowest[index] - 1) ? 0 : 1);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_environment_sets_the_level),
+		cmocka_unit_test(only_lines_of_the_level_and_above_are_written),
+		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
+		cmocka_unit_test(a_text_from_outside_cannot_forge_lines),
+		cmocka_unit_test(level_names_are_read_in_any_case),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
