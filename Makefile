@@ -20,6 +20,8 @@ WARN := -Wall -Wextra -Wpedantic -pedantic-errors -Wshadow -Wundef -Wstrict-prot
 OPT_release := -O2 -g
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread
+OPT_werror := -O2
+OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 OPT := $(OPT_$(FLAVOUR))
 CPPFLAGS += -Iinclude -Iinclude/pccl -Isrc -D_GNU_SOURCE
 CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -pthread
@@ -104,7 +106,7 @@ $(SIM): $(call obj,$(SIM_SRC)) $(LIB_A)
 include $(wildcard scripts/*.mk)
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile scripts/*.mk
+	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile scripts/*.mk
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -1,0 +1,127 @@
+#!/bin/bash
+# Holds the floors apart:
+#
+#	scripts/check-layers.sh ROOT OBJECTS
+#
+# by the include lines of the sources below ROOT and by the undefined symbols of their objects below OBJECTS. One line
+# per violation on stderr; the exit status is 0 if there is none. check-layers-test.sh proves that violations are seen.
+set -u
+
+root=$1
+objects=$2
+violations=0
+
+violation() {
+	echo "check-layers: $*" >&2
+	violations=$((violations + 1))
+}
+
+# The folders that a file may include from; "any" stands for all.
+may_include() {
+	case $1 in
+	src/base/* | tests/unit/base/*) echo base ;;
+	src/collectives/* | tests/unit/collectives/*) echo base collectives ;;
+	src/membership/* | tests/unit/membership/*) echo base membership ;;
+	src/transport/* | tests/unit/transport/*) echo base transport ;;
+	src/sync/* | tests/unit/sync/*) echo base collectives sync ;;
+	src/programs/*) echo base programs ;;
+	bench/*) echo bench ;;
+	*) echo any ;;
+	esac
+}
+
+is_pure() {
+	case $1 in
+	src/base/* | src/collectives/* | src/membership/*) return 0 ;;
+	esac
+	return 1
+}
+
+# System headers that a floor without sockets, clocks and threads has no use for.
+impure_headers='^(sys/.*|net.*/.*|arpa/.*|linux/.*|openssl/.*|infiniband/.*|rdma/.*|pthread.h|unistd.h|time.h|poll.h|netdb.h|fcntl.h|signal.h|threads.h|hwloc.h|ifaddrs.h|semaphore.h|sched.h)$'
+
+check_include() {
+	local file=$1 header=$2 folder allowed
+
+	# Also in angle brackets our own headers are our own.
+	folder=${header%%/*}
+	if [ "$folder" != "$header" ] && [ -d "$root/src/$folder" ] || [ "$folder" = bench ]; then
+		allowed=" $(may_include "$file") "
+		if [[ $allowed != " any " && $allowed != *" $folder "* ]]; then
+			violation "$file includes $header"
+		fi
+	elif [[ $file == bench/* && -f $root/src/$header ]]; then
+		violation "$file includes $header"
+	fi
+	if is_pure "$file" && [[ $header =~ $impure_headers ]]; then
+		case "$file $header" in
+		"src/base/log.c time.h" | "src/base/log.c unistd.h") ;; # it writes lines with the time
+		*) violation "$file includes <$header>, but its floor has no sockets, clocks and threads" ;;
+		esac
+	fi
+}
+
+check_includes() {
+	local file header
+
+	while IFS=: read -r file header; do
+		check_include "$file" "$header"
+	done < <(cd "$root" && find src bench tests -name '*.[ch]' -exec awk '
+		match($0, /^[ \t]*#[ \t]*include[ \t]*[<"][^>"]*/) {
+			header = substr($0, RSTART, RLENGTH)
+			sub(/^[^<"]*[<"]/, "", header)
+			while (sub(/^\.\.\//, "", header))
+				;
+			print FILENAME ":" header
+		}' {} + 2>/dev/null)
+}
+
+pure_denied='^(clock_.*|gettimeofday|time|ftime|nanosleep|usleep|sleep|socket|socketpair|connect|bind|listen|accept4?|shutdown|setsockopt|getsockopt|getaddrinfo|send|sendto|sendmsg|sendmmsg|recv|recvfrom|recvmsg|recvmmsg|read|readv|pread.*|write|writev|pwrite.*|open|openat|fopen.*|close|ioctl|fcntl.*|poll|ppoll|select|epoll_.*|eventfd|pipe2?|pthread_.*|sem_.*|futex|syscall|sched_.*|getenv|secure_getenv|getrandom|mmap.*|fork|kill)$'
+# What a guest in another program's process never does: end it, write to its stdout, touch its signals or environment.
+library_denied='^(exit|_exit|_Exit|quick_exit|abort|atexit|printf|vprintf|puts|putchar|stdout|stderr|perror|signal|sigaction|system|fork|vfork|setenv|unsetenv|putenv|setlocale|chdir|umask|srand|rand|srandom|random)$'
+# The heap belongs to base/memory.c, which tests make fail.
+heap_denied='^(malloc|calloc|realloc|reallocarray|free|posix_memalign|aligned_alloc|memalign|strdup|strndup|asprintf|vasprintf)$'
+
+is_allowed_symbol() {
+	case $1 in
+	src/base/cpu.c:getenv) return 0 ;;
+	src/base/log.c:getenv | src/base/log.c:write | src/base/log.c:clock_gettime) return 0 ;;
+	src/base/memory.c:*) [[ $2 =~ $heap_denied ]] && return 0 ;;
+	esac
+	return 1
+}
+
+check_symbols() {
+	local file object symbol
+
+	while read -r file; do
+		object=$objects/${file%.c}.o
+		if [ ! -f "$object" ]; then
+			violation "$file has no object in $objects: nothing was checked"
+			continue
+		fi
+		while read -r symbol; do
+			symbol=${symbol%%@*}
+			if is_allowed_symbol "$file:$symbol" "$symbol"; then
+				continue
+			fi
+			if is_pure "$file" && [[ $symbol =~ $pure_denied ]]; then
+				violation "$file uses $symbol, but its floor has no sockets, clocks and threads"
+			elif [[ $symbol =~ $library_denied ]]; then
+				violation "$file uses $symbol, which a library doesn't do to its host"
+			elif [[ $symbol =~ $heap_denied ]]; then
+				violation "$file uses $symbol; use base/memory.h"
+			fi
+		done < <(nm -u --format=posix "$object" | awk '{print $1}')
+	done < <(cd "$root" && find src -name '*.c' -not -path 'src/programs/*' | sort)
+}
+
+if ! [ -d "$root/src/base" ] || ! ls "$root"/src/base/*.c >/dev/null 2>&1; then
+	violation "no sources below $root/src/base: nothing was checked"
+fi
+check_includes
+check_symbols
+if [ $violations -ne 0 ]; then
+	echo "check-layers: $violations violations" >&2
+	exit 1
+fi

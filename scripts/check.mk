@@ -1,0 +1,30 @@
+# Checks of the source and of what was built.
+
+C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+TIDY_SRC := $(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(SIM_SRC) $(TESTLIB_SRC)
+
+check-layers: $(call obj,$(LIB_SRC)) ## who may include whom, and what the pure floors may call
+	@scripts/check-layers.sh . $(B)/obj
+	@scripts/check-layers-test.sh
+
+check-abi: $(LIB_SO) $(B)/test/unit/test_abi ## header, export map and library name the same; layouts are as they were
+	@scripts/check-abi.sh $(LIB_SO)
+	@$(B)/test/unit/test_abi
+
+lint: check-warnings check-tidy ## every warning is an error, and clang-tidy finds nothing
+
+# A flavour of its own, for objects that are there would not be compiled again.
+check-warnings: ## compile everything with -Werror
+	@$(SUBMAKE) FLAVOUR=werror WERROR=1 test-programs
+
+check-tidy: ## clang-tidy, with the checks in .clang-tidy
+	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -n 1 -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
+		$(CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
+
+format: ## clang-format everything
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+check-format: ## say what clang-format would change
+	@$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+.PHONY: check-layers check-abi lint check-warnings check-tidy format check-format

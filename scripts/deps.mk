@@ -1,0 +1,19 @@
+# What has to be installed, on Debian and its kin; elsewhere the lists say what to look for.
+
+# to build, to run the tests
+DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libzstd-dev libibverbs-dev librdmacm-dev
+# to check more: memory errors, network namespaces
+DEPS_CHECK := valgrind iproute2
+# to lint, to fuzz, to compare with others
+DEPS_ALL := $(DEPS_CHECK) clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 libgloo-dev libopenmpi-dev openmpi-bin g++
+
+deps: ## install what building and testing need (apt-get; nothing to do: at once)
+	@scripts/install-packages.sh $(DEPS)
+
+deps-check: deps ## and what check-valgrind and tests in network namespaces need
+	@scripts/install-packages.sh $(DEPS_CHECK)
+
+deps-all: deps ## and what lint, fuzz-NAME and the comparison in bench/compare need
+	@scripts/install-packages.sh $(DEPS_ALL)
+
+.PHONY: deps deps-check deps-all

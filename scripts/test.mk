@@ -1,0 +1,61 @@
+# Tests. Everything runs through tests/run.sh, which closes with "N passed, N failed".
+
+NPROC := $(shell nproc)
+# A make of our own gets a -j unless the user gave one.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
+SIM_ITEM := $(if $(SIM),simulator::$(SIM))
+SECONDS ?= 60
+SEED ?= 1
+SEEDS ?= 100000
+
+SAN_ENV := ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=second_deadlock_stack=1
+# Where integration tests find the programs.
+TEST_ENV := PCCL_BUILD=$(B) $(if $(filter release,$(FLAVOUR)),,$(SAN_ENV))
+
+test: ## install what is missing, build, run every test: unit, fuzz corpora, simulator, integration, layers, interface
+	@$(MAKE) --no-print-directory deps
+	@$(SUBMAKE) all test-programs
+	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) \
+		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
+		"check-abi::scripts/check-abi.sh $(LIB_SO)" "$(SIM_ITEM)" -- $(INTEGRATION)
+
+test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
+
+unit: $(UNIT) ## the unit tests only
+	@$(TEST_ENV) tests/run.sh $(UNIT)
+
+integration: all $(INTEGRATION) ## the integration tests only
+	@$(TEST_ENV) tests/run.sh -- $(INTEGRATION)
+
+run-tests: test-programs
+	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) "$(SIM_ITEM)" -- $(INTEGRATION)
+
+check-asan: ## unit, corpora, simulator and integration with the address and undefined behaviour sanitizers
+	@$(SUBMAKE) FLAVOUR=asan run-tests
+
+check-tsan: ## the same with the thread sanitizer
+	@$(SUBMAKE) FLAVOUR=tsan run-tests
+
+# Valgrind knows no AVX-512.
+check-valgrind: $(UNIT) ## the unit tests under valgrind; leaks are errors
+	@PCCL_CPU=avx2 PCCL_TEST_TIMEOUT=600 tests/run.sh -w "valgrind -q --error-exitcode=99 --leak-check=full \
+		--errors-for-leak-kinds=definite,indirect --child-silent-after-fork=yes" $(UNIT)
+
+sim: $(SIM) ## replay one seed of the simulator: make sim SEED=n
+	$(SIM) --seed $(SEED)
+
+soak: $(SIM) ## many seeds of the simulator: make soak SEEDS=n
+	$(SIM) --seeds $(SEEDS)
+
+# New finds go to build/; the corpus in the tree keeps to what is worth keeping.
+fuzz-%: ## fuzz one target: make fuzz-NAME SECONDS=60 (clang's libFuzzer)
+	@$(SUBMAKE) FLAVOUR=fuzz CC=$(CLANG) build/fuzz/bin/fuzz_$*
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/bin/fuzz_$* -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+.PHONY: test test-programs unit integration run-tests check-asan check-tsan check-valgrind sim soak

@@ -1,0 +1,95 @@
+#!/bin/bash
+# Runs test programs, each with a time limit, and says how it went:
+#
+#	tests/run.sh [-j JOBS] [-w WRAPPER] ITEM... [-- ITEM...]
+#
+# An ITEM is a program, or NAME::COMMAND WITH ARGUMENTS. Those before the -- run up to JOBS at a time, those after it
+# one by one. WRAPPER goes in front of every program (valgrind, say). One line per item with its time; what a failed
+# one wrote is shown. The last line is "N passed, N failed"; the exit status is 0 only if something ran and all passed.
+# PCCL_TEST_TIMEOUT: seconds per item, 120 by default.
+set -u
+
+limit=${PCCL_TEST_TIMEOUT:-120}
+jobs=$(nproc)
+wrapper=
+while getopts j:w: option; do
+	case $option in
+	j) jobs=$OPTARG ;;
+	w) wrapper=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+
+logs=$(mktemp -d)
+declare -A names=() started=() log_of=()
+passed=0
+failed=0
+serial=0
+
+clean_up() {
+	for pid in "${!names[@]}"; do
+		kill "$pid" 2>/dev/null # timeout(1) passes it on to the whole process group
+	done
+	rm -rf "$logs"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+# Starts an item in the background.
+start() {
+	local name=$1 command="$wrapper $1" log=$logs/$((++serial))
+
+	if [[ $1 == *::* ]]; then
+		name=${1%%::*}
+		command=${1#*::}
+	fi
+	# shellcheck disable=SC2086 # the command is to be split into words
+	timeout -k 5 "$limit" $command >"$log" 2>&1 </dev/null &
+	names[$!]=${name#build/*/test/}
+	started[$!]=$EPOCHREALTIME
+	log_of[$!]=$log
+}
+
+# Waits for any item that runs, and reports it.
+finish() {
+	local pid status verdict=pass
+
+	wait -n -p pid
+	status=$?
+	case $status in
+	0) passed=$((passed + 1)) ;;
+	124 | 137) verdict="FAIL (time limit of $limit s, or killed)" ;;
+	*) verdict="FAIL (status $status)" ;;
+	esac
+	awk -v name="${names[$pid]}" -v from="${started[$pid]}" -v to="$EPOCHREALTIME" -v verdict="$verdict" \
+		'BEGIN {printf "%8.2f s  %-44s %s\n", to - from, name, verdict}'
+	if [ $status -ne 0 ]; then
+		failed=$((failed + 1))
+		echo "---- ${names[$pid]} wrote (last 200 lines):"
+		tail -n 200 "${log_of[$pid]}"
+		echo "----"
+	fi
+	unset "names[$pid]"
+}
+
+for item in "$@"; do
+	[ -n "$item" ] || continue
+	if [ "$item" = -- ]; then
+		while [ ${#names[@]} -gt 0 ]; do
+			finish
+		done
+		jobs=1
+		continue
+	fi
+	while [ ${#names[@]} -ge "$jobs" ]; do
+		finish
+	done
+	start "$item"
+done
+while [ ${#names[@]} -gt 0 ]; do
+	finish
+done
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
