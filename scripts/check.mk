@@ -18,7 +18,7 @@ check-warnings: ## compile everything with -Werror
 	@$(SUBMAKE) FLAVOUR=werror WERROR=1 test-programs
 
 check-tidy: ## clang-tidy, with the checks in .clang-tidy
-	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -n 1 -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
+	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
 		$(CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
 
 format: ## clang-format everything

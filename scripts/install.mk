@@ -18,7 +18,7 @@ install: all $(B)/lib/pccl.pc ## install into $(DESTDIR)$(PREFIX)
 	ln -sf $(notdir $(LIB_SO)) $(DESTDIR)$(LIBDIR)/libpccl.so.$(SOVERSION)
 	ln -sf libpccl.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpccl.so
 	install -m 644 $(B)/lib/pccl.pc $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(if $(PROGS),install $(PROGS) $(DESTDIR)$(BINDIR))
+	$(if $(strip $(PROGS)),install $(PROGS) $(DESTDIR)$(BINDIR))
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/pccl/,$(notdir $(HEADERS)))

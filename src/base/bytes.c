@@ -1,4 +1,4 @@
-/* Little-endian cursors. Values are put together byte by byte: right on every processor, and one instruction on most. */
+/* Little-endian cursors. Values are put together byte by byte: right on every processor, one instruction on most. */
 #include "base/bytes.h"
 
 #include <assert.h>

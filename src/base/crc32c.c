@@ -11,22 +11,22 @@
 #include "base/cpu.h"
 
 /* A CRC is linear, so a table of 256 entries follows from the entries of the eight single bits. */
-#define ENTRY_OF(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                            \
-	(((i)&1 ? b0 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&8 ? b3 : 0) ^ ((i)&16 ? b4 : 0) ^       \
+#define ENTRY_OF(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                      \
+	(((i)&1 ? b0 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&8 ? b3 : 0) ^ ((i)&16 ? b4 : 0) ^ \
 	 ((i)&32 ? b5 : 0) ^ ((i)&64 ? b6 : 0) ^ ((i)&128 ? b7 : 0))
 #define ENTRY(i, ...) ENTRY_OF(i, __VA_ARGS__)
-#define ENTRIES_4(i, ...)                                                                                      \
+#define ENTRIES_4(i, ...) \
 	ENTRY(i, __VA_ARGS__), ENTRY(i + 1, __VA_ARGS__), ENTRY(i + 2, __VA_ARGS__), ENTRY(i + 3, __VA_ARGS__)
-#define ENTRIES_16(i, ...)                                                                                     \
-	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4(i + 4, __VA_ARGS__), ENTRIES_4(i + 8, __VA_ARGS__),               \
+#define ENTRIES_16(i, ...)                                                                       \
+	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4(i + 4, __VA_ARGS__), ENTRIES_4(i + 8, __VA_ARGS__), \
 		ENTRIES_4(i + 12, __VA_ARGS__)
-#define ENTRIES_64(i, ...)                                                                                     \
-	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16(i + 16, __VA_ARGS__), ENTRIES_16(i + 32, __VA_ARGS__),          \
+#define ENTRIES_64(i, ...)                                                                            \
+	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16(i + 16, __VA_ARGS__), ENTRIES_16(i + 32, __VA_ARGS__), \
 		ENTRIES_16(i + 48, __VA_ARGS__)
-#define TABLE(...)                                                                                             \
-	{                                                                                                      \
-		ENTRIES_64(0, __VA_ARGS__), ENTRIES_64(64, __VA_ARGS__), ENTRIES_64(128, __VA_ARGS__),         \
-			ENTRIES_64(192, __VA_ARGS__)                                                           \
+#define TABLE(...)                                                                                     \
+	{                                                                                              \
+		ENTRIES_64(0, __VA_ARGS__), ENTRIES_64(64, __VA_ARGS__), ENTRIES_64(128, __VA_ARGS__), \
+			ENTRIES_64(192, __VA_ARGS__)                                                   \
 	}
 
 /* tables[k][i]: the register after byte i and then k zero bytes. */

@@ -53,8 +53,9 @@ static pcclResult_t check_fields(const struct pccl_frame *frame)
 	if (!is_known_type(frame->type))
 		return pccl_fail(pcclRankConnectionLost, "frame of unknown type %u", frame->type);
 	if (frame->payload_bytes > PCCL_FRAME_PAYLOAD_MAX)
-		return pccl_fail(pcclRankConnectionLost, "frame of type %u with a payload of %u bytes, over the limit of %u",
-				 frame->type, frame->payload_bytes, PCCL_FRAME_PAYLOAD_MAX);
+		return pccl_fail(pcclRankConnectionLost,
+				 "frame of type %u with a payload of %u bytes, over the limit of %u", frame->type,
+				 frame->payload_bytes, PCCL_FRAME_PAYLOAD_MAX);
 	if (frame->payload_bytes == 0 && frame->payload_crc != 0)
 		return pccl_fail(pcclRankConnectionLost, "frame of type %u with a checksum of no payload", frame->type);
 	return pcclSuccess;
@@ -88,7 +89,7 @@ pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_f
 	header_crc = pccl_get_u32(&reader);
 	assert(!reader.bad && pccl_reader_left(&reader) == 0);
 	if (header_crc != expected)
-		return pccl_fail(pcclRankConnectionLost, "damaged frame header: checksum %08x, expected %08x", header_crc,
-				 expected);
+		return pccl_fail(pcclRankConnectionLost, "damaged frame header: checksum %08x, expected %08x",
+				 header_crc, expected);
 	return check_fields(frame_out);
 }

@@ -30,10 +30,10 @@ bool pccl_log_enabled(enum pccl_log_level level);
  * through the macros below. */
 void pccl_log_write(enum pccl_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define PCCL_LOG(level, ...)                                    \
-	do {                                                    \
-		if (pccl_log_enabled(level))                    \
-			pccl_log_write((level), __VA_ARGS__);   \
+#define PCCL_LOG(level, ...)                                  \
+	do {                                                  \
+		if (pccl_log_enabled(level))                  \
+			pccl_log_write((level), __VA_ARGS__); \
 	} while (0)
 
 #define pccl_log_error(...) PCCL_LOG(PCCL_LOG_ERR, __VA_ARGS__)

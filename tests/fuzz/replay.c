@@ -45,8 +45,8 @@ static void run(const struct input *input)
 /* Values that decoders stumble over, of 1 to 8 bytes. */
 static void plant_number(struct input *input, struct pccl_rng *rng)
 {
-	static const uint64_t numbers[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-					   UINT64_MAX};
+	static const uint64_t numbers[] = {0,	   1,	       0x7f,	   0x80,       0xff,	  0x7fff,
+					   0xffff, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX};
 	uint64_t number = numbers[pccl_rng_below(rng, sizeof(numbers) / sizeof(numbers[0]))];
 	size_t bytes = (size_t)1 << pccl_rng_below(rng, 4);
 	size_t at;
