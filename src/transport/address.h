@@ -9,30 +9,40 @@
 
 #include <pccl.h>
 
-#define PCCL_ADDRESS_BYTES 64 /* numeric text, terminated; scope included */
+#define PCCL_ADDRESS_BYTES 64				  /* numeric text, terminated; scope included */
+#define PCCL_ADDRESS_PORT_BYTES (PCCL_ADDRESS_BYTES + 8) /* with brackets and port */
 
 struct pccl_address {
 	struct sockaddr_storage storage;
 	socklen_t bytes;
 };
 
-/* Splits "host:port", "[v6]:port", "host" (then default_port). Refuses what is not that, in words. */
+/* Splits "host:port", "[v6]:port", "host", "[v6]", "v6" (the last three with default_port). Returns pcclInvalidArgument
+ * and says why for anything else. Port 0 is let through. */
 pcclResult_t pccl_address_split(const char *text, uint16_t default_port, char *host_out, size_t host_bytes,
 				uint16_t *port_out);
 
 /* Resolves a host name or numeric address (may block in the resolver: call it from the caller's thread or the control
- * thread only). Up to *count_inout addresses. The failure says which name and why. */
+ * thread only). Up to *count_inout addresses, in the resolver's order. Returns pcclInvalidArgument; the cause says which
+ * name and why. */
 pcclResult_t pccl_address_resolve(const char *host, uint16_t port, struct pccl_address *addresses_out,
 				  size_t *count_inout);
 
-/* Numeric text to address, no resolver. */
+/* Numeric text to address, no resolver. Returns pcclInvalidArgument. */
 pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_address *address_out);
 
+/* Returns pcclInvalidArgument for a protocol that is none. */
 pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct pccl_address *address_out);
 
 /* Numeric text without port ("203.0.113.7"; IPv4-mapped IPv6 as IPv4), and with ("[2001:db8::1]:48148"). */
 void pccl_address_text(const struct pccl_address *address, char out[PCCL_ADDRESS_BYTES]);
-void pccl_address_text_port(const struct pccl_address *address, char out[PCCL_ADDRESS_BYTES + 8]);
+void pccl_address_text_port(const struct pccl_address *address, char out[PCCL_ADDRESS_PORT_BYTES]);
+
+/* Host byte order; 0 for an address of another family. */
 uint16_t pccl_address_port(const struct pccl_address *address);
+void pccl_address_set_port(struct pccl_address *address, uint16_t port);
+
+/* The same host and port; an IPv4-mapped IPv6 address equals the IPv4 address. */
+bool pccl_address_equal(const struct pccl_address *left, const struct pccl_address *right);
 
 #endif

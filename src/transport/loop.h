@@ -1,4 +1,10 @@
-/* One thread's event loop: file descriptors, timers, and work posted from other threads. Small enough to read at once. */
+/*
+ * One thread's event loop: file descriptors, timers, work posted from other threads, work put off to the end of the
+ * turn. Small enough to read at once. It sleeps in epoll_wait() and uses no processor time while nothing happens.
+ *
+ * A turn: wait; read the clock; fire the timers that are due; call ready() of the descriptors; run posted tasks; run
+ * deferred hooks. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
+ */
 #ifndef PCCL_TRANSPORT_LOOP_H
 #define PCCL_TRANSPORT_LOOP_H
 
@@ -12,55 +18,101 @@ struct pccl_loop;
 /* A watched descriptor. Memory of the watcher; zeroed before the first use, and not moved while it is watched. */
 struct pccl_watch {
 	int fd;
-	uint32_t events; /* EPOLLIN, EPOLLOUT as asked for */
+	uint32_t events; /* what is asked for now: EPOLLIN, EPOLLOUT; of the loop, change it with pccl_loop_watch() */
 	void (*ready)(struct pccl_watch *watch, uint32_t events);
 	void *context;
 };
 
-/* A timer. Memory of the owner; zeroed before the first use. Fires once. */
+/* A timer. Memory of the owner; zeroed before the first use. Fires once, never early; timers of the same time fire in
+ * the order in which they were set. */
 struct pccl_timer {
-	uint64_t when_ns; /* monotonic; 0: not set */
+	uint64_t when_ns; /* monotonic; 0: not set; of the loop */
 	void (*fire)(struct pccl_timer *timer);
 	void *context;
-	uint32_t heap_index; /* of the loop */
+	uint64_t serial;	     /* of the loop, as the rest: a pairing heap */
+	struct pccl_timer *child;    /* first of the timers below */
+	struct pccl_timer *sibling;  /* next with the same parent */
+	struct pccl_timer *previous; /* sibling before, or the parent of the first child */
 };
 
-/* Work posted by another thread. Memory of the poster until run() is called, on the loop's thread. */
+/* Work posted by another thread. Memory of the poster until run() is called, on the loop's thread; run() may free it or
+ * post it again. */
 struct pccl_task {
 	void (*run)(struct pccl_task *task);
 	void *context;
-	struct pccl_task *next;
+	struct pccl_task *next; /* of the loop */
 };
 
-/* Creates a loop; the caller ends it with pccl_loop_destroy() when nothing is watched any more. Returns pcclOutOfMemory,
- * pcclSystemError. */
+/* Work put off to the end of this turn, for what is better done once than often. Memory of the owner; zeroed before the
+ * first use. run() may defer it again: then it comes in the next turn, which doesn't wait. */
+struct pccl_hook {
+	void (*run)(struct pccl_hook *hook);
+	void *context;
+	struct pccl_hook *next; /* of the loop, as the rest */
+	struct pccl_hook *previous;
+	bool queued;
+};
+
+/* Something that its user has let go and that ends by itself soon, as a connection that still sends its last bytes.
+ * abandon() is called if the loop ends first; it must end it at once, pccl_loop_release() included. */
+struct pccl_leftover {
+	void (*abandon)(struct pccl_leftover *leftover);
+	void *context;
+	struct pccl_leftover *next; /* of the loop, as the rest */
+	struct pccl_leftover *previous;
+};
+
+/* Creates a loop; the caller ends it with pccl_loop_destroy() when nothing is watched any more but leftovers. Returns
+ * pcclOutOfMemory, pcclSystemError; *loop_out is NULL then. */
 pcclResult_t pccl_loop_create(struct pccl_loop **loop_out);
+
+/* NULL is allowed. Leftovers are abandoned; tasks that were posted and have not run are not run. No thread may be inside
+ * pccl_loop_post() or pccl_loop_stop(). */
 void pccl_loop_destroy(struct pccl_loop *loop);
 
-/* Runs until pccl_loop_stop(). The thread that calls it is the loop's thread. Tasks posted before stop are all run. */
+/* Runs until pccl_loop_stop(). The thread that calls it is the loop's thread. Tasks posted before stop are all run, and
+ * leftovers get a quarter of a second to end. May be called again afterwards. */
 void pccl_loop_run(struct pccl_loop *loop);
 
 /* One turn: waits at most until `until_ns` (0: do not wait; UINT64_MAX: as long as it takes), handles what is ready. */
 void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns);
 
-/* From any thread: ends pccl_loop_run() soon. */
+/* From any thread: ends pccl_loop_run() soon, also one that has not begun yet. */
 void pccl_loop_stop(struct pccl_loop *loop);
 
-/* From any thread: run the task on the loop's thread, in the order posted. Lock-free for the poster. */
+/* From any thread: run the task on the loop's thread, in the order posted. Lock-free for the poster; one system call if
+ * the loop sleeps, else none. */
 void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task);
 
-/* Loop thread only from here. Monotonic time of this turn, read once per turn. */
-uint64_t pccl_loop_now(const struct pccl_loop *loop);
-
-/* Monotonic time now; for other threads too. */
+/* Monotonic time now; for any thread. */
 uint64_t pccl_clock_ns(void);
 
-/* Starts or changes watching; events 0 keeps the descriptor known but silent. Level-triggered. */
+/* Loop thread only from here. */
+
+/* Monotonic time of this turn, read once per turn. */
+uint64_t pccl_loop_now(const struct pccl_loop *loop);
+
+/* Starts or changes watching. Level-triggered: ready() comes again as long as it holds. EPOLLERR and EPOLLHUP come
+ * unasked, but with events 0 the descriptor is silent altogether. Returns pcclSystemError. */
 pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, uint32_t events);
-/* Ends watching; safe inside ready(), and for a descriptor that is not watched. ready() is not called any more. */
+
+/* Ends watching; safe inside any callback, and for a descriptor that is not watched. ready() is not called any more,
+ * not even in this turn. Call it before the descriptor is closed. */
 void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch);
 
+/* Sets or moves the timer; a time that has passed fires in the next turn (within timer callbacks: in this one). `when_ns`
+ * is at least 1. */
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns);
+/* For a timer that is not set, too. */
 void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer);
+
+/* Queues the hook; nothing if it is queued already. */
+void pccl_loop_defer(struct pccl_loop *loop, struct pccl_hook *hook);
+/* For a hook that is not queued, too. */
+void pccl_loop_undefer(struct pccl_loop *loop, struct pccl_hook *hook);
+
+/* Hands a leftover to the loop; takes it back when it has ended. */
+void pccl_loop_keep(struct pccl_loop *loop, struct pccl_leftover *leftover);
+void pccl_loop_release(struct pccl_loop *loop, struct pccl_leftover *leftover);
 
 #endif
