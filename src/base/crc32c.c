@@ -1,9 +1,6 @@
 /* CRC32C: choice of the way, and the way for every processor: eight bytes a step from eight tables. */
 #include "base/crc32c.h"
 
-#include <stdbool.h>
-#include <string.h>
-
 #if defined(__ARM_FEATURE_CRC32)
 #include <arm_acle.h>
 #endif
@@ -77,13 +74,10 @@ uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count)
 uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
-	uint64_t word;
 
 	crc = ~crc;
-	for (; count >= 8; count -= 8, at += 8) {
-		memcpy(&word, at, sizeof(word));
-		crc = __crc32cd(crc, word);
-	}
+	for (; count >= 8; count -= 8, at += 8)
+		crc = __crc32cd(crc, load_le32(at) | (uint64_t)load_le32(at + 4) << 32);
 	for (; count > 0; count--)
 		crc = __crc32cb(crc, *at++);
 	return ~crc;

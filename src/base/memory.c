@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/fail.h"
 
@@ -49,6 +50,16 @@ void *pccl_alloc_aligned(size_t alignment, size_t bytes)
 	if (posix_memalign(&memory, alignment, bytes > 0 ? bytes : 1) != 0)
 		memory = NULL;
 	return checked(memory, 1, bytes);
+}
+
+void *pccl_alloc_large(size_t bytes)
+{
+	size_t huge_bytes = (size_t)2 << 20;
+	void *memory = pccl_alloc_aligned(bytes < huge_bytes ? 4096 : huge_bytes, bytes);
+
+	if (memory != NULL && bytes >= huge_bytes)
+		(void)madvise(memory, bytes / huge_bytes * huge_bytes, MADV_HUGEPAGE); /* advice: it may be refused */
+	return memory;
 }
 
 char *pccl_strdup(const char *text)

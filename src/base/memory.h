@@ -20,6 +20,10 @@ void *pccl_realloc(void *memory, size_t bytes);
 /* As pccl_alloc(), aligned to `alignment` (a power of two, at least sizeof(void *)). Ended with pccl_free(). */
 void *pccl_alloc_aligned(size_t alignment, size_t bytes);
 
+/* As pccl_alloc(), for buffers as large as tensors: page-aligned, on huge pages where the system has them, because
+ * touching fresh small pages costs more than the copy that follows. Ended with pccl_free(). */
+void *pccl_alloc_large(size_t bytes);
+
 /* A copy of a string. */
 char *pccl_strdup(const char *text);
 

@@ -42,6 +42,9 @@ enum pccl_peer_event_type {
 	PCCL_PEER_VOTE,	   /* the caller makes a joint call; one at a time; answered by VOTED */
 	PCCL_PEER_FROZEN,  /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
+	PCCL_PEER_EXPIRED, /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes the group
+			      with the same members: that op is COMMIT if all reporters are complete, else EXPIRE; every
+			      other open op goes on as RETRY or COMMIT whatever its policy, for nobody was lost */
 	PCCL_PEER_LEAVE	   /* the caller goes */
 };
 
@@ -51,6 +54,8 @@ struct pccl_peer_event {
 	enum pccl_vote vote;
 	struct pccl_message *message;
 	uint32_t epoch; /* FROZEN: as asked by FREEZE */
+	uint64_t tag;
+	uint32_t sequence;
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	pcclRankUuid_t uuid;

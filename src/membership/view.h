@@ -48,6 +48,8 @@ struct pccl_op_report {
 	uint8_t policy;	       /* pcclFailurePolicy_t */
 	bool repairable;       /* an all-reduce: single segments can be redone */
 	bool complete;	       /* holds every result and knows that every member launched it */
+	uint32_t participants_min; /* contributions in any element that it holds or expects */
+	uint32_t participants_max;
 	uint32_t segment_count;
 	uint64_t *held;	       /* bitmap of segment_count bits: segments whose result it holds; owned */
 };
@@ -56,7 +58,8 @@ enum pccl_verdict {
 	PCCL_VERDICT_COMMIT = 1, /* all survivors hold everything: success */
 	PCCL_VERDICT_ABORT = 2,	 /* all return pcclRankConnectionLost, input intact */
 	PCCL_VERDICT_RETRY = 3,	 /* redo from the inputs in the new view */
-	PCCL_VERDICT_REPAIR = 4	 /* held segments are final, the others are redone in the new view */
+	PCCL_VERDICT_REPAIR = 4, /* held segments are final, the others are redone in the new view */
+	PCCL_VERDICT_EXPIRE = 5	 /* its deadline passed (EXPIRE): all return pcclTimeout, input intact */
 };
 
 /* What becomes of one op that was open at one member or more; the same for all. */
@@ -64,6 +67,8 @@ struct pccl_op_decision {
 	uint64_t tag;
 	uint32_t sequence;
 	uint8_t verdict; /* enum pccl_verdict */
+	uint32_t participants_min; /* over the reports: smallest and largest */
+	uint32_t participants_max;
 	uint32_t segment_count;
 	uint32_t holder_count; /* repair: members of the new view, else 0 */
 	uint64_t **holders;    /* repair: by rank of the new view, bitmap of held segments, NULL: none; owned */
@@ -82,9 +87,11 @@ struct pccl_install {
 /* Frees what the struct owns and zeroes it; takes zeroed memory. */
 void pccl_view_fini(struct pccl_view *view);
 void pccl_install_fini(struct pccl_install *install);
+void pccl_op_decision_fini(struct pccl_op_decision *decision);
 void pccl_op_reports_destroy(struct pccl_op_report *reports, uint32_t count);
 
 pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_out);
+pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct pccl_op_decision *to_out);
 
 /* Rank of a uuid in the view; false if it is no member. */
 bool pccl_view_rank(const struct pccl_view *view, const pcclRankUuid_t *uuid, uint32_t *rank_out);

@@ -1,6 +1,5 @@
 #include "base/crc32c.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "../../lib/check.h"

@@ -74,6 +74,26 @@ static void aligned_memory_is_aligned(void **state)
 	}
 }
 
+static void large_memory_is_aligned_to_what_it_lies_on(void **state)
+{
+	static const size_t sizes[] = {0, 1, 4096, (2 << 20) - 1, 2 << 20, (5 << 20) + 3};
+	size_t index;
+
+	(void)state;
+	for (index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
+		uint8_t *memory = pccl_alloc_large(sizes[index]);
+		size_t alignment = sizes[index] < 2 << 20 ? 4096 : 2 << 20;
+
+		assert_non_null(memory);
+		assert_int_equal((uintptr_t)memory % alignment, 0);
+		memset(memory, 1, sizes[index]);
+		pccl_free(memory);
+	}
+	check_fail_allocation(1);
+	assert_null(pccl_alloc_large(1));
+	check_fail_allocation(0);
+}
+
 static void a_string_is_copied(void **state)
 {
 	char text[] = "text";
@@ -130,6 +150,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_a_pointer_too),
 		cmocka_unit_test(a_product_that_overflows_is_out_of_memory),
 		cmocka_unit_test(aligned_memory_is_aligned),
+		cmocka_unit_test(large_memory_is_aligned_to_what_it_lies_on),
 		cmocka_unit_test(a_string_is_copied),
 		cmocka_unit_test(exhaustion_is_reported_in_words),
 		cmocka_unit_test(freeing_keeps_errno),
