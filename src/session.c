@@ -1,0 +1,292 @@
+/* The op table: launch, find, release, end. */
+#include "session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "collectives/dtype.h"
+#include "session_internal.h"
+
+#define ALIGN_ELEMENTS 64
+
+pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
+{
+	struct pccl_session *session = pccl_zalloc(sizeof(*session));
+
+	*session_out = session;
+	if (session == NULL)
+		return pcclOutOfMemory;
+	session->config = *config;
+	return pcclSuccess;
+}
+
+static void op_free(struct pccl_op *op)
+{
+	pccl_free(op->held);
+	pccl_free(op->undo);
+	pccl_free(op);
+}
+
+void pccl_session_destroy(struct pccl_session *session)
+{
+	struct pccl_command *command;
+
+	if (session == NULL)
+		return;
+	while ((command = pccl_session_poll(session)) != NULL)
+		pccl_free(command);
+	while (session->attempts != NULL) {
+		struct pccl_attempt *attempt = session->attempts;
+
+		session->attempts = attempt->next;
+		pccl_attempt_free(attempt);
+	}
+	while (session->ops != NULL) {
+		struct pccl_op *op = session->ops;
+
+		session->ops = op->next;
+		op_free(op);
+	}
+	pccl_session_notes_clear(session, false);
+	pccl_sequences_clear(&session->sequences);
+	pccl_free(session);
+}
+
+struct pccl_command *pccl_session_command(struct pccl_session *session, enum pccl_command_type type, uint32_t lane)
+{
+	struct pccl_command *command = pccl_zalloc(sizeof(*command));
+
+	if (command == NULL)
+		return NULL;
+	command->type = type;
+	command->lane = lane;
+	if (session->last != NULL)
+		session->last->next = command;
+	else
+		session->first = command;
+	session->last = command;
+	return command;
+}
+
+struct pccl_command *pccl_session_poll(struct pccl_session *session)
+{
+	struct pccl_command *command = session->first;
+
+	if (command == NULL)
+		return NULL;
+	session->first = command->next;
+	if (session->first == NULL)
+		session->last = NULL;
+	command->next = NULL;
+	return command;
+}
+
+struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag)
+{
+	struct pccl_op *op;
+
+	for (op = session->ops; op != NULL; op = op->next)
+		if (op->request.operation.tag == tag)
+			return op;
+	return NULL;
+}
+
+bool pccl_session_idle(const struct pccl_session *session)
+{
+	return session->ops == NULL;
+}
+
+static bool plan_is_known(pcclPlan_t plan)
+{
+	return plan == pcclPlanAuto || plan == pcclPlanOneshot || plan == pcclPlanDirect || plan == pcclPlanRing;
+}
+
+static bool policy_is_known(pcclFailurePolicy_t policy)
+{
+	return policy == pcclPolicyDefault || policy == pcclPolicyAbort || policy == pcclPolicyRetry ||
+	       policy == pcclPolicyRepair;
+}
+
+static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	bool reads = request->kind != PCCL_BROADCAST || request->operation.root == session->rank;
+
+	if (request->kind == PCCL_BARRIER || request->operation.count == 0)
+		return pcclSuccess;
+	if (reads && request->input == NULL)
+		return pccl_fail(pcclInvalidArgument, "sendbuff is NULL for %zu elements", request->operation.count);
+	if (request->output == NULL)
+		return pccl_fail(pcclInvalidArgument, "recvbuff is NULL for %zu elements", request->operation.count);
+	return pcclSuccess;
+}
+
+/* Everything about the request that is wrong by itself or in the state of the communicator. */
+static pcclResult_t check_request(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	const pcclOperation_t *operation = &request->operation;
+	size_t element_bytes;
+
+	if (session->end_result != pcclSuccess)
+		return pccl_fail(session->end_result, "%s", session->end_detail);
+	if (!pccl_dtype_valid((int)operation->datatype))
+		return pccl_fail(pcclInvalidArgument, "datatype %d is unknown", (int)operation->datatype);
+	if (!pccl_op_valid((int)operation->op))
+		return pccl_fail(pcclInvalidArgument, "reduction operation %d is unknown", (int)operation->op);
+	if (!plan_is_known(operation->plan))
+		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)operation->plan);
+	if (!policy_is_known(operation->failure_policy))
+		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
+	element_bytes = pccl_dtype_bytes(operation->datatype);
+	if (operation->count > (SIZE_MAX / 2) / element_bytes / PCCL_RANKS_MAX)
+		return pccl_fail(pcclInvalidArgument, "count %zu does not fit the address space", operation->count);
+	if (pccl_session_find(session, operation->tag) != NULL)
+		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
+				 (unsigned long long)operation->tag);
+	if (session->ranks < 2)
+		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
+	if (request->kind == PCCL_BROADCAST && operation->root >= session->ranks)
+		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", operation->root,
+				 session->ranks);
+	if (session->op_count >= PCCL_MAX_OPERATIONS)
+		return pccl_fail(pcclTooManyOperations, "%d operations are in flight already", PCCL_MAX_OPERATIONS);
+	return check_buffers(session, request);
+}
+
+/* Bytes of input that this op's results overwrite, in place; 0 if it is not in place. */
+static size_t bytes_in_place(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	size_t bytes = request->operation.count * pccl_dtype_bytes(request->operation.datatype);
+	const char *input = request->input, *output = request->output;
+
+	if (request->kind == PCCL_ALL_REDUCE && input == output)
+		return bytes;
+	if (request->kind == PCCL_REDUCE_SCATTER && output == input + session->rank * bytes)
+		return bytes;
+	return 0;
+}
+
+static pcclResult_t op_create(const struct pccl_session *session, const struct pccl_op_request *request,
+			      struct pccl_op **op_out)
+{
+	struct pccl_op *op = pccl_zalloc(sizeof(*op));
+	size_t undo_bytes = bytes_in_place(session, request);
+
+	if (op == NULL)
+		return pcclOutOfMemory;
+	op->request = *request;
+	if (op->request.operation.plan == pcclPlanAuto)
+		op->request.operation.plan = session->config.plan;
+	if (op->request.operation.failure_policy == pcclPolicyDefault)
+		op->request.operation.failure_policy = session->config.policy;
+	if (op->request.operation.failure_policy == pcclPolicyDefault)
+		op->request.operation.failure_policy = pcclPolicyAbort;
+	op->world_at_launch = session->ranks;
+	pccl_geometry_cut(request->kind, session->ranks, request->operation.count,
+			  pccl_dtype_bytes(request->operation.datatype), ALIGN_ELEMENTS, &op->geometry);
+	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
+	if (op->held == NULL)
+		goto fail_held;
+	if (undo_bytes > 0) {
+		op->undo = pccl_alloc_large(undo_bytes);
+		if (op->undo == NULL)
+			goto fail_undo;
+	}
+	*op_out = op;
+	return pcclSuccess;
+fail_undo:
+	pccl_free(op->held);
+fail_held:
+	pccl_free(op);
+	return pcclOutOfMemory;
+}
+
+pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
+				 struct pccl_op **op_out)
+{
+	pcclResult_t result = check_request(session, request);
+	struct pccl_verdict_note *note;
+	struct pccl_op *op;
+
+	if (result != pcclSuccess)
+		return result;
+	result = op_create(session, request, &op);
+	if (result != pcclSuccess)
+		return result;
+	op->key.tag = request->operation.tag;
+	if (!pccl_sequences_take(&session->sequences, op->key.tag, &op->key.sequence)) {
+		op_free(op);
+		return pcclOutOfMemory;
+	}
+	op->next = session->ops;
+	session->ops = op;
+	session->op_count++;
+	*op_out = op;
+	if (session->frozen)
+		return pcclSuccess;
+	note = pccl_session_note_take(session, &op->key);
+	pccl_session_resolve(session, op, note == NULL ? NULL : &note->decision);
+	if (note != NULL)
+		pccl_verdict_note_free(note);
+	return pcclSuccess;
+}
+
+void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_op **link = &session->ops;
+
+	assert(op->ended);
+	while (*link != op)
+		link = &(*link)->next;
+	*link = op->next;
+	session->op_count--;
+	op_free(op);
+}
+
+void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	struct pccl_command *command = pccl_session_command(session, PCCL_COMMAND_ENDED, 0);
+
+	assert(!op->ended);
+	op->ended = true;
+	op->result = result;
+	op->attempt = NULL;
+	op->info.epoch = session->epoch;
+	if (op->detail != detail)
+		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	pccl_free(op->undo);
+	op->undo = NULL;
+	if (command != NULL)
+		command->op = op;
+}
+
+/* Ends an op that is not settled: through its lanes if they have it. */
+void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	if (op->attempt != NULL) {
+		pccl_attempt_cancel(session, op->attempt, result, detail, true, false);
+		return;
+	}
+	op->settled = true;
+	op->result = result;
+	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	if (op->attempts_open == 0)
+		pccl_session_op_end(session, op, result, op->detail);
+}
+
+void pccl_session_end(struct pccl_session *session, pcclResult_t result, const char *detail)
+{
+	struct pccl_op *op;
+
+	if (session->end_result != pcclSuccess)
+		return;
+	session->end_result = result;
+	snprintf(session->end_detail, sizeof(session->end_detail), "%s", detail);
+	for (op = session->ops; op != NULL; op = op->next) {
+		if (!op->settled)
+			pccl_session_op_fail(session, op, result, detail);
+	}
+}

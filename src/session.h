@@ -1,0 +1,125 @@
+/*
+ * The session: the table of a communicator's ops, between its membership and its executors. Pure: no thread, socket or
+ * clock; the communicator calls it under its lock, the simulator directly.
+ *
+ * What the lanes have to do comes out as commands, in an order that each lane must keep. What membership needs for a flush
+ * (reports) is collected lane by lane after FREEZE; what it decided comes in with pccl_session_install().
+ *
+ * An op is one collective call; an attempt is one try of it in one view. Attempts outlive nothing: they are freed when
+ * all lanes have let go of them.
+ */
+#ifndef PCCL_SESSION_H
+#define PCCL_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "collectives/exec.h"
+#include "membership/view.h"
+
+struct pccl_session;
+struct pccl_attempt; /* the executors' cookie */
+
+struct pccl_session_config {
+	uint32_t lanes; /* lanes that exist; a view may use fewer */
+	pcclPlan_t plan;
+	pcclFailurePolicy_t policy;
+};
+
+/* What the caller asked for. */
+struct pccl_op_request {
+	enum pccl_collective kind;
+	pcclOperation_t operation;
+	const void *input;
+	void *output;
+};
+
+/* One collective call, from launch to release. Read by the shell under its lock; written by the session only. */
+struct pccl_op {
+	struct pccl_op_request request;
+	struct pccl_op_key key;
+	struct pccl_geometry geometry;
+	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
+	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
+	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
+	bool settled; /* `result` stands; it has ended when all attempts are gone too */
+	bool ended;
+	pcclResult_t result;
+	char detail[200];
+	pcclOperationInfo_t info;
+	uint32_t world_at_launch;
+	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
+	bool complete;
+	void *waiter; /* the shell's */
+	struct pccl_op *next;
+};
+
+enum pccl_command_type {
+	PCCL_COMMAND_LAUNCH,  /* pccl_exec_launch(launch); failure is the lane's outcome */
+	PCCL_COMMAND_CANCEL,  /* forget the attempt on all links, pccl_exec_cancel() */
+	PCCL_COMMAND_FREEZE,  /* pccl_exec_freeze(), then pccl_session_collect() */
+	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
+	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
+};
+
+struct pccl_command {
+	enum pccl_command_type type;
+	uint32_t lane;
+	struct pccl_exec_launch launch; /* cookie: the attempt */
+	struct pccl_attempt *attempt;	/* CANCEL */
+	pcclResult_t result;
+	bool restore;
+	char detail[200];
+	uint32_t epoch;	/* INSTALL, as the next three */
+	uint32_t ranks;
+	uint32_t rank;
+	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
+	struct pccl_op *op; /* ENDED */
+	struct pccl_command *next;
+};
+
+pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out);
+
+/* All lanes must have stopped. Open ops are freed without a word. */
+void pccl_session_destroy(struct pccl_session *session);
+
+/* Starts an op. pcclInvalidArgument: tag in use, bad request; pcclTooFewPeers, pcclTooManyOperations, pcclOutOfMemory. The
+ * op is the session's until pccl_session_release(). If the flush of an earlier view has already decided it, it has ended. */
+pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
+				 struct pccl_op **op_out);
+
+/* The op with this tag that has not been released; NULL: none. */
+struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag);
+bool pccl_session_idle(const struct pccl_session *session); /* no op is unreleased */
+
+/* The caller has taken the result of an ended op. */
+void pccl_session_release(struct pccl_session *session, struct pccl_op *op);
+
+/* Ends every op with `result`, gives every later launch the same: the communicator leaves or is evicted. */
+void pccl_session_end(struct pccl_session *session, pcclResult_t result, const char *detail);
+
+/* A lane's share of an attempt has ended. */
+void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const struct pccl_exec_outcome *outcome);
+
+/* Stops transfers of the view in force; ops launched from now on wait. */
+void pccl_session_freeze(struct pccl_session *session);
+
+/* On a lane's thread, after it has frozen: takes its reports. True when this was the last lane. */
+bool pccl_session_collect(struct pccl_session *session, uint32_t lane, const struct pccl_exec *exec);
+
+/* The reports for the flush, after all lanes have frozen; the caller owns them (pccl_op_reports_destroy). */
+pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pccl_op_report **reports_out,
+				  uint32_t *count_out);
+
+/* A new view and the decisions that came with it are in force. */
+pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank);
+
+/* The next command; the taker frees it with pccl_free(). NULL: none. */
+struct pccl_command *pccl_session_poll(struct pccl_session *session);
+
+/* Does a received frame belong to the attempt? For pccl_link_forget(). */
+bool pccl_attempt_owns(const void *attempt, const struct pccl_frame *frame);
+
+#endif

@@ -1,0 +1,47 @@
+/* The settings of a communicator: what the caller gave, then the PCCL_* environment, then the defaults. */
+#ifndef PCCL_SETTINGS_H
+#define PCCL_SETTINGS_H
+
+#include <pccl.h>
+
+#include "transport/address.h"
+
+#define PCCL_LANES_MAX 16
+#define PCCL_STREAMS_MAX 16
+#define PCCL_MASTERS_MAX 8
+#define PCCL_MASTER_ADDRESSES 4 /* of one master's host name */
+
+struct pccl_settings {
+	char masters[512]; /* "host:port,host:port" beyond the one in the parameters */
+	char listen_address[256];
+	char advertised_address[256];
+	uint16_t port_first;
+	uint16_t port_last;
+	uint32_t lanes;
+	uint32_t streams;
+	uint64_t connect_timeout_ns;
+	uint64_t admission_timeout_ns;
+	uint64_t operation_timeout_ns; /* 0: none */
+	uint64_t heartbeat_interval_ns;
+	uint64_t heartbeat_timeout_ns;
+	pcclFailurePolicy_t failure_policy;
+	pcclPlan_t plan;
+	uint64_t bundle_id;
+	uint32_t bundle_size;
+};
+
+/* Merges; `config` may be NULL. pcclInvalidArgument names the field or variable and what is wrong with it. */
+pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+				 struct pccl_settings *settings_out);
+
+/* One master: the addresses its name resolves to. */
+struct pccl_master_place {
+	struct pccl_address addresses[PCCL_MASTER_ADDRESSES];
+	size_t count;
+};
+
+/* Resolves the parameters' master and the list. May block in the resolver. */
+pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const pcclCommCreateParams_t *params,
+				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out);
+
+#endif
