@@ -1,0 +1,26 @@
+/* A lane: one I/O thread with its own loop, executor, and links to every neighbour. It decides nothing: it moves frames
+ * between the links and the executor and does what the session commands. */
+#ifndef PCCL_LANE_H
+#define PCCL_LANE_H
+
+#include <pccl.h>
+
+#include "membership/view.h"
+#include "session.h"
+#include "transport/hello.h"
+
+struct pccl_lane;
+
+/* Creates lane `index` and starts its thread. */
+pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane **lane_out);
+
+/* From any thread, in order: carry out a command; takes it over. INSTALL: `view` is copied. */
+pcclResult_t pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, const struct pccl_view *view);
+
+/* From any thread: a neighbour's stream arrived; takes it over. */
+void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello);
+
+/* Ends the thread after what was posted, closes all links, frees. NULL is allowed. */
+void pccl_lane_destroy(struct pccl_lane *lane);
+
+#endif
