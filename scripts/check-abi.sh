@@ -25,4 +25,14 @@ if [ "$(wc -l <"$work/header")" -lt 39 ]; then
 	status=1
 fi
 [ $status -eq 0 ] || echo "check-abi: header, src/libpccl.map and $library differ" >&2
+
+# The header by itself, as its users include it: C99 and, where there is a compiler for it, C++.
+echo '#include <pccl.h>' >"$work/user.c"
+cp "$work/user.c" "$work/user.cc"
+${CC:-cc} -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude/pccl -fsyntax-only "$work/user.c" || status=1
+echo '#include <pccl/pccl.h>' >"$work/user.c"
+${CC:-cc} -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude -Iinclude/pccl -fsyntax-only "$work/user.c" || status=1
+if command -v c++ >/dev/null; then
+	c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror -Iinclude/pccl -fsyntax-only "$work/user.cc" || status=1
+fi
 exit $status

@@ -11,7 +11,7 @@ check-abi: $(LIB_SO) $(B)/test/unit/test_abi ## header, export map and library n
 	@scripts/check-abi.sh $(LIB_SO)
 	@$(B)/test/unit/test_abi
 
-lint: check-warnings check-tidy ## every warning is an error, and clang-tidy finds nothing
+lint: check-warnings check-tidy check-style ## every warning is an error, clang-tidy finds nothing, sizes are kept
 
 # A flavour of its own, for objects that are there would not be compiled again.
 check-warnings: ## compile everything with -Werror
@@ -21,10 +21,13 @@ check-tidy: ## clang-tidy, with the checks in .clang-tidy
 	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
 		$(CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
 
+check-style: ## lines, functions and files are as long as the house style allows
+	@scripts/check-style.sh $(C_FILES)
+
 format: ## clang-format everything
 	@$(CLANG_FORMAT) -i $(C_FILES)
 
 check-format: ## say what clang-format would change
 	@$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
 
-.PHONY: check-layers check-abi lint check-warnings check-tidy format check-format
+.PHONY: check-layers check-abi lint check-warnings check-tidy check-style format check-format

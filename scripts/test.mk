@@ -16,7 +16,7 @@ TEST_ENV := PCCL_BUILD=$(B) $(if $(filter release,$(FLAVOUR)),,$(SAN_ENV))
 test: ## install what is missing, build, run every test: unit, fuzz corpora, simulator, integration, layers, interface
 	@$(MAKE) --no-print-directory deps
 	@$(SUBMAKE) all test-programs
-	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) \
+	@$(TEST_ENV) tests/run.sh "run-itself::tests/run-itself.sh" $(UNIT) $(FUZZ_REPLAY) \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO)" "$(SIM_ITEM)" -- $(INTEGRATION)
 
