@@ -111,7 +111,7 @@ help: ## list the targets
 clean: ## remove everything that was built
 	rm -rf build
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) $(SIM_SRC) $(TESTLIB_SRC)))
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC)))
 Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
 .PHONY: all help clean
 .DELETE_ON_ERROR:
