@@ -30,9 +30,6 @@ struct pccl_peer_config {
 	uint64_t seed;		       /* for the jitter of redials */
 };
 
-/* A joint call of the members of a group. */
-enum pccl_vote { PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2, PCCL_VOTE_OPTIMIZE = 3 };
-
 enum pccl_peer_event_type {
 	PCCL_PEER_TICK,	   /* the deadline has come, or nothing in particular */
 	PCCL_PEER_JOIN,	   /* the caller wants in */

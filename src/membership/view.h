@@ -9,6 +9,10 @@
 #include <pccl.h>
 
 #define PCCL_MEMBERS_MAX 1024
+#define PCCL_REPORTS_MAX 256	      /* open ops that one member may report */
+#define PCCL_DECISIONS_MAX 65536      /* ops that one view change may decide */
+#define PCCL_REPORT_SEGMENTS_MAX 65536 /* of one op */
+#define PCCL_CAUSE_TEXT_BYTES 200
 #define PCCL_ADDRESS_TEXT_BYTES 64 /* "203.0.113.7" or "2001:db8::1": numeric, terminated */
 
 /* One member as the others see it. */
@@ -77,11 +81,13 @@ struct pccl_op_decision {
 /* One view change as it is told to a member, and kept by it until the next. */
 struct pccl_install {
 	struct pccl_view view;
+	pcclRankUuid_t run;	 /* names the run: the peer that founded the group */
+	uint32_t previous_epoch; /* of the view that the survivors come from; the decisions are about its ops */
 	bool newcomers; /* members were added: no op was open, op sequences start again from 0 */
 	uint32_t decision_count;
 	struct pccl_op_decision *decisions;
 	struct pccl_world world;
-	char cause[200]; /* why the view changed, in words */
+	char cause[PCCL_CAUSE_TEXT_BYTES]; /* why the view changed, in words */
 };
 
 /* Frees what the struct owns and zeroes it; takes zeroed memory. */
@@ -90,8 +96,14 @@ void pccl_install_fini(struct pccl_install *install);
 void pccl_op_decision_fini(struct pccl_op_decision *decision);
 void pccl_op_reports_destroy(struct pccl_op_report *reports, uint32_t count);
 
+/* Deep copies; on failure *to_out is zeroed. Return pcclOutOfMemory. */
 pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_out);
+pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_install *to_out);
+
 pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct pccl_op_decision *to_out);
+
+/* 1 to PCCL_MEMBERS_MAX members, none without uuid, none twice? */
+bool pccl_view_valid(const struct pccl_view *view);
 
 /* Rank of a uuid in the view; false if it is no member. */
 bool pccl_view_rank(const struct pccl_view *view, const pcclRankUuid_t *uuid, uint32_t *rank_out);
