@@ -95,6 +95,11 @@ struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t t
 	return NULL;
 }
 
+uint32_t pccl_session_lanes(const struct pccl_session *session)
+{
+	return session->lanes;
+}
+
 bool pccl_session_idle(const struct pccl_session *session)
 {
 	return session->ops == NULL;

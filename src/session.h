@@ -60,6 +60,7 @@ enum pccl_command_type {
 	PCCL_COMMAND_LAUNCH,  /* pccl_exec_launch(launch); failure is the lane's outcome */
 	PCCL_COMMAND_CANCEL,  /* forget the attempt on all links, pccl_exec_cancel() */
 	PCCL_COMMAND_FREEZE,  /* pccl_exec_freeze(), then pccl_session_collect() */
+	PCCL_COMMAND_EXPIRE,  /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
 	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
 	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
 };
@@ -68,7 +69,8 @@ struct pccl_command {
 	enum pccl_command_type type;
 	uint32_t lane;
 	struct pccl_exec_launch launch; /* cookie: the attempt */
-	struct pccl_attempt *attempt;	/* CANCEL */
+	struct pccl_attempt *attempt;	/* CANCEL, EXPIRE */
+	struct pccl_op_key key;		/* EXPIRE */
 	pcclResult_t result;
 	bool restore;
 	char detail[200];
@@ -102,6 +104,15 @@ void pccl_session_end(struct pccl_session *session, pcclResult_t result, const c
 
 /* A lane's share of an attempt has ended. */
 void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const struct pccl_exec_outcome *outcome);
+
+/* The deadline of an op has passed: asks its first lane whom it waits for. False: no lane has it at the moment. */
+bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op);
+
+/* Lanes that the view in force uses. */
+uint32_t pccl_session_lanes(const struct pccl_session *session);
+
+/* An EXPIRE or CANCEL command has been carried out, and its outcome, if the lane still held the attempt, handed in. */
+void pccl_session_unpin(struct pccl_session *session, struct pccl_attempt *attempt);
 
 /* Stops transfers of the view in force; ops launched from now on wait. */
 void pccl_session_freeze(struct pccl_session *session);

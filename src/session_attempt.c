@@ -208,6 +208,7 @@ pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attem
 		command = pccl_session_command(session, PCCL_COMMAND_CANCEL, lane);
 		if (command == NULL)
 			return pcclOutOfMemory;
+		attempt->pins++;
 		command->attempt = attempt;
 		command->result = result;
 		command->restore = restore;
@@ -241,6 +242,22 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
 }
 
+/* When no lane has the attempt any more, it goes, and its op ends if no other attempt is to come or still to go. */
+static void settle(struct pccl_session *session, struct pccl_attempt *attempt)
+{
+	struct pccl_op *op = attempt->op;
+
+	if (attempt->lanes_open > 0 || attempt->pins > 0)
+		return;
+	if (op->attempt == attempt) {
+		op->attempt = NULL;
+		op->settled = true;
+	}
+	unlink_attempt(session, attempt);
+	if (op->settled && op->attempts_open == 0)
+		pccl_session_op_end(session, op, op->result, op->detail);
+}
+
 void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const struct pccl_exec_outcome *outcome)
 {
 	struct pccl_attempt *attempt = outcome->cookie;
@@ -252,13 +269,32 @@ void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const str
 	pccl_bitmap_set(attempt->lanes_ended, lane);
 	if (attempt->cancelled && outcome->result == pcclSuccess && attempt->restore && op->undo != NULL)
 		restore_lane(attempt, lane);
-	if (attempt->lanes_open > 0)
-		return;
-	if (op->attempt == attempt) {
-		op->attempt = NULL;
-		op->settled = true;
-	}
-	unlink_attempt(session, attempt);
-	if (op->settled && op->attempts_open == 0)
-		pccl_session_op_end(session, op, op->result, op->detail);
+	settle(session, attempt);
+}
+
+void pccl_session_unpin(struct pccl_session *session, struct pccl_attempt *attempt)
+{
+	assert(attempt->pins > 0);
+	attempt->pins--;
+	settle(session, attempt);
+}
+
+bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_attempt *attempt = op->attempt;
+	struct pccl_command *command;
+	uint32_t lane;
+
+	if (attempt == NULL)
+		return false;
+	lane = home_lane(attempt);
+	while (pccl_bitmap_test(attempt->lanes_ended, lane))
+		lane = (lane + 1) % attempt->lanes;
+	command = pccl_session_command(session, PCCL_COMMAND_EXPIRE, lane);
+	if (command == NULL)
+		return false;
+	command->attempt = attempt;
+	command->key = op->key;
+	attempt->pins++;
+	return true;
 }

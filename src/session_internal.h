@@ -15,6 +15,7 @@ struct pccl_attempt {
 	uint32_t lanes;	    /* of the view */
 	uint32_t lanes_used;
 	uint32_t lanes_open; /* that have not let go yet */
+	uint32_t pins; /* commands that name the attempt and were not carried out yet */
 	uint64_t *lanes_ended; /* bitmap by lane */
 	bool cancelled;
 	bool superseded; /* another attempt follows: its outcomes are not the op's */
