@@ -13,7 +13,8 @@
 #define PCCL_RANKS_MAX 1024
 #define PCCL_RANK_NONE UINT32_MAX
 #define PCCL_SEGMENTS_MAX (1u << 16) /* per op: segments grow with ops above 16 GiB, so that bitmaps stay small */
-#define PCCL_SEGMENT_BYTES_MAX (256u << 10) /* for ops up to 16 GiB; the unit of pipelining, commit and repair */
+#define PCCL_SEGMENT_BYTES_MAX (256u << 10)   /* for ops up to 16 GiB; the unit of pipelining, commit and repair */
+#define PCCL_OP_BYTES_MAX (UINT64_C(1) << 39) /* of an op's whole buffer; the caller refuses larger ones */
 
 enum pccl_collective {
 	PCCL_ALL_REDUCE = 1,
@@ -22,6 +23,10 @@ enum pccl_collective {
 	PCCL_BROADCAST = 4,
 	PCCL_BARRIER = 5
 };
+
+/* "all-reduce", "oneshot", ...; "unknown" for what is neither. Static. */
+const char *pccl_collective_name(int kind);
+const char *pccl_plan_name(int algorithm);
 
 /* How an op's elements are cut. A buffer is `chunk_count` chunks of `chunk_elements` (all-reduce, broadcast: one chunk;
  * reduce-scatter, all-gather: one per rank); each chunk is cut into `chunk_segments` segments of `segment_elements`,
@@ -35,9 +40,11 @@ struct pccl_geometry {
 	uint32_t segment_count; /* chunk_count * chunk_segments; 0 for an empty op */
 };
 
-/* Cuts `count` elements (of the whole buffer, or of one rank's part: see pcclOperation_t) for `ranks` peers; segments are
- * multiples of `align_elements` (a codec's block; 64 at least). Aims at segments of PCCL_SEGMENT_BYTES_MAX for large ops,
- * smaller ones (>= 4 KiB) for small ops so that every rank owns the same number and transfers overlap. */
+/* Cuts `count` elements (of the whole buffer, or of one rank's part: see pcclOperation_t) for `ranks` peers; segments
+ * are multiples of `align_elements` (a codec's block; 64 at least). Aims at segments of PCCL_SEGMENT_BYTES_MAX for
+ * large ops (less with more than 16 ranks, for an owner holds one segment of every rank at a time), smaller ones (>= 4
+ * KiB) for small ops so that every rank owns the same number and transfers overlap. The whole buffer has at most
+ * PCCL_OP_BYTES_MAX. */
 void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count, size_t element_bytes,
 		       uint32_t align_elements, struct pccl_geometry *geometry_out);
 
@@ -49,16 +56,17 @@ uint32_t pccl_geometry_elements(const struct pccl_geometry *geometry, uint32_t s
 struct pccl_route {
 	uint32_t first_segment;
 	uint32_t segment_count;
-	const uint32_t *own_to;	 /* ranks that get this rank's own input as it is, in order of sending */
+	const uint32_t *own_to; /* ranks that get this rank's own input as it is, in order of sending */
 	uint32_t own_to_count;
-	const uint32_t *inputs;	 /* what this rank adds, in this order: ranks, its own among them (its own input) */
-	uint32_t input_count;	 /* 0: this rank adds nothing for this shard */
-	uint32_t sum_to;	 /* rank that gets the partial sum; PCCL_RANK_NONE: nobody, the sum is the result */
-	uint32_t result_from;	 /* rank that sends the result; PCCL_RANK_NONE: made here, or not needed here */
+	const uint32_t *inputs;	   /* what this rank adds, in this order: ranks, its own among them (its own input) */
+	uint32_t input_count;	   /* 0: this rank adds nothing for this shard */
+	bool input_is_sum;	   /* the other's input is a partial sum, in the partial type, not an input as it is */
+	uint32_t sum_to;	   /* rank that gets the partial sum; PCCL_RANK_NONE: nobody, the sum is the result */
+	uint32_t result_from;	   /* rank that sends the result; PCCL_RANK_NONE: made here, or not needed here */
 	const uint32_t *result_to; /* ranks that the result is passed on to, in order of sending */
 	uint32_t result_to_count;
-	bool result_is_own;	 /* the result is this rank's own input (the root of a broadcast, all-gather's own part) */
-	bool result_needed;	 /* this rank's caller gets the result (else it may still pass it on: never so far) */
+	bool result_is_own; /* the result is this rank's own input (the root of a broadcast, all-gather's own part) */
+	bool result_needed; /* this rank's caller gets the result (else it may still pass it on: never so far) */
 };
 
 struct pccl_plan {
@@ -68,6 +76,10 @@ struct pccl_plan {
 	uint32_t rank;
 	uint32_t route_count;
 	const struct pccl_route *routes; /* ordered by first_segment, not overlapping, covering every segment */
+	/* The routes in the order in which contributions are sent and partial sums awaited: a permutation of the
+	 * routes' indexes. What one rank sends to another in its order, the other awaits in the same order. With two
+	 * segments of room at every rank no rank waits for ever. */
+	const uint32_t *order;
 };
 
 /* What pcclPlanAuto becomes: a function of what all peers know alike. */
@@ -75,19 +87,19 @@ pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t 
 
 /* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read for broadcast only.
  *   direct: shard k belongs to rank k; everybody sends it its part, it adds in rank order and sends the result to all.
- *   ring: shard k's partial sum travels k+1, k+2, ... k, adding on the way; then the result travels on from k.
- *   oneshot: everybody sends all to everybody and adds all in rank order.
- *   broadcast (all algorithms but oneshot): the root sends shard k to the k-th other rank, which passes it to the rest;
- *   oneshot: the root sends all to all. All-gather, reduce-scatter: the halves of all-reduce.
- * Sending orders are rotated by rank, so that not everybody sends to rank 0 first.
- * Returns pcclOutOfMemory, pcclInvalidArgument (unknown algorithm for the kind). */
+ *   ring: shard k's partial sum travels k+1, k+2, ... k, adding on the way; then the result travels on from k. The
+ * shards take turns segment by segment, so that a rank needs room for two segments, not for a shard. oneshot: everybody
+ * sends all to everybody and adds all in rank order. broadcast (all algorithms but oneshot): the root sends shard k to
+ * the k-th other rank, which passes it to the rest; oneshot: the root sends all to all. All-gather, reduce-scatter: the
+ * halves of all-reduce. Sending orders are rotated by rank, so that not everybody sends to rank 0 first. Returns
+ * pcclOutOfMemory, pcclInvalidArgument (unknown algorithm for the kind). */
 pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks, uint32_t rank,
 			      uint32_t root, const struct pccl_geometry *geometry, struct pccl_plan **plan_out);
 
-/* The plan that repairs an interrupted all-reduce in a smaller view. holders[r] is the bitmap of the segments whose result
- * rank r (of the new view) holds, NULL for none. A segment that somebody holds is sent by one holder (the work spread over
- * the holders by segment number) straight to those who lack it; the others are reduced again as in `direct`, spread
- * over all ranks. Neighbouring segments with the same way share a route. */
+/* The plan that repairs an interrupted all-reduce in a smaller view. holders[r] is the bitmap of the segments whose
+ * result rank r (of the new view) holds, NULL for none. A segment that somebody holds is sent by one holder (the work
+ * spread over the holders by segment number) straight to those who lack it; the others are reduced again as in
+ * `direct`, spread over all ranks. Neighbouring segments with the same way share a route. */
 pcclResult_t pccl_plan_create_repair(uint32_t ranks, uint32_t rank, const struct pccl_geometry *geometry,
 				     const uint64_t *const *holders, struct pccl_plan **plan_out);
 
