@@ -52,7 +52,9 @@ struct pccl_op {
 	uint32_t world_at_launch;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter; /* the shell's */
+	void *waiter;	      /* the shell's, as the next two */
+	uint64_t deadline_ns; /* monotonic; UINT64_MAX: none */
+	bool awaited;	      /* a caller waits for its end */
 	struct pccl_op *next;
 };
 

@@ -160,6 +160,27 @@ pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct 
 			 (int)from->inet.protocol);
 }
 
+pcclResult_t pccl_address_to_ccoip(const struct pccl_address *from, ccoip_socket_address_t *address_out)
+{
+	memset(address_out, 0, sizeof(*address_out));
+	address_out->port = pccl_address_port(from);
+	if (from->storage.ss_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&from->storage;
+
+		address_out->inet.protocol = inetIPv4;
+		memcpy(address_out->inet.ipv4.data, &v4->sin_addr, sizeof(address_out->inet.ipv4.data));
+		return pcclSuccess;
+	}
+	if (from->storage.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&from->storage;
+
+		address_out->inet.protocol = inetIPv6;
+		memcpy(address_out->inet.ipv6.data, &v6->sin6_addr, sizeof(address_out->inet.ipv6.data));
+		return pcclSuccess;
+	}
+	return pccl_fail(pcclInvalidArgument, "address family %d: want IPv4 or IPv6", (int)from->storage.ss_family);
+}
+
 /* ---- address to text --------------------------------------------------------------------------------------------- */
 
 static void v6_text(const struct sockaddr_in6 *v6, char out[PCCL_ADDRESS_BYTES])

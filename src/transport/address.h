@@ -34,6 +34,9 @@ pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_a
 /* Returns pcclInvalidArgument for a protocol that is none. */
 pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct pccl_address *address_out);
 
+/* The same address as programs spell it. pcclInvalidArgument: neither IPv4 nor IPv6. */
+pcclResult_t pccl_address_to_ccoip(const struct pccl_address *from, ccoip_socket_address_t *address_out);
+
 /* Numeric text without port ("203.0.113.7"; IPv4-mapped IPv6 as IPv4), and with ("[2001:db8::1]:48148"). */
 void pccl_address_text(const struct pccl_address *address, char out[PCCL_ADDRESS_BYTES]);
 void pccl_address_text_port(const struct pccl_address *address, char out[PCCL_ADDRESS_PORT_BYTES]);

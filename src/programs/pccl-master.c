@@ -1,0 +1,129 @@
+/* pccl-master: admits peers and decides outcomes; a shell around the public master calls. */
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ccoip.h>
+#include <pccl.h>
+
+#include "base/log.h"
+#include "transport/address.h"
+
+static const char usage[] =
+	"usage: pccl-master [--listen HOST:PORT] [--log-level LEVEL]\n"
+	"\n"
+	"The master that peers register with. It keeps no state on disk: after a restart it rebuilds its groups from\n"
+	"the peers that come back. A second one elsewhere is a standby: list both in PCCL_MASTERS of the peers.\n"
+	"\n"
+	"  --listen HOST:PORT   where to listen (default [::]:48148: every address of this machine, IPv4 and IPv6)\n"
+	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
+	"  --version            print the version\n"
+	"  --help               print this\n"
+	"\n"
+	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n";
+
+struct options {
+	const char *listen;
+	const char *log_level;
+};
+
+/* Returns the exit status, or -1 to go on. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
+					      {"log-level", required_argument, NULL, 'v'},
+					      {"version", no_argument, NULL, 'V'},
+					      {"help", no_argument, NULL, 'h'},
+					      {NULL, 0, NULL, 0}};
+	int flag;
+
+	while ((flag = getopt_long(argc, argv, "l:v:Vh", longs, NULL)) != -1) {
+		switch (flag) {
+		case 'l':
+			options->listen = optarg;
+			break;
+		case 'v':
+			options->log_level = optarg;
+			break;
+		case 'V':
+			printf("pccl-master %d\n", pcclGetVersion());
+			return EXIT_SUCCESS;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fputs("pccl-master: see pccl-master --help\n", stderr);
+			return 2;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "pccl-master: unexpected argument '%s'; see pccl-master --help\n", argv[optind]);
+	return 2;
+}
+
+/* Without a flag the environment counts, and without that INFO: a master has a log to keep. */
+static bool set_log_level(const char *name)
+{
+	enum pccl_log_level level = PCCL_LOG_INFO;
+
+	if (name == NULL && getenv("PCCL_LOG_LEVEL") != NULL)
+		return true;
+	if (name != NULL && !pccl_log_parse_level(name, &level)) {
+		fprintf(stderr, "pccl-master: --log-level %s is none of TRACE DEBUG INFO WARN ERR FATAL NONE\n", name);
+		return false;
+	}
+	pccl_log_set_level(level);
+	return true;
+}
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "pccl-master: %s: %s\n", what, pcclGetLastError(NULL));
+	return EXIT_FAILURE;
+}
+
+static pcclResult_t find_address(const char *text, ccoip_socket_address_t *address_out)
+{
+	struct pccl_address address;
+	size_t count = 1;
+	char host[256];
+	uint16_t port;
+	pcclResult_t result = pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, host, sizeof(host), &port);
+
+	if (result == pcclSuccess)
+		result = pccl_address_resolve(host, port, &address, &count);
+	if (result == pcclSuccess)
+		result = pccl_address_to_ccoip(&address, address_out);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {"[::]", NULL};
+	ccoip_socket_address_t address;
+	pcclMasterInstance_t *master;
+	sigset_t ends;
+	int status = parse(argc, argv, &options), signal_number;
+
+	if (status >= 0)
+		return status;
+	if (!set_log_level(options.log_level))
+		return 2;
+	if (find_address(options.listen, &address) != pcclSuccess)
+		return fail("--listen");
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	if (pcclCreateMaster(address, &master) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
+		return fail("cannot start");
+	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
+	sigwait(&ends, &signal_number);
+	pcclDestroyMaster(master);
+	fprintf(stderr, "pccl-master: ended by %s\n", strsignal(signal_number));
+	return EXIT_SUCCESS;
+}
