@@ -50,7 +50,7 @@ static void check_broken(struct wire *wire, const void *bytes, size_t count, boo
 	assert_non_null(strstr(wire->acceptor.reason, reason));
 	assert_non_null(strstr(wire->acceptor.reason, "127.0.0.1"));
 	close(fd);
-	wire_end(wire);
+	wire_destroy(wire);
 }
 
 static void make_header(uint8_t out[PCCL_FRAME_BYTES], uint32_t payload_bytes, uint32_t payload_crc)
