@@ -174,6 +174,14 @@ static size_t bytes_in_place(const struct pccl_session *session, const struct pc
 	return 0;
 }
 
+/* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
+static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_collective kind)
+{
+	bool by_rank = kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
+
+	return by_rank ? session->ranks : session->cut_for_ranks;
+}
+
 static pcclResult_t op_create(const struct pccl_session *session, const struct pccl_op_request *request,
 			      struct pccl_op **op_out)
 {
@@ -190,7 +198,7 @@ static pcclResult_t op_create(const struct pccl_session *session, const struct p
 	if (op->request.operation.failure_policy == pcclPolicyDefault)
 		op->request.operation.failure_policy = pcclPolicyAbort;
 	op->world_at_launch = session->ranks;
-	pccl_geometry_cut(request->kind, session->ranks, request->operation.count,
+	pccl_geometry_cut(request->kind, ranks_to_cut_for(session, request->kind), request->operation.count,
 			  pccl_dtype_bytes(request->operation.datatype), ALIGN_ELEMENTS, &op->geometry);
 	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
 	if (op->held == NULL)

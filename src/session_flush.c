@@ -270,8 +270,10 @@ static pcclResult_t install_on_lanes(struct pccl_session *session)
 /* Segments change lanes with the number of lanes, so it stays as it is while ops may be open. */
 static void adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
 {
-	if (install->newcomers || session->lanes == 0)
+	if (install->newcomers || session->epoch == 0) {
 		session->lanes = install->view.lanes;
+		session->cut_for_ranks = install->view.member_count;
+	}
 	if (session->lanes > session->config.lanes)
 		session->lanes = session->config.lanes;
 	if (session->lanes == 0)

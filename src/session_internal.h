@@ -35,6 +35,7 @@ struct pccl_session {
 	uint32_t ranks;
 	uint32_t rank;
 	uint32_t lanes; /* of the view */
+	uint32_t cut_for_ranks; /* members when newcomers last joined: all agree, so all cut ops alike until then */
 	bool frozen;
 	uint32_t lanes_to_collect;
 	struct pccl_op *ops; /* unreleased, newest first */
