@@ -121,11 +121,34 @@ typedef enum pcclDistributionHint_t {
 	pcclDistributionUniform = 2
 } pcclDistributionHint_t;
 
+/*
+ * Codecs: how elements travel. Every contribution is encoded once, the owner of a shard adds the decoded contributions in
+ * rank order (floats in binary32, doubles in binary64) and encodes the result once; everybody, the owner too, uses the
+ * decoded bytes, so results are the same bits on all peers. float16, bfloat16, float and double can be coded, and
+ * integers by the first two. The ring adds at every hop and would encode at every hop: with a codec it is an error.
+ * A NaN or infinity that the codec can't carry fails the operation on every peer; the last error names the element.
+ */
 typedef enum pcclQuantizationAlgorithm_t {
 	pcclQuantNone = 0,
-	pcclQuantMinMax = 1,
-	pcclQuantZeroPointScale = 2
+	pcclQuantMinMax = 1,	     /* even steps over one range per segment, into `quantized_datatype` */
+	pcclQuantZeroPointScale = 2, /* likewise, and zero is exact */
+	pcclQuantBF16 = 100,
+	pcclQuantFP16 = 101,
+	pcclQuantE4M3 = 102, /* 8-bit floats with a scale per block */
+	pcclQuantE5M2 = 103,
+	pcclQuantInt8 = 104, /* symmetric steps with a scale per block */
+	pcclQuantInt4 = 105,
+	pcclQuantInt8MinMax = 106, /* even steps between the extremes of a block */
+	pcclQuantInt4MinMax = 107,
+	pcclQuantE3M0 = 108, /* 4-bit floats: sign and exponent (Streaming DiLoCo, arXiv 2501.18512) */
+	pcclQuantNF4 = 109,  /* 16 quantiles of a normal distribution (QLoRA, arXiv 2305.14314) */
+	pcclQuantPlain = 199 /* for `codec_down` only: results travel as they are */
 } pcclQuantizationAlgorithm_t;
+
+typedef enum pcclRounding_t {
+	pcclRoundNearest = 0,
+	pcclRoundStochastic = 100 /* without bias; the random numbers follow from tag and element, so runs repeat */
+} pcclRounding_t;
 
 typedef enum pcclSharedStateSyncStrategy_t {
 	PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0,
@@ -268,10 +291,15 @@ typedef struct pcclOperation_t {
 	uint32_t timeout_ms;	 /* 0: the communicator's */
 	pcclPlan_t plan;	 /* pcclPlanAuto: the communicator's */
 	pcclFailurePolicy_t failure_policy;
+	pcclQuantizationAlgorithm_t codec;	/* all-reduce: how contributions travel */
+	pcclQuantizationAlgorithm_t codec_down; /* how results travel; pcclQuantNone: as `codec` */
+	pcclDataType_t codec_datatype;		/* pcclQuantMinMax and pcclQuantZeroPointScale: the type sent */
+	uint32_t codec_block;			/* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
+	pcclRounding_t rounding;
 } pcclOperation_t;
 
 #define PCCL_OPERATION_INITIALIZER {sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, \
-	pcclPolicyDefault}
+	pcclPolicyDefault, pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest}
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
