@@ -1,0 +1,46 @@
+/* The buffers of one size: laid out for the collective, filled, poisoned, verified, hashed. */
+#ifndef PCCL_BENCH_BUFFERS_H
+#define PCCL_BENCH_BUFFERS_H
+
+#include "peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_HASH_WORDS 8
+
+/* One operation's memory. Inputs and outputs point into the blocks. */
+struct bench_buffer {
+	void *blocks[3]; /* owned: input, output, and in place a copy of the input to start from */
+	const void *input;
+	void *output;
+};
+
+struct bench_buffers {
+	struct bench_buffer each[PCCL_MAX_OPERATIONS];
+	uint32_t buffer_count;
+	size_t count;	      /* elements as pcclOperation_t counts them */
+	size_t input_count;   /* elements of one peer's input, and the same of its output */
+	size_t output_count;
+	size_t whole_bytes;   /* of the whole buffer, rounded to what the collective can divide */
+	size_t element_bytes;
+};
+
+/* Allocates and fills for `bytes` bytes. Complains and returns false when memory is short; fini is right after either. */
+bool bench_buffers_init(struct bench_buffers *buffers, const struct bench_peer *peer, uint64_t bytes);
+void bench_buffers_fini(struct bench_buffers *buffers);
+
+/* In place: puts the inputs back that the last operation overwrote. Else nothing. */
+void bench_buffers_restore(struct bench_buffers *buffers, const struct bench_peer *peer);
+
+/* Makes sure that the next results cannot be left-overs; inputs are ready afterwards. */
+void bench_buffers_poison(struct bench_buffers *buffers, const struct bench_peer *peer);
+
+/* Counts the elements of this peer's outputs that are wrong, and says where the first is. */
+uint64_t bench_buffers_verify(const struct bench_buffers *buffers, const struct bench_peer *peer, pcclPlan_t plan);
+
+/* BLAKE2b of all outputs. Complains and returns false if the hash is not to be had. */
+bool bench_buffers_hash(const struct bench_buffers *buffers, uint64_t hash_out[BENCH_HASH_WORDS]);
+
+#endif

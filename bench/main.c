@@ -1,0 +1,48 @@
+/* allreduce-bench: measures, checks, demonstrates and torments pccl. `--help` is the manual. */
+#include "chaos.h"
+#include "demo.h"
+#include "local.h"
+#include "measure.h"
+#include "options.h"
+#include "peer.h"
+
+/* One peer of a run across machines; the one with rank 0 prints. */
+static int run_peer(const struct bench_options *options)
+{
+	ccoip_socket_address_t master;
+	struct bench_peer peer;
+	int status;
+
+	if (!bench_resolve(options->master_host, options->master_port, &master) ||
+	    !bench_peer_join(&peer, options, &master, NULL))
+		return 1;
+	status = bench_measure_all(&peer);
+	bench_peer_meet(&peer);
+	bench_peer_leave(&peer);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_options options;
+	char problem[BENCH_PROBLEM_BYTES];
+
+	if (!bench_options_parse(argc, argv, &options, problem)) {
+		fprintf(stderr, "allreduce-bench: %s\nTry 'allreduce-bench --help'.\n", problem);
+		return 2;
+	}
+	switch (options.mode) {
+	case BENCH_MODE_LOCAL:
+		return bench_local(&options);
+	case BENCH_MODE_PEER:
+		return run_peer(&options);
+	case BENCH_MODE_DEMO:
+		return bench_demo();
+	case BENCH_MODE_CHAOS:
+		return bench_chaos(&options);
+	case BENCH_MODE_HELP:
+		break;
+	}
+	bench_options_help(stdout);
+	return 0;
+}

@@ -1,0 +1,426 @@
+/* The command line; see options.h. */
+#include "options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum flag {
+	FLAG_LOCAL = 256,
+	FLAG_MASTER,
+	FLAG_PEERS,
+	FLAG_COLLECTIVE,
+	FLAG_SIZES,
+	FLAG_ITERS,
+	FLAG_WARMUP,
+	FLAG_SECONDS,
+	FLAG_DTYPE,
+	FLAG_OP,
+	FLAG_PLAN,
+	FLAG_POLICY,
+	FLAG_LANES,
+	FLAG_STREAMS,
+	FLAG_INFLIGHT,
+	FLAG_INPLACE,
+	FLAG_CHECK,
+	FLAG_JSON,
+	FLAG_DEMO,
+	FLAG_CHAOS,
+	FLAG_SEED,
+	FLAG_HELP
+};
+
+static const struct option flags[] = {
+	{"local", required_argument, NULL, FLAG_LOCAL},
+	{"master", required_argument, NULL, FLAG_MASTER},
+	{"peers", required_argument, NULL, FLAG_PEERS},
+	{"collective", required_argument, NULL, FLAG_COLLECTIVE},
+	{"sizes", required_argument, NULL, FLAG_SIZES},
+	{"iters", required_argument, NULL, FLAG_ITERS},
+	{"warmup", required_argument, NULL, FLAG_WARMUP},
+	{"seconds", required_argument, NULL, FLAG_SECONDS},
+	{"dtype", required_argument, NULL, FLAG_DTYPE},
+	{"op", required_argument, NULL, FLAG_OP},
+	{"plan", required_argument, NULL, FLAG_PLAN},
+	{"policy", required_argument, NULL, FLAG_POLICY},
+	{"lanes", required_argument, NULL, FLAG_LANES},
+	{"streams", required_argument, NULL, FLAG_STREAMS},
+	{"inflight", required_argument, NULL, FLAG_INFLIGHT},
+	{"inplace", no_argument, NULL, FLAG_INPLACE},
+	{"check", no_argument, NULL, FLAG_CHECK},
+	{"json", no_argument, NULL, FLAG_JSON},
+	{"demo", no_argument, NULL, FLAG_DEMO},
+	{"chaos", required_argument, NULL, FLAG_CHAOS},
+	{"seed", required_argument, NULL, FLAG_SEED},
+	{"help", no_argument, NULL, FLAG_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static const char *const chaos_names[] = {"kill", "stop", "partition", "master", "churn"};
+
+const char *bench_chaos_name(enum bench_chaos chaos)
+{
+	return chaos_names[chaos];
+}
+
+/* Writes the problem and returns false, so that a parser can end with it. */
+static bool complain(char problem[BENCH_PROBLEM_BYTES], const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static bool complain(char problem[BENCH_PROBLEM_BYTES], const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(problem, BENCH_PROBLEM_BYTES, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+/* Reads digits only: strtoull would take signs and spaces. */
+static bool number_of(const char *text, const char **end_out, uint64_t *value_out)
+{
+	uint64_t value = 0;
+	const char *at = text;
+
+	for (; *at >= '0' && *at <= '9'; at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (value > (UINT64_MAX - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	*end_out = at;
+	*value_out = value;
+	return at != text;
+}
+
+static bool parse_number(const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *value_out,
+			 char *problem)
+{
+	const char *end = NULL;
+
+	if (!number_of(text, &end, value_out) || *end != '\0' || *value_out < least || *value_out > most)
+		return complain(problem, "--%s wants a number from %llu to %llu, not '%s'", name,
+				(unsigned long long)least, (unsigned long long)most, text);
+	return true;
+}
+
+static bool parse_count(const char *name, const char *text, uint32_t least, uint32_t most, uint32_t *value_out,
+			char *problem)
+{
+	uint64_t value = 0;
+
+	if (!parse_number(name, text, least, most, &value, problem))
+		return false;
+	*value_out = (uint32_t)value;
+	return true;
+}
+
+/* Reads one size and stops behind it. */
+static bool scan_size(const char *text, const char **end_out, uint64_t *bytes_out)
+{
+	static const char units[] = "KMG";
+	uint64_t value = 0;
+	const char *unit = NULL;
+	unsigned shift = 0;
+
+	if (!number_of(text, end_out, &value))
+		return false;
+	unit = **end_out == '\0' ? NULL : strchr(units, **end_out);
+	if (unit != NULL) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		(*end_out)++;
+	}
+	if (value > UINT64_MAX >> shift)
+		return false;
+	*bytes_out = value << shift;
+	return true;
+}
+
+bool bench_size_of(const char *text, uint64_t *bytes_out)
+{
+	const char *end = NULL;
+
+	return scan_size(text, &end, bytes_out) && *end == '\0';
+}
+
+static bool parse_sizes(const char *text, struct bench_options *options, char *problem)
+{
+	const char *at = text;
+
+	options->size_count = 0;
+	for (;;) {
+		const char *end = NULL;
+		uint64_t bytes = 0;
+
+		if (!scan_size(at, &end, &bytes) || (*end != ',' && *end != '\0'))
+			return complain(problem, "--sizes wants a list such as 4K,1M,64M, not '%s'", text);
+		if (options->size_count == BENCH_SIZES_MAX)
+			return complain(problem, "--sizes takes at most %d sizes", BENCH_SIZES_MAX);
+		if (bytes > SIZE_MAX / 4)
+			return complain(problem, "--sizes: '%s' is more than this machine can address", at);
+		options->sizes[options->size_count++] = bytes;
+		if (*end == '\0')
+			return true;
+		at = end + 1;
+	}
+}
+
+/* HOST:PORT, [ADDRESS]:PORT for IPv6. */
+static bool parse_master(const char *text, struct bench_options *options, char *problem)
+{
+	const char *colon = strrchr(text, ':');
+	const char *end = NULL;
+	size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+	uint64_t port = 0;
+
+	if (length == 0 || !number_of(colon + 1, &end, &port) || *end != '\0' || port == 0 || port > UINT16_MAX)
+		return complain(problem, "--master wants HOST:PORT, not '%s'", text);
+	if (text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	}
+	if (length == 0 || length >= sizeof(options->master_host))
+		return complain(problem, "--master wants HOST:PORT, and a shorter host");
+	memcpy(options->master_host, text, length);
+	options->master_host[length] = '\0';
+	options->master_port = (uint16_t)port;
+	options->mode = BENCH_MODE_PEER;
+	return true;
+}
+
+static bool parse_seconds(const char *text, struct bench_options *options, char *problem)
+{
+	char *end = NULL;
+
+	options->seconds = strtod(text, &end);
+	if (*text == '\0' || *end != '\0' || !(options->seconds > 0 && options->seconds <= 1e6))
+		return complain(problem, "--seconds wants a time above 0, not '%s'", text);
+	return true;
+}
+
+static bool parse_chaos(const char *text, struct bench_options *options, char *problem)
+{
+	for (size_t i = 0; i < sizeof(chaos_names) / sizeof(chaos_names[0]); i++)
+		if (strcmp(chaos_names[i], text) == 0) {
+			options->chaos = (enum bench_chaos)i;
+			options->mode = BENCH_MODE_CHAOS;
+			return true;
+		}
+	return complain(problem, "--chaos wants kill, stop, partition, master or churn, not '%s'", text);
+}
+
+static bool parse_local(const char *text, struct bench_options *options, char *problem)
+{
+	if (!parse_count("local", text, 2, BENCH_PEERS_MAX, &options->peers, problem))
+		return false;
+	if (options->mode == BENCH_MODE_HELP)
+		options->mode = BENCH_MODE_LOCAL;
+	return true;
+}
+
+/* Flags whose value is one of a few words. */
+static bool parse_word(int flag, const char *text, struct bench_options *options, char *problem)
+{
+	switch (flag) {
+	case FLAG_COLLECTIVE:
+		return bench_collective_of(text, &options->collective) ||
+		       complain(problem, "--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'",
+				text);
+	case FLAG_DTYPE:
+		return bench_datatype_of(text, &options->datatype) ||
+		       complain(problem, "--dtype wants uint8, int8, ... uint64, int64, float16, bfloat16, float32 or "
+				"float64, not '%s'", text);
+	case FLAG_OP:
+		return bench_op_of(text, &options->op) ||
+		       complain(problem, "--op wants sum, avg, prod, max or min, not '%s'", text);
+	case FLAG_PLAN:
+		return bench_plan_of(text, &options->plan) ||
+		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
+	default:
+		return bench_policy_of(text, &options->policy) ||
+		       complain(problem, "--policy wants abort, retry or repair, not '%s'", text);
+	}
+}
+
+static bool parse_switch(int flag, struct bench_options *options)
+{
+	switch (flag) {
+	case FLAG_INPLACE:
+		options->in_place = true;
+		break;
+	case FLAG_CHECK:
+		options->check = true;
+		break;
+	case FLAG_JSON:
+		options->json = true;
+		break;
+	default:
+		options->mode = BENCH_MODE_DEMO;
+		break;
+	}
+	return true;
+}
+
+static bool parse_flag(int flag, const char *text, struct bench_options *options, char *problem)
+{
+	switch (flag) {
+	case FLAG_LOCAL:
+		return parse_local(text, options, problem);
+	case FLAG_MASTER:
+		return parse_master(text, options, problem);
+	case FLAG_PEERS:
+		return parse_count("peers", text, 2, BENCH_PEERS_MAX, &options->peers, problem);
+	case FLAG_SIZES:
+		return parse_sizes(text, options, problem);
+	case FLAG_ITERS:
+		return parse_count("iters", text, 1, BENCH_ITERATIONS_MAX, &options->iterations, problem);
+	case FLAG_WARMUP:
+		return parse_count("warmup", text, 0, BENCH_ITERATIONS_MAX, &options->warmup, problem);
+	case FLAG_SECONDS:
+		return parse_seconds(text, options, problem);
+	case FLAG_LANES:
+		return parse_count("lanes", text, 1, 64, &options->lanes, problem);
+	case FLAG_STREAMS:
+		return parse_count("streams", text, 1, 64, &options->streams, problem);
+	case FLAG_INFLIGHT:
+		return parse_count("inflight", text, 1, PCCL_MAX_OPERATIONS, &options->inflight, problem);
+	case FLAG_CHAOS:
+		return parse_chaos(text, options, problem);
+	case FLAG_SEED:
+		return parse_number("seed", text, 1, UINT64_MAX, &options->seed, problem);
+	case FLAG_INPLACE:
+	case FLAG_CHECK:
+	case FLAG_JSON:
+	case FLAG_DEMO:
+		return parse_switch(flag, options);
+	default:
+		return parse_word(flag, text, options, problem);
+	}
+}
+
+static void set_defaults(struct bench_options *options)
+{
+	static const uint64_t sizes[] = {4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20};
+
+	memset(options, 0, sizeof(*options));
+	options->iterations = 20;
+	options->warmup = 5;
+	options->inflight = 1;
+	options->datatype = pcclFloat;
+	options->op = pcclSum;
+	options->plan = pcclPlanAuto;
+	options->policy = pcclPolicyDefault;
+	options->size_count = sizeof(sizes) / sizeof(sizes[0]);
+	memcpy(options->sizes, sizes, sizeof(sizes));
+}
+
+/* What no single flag can know. */
+static bool fits_together(struct bench_options *options, bool local, bool master, bool peers, char *problem)
+{
+	if (local && master)
+		return complain(problem, "--local and --master exclude each other");
+	if (local && peers)
+		return complain(problem, "--peers belongs to --master; --local already says how many");
+	if (master && !peers)
+		return complain(problem, "--master needs --peers N: how many take part in the run");
+	if (peers && !master)
+		return complain(problem, "--peers needs --master HOST:PORT");
+	if (options->mode == BENCH_MODE_CHAOS && !local)
+		return complain(problem, "--chaos needs --local N");
+	if (options->mode == BENCH_MODE_CHAOS && options->peers < 3)
+		return complain(problem, "--chaos needs at least 3 peers, so that a group is left");
+	if (options->mode == BENCH_MODE_CHAOS && options->seconds == 0)
+		options->seconds = 30;
+	if (options->seed != 0 && options->mode != BENCH_MODE_CHAOS)
+		return complain(problem, "--seed belongs to --chaos");
+	if (options->mode == BENCH_MODE_DEMO && (local || master))
+		return complain(problem, "--demo takes no other flags");
+	if (options->mode == BENCH_MODE_HELP)
+		return complain(problem, "say --local N to start N peers here, or --master HOST:PORT --peers N to be one "
+				"of N");
+	return true;
+}
+
+bool bench_options_parse(int argc, char **argv, struct bench_options *options_out, char problem[BENCH_PROBLEM_BYTES])
+{
+	bool local = false, master = false, peers = false;
+	int flag = 0;
+
+	set_defaults(options_out);
+	problem[0] = '\0';
+	opterr = 0;
+	optind = 0; /* makes the GNU parser start afresh */
+	for (;;) {
+		flag = getopt_long(argc, argv, ":", flags, NULL);
+		if (flag == -1)
+			break;
+		if (flag == ':')
+			return complain(problem, "%s wants a value", argv[optind - 1]);
+		if (flag == '?')
+			return complain(problem, "unknown flag '%s'", argv[optind - 1]);
+		if (flag == FLAG_HELP) {
+			options_out->mode = BENCH_MODE_HELP;
+			return true;
+		}
+		local = local || flag == FLAG_LOCAL;
+		master = master || flag == FLAG_MASTER;
+		peers = peers || flag == FLAG_PEERS;
+		if (!parse_flag(flag, optarg, options_out, problem))
+			return false;
+	}
+	if (optind < argc)
+		return complain(problem, "'%s' is not a flag", argv[optind]);
+	return fits_together(options_out, local, master, peers, problem);
+}
+
+static const char manual[] =
+	"allreduce-bench measures and checks pccl's collectives.\n"
+	"\n"
+	"  allreduce-bench --local N                       starts a master and N peers on this machine\n"
+	"  allreduce-bench --master HOST:PORT --peers N    is one of N peers; the others run elsewhere\n"
+	"  allreduce-bench --demo                          shows peers joining, reducing, leaving\n"
+	"  allreduce-bench --local N --chaos KIND          loses peers on purpose and checks what is left\n"
+	"\n"
+	"What is measured\n"
+	"  --collective NAME   allreduce (default), broadcast, reducescatter, allgather\n"
+	"  --sizes LIST        bytes of the whole buffer, such as 4K,1M,64M (K, M and G count in 1024)\n"
+	"  --dtype NAME        uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64\n"
+	"  --op NAME           sum (default), avg, prod, max, min\n"
+	"  --inplace           one buffer for input and output\n"
+	"  --inflight N        N operations at once in each iteration, each on its own buffers\n"
+	"\n"
+	"How\n"
+	"  --plan NAME         auto (default), oneshot, direct, ring\n"
+	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
+	"  --lanes N           I/O threads per peer\n"
+	"  --streams N         connections per lane and neighbour\n"
+	"  --iters N           timed iterations per size (20)\n"
+	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
+	"  --warmup N          iterations before those (5)\n"
+	"  --check             compares results with independently computed ones; exit 1 on any difference\n"
+	"\n"
+	"Output\n"
+	"  --json              one JSON object per line\n"
+	"  time                of one iteration on the slowest peer: median, least, 99th percentile\n"
+	"  algbw, busbw        bytes (of all operations in flight) per second, and that times what the\n"
+	"                      collective must move per link: 2(n-1)/n for allreduce, (n-1)/n for\n"
+	"                      reducescatter and allgather, 1 for broadcast\n"
+	"  wire                payload bytes that one peer sent per operation, mean of all peers\n"
+	"  cpu                 user and system seconds of all peers per GiB of buffer\n"
+	"  parity              whether all peers hold the same bytes; for reducescatter, whose parts\n"
+	"                      differ, whether all of them are right\n"
+	"\n"
+	"Chaos\n"
+	"  --chaos KIND        kill, stop, partition (needs root), master, churn; with --seconds S (30)\n"
+	"  --seed N            repeats the same choices\n"
+	"\n"
+	"Exit status: 0 fine, 1 something failed or was wrong, 2 bad flags.\n";
+
+void bench_options_help(FILE *to)
+{
+	fputs(manual, to);
+}

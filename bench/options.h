@@ -1,0 +1,71 @@
+/* The command line of allreduce-bench. Pure: parses, complains in words, prints the manual. */
+#ifndef PCCL_BENCH_OPTIONS_H
+#define PCCL_BENCH_OPTIONS_H
+
+#include "names.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define BENCH_PEERS_MAX 64
+#define BENCH_SIZES_MAX 32
+#define BENCH_ITERATIONS_MAX 1000000
+#define BENCH_PROBLEM_BYTES 256
+
+enum bench_mode {
+	BENCH_MODE_HELP,
+	BENCH_MODE_LOCAL, /* start a master and all peers here */
+	BENCH_MODE_PEER,  /* be one peer of a run across machines */
+	BENCH_MODE_DEMO,
+	BENCH_MODE_CHAOS
+};
+
+enum bench_chaos {
+	BENCH_CHAOS_KILL,
+	BENCH_CHAOS_STOP,
+	BENCH_CHAOS_PARTITION,
+	BENCH_CHAOS_MASTER,
+	BENCH_CHAOS_CHURN
+};
+
+struct bench_options {
+	enum bench_mode mode;
+	uint32_t peers;
+	char master_host[256];
+	uint16_t master_port;
+	enum bench_collective collective;
+	uint64_t sizes[BENCH_SIZES_MAX]; /* bytes of the whole buffer */
+	size_t size_count;
+	uint32_t iterations;
+	uint32_t warmup;
+	double seconds; /* time per size (or of the whole chaos run); 0: `iterations` counts */
+	pcclDataType_t datatype;
+	pcclRedOp_t op;
+	pcclPlan_t plan;
+	pcclFailurePolicy_t policy;
+	uint32_t lanes;	  /* 0: the library's default; the same for streams */
+	uint32_t streams;
+	uint32_t inflight; /* operations per iteration, all in flight at once */
+	enum bench_chaos chaos;
+	uint64_t seed; /* of the chaos; 0: from the clock */
+	bool in_place;
+	bool check;
+	bool json;
+};
+
+/* Fills *options_out from the command line. False: what is wrong stands in `problem`. */
+bool bench_options_parse(int argc, char **argv, struct bench_options *options_out,
+			 char problem[BENCH_PROBLEM_BYTES]);
+
+/* "64M" is 67108864; false if the text is no size or it does not fit. */
+bool bench_size_of(const char *text, uint64_t *bytes_out);
+
+/* "kill", "stop", ... */
+const char *bench_chaos_name(enum bench_chaos chaos);
+
+/* Prints the manual. */
+void bench_options_help(FILE *to);
+
+#endif

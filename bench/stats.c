@@ -1,0 +1,57 @@
+/* Medians and bandwidths; see stats.h. */
+#include "stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_value(const void *left, const void *right)
+{
+	double a = *(const double *)left;
+	double b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+double bench_percentile(const double *sorted, size_t count, double share)
+{
+	double position = share * (double)count;
+	size_t rank = (size_t)position;
+
+	if (count == 0)
+		return 0;
+	if ((double)rank < position)
+		rank++;
+	if (rank > 0)
+		rank--;
+	return sorted[rank < count ? rank : count - 1];
+}
+
+struct bench_summary bench_summarize(double *values, size_t count)
+{
+	struct bench_summary summary = {0, 0, 0, 0};
+
+	if (count == 0)
+		return summary;
+	qsort(values, count, sizeof(values[0]), by_value);
+	summary.least = values[0];
+	summary.most = values[count - 1];
+	summary.p99 = bench_percentile(values, count, 0.99);
+	summary.median = count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+	return summary;
+}
+
+double bench_bus_factor(enum bench_collective collective, uint32_t peers)
+{
+	double n = peers;
+
+	switch (collective) {
+	case BENCH_ALLREDUCE:
+		return 2 * (n - 1) / n;
+	case BENCH_REDUCESCATTER:
+	case BENCH_ALLGATHER:
+		return (n - 1) / n;
+	case BENCH_BROADCAST:
+		return 1;
+	}
+	return 1;
+}

@@ -1,0 +1,190 @@
+/* The command line of allreduce-bench: what it takes, and what it says when something is wrong. */
+#include "../../lib/check.h"
+
+#include "../../../bench/names.c"
+#include "../../../bench/options.c"
+
+#define WORDS_MAX 16
+
+/* Splits a line at its spaces and parses it. */
+static bool parse(const char *line, struct bench_options *options, char *problem)
+{
+	static char program[] = "allreduce-bench";
+	char copy[256];
+	char *words[WORDS_MAX + 2] = {program};
+	char *rest = copy;
+	int count = 1;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *word = strtok_r(copy, " ", &rest); word != NULL && count <= WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+		words[count++] = word;
+	return bench_options_parse(count, words, options, problem);
+}
+
+static void accept_line(const char *line, struct bench_options *options)
+{
+	char problem[BENCH_PROBLEM_BYTES];
+
+	if (!parse(line, options, problem))
+		fail_msg("'%s' was refused: %s", line, problem);
+}
+
+static void refuse_line(const char *line, const char *why)
+{
+	struct bench_options options;
+	char problem[BENCH_PROBLEM_BYTES];
+
+	if (parse(line, &options, problem))
+		fail_msg("'%s' was accepted", line);
+	if (strstr(problem, why) == NULL)
+		fail_msg("'%s' was refused with '%s', which does not say '%s'", line, problem, why);
+}
+
+static void a_local_run_needs_only_a_number(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--local 4", &options);
+	assert_int_equal(options.mode, BENCH_MODE_LOCAL);
+	assert_int_equal(options.peers, 4);
+	assert_int_equal(options.inflight, 1);
+	assert_int_equal(options.datatype, pcclFloat);
+	assert_true(options.size_count > 0 && options.iterations > 0);
+}
+
+static void every_flag_reaches_its_field(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--local 3 --collective allgather --sizes 4K,1M,2G --iters 7 --warmup 0 --dtype bf16", &options);
+	assert_int_equal(options.collective, BENCH_ALLGATHER);
+	assert_int_equal(options.size_count, 3);
+	assert_true(options.sizes[0] == 4096 && options.sizes[1] == 1048576);
+	assert_true(options.sizes[2] == UINT64_C(2) << 30);
+	assert_int_equal(options.iterations, 7);
+	assert_int_equal(options.warmup, 0);
+	assert_int_equal(options.datatype, pcclBFloat16);
+	accept_line("--local 3 --op max --plan ring --policy repair --lanes 2 --streams 3 --inflight 64", &options);
+	assert_int_equal(options.op, pcclMax);
+	assert_int_equal(options.plan, pcclPlanRing);
+	assert_int_equal(options.policy, pcclPolicyRepair);
+	assert_int_equal(options.lanes, 2);
+	assert_int_equal(options.streams, 3);
+	assert_int_equal(options.inflight, 64);
+	accept_line("--local 3 --check --json --inplace --seconds 0.5", &options);
+	assert_true(options.check && options.json && options.in_place && options.seconds == 0.5);
+}
+
+static void a_master_may_be_a_name_or_a_number(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--master host.example:48148 --peers 2", &options);
+	assert_int_equal(options.mode, BENCH_MODE_PEER);
+	assert_string_equal(options.master_host, "host.example");
+	assert_int_equal(options.master_port, 48148);
+	accept_line("--master [::1]:9 --peers 2", &options);
+	assert_string_equal(options.master_host, "::1");
+}
+
+static void chaos_lasts_half_a_minute_unless_told(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--local 4 --chaos kill", &options);
+	assert_int_equal(options.mode, BENCH_MODE_CHAOS);
+	assert_true(options.seconds == 30);
+	accept_line("--chaos churn --local 4 --seconds 5 --seed 7", &options);
+	assert_int_equal(options.mode, BENCH_MODE_CHAOS);
+	assert_int_equal(options.chaos, BENCH_CHAOS_CHURN);
+	assert_true(options.seconds == 5 && options.seed == 7);
+}
+
+static void bad_flags_are_refused_with_the_reason(void **state)
+{
+	(void)state;
+	refuse_line("", "--local N");
+	refuse_line("--local", "--local wants a value");
+	refuse_line("--local 1", "from 2");
+	refuse_line("--local two", "'two'");
+	refuse_line("--local -3", "'-3'");
+	refuse_line("--local 2 --bogus", "--bogus");
+	refuse_line("--local 2 extra", "'extra'");
+	refuse_line("--local 2 --sizes 4Q", "'4Q'");
+	refuse_line("--local 2 --sizes 4K,", "4K,1M");
+	refuse_line("--local 2 --sizes 99999999999999999999", "--sizes");
+	refuse_line("--local 2 --sizes 17179869184G", "--sizes");
+	refuse_line("--local 2 --dtype float8", "'float8'");
+	refuse_line("--local 2 --op mean", "'mean'");
+	refuse_line("--local 2 --plan tree", "'tree'");
+	refuse_line("--local 2 --policy pray", "'pray'");
+	refuse_line("--local 2 --collective gather", "'gather'");
+	refuse_line("--local 2 --inflight 65", "64");
+	refuse_line("--local 2 --iters 0", "--iters");
+	refuse_line("--local 2 --seconds nan", "--seconds");
+	refuse_line("--local 2 --seconds -1", "--seconds");
+}
+
+static void flags_that_do_not_fit_together_are_refused(void **state)
+{
+	(void)state;
+	refuse_line("--local 2 --master a:1 --peers 2", "exclude");
+	refuse_line("--local 2 --peers 2", "--peers belongs");
+	refuse_line("--master a:1", "--peers N");
+	refuse_line("--peers 3", "--master");
+	refuse_line("--master a --peers 2", "HOST:PORT");
+	refuse_line("--master a:0 --peers 2", "HOST:PORT");
+	refuse_line("--master a:65536 --peers 2", "HOST:PORT");
+	refuse_line("--master :5 --peers 2", "HOST:PORT");
+	refuse_line("--chaos kill", "--local");
+	refuse_line("--chaos kill --local 2", "3 peers");
+	refuse_line("--chaos flood --local 4", "'flood'");
+	refuse_line("--local 4 --seed 3", "--chaos");
+	refuse_line("--demo --local 2", "--demo");
+}
+
+static void help_wins_over_what_comes_after(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--help --bogus", &options);
+	assert_int_equal(options.mode, BENCH_MODE_HELP);
+}
+
+static void every_word_leads_back_to_itself(void **state)
+{
+	(void)state;
+	for (int value = pcclUint8; value <= pcclDouble; value++) {
+		pcclDataType_t datatype;
+
+		assert_true(bench_datatype_of(bench_datatype_name((pcclDataType_t)value), &datatype));
+		assert_int_equal(datatype, value);
+	}
+	for (int value = pcclSum; value <= pcclMin; value++) {
+		pcclRedOp_t op;
+
+		assert_true(bench_op_of(bench_op_name((pcclRedOp_t)value), &op));
+		assert_int_equal(op, value);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_local_run_needs_only_a_number),
+		cmocka_unit_test(every_flag_reaches_its_field),
+		cmocka_unit_test(a_master_may_be_a_name_or_a_number),
+		cmocka_unit_test(chaos_lasts_half_a_minute_unless_told),
+		cmocka_unit_test(bad_flags_are_refused_with_the_reason),
+		cmocka_unit_test(flags_that_do_not_fit_together_are_refused),
+		cmocka_unit_test(help_wins_over_what_comes_after),
+		cmocka_unit_test(every_word_leads_back_to_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
