@@ -1,12 +1,21 @@
-# Benchmarks: `make bench` builds allreduce-bench and the alternatives that this machine has the libraries for, and
-# measures them alternately; `make demo` shows the library at work.
+# The programs that show and measure. The alternatives are built when this machine has their libraries.
+
 COMPARE := $(B)/compare
 COMPARE_COMMON := bench/compare/common.c bench/compare/common.h
 COMPARE_CFLAGS := -std=gnu99 -O3 -march=native -g -Wall -Wextra -pthread
-HAVE_GLOO := $(wildcard /usr/include/gloo/allreduce.h)
-HAVE_MPI := $(shell command -v mpicc 2>/dev/null)
-COMPARE_PROGS := $(COMPARE)/libcompare.so $(COMPARE)/raw-sockets $(if $(HAVE_GLOO),$(COMPARE)/compare-gloo) \
-	$(if $(HAVE_MPI),$(COMPARE)/compare-mpi)
+COMPARE_PROGS := $(COMPARE)/libcompare.so $(COMPARE)/raw-sockets \
+	$(if $(wildcard /usr/include/gloo/allreduce.h),$(COMPARE)/compare-gloo) \
+	$(if $(shell command -v mpicc 2>/dev/null),$(COMPARE)/compare-mpi)
+
+demo: ## install what is missing, build, and watch peers join, all-reduce, leave: start here
+	@$(MAKE) --no-print-directory deps
+	@$(SUBMAKE) all
+	@PCCL_BUILD=$(B) bench/demo.sh
+
+bench: all compare ## measure, beside the alternatives that are installed (minutes)
+	@PCCL_BUILD=$(B) bench/run.sh
+
+compare: $(COMPARE_PROGS) ## build the programs that measure the alternatives
 
 $(COMPARE)/libcompare.so: $(COMPARE_COMMON)
 	@mkdir -p $(@D)
@@ -25,12 +34,4 @@ $(COMPARE)/compare-mpi: bench/compare/compare_mpi.c $(COMPARE_COMMON)
 	@mkdir -p $(@D)
 	$(Q)mpicc $(COMPARE_CFLAGS) -o $@ bench/compare/compare_mpi.c bench/compare/common.c
 
-compare: $(COMPARE_PROGS) ## build the comparison programs (what this machine has the libraries for)
-
-bench: $(B)/bin/allreduce-bench $(COMPARE_PROGS) ## measure against the alternatives (minutes)
-	bench/run.sh
-
-demo: all ## four peers join, reduce, lose one, win one; under 20 s
-	bench/demo.sh
-
-.PHONY: compare bench demo
+.PHONY: demo bench compare
