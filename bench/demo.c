@@ -153,7 +153,7 @@ static int newcomer(uint32_t index, void *context)
 int bench_demo(void)
 {
 	struct stage stage;
-	struct bench_master master;
+	struct bench_master master = {0, {bench_loopback(), 0}};
 	pid_t pids[FOUNDERS + 1];
 	int status;
 
@@ -171,7 +171,7 @@ int bench_demo(void)
 	stage.all = bench_meeting_create(FOUNDERS);
 	stage.rest = bench_meeting_create(FOUNDERS);
 	stage.complete = bench_meeting_create(FOUNDERS);
-	if (stage.all == NULL || stage.rest == NULL || stage.complete == NULL || !bench_master_start(&master, 0))
+	if (stage.all == NULL || stage.rest == NULL || stage.complete == NULL || !bench_master_start(&master))
 		return 1;
 	stage.master = master.address;
 	printf("%6.2f s  A master listens on 127.0.0.1, port %u; four peers start, each a process of its own.\n",

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* Somebody else may take a free port between our look and the master's bind. */
-#define PORT_ATTEMPTS 10
+#define START_ATTEMPTS 10
 
 void *bench_share(size_t bytes)
 {
@@ -145,15 +145,24 @@ static bool start_once(struct bench_master *master, bool quiet)
 	return listens;
 }
 
-bool bench_master_start(struct bench_master *master, uint16_t port)
+ccoip_inet_address_t bench_loopback(void)
 {
-	memset(master, 0, sizeof(*master));
-	master->address.inet.protocol = inetIPv4;
-	master->address.inet.ipv4 = (ccoip_ipv4_address_t){{127, 0, 0, 1}};
-	for (int attempt = 1; attempt <= PORT_ATTEMPTS; attempt++) {
-		master->address.port = port != 0 ? port : free_port();
-		if (start_once(master, attempt < PORT_ATTEMPTS))
+	ccoip_inet_address_t address = {inetIPv4, {{127, 0, 0, 1}}, {{0}}};
+
+	return address;
+}
+
+bool bench_master_start(struct bench_master *master)
+{
+	const struct timespec pause = {0, 50 * 1000 * 1000};
+	bool any_port = master->address.port == 0;
+
+	for (int attempt = 1; attempt <= START_ATTEMPTS; attempt++) {
+		if (any_port)
+			master->address.port = free_port();
+		if (start_once(master, attempt < START_ATTEMPTS))
 			return true;
+		nanosleep(&pause, NULL);
 	}
 	return false;
 }
@@ -233,12 +242,12 @@ static int peer_body(uint32_t index, void *context)
 
 int bench_local(const struct bench_options *options)
 {
-	struct local_run run = {options, bench_meeting_create(options->peers), {{inetIPv4, {{0}}, {{0}}}, 0}};
+	struct local_run run = {options, bench_meeting_create(options->peers), {bench_loopback(), 0}};
 	pid_t pids[BENCH_PEERS_MAX];
-	struct bench_master master;
+	struct bench_master master = {0, {bench_loopback(), 0}};
 	int status;
 
-	if (run.meeting == NULL || !bench_master_start(&master, 0))
+	if (run.meeting == NULL || !bench_master_start(&master))
 		return 1;
 	run.master = master.address;
 	for (uint32_t i = 0; i < options->peers; i++)

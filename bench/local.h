@@ -12,9 +12,12 @@ struct bench_master {
 	ccoip_socket_address_t address;
 };
 
-/* Starts a master in a process of its own. port 0: on a free loopback port. Returns when it listens. Complains and
- * returns false on failure. */
-bool bench_master_start(struct bench_master *master, uint16_t port);
+/* 127.0.0.1 */
+ccoip_inet_address_t bench_loopback(void);
+
+/* Starts a master in a process of its own on master->address; port 0 becomes a free one, and stays so when the master is
+ * started again. Returns when it listens. Complains and returns false on failure. */
+bool bench_master_start(struct bench_master *master);
 
 /* Ends it: politely with SIGTERM, or as a fault with SIGKILL. Waits for it. */
 void bench_master_stop(struct bench_master *master, int signal_number);

@@ -318,6 +318,19 @@ static void set_defaults(struct bench_options *options)
 	memcpy(options->sizes, sizes, sizeof(sizes));
 }
 
+/* Chaos lasts half a minute and uses sizes whose results can be checked quickly, unless told otherwise. */
+static void set_chaos_defaults(struct bench_options *options, bool sizes)
+{
+	static const uint64_t quick[] = {64 << 10, 1 << 20, 4 << 20};
+
+	if (options->seconds == 0)
+		options->seconds = 30;
+	if (sizes)
+		return;
+	options->size_count = sizeof(quick) / sizeof(quick[0]);
+	memcpy(options->sizes, quick, sizeof(quick));
+}
+
 /* What no single flag can know. */
 static bool fits_together(struct bench_options *options, bool local, bool master, bool peers, char *problem)
 {
@@ -333,8 +346,6 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 		return complain(problem, "--chaos needs --local N");
 	if (options->mode == BENCH_MODE_CHAOS && options->peers < 3)
 		return complain(problem, "--chaos needs at least 3 peers, so that a group is left");
-	if (options->mode == BENCH_MODE_CHAOS && options->seconds == 0)
-		options->seconds = 30;
 	if (options->seed != 0 && options->mode != BENCH_MODE_CHAOS)
 		return complain(problem, "--seed belongs to --chaos");
 	if (options->mode == BENCH_MODE_DEMO && (local || master))
@@ -347,7 +358,7 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 
 bool bench_options_parse(int argc, char **argv, struct bench_options *options_out, char problem[BENCH_PROBLEM_BYTES])
 {
-	bool local = false, master = false, peers = false;
+	bool local = false, master = false, peers = false, sizes = false;
 	int flag = 0;
 
 	set_defaults(options_out);
@@ -369,11 +380,14 @@ bool bench_options_parse(int argc, char **argv, struct bench_options *options_ou
 		local = local || flag == FLAG_LOCAL;
 		master = master || flag == FLAG_MASTER;
 		peers = peers || flag == FLAG_PEERS;
+		sizes = sizes || flag == FLAG_SIZES;
 		if (!parse_flag(flag, optarg, options_out, problem))
 			return false;
 	}
 	if (optind < argc)
 		return complain(problem, "'%s' is not a flag", argv[optind]);
+	if (options_out->mode == BENCH_MODE_CHAOS)
+		set_chaos_defaults(options_out, sizes);
 	return fits_together(options_out, local, master, peers, problem);
 }
 

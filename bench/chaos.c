@@ -1,0 +1,321 @@
+/*
+ * The tormentor: starts peers that march in step (chaos_peer.c), hurts one at a time, waits until the others go on, and
+ * keeps the group at its size. The parent has one thread; it learns everything from the shared table.
+ */
+#include "chaos.h"
+
+#include "chaos_net.h"
+#include "chaos_run.h"
+#include "stats.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- measuring ---------------------------------------------------------------------------------------------------- */
+
+/* Waits until every survivor has a view that is newer than the fault and has finished an operation in it, and notes how
+ * long both took. */
+static void await_recovery(struct chaos_run *run, uint64_t survivors, uint64_t held, const uint64_t *epochs, uint64_t fault_ns)
+{
+	uint64_t seen_ns = fault_ns, done_ns = fault_ns, left = survivors;
+
+	while (left != 0) {
+		chaos_tick(run, held);
+		left &= chaos_running(run);
+		for (uint32_t i = 0; i < CHAOS_SLOTS; i++) {
+			struct chaos_slot *slot = chaos_slot_of(run, i);
+			uint64_t epoch_ns = CHAOS_GET(slot->epoch_ns);
+			uint64_t success_ns = CHAOS_GET(slot->success_epoch_ns);
+
+			if ((left >> i & 1) == 0 || CHAOS_GET(slot->success_epoch) <= epochs[i])
+				continue;
+			left &= ~(UINT64_C(1) << i);
+			seen_ns = epoch_ns > seen_ns ? epoch_ns : seen_ns;
+			done_ns = success_ns > done_ns ? success_ns : done_ns;
+		}
+		if (chaos_now_ns() > fault_ns + HANG_NS + 5 * SECOND)
+			return;
+	}
+	if (run->measured < FAULTS_MAX) {
+		run->detection_ms[run->measured] = (double)(seen_ns - fault_ns) / MS;
+		run->recovery_ms[run->measured] = (double)(done_ns - fault_ns) / MS;
+		run->measured++;
+	}
+}
+
+static void note_epochs(struct chaos_run *run, uint64_t *epochs)
+{
+	for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
+		epochs[i] = CHAOS_GET(chaos_slot_of(run, i)->epoch);
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------------------ */
+
+/* A peer that was held and let go again must learn that the group went on without it, and end. */
+static void await_farewell(struct chaos_run *run, uint32_t index, uint64_t identity)
+{
+	uint64_t begin = chaos_now_ns();
+
+	CHAOS_SET(chaos_slot_of(run, index)->progress_ns, begin);
+	while (chaos_slot_of(run, index)->pid != 0 && chaos_slot_of(run, index)->identity == identity)
+		chaos_tick(run, 0);
+}
+
+static void kill_one(struct chaos_run *run)
+{
+	uint64_t set = chaos_members(run), epochs[CHAOS_SLOTS], fault_ns;
+	uint32_t victim = chaos_pick(run, set);
+
+	note_epochs(run, epochs);
+	fault_ns = chaos_now_ns();
+	chaos_end_peer(run, victim);
+	run->faults++;
+	await_recovery(run, set & ~(UINT64_C(1) << victim), 0, epochs, fault_ns);
+}
+
+static void stop_one(struct chaos_run *run)
+{
+	uint64_t set = chaos_members(run), epochs[CHAOS_SLOTS], fault_ns;
+	uint32_t victim = chaos_pick(run, set);
+	uint64_t bit = UINT64_C(1) << victim;
+
+	note_epochs(run, epochs);
+	fault_ns = chaos_now_ns();
+	chaos_slot_of(run, victim)->hurt = true;
+	kill(chaos_slot_of(run, victim)->pid, SIGSTOP);
+	run->faults++;
+	await_recovery(run, set & ~bit, bit, epochs, fault_ns);
+	if (chaos_draw(run, 2) == 0) {
+		chaos_end_peer(run, victim);
+		return;
+	}
+	CHAOS_SET(chaos_slot_of(run, victim)->progress_ns, chaos_now_ns());
+	kill(chaos_slot_of(run, victim)->pid, SIGCONT);
+	await_farewell(run, victim, chaos_slot_of(run, victim)->identity);
+}
+
+static void cut_one(struct chaos_run *run)
+{
+	uint64_t set = chaos_members(run), epochs[CHAOS_SLOTS], fault_ns;
+	uint32_t victim = chaos_pick(run, set);
+	uint64_t bit = UINT64_C(1) << victim;
+	uint64_t identity = chaos_slot_of(run, victim)->identity;
+
+	note_epochs(run, epochs);
+	fault_ns = chaos_now_ns();
+	chaos_slot_of(run, victim)->hurt = true;
+	if (!chaos_net_cut(victim, true))
+		return;
+	run->faults++;
+	await_recovery(run, set & ~bit, bit, epochs, fault_ns);
+	if (chaos_slot_of(run, victim)->identity != identity)
+		return; /* it has found out already that it is alone, and ended */
+	chaos_net_cut(victim, false);
+	await_farewell(run, victim, identity);
+}
+
+/* Operations must go on while there is no master, and joint calls must work again when it is back. */
+static void lose_master(struct chaos_run *run)
+{
+	uint64_t set = chaos_members(run), left = set, back_ns;
+
+	bench_master_stop(&run->master, SIGKILL);
+	run->faults++;
+	chaos_linger(run, 100 * MS + chaos_draw(run, 1500) * MS);
+	if (!bench_master_start(&run->master)) {
+		run->unexpected++;
+		return;
+	}
+	back_ns = chaos_now_ns();
+	CHAOS_SET(run->table->joint_wanted, true);
+	while (left != 0 && chaos_now_ns() < back_ns + HANG_NS + 5 * SECOND) {
+		chaos_tick(run, 0);
+		left &= chaos_running(run);
+		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
+			if ((left >> i & 1) && CHAOS_GET(chaos_slot_of(run, i)->joint_ns) > back_ns)
+				left &= ~(UINT64_C(1) << i);
+	}
+	CHAOS_SET(run->table->joint_wanted, false);
+	if (left == 0 && run->measured < FAULTS_MAX) {
+		run->detection_ms[run->measured] = 0;
+		run->recovery_ms[run->measured++] = (double)(chaos_now_ns() - back_ns) / MS;
+	}
+}
+
+static void leave_one(struct chaos_run *run)
+{
+	uint64_t set = chaos_members(run), epochs[CHAOS_SLOTS], begin_ns;
+	uint32_t victim = chaos_pick(run, set);
+
+	note_epochs(run, epochs);
+	begin_ns = chaos_now_ns();
+	CHAOS_SET(chaos_slot_of(run, victim)->leave, true);
+	run->faults++;
+	await_recovery(run, set & ~(UINT64_C(1) << victim), 0, epochs, begin_ns);
+	await_farewell(run, victim, chaos_slot_of(run, victim)->identity);
+}
+
+/* A peer that dies on its way in. The others may or may not have noticed it. */
+static void lose_joiner(struct chaos_run *run)
+{
+	uint64_t free_slots = ~chaos_running(run);
+	uint32_t victim = (uint32_t)__builtin_ctzll(free_slots);
+
+	CHAOS_SET(run->table->joint_wanted, true);
+	if (chaos_start_peer(run, victim)) {
+		chaos_linger(run, chaos_draw(run, 60) * MS);
+		if (chaos_slot_of(run, victim)->pid != 0)
+			chaos_end_peer(run, victim);
+		run->faults++;
+	}
+	CHAOS_SET(run->table->joint_wanted, false);
+}
+
+static void churn_once(struct chaos_run *run)
+{
+	uint64_t many = (uint64_t)__builtin_popcountll(chaos_members(run));
+
+	switch (chaos_draw(run, 4)) {
+	case 0:
+		lose_joiner(run);
+		break;
+	case 1:
+		leave_one(run);
+		break;
+	case 2:
+		/* Two at once, if two are left to go on. */
+		if (many >= 4) {
+			run->faults++;
+			chaos_end_peer(run, chaos_pick(run, chaos_members(run)));
+		}
+		kill_one(run);
+		break;
+	default:
+		kill_one(run);
+		break;
+	}
+}
+
+static void torment_once(struct chaos_run *run)
+{
+	switch (run->table->options.chaos) {
+	case BENCH_CHAOS_KILL:
+		kill_one(run);
+		break;
+	case BENCH_CHAOS_STOP:
+		stop_one(run);
+		break;
+	case BENCH_CHAOS_PARTITION:
+		cut_one(run);
+		break;
+	case BENCH_CHAOS_MASTER:
+		lose_master(run);
+		break;
+	case BENCH_CHAOS_CHURN:
+		churn_once(run);
+		break;
+	}
+}
+
+/* ---- the run ------------------------------------------------------------------------------------------------------- */
+
+/* All leave together; who does not is a hang. */
+static void wind_up(struct chaos_run *run)
+{
+	uint64_t until = chaos_now_ns() + HANG_NS;
+
+	CHAOS_SET(run->table->stop, true);
+	while (chaos_running(run) != 0 && chaos_now_ns() < until)
+		chaos_tick(run, 0);
+	for (uint32_t i = 0; i < CHAOS_SLOTS; i++) {
+		if (chaos_slot_of(run, i)->pid == 0)
+			continue;
+		run->hangs++;
+		fprintf(stderr, "chaos: HANG, peer %" PRIu64 " did not leave: it is in %s\n", chaos_slot_of(run, i)->identity,
+			chaos_call_name(chaos_slot_of(run, i)->call));
+		chaos_end_peer(run, i);
+	}
+	bench_master_stop(&run->master, SIGTERM);
+}
+
+static void report(struct chaos_run *run)
+{
+	const struct bench_options *options = &run->table->options;
+	struct bench_summary detection = bench_summarize(run->detection_ms, run->measured);
+	struct bench_summary recovery = bench_summarize(run->recovery_ms, run->measured);
+
+	if (options->json) {
+		printf("{\"chaos\": \"%s\", \"peers\": %u, \"seconds\": %g, \"operations\": %" PRIu64 ", \"faults\": %" PRIu64
+		       ", \"hangs\": %" PRIu64 ", \"divergences\": %" PRIu64 ", ",
+		       bench_chaos_name(options->chaos), options->peers, options->seconds, run->table->operations, run->faults,
+		       run->hangs, run->divergences);
+		printf("\"detection_ms_p50\": %.2f, \"detection_ms_p99\": %.2f, \"recovery_ms_p50\": %.2f, "
+		       "\"recovery_ms_p99\": %.2f, \"recovery_ms_max\": %.2f, \"failed\": %" PRIu64 ", \"evictions\": %" PRIu64
+		       ", \"unexpected_exits\": %" PRIu64 "}\n",
+		       detection.median, detection.p99, recovery.median, recovery.p99, recovery.most, run->table->given_up,
+		       run->evictions, run->unexpected);
+		return;
+	}
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%60s\r", "");
+	printf("chaos %s, %u peers, %g s, seed %" PRIu64 "\n", bench_chaos_name(options->chaos), options->peers,
+	       options->seconds, options->seed);
+	printf("operations   %" PRIu64 " right, %" PRIu64 " given up jointly\n", run->table->operations,
+	       run->table->given_up);
+	printf("faults       %" PRIu64 " (%" PRIu64 " peers were told that the group went on without them)\n", run->faults,
+	       run->evictions);
+	printf("detection    %.1f ms median, %.1f p99, %.1f max\n", detection.median, detection.p99, detection.most);
+	printf("recovery     %.1f ms median, %.1f p99, %.1f max\n", recovery.median, recovery.p99, recovery.most);
+	printf("hangs        %" PRIu64 "\ndivergences  %" PRIu64 "\nunexpected   %" PRIu64 " exits\n", run->hangs,
+	       run->divergences, run->unexpected);
+}
+
+static bool prepare(struct chaos_run *run, const struct bench_options *options)
+{
+	memset(run, 0, sizeof(*run));
+	run->table = (struct chaos_table *)bench_share(sizeof(*run->table));
+	run->detection_ms = calloc(FAULTS_MAX, sizeof(run->detection_ms[0]));
+	run->recovery_ms = calloc(FAULTS_MAX, sizeof(run->recovery_ms[0]));
+	if (run->table == NULL || run->detection_ms == NULL || run->recovery_ms == NULL)
+		return false;
+	run->table->options = *options;
+	if (options->seed == 0)
+		run->table->options.seed = chaos_now_ns() | 1;
+	if (chaos_is_partition(run)) {
+		if (!chaos_net_create())
+			return false;
+		run->master.address.inet = chaos_net_address();
+	} else {
+		run->master.address.inet = bench_loopback();
+	}
+	if (!bench_master_start(&run->master))
+		return false;
+	run->table->master = run->master.address;
+	return true;
+}
+
+int bench_chaos(const struct bench_options *options)
+{
+	struct chaos_run run;
+	bool good = prepare(&run, options);
+
+	if (good) {
+		chaos_fill_up(&run);
+		run.end_ns = chaos_now_ns() + (uint64_t)(options->seconds * 1e9);
+		while (chaos_now_ns() < run.end_ns) {
+			chaos_linger(&run, 50 * MS + chaos_draw(&run, 300) * MS);
+			if ((uint32_t)__builtin_popcountll(chaos_members(&run)) >= 3)
+				torment_once(&run);
+			chaos_fill_up(&run);
+		}
+		wind_up(&run);
+		report(&run);
+		good = run.hangs == 0 && run.divergences == 0 && run.unexpected == 0;
+	}
+	free(run.detection_ms);
+	free(run.recovery_ms);
+	return good ? 0 : 1;
+}

@@ -1,0 +1,92 @@
+/* Namespaces, a bridge and cables, by way of ip(8); see chaos_net.h. */
+#include "chaos_net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WORDS_MAX 16
+#define COMMAND_BYTES 160
+
+/* Runs ip(8) with the words of a line, without a shell. */
+static bool ip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static bool ip(const char *format, ...)
+{
+	static char program[] = "ip";
+	char line[COMMAND_BYTES];
+	char *words[WORDS_MAX + 2] = {program};
+	char *rest = NULL;
+	va_list arguments;
+	int count = 1, status = 0;
+	pid_t pid;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	for (char *word = strtok_r(line, " ", &rest); word != NULL && count <= WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+		words[count++] = word;
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		execvp(program, words);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool chaos_net_create(void)
+{
+	if (unshare(CLONE_NEWNET) != 0) {
+		fprintf(stderr, "allreduce-bench: --chaos partition makes network namespaces and needs root: %s\n",
+			strerror(errno));
+		return false;
+	}
+	if (ip("link set lo up") && ip("link add bridge type bridge") && ip("addr add 10.77.0.1/16 dev bridge") &&
+	    ip("link set bridge up"))
+		return true;
+	fprintf(stderr, "allreduce-bench: --chaos partition needs the command ip (Debian: iproute2) and veth\n");
+	return false;
+}
+
+ccoip_inet_address_t chaos_net_address(void)
+{
+	ccoip_inet_address_t address = {inetIPv4, {{10, 77, 0, 1}}, {{0}}};
+
+	return address;
+}
+
+bool chaos_net_plug(uint32_t cable, pid_t pid)
+{
+	return ip("link add cable%u type veth peer name uplink netns %d", cable, (int)pid) &&
+	       ip("link set cable%u master bridge up", cable);
+}
+
+bool chaos_net_detach(void)
+{
+	return unshare(CLONE_NEWNET) == 0;
+}
+
+bool chaos_net_configure(uint32_t cable)
+{
+	return ip("link set lo up") && ip("addr add 10.77.%u.%u/16 dev uplink", 1 + cable / 250, 1 + cable % 250) &&
+	       ip("link set uplink up");
+}
+
+bool chaos_net_cut(uint32_t cable, bool cut)
+{
+	return ip("link set cable%u %s", cable, cut ? "down" : "up");
+}
+
+void chaos_net_unplug(uint32_t cable)
+{
+	/* It may be gone with its namespace already. */
+	(void)ip("link del cable%u", cable);
+}
