@@ -119,8 +119,8 @@ void bench_buffers_poison(struct bench_buffers *buffers, const struct bench_peer
 {
 	for (uint32_t i = 0; i < buffers->buffer_count; i++) {
 		void *block = buffers->each[i].blocks[peer->options->in_place ? 0 : 1];
-		size_t bytes = peer->options->in_place ? buffers->whole_bytes
-						       : buffers->output_count * buffers->element_bytes;
+		size_t bytes =
+			peer->options->in_place ? buffers->whole_bytes : buffers->output_count * buffers->element_bytes;
 
 		memset(block, 0xa5, bytes);
 	}

@@ -20,14 +20,14 @@ struct bench_buffer {
 struct bench_buffers {
 	struct bench_buffer each[PCCL_MAX_OPERATIONS];
 	uint32_t buffer_count;
-	size_t count;	      /* elements as pcclOperation_t counts them */
-	size_t input_count;   /* elements of one peer's input, and the same of its output */
+	size_t count;	    /* elements as pcclOperation_t counts them */
+	size_t input_count; /* elements of one peer's input, and the same of its output */
 	size_t output_count;
-	size_t whole_bytes;   /* of the whole buffer, rounded to what the collective can divide */
+	size_t whole_bytes; /* of the whole buffer, rounded to what the collective can divide */
 	size_t element_bytes;
 };
 
-/* Allocates and fills for `bytes` bytes. Complains and returns false when memory is short; fini is right after either. */
+/* Allocates and fills for `bytes` bytes. Complains and returns false when memory is short; call fini after either. */
 bool bench_buffers_init(struct bench_buffers *buffers, const struct bench_peer *peer, uint64_t bytes);
 void bench_buffers_fini(struct bench_buffers *buffers);
 

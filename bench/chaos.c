@@ -14,11 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- measuring ---------------------------------------------------------------------------------------------------- */
+/* ---- measuring ---------------------------------------------------------------------------------- */
 
 /* Waits until every survivor has a view that is newer than the fault and has finished an operation in it, and notes how
  * long both took. */
-static void await_recovery(struct chaos_run *run, uint64_t survivors, uint64_t held, const uint64_t *epochs, uint64_t fault_ns)
+static void await_recovery(struct chaos_run *run, uint64_t survivors, uint64_t held, const uint64_t *epochs,
+			   uint64_t fault_ns)
 {
 	uint64_t seen_ns = fault_ns, done_ns = fault_ns, left = survivors;
 
@@ -52,7 +53,7 @@ static void note_epochs(struct chaos_run *run, uint64_t *epochs)
 		epochs[i] = CHAOS_GET(chaos_slot_of(run, i)->epoch);
 }
 
-/* ---- faults ------------------------------------------------------------------------------------------------------ */
+/* ---- faults ------------------------------------------------------------------------------------- */
 
 /* A peer that was held and let go again must learn that the group went on without it, and end. */
 static void await_farewell(struct chaos_run *run, uint32_t index, uint64_t identity)
@@ -220,7 +221,7 @@ static void torment_once(struct chaos_run *run)
 	}
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------------- */
+/* ---- the run ------------------------------------------------------------------------------------ */
 
 /* All leave together; who does not is a hang. */
 static void wind_up(struct chaos_run *run)
@@ -234,8 +235,8 @@ static void wind_up(struct chaos_run *run)
 		if (chaos_slot_of(run, i)->pid == 0)
 			continue;
 		run->hangs++;
-		fprintf(stderr, "chaos: HANG, peer %" PRIu64 " did not leave: it is in %s\n", chaos_slot_of(run, i)->identity,
-			chaos_call_name(chaos_slot_of(run, i)->call));
+		fprintf(stderr, "chaos: HANG, peer %" PRIu64 " did not leave: it is in %s\n",
+			chaos_slot_of(run, i)->identity, chaos_call_name(chaos_slot_of(run, i)->call));
 		chaos_end_peer(run, i);
 	}
 	bench_master_stop(&run->master, SIGTERM);
@@ -248,15 +249,15 @@ static void report(struct chaos_run *run)
 	struct bench_summary recovery = bench_summarize(run->recovery_ms, run->measured);
 
 	if (options->json) {
-		printf("{\"chaos\": \"%s\", \"peers\": %u, \"seconds\": %g, \"operations\": %" PRIu64 ", \"faults\": %" PRIu64
-		       ", \"hangs\": %" PRIu64 ", \"divergences\": %" PRIu64 ", ",
-		       bench_chaos_name(options->chaos), options->peers, options->seconds, run->table->operations, run->faults,
-		       run->hangs, run->divergences);
+		printf("{\"chaos\": \"%s\", \"peers\": %u, \"seconds\": %g, \"operations\": %" PRIu64
+		       ", \"faults\": %" PRIu64 ", \"hangs\": %" PRIu64 ", \"divergences\": %" PRIu64 ", ",
+		       bench_chaos_name(options->chaos), options->peers, options->seconds, run->table->operations,
+		       run->faults, run->hangs, run->divergences);
 		printf("\"detection_ms_p50\": %.2f, \"detection_ms_p99\": %.2f, \"recovery_ms_p50\": %.2f, "
-		       "\"recovery_ms_p99\": %.2f, \"recovery_ms_max\": %.2f, \"failed\": %" PRIu64 ", \"evictions\": %" PRIu64
-		       ", \"unexpected_exits\": %" PRIu64 "}\n",
-		       detection.median, detection.p99, recovery.median, recovery.p99, recovery.most, run->table->given_up,
-		       run->evictions, run->unexpected);
+		       "\"recovery_ms_p99\": %.2f, \"recovery_ms_max\": %.2f, \"failed\": %" PRIu64
+		       ", \"evictions\": %" PRIu64 ", \"unexpected_exits\": %" PRIu64 "}\n",
+		       detection.median, detection.p99, recovery.median, recovery.p99, recovery.most,
+		       run->table->given_up, run->evictions, run->unexpected);
 		return;
 	}
 	if (isatty(STDERR_FILENO))
@@ -265,8 +266,8 @@ static void report(struct chaos_run *run)
 	       options->seconds, options->seed);
 	printf("operations   %" PRIu64 " right, %" PRIu64 " given up jointly\n", run->table->operations,
 	       run->table->given_up);
-	printf("faults       %" PRIu64 " (%" PRIu64 " peers were told that the group went on without them)\n", run->faults,
-	       run->evictions);
+	printf("faults       %" PRIu64 " (%" PRIu64 " peers were told that the group went on without them)\n",
+	       run->faults, run->evictions);
 	printf("detection    %.1f ms median, %.1f p99, %.1f max\n", detection.median, detection.p99, detection.most);
 	printf("recovery     %.1f ms median, %.1f p99, %.1f max\n", recovery.median, recovery.p99, recovery.most);
 	printf("hangs        %" PRIu64 "\ndivergences  %" PRIu64 "\nunexpected   %" PRIu64 " exits\n", run->hangs,

@@ -30,8 +30,13 @@ bool chaos_is_partition(const struct chaos_run *run)
 
 const char *chaos_call_name(uint32_t call)
 {
-	static const char *const names[] = {"no call", "pcclConnect",	  "pcclAllGather",	       "pcclArePeersPending",
-					    "pcclUpdateTopology", "pcclAllReduceWith", "pcclDestroyCommunicator"};
+	static const char *const names[] = {"no call",
+					    "pcclConnect",
+					    "pcclAllGather",
+					    "pcclArePeersPending",
+					    "pcclUpdateTopology",
+					    "pcclAllReduceWith",
+					    "pcclDestroyCommunicator"};
 
 	return call < sizeof(names) / sizeof(names[0]) ? names[call] : "?";
 }
@@ -116,7 +121,7 @@ static void reap(struct chaos_run *run)
 	}
 }
 
-/* A call that lasts too long in a peer that nobody holds is a hang: counted, named, and ended, so that the run goes on. */
+/* A call that lasts too long in a peer that nobody holds is a hang: counted, named and ended; the run goes on. */
 static void find_hangs(struct chaos_run *run, uint64_t held)
 {
 	uint64_t now = chaos_now_ns();
@@ -126,7 +131,8 @@ static void find_hangs(struct chaos_run *run, uint64_t held)
 		uint64_t since = CHAOS_GET(slot->progress_ns);
 
 		/* A joiner waits for the group as long as it takes; whether it gets in is looked at elsewhere. */
-		if (slot->pid == 0 || (held >> i & 1) || CHAOS_GET(slot->state) == CHAOS_STARTING || now < since + HANG_NS)
+		if (slot->pid == 0 || (held >> i & 1) || CHAOS_GET(slot->state) == CHAOS_STARTING ||
+		    now < since + HANG_NS)
 			continue;
 		run->hangs++;
 		fprintf(stderr, "chaos: HANG, peer %" PRIu64 " has been in %s for %.1f s\n", slot->identity,
@@ -203,13 +209,15 @@ void chaos_fill_up(struct chaos_run *run)
 	for (uint32_t i = 0; i < CHAOS_SLOTS && (uint32_t)__builtin_popcountll(chaos_running(run)) < wanted; i++)
 		if (chaos_slot_of(run, i)->pid == 0 && !chaos_start_peer(run, i))
 			break;
-	while ((uint32_t)__builtin_popcountll(chaos_members(run)) < wanted && chaos_running(run) != chaos_members(run)) {
+	while ((uint32_t)__builtin_popcountll(chaos_members(run)) < wanted &&
+	       chaos_running(run) != chaos_members(run)) {
 		chaos_tick(run, 0);
 		if (chaos_now_ns() < begin + JOIN_NS)
 			continue;
 		run->hangs++;
 		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
-			if (chaos_slot_of(run, i)->pid != 0 && CHAOS_GET(chaos_slot_of(run, i)->state) == CHAOS_STARTING) {
+			if (chaos_slot_of(run, i)->pid != 0 &&
+			    CHAOS_GET(chaos_slot_of(run, i)->state) == CHAOS_STARTING) {
 				fprintf(stderr, "chaos: HANG, peer %" PRIu64 " was not admitted in %.0f s\n",
 					chaos_slot_of(run, i)->identity, (double)JOIN_NS / SECOND);
 				chaos_end_peer(run, i);
@@ -217,4 +225,3 @@ void chaos_fill_up(struct chaos_run *run)
 	}
 	CHAOS_SET(run->table->joint_wanted, false);
 }
-

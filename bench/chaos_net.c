@@ -29,7 +29,8 @@ static bool ip(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	for (char *word = strtok_r(line, " ", &rest); word != NULL && count <= WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(line, " ", &rest); word != NULL && count <= WORDS_MAX;
+	     word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
 	fflush(NULL);
 	pid = fork();

@@ -17,7 +17,7 @@
 #define ORDERS_MAX 512
 
 enum roster_flag {
-	ROSTER_STOP = 1, /* everybody leaves */
+	ROSTER_STOP = 1,  /* everybody leaves */
 	ROSTER_JOINT = 2, /* ask the master who waits */
 	ROSTER_ASKED = 4  /* it was asked just now: newcomers and members reduce next */
 };
@@ -191,8 +191,9 @@ static void check_result(struct member *member, const pcclOperationInfo_t *info,
 	if (bad > 0) {
 		char text[128];
 
-		snprintf(text, sizeof(text), "%zu of %zu elements are wrong, the first is number %zu; %u to %u of %u took part",
-			 bad, count, wrong, info->participants_min, info->participants_max, member->roster_count);
+		snprintf(text, sizeof(text),
+			 "%zu of %zu elements are wrong, the first is number %zu; %u to %u of %u took part", bad, count,
+			 wrong, info->participants_min, info->participants_max, member->roster_count);
 		diverge(member, text);
 	}
 }
@@ -274,7 +275,8 @@ static pcclResult_t reduce(struct member *member)
 	operation.plan = options->plan;
 	operation.failure_policy = options->policy;
 	bytes = operation.count * element_bytes;
-	bench_input_fill(options->datatype, member->round, member->slot->identity, 0, operation.count, member->pristine);
+	bench_input_fill(options->datatype, member->round, member->slot->identity, 0, operation.count,
+			 member->pristine);
 	memcpy(member->input, member->pristine, bytes);
 	if (!options->in_place)
 		memset(member->output, 0xa5, bytes);

@@ -19,8 +19,8 @@ struct chaos_run {
 	uint64_t end_ns;
 	uint64_t faults;
 	uint64_t hangs;
-	uint64_t unexpected; /* processes that ended by themselves with a failure */
-	uint64_t evictions;  /* peers that were told so: those we stopped or cut off, as a rule */
+	uint64_t unexpected;  /* processes that ended by themselves with a failure */
+	uint64_t evictions;   /* peers that were told so: those we stopped or cut off, as a rule */
 	uint64_t divergences; /* of peers that are gone */
 	double *detection_ms;
 	double *recovery_ms;

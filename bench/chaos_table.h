@@ -1,6 +1,6 @@
 /*
- * What the processes of a chaos run share. The parent and the peers, which may die between any two instructions, meet in
- * this memory without locks: every field is written by one side, or by compare-and-swap.
+ * What the processes of a chaos run share. The parent and the peers, which may die between any two instructions, meet
+ * in this memory without locks: every field is written by one side, or by compare-and-swap.
  */
 #ifndef PCCL_BENCH_CHAOS_TABLE_H
 #define PCCL_BENCH_CHAOS_TABLE_H
@@ -36,12 +36,12 @@ enum chaos_call {
 };
 
 struct chaos_slot {
-	pid_t pid;	   /* parent; 0: nobody */
-	uint64_t identity; /* parent; never used twice in a run */
-	bool leave;	   /* parent: leave when you can */
-	bool hurt;	   /* parent: it was stopped or cut off, and may end with an error */
-	uint32_t state;	   /* enum chaos_state */
-	uint32_t call;	   /* enum chaos_call */
+	pid_t pid;		   /* parent; 0: nobody */
+	uint64_t identity;	   /* parent; never used twice in a run */
+	bool leave;		   /* parent: leave when you can */
+	bool hurt;		   /* parent: it was stopped or cut off, and may end with an error */
+	uint32_t state;		   /* enum chaos_state */
+	uint32_t call;		   /* enum chaos_call */
 	uint64_t progress_ns;	   /* when the last call began or ended */
 	uint64_t epoch;		   /* of the newest view seen ... */
 	uint64_t epoch_ns;	   /* ... and when it came in force */
@@ -55,10 +55,10 @@ struct chaos_slot {
 struct chaos_table {
 	struct bench_options options;
 	ccoip_socket_address_t master;
-	bool stop;	    /* parent: everybody leaves, jointly */
-	bool joint_wanted;  /* parent: peers wait to join, or the master is to be tried */
-	uint64_t operations; /* rounds that ended with a result; each counted by the first to know */
-	uint64_t given_up;   /* rounds that ended in an agreed failure */
+	bool stop;			   /* parent: everybody leaves, jointly */
+	bool joint_wanted;		   /* parent: peers wait to join, or the master is to be tried */
+	uint64_t operations;		   /* rounds that ended with a result; each counted by the first to know */
+	uint64_t given_up;		   /* rounds that ended in an agreed failure */
 	uint64_t verdicts[CHAOS_VERDICTS]; /* digest of what a round ended with; 0: nobody knows yet */
 	struct chaos_slot slots[CHAOS_SLOTS];
 };

@@ -9,8 +9,8 @@
 
 #define BLOCK_ELEMENTS 1024
 
-/* Elements in the form in which they are combined: integers modulo 2^64 (sign-extended if signed), the three small floats
- * as float. */
+/* Elements in the form in which they are combined: integers modulo 2^64 (sign-extended if signed), the three small
+ * floats as float. */
 union wide {
 	uint64_t integer[BLOCK_ELEMENTS];
 	float single[BLOCK_ELEMENTS];
@@ -83,8 +83,8 @@ uint16_t bench_half_of_float(float value)
 		return sign;
 	if (magnitude >= 65520.0f)
 		return sign | 0x7c00;
-	/* The unit in the last place is 2^(exponent - 11), and 2^-24 for denormals; rintf() rounds ties to even. What the
-	 * units carry beyond ten bits adds to the exponent field. */
+	/* The unit in the last place is 2^(exponent - 11), and 2^-24 for denormals; rintf() rounds ties to even. What
+	 * the units carry beyond ten bits adds to the exponent field. */
 	frexpf(magnitude, &exponent);
 	if (exponent < -13)
 		exponent = -13;
@@ -341,8 +341,7 @@ static void reduce_block(const struct bench_expectation *expectation, const stru
 }
 
 /* Notes which elements are right; returns how many were found right that were not before. */
-static size_t mark_right(size_t element_bytes, size_t count, const union raw *expected, const uint8_t *got,
-			 bool *right)
+static size_t mark_right(size_t element_bytes, size_t count, const union raw *expected, const uint8_t *got, bool *right)
 {
 	const uint8_t *want = (const uint8_t *)expected;
 	bool all = memcmp(want, got, count * element_bytes) == 0;
@@ -360,8 +359,8 @@ static size_t mark_right(size_t element_bytes, size_t count, const union raw *ex
 }
 
 /* Returns how many elements of a block no order explains. */
-static size_t check_block(const struct bench_expectation *expectation, uint64_t first, size_t count,
-			  const uint8_t *got, bool *right)
+static size_t check_block(const struct bench_expectation *expectation, uint64_t first, size_t count, const uint8_t *got,
+			  bool *right)
 {
 	size_t left = count;
 	union raw expected;

@@ -1,6 +1,6 @@
 /*
- * Inputs as a pure function of (round, identity of the peer, element), and results computed from it one element at a time,
- * by nothing that the library uses itself. Pure.
+ * Inputs as a pure function of (round, identity of the peer, element), and results computed from it one element at a
+ * time, by nothing that the library uses itself. Pure.
  */
 #ifndef PCCL_BENCH_CHECK_H
 #define PCCL_BENCH_CHECK_H
@@ -30,8 +30,8 @@ struct bench_expectation {
 /* A well mixed number from two: the same everywhere and always. */
 uint64_t bench_mix(uint64_t key, uint64_t counter);
 
-/* Writes the elements first ... first + count - 1 of a peer's input: integers of all bits, floats of either sign from 0.5
- * to 1.5 with all fraction bits in use, so that the order of additions shows. */
+/* Writes the elements first ... first + count - 1 of a peer's input: integers of all bits, floats of either sign from
+ * 0.5 to 1.5 with all fraction bits in use, so that the order of additions shows. */
 void bench_input_fill(pcclDataType_t datatype, uint64_t round, uint64_t identity, uint64_t first, size_t count,
 		      void *out);
 

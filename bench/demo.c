@@ -63,8 +63,9 @@ static bool reduce(struct bench_peer *peer, const struct stage *stage)
 		    (unsigned long long)row.wrong);
 		return false;
 	}
-	say(peer, stage, "%u peers all-reduced %s of float32 in %.1f ms: every element is right, the same bytes on all.",
-	    row.peers, bench_bytes_text(row.bytes, bytes), row.seconds.median * 1e3);
+	say(peer, stage,
+	    "%u peers all-reduced %s of float32 in %.1f ms: every element is right, the same bytes on all.", row.peers,
+	    bench_bytes_text(row.bytes, bytes), row.seconds.median * 1e3);
 	return true;
 }
 

@@ -15,15 +15,15 @@ struct bench_master {
 /* 127.0.0.1 */
 ccoip_inet_address_t bench_loopback(void);
 
-/* Starts a master in a process of its own on master->address; port 0 becomes a free one, and stays so when the master is
- * started again. Returns when it listens. Complains and returns false on failure. */
+/* Starts a master in a process of its own on master->address; port 0 becomes a free one, and stays so when the master
+ * is started again. Returns when it listens. Complains and returns false on failure. */
 bool bench_master_start(struct bench_master *master);
 
 /* Ends it: politely with SIGTERM, or as a fault with SIGKILL. Waits for it. */
 void bench_master_stop(struct bench_master *master, int signal_number);
 
-/* Forks a process that runs body(index, context) and exits with what it returns; it dies with its parent. Returns its id,
- * -1 on failure. */
+/* Forks a process that runs body(index, context) and exits with what it returns; it dies with its parent. Returns its
+ * id, -1 on failure. */
 pid_t bench_spawn(int (*body)(uint32_t index, void *context), uint32_t index, void *context);
 
 /* Waits for `count` processes. When one of them fails the others are ended. Returns 0, or 1 if one failed. */

@@ -39,8 +39,8 @@ static double process_seconds(void)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6 +
-	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec * 1e-6;
+	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6 + (double)usage.ru_stime.tv_sec +
+	       (double)usage.ru_stime.tv_usec * 1e-6;
 }
 
 static pcclResult_t call(struct run *run, uint32_t which, const pcclOperation_t *operation, pcclOperationInfo_t *info)

@@ -9,18 +9,18 @@ struct word {
 };
 
 static const struct word collectives[] = {
-	{"allreduce", BENCH_ALLREDUCE},		{"all-reduce", BENCH_ALLREDUCE},
-	{"broadcast", BENCH_BROADCAST},		{"reducescatter", BENCH_REDUCESCATTER},
+	{"allreduce", BENCH_ALLREDUCE},		 {"all-reduce", BENCH_ALLREDUCE},
+	{"broadcast", BENCH_BROADCAST},		 {"reducescatter", BENCH_REDUCESCATTER},
 	{"reduce-scatter", BENCH_REDUCESCATTER}, {"allgather", BENCH_ALLGATHER},
-	{"all-gather", BENCH_ALLGATHER},	{NULL, 0},
+	{"all-gather", BENCH_ALLGATHER},	 {NULL, 0},
 };
 
 static const struct word datatypes[] = {
-	{"uint8", pcclUint8},	  {"int8", pcclInt8},	    {"int16", pcclInt16},     {"uint16", pcclUint16},
-	{"uint32", pcclUint32},	  {"int32", pcclInt32},	    {"uint64", pcclUint64},   {"int64", pcclInt64},
+	{"uint8", pcclUint8},	  {"int8", pcclInt8},	      {"int16", pcclInt16},   {"uint16", pcclUint16},
+	{"uint32", pcclUint32},	  {"int32", pcclInt32},	      {"uint64", pcclUint64}, {"int64", pcclInt64},
 	{"float16", pcclFloat16}, {"bfloat16", pcclBFloat16}, {"float32", pcclFloat}, {"float64", pcclDouble},
-	{"fp16", pcclFloat16},	  {"half", pcclFloat16},    {"bf16", pcclBFloat16},   {"fp32", pcclFloat},
-	{"float", pcclFloat},	  {"fp64", pcclDouble},	    {"double", pcclDouble},   {NULL, 0},
+	{"fp16", pcclFloat16},	  {"half", pcclFloat16},      {"bf16", pcclBFloat16}, {"fp32", pcclFloat},
+	{"float", pcclFloat},	  {"fp64", pcclDouble},	      {"double", pcclDouble}, {NULL, 0},
 };
 
 static const struct word ops[] = {
@@ -28,7 +28,10 @@ static const struct word ops[] = {
 };
 
 static const struct word plans[] = {
-	{"auto", pcclPlanAuto}, {"oneshot", pcclPlanOneshot}, {"direct", pcclPlanDirect}, {"ring", pcclPlanRing},
+	{"auto", pcclPlanAuto},
+	{"oneshot", pcclPlanOneshot},
+	{"direct", pcclPlanDirect},
+	{"ring", pcclPlanRing},
 	{NULL, 0},
 };
 

@@ -7,12 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum bench_collective {
-	BENCH_ALLREDUCE,
-	BENCH_BROADCAST,
-	BENCH_REDUCESCATTER,
-	BENCH_ALLGATHER
-};
+enum bench_collective { BENCH_ALLREDUCE, BENCH_BROADCAST, BENCH_REDUCESCATTER, BENCH_ALLGATHER };
 
 /* Each finds the value of a word; false if there is none. */
 bool bench_collective_of(const char *word, enum bench_collective *out);

@@ -66,8 +66,7 @@ const char *bench_chaos_name(enum bench_chaos chaos)
 }
 
 /* Writes the problem and returns false, so that a parser can end with it. */
-static bool complain(char problem[BENCH_PROBLEM_BYTES], const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static bool complain(char problem[BENCH_PROBLEM_BYTES], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static bool complain(char problem[BENCH_PROBLEM_BYTES], const char *format, ...)
 {
@@ -228,12 +227,14 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 	switch (flag) {
 	case FLAG_COLLECTIVE:
 		return bench_collective_of(text, &options->collective) ||
-		       complain(problem, "--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'",
-				text);
+		       complain(problem,
+				"--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'", text);
 	case FLAG_DTYPE:
 		return bench_datatype_of(text, &options->datatype) ||
-		       complain(problem, "--dtype wants uint8, int8, ... uint64, int64, float16, bfloat16, float32 or "
-				"float64, not '%s'", text);
+		       complain(problem,
+				"--dtype wants uint8, int8, ... uint64, int64, float16, bfloat16, float32 or "
+				"float64, not '%s'",
+				text);
 	case FLAG_OP:
 		return bench_op_of(text, &options->op) ||
 		       complain(problem, "--op wants sum, avg, prod, max or min, not '%s'", text);
@@ -351,7 +352,8 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 	if (options->mode == BENCH_MODE_DEMO && (local || master))
 		return complain(problem, "--demo takes no other flags");
 	if (options->mode == BENCH_MODE_HELP)
-		return complain(problem, "say --local N to start N peers here, or --master HOST:PORT --peers N to be one "
+		return complain(problem,
+				"say --local N to start N peers here, or --master HOST:PORT --peers N to be one "
 				"of N");
 	return true;
 }

@@ -22,13 +22,7 @@ enum bench_mode {
 	BENCH_MODE_CHAOS
 };
 
-enum bench_chaos {
-	BENCH_CHAOS_KILL,
-	BENCH_CHAOS_STOP,
-	BENCH_CHAOS_PARTITION,
-	BENCH_CHAOS_MASTER,
-	BENCH_CHAOS_CHURN
-};
+enum bench_chaos { BENCH_CHAOS_KILL, BENCH_CHAOS_STOP, BENCH_CHAOS_PARTITION, BENCH_CHAOS_MASTER, BENCH_CHAOS_CHURN };
 
 struct bench_options {
 	enum bench_mode mode;
@@ -45,7 +39,7 @@ struct bench_options {
 	pcclRedOp_t op;
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
-	uint32_t lanes;	  /* 0: the library's default; the same for streams */
+	uint32_t lanes; /* 0: the library's default; the same for streams */
 	uint32_t streams;
 	uint32_t inflight; /* operations per iteration, all in flight at once */
 	enum bench_chaos chaos;
@@ -56,8 +50,7 @@ struct bench_options {
 };
 
 /* Fills *options_out from the command line. False: what is wrong stands in `problem`. */
-bool bench_options_parse(int argc, char **argv, struct bench_options *options_out,
-			 char problem[BENCH_PROBLEM_BYTES]);
+bool bench_options_parse(int argc, char **argv, struct bench_options *options_out, char problem[BENCH_PROBLEM_BYTES]);
 
 /* "64M" is 67108864; false if the text is no size or it does not fit. */
 bool bench_size_of(const char *text, uint64_t *bytes_out);

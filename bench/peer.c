@@ -93,8 +93,8 @@ bool bench_peer_grow(struct bench_peer *peer, uint32_t world)
 	return true;
 }
 
-bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options,
-		     const ccoip_socket_address_t *master, struct bench_meeting *meeting)
+bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
+		     struct bench_meeting *meeting)
 {
 	pcclCommCreateParams_t params = {.master_address = *master};
 	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;

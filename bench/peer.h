@@ -23,11 +23,7 @@ struct bench_peer {
 };
 
 /* Ways to combine one number of every peer. */
-enum bench_gather {
-	BENCH_GATHER_SUM,
-	BENCH_GATHER_MAX,
-	BENCH_GATHER_MIN
-};
+enum bench_gather { BENCH_GATHER_SUM, BENCH_GATHER_MAX, BENCH_GATHER_MIN };
 
 /* Says on stderr what failed and the library's words for it. */
 void bench_complain(const char *what, pcclResult_t result);
@@ -36,8 +32,8 @@ void bench_complain(const char *what, pcclResult_t result);
 bool bench_resolve(const char *host, uint16_t port, ccoip_socket_address_t *address_out);
 
 /* Joins the master's group and waits until `options->peers` are in it. Complains and returns false on failure. */
-bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options,
-		     const ccoip_socket_address_t *master, struct bench_meeting *meeting);
+bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
+		     struct bench_meeting *meeting);
 
 /* Admits joiners until the group has `world` members. For joint use by all members. Complains on failure. */
 bool bench_peer_grow(struct bench_peer *peer, uint32_t world);

@@ -44,8 +44,8 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 		options->in_place ? ", in place" : "");
 	if (options->inflight > 1)
 		fprintf(to, ", %u operations at once", options->inflight);
-	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s %s\n", "bytes", "plan", "time us", "least us", "p99 us",
-		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity", options->check ? "result" : "");
+	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s %s\n", "bytes", "plan", "time us", "least us",
+		"p99 us", "alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity", options->check ? "result" : "");
 }
 
 void bench_report_row(FILE *to, const struct bench_options *options, const struct bench_row *row)
@@ -72,16 +72,19 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 {
 	double gigabytes = algorithm_gigabytes(options, row);
 
-	fprintf(to, "{\"collective\": \"%s\", \"plan\": \"%s\", \"dtype\": \"%s\", \"op\": \"%s\", \"peers\": %u, "
+	fprintf(to,
+		"{\"collective\": \"%s\", \"plan\": \"%s\", \"dtype\": \"%s\", \"op\": \"%s\", \"peers\": %u, "
 		"\"bytes\": %" PRIu64 ", \"iters\": %u, ",
 		bench_collective_name(options->collective), bench_plan_name(row->plan),
 		bench_datatype_name(options->datatype), bench_op_name(options->op), row->peers, row->bytes,
 		row->iterations);
-	fprintf(to, "\"time_us\": %.2f, \"time_us_min\": %.2f, \"time_us_p99\": %.2f, \"algbw_GBps\": %.4f, "
+	fprintf(to,
+		"\"time_us\": %.2f, \"time_us_min\": %.2f, \"time_us_p99\": %.2f, \"algbw_GBps\": %.4f, "
 		"\"busbw_GBps\": %.4f, ",
 		row->seconds.median * 1e6, row->seconds.least * 1e6, row->seconds.p99 * 1e6, gigabytes,
 		gigabytes * bench_bus_factor(options->collective, row->peers));
-	fprintf(to, "\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
+	fprintf(to,
+		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);
 	fflush(to);
 }

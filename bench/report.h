@@ -12,10 +12,10 @@ struct bench_row {
 	uint64_t bytes; /* of one operation's whole buffer */
 	uint32_t peers;
 	uint32_t iterations;
-	pcclPlan_t plan; /* what was really used */
+	pcclPlan_t plan;	      /* what was really used */
 	struct bench_summary seconds; /* of one iteration on the slowest peer */
-	double wire_bytes;  /* sent per peer and operation */
-	double cpu_seconds; /* of all peers in all iterations */
+	double wire_bytes;	      /* sent per peer and operation */
+	double cpu_seconds;	      /* of all peers in all iterations */
 	bool parity;
 	uint64_t errors; /* operations that did not succeed, all peers */
 	uint64_t wrong;	 /* elements that were not as expected, all peers */

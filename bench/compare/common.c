@@ -112,9 +112,12 @@ static bool take_flag(int flag, const char *text, struct compare_options *option
 bool compare_parse(int argc, char **argv, struct compare_options *options_out)
 {
 	static const struct option flags[] = {
-		{"peers", required_argument, NULL, 'p'},  {"sizes", required_argument, NULL, 's'},
-		{"iters", required_argument, NULL, 'i'},  {"warmup", required_argument, NULL, 'w'},
-		{"mode", required_argument, NULL, 'm'},	  {"chunk", required_argument, NULL, 'c'},
+		{"peers", required_argument, NULL, 'p'},
+		{"sizes", required_argument, NULL, 's'},
+		{"iters", required_argument, NULL, 'i'},
+		{"warmup", required_argument, NULL, 'w'},
+		{"mode", required_argument, NULL, 'm'},
+		{"chunk", required_argument, NULL, 'c'},
 		{NULL, 0, NULL, 0},
 	};
 	int flag = 0;
@@ -205,8 +208,8 @@ double compare_cpu(void)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6 +
-	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec * 1e-6;
+	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6 + (double)usage.ru_stime.tv_sec +
+	       (double)usage.ru_stime.tv_usec * 1e-6;
 }
 
 void compare_note(struct compare_board *board, int peer, int iteration, double seconds)
@@ -247,7 +250,8 @@ void compare_print(const struct compare_board *board, const char *plan, size_t b
 	qsort(slowest, (size_t)iterations, sizeof(double), by_value);
 	median = iterations % 2 == 1 ? slowest[iterations / 2]
 				     : (slowest[iterations / 2 - 1] + slowest[iterations / 2]) / 2;
-	printf("{\"collective\": \"allreduce\", \"plan\": \"%s\", \"dtype\": \"float32\", \"op\": \"sum\", \"peers\": %d, "
+	printf("{\"collective\": \"allreduce\", \"plan\": \"%s\", \"dtype\": \"float32\", \"op\": \"sum\", \"peers\": "
+	       "%d, "
 	       "\"bytes\": %zu, \"iters\": %d, \"time_us\": %.1f, \"time_us_min\": %.1f, \"time_us_p99\": %.1f, "
 	       "\"algbw_GBps\": %.4f, \"busbw_GBps\": %.4f, \"cpu_s_per_GiB\": %.3f}\n",
 	       plan, board->peers, bytes, iterations, median * 1e6, slowest[0] * 1e6,

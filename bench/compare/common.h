@@ -23,7 +23,7 @@ struct compare_options {
 	int size_count;
 	int iterations; /* timed ones per size */
 	int warmup;
-	char mode[32];	/* which variant of the alternative */
+	char mode[32];	    /* which variant of the alternative */
 	size_t chunk_bytes; /* raw sockets: bytes per system call */
 };
 

@@ -2,7 +2,7 @@
  * Open MPI's (or MPICH's) MPI_Allreduce, in place; run it with mpirun, which also chooses the wire:
  *	mpirun -np 4 --mca pml ob1 --mca btl tcp,self --mca btl_tcp_if_include lo compare-mpi --sizes 64M
  *
- * The ranks meet in MPI's own barrier: a rank that slept in another one would not move what its neighbours still wait for.
+ * The ranks meet in MPI's own barrier: a rank that slept in another one would not move what the others still wait for.
  */
 #include "common.h"
 

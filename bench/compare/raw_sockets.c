@@ -25,8 +25,8 @@
 struct link {
 	int out_fd;
 	int in_fd;
-	size_t out_bytes; /* sent so far, of both phases together */
-	size_t in_bytes;  /* received so far */
+	size_t out_bytes;  /* sent so far, of both phases together */
+	size_t in_bytes;   /* received so far */
 	size_t held_bytes; /* received into scratch and not added yet: less than one element */
 	uint8_t *scratch;
 };

@@ -1,8 +1,9 @@
 /* The independent results of allreduce-bench: conversions, reductions by hand, and that a wrong element is found. */
 #include "../../lib/check.h"
 
-#include "../../../bench/check.c"
-#include "../../../bench/names.c"
+#include "../../../bench/check.h"
+
+#include <math.h>
 
 #define COUNT 3000
 

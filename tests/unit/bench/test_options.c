@@ -1,8 +1,9 @@
 /* The command line of allreduce-bench: what it takes, and what it says when something is wrong. */
 #include "../../lib/check.h"
 
-#include "../../../bench/names.c"
-#include "../../../bench/options.c"
+#include "../../../bench/options.h"
+
+#include <string.h>
 
 #define WORDS_MAX 16
 
@@ -16,7 +17,8 @@ static bool parse(const char *line, struct bench_options *options, char *problem
 	int count = 1;
 
 	snprintf(copy, sizeof(copy), "%s", line);
-	for (char *word = strtok_r(copy, " ", &rest); word != NULL && count <= WORDS_MAX; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(copy, " ", &rest); word != NULL && count <= WORDS_MAX;
+	     word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
 	return bench_options_parse(count, words, options, problem);
 }
