@@ -1,37 +1,45 @@
-/* A control connection: whole messages both ways over one stream, bounded queues. Used by peer (dials) and master (accepts). */
+/* A control connection: whole messages both ways over one stream, bounded queues. Used by peer (dials) and master
+ * (accepts). Loop thread only. */
 #ifndef PCCL_TRANSPORT_CHANNEL_H
 #define PCCL_TRANSPORT_CHANNEL_H
 
 #include "transport/transport.h"
 
+#define PCCL_CHANNEL_QUEUE_BYTES (64u << 20)
+#define PCCL_CHANNEL_ADDRESSES_MAX 16u /* more than these are not dialled */
+
 struct pccl_channel;
 
+/* Each callback may close the channel. */
 struct pccl_channel_events {
-	void (*opened)(void *context, struct pccl_channel *channel); /* dialled channels only */
+	/* The other side has said WELCOME; dialled channels only, may be NULL for adopted ones. */
+	void (*opened)(void *context, struct pccl_channel *channel);
 	/* A message; the bytes are the channel's and valid during the call. */
 	void (*message)(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes);
-	/* It broke or the other side broke the protocol; the user closes it. */
+	/* It broke, or was refused, or the other side broke the protocol; the user closes it, now or later. Nothing follows.
+	 * Never from inside one of the functions below. */
 	void (*broken)(void *context, struct pccl_channel *channel, const char *reason);
 };
 
-/* Connects to the first of the addresses that answers, tried in turn, each within its share of timeout_ns. broken() follows
- * if none does, with the last cause. */
+/* Connects to the first of the addresses that answers, tried in turn, each within its share of timeout_ns. opened()
+ * follows, or broken() with the last cause if none answers. Messages may be sent at once: they wait. */
 pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transport *transport,
 			       const struct pccl_address *addresses, size_t address_count, uint64_t timeout_ns,
 			       const struct pccl_channel_events *events, void *context, struct pccl_channel **channel_out);
 
-/* Makes a channel of an attached-to-nobody stream whose HELLO has been read. */
+/* Makes a channel of a detached stream whose HELLO has been read, and says WELCOME. Takes the stream over in any case. */
 pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
 				const struct pccl_channel_events *events, void *context,
 				struct pccl_channel **channel_out);
 
-/* Queues a message; takes over `data` (pccl_free). A channel whose queue passes its bound (64 MiB) breaks. */
+/* Queues a message of 1 to PCCL_FRAME_PAYLOAD_MAX bytes; takes over `data` (pccl_free). A channel whose queue passes its
+ * bound, or that is given a longer message, breaks. On a broken channel it does nothing. */
 void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes);
 
-/* Remote address, numeric; valid as long as the channel. */
+/* Remote address, numeric, without port; valid as long as the channel. */
 const char *pccl_channel_remote(const struct pccl_channel *channel);
 
-/* Closes after flushing what is queued (bounded), or at once. No callback afterwards. Safe inside callbacks. */
+/* Closes after flushing what is queued (within a second), or at once. No callback afterwards. Safe inside callbacks. */
 void pccl_channel_close(struct pccl_channel *channel, bool flush);
 
 #endif

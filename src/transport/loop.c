@@ -16,7 +16,7 @@
 
 #define EVENTS_PER_TURN 64
 #define TIMERS_PER_TURN 256
-#define LINGER_NS 250000000u /* what leftovers get when the loop stops */
+#define LINGER_NS 250000000u /* what leftovers get when the loop ends */
 
 struct pccl_loop {
 	/* Written by any thread. */
@@ -179,10 +179,9 @@ static void handle_events(struct pccl_loop *loop)
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns)
 {
 	assert(timer->fire != NULL);
-	assert(when_ns > 0);
 	if (timer->when_ns != 0)
 		pccl_timers_remove(&loop->timers, timer);
-	timer->when_ns = when_ns;
+	timer->when_ns = when_ns == 0 ? 1 : when_ns; /* 0 marks a timer that is not set */
 	pccl_timers_insert(&loop->timers, timer);
 }
 
@@ -323,16 +322,11 @@ void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 
 void pccl_loop_run(struct pccl_loop *loop)
 {
-	uint64_t end_ns;
-
 	while (!__atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST))
 		pccl_loop_turn(loop, UINT64_MAX);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_SEQ_CST);
 	run_tasks(loop);
 	run_hooks(loop);
-	end_ns = pccl_clock_ns() + LINGER_NS;
-	while (loop->leftovers != NULL && loop->now_ns < end_ns)
-		pccl_loop_turn(loop, end_ns);
 }
 
 pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
@@ -371,8 +365,13 @@ fail_epoll:
 
 void pccl_loop_destroy(struct pccl_loop *loop)
 {
+	uint64_t end_ns;
+
 	if (loop == NULL)
 		return;
+	end_ns = pccl_clock_ns() + LINGER_NS;
+	while (loop->leftovers != NULL && loop->now_ns < end_ns)
+		pccl_loop_turn(loop, end_ns);
 	while (loop->leftovers != NULL)
 		loop->leftovers->abandon(loop->leftovers);
 	close(loop->bell.fd);

@@ -66,12 +66,12 @@ struct pccl_leftover {
  * pcclOutOfMemory, pcclSystemError; *loop_out is NULL then. */
 pcclResult_t pccl_loop_create(struct pccl_loop **loop_out);
 
-/* NULL is allowed. Leftovers are abandoned; tasks that were posted and have not run are not run. No thread may be inside
- * pccl_loop_post() or pccl_loop_stop(). */
+/* NULL is allowed. Leftovers get a quarter of a second to end, then they are abandoned. The caller is the loop's thread
+ * now: none may be inside any other call on the loop. */
 void pccl_loop_destroy(struct pccl_loop *loop);
 
-/* Runs until pccl_loop_stop(). The thread that calls it is the loop's thread. Tasks posted before stop are all run, and
- * leftovers get a quarter of a second to end. May be called again afterwards. */
+/* Runs until pccl_loop_stop(). The thread that calls it is the loop's thread. Tasks posted before stop are all run. May
+ * be called again afterwards. */
 void pccl_loop_run(struct pccl_loop *loop);
 
 /* One turn: waits at most until `until_ns` (0: do not wait; UINT64_MAX: as long as it takes), handles what is ready. */
@@ -100,8 +100,7 @@ pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, u
  * not even in this turn. Call it before the descriptor is closed. */
 void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch);
 
-/* Sets or moves the timer; a time that has passed fires in the next turn (within timer callbacks: in this one). `when_ns`
- * is at least 1. */
+/* Sets or moves the timer; a time that has passed fires in the next turn (within timer callbacks: in this one). */
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns);
 /* For a timer that is not set, too. */
 void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer);

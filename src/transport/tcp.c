@@ -8,10 +8,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -155,9 +157,21 @@ static void on_linger_ready(struct pccl_tcp_stream *tcp)
 		end_linger(tcp);
 }
 
+/* Has the other side's kernel everything? Then nothing can take it back. */
+static bool has_arrived(const struct pccl_tcp_stream *tcp)
+{
+	int unacknowledged = 0;
+
+	return tcp->queue_count == 0 && ioctl(tcp->watch.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
+}
+
 /* Everything has completed towards the user; the payloads are ours. */
 static void start_linger(struct pccl_tcp_stream *tcp)
 {
+	if (has_arrived(tcp)) {
+		free_stream(tcp);
+		return;
+	}
 	tcp->state = PCCL_TCP_LINGERING;
 	tcp->events = NULL;
 	pccl_loop_undefer(tcp->loop, &tcp->write_hook);
@@ -282,7 +296,6 @@ static pcclResult_t join_loop(struct pccl_tcp_stream *tcp, struct pccl_loop *loo
 	tcp->state = state;
 	tcp->events = events;
 	tcp->context = context;
-	tcp->counters.heard_ns = pccl_loop_now(loop);
 	return pcclSuccess;
 }
 
@@ -331,6 +344,7 @@ static pcclResult_t attach(struct pccl_stream *stream, struct pccl_loop *loop, c
 		return result;
 	/* The buffer may hold frames that came before the stream changed hands. */
 	tcp->readable = tcp->writable = true;
+	tcp->counters.heard_ns = pccl_loop_now(loop);
 	pccl_loop_defer(loop, &tcp->read_hook);
 	return pcclSuccess;
 }

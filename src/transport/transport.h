@@ -36,7 +36,7 @@ struct pccl_listener {
 struct pccl_stream_counters {
 	uint64_t sent_bytes;	 /* handed to the kernel or the device */
 	uint64_t received_bytes; /* read so far, incomplete frames included */
-	uint64_t heard_ns;	 /* loop time of the last byte that came in, or of the connection's start */
+	uint64_t heard_ns;	 /* loop time of the last byte that came in, or when the connection came up; 0: it is not */
 };
 
 /* What the user of a stream wants to hear. */
