@@ -15,6 +15,7 @@
 #include "membership/view.h"
 
 struct pccl_master_config {
+	pcclRankUuid_t uuid;	       /* new at every start */
 	uint64_t heartbeat_interval_ns; /* to peers that did not ask for another one */
 	uint64_t heartbeat_timeout_ns;
 	uint64_t complaint_window_ns; /* how long to collect complaints before deciding who goes */

@@ -49,8 +49,10 @@ struct pccl_promise {
 	pcclRankUuid_t *members; /* in rank order; owned */
 };
 
-/* The outcome of a joint call. Sequences count the joint calls since members were last added, from 1; 0: none yet. */
+/* The outcome of a joint call. Joint calls are counted from the view that last added members, its `origin`: the first
+ * one after it has sequence 1; 0: none has ended yet. */
 struct pccl_answer {
+	uint32_t origin; /* epoch */
 	uint32_t sequence;
 	uint8_t kind; /* enum pccl_vote */
 	pcclResult_t result;
@@ -72,6 +74,7 @@ struct pccl_message_register {
 
 struct pccl_message_vote {
 	uint8_t kind; /* enum pccl_vote */
+	uint32_t origin;
 	uint32_t sequence;
 };
 

@@ -169,6 +169,7 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 
 static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)
 {
+	answer->origin = pccl_get_u32(reader);
 	answer->sequence = pccl_get_u32(reader);
 	answer->kind = pccl_get_u8(reader);
 	answer->result = get_result(reader);
@@ -245,6 +246,7 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 static void get_vote(struct pccl_reader *reader, struct pccl_message_vote *vote)
 {
 	vote->kind = pccl_get_u8(reader);
+	vote->origin = pccl_get_u32(reader);
 	vote->sequence = pccl_get_u32(reader);
 	if (vote->kind < PCCL_VOTE_UPDATE || vote->kind > PCCL_VOTE_OPTIMIZE)
 		reader->bad = true;

@@ -97,6 +97,7 @@ static void put_install(struct pccl_writer *writer, const struct pccl_install *i
 
 static void put_answer(struct pccl_writer *writer, const struct pccl_answer *answer)
 {
+	pccl_put_u32(writer, answer->origin);
 	pccl_put_u32(writer, answer->sequence);
 	pccl_put_u8(writer, answer->kind);
 	pccl_put_u16(writer, (uint16_t)answer->result);
@@ -168,6 +169,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		break;
 	case PCCL_MESSAGE_VOTE:
 		pccl_put_u8(writer, body->vote.kind);
+		pccl_put_u32(writer, body->vote.origin);
 		pccl_put_u32(writer, body->vote.sequence);
 		break;
 	case PCCL_MESSAGE_PREPARED:

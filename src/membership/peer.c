@@ -81,6 +81,7 @@ void pccl_peer_send_vote(struct pccl_peer *peer)
 	message = pccl_message_create(PCCL_MESSAGE_VOTE);
 	if (message != NULL) {
 		message->body.vote.kind = peer->vote;
+		message->body.vote.origin = peer->answered.origin;
 		message->body.vote.sequence = peer->answered.sequence + 1;
 	}
 	pccl_peer_send(peer, message);
@@ -97,7 +98,8 @@ static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
 /* The members voted, or somebody else did what cannot be: an answer to another call than ours is old. */
 static void on_voted(struct pccl_peer *peer, const struct pccl_answer *answer)
 {
-	if (peer->vote == 0 || answer->sequence != peer->answered.sequence + 1)
+	if (peer->vote == 0 || answer->origin != peer->answered.origin ||
+	    answer->sequence != peer->answered.sequence + 1)
 		return;
 	peer->answered = *answer;
 	pccl_peer_answer(peer, answer);

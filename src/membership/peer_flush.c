@@ -168,6 +168,7 @@ static void count_votes_anew(struct pccl_peer *peer)
 	struct pccl_answer answer = {.kind = PCCL_VOTE_UPDATE, .result = pcclSuccess};
 
 	memset(&peer->answered, 0, sizeof(peer->answered));
+	peer->answered.origin = pccl_peer_epoch(peer);
 	if (peer->vote == PCCL_VOTE_UPDATE)
 		pccl_peer_answer(peer, &answer);
 	else

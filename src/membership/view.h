@@ -9,8 +9,8 @@
 #include <pccl.h>
 
 #define PCCL_MEMBERS_MAX 1024
-#define PCCL_REPORTS_MAX 256	      /* open ops that one member may report */
-#define PCCL_DECISIONS_MAX 65536      /* ops that one view change may decide */
+#define PCCL_REPORTS_MAX PCCL_MAX_OPERATIONS /* open ops that one member may report */
+#define PCCL_DECISIONS_MAX (PCCL_MEMBERS_MAX * PCCL_REPORTS_MAX) /* ops that one view change may decide */
 #define PCCL_REPORT_SEGMENTS_MAX 65536 /* of one op */
 #define PCCL_CAUSE_TEXT_BYTES 200
 #define PCCL_ADDRESS_TEXT_BYTES 64 /* "203.0.113.7" or "2001:db8::1": numeric, terminated */

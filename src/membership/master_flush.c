@@ -1,0 +1,294 @@
+/*
+ * View changes. PREPARE goes to the members of the next view; when all of them have answered, every open op is decided once
+ * and INSTALL puts the view in force. Whoever is lost, or comes, meanwhile makes it start again with the next epoch.
+ *
+ * Witnesses: newcomers that another master may have made members without their knowing. They are asked as well, so that they
+ * carry the promise, but they are not in the view.
+ */
+#include "membership/master_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+/* Is somebody away who may come back in time? */
+static bool is_awaited(const struct pccl_master *master, const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (group->seats[rank].state == PCCL_SEAT_AWAY && group->seats[rank].until_ns > master->now_ns)
+			return true;
+	}
+	return false;
+}
+
+static bool is_complete(const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (!pccl_seat_present(&group->seats[rank]))
+			return false;
+	}
+	return true;
+}
+
+static uint32_t count_seats(const struct pccl_group *group, enum pccl_seat_state state)
+{
+	uint32_t count = 0;
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++)
+		count += group->seats[rank].state == state;
+	return count;
+}
+
+/* Nobody is left of the view: it ends here. If its members may live on at another master, so do its promises there; here
+ * the group is unknown again. */
+static void end_run(struct pccl_master *master, struct pccl_group *group)
+{
+	pccl_log_info("master: group %u has no member left", group->id);
+	if (count_seats(group, PCCL_SEAT_AWAY) > 0) {
+		pccl_group_drop_promises(group);
+		group->dead_count = 0;
+	}
+	pccl_group_drop_change(group, master);
+	pccl_group_drop_base(group);
+	group->cause_count = 0;
+	pccl_world_changed(master);
+}
+
+/* Newcomers in the order in which they came, so that every run of the machine is the same. */
+static struct pccl_client *next_by_serial(const struct pccl_master *master, const struct pccl_group *group,
+					  uint64_t after, bool admitting)
+{
+	struct pccl_client *client;
+	struct pccl_client *best = NULL;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group != group || client->state != PCCL_CLIENT_WAITING || client->serial <= after ||
+		    client->admitting != admitting || (best != NULL && client->serial > best->serial))
+			continue;
+		if (admitting || pccl_promises_name(group, &client->self.uuid))
+			best = client;
+	}
+	return best;
+}
+
+/* Who should be asked as things stand now. */
+static pcclResult_t draft_change(const struct pccl_master *master, const struct pccl_group *group,
+				 struct pccl_change *draft)
+{
+	struct pccl_client *client;
+	uint32_t rank;
+
+	memset(draft, 0, sizeof(*draft));
+	draft->recipients = pccl_calloc((size_t)master->client_count + 1, sizeof(struct pccl_client *));
+	if (draft->recipients == NULL)
+		return pcclOutOfMemory;
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (pccl_seat_present(&group->seats[rank]))
+			draft->recipients[draft->recipient_count++] = group->seats[rank].client;
+	}
+	draft->survivor_count = draft->recipient_count;
+	for (client = next_by_serial(master, group, 0, true);
+	     client != NULL && draft->recipient_count < PCCL_MEMBERS_MAX;
+	     client = next_by_serial(master, group, client->serial, true))
+		draft->recipients[draft->recipient_count++] = client;
+	draft->member_count = draft->recipient_count;
+	for (client = group->promise_count > 0 ? next_by_serial(master, group, 0, false) : NULL; client != NULL;
+	     client = next_by_serial(master, group, client->serial, false))
+		draft->recipients[draft->recipient_count++] = client;
+	return pcclSuccess;
+}
+
+static bool same_change(const struct pccl_change *left, const struct pccl_change *right)
+{
+	return left->recipient_count == right->recipient_count && left->member_count == right->member_count &&
+	       memcmp(left->recipients, right->recipients, left->recipient_count * sizeof(*left->recipients)) == 0;
+}
+
+static bool has_quorum(const struct pccl_group *group, const struct pccl_change *draft)
+{
+	const struct pccl_install *base = group->base;
+
+	if (base == NULL)
+		return pccl_quorum_of_promises(group, NULL, 0, draft->recipients, draft->recipient_count);
+	if (group->needs_quorum && !pccl_quorum_of_view(group, &base->view, draft->recipients, draft->survivor_count))
+		return false;
+	return pccl_quorum_of_promises(group, &base->run, base->view.epoch, draft->recipients,
+				       draft->recipient_count);
+}
+
+/* Those whom the change leaves behind learn it, if they can hear. */
+static void evict_missing(struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		struct pccl_seat *seat = &group->seats[rank];
+
+		if (pccl_seat_present(seat))
+			continue;
+		if (seat->state == PCCL_SEAT_HERE)
+			pccl_client_dismiss(master, seat->client, PCCL_MESSAGE_EVICTED, pcclEvicted,
+					    seat->client->stuck ? "this peer did not answer a view change in time"
+								: "this peer gave no sign of life in time");
+		if (seat->state == PCCL_SEAT_AWAY)
+			pccl_group_note_cause(group, "rank %u (%s) did not come back", rank,
+					      group->base->view.members[rank].address);
+		seat->state = PCCL_SEAT_OUT;
+	}
+}
+
+/* Those whom an earlier master did not tell the view that is in force. */
+static pcclResult_t tell_laggards(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_message *message;
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = group->seats[rank].client;
+
+		if (client == NULL || client->installed == group->base->view.epoch)
+			continue;
+		message = pccl_message_create(PCCL_MESSAGE_INSTALL);
+		if (message == NULL)
+			return pcclOutOfMemory;
+		if (pccl_install_copy(group->base, &message->body.install) != pcclSuccess) {
+			pccl_message_destroy(message);
+			return pcclOutOfMemory;
+		}
+		client->run = group->base->run;
+		client->installed = group->base->view.epoch;
+		pccl_master_send(master, client, message);
+	}
+	return pcclSuccess;
+}
+
+static struct pccl_message *make_prepare(const struct pccl_group *group, const struct pccl_change *change)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARE);
+	struct pccl_message_prepare *prepare;
+	uint32_t rank;
+
+	if (message == NULL)
+		return NULL;
+	prepare = &message->body.prepare;
+	prepare->members = pccl_calloc(change->member_count, sizeof(*prepare->members));
+	if (prepare->members == NULL) {
+		pccl_message_destroy(message);
+		return NULL;
+	}
+	prepare->run = group->base != NULL ? group->base->run : change->recipients[0]->self.uuid;
+	prepare->epoch = change->epoch;
+	prepare->member_count = change->member_count;
+	for (rank = 0; rank < change->member_count; rank++)
+		prepare->members[rank] = change->recipients[rank]->self.uuid;
+	return message;
+}
+
+static void start_change(struct pccl_master *master, struct pccl_group *group, struct pccl_change *draft)
+{
+	struct pccl_message *message;
+	uint32_t index;
+
+	draft->epoch = group->epoch_top + 1;
+	message = make_prepare(group, draft);
+	if (message == NULL || tell_laggards(master, group) != pcclSuccess) {
+		pccl_message_destroy(message);
+		pccl_free(draft->recipients);
+		pccl_group_retry(master, group);
+		return;
+	}
+	pccl_group_drop_change(group, master);
+	group->change = *draft;
+	group->epoch_top = draft->epoch;
+	evict_missing(master, group);
+	for (index = 0; index < group->change.recipient_count; index++) {
+		struct pccl_client *client = draft->recipients[index];
+
+		if (client->state == PCCL_CLIENT_CLOSING)
+			group->change.recipients[index] = NULL;
+		if (client->state == PCCL_CLIENT_CLOSING)
+			continue;
+		client->asked = true;
+		client->asked_ns = master->now_ns;
+		pccl_master_send(master, client, pccl_message_share(message));
+	}
+	pccl_message_destroy(message);
+}
+
+static bool all_prepared(const struct pccl_change *change)
+{
+	uint32_t index;
+
+	for (index = 0; index < change->recipient_count; index++) {
+		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
+			return false;
+	}
+	return true;
+}
+
+void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_change draft;
+	bool admitting;
+
+	group->change.settled = false;
+	if (is_awaited(master, group))
+		return;
+	if (group->base != NULL && count_seats(group, PCCL_SEAT_HERE) == 0)
+		end_run(master, group);
+	admitting = pccl_admission_choose(master, group);
+	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch == 0) {
+		pccl_group_unstall(master, group);
+		if (group->base == NULL)
+			pccl_group_stall(master, group); /* newcomers that this master may not let found the group */
+		return;
+	}
+	if (draft_change(master, group, &draft) != pcclSuccess) {
+		pccl_group_retry(master, group);
+		return;
+	}
+	if (draft.member_count == 0)
+		pccl_group_drop_change(group, master);
+	if (draft.member_count == 0 || !has_quorum(group, &draft)) {
+		pccl_free(draft.recipients);
+		pccl_group_stall(master, group);
+		return;
+	}
+	pccl_group_unstall(master, group);
+	if (group->change.epoch == 0 || !same_change(&group->change, &draft)) {
+		start_change(master, group, &draft);
+		return;
+	}
+	pccl_free(draft.recipients);
+	group->change.settled = true;
+	if (all_prepared(&group->change))
+		pccl_change_install(master, group);
+}
+
+void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *client,
+			     struct pccl_message_prepared *prepared)
+{
+	struct pccl_group *group = client->group;
+
+	(void)master;
+	if (client->stuck && prepared->epoch != 0)
+		group->dirty = true;
+	client->stuck = false;
+	if (!client->asked || client->prepared || prepared->epoch != group->change.epoch)
+		return;
+	client->prepared = true;
+	client->reports = prepared->reports;
+	client->report_count = prepared->report_count;
+	prepared->reports = NULL;
+	prepared->report_count = 0;
+	group->dirty = true;
+}

@@ -1,0 +1,248 @@
+/* REGISTER: who comes, and what it is to its group. */
+#include "membership/master_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+#define HEARTBEAT_MIN_NS UINT64_C(1000000)
+#define HEARTBEAT_MAX_NS UINT64_C(3600000000000)
+#define EPOCH_MAX UINT32_C(0xf0000000)
+
+static uint64_t clamp(uint64_t wanted_ns, uint64_t standard_ns)
+{
+	if (wanted_ns == 0)
+		return standard_ns;
+	if (wanted_ns < HEARTBEAT_MIN_NS)
+		return HEARTBEAT_MIN_NS;
+	return wanted_ns > HEARTBEAT_MAX_NS ? HEARTBEAT_MAX_NS : wanted_ns;
+}
+
+static void note_identity(struct pccl_master *master, struct pccl_client *client,
+			  const struct pccl_message_register *registration)
+{
+	client->self = registration->self;
+	if (client->self.address[0] == '\0')
+		memcpy(client->self.address, client->remote, sizeof(client->self.address));
+	client->heartbeat_interval_ns =
+		clamp(registration->heartbeat_interval_ns, master->config.heartbeat_interval_ns);
+	client->heartbeat_timeout_ns =
+		clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
+	client->answered = registration->answered;
+	client->may_found = registration->may_found;
+	client->promised = registration->promise_count > 0;
+	client->serial = ++master->serial;
+}
+
+/* The peer has come back before the end of its older connection was seen. */
+static void supersede(struct pccl_master *master, const pcclRankUuid_t *uuid, const struct pccl_client *by)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client != by && client->group != NULL && pccl_uuid_equal(&client->self.uuid, uuid))
+			pccl_client_lose(master, client, PCCL_LOSS_AWAY, "came back by another connection");
+	}
+}
+
+static uint32_t count_group(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->group == group;
+	return count;
+}
+
+static void welcome(struct pccl_master *master, struct pccl_client *client, bool known)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_WELCOME);
+
+	if (message != NULL) {
+		message->body.welcome.master = master->config.uuid;
+		memcpy(message->body.welcome.address, client->remote, sizeof(client->remote));
+		message->body.welcome.known = known;
+	}
+	pccl_master_send(master, client, message);
+}
+
+static void evict(struct pccl_master *master, struct pccl_client *client, const char *why)
+{
+	char text[PCCL_CAUSE_TEXT_BYTES];
+
+	(void)snprintf(text, sizeof(text), "group %u went on without this peer: %.140s", client->group->id, why);
+	pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, text);
+}
+
+/* A founder that is still alone has agreed on nothing with anybody: it gives way to the members of an earlier run, and
+ * waits for their consent like any newcomer. */
+static bool is_lone_founder(const struct pccl_group *group)
+{
+	return group->base->previous_epoch == 0 && group->base->view.member_count == 1;
+}
+
+static void yield_to_return(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *founder = group->seats[0].client;
+
+	pccl_group_drop_change(group, master);
+	if (founder != NULL) {
+		founder->state = PCCL_CLIENT_WAITING;
+		founder->vote = 0;
+	}
+	pccl_group_drop_base(group);
+}
+
+/* A member of the run that the group is at. */
+static void take_seat(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+{
+	uint32_t rank;
+
+	if (!pccl_view_rank(&group->base->view, &client->self.uuid, &rank)) {
+		evict(master, client, group->base->cause);
+		return;
+	}
+	if (group->seats[rank].state == PCCL_SEAT_OUT) {
+		evict(master, client, group->seats[rank].why);
+		return;
+	}
+	if (client->installed != 0 && client->installed != group->base->view.epoch &&
+	    client->installed != group->base->previous_epoch) {
+		evict(master, client, "it missed a view change");
+		return;
+	}
+	pccl_group_seat(group, client, rank);
+	if (client->installed != group->base->view.epoch || client->promised)
+		group->flush_due = true;
+	if (client->installed == group->base->view.epoch && client->answered.origin == group->answer.origin &&
+	    client->answered.sequence > group->answer.sequence)
+		group->answer = client->answered;
+}
+
+static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
+		      struct pccl_message_register *registration)
+{
+	const struct pccl_install *last = registration->last;
+
+	client->run = last->run;
+	client->installed = last->view.epoch;
+	if (last->view.epoch > group->epoch_top)
+		group->epoch_top = last->view.epoch;
+	if (group->base != NULL && !pccl_uuid_equal(&group->base->run, &last->run)) {
+		if (!is_lone_founder(group)) {
+			evict(master, client, "the master came back and others founded the group anew");
+			return;
+		}
+		yield_to_return(master, group);
+	}
+	if (group->base != NULL && last->view.epoch > group->base->view.epoch)
+		pccl_return_dissolve(master, group);
+	if (group->base != NULL)
+		take_seat(master, group, client);
+	else
+		pccl_return_claim(master, group, client, &registration->last);
+}
+
+/* Fresh, but perhaps named in a view whose install it did not get. */
+static void on_fresh(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+{
+	uint32_t rank;
+
+	if (group->base != NULL && pccl_view_rank(&group->base->view, &client->self.uuid, &rank)) {
+		take_seat(master, group, client);
+		return;
+	}
+	client->state = PCCL_CLIENT_WAITING;
+}
+
+static pcclResult_t take_promises(const struct pccl_master *master, struct pccl_group *group,
+				  const struct pccl_message_register *registration)
+{
+	uint32_t index;
+
+	for (index = 0; index < registration->promise_count; index++) {
+		const struct pccl_promise *promise = &registration->promises[index];
+
+		if (promise->epoch > group->epoch_top)
+			group->epoch_top = promise->epoch;
+		if (pccl_uuid_equal(&promise->master, &master->config.uuid))
+			continue; /* what this master put in force it knows itself */
+		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
+		    promise->epoch <= group->base->view.epoch)
+			continue;
+		if (pccl_group_add_promise(group, promise) != pcclSuccess)
+			return pcclOutOfMemory;
+	}
+	return pcclSuccess;
+}
+
+/* Epochs only grow, so that one who claims the last would end the group. */
+static bool has_sane_epochs(const struct pccl_message_register *registration)
+{
+	uint32_t index;
+
+	if (registration->last != NULL && registration->last->view.epoch > EPOCH_MAX)
+		return false;
+	for (index = 0; index < registration->promise_count; index++) {
+		if (registration->promises[index].epoch > EPOCH_MAX)
+			return false;
+	}
+	return true;
+}
+
+static struct pccl_group *group_for(struct pccl_master *master, const struct pccl_message_register *registration)
+{
+	struct pccl_group *group = pccl_group_find(master, registration->group);
+
+	return group != NULL ? group : pccl_group_create(master, registration->group);
+}
+
+void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
+{
+	struct pccl_message_register *registration = &message->body.registration;
+	struct pccl_group *group;
+	uint32_t rank;
+
+	if (client->state != PCCL_CLIENT_CALLER) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, "this peer registered twice");
+		return;
+	}
+	if (!has_sane_epochs(registration) ||
+	    (registration->last != NULL &&
+	     !pccl_view_rank(&registration->last->view, &registration->self.uuid, &rank))) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "this peer claims a view that it can't have");
+		return;
+	}
+	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&
+	    pccl_group_find(master, registration->group) == NULL) {
+		welcome(master, client, false);
+		return;
+	}
+	group = group_for(master, registration);
+	if (group == NULL || count_group(master, group) >= PCCL_MEMBERS_MAX) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "the master has no room for another peer in this group");
+		return;
+	}
+	supersede(master, &registration->self.uuid, client);
+	note_identity(master, client, registration);
+	client->group = group;
+	group->dirty = true;
+	welcome(master, client, true);
+	if (client->state != PCCL_CLIENT_CLOSING && take_promises(master, group, registration) != pcclSuccess)
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "the master has no room for this peer's promises");
+	if (client->state == PCCL_CLIENT_CLOSING)
+		return;
+	client->state = PCCL_CLIENT_WAITING;
+	if (registration->last != NULL)
+		on_return(master, group, client, registration);
+	else
+		on_fresh(master, group, client);
+	pccl_world_changed(master);
+}

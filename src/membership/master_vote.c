@@ -1,0 +1,270 @@
+/* Joint calls: every member of a group makes the same call, then all get the same answer. And who is admitted by the one of
+ * them that admits. */
+#include "membership/master_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* A failure has the name of the call that failed. */
+static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
+{
+	if (result == pcclSuccess)
+		return pcclSuccess;
+	if (kind == PCCL_VOTE_UPDATE)
+		return pcclUpdateTopologyFailed;
+	return kind == PCCL_VOTE_OPTIMIZE ? pcclTopologyOptimizationFailed : pcclInvalidUsage;
+}
+
+static void answer_one(struct pccl_master *master, struct pccl_client *client, const struct pccl_answer *answer)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_VOTED);
+
+	if (message != NULL) {
+		message->body.voted = *answer;
+		message->body.voted.kind = client->vote;
+		message->body.voted.result = result_for(client->vote, answer->result);
+	}
+	client->vote = 0;
+	pccl_master_send(master, client, message);
+}
+
+void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote)
+{
+	struct pccl_group *group = client->group;
+
+	/* A vote says nothing until the group's view is known: the client keeps it. */
+	client->vote = vote->kind;
+	client->vote_origin = vote->origin;
+	client->vote_sequence = vote->sequence;
+	group->dirty = true;
+}
+
+/* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote count? */
+static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+{
+	if (client->vote == 0 || client->vote_origin != group->answer.origin)
+		return false;
+	if (client->vote_sequence == group->answer.sequence) {
+		answer_one(master, client, &group->answer);
+		return false;
+	}
+	return client->vote_sequence == group->answer.sequence + 1;
+}
+
+static struct pccl_client *seated(const struct pccl_group *group, uint32_t rank)
+{
+	return pccl_seat_present(&group->seats[rank]) ? group->seats[rank].client : NULL;
+}
+
+static void answer_all(struct pccl_master *master, struct pccl_group *group, const struct pccl_answer *answer)
+{
+	struct pccl_answer whole = *answer;
+	uint32_t rank;
+
+	whole.origin = group->answer.origin;
+	whole.sequence = group->answer.sequence + 1;
+	group->answer = whole;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client != NULL)
+			answer_one(master, client, &whole);
+	}
+}
+
+static void answer_mismatch(struct pccl_master *master, struct pccl_group *group, uint32_t other)
+{
+	struct pccl_answer answer = {.result = pcclInvalidUsage};
+
+	(void)snprintf(answer.text, sizeof(answer.text),
+		       "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
+		       group->base->view.members[0].address, pccl_vote_name(group->seats[0].client->vote), other,
+		       group->base->view.members[other].address, pccl_vote_name(group->seats[other].client->vote));
+	answer_all(master, group, &answer);
+}
+
+static bool any_eligible(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && pccl_client_eligible(master, client))
+			return true;
+	}
+	return false;
+}
+
+void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_answer answer = {.result = pcclSuccess};
+	bool all = group->base != NULL;
+	uint32_t rank;
+	uint32_t other = 0;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client == NULL || !settle_vote(master, group, client)) {
+			all = false;
+			continue;
+		}
+		if (all && client->vote != group->seats[0].client->vote)
+			other = rank;
+	}
+	if (!all)
+		return;
+	if (other != 0) {
+		answer_mismatch(master, group, other);
+		return;
+	}
+	answer.kind = group->seats[0].client->vote;
+	if (answer.kind == PCCL_VOTE_UPDATE && pccl_admission_held(master, group))
+		return;
+	if (answer.kind == PCCL_VOTE_PENDING)
+		answer.value = any_eligible(master, group);
+	answer_all(master, group, &answer);
+}
+
+static uint32_t bundle_waiting(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->state == PCCL_CLIENT_WAITING && !client->silent &&
+			 client->self.bundle_id == of->self.bundle_id;
+	return count;
+}
+
+bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client)
+{
+	if (client->state != PCCL_CLIENT_WAITING)
+		return false;
+	return client->self.bundle_id == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
+}
+
+/* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */
+static bool is_open(const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	if (group->claim_count > 0)
+		return false;
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		const struct pccl_seat *seat = &group->seats[rank];
+
+		if (seat->state == PCCL_SEAT_OUT)
+			continue;
+		if (!pccl_seat_present(seat) || seat->client->vote != PCCL_VOTE_UPDATE ||
+		    seat->client->vote_origin != group->answer.origin ||
+		    seat->client->vote_sequence != group->answer.sequence + 1)
+			return false;
+	}
+	return true;
+}
+
+static bool is_empty(const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (group->seats[rank].state != PCCL_SEAT_OUT)
+			return false;
+	}
+	return true;
+}
+
+static bool may_join_now(const struct pccl_client *client)
+{
+	return is_open(client->group) && (client->may_found || client->promised || !is_empty(client->group));
+}
+
+static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_WAITING && client->self.bundle_id == of->self.bundle_id &&
+		    !may_join_now(client))
+			return false;
+	}
+	return true;
+}
+
+static void admit_bundle(struct pccl_master *master, const struct pccl_client *of)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state != PCCL_CLIENT_WAITING || client->self.bundle_id != of->self.bundle_id)
+			continue;
+		client->admitting = true;
+		client->group->dirty = true;
+	}
+}
+
+/* The longest waiting newcomer beyond `after` that can be admitted. */
+static struct pccl_client *next_newcomer(const struct pccl_master *master, const struct pccl_group *group,
+					 uint64_t after)
+{
+	struct pccl_client *client;
+	struct pccl_client *best = NULL;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->serial > after && !client->admitting &&
+		    (best == NULL || client->serial < best->serial) && pccl_client_eligible(master, client))
+			best = client;
+	}
+	return best;
+}
+
+static bool has_admitting(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->admitting)
+			return true;
+	}
+	return false;
+}
+
+bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+	uint64_t after = 0;
+	bool founding = is_empty(group);
+	bool any = has_admitting(master, group);
+
+	if (!is_open(group))
+		return any;
+	/* One founds an empty group; the others then wait for its consent. */
+	while (!(founding && any)) {
+		client = next_newcomer(master, group, after);
+		if (client == NULL)
+			break;
+		after = client->serial;
+		if (!may_join_now(client) || (client->self.bundle_id != 0 && !bundle_may_join_now(master, client)))
+			continue;
+		if (client->self.bundle_id != 0)
+			admit_bundle(master, client);
+		else
+			client->admitting = true;
+		any = true;
+	}
+	return any;
+}
+
+bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->self.bundle_id != 0 && pccl_client_eligible(master, client))
+			return true;
+	}
+	return false;
+}

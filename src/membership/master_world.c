@@ -1,0 +1,56 @@
+/* The world's numbers, told when they have changed: once for many changes that come together. */
+#include "membership/master_internal.h"
+
+#include <string.h>
+
+#define COALESCE_NS UINT64_C(20000000)
+
+void pccl_world_changed(struct pccl_master *master)
+{
+	if (master->world_ns == PCCL_MASTER_NEVER)
+		master->world_ns = master->now_ns + COALESCE_NS;
+}
+
+void pccl_world_measure(const struct pccl_master *master, const struct pccl_group *group, struct pccl_world *world_out)
+{
+	const struct pccl_group *other;
+	const struct pccl_client *client;
+
+	memset(world_out, 0, sizeof(*world_out));
+	for (other = master->groups; other != NULL; other = other->next) {
+		uint32_t count = other->base != NULL ? other->base->view.member_count : 0;
+
+		if (count == 0)
+			continue;
+		world_out->peers += count;
+		world_out->groups++;
+		if (count > world_out->largest_group)
+			world_out->largest_group = count;
+	}
+	for (client = master->clients; client != NULL; client = client->next)
+		world_out->pending += client->group == group && pccl_client_eligible(master, client);
+}
+
+void pccl_world_tick(struct pccl_master *master)
+{
+	struct pccl_client *client;
+	struct pccl_message *message;
+	struct pccl_world world;
+
+	if (master->now_ns < master->world_ns)
+		return;
+	master->world_ns = PCCL_MASTER_NEVER;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == NULL || client->group->stalled)
+			continue;
+		pccl_world_measure(master, client->group, &world);
+		if (!client->world_stale && memcmp(&world, &client->told, sizeof(world)) == 0)
+			continue;
+		message = pccl_message_create(PCCL_MESSAGE_WORLD);
+		if (message != NULL)
+			message->body.world = world;
+		client->told = world;
+		client->world_stale = false;
+		pccl_master_send(master, client, message);
+	}
+}
