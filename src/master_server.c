@@ -1,7 +1,9 @@
 /* The shell around the master machine, and the public master calls: one thread, one listening port, a channel per peer. */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <pccl.h>
 
@@ -195,7 +197,7 @@ pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterI
 
 static pcclResult_t start(pcclMasterInstance_t *instance)
 {
-	const struct pccl_master_config config = {.heartbeat_interval_ns = SECOND_NS / 2,
+	struct pccl_master_config config = {.heartbeat_interval_ns = SECOND_NS / 2,
 						  .heartbeat_timeout_ns = 3 * SECOND_NS,
 						  .complaint_window_ns = SECOND_NS / 10,
 						  .return_grace_ns = 2 * SECOND_NS};
@@ -204,6 +206,8 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 
 	if (port == 0)
 		return pccl_fail(pcclInvalidUsage, "the master needs a port to listen on: 0 is none");
+	if (getrandom(config.uuid.data, sizeof(config.uuid.data), 0) != (ssize_t)sizeof(config.uuid.data))
+		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's uuid: %s", strerror(errno));
 	result = pccl_loop_create(&instance->loop);
 	if (result != pcclSuccess)
 		return result;

@@ -109,6 +109,7 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 	case PCCL_MASTER_MESSAGE:
 		if (client != NULL && client->state != PCCL_CLIENT_CLOSING)
 			on_message(master, client, event->message);
+		pccl_message_destroy(event->message);
 		break;
 	case PCCL_MASTER_CLOSED:
 		if (client != NULL)

@@ -33,7 +33,7 @@ struct pccl_master_event {
 	enum pccl_master_event_type type;
 	uint64_t now_ns;
 	uint64_t connection;
-	struct pccl_message *message; /* the machine may take what it owns */
+	struct pccl_message *message; /* ownership passes to the machine */
 	const char *text;
 };
 

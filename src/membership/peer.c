@@ -241,6 +241,7 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		break;
 	case PCCL_PEER_MESSAGE:
 		on_message(peer, event->message);
+		pccl_message_destroy(event->message);
 		break;
 	case PCCL_PEER_VOTE:
 		if (peer->standing != PCCL_PEER_GONE)

@@ -35,7 +35,7 @@ enum pccl_peer_event_type {
 	PCCL_PEER_JOIN,	   /* the caller wants in */
 	PCCL_PEER_DIALLED, /* the connection asked for by DIAL is up */
 	PCCL_PEER_CLOSED,  /* it could not be made, or it broke: text says why */
-	PCCL_PEER_MESSAGE, /* a message from the master; the machine may take what it owns */
+	PCCL_PEER_MESSAGE, /* a message from the master; ownership passes to the machine */
 	PCCL_PEER_VOTE,	   /* the caller makes a joint call; one at a time; answered by VOTED */
 	PCCL_PEER_FROZEN,  /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */

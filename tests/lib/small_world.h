@@ -1,0 +1,76 @@
+/* A small world for tests of membership: masters and peers, the very machines, with messages that go through the codec and
+ * arrive in order and at once; time stands still until it is told to go on. */
+#ifndef PCCL_TESTS_SMALL_WORLD_H
+#define PCCL_TESTS_SMALL_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "membership/master.h"
+#include "membership/peer.h"
+
+#define SMALL_MASTERS 2
+#define SMALL_PEERS 128
+#define SMALL_MS UINT64_C(1000000)
+
+struct small_peer {
+	struct pccl_peer *machine; /* NULL: dead or never made */
+	struct pccl_peer_config config;
+	uint64_t connection; /* 0: none */
+	uint32_t master;     /* of the connection */
+	bool paused;	     /* takes part in nothing */
+	bool muted;	     /* is heard by nobody, without its connection breaking */
+	bool slow_freeze;    /* does not answer FREEZE */
+	uint32_t freeze_epoch;
+	struct pccl_install install; /* a copy of the last one */
+	uint32_t installs;
+	struct pccl_world world;
+	bool voted;
+	pcclResult_t vote_result;
+	bool vote_value;
+	char vote_text[PCCL_CAUSE_TEXT_BYTES];
+	bool ended;
+	pcclResult_t end_result;
+	char end_text[PCCL_CAUSE_TEXT_BYTES];
+	struct pccl_op_report report; /* what it reports in a flush, if `reports` */
+	bool reports;
+};
+
+struct small_packet;
+
+struct small_world {
+	uint64_t now_ns;
+	uint64_t next_connection;
+	struct pccl_master *masters[SMALL_MASTERS]; /* NULL: down */
+	uint32_t master_starts;
+	struct small_peer peers[SMALL_PEERS];
+	struct small_packet *first;
+	struct small_packet *last;
+	uint32_t message_count[32]; /* delivered, by type */
+};
+
+void small_world_init(struct small_world *world);
+void small_world_fini(struct small_world *world);
+void small_master_start(struct small_world *world, uint32_t index);
+void small_master_crash(struct small_world *world, uint32_t index);
+
+/* Peer `index` with uuid index + 1 joins; `masters` is how many it knows. */
+void small_join(struct small_world *world, uint32_t index, uint32_t group, uint32_t masters);
+void small_join_bundle(struct small_world *world, uint32_t index, uint32_t group, uint64_t bundle, uint32_t size);
+void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
+void small_kill(struct small_world *world, uint32_t index);
+void small_leave(struct small_world *world, uint32_t index);
+void small_complain(struct small_world *world, uint32_t index, uint32_t about);
+
+/* Answers the outstanding FREEZE of a slow peer. */
+void small_freeze_done(struct small_world *world, uint32_t index);
+
+/* Delivers until nothing is on its way; lets time pass, with every deadline in it. */
+void small_settle(struct small_world *world);
+void small_pass(struct small_world *world, uint64_t ms);
+
+uint32_t small_epoch(const struct small_world *world, uint32_t index);
+uint32_t small_size(const struct small_world *world, uint32_t index); /* members of its view, 0: none */
+pcclRankUuid_t small_uuid(uint32_t index);
+
+#endif
