@@ -2,7 +2,7 @@
 #include "chaos_net.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,6 +88,10 @@ bool chaos_net_cut(uint32_t cable, bool cut)
 
 void chaos_net_unplug(uint32_t cable)
 {
-	/* It may be gone with its namespace already. */
-	(void)ip("link del cable%u", cable);
+	char name[16];
+
+	/* It goes with its namespace, but the kernel takes its time, and the name may be wanted at once. */
+	snprintf(name, sizeof(name), "cable%u", cable);
+	if (if_nametoindex(name) != 0)
+		(void)ip("link del %s", name);
 }

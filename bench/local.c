@@ -1,6 +1,7 @@
 /* Processes of one machine; see local.h. */
 #include "local.h"
 
+#include "footprint.h"
 #include "measure.h"
 
 #include <errno.h>
@@ -227,13 +228,14 @@ struct local_run {
 static int peer_body(uint32_t index, void *context)
 {
 	const struct local_run *run = (const struct local_run *)context;
+	uint64_t before_bytes = bench_resident_bytes();
 	struct bench_peer peer;
 	int status;
 
 	(void)index;
 	if (!bench_peer_join(&peer, run->options, &run->master, run->meeting))
 		return 1;
-	status = bench_measure_all(&peer);
+	status = run->options->footprint ? bench_footprint(&peer, before_bytes) : bench_measure_all(&peer);
 	/* The last gather may have ended here before its last message reached the others. */
 	bench_peer_meet(&peer);
 	bench_peer_leave(&peer);

@@ -26,6 +26,7 @@ enum flag {
 	FLAG_INPLACE,
 	FLAG_CHECK,
 	FLAG_JSON,
+	FLAG_FOOTPRINT,
 	FLAG_DEMO,
 	FLAG_CHAOS,
 	FLAG_SEED,
@@ -51,6 +52,7 @@ static const struct option flags[] = {
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
+	{"footprint", no_argument, NULL, FLAG_FOOTPRINT},
 	{"demo", no_argument, NULL, FLAG_DEMO},
 	{"chaos", required_argument, NULL, FLAG_CHAOS},
 	{"seed", required_argument, NULL, FLAG_SEED},
@@ -259,6 +261,9 @@ static bool parse_switch(int flag, struct bench_options *options)
 	case FLAG_JSON:
 		options->json = true;
 		break;
+	case FLAG_FOOTPRINT:
+		options->footprint = true;
+		break;
 	default:
 		options->mode = BENCH_MODE_DEMO;
 		break;
@@ -296,6 +301,7 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 	case FLAG_INPLACE:
 	case FLAG_CHECK:
 	case FLAG_JSON:
+	case FLAG_FOOTPRINT:
 	case FLAG_DEMO:
 		return parse_switch(flag, options);
 	default:
@@ -349,6 +355,8 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 		return complain(problem, "--chaos needs at least 3 peers, so that a group is left");
 	if (options->seed != 0 && options->mode != BENCH_MODE_CHAOS)
 		return complain(problem, "--seed belongs to --chaos");
+	if (options->footprint && (options->mode != BENCH_MODE_LOCAL || options->collective != BENCH_ALLREDUCE))
+		return complain(problem, "--footprint goes with --local and allreduce");
 	if (options->mode == BENCH_MODE_DEMO && (local || master))
 		return complain(problem, "--demo takes no other flags");
 	if (options->mode == BENCH_MODE_HELP)
@@ -417,6 +425,7 @@ static const char manual[] =
 	"  --iters N           timed iterations per size (20)\n"
 	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"
+	"  --footprint         measures processor time while idle and memory beyond the buffers instead\n"
 	"  --check             compares results with independently computed ones; exit 1 on any difference\n"
 	"\n"
 	"Output\n"

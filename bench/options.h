@@ -47,6 +47,7 @@ struct bench_options {
 	bool in_place;
 	bool check;
 	bool json;
+	bool footprint; /* measure idle processor time and memory in place of speed */
 };
 
 /* Fills *options_out from the command line. False: what is wrong stands in `problem`. */
