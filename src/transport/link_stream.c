@@ -98,14 +98,12 @@ static void try_later(struct pccl_link_stream *ls)
 static void go_down(struct pccl_link_stream *ls)
 {
 	struct pccl_link *link = ls->link;
-	bool moved = ls->received != ls->received_at_up || ls->claimed != ls->claimed_at_up;
 
 	pccl_link_stream_drop(ls);
 	pccl_log_info("link to %s, lane %u, stream %u is down: %s", link->config.name, link->config.lane, ls->index,
 		      ls->reason);
-	ls->fruitless_count = moved ? 0 : ls->fruitless_count + 1;
 	if (ls->fruitless_count > FRUITLESS_MOST) {
-		pccl_link_lose(link, "%s: stream %u of lane %u broke %u times without moving a frame: %s",
+		pccl_link_lose(link, "%s: stream %u of lane %u came up %u times without moving a frame: %s",
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
 		return;
 	}
@@ -114,21 +112,25 @@ static void go_down(struct pccl_link_stream *ls)
 		set_timer(ls, ls->deadline_ns);
 		return;
 	}
-	if (ls->fruitless_count == 0)
-		ls->backoff_ns = BACKOFF_FIRST_NS;
-	set_timer(ls, now_of(ls) + (ls->fruitless_count == 0 ? 0 : ls->backoff_ns));
+	/* At once if it had worked before: most cuts are short. */
+	ls->backoff_ns = earlier((uint64_t)BACKOFF_FIRST_NS << ls->fruitless_count, BACKOFF_MOST_NS);
+	set_timer(ls, ls->fruitless_count == 0 ? now_of(ls) : earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
 }
 
 /* ---- up ------------------------------------------------------------------------------------------------------------------ */
 
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 {
+	bool moved = !ls->was_up || claim != ls->claimed_at_up || ls->received != ls->received_at_up;
+	bool idle = claim == ls->logged; /* nothing to move */
+
 	pccl_loop_timer_clear(ls->link->config.loop, &ls->timer);
 	ls->state = PCCL_LINK_UP;
 	ls->was_up = true;
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;
+	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + 1;
 	ls->received_at_up = ls->received;
 	ls->claimed_at_up = claim;
 	/* The rest, callbacks above all, comes at the end of the turn. */

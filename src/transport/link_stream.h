@@ -48,7 +48,7 @@ struct pccl_link_stream {
 	uint32_t resumption;	  /* dials: of the next HELLO; else: of the last one */
 	uint32_t received_at_up;  /* `received` and `claimed` when the stream came up last; to see that it moves */
 	uint32_t claimed_at_up;
-	uint32_t fruitless_count; /* times in a row that it came up and broke without moving a frame */
+	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
 	uint64_t backoff_ns;	  /* until the next attempt */
 	uint64_t deadline_ns;	  /* the link is lost if the stream is not up by then */
 	struct pccl_timer timer;  /* next attempt, its end, or the deadline */
