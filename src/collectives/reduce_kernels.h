@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "collectives/dtype.h"
+#include "collectives/unaligned.h"
 
 #include <stdint.h>
 
@@ -22,10 +23,10 @@ struct pccl_reduce_kernels {
 	const char *name;
 	pccl_fold_fn fold[PCCL_DTYPE_COUNT][PCCL_OP_COUNT]; /* NULL for float16 and bfloat16 */
 	pccl_divide_fn divide[PCCL_DTYPE_COUNT];	    /* likewise */
-	void (*half_to_float)(float *out, const void *in, size_t count);
-	void (*float_to_half)(void *out, const float *in, size_t count);
-	void (*bfloat_to_float)(float *out, const void *in, size_t count);
-	void (*float_to_bfloat)(void *out, const float *in, size_t count);
+	void (*half_to_float)(any_float *out, const void *in, size_t count);
+	void (*float_to_half)(void *out, const any_float *in, size_t count);
+	void (*bfloat_to_float)(any_float *out, const void *in, size_t count);
+	void (*float_to_bfloat)(void *out, const any_float *in, size_t count);
 };
 
 /* The table for a level; NULL if this build has none or this processor cannot run it. PCCL_CPU_SCALAR always has one. */

@@ -9,29 +9,15 @@
 #define PCCL_COLLECTIVES_REDUCE_TEMPLATE_H
 
 #include "collectives/half.h"
+#include "collectives/half_template.h"
 #include "collectives/reduce_kernels.h"
+#include "collectives/unaligned.h"
 
 #include <assert.h>
 #include <math.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
-
-/* Elements of any alignment that alias anything. */
-#define ELEMENT_OF(type) type __attribute__((aligned(1), may_alias))
-typedef ELEMENT_OF(uint8_t) any_uint8;
-typedef ELEMENT_OF(int8_t) any_int8;
-typedef ELEMENT_OF(uint16_t) any_uint16;
-typedef ELEMENT_OF(int16_t) any_int16;
-typedef ELEMENT_OF(uint32_t) any_uint32;
-typedef ELEMENT_OF(int32_t) any_int32;
-typedef ELEMENT_OF(uint64_t) any_uint64;
-typedef ELEMENT_OF(int64_t) any_int64;
-typedef ELEMENT_OF(float) any_float;
-typedef ELEMENT_OF(double) any_double;
 
 /* Which NaN an addition of two gives differs between processors and between compilers: make it always the same. */
 static inline float settle_float(float value)
@@ -145,61 +131,6 @@ static inline double min_double(double a, double b)
 #undef MAXIMUM
 #undef MINIMUM
 #undef SETTLE
-
-#define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-
-/* float16 goes through the conversion instructions where there are any: they do what half.h does. */
-static void widen_half(float *out, const void *in_bytes, size_t count)
-{
-	const any_uint16 *in = in_bytes;
-	size_t i = 0;
-
-#if defined(__AVX512F__)
-	for (; i + 16 <= count; i += 16)
-		_mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(in + i))));
-#elif defined(__F16C__)
-	for (; i + 8 <= count; i += 8)
-		_mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(in + i))));
-#endif
-	for (; i < count; i++)
-		out[i] = pccl_half_to_float(in[i]);
-}
-
-static void narrow_half(void *out_bytes, const float *in, size_t count)
-{
-	any_uint16 *out = out_bytes;
-	size_t i = 0;
-
-#if defined(__AVX512F__)
-	for (; i + 16 <= count; i += 16)
-		_mm256_storeu_si256((void *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(in + i), NEAREST));
-#elif defined(__F16C__)
-	for (; i + 8 <= count; i += 8)
-		_mm_storeu_si128((void *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(in + i), NEAREST));
-#endif
-	for (; i < count; i++)
-		out[i] = pccl_float_to_half(in[i]);
-}
-
-static void widen_bfloat(float *out, const void *in_bytes, size_t count)
-{
-	const any_uint16 *in = in_bytes;
-	size_t i;
-
-#pragma GCC ivdep
-	for (i = 0; i < count; i++)
-		out[i] = pccl_bfloat_to_float(in[i]);
-}
-
-static void narrow_bfloat(void *out_bytes, const float *in, size_t count)
-{
-	any_uint16 *out = out_bytes;
-	size_t i;
-
-#pragma GCC ivdep
-	for (i = 0; i < count; i++)
-		out[i] = pccl_float_to_bfloat(in[i]);
-}
 
 #define FOLDS(type) {[pcclSum] = fold_sum_##type, [pcclAvg] = fold_sum_##type, [pcclProd] = fold_prod_##type, \
 		     [pcclMax] = fold_max_##type, [pcclMin] = fold_min_##type}
