@@ -1,0 +1,308 @@
+/* Codecs: the table, the sizes, and runs of elements block by block. */
+#include "collectives/codec.h"
+
+#include "base/fail.h"
+#include "base/rng.h"
+#include "collectives/codec_chunk.h"
+#include "collectives/codec_range.h"
+
+#include <assert.h>
+#include <math.h>
+
+static const struct pccl_codec codecs[PCCL_CODEC_COUNT] = {
+	[PCCL_CODEC_NONE] = {"none", 0, true, true, false},
+	[PCCL_CODEC_BF16] = {"bf16", 0, true, true, false},
+	[PCCL_CODEC_FP16] = {"fp16", 0, true, true, false},
+	[PCCL_CODEC_E4M3] = {"e4m3", 256, true, false, false},
+	[PCCL_CODEC_E5M2] = {"e5m2", 256, true, true, false},
+	[PCCL_CODEC_INT8] = {"int8", 256, false, false, false},
+	[PCCL_CODEC_INT4] = {"int4", 64, false, false, false},
+	[PCCL_CODEC_INT8_MINMAX] = {"int8-minmax", 256, false, false, false},
+	[PCCL_CODEC_INT4_MINMAX] = {"int4-minmax", 64, false, false, false},
+	[PCCL_CODEC_E3M0] = {"e3m0", 64, false, false, false},
+	[PCCL_CODEC_NF4] = {"nf4", 64, false, false, false},
+	[PCCL_CODEC_MINMAX] = {"minmax", 0, false, false, true},
+	[PCCL_CODEC_ZERO_POINT] = {"zero-point", 0, false, false, true},
+};
+
+const struct pccl_codec *pccl_codec_find(int id)
+{
+	return id >= 0 && id < PCCL_CODEC_COUNT ? &codecs[id] : NULL;
+}
+
+int pccl_codec_find_name(const char *name)
+{
+	int id;
+
+	for (id = 0; id < PCCL_CODEC_COUNT; id++) {
+		if (strcmp(codecs[id].name, name) == 0)
+			return id;
+	}
+	return -1;
+}
+
+const struct pccl_codec_kernels *pccl_codec_kernels(enum pccl_cpu_level level)
+{
+	const struct pccl_codec_kernels *kernels = &pccl_codec_kernels_scalar;
+
+	if (level > pccl_cpu_level())
+		return NULL;
+	if (level == PCCL_CPU_AVX2)
+		kernels = &pccl_codec_kernels_avx2;
+	if (level == PCCL_CPU_AVX512)
+		kernels = &pccl_codec_kernels_avx512;
+	return kernels->name == NULL ? NULL : kernels;
+}
+
+/* ---- parameters ---- */
+
+static pcclResult_t check_target(const struct pccl_codec_params *params)
+{
+	const char *name = codecs[params->id].name;
+
+	if (!pccl_dtype_valid((int)params->target) || pccl_dtype_is_float(params->target))
+		return pccl_fail(pcclInvalidArgument, "codec %s: quantized type %d is no integer type", name,
+				 (int)params->target);
+	if (pccl_dtype_bytes(params->target) >= pccl_dtype_bytes(params->type))
+		return pccl_fail(pcclInvalidArgument, "codec %s: quantized type %s is not narrower than %s", name,
+				 pccl_dtype_name(params->target), pccl_dtype_name(params->type));
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_codec_check(const struct pccl_codec_params *params)
+{
+	const struct pccl_codec *codec = pccl_codec_find(params->id);
+
+	if (codec == NULL)
+		return pccl_fail(pcclInvalidArgument, "codec %d is unknown", (int)params->id);
+	if (!pccl_dtype_valid((int)params->type))
+		return pccl_fail(pcclInvalidArgument, "codec %s: data type %d is unknown", codec->name,
+				 (int)params->type);
+	if (params->rounding > PCCL_ROUND_STOCHASTIC)
+		return pccl_fail(pcclInvalidArgument, "codec %s: rounding %d is unknown", codec->name,
+				 (int)params->rounding);
+	if (params->id != PCCL_CODEC_NONE && !pccl_dtype_is_float(params->type))
+		return pccl_fail(pcclInvalidArgument, "codec %s takes floating point types only, not %s", codec->name,
+				 pccl_dtype_name(params->type));
+	if (codec->block_default != 0 &&
+	    (params->block < PCCL_CODEC_BLOCK_MIN || params->block > PCCL_CODEC_BLOCK_MAX ||
+	     params->block % PCCL_CODEC_BLOCK_MIN != 0))
+		return pccl_fail(pcclInvalidArgument, "codec %s: block %u is no multiple of %d from %d to %d",
+				 codec->name, (unsigned)params->block, PCCL_CODEC_BLOCK_MIN, PCCL_CODEC_BLOCK_MIN,
+				 PCCL_CODEC_BLOCK_MAX);
+	return codec->has_target ? check_target(params) : pcclSuccess;
+}
+
+uint32_t pccl_codec_align_elements(const struct pccl_codec_params *params)
+{
+	return codecs[params->id].block_default != 0 ? params->block : PCCL_CODEC_BLOCK_MIN;
+}
+
+/* ---- sizes ---- */
+
+/* Elements per block; casts have no blocks, any number is theirs. */
+static size_t block_elements(const struct pccl_codec_params *params)
+{
+	return codecs[params->id].block_default != 0 ? params->block : PCCL_CODEC_CHUNK;
+}
+
+/* Bytes of 4-bit codes: see pack4() in codec_template.h. */
+static size_t packed_bytes(size_t count)
+{
+	return count / 32 * 16 + (count % 32 < 16 ? count % 32 : 16);
+}
+
+/* Bytes of one block of `count` elements. */
+static size_t block_bytes(const struct pccl_codec_params *params, size_t count)
+{
+	const size_t real_bytes = params->type == pcclDouble ? sizeof(double) : sizeof(float);
+	const size_t scale_bytes = real_bytes / 2;
+
+	switch ((enum pccl_codec_id)params->id) {
+	case PCCL_CODEC_BF16:
+	case PCCL_CODEC_FP16:
+		return count * 2;
+	case PCCL_CODEC_E4M3:
+	case PCCL_CODEC_E5M2:
+		return scale_bytes + count;
+	case PCCL_CODEC_INT8:
+		return scale_bytes + (count + 63) / 64 + count;
+	case PCCL_CODEC_INT4:
+		return scale_bytes + ((count + 15) / 16 + 1) / 2 + packed_bytes(count);
+	case PCCL_CODEC_INT8_MINMAX:
+		return 2 * real_bytes + count;
+	case PCCL_CODEC_INT4_MINMAX:
+		return 2 * real_bytes + packed_bytes(count);
+	case PCCL_CODEC_E3M0:
+	case PCCL_CODEC_NF4:
+		return scale_bytes + packed_bytes(count);
+	case PCCL_CODEC_NONE:
+	case PCCL_CODEC_MINMAX:
+	case PCCL_CODEC_ZERO_POINT:
+		break;
+	}
+	assert(!"a codec that is not made of blocks");
+	return 0;
+}
+
+static bool is_range(const struct pccl_codec_params *params)
+{
+	return params->id == PCCL_CODEC_MINMAX || params->id == PCCL_CODEC_ZERO_POINT;
+}
+
+size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t count)
+{
+	const size_t block = block_elements(params);
+	size_t rest = count % block;
+
+	if (params->id == PCCL_CODEC_NONE)
+		return count * pccl_dtype_bytes(params->type);
+	if (is_range(params))
+		return pccl_codec_range_bytes(params, count);
+	return count / block * block_bytes(params, block) + (rest > 0 ? block_bytes(params, rest) : 0);
+}
+
+/* ---- encoding ---- */
+
+/* The index of the first element that the codec cannot carry; there is one. */
+static size_t find_refused(const struct pccl_codec *codec, enum pccl_codec_real real, const void *in, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		float single;
+		double value;
+
+		memcpy(real == PCCL_REAL_DOUBLE ? (void *)&value : (void *)&single,
+		       (const uint8_t *)in + i * (real == PCCL_REAL_DOUBLE ? sizeof(double) : sizeof(float)),
+		       real == PCCL_REAL_DOUBLE ? sizeof(double) : sizeof(float));
+		if (real == PCCL_REAL_FLOAT)
+			value = (double)single;
+		if ((isnan(value) && !codec->carries_nan) || (isinf(value) && !codec->carries_infinity))
+			return i;
+	}
+	assert(!"a block was refused for nothing");
+	return 0;
+}
+
+size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
+			      size_t count, void *out)
+{
+	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
+	const enum pccl_codec_real real = pccl_codec_real(params->type);
+	const pccl_block_encode_fn encode = pccl_codec_kernels(level)->encode[params->id][real];
+	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
+	const uint64_t key = pccl_rng_hash(params->key, 0);
+	uint8_t *to = out;
+	struct pccl_codec_chunk chunk;
+	size_t at, n;
+
+	if (params->id == PCCL_CODEC_NONE) {
+		if (count > 0)
+			memcpy(out, in, count * element_bytes);
+		return count;
+	}
+	if (is_range(params))
+		return pccl_codec_range_encode(level, params, in, count, out);
+	for (at = 0; at < count; at += n) {
+		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
+		const void *values;
+
+		n = count - at < block ? count - at : block;
+		values = pccl_codec_widen(reals, params->type, (const uint8_t *)in + at * element_bytes, n, &chunk);
+		if (!encode(values, n, params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
+			return at + find_refused(&codecs[params->id], real, values, n);
+		to += block_bytes(params, n);
+	}
+	return count;
+}
+
+/* ---- decoding ---- */
+
+void pccl_codec_decode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *encoded,
+			    size_t count, void *out)
+{
+	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
+	const pccl_block_decode_fn decode =
+		pccl_codec_kernels(level)->decode[params->id][pccl_codec_real(params->type)];
+	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
+	const uint8_t *from = encoded;
+	struct pccl_codec_chunk chunk;
+	size_t at, n;
+
+	if (params->id == PCCL_CODEC_NONE) {
+		if (count > 0)
+			memcpy(out, encoded, count * element_bytes);
+		return;
+	}
+	if (is_range(params)) {
+		pccl_codec_range_decode(level, params, encoded, 0, count, out);
+		return;
+	}
+	for (at = 0; at < count; at += n) {
+		uint8_t *to = (uint8_t *)out + at * element_bytes;
+
+		n = count - at < block ? count - at : block;
+		decode(from, n, pccl_codec_target(params->type, to, &chunk));
+		pccl_codec_narrow(reals, params->type, &chunk, n, to);
+		from += block_bytes(params, n);
+	}
+}
+
+/* Decodes elements `first` ... of a run, in the partial type; blocks begin at `first`. */
+static void decode_some(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *encoded,
+			size_t first, size_t count, void *out)
+{
+	struct pccl_codec_params wide = *params;
+	const size_t block = block_elements(params);
+
+	wide.type = pccl_dtype_partial(params->type);
+	if (is_range(params))
+		pccl_codec_range_decode(level, &wide, encoded, first, count, out);
+	else
+		pccl_codec_kernels(level)->decode[params->id][pccl_codec_real(wide.type)](
+			encoded + first / block * block_bytes(params, block), count, out);
+}
+
+void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, pcclRedOp_t op,
+				const void *encoded, size_t count, void *sums)
+{
+	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
+	const pcclDataType_t partial = pccl_dtype_partial(params->type);
+	const size_t partial_bytes = pccl_dtype_bytes(partial), block = block_elements(params);
+	double decoded[PCCL_CODEC_CHUNK]; /* or as many floats */
+	const void *inputs[2];
+	size_t at, n;
+
+	if (params->id == PCCL_CODEC_NONE) {
+		pccl_reduce_partial_with(reals, sums, sums, encoded, count, params->type, op);
+		return;
+	}
+	inputs[1] = decoded;
+	for (at = 0; at < count; at += n) {
+		uint8_t *sums_at = (uint8_t *)sums + at * partial_bytes;
+
+		n = count - at < block ? count - at : block;
+		decode_some(level, params, encoded, at, n, decoded);
+		inputs[0] = sums_at;
+		reals->fold[partial][op](sums_at, inputs, 2, n);
+	}
+}
+
+/* ---- with the best kernels ---- */
+
+size_t pccl_codec_encode(const struct pccl_codec_params *params, const void *in, size_t count, void *out)
+{
+	return pccl_codec_encode_with(pccl_cpu_level(), params, in, count, out);
+}
+
+void pccl_codec_decode(const struct pccl_codec_params *params, const void *encoded, size_t count, void *out)
+{
+	pccl_codec_decode_with(pccl_cpu_level(), params, encoded, count, out);
+}
+
+void pccl_codec_accumulate(const struct pccl_codec_params *params, pcclRedOp_t op, const void *encoded, size_t count,
+			   void *sums)
+{
+	pccl_codec_accumulate_with(pccl_cpu_level(), params, op, encoded, count, sums);
+}

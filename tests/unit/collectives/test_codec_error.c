@@ -1,0 +1,142 @@
+/* How far what arrives is from what was sent: bounds per element, the error of whole reductions, and bias. */
+#include "../../lib/check.h"
+
+#include "../../../bench/reference_data.h"
+#include "codec_fixture.h"
+#include "collectives/reduce.h"
+
+#include <stdlib.h>
+
+#define COUNT 32768
+#define PEERS_MAX 64
+
+struct buffers {
+	float contributions[PEERS_MAX][COUNT]; /* the reference data */
+	float in[COUNT], sums[COUNT], result[COUNT];
+	double exact[COUNT];
+	uint8_t encoded[COUNT * 5];
+};
+
+static int make_buffers(void **state)
+{
+	struct buffers *b = malloc(sizeof(struct buffers));
+	uint32_t peer;
+	size_t i;
+
+	if (b == NULL)
+		return -1;
+	for (peer = 0; peer < PEERS_MAX; peer++) {
+		for (i = 0; i < COUNT; i++)
+			b->contributions[peer][i] = reference_element(1, peer, i);
+	}
+	*state = b;
+	return 0;
+}
+
+static int free_buffers(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+/* ---- whole reductions ---- */
+
+/* Relative error, as a power in dB, of the mean of `peers` encoded contributions, encoded once more on the way back. */
+static double error_of_mean(struct buffers *b, const struct pccl_codec_params *params, uint32_t peers)
+{
+	double error = 0, power = 0;
+	uint32_t peer;
+	size_t i;
+
+	memset(b->sums, 0, sizeof(b->sums));
+	memset(b->exact, 0, sizeof(b->exact));
+	for (peer = 0; peer < peers; peer++) {
+		for (i = 0; i < COUNT; i++)
+			b->exact[i] += (double)b->contributions[peer][i] / peers;
+		assert_int_equal(pccl_codec_encode(params, b->contributions[peer], COUNT, b->encoded), COUNT);
+		pccl_codec_accumulate(params, pcclSum, b->encoded, COUNT, b->sums);
+	}
+	pccl_reduce_finish(b->sums, b->sums, NULL, COUNT, pcclFloat, pcclAvg, peers);
+	assert_int_equal(pccl_codec_encode(params, b->sums, COUNT, b->encoded), COUNT);
+	pccl_codec_decode(params, b->encoded, COUNT, b->result);
+	for (i = 0; i < COUNT; i++) {
+		error += pow((double)b->result[i] - b->exact[i], 2);
+		power += pow(b->exact[i], 2);
+	}
+	return 10 * log10(error / power);
+}
+
+static void check_error(struct buffers *b, uint8_t id, uint32_t block, double at_most_db)
+{
+	const struct pccl_codec_params params = {id, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, block, 0, 0};
+	const double at_2 = error_of_mean(b, &params, 2), at_8 = error_of_mean(b, &params, 8);
+	const double at_64 = error_of_mean(b, &params, PEERS_MAX);
+
+	print_message("%s: %.2f, %.2f, %.2f dB\n", pccl_codec_find(id)->name, at_2, at_8, at_64);
+	assert_true(at_2 <= at_most_db);
+	assert_true(at_8 <= at_most_db);
+	assert_true(at_64 <= at_most_db);
+	assert_true(at_64 <= at_2 + 1);
+}
+
+static void the_error_of_a_mean_does_not_grow_with_the_peers(void **state)
+{
+	check_error(*state, PCCL_CODEC_INT8, 256, -39);
+	check_error(*state, PCCL_CODEC_INT4, 64, -17);
+	check_error(*state, PCCL_CODEC_BF16, 0, -52);
+	check_error(*state, PCCL_CODEC_FP16, 0, -70);
+	check_error(*state, PCCL_CODEC_E4M3, 256, -29);
+	check_error(*state, PCCL_CODEC_E5M2, 256, -23);
+	check_error(*state, PCCL_CODEC_INT8_MINMAX, 256, -36);
+	check_error(*state, PCCL_CODEC_INT4_MINMAX, 64, -15);
+	check_error(*state, PCCL_CODEC_E3M0, 64, -10);
+	check_error(*state, PCCL_CODEC_NF4, 64, -15);
+}
+
+/* The sum of two vectors that are uniform in 0 ... 1, encoded as uint8 on both ways. */
+static void check_uniform(struct buffers *b, uint8_t id)
+{
+	const struct pccl_codec_params params = {id, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, 0, 0, 0};
+	double error = 0, power = 0, bias = 0, deviation;
+	uint32_t peer;
+	size_t i;
+
+	memset(b->sums, 0, sizeof(b->sums));
+	memset(b->exact, 0, sizeof(b->exact));
+	for (peer = 0; peer < 2; peer++) {
+		for (i = 0; i < COUNT; i++) {
+			b->in[i] = (float)reference_uniform(2, peer, i);
+			b->exact[i] += (double)b->in[i];
+		}
+		assert_int_equal(pccl_codec_encode(&params, b->in, COUNT, b->encoded), COUNT);
+		pccl_codec_accumulate(&params, pcclSum, b->encoded, COUNT, b->sums);
+	}
+	assert_int_equal(pccl_codec_encode(&params, b->sums, COUNT, b->encoded), COUNT);
+	pccl_codec_decode(&params, b->encoded, COUNT, b->result);
+	for (i = 0; i < COUNT; i++) {
+		error += pow((double)b->result[i] - b->exact[i], 2);
+		power += pow(b->exact[i], 2);
+		bias += ((double)b->result[i] - b->exact[i]) / COUNT;
+	}
+	deviation = sqrt(error / COUNT);
+	print_message("%s: %.3f %%, bias %.1e, its standard error %.1e\n", pccl_codec_find(id)->name,
+		      100 * sqrt(error / power), bias, deviation / sqrt(COUNT));
+	assert_true(sqrt(error / power) <= 0.006);
+	assert_true(fabs(bias) <= 3 * deviation / sqrt(COUNT));
+}
+
+static void uniform_vectors_in_uint8_are_right_within_six_in_a_thousand(void **state)
+{
+	check_uniform(*state, PCCL_CODEC_MINMAX);
+	check_uniform(*state, PCCL_CODEC_ZERO_POINT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_error_of_a_mean_does_not_grow_with_the_peers),
+		cmocka_unit_test(uniform_vectors_in_uint8_are_right_within_six_in_a_thousand),
+	};
+
+	return cmocka_run_group_tests(tests, make_buffers, free_buffers);
+}
