@@ -1,8 +1,8 @@
 /*
  * The data that the error of codecs is measured with: what gradients of data-parallel training look like. Each peer's
- * elements are a signal common to all plus noise of its own, of equal power, so that two peers' have a cosine of 0.5; their scale
- * is drawn from a log-normal distribution for each 1024 elements; and one in a thousand, other ones on each peer, is
- * eight times as large. A pure function of (seed, peer, index).
+ * elements are a signal common to all plus noise of its own, of equal power, so that two peers' have a cosine of
+ * 0.5; their scale is drawn from a log-normal distribution for each 1024 elements; and one in a thousand, other
+ * ones on each peer, is eight times as large. A pure function of (seed, peer, index).
  */
 #ifndef PCCL_BENCH_REFERENCE_DATA_H
 #define PCCL_BENCH_REFERENCE_DATA_H

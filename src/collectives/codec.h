@@ -14,12 +14,12 @@
  *	minmax          1, 2 or 4  pcclQuantMinMax: even steps over one range per call, in a target type
  *	zero-point      1, 2 or 4  pcclQuantZeroPointScale: likewise, and zero is exact
  *
- * An encoded run of elements is the unit: it is decoded whole, with the same parameters and count. float16 and bfloat16
- * elements are coded as float32, doubles in double precision with wider scales.
+ * An encoded run of elements is the unit: it is decoded whole, with the same parameters and count. float16 and
+ * bfloat16 elements are coded as float32, doubles in double precision with wider scales.
  *
- * With rounding to nearest, what was decoded once can be encoded and decoded again without change, bit for bit. (After
- * stochastic rounding that holds for none, bf16 and fp16 only.) Errors are at most half a step (int8, int4: 0.63 steps)
- * of the step that the scale of the element's block gives; elements below 2^-142 may become 0.
+ * With rounding to nearest, what was decoded once can be encoded and decoded again without change, bit for bit.
+ * (After stochastic rounding that holds for none, bf16 and fp16 only.) Errors are at most half a step (int8, int4:
+ * 0.63 steps) of the step that the scale of the element's block gives; elements below 2^-142 may become 0.
  *
  * Decoders may be fed anything: they read and write within the sizes given here and always end.
  */
@@ -67,14 +67,15 @@ struct pccl_codec {
 	bool has_target; /* params.target is read */
 };
 
-/* How one run of elements is coded. Both sides must use the same; `key` and `first_element` matter to the encoder only. */
+/* How one run of elements is coded. Both sides must use the same; `key` and `first_element` matter to the encoder
+ * only. */
 struct pccl_codec_params {
-	uint8_t id;	  /* enum pccl_codec_id */
-	uint8_t rounding; /* enum pccl_rounding */
-	pcclDataType_t type;   /* of the elements that are encoded, or decoded to */
-	pcclDataType_t target; /* minmax, zero-point: an integer type narrower than `type` */
-	uint32_t block;	       /* elements per block: a multiple of 64; not read where there are no blocks */
-	uint64_t key;	       /* stochastic rounding: names the op; equal keys repeat the random numbers */
+	uint8_t id;		/* enum pccl_codec_id */
+	uint8_t rounding;	/* enum pccl_rounding */
+	pcclDataType_t type;	/* of the elements that are encoded, or decoded to */
+	pcclDataType_t target;	/* minmax, zero-point: an integer type narrower than `type` */
+	uint32_t block;		/* elements per block: a multiple of 64; not read where there are no blocks */
+	uint64_t key;		/* stochastic rounding: names the op; equal keys repeat the random numbers */
 	uint64_t first_element; /* stochastic rounding: position in the op of the run's first element */
 };
 
@@ -94,8 +95,9 @@ uint32_t pccl_codec_align_elements(const struct pccl_codec_params *params);
 /* Exact size of `count` encoded elements; 0 for 0. */
 size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t count);
 
-/* Encodes `count` elements of params->type. Returns count; or the index of the first element that the codec cannot carry (a NaN
- * or infinity), with `out` undefined: such an op must be refused. `out` must not overlap `in`. Any alignment, here and below. */
+/* Encodes `count` elements of params->type. Returns count; or the index of the first element that the codec cannot
+ * carry (a NaN or infinity), with `out` undefined: such an op must be refused. `out` must not overlap `in`. Any
+ * alignment, here and below. */
 size_t pccl_codec_encode(const struct pccl_codec_params *params, const void *in, size_t count, void *out);
 
 /* Decodes to elements of params->type. */

@@ -1,6 +1,7 @@
 /*
  * A codec with one scale per block; see codec_real.h. Takes (and undefines)
- *	CODEC, its name; TOP, the largest value of a code; FRACTION_BITS, how many bits of values are below 1; CODE_BITS, 4 or 8
+ *	CODEC, its name; TOP, the largest value of a code; FRACTION_BITS, how many bits of values are below 1
+ *	CODE_BITS, 4 or 8
  *	CARRIES_NAN, CARRIES_INFINITY	1 or 0
  *	CODE(value), CODE_RANDOM(value, bits), VALUE(code)
  * Layout: the scale, then the codes.
@@ -33,8 +34,8 @@ static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const
 			codes[i] = CODE(TO_FLOAT(in[i] * scale.before * inverse));
 	} else {
 		for (i = 0; i < count; i++)
-			codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * scale.before / divisor),
-					       random_bits(random, (uint32_t)i));
+			codes[i] =
+				CODE_RANDOM(TO_FLOAT(in[i] * scale.before / divisor), random_bits(random, (uint32_t)i));
 	}
 #if CODE_BITS == 4
 	pack4(codes, count, out + sizeof(SCALE_TYPE));

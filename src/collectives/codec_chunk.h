@@ -21,8 +21,8 @@ static inline enum pccl_codec_real pccl_codec_real(pcclDataType_t type)
 }
 
 /* The elements at `in` as float or double: themselves, or converted into `chunk`. */
-static inline const void *pccl_codec_widen(const struct pccl_reduce_kernels *kernels, pcclDataType_t type, const void *in,
-					   size_t count, struct pccl_codec_chunk *chunk)
+static inline const void *pccl_codec_widen(const struct pccl_reduce_kernels *kernels, pcclDataType_t type,
+					   const void *in, size_t count, struct pccl_codec_chunk *chunk)
 {
 	if (type == pcclFloat16)
 		kernels->half_to_float(chunk->at, in, count);

@@ -1,6 +1,6 @@
 /*
- * One element to a code and back, for the codecs that scale: inline, without branches where a loop shall be vectorized. A
- * scaled element is a float within the codec's range (or a hair outside: that rounds to the end of it).
+ * One element to a code and back, for the codecs that scale: inline, without branches where a loop shall be
+ * vectorized. A scaled element is a float within the codec's range (or a hair outside: that rounds to the end of it).
  *
  * Stochastic rounding takes 32 random bits and rounds away from zero or up with the probability of the fraction.
  */
@@ -90,8 +90,9 @@ static inline double floor_random(double value, uint32_t bits)
 
 /* ---- 8-bit floats ---- */
 
-/* A format with so many fraction bits: units of its denormals are 2^unit, the exponent field of a float32 is larger by
- * `bias`. `magnitude` is a float32 without its sign; `increment` is what is added before the low bits are cut off. */
+/* A format with so many fraction bits: units of its denormals are 2^unit, the exponent field of a float32 is larger
+ * by `bias`. `magnitude` is a float32 without its sign; `increment` is what is added before the low bits are cut
+ * off. */
 static inline uint32_t shorten_normal(uint32_t magnitude, int fraction_bits, uint32_t bias, uint32_t increment)
 {
 	return (magnitude - (bias << 23) + increment) >> (23 - fraction_bits);
@@ -169,8 +170,7 @@ static inline float value_e4m3(uint8_t code)
 {
 	uint32_t sign = (uint32_t)(code & 0x80u) << 24, magnitude = code & 0x7fu;
 	uint32_t normal = (magnitude << 20) + (120u << 23);
-	uint32_t denormal = pccl_float_bits(
-		pccl_bits_float(magnitude + pccl_float_bits(E4M3_ANCHOR)) - E4M3_ANCHOR);
+	uint32_t denormal = pccl_float_bits(pccl_bits_float(magnitude + pccl_float_bits(E4M3_ANCHOR)) - E4M3_ANCHOR);
 	uint32_t bits = magnitude < 8u ? denormal : normal;
 
 	bits = magnitude == 0x7fu ? 0x7fc00000u : bits;
@@ -181,8 +181,7 @@ static inline float value_e5m2(uint8_t code)
 {
 	uint32_t sign = (uint32_t)(code & 0x80u) << 24, magnitude = code & 0x7fu;
 	uint32_t normal = (magnitude << 21) + (112u << 23);
-	uint32_t denormal = pccl_float_bits(
-		pccl_bits_float(magnitude + pccl_float_bits(E5M2_ANCHOR)) - E5M2_ANCHOR);
+	uint32_t denormal = pccl_float_bits(pccl_bits_float(magnitude + pccl_float_bits(E5M2_ANCHOR)) - E5M2_ANCHOR);
 	uint32_t bits = magnitude < 4u ? denormal : normal;
 
 	bits = magnitude == 0x7cu ? 0x7f800000u : bits;
@@ -226,7 +225,7 @@ static inline float value_e3m0(uint8_t code)
 /* ---- NF4: sixteen quantiles of a normal distribution, the ends at -1 and 1 ---- */
 
 static const float nf4_levels[16] = {
-	-1.0f,		 -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
+	-1.0f,	     -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
 	0.07958030f, 0.16093020f,  0.24611230f,	 0.33791524f,  0.44070983f,  0.56261700f,  0.72295684f,	 1.0f,
 };
 

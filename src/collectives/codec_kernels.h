@@ -1,6 +1,6 @@
 /*
- * The inner loops of the codecs, private to codec*.c and their tests: one table per processor level, made from one source
- * (codec_template.h) compiled with different flags. Elements are float or double here, of any alignment.
+ * The inner loops of the codecs, private to codec*.c and their tests: one table per processor level, made from one
+ * source (codec_template.h) compiled with different flags. Elements are float or double here, of any alignment.
  */
 #ifndef PCCL_COLLECTIVES_CODEC_KERNELS_H
 #define PCCL_COLLECTIVES_CODEC_KERNELS_H
@@ -17,16 +17,17 @@ struct pccl_codec_random {
 };
 
 /* Encodes one block. `random` is NULL for rounding to nearest. False: it holds something the codec cannot carry. */
-typedef bool (*pccl_block_encode_fn)(const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out);
+typedef bool (*pccl_block_encode_fn)(const void *in, size_t count, const struct pccl_codec_random *random,
+				     uint8_t *out);
 
 /* Decodes one block, whatever its bytes are. */
 typedef void (*pccl_block_decode_fn)(const uint8_t *in, size_t count, void *out);
 
 /* The even steps of one range, 0 ... top, as reals. All are finite; see codec_range.h for how they are made. */
 struct pccl_codec_steps {
-	double before;	/* elements are multiplied with it, to keep clear of overflow and underflow: a power of two */
-	double after;	/* 1 / before */
-	double low;	/* min-max: the ends of the range, times `before` */
+	double before; /* elements are multiplied with it, to keep clear of overflow and underflow: a power of two */
+	double after;  /* 1 / before */
+	double low;    /* min-max: the ends of the range, times `before` */
 	double high;
 	double step;	/* between two codes, times `before` */
 	double inverse; /* codes per unit: 0 if the range is a point */
@@ -55,7 +56,8 @@ struct pccl_codec_kernels {
 	bool (*on_grid[2])(double step, const void *in, size_t count);
 };
 
-/* The table for a level; NULL if this build has none or this processor cannot run it. PCCL_CPU_SCALAR always has one. */
+/* The table for a level; NULL if this build has none or this processor cannot run it. PCCL_CPU_SCALAR always has
+ * one. */
 const struct pccl_codec_kernels *pccl_codec_kernels(enum pccl_cpu_level level);
 
 /* The functions of codec.h with the kernels of a level that has them. */

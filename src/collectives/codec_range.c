@@ -88,8 +88,9 @@ static bool is_on_grid(const struct pccl_codec_kernels *kernels, const struct pc
 	return true;
 }
 
-/* The step to encode with. A run that was decoded before is on the grid of a step that its range need not lead to at once, for
- * its ends were rounded to the grid and the step to few bits: looks for such a step nearby. On other runs that ends soon. */
+/* The step to encode with. A run that was decoded before is on the grid of a step that its range need not lead to
+ * at once, for its ends were rounded to the grid and the step to few bits: looks for such a step nearby. On other
+ * runs that ends soon. */
 static double find_step(const struct pccl_codec_kernels *kernels, const struct pccl_reduce_kernels *reals,
 			const struct pccl_codec_params *params, const void *in, size_t count, double low, double high,
 			double top)
@@ -194,8 +195,8 @@ size_t pccl_codec_range_encode(enum pccl_cpu_level level, const struct pccl_code
 	const enum pccl_codec_real real = pccl_codec_real(params->type);
 	const unsigned width = width_index(params);
 	const bool is_minmax = params->id == PCCL_CODEC_MINMAX;
-	const pccl_steps_encode_fn encode = is_minmax ? kernels->minmax_encode[real][width]
-						      : kernels->zero_point_encode[real][width];
+	const pccl_steps_encode_fn encode =
+		is_minmax ? kernels->minmax_encode[real][width] : kernels->zero_point_encode[real][width];
 	const uint64_t key = pccl_rng_hash(params->key, 0);
 	struct pccl_codec_chunk chunk;
 	struct pccl_codec_steps steps;
@@ -233,8 +234,8 @@ void pccl_codec_range_decode(enum pccl_cpu_level level, const struct pccl_codec_
 	const enum pccl_codec_real real = pccl_codec_real(params->type);
 	const unsigned width = width_index(params);
 	const bool is_minmax = params->id == PCCL_CODEC_MINMAX;
-	const pccl_steps_decode_fn decode = is_minmax ? kernels->minmax_decode[real][width]
-						      : kernels->zero_point_decode[real][width];
+	const pccl_steps_decode_fn decode =
+		is_minmax ? kernels->minmax_decode[real][width] : kernels->zero_point_decode[real][width];
 	struct pccl_codec_steps steps = {1, 1, 0, 0, 0, 0, 0, 0};
 	struct pccl_codec_chunk chunk;
 	double header[2];

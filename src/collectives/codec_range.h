@@ -1,6 +1,6 @@
 /*
- * Evenly divided ranges: how the steps of a range are made. Used with one range per block (int8-minmax, int4-minmax) and
- * one per run (minmax, zero-point).
+ * Evenly divided ranges: how the steps of a range are made. Used with one range per block (int8-minmax,
+ * int4-minmax) and one per run (minmax, zero-point).
  */
 #ifndef PCCL_COLLECTIVES_CODEC_RANGE_H
 #define PCCL_COLLECTIVES_CODEC_RANGE_H
@@ -35,8 +35,8 @@ static inline struct pccl_codec_steps pccl_codec_minmax_steps(double low, double
 	return steps;
 }
 
-/* One range per run: a header, then codes of 1, 2 or 4 bytes. Called by codec.c, with checked parameters. Encoding returns
- * count, or the index of the first NaN or infinity. */
+/* One range per run: a header, then codes of 1, 2 or 4 bytes. Called by codec.c, with checked parameters. Encoding
+ * returns count, or the index of the first NaN or infinity. */
 size_t pccl_codec_range_bytes(const struct pccl_codec_params *params, size_t count);
 size_t pccl_codec_range_encode(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
 			       size_t count, uint8_t *out);

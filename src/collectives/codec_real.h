@@ -4,7 +4,7 @@
  *	TO_FLOAT(value)	a float32 that rounds on as the value would
  *	SCALE_TYPE, SCALE_SHIFT	the upper half of a REAL: how scales travel
  *	TINY		blocks below are coded as if multiplied by TINY_UP, a power of two; TINY_DOWN is its inverse
- *	SCALE_LEAST	the smallest scale, times TINY_UP: all bits of a scale are representable down there, if denormal
+ *	SCALE_LEAST	the smallest scale, times TINY_UP: all its bits are representable, as denormals
  *	ROUND_REAL	rounds to integers when it is added and taken away
  */
 #define ELEMENT JOIN(any, REAL)
@@ -57,9 +57,9 @@ struct LOCAL(scale) {
 };
 
 /*
- * Chooses the scale of a block whose largest magnitude is `greatest` so that it becomes `top`, and writes it. A scale has few
- * enough bits that its products with codes are exact: then the decoded maximum leads to the same scale again. To the
- * nearest such number; or, for stochastic rounding, up, so that nothing must be cut off.
+ * Chooses the scale of a block whose largest magnitude is `greatest` so that it becomes `top`, and writes it. A
+ * scale has few enough bits that its products with codes are exact: then the decoded maximum leads to the same
+ * scale again. To the nearest such number; or, for stochastic rounding, up, so that nothing must be cut off.
  *
  * Scales of tiny blocks travel times TINY_UP, with the sign bit set. Codes may have `fraction_bits` bits below 1.
  */

@@ -1,6 +1,6 @@
 /*
- * Evenly divided ranges with codes of one width; see codec_real.h. Takes WIDTH, bits of a code (and undefines it); REAL,
- * ELEMENT, LOCAL. Signed and unsigned targets of a width travel alike, as the number of the step.
+ * Evenly divided ranges with codes of one width; see codec_real.h. Takes WIDTH, bits of a code (and undefines it);
+ * REAL, ELEMENT, LOCAL. Signed and unsigned targets of a width travel alike, as the number of the step.
  */
 #if WIDTH == 8
 #define CODE_TYPE any_uint8
@@ -60,7 +60,8 @@ static void SIZED(encode_zero)(const struct pccl_codec_steps *steps, const void 
 	if (random == NULL) {
 #pragma GCC ivdep
 		for (i = 0; i < count; i++)
-			out[i] = (CODE_TYPE)code_step((((double)in[i] / step + ROUND_DOUBLE) - ROUND_DOUBLE) - zero, top);
+			out[i] = (CODE_TYPE)code_step((((double)in[i] / step + ROUND_DOUBLE) - ROUND_DOUBLE) - zero,
+						      top);
 	} else {
 		for (i = 0; i < count; i++)
 			out[i] = (CODE_TYPE)code_step(
@@ -68,7 +69,8 @@ static void SIZED(encode_zero)(const struct pccl_codec_steps *steps, const void 
 	}
 }
 
-static void SIZED(decode_zero)(const struct pccl_codec_steps *steps, const void *in_bytes, size_t count, void *out_bytes)
+static void SIZED(decode_zero)(const struct pccl_codec_steps *steps, const void *in_bytes, size_t count,
+			       void *out_bytes)
 {
 	const CODE_TYPE *in = in_bytes;
 	ELEMENT *out = out_bytes;

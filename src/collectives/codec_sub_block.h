@@ -1,15 +1,16 @@
 /*
- * A codec of integers with a scale per block and a finer one, an integer factor, per sub-block: an outlier costs the precision
- * of its sub-block only. See codec_real.h. Takes (and undefines)
+ * A codec of integers with a scale per block and a finer one, an integer factor, per sub-block: an outlier costs
+ * the precision of its sub-block only. See codec_real.h. Takes (and undefines)
  *	CODEC, its name; TOP, the largest code; CODE_BITS, 4 or 8
  *	SUB, elements per sub-block; SUB_TOP, the largest factor; SUB_BITS, 4 or 8
  *	CODE(value), CODE_RANDOM(value, bits), VALUE(code)
  * Layout: the scale, the factors, the codes. An element is code * factor * scale, which is exact.
  *
  * What was decoded must lead to the same scale and factors again. The scale is the block's largest magnitude over
- * TOP * SUB_TOP, rounded to 8 bits (of doubles, 21), that is by 1/256 at most: SUB_TOP is small enough that the largest element
- * gets the code TOP and the factor SUB_TOP, whatever way that rounds, and so gives the scale away. A factor is the smallest that leaves the sub-block's largest element below
- * TOP + 1/8; if the code it gets would, decoded, do with a smaller factor, that one is taken at once, and the code is TOP.
+ * TOP * SUB_TOP, rounded to 8 bits (of doubles, 21), that is by 1/256 at most: SUB_TOP is small enough that the
+ * largest element gets the code TOP and the factor SUB_TOP, whatever way that rounds, and so gives the scale away.
+ * A factor is the smallest that leaves the sub-block's largest element below TOP + 1/8; if the code it gets would,
+ * decoded, do with a smaller factor, that one is taken at once, and the code is TOP.
  */
 #define SUBS_MAX (PCCL_CODEC_BLOCK_MAX / SUB)
 
@@ -90,7 +91,8 @@ static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const
 		const REAL divisor = factors[k] * scale.scale;
 
 		if (random != NULL)
-			LOCAL(JOIN(encode_sub_random, CODEC))(in + at, n, scale.before, divisor, random, at, codes + at);
+			LOCAL(JOIN(encode_sub_random, CODEC))
+			(in + at, n, scale.before, divisor, random, at, codes + at);
 		else if (n == SUB)
 			LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, scale.before, divisor, codes + at);
 		else

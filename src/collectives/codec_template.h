@@ -1,10 +1,11 @@
 /*
- * The inner loops of the codecs, included once by each of codec_scalar.c, codec_avx2.c and codec_avx512.c, which define
- * KERNELS, the name of the table. Plain loops that the compiler vectorizes for the flags of the including file. Every
- * operation on an element is exact or rounded once, in an order that does not depend on the vector length.
+ * The inner loops of the codecs, included once by each of codec_scalar.c, codec_avx2.c and codec_avx512.c, which
+ * define KERNELS, the name of the table. Plain loops that the compiler vectorizes for the flags of the including
+ * file. Every operation on an element is exact or rounded once, in an order that does not depend on the vector
+ * length.
  *
- * codec_real.h is included from here for float and double, and from there codec_block.h for each codec with a scale per
- * block and codec_steps.h for each width of the codes of evenly divided ranges.
+ * codec_real.h is included from here for float and double, and from there codec_block.h for each codec with a scale
+ * per block and codec_steps.h for each width of the codes of evenly divided ranges.
  */
 #ifndef PCCL_COLLECTIVES_CODEC_TEMPLATE_H
 #define PCCL_COLLECTIVES_CODEC_TEMPLATE_H
@@ -23,8 +24,8 @@
 /* Elements that one bf16 or fp16 loop converts at a time when it needs them as float. */
 #define CAST_BLOCK 256
 
-/* Two 4-bit codes to a byte, in units of 32 codes: byte j of 16 holds code j and, in its upper half, code j + 16. What is
- * missing from the last unit counts as 0, and its last bytes as missing if they would hold nothing. */
+/* Two 4-bit codes to a byte, in units of 32 codes: byte j of 16 holds code j and, in its upper half, code j + 16.
+ * What is missing from the last unit counts as 0, and its last bytes as missing if they would hold nothing. */
 static void pack4(const uint8_t *codes, size_t count, uint8_t *out)
 {
 	size_t at, i;
@@ -61,7 +62,8 @@ static inline uint8_t read_factor_4(const uint8_t *in, size_t index)
 	return (in[index / 2] >> (4 * (index & 1))) & 15u;
 }
 
-/* A double as a float that rounds on as the double would: towards zero, with the last bit set if anything was lost. */
+/* A double as a float that rounds on as the double would: towards zero, with the last bit set if anything was lost.
+ * */
 static inline float odd_float(double value)
 {
 	float near = (float)value;
@@ -111,8 +113,14 @@ static inline float odd_float(double value)
 #define ROUND_REAL ROUND_DOUBLE
 #include "collectives/codec_real.h"
 
-#define BOTH(function) {function##_float, function##_double}
-#define WIDTHS(function) {function##_8, function##_16, function##_32}
+#define BOTH(function)                              \
+	{                                           \
+		function##_float, function##_double \
+	}
+#define WIDTHS(function)                                   \
+	{                                                  \
+		function##_8, function##_16, function##_32 \
+	}
 
 const struct pccl_codec_kernels KERNELS = {
 	.name = KERNELS_NAME,

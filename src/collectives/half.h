@@ -1,7 +1,8 @@
 /*
  * float16 and bfloat16, one element at a time, in portable arithmetic that gives the same bits on every processor (in
- * the default rounding mode), for every bit pattern. Narrowing rounds to the nearest, ties to even; overflow gives infinity;
- * a NaN keeps its sign and the upper bits of its payload and becomes quiet, as the conversion instructions do it.
+ * the default rounding mode), for every bit pattern. Narrowing rounds to the nearest, ties to even; overflow gives
+ * infinity; a NaN keeps its sign and the upper bits of its payload and becomes quiet, as the conversion
+ * instructions do it.
  */
 #ifndef PCCL_COLLECTIVES_HALF_H
 #define PCCL_COLLECTIVES_HALF_H

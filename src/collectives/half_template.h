@@ -1,4 +1,5 @@
-/* Arrays of float16 and bfloat16 to and from float32, for the including file's processor; see half.h for the rounding. */
+/* Arrays of float16 and bfloat16 to and from float32, for the including file's processor; see half.h for the
+ * rounding. */
 #ifndef PCCL_COLLECTIVES_HALF_TEMPLATE_H
 #define PCCL_COLLECTIVES_HALF_TEMPLATE_H
 

@@ -1,6 +1,6 @@
 /*
- * Reduction of contributions: out[i] = in[0][i] op in[1][i] op ... in exactly this order. The bits of the result depend
- * on the inputs and their order only, not on the processor, and not on how the elements are cut into calls.
+ * Reduction of contributions: out[i] = in[0][i] op in[1][i] op ... in exactly this order. The bits of the result
+ * depend on the inputs and their order only, not on the processor, and not on how the elements are cut into calls.
  *
  * float16 and bfloat16 accumulate in float32 and are rounded once. Integers wrap around. Of floats, a NaN in any
  * contribution makes the result a NaN, and every NaN that arithmetic produces here is the positive quiet one without
@@ -18,8 +18,8 @@
 #include <pccl.h>
 #include <stddef.h>
 
-/* Reduces `input_count` (at least 1) arrays of `count` elements into `out`. Each input byte is read from memory once and each
- * output byte written once, however many inputs there are. */
+/* Reduces `input_count` (at least 1) arrays of `count` elements into `out`. Each input byte is read from memory
+ * once and each output byte written once, however many inputs there are. */
 void pccl_reduce(void *out, const void *const *inputs, unsigned input_count, size_t count, pcclDataType_t type,
 		 pcclRedOp_t op, unsigned divisor);
 
@@ -31,8 +31,8 @@ void pccl_reduce(void *out, const void *const *inputs, unsigned input_count, siz
  * out is bit for bit what pccl_reduce() makes of in[0] ... in[n - 1].
  */
 
-/* partial_out = own, converted to the partial type: where that is the element type itself, the first sender may as well
- * send its input as it is. */
+/* partial_out = own, converted to the partial type: where that is the element type itself, the first sender may as
+ * well send its input as it is. */
 void pccl_reduce_begin(void *partial_out, const void *own, size_t count, pcclDataType_t type);
 
 /* partial_out = partial op own. `partial_out` may be identical with `partial`. */

@@ -29,7 +29,8 @@ struct pccl_reduce_kernels {
 	void (*float_to_bfloat)(void *out, const any_float *in, size_t count);
 };
 
-/* The table for a level; NULL if this build has none or this processor cannot run it. PCCL_CPU_SCALAR always has one. */
+/* The table for a level; NULL if this build has none or this processor cannot run it. PCCL_CPU_SCALAR always has
+ * one. */
 const struct pccl_reduce_kernels *pccl_reduce_kernels(enum pccl_cpu_level level);
 
 /* The functions of reduce.h with a table chosen by the caller. */

@@ -1,7 +1,8 @@
 /*
- * The inner loops of the reduction, included once by each of reduce_scalar.c, reduce_avx2.c and reduce_avx512.c, which
- * define KERNELS, the name of the table. Plain loops that the compiler vectorizes for the flags of the including file.
- * No sum is reassociated and no product fused (-ffp-contract=off), so the bits do not depend on the vector length.
+ * The inner loops of the reduction, included once by each of reduce_scalar.c, reduce_avx2.c and reduce_avx512.c,
+ * which define KERNELS, the name of the table. Plain loops that the compiler vectorizes for the flags of the
+ * including file. No sum is reassociated and no product fused (-ffp-contract=off), so the bits do not depend on the
+ * vector length.
  *
  * reduce_type.h is included from here for each type, and reduce_fold.h from there for each operation.
  */
@@ -30,8 +31,8 @@ static inline double settle_double(double value)
 	return value == value ? value : (double)NAN;
 }
 
-/* The comparison leaves two cases: b where the two are unordered, which is right unless a is the NaN; and zeros, which
- * compare equal and differ in the sign bit at most. */
+/* The comparison leaves two cases: b where the two are unordered, which is right unless a is the NaN; and zeros,
+ * which compare equal and differ in the sign bit at most. */
 static inline float max_float(float a, float b)
 {
 	float larger = a > b ? a : b;
@@ -65,8 +66,8 @@ static inline double min_double(double a, double b)
 }
 
 /* Integers are added and multiplied as unsigned numbers, at least as wide as unsigned int, for those wrap around. The
- * quotient of 32-bit integers is taken in double, that of shorter ones in float: there the rounded quotient never reaches
- * an integer that the true one does not, and vectors of it can be divided. */
+ * quotient of 32-bit integers is taken in double, that of shorter ones in float: there the rounded quotient never
+ * reaches an integer that the true one does not, and vectors of it can be divided. */
 #define MAX_INTEGER(a, b) ((a) > (b) ? (a) : (b))
 #define MIN_INTEGER(a, b) ((a) < (b) ? (a) : (b))
 #define SETTLE_INTEGER(value) (value)
@@ -132,18 +133,33 @@ static inline double min_double(double a, double b)
 #undef MINIMUM
 #undef SETTLE
 
-#define FOLDS(type) {[pcclSum] = fold_sum_##type, [pcclAvg] = fold_sum_##type, [pcclProd] = fold_prod_##type, \
-		     [pcclMax] = fold_max_##type, [pcclMin] = fold_min_##type}
+#define FOLDS(type)                                                                                      \
+	{                                                                                                \
+		[pcclSum] = fold_sum_##type, [pcclAvg] = fold_sum_##type, [pcclProd] = fold_prod_##type, \
+		[pcclMax] = fold_max_##type, [pcclMin] = fold_min_##type                                 \
+	}
 
 const struct pccl_reduce_kernels KERNELS = {
 	.name = KERNELS_NAME,
-	.fold = {[pcclUint8] = FOLDS(uint8), [pcclInt8] = FOLDS(int8), [pcclUint16] = FOLDS(uint16),
-		 [pcclInt16] = FOLDS(int16), [pcclUint32] = FOLDS(uint32), [pcclInt32] = FOLDS(int32),
-		 [pcclUint64] = FOLDS(uint64), [pcclInt64] = FOLDS(int64), [pcclFloat] = FOLDS(float),
+	.fold = {[pcclUint8] = FOLDS(uint8),
+		 [pcclInt8] = FOLDS(int8),
+		 [pcclUint16] = FOLDS(uint16),
+		 [pcclInt16] = FOLDS(int16),
+		 [pcclUint32] = FOLDS(uint32),
+		 [pcclInt32] = FOLDS(int32),
+		 [pcclUint64] = FOLDS(uint64),
+		 [pcclInt64] = FOLDS(int64),
+		 [pcclFloat] = FOLDS(float),
 		 [pcclDouble] = FOLDS(double)},
-	.divide = {[pcclUint8] = divide_uint8, [pcclInt8] = divide_int8, [pcclUint16] = divide_uint16,
-		   [pcclInt16] = divide_int16, [pcclUint32] = divide_uint32, [pcclInt32] = divide_int32,
-		   [pcclUint64] = divide_uint64, [pcclInt64] = divide_int64, [pcclFloat] = divide_float,
+	.divide = {[pcclUint8] = divide_uint8,
+		   [pcclInt8] = divide_int8,
+		   [pcclUint16] = divide_uint16,
+		   [pcclInt16] = divide_int16,
+		   [pcclUint32] = divide_uint32,
+		   [pcclInt32] = divide_int32,
+		   [pcclUint64] = divide_uint64,
+		   [pcclInt64] = divide_int64,
+		   [pcclFloat] = divide_float,
 		   [pcclDouble] = divide_double},
 	.half_to_float = widen_half,
 	.float_to_half = narrow_half,

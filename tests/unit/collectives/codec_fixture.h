@@ -50,20 +50,21 @@ static inline double standard_normal(struct pccl_rng *rng)
 
 enum elements {
 	ELEMENTS_NORMAL,
-	ELEMENTS_OUTLIERS,  /* one in a hundred is 100 times as large */
-	ELEMENTS_WIDE,	    /* magnitudes from the smallest to the largest of the type */
-	ELEMENTS_HUGE,	    /* up to the largest */
+	ELEMENTS_OUTLIERS, /* one in a hundred is 100 times as large */
+	ELEMENTS_WIDE,	   /* magnitudes from the smallest to the largest of the type */
+	ELEMENTS_HUGE,	   /* up to the largest */
 	ELEMENTS_DENORMAL,
-	ELEMENTS_TINY,	    /* about the smallest normal number */
-	ELEMENTS_SPARSE,    /* mostly zeros of both signs */
+	ELEMENTS_TINY,	 /* about the smallest normal number */
+	ELEMENTS_SPARSE, /* mostly zeros of both signs */
 	ELEMENTS_EQUAL,
-	ELEMENTS_OFFSET,    /* a narrow range far from zero */
+	ELEMENTS_OFFSET, /* a narrow range far from zero */
 	ELEMENTS_INTEGERS,
 	ELEMENTS_KINDS
 };
 
 /* A finite value; `largest` and `smallest` are those of the type, the latter denormal. */
-static inline double draw_element(struct pccl_rng *rng, enum elements kind, double largest, double smallest, double level)
+static inline double draw_element(struct pccl_rng *rng, enum elements kind, double largest, double smallest,
+				  double level)
 {
 	double normal = standard_normal(rng);
 
@@ -71,7 +72,8 @@ static inline double draw_element(struct pccl_rng *rng, enum elements kind, doub
 	case ELEMENTS_OUTLIERS:
 		return pccl_rng_chance(rng, 1, 100) ? 100 * normal : normal;
 	case ELEMENTS_WIDE:
-		return copysign(exp2(log2(smallest) + pccl_rng_double(rng) * (log2(largest) - log2(smallest) - 1)), normal);
+		return copysign(exp2(log2(smallest) + pccl_rng_double(rng) * (log2(largest) - log2(smallest) - 1)),
+				normal);
 	case ELEMENTS_HUGE:
 		return largest * (2 * pccl_rng_double(rng) - 1);
 	case ELEMENTS_DENORMAL:
@@ -116,7 +118,8 @@ static inline void fill_elements(struct pccl_rng *rng, enum elements kind, pcclD
 			continue;
 		}
 		if (type == pcclFloat16) {
-			half = pccl_float_to_half((float)limit_to(draw_element(rng, kind, 65504, 0x1p-24, level), 65504));
+			half = pccl_float_to_half(
+				(float)limit_to(draw_element(rng, kind, 65504, 0x1p-24, level), 65504));
 			memcpy(to, &half, sizeof(half));
 			continue;
 		}

@@ -2,8 +2,8 @@
 #include "../../lib/check.h"
 
 #include "base/fail.h"
-#include "collectives/reduce.h"
 #include "codec_fixture.h"
+#include "collectives/reduce.h"
 
 #include <stdlib.h>
 
@@ -204,7 +204,8 @@ static void accumulating_is_decoding_and_reducing(void **state)
 			if (pccl_codec_kernels((enum pccl_cpu_level)level) == NULL)
 				continue;
 			memcpy(a->again, a->in, bytes);
-			pccl_codec_accumulate_with((enum pccl_cpu_level)level, &params, op, a->encoded, count, a->again);
+			pccl_codec_accumulate_with((enum pccl_cpu_level)level, &params, op, a->encoded, count,
+						   a->again);
 			assert_memory_equal(a->again, a->out, bytes);
 		}
 	}
@@ -226,7 +227,8 @@ static void integers_travel_as_they_are(void **state)
 }
 
 /* Puts one special value among ordinary ones and sees whether it comes through or is named. */
-static void check_special(struct arrays *a, const struct pccl_codec_params *params, struct pccl_rng *rng, double special)
+static void check_special(struct arrays *a, const struct pccl_codec_params *params, struct pccl_rng *rng,
+			  double special)
 {
 	const struct pccl_codec *codec = pccl_codec_find(params->id);
 	const size_t element_bytes = pccl_dtype_bytes(params->type), count = 700, at = pccl_rng_below(rng, count);
@@ -240,8 +242,9 @@ static void check_special(struct arrays *a, const struct pccl_codec_params *para
 	for (i = 0; i < count; i++)
 		largest = fmax(largest, fabs(element_at(params->type, a->in, i)));
 	memcpy(a->in + at * element_bytes,
-	       params->type == pcclDouble ? (void *)&special
-					  : params->type == pcclFloat ? (void *)&single : (void *)&half,
+	       params->type == pcclDouble  ? (void *)&special
+	       : params->type == pcclFloat ? (void *)&single
+					   : (void *)&half,
 	       element_bytes);
 	if (!carried) {
 		assert_int_equal(pccl_codec_encode(params, a->in, count, a->encoded), at);
@@ -284,18 +287,12 @@ static uint64_t digest(uint64_t sum, const uint8_t *bytes, size_t count)
 static void the_bytes_on_the_wire_are_those_of_the_protocol(void **state)
 {
 	static const uint64_t golden[PCCL_CODEC_COUNT] = {
-		[PCCL_CODEC_NONE] = 0x349a1083179ef71du,
-		[PCCL_CODEC_BF16] = 0x0da7e856a6fe17b3u,
-		[PCCL_CODEC_FP16] = 0xd5e1453d8ec2f72au,
-		[PCCL_CODEC_E4M3] = 0xf6e9fb692295d40cu,
-		[PCCL_CODEC_E5M2] = 0x5a7a6e586434c3ccu,
-		[PCCL_CODEC_INT8] = 0x7f238e5c7285e533u,
-		[PCCL_CODEC_INT4] = 0x16b7e4d3fd6317cdu,
-		[PCCL_CODEC_INT8_MINMAX] = 0x80efb57a69d4d605u,
-		[PCCL_CODEC_INT4_MINMAX] = 0xf7ee401368a8625du,
-		[PCCL_CODEC_E3M0] = 0x579bc2a869ef66aeu,
-		[PCCL_CODEC_NF4] = 0x77e14748a153713fu,
-		[PCCL_CODEC_MINMAX] = 0xe83000996133cf71u,
+		[PCCL_CODEC_NONE] = 0x349a1083179ef71du,	[PCCL_CODEC_BF16] = 0x0da7e856a6fe17b3u,
+		[PCCL_CODEC_FP16] = 0xd5e1453d8ec2f72au,	[PCCL_CODEC_E4M3] = 0xf6e9fb692295d40cu,
+		[PCCL_CODEC_E5M2] = 0x5a7a6e586434c3ccu,	[PCCL_CODEC_INT8] = 0x7f238e5c7285e533u,
+		[PCCL_CODEC_INT4] = 0x16b7e4d3fd6317cdu,	[PCCL_CODEC_INT8_MINMAX] = 0x80efb57a69d4d605u,
+		[PCCL_CODEC_INT4_MINMAX] = 0xf7ee401368a8625du, [PCCL_CODEC_E3M0] = 0x579bc2a869ef66aeu,
+		[PCCL_CODEC_NF4] = 0x77e14748a153713fu,		[PCCL_CODEC_MINMAX] = 0xe83000996133cf71u,
 		[PCCL_CODEC_ZERO_POINT] = 0x92c8f45bfc91ca9au,
 	};
 	struct arrays *a = *state;
@@ -310,12 +307,13 @@ static void the_bytes_on_the_wire_are_those_of_the_protocol(void **state)
 			int32_t integer = (int32_t)(pccl_rng_hash(index, i) % 20001) - 10000;
 			double wide = integer * 0x1p-12;
 			float single = (float)wide;
-			uint16_t half = params.type == pcclFloat16 ? pccl_float_to_half(single)
-								   : pccl_float_to_bfloat(single);
+			uint16_t half =
+				params.type == pcclFloat16 ? pccl_float_to_half(single) : pccl_float_to_bfloat(single);
 
 			memcpy(a->in + i * pccl_dtype_bytes(params.type),
-			       params.type == pcclDouble ? (void *)&wide
-							 : params.type == pcclFloat ? (void *)&single : (void *)&half,
+			       params.type == pcclDouble  ? (void *)&wide
+			       : params.type == pcclFloat ? (void *)&single
+							  : (void *)&half,
 			       pccl_dtype_bytes(params.type));
 		}
 		assert_int_equal(pccl_codec_encode(&params, a->in, 1000, a->encoded), 1000);
@@ -342,7 +340,8 @@ static void any_bytes_can_be_decoded(void **state)
 	pccl_rng_seed(&rng, 8);
 	for (index = 0; codec_combination(index, &params); index++) {
 		size_t count = counts[pccl_rng_below(&rng, COUNTS)];
-		size_t bytes = pccl_codec_encoded_bytes(&params, count), out_bytes = count * pccl_dtype_bytes(params.type);
+		size_t bytes = pccl_codec_encoded_bytes(&params, count),
+		       out_bytes = count * pccl_dtype_bytes(params.type);
 
 		for (i = 0; i < bytes; i++)
 			a->encoded[i] = (uint8_t)pccl_rng_u64(&rng);

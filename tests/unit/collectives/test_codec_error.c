@@ -41,7 +41,8 @@ static int free_buffers(void **state)
 
 /* ---- whole reductions ---- */
 
-/* Relative error, as a power in dB, of the mean of `peers` encoded contributions, encoded once more on the way back. */
+/* Relative error, as a power in dB, of the mean of `peers` encoded contributions, encoded once more on the way
+ * back. */
 static double error_of_mean(struct buffers *b, const struct pccl_codec_params *params, uint32_t peers)
 {
 	double error = 0, power = 0;

@@ -116,8 +116,8 @@ static void store_float(pcclDataType_t type, uint8_t *at, double value)
 		memcpy(at, &half, sizeof(half));
 }
 
-static void reference_float(uint8_t *out, const uint8_t *const *in, unsigned input_count, size_t i,
-			    pcclDataType_t type, pcclRedOp_t op, unsigned divisor)
+static void reference_float(uint8_t *out, const uint8_t *const *in, unsigned input_count, size_t i, pcclDataType_t type,
+			    pcclRedOp_t op, unsigned divisor)
 {
 	size_t bytes = pccl_dtype_bytes(type);
 	double value = load_float(type, in[0] + i * bytes);
@@ -167,8 +167,8 @@ static const uint32_t special_floats[] = {
 };
 
 static const uint16_t special_halves[] = {
-	0x0000, 0x8000, 0x7c00, 0xfc00, 0x7e00, 0x7d01, 0xfd01, 0x0001, 0x83ff, 0x0400, 0x7bff, 0xfbff,
-	0x3c00, 0xbc00, 0x7f80, 0xff80, 0x7fc0, 0x7f81, 0x7f7f, 0x3f80, 0x0080, 0x007f,
+	0x0000, 0x8000, 0x7c00, 0xfc00, 0x7e00, 0x7d01, 0xfd01, 0x0001, 0x83ff, 0x0400, 0x7bff,
+	0xfbff, 0x3c00, 0xbc00, 0x7f80, 0xff80, 0x7fc0, 0x7f81, 0x7f7f, 0x3f80, 0x0080, 0x007f,
 };
 
 static void fill_special(struct pccl_rng *rng, uint8_t *at, pcclDataType_t type)
