@@ -31,7 +31,7 @@ static const struct sockaddr_in6 *as_const_v6(const struct pccl_address *address
 	return (const struct sockaddr_in6 *)&address->storage;
 }
 
-/* ---- text to address --------------------------------------------------------------------------------------------- */
+/* ---- text to address ----------------------------------------------------------------------------------------- */
 
 static pcclResult_t parse_port(const char *digits, const char *whole, uint16_t *port_out)
 {
@@ -121,9 +121,8 @@ pcclResult_t pccl_address_resolve(const char *host, uint16_t port, struct pccl_a
 
 pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_address *address_out)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC,
-				 .ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	char service[8];
 
@@ -181,7 +180,7 @@ pcclResult_t pccl_address_to_ccoip(const struct pccl_address *from, ccoip_socket
 	return pccl_fail(pcclInvalidArgument, "address family %d: want IPv4 or IPv6", (int)from->storage.ss_family);
 }
 
-/* ---- address to text --------------------------------------------------------------------------------------------- */
+/* ---- address to text ----------------------------------------------------------------------------------------- */
 
 static void v6_text(const struct sockaddr_in6 *v6, char out[PCCL_ADDRESS_BYTES])
 {

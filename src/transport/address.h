@@ -9,7 +9,7 @@
 
 #include <pccl.h>
 
-#define PCCL_ADDRESS_BYTES 64				  /* numeric text, terminated; scope included */
+#define PCCL_ADDRESS_BYTES 64				 /* numeric text, terminated; scope included */
 #define PCCL_ADDRESS_PORT_BYTES (PCCL_ADDRESS_BYTES + 8) /* with brackets and port */
 
 struct pccl_address {
@@ -23,8 +23,8 @@ pcclResult_t pccl_address_split(const char *text, uint16_t default_port, char *h
 				uint16_t *port_out);
 
 /* Resolves a host name or numeric address (may block in the resolver: call it from the caller's thread or the control
- * thread only). Up to *count_inout addresses, in the resolver's order. Returns pcclInvalidArgument; the cause says which
- * name and why. */
+ * thread only). Up to *count_inout addresses, in the resolver's order. Returns pcclInvalidArgument; the cause says
+ * which name and why. */
 pcclResult_t pccl_address_resolve(const char *host, uint16_t port, struct pccl_address *addresses_out,
 				  size_t *count_inout);
 

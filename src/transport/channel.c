@@ -11,12 +11,12 @@
 #define CLOSE_NS 1000000000u /* for the queue to drain after close() */
 
 enum state {
-	DIALLING,  /* connecting to one of the addresses */
-	GREETING,  /* HELLO is sent, WELCOME is awaited */
+	DIALLING, /* connecting to one of the addresses */
+	GREETING, /* HELLO is sent, WELCOME is awaited */
 	OPEN,
-	BREAKING,  /* broken() is due, the timer brings it */
-	BROKEN,	   /* waits for the user's close() */
-	CLOSING	   /* closed by the user; sends the rest */
+	BREAKING, /* broken() is due, the timer brings it */
+	BROKEN,	  /* waits for the user's close() */
+	CLOSING	  /* closed by the user; sends the rest */
 };
 
 struct message {
@@ -57,7 +57,7 @@ struct pccl_channel {
 
 static const struct pccl_stream_events stream_events;
 
-/* ---- ends ------------------------------------------------------------------------------------------------------------ */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 /* The stream's sends complete inside its close(), so messages that were handed over are freed there. */
 static void close_stream(struct pccl_channel *channel, bool flush)
@@ -101,7 +101,7 @@ static void report_soon(struct pccl_channel *channel)
 	pccl_loop_timer_set(channel->loop, &channel->timer, pccl_loop_now(channel->loop));
 }
 
-/* ---- dialling ---------------------------------------------------------------------------------------------------------- */
+/* ---- dialling ------------------------------------------------------------------------------------------------ */
 
 static void try_next_address(struct pccl_channel *channel)
 {
@@ -165,7 +165,7 @@ static void on_opened(void *context, struct pccl_stream *stream)
 		assert(false); /* a stream that has just opened has room */
 }
 
-/* ---- sending ----------------------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------------- */
 
 static void pump(struct pccl_channel *channel)
 {
@@ -254,7 +254,7 @@ void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes
 		pump(channel);
 }
 
-/* ---- receiving --------------------------------------------------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------------------------------------------- */
 
 static bool make_room(struct pccl_channel *channel, size_t bytes)
 {
@@ -357,7 +357,7 @@ static const struct pccl_stream_events stream_events = {
 	.broken = on_broken,
 };
 
-/* ---- life -------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------------- */
 
 static void abandon(struct pccl_leftover *leftover)
 {
@@ -387,7 +387,8 @@ static struct pccl_channel *new_channel(struct pccl_loop *loop, const struct pcc
 
 pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transport *transport,
 			       const struct pccl_address *addresses, size_t address_count, uint64_t timeout_ns,
-			       const struct pccl_channel_events *events, void *context, struct pccl_channel **channel_out)
+			       const struct pccl_channel_events *events, void *context,
+			       struct pccl_channel **channel_out)
 {
 	struct pccl_channel *channel;
 
@@ -396,7 +397,8 @@ pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transpo
 	channel = new_channel(loop, transport, events, context);
 	if (channel == NULL)
 		return pcclOutOfMemory;
-	channel->address_count = address_count < PCCL_CHANNEL_ADDRESSES_MAX ? address_count : PCCL_CHANNEL_ADDRESSES_MAX;
+	channel->address_count =
+		address_count < PCCL_CHANNEL_ADDRESSES_MAX ? address_count : PCCL_CHANNEL_ADDRESSES_MAX;
 	channel->addresses = pccl_calloc(channel->address_count, sizeof(*addresses));
 	if (channel->addresses == NULL) {
 		pccl_free(channel);
@@ -409,8 +411,8 @@ pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transpo
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
-				const struct pccl_channel_events *events, void *context,
+pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport,
+				struct pccl_stream *stream, const struct pccl_channel_events *events, void *context,
 				struct pccl_channel **channel_out)
 {
 	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME};

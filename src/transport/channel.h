@@ -16,8 +16,8 @@ struct pccl_channel_events {
 	void (*opened)(void *context, struct pccl_channel *channel);
 	/* A message; the bytes are the channel's and valid during the call. */
 	void (*message)(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes);
-	/* It broke, or was refused, or the other side broke the protocol; the user closes it, now or later. Nothing follows.
-	 * Never from inside one of the functions below. */
+	/* It broke, or was refused, or the other side broke the protocol; the user closes it, now or later. Nothing
+	 * follows. Never from inside one of the functions below. */
 	void (*broken)(void *context, struct pccl_channel *channel, const char *reason);
 };
 
@@ -25,15 +25,17 @@ struct pccl_channel_events {
  * follows, or broken() with the last cause if none answers. Messages may be sent at once: they wait. */
 pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transport *transport,
 			       const struct pccl_address *addresses, size_t address_count, uint64_t timeout_ns,
-			       const struct pccl_channel_events *events, void *context, struct pccl_channel **channel_out);
+			       const struct pccl_channel_events *events, void *context,
+			       struct pccl_channel **channel_out);
 
-/* Makes a channel of a detached stream whose HELLO has been read, and says WELCOME. Takes the stream over in any case. */
-pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
-				const struct pccl_channel_events *events, void *context,
+/* Makes a channel of a detached stream whose HELLO has been read, and says WELCOME. Takes the stream over in any case.
+ */
+pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport,
+				struct pccl_stream *stream, const struct pccl_channel_events *events, void *context,
 				struct pccl_channel **channel_out);
 
-/* Queues a message of 1 to PCCL_FRAME_PAYLOAD_MAX bytes; takes over `data` (pccl_free). A channel whose queue passes its
- * bound, or that is given a longer message, breaks. On a broken channel it does nothing. */
+/* Queues a message of 1 to PCCL_FRAME_PAYLOAD_MAX bytes; takes over `data` (pccl_free). A channel whose queue passes
+ * its bound, or that is given a longer message, breaks. On a broken channel it does nothing. */
 void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes);
 
 /* Remote address, numeric, without port; valid as long as the channel. */

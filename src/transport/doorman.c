@@ -35,7 +35,7 @@ struct pccl_doorman {
 	struct pccl_timer timer; /* for the oldest */
 };
 
-/* ---- the list of guests, by age ---------------------------------------------------------------------------------------- */
+/* ---- the list of guests, by age ------------------------------------------------------------------------------ */
 
 static void unlist(struct guest *guest)
 {
@@ -77,7 +77,7 @@ static void show_out(struct guest *guest, const char *why)
 	pccl_free(guest);
 }
 
-/* ---- what a guest does --------------------------------------------------------------------------------------------------- */
+/* ---- what a guest does --------------------------------------------------------------------------------------- */
 
 static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
 					 void **destination_out)
@@ -157,10 +157,11 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 		pccl_loop_timer_set(doorman->loop, &doorman->timer, guest->until_ns);
 }
 
-/* ---- the door -------------------------------------------------------------------------------------------------------------- */
+/* ---- the door ------------------------------------------------------------------------------------------------ */
 
 /* The first port of the range that can be had. */
-static pcclResult_t listen_in_range(struct pccl_doorman *doorman, const struct pccl_address *address, uint16_t port_last)
+static pcclResult_t listen_in_range(struct pccl_doorman *doorman, const struct pccl_address *address,
+				    uint16_t port_last)
 {
 	struct pccl_address at = *address;
 	uint16_t first = pccl_address_port(address);
@@ -184,7 +185,8 @@ static pcclResult_t listen_in_range(struct pccl_doorman *doorman, const struct p
 
 pcclResult_t pccl_doorman_create(struct pccl_loop *loop, const struct pccl_transport *transport,
 				 const struct pccl_address *address, uint16_t port_last, uint64_t timeout_ns,
-				 void (*arrived)(void *context, struct pccl_stream *stream, const struct pccl_hello *hello),
+				 void (*arrived)(void *context, struct pccl_stream *stream,
+						 const struct pccl_hello *hello),
 				 void *context, struct pccl_doorman **doorman_out)
 {
 	struct pccl_doorman *doorman = pccl_zalloc(sizeof(*doorman));

@@ -46,7 +46,7 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 	return pcclSuccess;
 }
 
-/* ---- refusal ------------------------------------------------------------------------------------------------------- */
+/* ---- refusal ------------------------------------------------------------------------------------------------- */
 
 /* The refusing stream is closed before the loop can call any of these; its one send completes inside close(). */
 static enum pccl_frame_verdict hear_nothing(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,

@@ -1,5 +1,5 @@
-/* The first frame on every connection says who calls, whom, and for what; the acceptor reads it before anything else, and
- * answers with WELCOME. */
+/* The first frame on every connection says who calls, whom, and for what; the acceptor reads it before anything else,
+ * and answers with WELCOME. */
 #ifndef PCCL_TRANSPORT_HELLO_H
 #define PCCL_TRANSPORT_HELLO_H
 
@@ -11,16 +11,16 @@ struct pccl_hello {
 	uint8_t purpose;
 	uint32_t group;
 	pcclRankUuid_t from;
-	pcclRankUuid_t to;   /* zero for control */
-	uint16_t lane;	     /* data only, as the rest */
-	uint16_t stream;     /* index among the link's streams */
-	uint64_t instance;   /* of the caller's link: another number is another link, which knows nothing of the first */
+	pcclRankUuid_t to; /* zero for control */
+	uint16_t lane;	   /* data only, as the rest */
+	uint16_t stream;   /* index among the link's streams */
+	uint64_t instance; /* of the caller's link: another number is another link, which knows nothing of the first */
 	uint32_t resumption; /* 0: a new stream; n: the n-th redial of it */
 	uint32_t received;   /* frames that the caller had received completely on it before */
 };
 
-#define PCCL_HELLO_BYTES 64	     /* upper limit of the encoded payload */
-#define PCCL_WELCOME_TEXT_BYTES 256  /* upper limit of a refusal's text, without a final zero */
+#define PCCL_HELLO_BYTES 64	    /* upper limit of the encoded payload */
+#define PCCL_WELCOME_TEXT_BYTES 256 /* upper limit of a refusal's text, without a final zero */
 
 /* `aux` of WELCOME. */
 enum pccl_welcome {
@@ -39,16 +39,17 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 void pccl_hello_refuse(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
 		       enum pccl_welcome welcome, const char *text);
 
-/* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is hung
- * up; at most 256 callers are waited for, the oldest goes first), then hands the detached stream to `arrived`. */
+/* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is
+ * hung up; at most 256 callers are waited for, the oldest goes first), then hands the detached stream to `arrived`. */
 struct pccl_doorman;
 
-/* Listens on the port of `address`, or the first free one up to port_last (0 or less than the first: that port only; port
- * 0: any). arrived() owns the stream; `hello` is valid during the call; it may destroy the doorman. Returns
+/* Listens on the port of `address`, or the first free one up to port_last (0 or less than the first: that port only;
+ * port 0: any). arrived() owns the stream; `hello` is valid during the call; it may destroy the doorman. Returns
  * pcclSystemError; the cause names the address and the ports. */
 pcclResult_t pccl_doorman_create(struct pccl_loop *loop, const struct pccl_transport *transport,
 				 const struct pccl_address *address, uint16_t port_last, uint64_t timeout_ns,
-				 void (*arrived)(void *context, struct pccl_stream *stream, const struct pccl_hello *hello),
+				 void (*arrived)(void *context, struct pccl_stream *stream,
+						 const struct pccl_hello *hello),
 				 void *context, struct pccl_doorman **doorman_out);
 uint16_t pccl_doorman_port(const struct pccl_doorman *doorman);
 /* NULL is allowed. */

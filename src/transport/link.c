@@ -10,7 +10,7 @@
 #include "base/uuid.h"
 #include "transport/link_stream.h"
 
-/* ---- pulling --------------------------------------------------------------------------------------------------------------- */
+/* ---- pulling ------------------------------------------------------------------------------------------------- */
 
 static bool pull(struct pccl_link *link, struct pccl_frame_send *send_out)
 {
@@ -67,7 +67,7 @@ void pccl_link_kick(struct pccl_link *link)
 	link->pulling = false;
 }
 
-/* ---- the end of the turn --------------------------------------------------------------------------------------------------- */
+/* ---- the end of the turn ------------------------------------------------------------------------------------- */
 
 static bool all_were_up(const struct pccl_link *link)
 {
@@ -110,7 +110,7 @@ static void on_turn_end(struct pccl_hook *hook)
 		pccl_link_acknowledge(&link->streams[i], false);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------------------------- */
 
 static void stop_timers(struct pccl_link *link)
 {
@@ -166,10 +166,10 @@ void pccl_link_destroy(struct pccl_link *link)
 	pccl_free(link);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning ------------------------------------------------------------------------------------------- */
 
-pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events, void *context,
-			      struct pccl_link **link_out)
+pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events,
+			      void *context, struct pccl_link **link_out)
 {
 	struct pccl_link *link;
 	uint16_t i;
@@ -259,7 +259,7 @@ void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const s
 	}
 }
 
-/* ---- the remaining calls ------------------------------------------------------------------------------------------------------- */
+/* ---- the remaining calls ------------------------------------------------------------------------------------- */
 
 void pccl_link_forget(struct pccl_link *link, const void *cookie,
 		      bool (*belongs)(const void *cookie, const struct pccl_frame *frame))

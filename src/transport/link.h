@@ -1,11 +1,12 @@
 /*
- * A link: all streams of one lane to one neighbour. It dials (or awaits) them, says HELLO, pulls frames from its user for
- * whichever stream has room, redials a stream that breaks and resends what the other side had not received, so that every
- * frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of failed redialling.
+ * A link: all streams of one lane to one neighbour. It dials (or awaits) them, says HELLO, pulls frames from its user
+ * for whichever stream has room, redials a stream that breaks and resends what the other side had not received, so that
+ * every frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of failed
+ * redialling.
  *
  * How: each stream numbers its frames by counting them on both sides. Every header tells how many frames its sender has
- * received completely; until that covers a frame, it stays in the sender's log. HELLO and WELCOME tell the same number, and
- * the rest of the log is sent again.
+ * received completely; until that covers a frame, it stays in the sender's log. HELLO and WELCOME tell the same number,
+ * and the rest of the log is sent again.
  *
  * Loop thread only.
  */
@@ -36,7 +37,8 @@ struct pccl_link_config {
 /* next(), accept() and dropped() must not destroy the link; the others may. All come from the loop, but next(), which
  * pccl_link_kick() calls too, and dropped(), which pccl_link_adopt() may call. */
 struct pccl_link_events {
-	/* What to send next; false: nothing. Called when a stream has room. payload stays valid until acked() or forget. */
+	/* What to send next; false: nothing. Called when a stream has room. payload stays valid until acked() or
+	 * forget. */
 	bool (*next)(void *context, struct pccl_link *link, struct pccl_frame_send *send_out);
 	/* As pccl_stream_events.header. DISCARD is final, REJECT loses the link. */
 	enum pccl_frame_verdict (*accept)(void *context, struct pccl_link *link, const struct pccl_frame *frame,
@@ -49,25 +51,25 @@ struct pccl_link_events {
 	void (*acked)(void *context, struct pccl_link *link, void *token);
 	/* All streams are up for the first time. */
 	void (*up)(void *context, struct pccl_link *link);
-	/* The link is lost for good, nothing follows; the user destroys it, now or later. The reason names the neighbour,
-	 * the address and the cause. */
+	/* The link is lost for good, nothing follows; the user destroys it, now or later. The reason names the
+	 * neighbour, the address and the cause. */
 	void (*lost)(void *context, struct pccl_link *link, const char *reason);
 };
 
 /* Creates the link and starts dialling or waiting; no callback from inside. Returns pcclOutOfMemory. */
-pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events, void *context,
-			      struct pccl_link **link_out);
+pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events,
+			      void *context, struct pccl_link **link_out);
 
-/* A stream from the neighbour arrived (detached, HELLO read; the link answers WELCOME): first time or redial. The link takes it
- * over in any case. */
+/* A stream from the neighbour arrived (detached, HELLO read; the link answers WELCOME): first time or redial. The link
+ * takes it over in any case. */
 void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const struct pccl_hello *hello);
 
 /* There is something to send: pull. Cheap if nothing has room. */
 void pccl_link_kick(struct pccl_link *link);
 
-/* An op is cancelled: no payload of sends with this cookie may be touched any more, no byte written to its destinations: queued
- * and unacknowledged frames lose their payload (a half-sent one is finished from a copy), a payload being received goes to the bin.
- * `belongs` tells whether a received frame belongs to it. */
+/* An op is cancelled: no payload of sends with this cookie may be touched any more, no byte written to its
+ * destinations: queued and unacknowledged frames lose their payload (a half-sent one is finished from a copy), a
+ * payload being received goes to the bin. `belongs` tells whether a received frame belongs to it. */
 void pccl_link_forget(struct pccl_link *link, const void *cookie,
 		      bool (*belongs)(const void *cookie, const struct pccl_frame *frame));
 
@@ -83,8 +85,8 @@ uint64_t pccl_link_unacked(const struct pccl_link *link);
 /* The transport state in words, for error texts. */
 void pccl_link_describe(const struct pccl_link *link, char *text, size_t text_bytes);
 
-/* Sends what is queued on streams that are up, as far as that is possible without waiting for long, and closes. The payloads of
- * unacknowledged frames must still be valid during the call. No callback any more. NULL is allowed. */
+/* Sends what is queued on streams that are up, as far as that is possible without waiting for long, and closes. The
+ * payloads of unacknowledged frames must still be valid during the call. No callback any more. NULL is allowed. */
 void pccl_link_destroy(struct pccl_link *link);
 
 #endif

@@ -14,7 +14,7 @@ static struct pccl_link_entry *entry_at(struct pccl_link_stream *ls, uint32_t co
 	return &ls->log[count % PCCL_LINK_LOG_FRAMES];
 }
 
-/* ---- frames sent ------------------------------------------------------------------------------------------------------- */
+/* ---- frames sent --------------------------------------------------------------------------------------------- */
 
 bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit)
 {
@@ -27,8 +27,8 @@ bool pccl_link_pop(struct pccl_link_stream *ls)
 	struct pccl_guard guard;
 	bool was_full = ls->logged - ls->acked == PCCL_LINK_LOG_FRAMES;
 
-	/* A frame whose receiver threw it away may be acknowledged while it is still being sent: it stays until both are
-	 * done. */
+	/* A frame whose receiver threw it away may be acknowledged while it is still being sent: it stays until both
+	 * are done. */
 	while (ls->acked != ls->claimed && !entry_at(ls, ls->acked)->in_transport) {
 		struct pccl_link_entry *entry = entry_at(ls, ls->acked++);
 		void *token = entry->send.token;
@@ -63,7 +63,7 @@ bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_se
 	return true;
 }
 
-/* ---- frames received --------------------------------------------------------------------------------------------------- */
+/* ---- frames received ----------------------------------------------------------------------------------------- */
 
 static bool owes_much(const struct pccl_link_stream *ls)
 {
@@ -92,26 +92,32 @@ void pccl_link_acknowledge(struct pccl_link_stream *ls, bool all)
 	pccl_link_hand_over(ls, &ack, NULL); /* without room: room() tries again */
 }
 
-/* ---- frames taken back ------------------------------------------------------------------------------------------------- */
+/* ---- frames taken back --------------------------------------------------------------------------------------- */
+
+struct wanted {
+	const void *cookie;
+};
 
 static bool has_cookie(void *context, void *token)
 {
+	const struct wanted *wanted = context;
 	const struct pccl_link_entry *entry = token;
 
-	return entry != NULL && !entry->forgotten && entry->send.cookie == context;
+	return entry != NULL && !entry->forgotten && entry->send.cookie == wanted->cookie;
 }
 
 void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie)
 {
 	const struct pccl_transport *transport = ls->link->config.transport;
+	struct wanted wanted = {cookie};
 	uint32_t count;
 
 	if (ls->state == PCCL_LINK_UP)
-		transport->forget(ls->stream, has_cookie, (void *)(uintptr_t)cookie);
+		transport->forget(ls->stream, has_cookie, &wanted);
 	for (count = ls->acked; count != ls->logged; count++) {
 		struct pccl_link_entry *entry = entry_at(ls, count);
 
-		if (!has_cookie((void *)(uintptr_t)cookie, entry))
+		if (!has_cookie(&wanted, entry))
 			continue;
 		assert(!entry->in_transport);
 		memset(&entry->send, 0, sizeof(entry->send));

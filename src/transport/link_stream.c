@@ -36,7 +36,7 @@ static void set_timer(struct pccl_link_stream *ls, uint64_t when_ns)
 	pccl_loop_timer_set(ls->link->config.loop, &ls->timer, when_ns);
 }
 
-/* ---- down ---------------------------------------------------------------------------------------------------------------- */
+/* ---- down ---------------------------------------------------------------------------------------------------- */
 
 void pccl_link_stream_drop(struct pccl_link_stream *ls)
 {
@@ -117,7 +117,7 @@ static void go_down(struct pccl_link_stream *ls)
 	set_timer(ls, ls->fruitless_count == 0 ? now_of(ls) : earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
 }
 
-/* ---- up ------------------------------------------------------------------------------------------------------------------ */
+/* ---- up ------------------------------------------------------------------------------------------------------ */
 
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 {
@@ -213,13 +213,14 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 	int text_bytes = (int)frame->payload_bytes;
 
 	if (frame->aux == PCCL_WELCOME_NEVER) {
-		pccl_link_lose(link, "%s refused stream %u of lane %u: %.*s", link->config.name, ls->index, link->config.lane,
-			       text_bytes, ls->text);
+		pccl_link_lose(link, "%s refused stream %u of lane %u: %.*s", link->config.name, ls->index,
+			       link->config.lane, text_bytes, ls->text);
 	} else if (frame->aux != PCCL_WELCOME_YES) {
 		note_reason(ls, "refused for now: %.*s", text_bytes, ls->text);
 		try_later(ls);
 	} else if (!pccl_link_may_claim(ls, frame->received, ls->logged)) {
-		pccl_link_lose(link, "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
+		pccl_link_lose(link,
+			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
 		come_up(ls, frame->received);
@@ -248,14 +249,14 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	come_up(ls, hello->received);
 }
 
-/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------------------------------------------------- */
 
 static enum pccl_frame_verdict on_greeting_header(struct pccl_link_stream *ls, const struct pccl_frame *frame,
 						  void **destination_out)
 {
 	if (frame->type != PCCL_FRAME_WELCOME || frame->payload_bytes > sizeof(ls->text)) {
-		pccl_fail(pcclRankConnectionLost, "a frame of type %u with %u bytes came instead of WELCOME", frame->type,
-			  frame->payload_bytes);
+		pccl_fail(pcclRankConnectionLost, "a frame of type %u with %u bytes came instead of WELCOME",
+			  frame->type, frame->payload_bytes);
 		return PCCL_FRAME_REJECT;
 	}
 	*destination_out = ls->text;
@@ -263,7 +264,8 @@ static enum pccl_frame_verdict on_greeting_header(struct pccl_link_stream *ls, c
 }
 
 /* A frame that counts and has come for the user. */
-static enum pccl_frame_verdict ask_user(struct pccl_link_stream *ls, const struct pccl_frame *frame, void **destination_out)
+static enum pccl_frame_verdict ask_user(struct pccl_link_stream *ls, const struct pccl_frame *frame,
+					void **destination_out)
 {
 	struct pccl_link *link = ls->link;
 	enum pccl_frame_verdict verdict = link->events->accept(link->context, link, frame, destination_out);
@@ -297,8 +299,9 @@ static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stre
 	assert(ls->state == PCCL_LINK_UP);
 	if (frame->type < PCCL_FRAME_START || frame->lane != ls->link->config.lane ||
 	    (frame->type == PCCL_FRAME_ACK && frame->payload_bytes != 0)) {
-		pccl_fail(pcclRankConnectionLost, "a frame of type %u for lane %u with %u bytes came on a stream of lane %u",
-			  frame->type, frame->lane, frame->payload_bytes, ls->link->config.lane);
+		pccl_fail(pcclRankConnectionLost,
+			  "a frame of type %u for lane %u with %u bytes came on a stream of lane %u", frame->type,
+			  frame->lane, frame->payload_bytes, ls->link->config.lane);
 		return PCCL_FRAME_REJECT;
 	}
 	if (!pccl_link_may_claim(ls, frame->received, ls->cursor)) {

@@ -30,7 +30,8 @@ struct pccl_link_stream {
 	bool has_room;		    /* the transport has not refused a frame */
 	struct pccl_stream *stream; /* NULL: none */
 
-	/* Sending. Counts of frames; they wrap. acked <= claimed <= cursor <= logged <= acked + PCCL_LINK_LOG_FRAMES. */
+	/* Sending. Counts of frames; they wrap. acked <= claimed <= cursor <= logged <= acked + PCCL_LINK_LOG_FRAMES.
+	 */
 	struct pccl_link_entry *log; /* ring, by count modulo its size */
 	uint32_t acked;		     /* out of the log */
 	uint32_t claimed;	     /* the neighbour says it has received */
@@ -45,8 +46,8 @@ struct pccl_link_stream {
 	struct pccl_frame frame;
 
 	/* Connecting. */
-	uint32_t resumption;	  /* dials: of the next HELLO; else: of the last one */
-	uint32_t received_at_up;  /* `received` and `claimed` when the stream came up last; to see that it moves */
+	uint32_t resumption;	 /* dials: of the next HELLO; else: of the last one */
+	uint32_t received_at_up; /* `received` and `claimed` when the stream came up last; to see that it moves */
 	uint32_t claimed_at_up;
 	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
 	uint64_t backoff_ns;	  /* until the next attempt */
@@ -54,7 +55,7 @@ struct pccl_link_stream {
 	struct pccl_timer timer;  /* next attempt, its end, or the deadline */
 	struct pccl_timer ack_timer;
 	uint8_t hello[PCCL_HELLO_BYTES];
-	char text[PCCL_WELCOME_TEXT_BYTES]; /* of a refusal, not terminated */
+	char text[PCCL_WELCOME_TEXT_BYTES];  /* of a refusal, not terminated */
 	char reason[PCCL_LINK_REASON_BYTES]; /* why the last stream broke or the last attempt failed */
 };
 
@@ -63,7 +64,7 @@ struct pccl_link {
 	const struct pccl_link_events *events;
 	void *context;
 	struct pccl_guard *guard;
-	struct pccl_hook hook;	       /* acknowledges, pops, announces, pulls */
+	struct pccl_hook hook;	      /* acknowledges, pops, announces, pulls */
 	struct pccl_timer lost_timer; /* brings lost() */
 	char lost_reason[2 * PCCL_LINK_REASON_BYTES];
 	bool lost;

@@ -127,7 +127,7 @@ static void run_tasks(struct pccl_loop *loop)
 	}
 }
 
-/* ---- descriptors ----------------------------------------------------------------------------------------------- */
+/* ---- descriptors --------------------------------------------------------------------------------------------- */
 
 pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, uint32_t events)
 {
@@ -174,7 +174,7 @@ static void handle_events(struct pccl_loop *loop)
 	loop->event_index = 0;
 }
 
-/* ---- timers ------------------------------------------------------------------------------------------------------ */
+/* ---- timers -------------------------------------------------------------------------------------------------- */
 
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns)
 {
@@ -206,7 +206,7 @@ static void fire_timers(struct pccl_loop *loop)
 	}
 }
 
-/* ---- hooks and leftovers ------------------------------------------------------------------------------------------- */
+/* ---- hooks and leftovers ------------------------------------------------------------------------------------- */
 
 void pccl_loop_defer(struct pccl_loop *loop, struct pccl_hook *hook)
 {
@@ -273,7 +273,7 @@ void pccl_loop_release(struct pccl_loop *loop, struct pccl_leftover *leftover)
 		leftover->next->previous = leftover->previous;
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------------------------------------------- */
 
 /* epoll counts in milliseconds: rounded up, so that a timer that is waited for is due after the wait. */
 static int timeout_ms(const struct pccl_loop *loop, uint64_t until_ns)

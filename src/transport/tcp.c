@@ -37,7 +37,7 @@ void pccl_tcp_remote_text(const struct pccl_tcp_stream *tcp, char out[PCCL_ADDRE
 	pccl_address_text_port(&tcp->remote, out);
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 /* Off the loop, with nothing left that the loop would call. */
 static void leave_loop(struct pccl_tcp_stream *tcp)
@@ -113,7 +113,7 @@ void pccl_tcp_doom(struct pccl_tcp_stream *tcp, const char *format, ...)
 	pccl_loop_defer(tcp->loop, &tcp->write_hook);
 }
 
-/* ---- lingering: closed by the user, with bytes on their way ----------------------------------------------------------- */
+/* ---- lingering: closed by the user, with bytes on their way -------------------------------------------------- */
 
 static void end_linger(struct pccl_tcp_stream *tcp)
 {
@@ -205,7 +205,7 @@ static void close_stream(struct pccl_stream *stream, bool flush)
 	start_linger(tcp);
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------------ */
+/* ---- events -------------------------------------------------------------------------------------------------- */
 
 static void on_connected(struct pccl_tcp_stream *tcp)
 {
@@ -299,7 +299,7 @@ static pcclResult_t join_loop(struct pccl_tcp_stream *tcp, struct pccl_loop *loo
 	return pcclSuccess;
 }
 
-/* ---- the remaining slots ------------------------------------------------------------------------------------------------- */
+/* ---- the remaining slots ------------------------------------------------------------------------------------- */
 
 static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
 			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
@@ -385,8 +385,7 @@ static void describe(const struct pccl_stream *stream, char *text, size_t text_b
 	char local[PCCL_ADDRESS_PORT_BYTES] = "?";
 	char remote[PCCL_ADDRESS_PORT_BYTES];
 
-	if (tcp->watch.fd >= 0 &&
-	    getsockname(tcp->watch.fd, (struct sockaddr *)&address.storage, &address.bytes) == 0)
+	if (tcp->watch.fd >= 0 && getsockname(tcp->watch.fd, (struct sockaddr *)&address.storage, &address.bytes) == 0)
 		pccl_address_text_port(&address, local);
 	pccl_tcp_remote_text(tcp, remote);
 	snprintf(text, text_bytes, "tcp %s to %s, %s%s, %" PRIu64 " bytes sent, %" PRIu64 " received, %u frames queued",

@@ -1,7 +1,7 @@
 /*
- * The receiving half of a TCP stream. Large payloads go from the kernel straight to their destination; headers and small
- * payloads come through a small buffer, so that many of them cost one system call. Checksums are taken piece by piece,
- * while the bytes are in the cache.
+ * The receiving half of a TCP stream. Large payloads go from the kernel straight to their destination; headers and
+ * small payloads come through a small buffer, so that many of them cost one system call. Checksums are taken piece by
+ * piece, while the bytes are in the cache.
  */
 #include "transport/tcp_stream.h"
 
@@ -33,7 +33,7 @@ static uint32_t smaller(uint32_t left, uint32_t right)
 	return left < right ? left : right;
 }
 
-/* ---- frames ---------------------------------------------------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------------------------------------------------- */
 
 /* A frame is complete. False: the stream is gone, or not this thread's any more. */
 static bool deliver(struct pccl_tcp_stream *tcp)
@@ -174,7 +174,7 @@ static bool digest(struct pccl_tcp_stream *tcp)
 	}
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------- */
 
 /* Where the next bytes go: the rest of the payload, then the buffer. Returns how many fit. */
 static size_t plan_read(struct pccl_tcp_stream *tcp, struct iovec *parts, size_t *part_count_out)
@@ -289,7 +289,8 @@ void pccl_tcp_receive(struct pccl_tcp_stream *tcp)
 			on_read_error(tcp, errno);
 			return;
 		}
-		/* Less than asked: the kernel has no more for now. But the end of a connection is only seen by reading on. */
+		/* Less than asked: the kernel has no more for now. But the end of a connection is only seen by reading
+		 * on. */
 		tcp->readable = tcp->read_to_end || (size_t)got == asked;
 		if (!take_bytes(tcp, (uint32_t)got))
 			return;

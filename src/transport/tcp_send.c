@@ -62,7 +62,7 @@ bool pccl_tcp_send(struct pccl_stream *stream, const struct pccl_frame *frame, c
 	return true;
 }
 
-/* ---- completion ---------------------------------------------------------------------------------------------------- */
+/* ---- completion ---------------------------------------------------------------------------------------------- */
 
 /* False: the stream is gone. */
 static bool complete(struct pccl_tcp_stream *tcp, struct pccl_tcp_outgoing *outgoing)
@@ -102,7 +102,7 @@ void pccl_tcp_drop_queue(struct pccl_tcp_stream *tcp)
 	tcp->queued_bytes = 0;
 }
 
-/* ---- private copies -------------------------------------------------------------------------------------------------- */
+/* ---- private copies ------------------------------------------------------------------------------------------ */
 
 /* The copy has the payload's layout, but only the part that is not written yet is filled in. */
 static bool own_payload(struct pccl_tcp_outgoing *outgoing, size_t written)
@@ -174,16 +174,28 @@ void pccl_tcp_forget(struct pccl_stream *stream, bool (*match)(void *context, vo
 	}
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------- */
 
 static void seal(struct pccl_tcp_outgoing *outgoing)
 {
 	if (outgoing->sealed)
 		return;
-	outgoing->frame.payload_crc =
-		outgoing->frame.payload_bytes == 0 ? 0 : pccl_crc32c(0, outgoing->payload, outgoing->frame.payload_bytes);
+	outgoing->frame.payload_crc = outgoing->frame.payload_bytes == 0
+					      ? 0
+					      : pccl_crc32c(0, outgoing->payload, outgoing->frame.payload_bytes);
 	pccl_frame_encode(&outgoing->frame, outgoing->header);
 	outgoing->sealed = true;
+}
+
+/* For struct iovec, which knows no const; sendmsg() only reads. */
+static void *without_const(const uint8_t *start)
+{
+	union {
+		const uint8_t *from;
+		void *to;
+	} both = {start};
+
+	return both.to;
 }
 
 static void add_part(struct iovec *parts, size_t *count, const uint8_t *start, size_t bytes, size_t *skip)
@@ -192,7 +204,7 @@ static void add_part(struct iovec *parts, size_t *count, const uint8_t *start, s
 		*skip -= bytes;
 		return;
 	}
-	parts[*count].iov_base = (void *)(uintptr_t)(start + *skip);
+	parts[*count].iov_base = without_const(start + *skip);
 	parts[*count].iov_len = bytes - *skip;
 	++*count;
 	*skip = 0;
@@ -304,7 +316,8 @@ static bool tell_progress(struct pccl_tcp_stream *tcp)
 	return true;
 }
 
-/* A connection that the other side has ended may still hold its last words: they are read before it counts as broken. */
+/* A connection that the other side has ended may still hold its last words: they are read before it counts as broken.
+ */
 static void on_write_error(struct pccl_tcp_stream *tcp, int error)
 {
 	tcp->write_error = error;

@@ -49,14 +49,14 @@ struct pccl_tcp_stream {
 
 	/* Sending. */
 	struct pccl_tcp_outgoing queue[PCCL_TCP_QUEUE_FRAMES];
-	uint32_t queue_head;   /* index of the oldest frame */
-	uint32_t queue_count;  /* frames */
+	uint32_t queue_head;	/* index of the oldest frame */
+	uint32_t queue_count;	/* frames */
 	uint32_t written_count; /* of those, frames that the kernel has wholly: their sent() is due */
-	size_t part_written;   /* bytes of the next frame that the kernel has, header included */
-	size_t queued_bytes;   /* not written yet, headers included */
-	bool writable;	       /* the kernel has not said that its buffer is full */
-	int write_error;       /* errno; not 0: nothing more is written, but what came in is still read */
-	bool room_wanted;      /* send() was refused */
+	size_t part_written;	/* bytes of the next frame that the kernel has, header included */
+	size_t queued_bytes;	/* not written yet, headers included */
+	bool writable;		/* the kernel has not said that its buffer is full */
+	int write_error;	/* errno; not 0: nothing more is written, but what came in is still read */
+	bool room_wanted;	/* send() was refused */
 	struct pccl_hook write_hook;
 
 	/* Receiving. */
@@ -95,8 +95,8 @@ bool pccl_tcp_send(struct pccl_stream *stream, const struct pccl_frame *frame, c
 void pccl_tcp_forget(struct pccl_stream *stream, bool (*match)(void *context, void *token), void *context);
 /* Calls sent() for all that is queued. False: the stream is gone. */
 bool pccl_tcp_complete_all(struct pccl_tcp_stream *tcp);
-/* Writes what the kernel takes, all of it if `all`, else by one system call; no callback. Frames that have completed leave
- * the queue. False: the connection is broken for writing, errno says why. */
+/* Writes what the kernel takes, all of it if `all`, else by one system call; no callback. Frames that have completed
+ * leave the queue. False: the connection is broken for writing, errno says why. */
 bool pccl_tcp_write(struct pccl_tcp_stream *tcp, bool all);
 /* Gives every queued payload a private copy. False: out of memory. */
 bool pccl_tcp_own_payloads(struct pccl_tcp_stream *tcp);

@@ -1,6 +1,6 @@
 /*
- * A wire: how frames get from process to process. One table of functions per wire; TCP is the first, TLS, RDMA and shared
- * memory fit the same slots. One test suite runs against all of them (tests/unit/transport/transport_suite.h).
+ * A wire: how frames get from process to process. One table of functions per wire; TCP is the first, TLS, RDMA and
+ * shared memory fit the same slots. One test suite runs against all of them (tests/unit/transport/transport_suite.h).
  *
  * A *stream* carries frames both ways in order. All calls on a stream, and all its callbacks, are on the thread of the
  * loop it belongs to. No slot blocks. Callbacks may call any slot, close() included.
@@ -36,15 +36,16 @@ struct pccl_listener {
 struct pccl_stream_counters {
 	uint64_t sent_bytes;	 /* handed to the kernel or the device */
 	uint64_t received_bytes; /* read so far, incomplete frames included */
-	uint64_t heard_ns;	 /* loop time of the last byte that came in, or when the connection came up; 0: it is not */
+	uint64_t heard_ns; /* loop time of the last byte that came in, or when the connection came up; 0: it is not */
 };
 
 /* What the user of a stream wants to hear. */
 struct pccl_stream_events {
 	/* The connection asked for with dial() is up (never called for an accepted stream). NULL for those. */
 	void (*opened)(void *context, struct pccl_stream *stream);
-	/* A header came. *destination_out: where the payload goes (not asked for when payload_bytes is 0). HOLD: nothing is
-	 * read until resume(), which asks again. REJECT: the stream breaks with pccl_fail_text() as its reason. */
+	/* A header came. *destination_out: where the payload goes (not asked for when payload_bytes is 0). HOLD:
+	 * nothing is read until resume(), which asks again. REJECT: the stream breaks with pccl_fail_text() as its
+	 * reason. */
 	enum pccl_frame_verdict (*header)(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
 					  void **destination_out);
 	/* The payload of the taken frame is in place, its checksum right; at once after header() for a frame without
@@ -52,57 +53,60 @@ struct pccl_stream_events {
 	void (*received)(void *context, struct pccl_stream *stream, const struct pccl_frame *frame);
 	/* send() would be accepted again after it was refused. */
 	void (*room)(void *context, struct pccl_stream *stream);
-	/* Exactly one per accepted send: the payload is not read any more (handed to the kernel, or the stream closed). Never
-	 * from inside send(). */
+	/* Exactly one per accepted send: the payload is not read any more (handed to the kernel, or the stream closed).
+	 * Never from inside send(). */
 	void (*sent)(void *context, struct pccl_stream *stream, void *token);
-	/* The stream broke; `reason` in words ("connection reset by 203.0.113.7:4242"). All sends have completed before. The
-	 * user calls close() then (or later). Not called for a stream that the user closed. Only from the loop, never from
-	 * inside a slot. What had come in before the break has been delivered. */
+	/* The stream broke; `reason` in words ("connection reset by 203.0.113.7:4242"). All sends have completed
+	 * before. The user calls close() then (or later). Not called for a stream that the user closed. Only from the
+	 * loop, never from inside a slot. What had come in before the break has been delivered. */
 	void (*broken)(void *context, struct pccl_stream *stream, const char *reason);
 };
 
 struct pccl_transport {
 	const char *name;
 
-	/* Listens on `address` (port 0: any); *port_out is the port bound. accepted() gets each new stream, which has no
-	 * events yet and reads nothing: attach() it, or close() it. "::" serves IPv4 too. Failure: pcclSystemError with the
-	 * address and the cause. */
+	/* Listens on `address` (port 0: any); *port_out is the port bound. accepted() gets each new stream, which has
+	 * no events yet and reads nothing: attach() it, or close() it. "::" serves IPv4 too. Failure: pcclSystemError
+	 * with the address and the cause. */
 	pcclResult_t (*listen)(struct pccl_loop *loop, const struct pccl_address *address,
 			       void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 			       struct pccl_listener **listener_out, uint16_t *port_out);
 	/* Safe inside accepted(). Accepted streams live on. */
 	void (*close_listener)(struct pccl_listener *listener);
 
-	/* Starts connecting; opened() or broken() follows, never from inside this call. The caller bounds the time. send() is
-	 * refused until opened(). */
+	/* Starts connecting; opened() or broken() follows, never from inside this call. The caller bounds the time.
+	 * send() is refused until opened(). */
 	pcclResult_t (*dial)(struct pccl_loop *loop, const struct pccl_address *address,
 			     const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
 
-	/* Moves a stream to a loop and a user. It must be detached (fresh from accepted(), or after detach()). Called on the
-	 * new loop's thread; the first callback comes later. On failure (pcclSystemError) it is detached still. */
-	pcclResult_t (*attach)(struct pccl_stream *stream, struct pccl_loop *loop, const struct pccl_stream_events *events,
-			       void *context);
-	/* Takes the stream off its loop, inside received() and with nothing queued to send; later frames wait for the next
-	 * user. A detached stream belongs to no thread: whoever holds it may attach() or close() it. */
+	/* Moves a stream to a loop and a user. It must be detached (fresh from accepted(), or after detach()). Called
+	 * on the new loop's thread; the first callback comes later. On failure (pcclSystemError) it is detached still.
+	 */
+	pcclResult_t (*attach)(struct pccl_stream *stream, struct pccl_loop *loop,
+			       const struct pccl_stream_events *events, void *context);
+	/* Takes the stream off its loop, inside received() and with nothing queued to send; later frames wait for the
+	 * next user. A detached stream belongs to no thread: whoever holds it may attach() or close() it. */
 	void (*detach)(struct pccl_stream *stream);
 
-	/* Queues one frame; the transport fills in payload_crc. `memory` may be NULL. Returns true if accepted (sent() will
-	 * follow, with `token`), false if the stream has no room (room() will follow), is not open yet or broken. Writes as
-	 * soon as the loop's turn ends, so that frames share system calls; the payload must not change until sent(). */
+	/* Queues one frame; the transport fills in payload_crc. `memory` may be NULL. Returns true if accepted (sent()
+	 * will follow, with `token`), false if the stream has no room (room() will follow), is not open yet or broken.
+	 * Writes as soon as the loop's turn ends, so that frames share system calls; the payload must not change until
+	 * sent(). */
 	bool (*send)(struct pccl_stream *stream, const struct pccl_frame *frame, const void *payload,
 		     struct pccl_memory *memory, void *token);
-	/* The payloads of all queued frames whose token satisfies match() are about to become invalid: unsent frames become
-	 * header-only PCCL_FRAME_ACK frames with PCCL_FRAME_PLACEHOLDER, a half-sent one is finished from a private copy.
-	 * sent() is called for each at once. */
+	/* The payloads of all queued frames whose token satisfies match() are about to become invalid: unsent frames
+	 * become header-only PCCL_FRAME_ACK frames with PCCL_FRAME_PLACEHOLDER, a half-sent one is finished from a
+	 * private copy. sent() is called for each at once. */
 	void (*forget)(struct pccl_stream *stream, bool (*match)(void *context, void *token), void *context);
 	/* Goes on after HOLD, later in this turn of the loop; nothing if the stream is not held. */
 	void (*resume)(struct pccl_stream *stream);
-	/* Redirects the payload that is being received, if any, to the bin: its destination is about to become invalid. The
-	 * frame then counts as discarded. Returns whether there was one, and its header. */
+	/* Redirects the payload that is being received, if any, to the bin: its destination is about to become invalid.
+	 * The frame then counts as discarded. Returns whether there was one, and its header. */
 	bool (*divert)(struct pccl_stream *stream, struct pccl_frame *frame_out);
 
 	/* Makes memory usable for send() and as destination. TCP has nothing to do and returns NULL memory. */
-	pcclResult_t (*register_memory)(struct pccl_loop *loop, void *start, size_t bytes, struct pccl_memory **memory_out);
+	pcclResult_t (*register_memory)(struct pccl_loop *loop, void *start, size_t bytes,
+					struct pccl_memory **memory_out);
 	void (*forget_memory)(struct pccl_memory *memory);
 
 	/* Local and remote address, what is queued, bytes moved; one line for people. */
@@ -111,8 +115,9 @@ struct pccl_transport {
 	/* The remote address, numeric without port. */
 	void (*remote)(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
 
-	/* Closes: what is queued is dropped (flush true: sent first, within a second, from private copies where need be), all
-	 * sends complete, no callback afterwards, the memory is the transport's again. Safe inside callbacks. */
+	/* Closes: what is queued is dropped (flush true: sent first, within a second, from private copies where need
+	 * be), all sends complete, no callback afterwards, the memory is the transport's again. Safe inside callbacks.
+	 */
 	void (*close)(struct pccl_stream *stream, bool flush);
 };
 

@@ -1,7 +1,8 @@
 /*
- * What a TCP stream makes of any bytes. The first byte of the input tells how the rest is cut into pieces, the second what
- * the user answers to headers. Everything is sent twice: as it is, and with the right checksums put in where a frame's
- * would be. However it is cut, the stream must deliver the same frames and end by breaking, once, with a reason.
+ * What a TCP stream makes of any bytes. The first byte of the input tells how the rest is cut into pieces, the second
+ * what the user answers to headers. Everything is sent twice: as it is, and with the right checksums put in where a
+ * frame's would be. However it is cut, the stream must deliver the same frames and end by breaking, once, with a
+ * reason.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -92,8 +93,8 @@ static struct listening *listening_once(void)
 		return &listening;
 	if (pccl_loop_create(&listening.loop) != pcclSuccess ||
 	    pccl_address_numeric("127.0.0.1", 0, &listening.address) != pcclSuccess ||
-	    pccl_tcp.listen(listening.loop, &listening.address, on_accepted, &listening, &listening.listener,
-			    &port) != pcclSuccess)
+	    pccl_tcp.listen(listening.loop, &listening.address, on_accepted, &listening, &listening.listener, &port) !=
+		    pcclSuccess)
 		abort();
 	pccl_address_set_port(&listening.address, port);
 	return &listening;

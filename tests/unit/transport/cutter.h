@@ -1,6 +1,6 @@
 /*
- * A TCP relay that cuts its connections at random byte positions: what passes through it arrives whole, or not at all from
- * some byte on. Runs on the loop of the test. Cuts are resets or orderly closes, by chance.
+ * A TCP relay that cuts its connections at random byte positions: what passes through it arrives whole, or not at all
+ * from some byte on. Runs on the loop of the test. Cuts are resets or orderly closes, by chance.
  */
 #ifndef PCCL_TESTS_TRANSPORT_CUTTER_H
 #define PCCL_TESTS_TRANSPORT_CUTTER_H
@@ -128,7 +128,8 @@ static inline void cutter_start(struct cutter *cutter, struct cutter_pair *pair,
 	memset(pair, 0, sizeof(*pair));
 	pair->cutter = cutter;
 	pair->used = true;
-	pair->budget_bytes = cutter->most_bytes == 0 ? UINT64_MAX : 1 + pccl_rng_below(&cutter->rng, cutter->most_bytes);
+	pair->budget_bytes =
+		cutter->most_bytes == 0 ? UINT64_MAX : 1 + pccl_rng_below(&cutter->rng, cutter->most_bytes);
 	for (i = 0; i < 2; i++) {
 		int one = 1;
 
@@ -178,8 +179,8 @@ static inline void cutter_open(struct cutter *cutter, struct pccl_loop *loop, co
 	cutter->door.context = cutter;
 	assert_int_equal(bind(cutter->door.fd, (struct sockaddr *)&cutter->address.storage, cutter->address.bytes), 0);
 	assert_int_equal(listen(cutter->door.fd, 64), 0);
-	assert_int_equal(getsockname(cutter->door.fd, (struct sockaddr *)&cutter->address.storage, &cutter->address.bytes),
-			 0);
+	assert_int_equal(
+		getsockname(cutter->door.fd, (struct sockaddr *)&cutter->address.storage, &cutter->address.bytes), 0);
 	assert_int_equal(pccl_loop_watch(loop, &cutter->door, EPOLLIN), pcclSuccess);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Two links to each other on one loop, through a cutter, with a doorman before the one that waits: for tests of links. Each
- * end has a list of frames to send and notes, per frame, how often it was delivered, dropped and acknowledged.
+ * Two links to each other on one loop, through a cutter, with a doorman before the one that waits: for tests of links.
+ * Each end has a list of frames to send and notes, per frame, how often it was delivered, dropped and acknowledged.
  */
 #ifndef PCCL_TESTS_TRANSPORT_ROPE_H
 #define PCCL_TESTS_TRANSPORT_ROPE_H
@@ -41,7 +41,7 @@ struct rope_end {
 	uint32_t received_count;
 	uint32_t discard_from; /* frames from this number on are discarded */
 	uint32_t dropped_count;
-	uint32_t reserved_count; /* accepted, neither received nor dropped */
+	uint32_t reserved_count;	 /* accepted, neither received nor dropped */
 	uint32_t slot_frame[ROPE_SLOTS]; /* number plus one of the frame whose payload goes there; 0: free */
 
 	uint32_t up_count;
@@ -58,14 +58,14 @@ struct rope {
 	uint32_t arrived_count;
 	struct rope_end dialer;
 	struct rope_end waiter;
-	uint8_t *pattern; /* the payload of every frame, shifted by its number */
+	uint8_t *pattern;      /* the payload of every frame, shifted by its number */
 	uint8_t *destinations; /* slots of both ends */
 };
 
 /* Byte i of frame n is byte n + i of the pattern. */
 #define ROPE_PATTERN_BYTES (ROPE_BYTES_MOST + ROPE_FRAMES)
 
-/* ---- callbacks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- callbacks ----------------------------------------------------------------------------------------------- */
 
 static inline void rope_destroy_link(struct rope_end *end)
 {
@@ -221,7 +221,7 @@ static inline void rope_arrived(void *context, struct pccl_stream *stream, const
 	}
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------------- */
 
 static inline void rope_configure(struct rope_end *end, bool dials, uint16_t streams)
 {

@@ -46,9 +46,9 @@ static void host_and_port_are_split(void **state)
 
 static void what_is_not_an_address_is_refused_in_words(void **state)
 {
-	static const char *const wrong[] = {"",	    ":80",	"host:",    "host:65536", "host:99999999999999999999",
-					    "host:-1", "host: 1", "host:1a",  "[::1",	      "[::1]80",
-					    "[]:80",   "[::1]:",	"host:+1"};
+	static const char *const wrong[] = {"",	       ":80",	  "host:",   "host:65536", "host:99999999999999999999",
+					    "host:-1", "host: 1", "host:1a", "[::1",	   "[::1]80",
+					    "[]:80",   "[::1]:",  "host:+1"};
 	size_t i;
 
 	(void)state;

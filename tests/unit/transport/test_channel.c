@@ -102,9 +102,9 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		pccl_hello_refuse(hall.loop, &pccl_tcp, stream, PCCL_WELCOME_NEVER, "the master is elsewhere");
 	} else {
 		assert_null(hall.master.channel);
-		assert_int_equal(pccl_channel_adopt(hall.loop, &pccl_tcp, stream, &events, &hall.master,
-						    &hall.master.channel),
-				 pcclSuccess);
+		assert_int_equal(
+			pccl_channel_adopt(hall.loop, &pccl_tcp, stream, &events, &hall.master, &hall.master.channel),
+			pcclSuccess);
 		assert_string_equal(pccl_channel_remote(hall.master.channel), "127.0.0.1");
 	}
 }
@@ -114,9 +114,9 @@ static void open_hall(void)
 	memset(&hall, 0, sizeof(hall));
 	assert_int_equal(pccl_loop_create(&hall.loop), pcclSuccess);
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &hall.address), pcclSuccess);
-	assert_int_equal(pccl_doorman_create(hall.loop, &pccl_tcp, &hall.address, 0, 2000000000u, arrived, NULL,
-					     &hall.doorman),
-			 pcclSuccess);
+	assert_int_equal(
+		pccl_doorman_create(hall.loop, &pccl_tcp, &hall.address, 0, 2000000000u, arrived, NULL, &hall.doorman),
+		pcclSuccess);
 	pccl_address_set_port(&hall.address, pccl_doorman_port(hall.doorman));
 }
 
@@ -158,7 +158,7 @@ static struct pccl_address nobody(void)
 	return address;
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------------------------ */
 
 static void messages_go_both_ways_in_order(void **state)
 {
@@ -210,7 +210,7 @@ static void channel_whose_queue_grows_without_end_breaks(void **state)
 	close_hall();
 }
 
-/* ---- dialling -------------------------------------------------------------------------------------------------------------------- */
+/* ---- dialling ------------------------------------------------------------------------------------------------ */
 
 static void addresses_are_tried_in_turn(void **state)
 {
@@ -271,7 +271,7 @@ static void refusal_is_told_in_the_masters_words(void **state)
 	close_hall();
 }
 
-/* ---- ends ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 static void last_messages_are_delivered_before_the_end_is_told(void **state)
 {
@@ -299,8 +299,9 @@ static void flushing_close_does_not_wait_for_ever(void **state)
 	hall.park = true;
 	dial(&hall.address, 1, 2000000000u);
 	WIRE_UNTIL(&hall, hall.parked != NULL);
-	assert_int_equal(pccl_channel_adopt(hall.loop, &pccl_tcp, hall.parked, &events, &hall.master, &hall.master.channel),
-			 pcclSuccess);
+	assert_int_equal(
+		pccl_channel_adopt(hall.loop, &pccl_tcp, hall.parked, &events, &hall.master, &hall.master.channel),
+		pcclSuccess);
 	hall.parked = NULL;
 	WIRE_UNTIL(&hall, hall.peer.calls[OPENED] == 1);
 	for (i = 0; i < 3; i++)

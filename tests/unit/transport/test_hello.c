@@ -43,9 +43,9 @@ static void open_porch(struct porch *porch, uint64_t timeout_ns)
 	memset(porch, 0, sizeof(*porch));
 	assert_int_equal(pccl_loop_create(&porch->loop), pcclSuccess);
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &any), pcclSuccess);
-	assert_int_equal(pccl_doorman_create(porch->loop, &pccl_tcp, &any, 0, timeout_ns, on_arrived, porch,
-					     &porch->doorman),
-			 pcclSuccess);
+	assert_int_equal(
+		pccl_doorman_create(porch->loop, &pccl_tcp, &any, 0, timeout_ns, on_arrived, porch, &porch->doorman),
+		pcclSuccess);
 	porch->address = any;
 	pccl_address_set_port(&porch->address, pccl_doorman_port(porch->doorman));
 }
@@ -113,7 +113,7 @@ static void wait_for_hang_up(const struct porch *porch, int fd)
 	close(fd);
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------------------------------------------- */
 
 static void hello_survives_the_wire(void **state)
 {
@@ -153,7 +153,7 @@ static void hello_of_any_other_length_or_purpose_is_refused(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "purpose 3"));
 }
 
-/* ---- the doorman --------------------------------------------------------------------------------------------------------------- */
+/* ---- the doorman --------------------------------------------------------------------------------------------- */
 
 static void caller_who_says_hello_is_handed_over(void **state)
 {
@@ -290,7 +290,7 @@ static void refused_caller_is_told_why(void **state)
 	close_porch(&porch);
 }
 
-/* ---- ports ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- ports --------------------------------------------------------------------------------------------------- */
 
 static void range_of_ports_is_tried_in_turn(void **state)
 {
@@ -304,8 +304,9 @@ static void range_of_ports_is_tried_in_turn(void **state)
 	do { /* a port with a free one after it, but for bad luck */
 		open_porch(&porch, 1000000000);
 		port = pccl_doorman_port(porch.doorman);
-		if (port < UINT16_MAX && pccl_doorman_create(porch.loop, &pccl_tcp, &porch.address, (uint16_t)(port + 1), 1,
-							     on_arrived, &porch, &second) == pcclSuccess)
+		if (port < UINT16_MAX &&
+		    pccl_doorman_create(porch.loop, &pccl_tcp, &porch.address, (uint16_t)(port + 1), 1, on_arrived,
+					&porch, &second) == pcclSuccess)
 			break;
 		close_porch(&porch);
 	} while (true);

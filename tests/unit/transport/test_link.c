@@ -14,7 +14,7 @@ static bool all_done(void)
 	       rope.dialer.acked_count == rope.dialer.frame_count && rope.waiter.acked_count == rope.waiter.frame_count;
 }
 
-/* ---- delivery -------------------------------------------------------------------------------------------------------------------- */
+/* ---- delivery ------------------------------------------------------------------------------------------------ */
 
 static void deliver_everything(uint16_t streams, uint64_t cut_bytes, uint32_t count, uint32_t bytes_most)
 {
@@ -100,7 +100,7 @@ static void frames_of_one_way_traffic_are_acknowledged(void **state)
 	rope_close(&rope);
 }
 
-/* ---- hold -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- hold ---------------------------------------------------------------------------------------------------- */
 
 static void held_link_pulls_no_more_than_its_log_and_goes_on_after_resume(void **state)
 {
@@ -157,7 +157,7 @@ static void held_stream_that_breaks_is_resumed(void **state)
 	rope_close(&rope);
 }
 
-/* ---- taking back ------------------------------------------------------------------------------------------------------------------- */
+/* ---- taking back --------------------------------------------------------------------------------------------- */
 
 static const char op_a = 'a';
 static const char op_b = 'b';
@@ -251,7 +251,7 @@ static void op_is_forgotten_while_the_link_is_down(void **state)
 	rope_close(&rope);
 }
 
-/* ---- connecting -------------------------------------------------------------------------------------------------------------------- */
+/* ---- connecting ---------------------------------------------------------------------------------------------- */
 
 static void put_off_caller_dials_again(void **state)
 {
@@ -373,7 +373,7 @@ static void unwanted_frame_loses_the_link_with_the_reason(void **state)
 	rope_close(&rope);
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 static void destroy_inside(struct rope_end *end, enum rope_call call)
 {

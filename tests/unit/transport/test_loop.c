@@ -37,7 +37,7 @@ static int end_loop(void **state)
 	return 0;
 }
 
-/* ---- timers ------------------------------------------------------------------------------------------------------ */
+/* ---- timers -------------------------------------------------------------------------------------------------- */
 
 struct order {
 	struct pccl_loop *loop;
@@ -160,13 +160,13 @@ static void timer_that_sets_itself_for_ever_does_not_hold_the_turn(void **state)
 	pccl_loop_timer_clear(fixture->loop, &order.timers[0]);
 }
 
-/* ---- tasks ------------------------------------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------------------------------------------- */
 
 struct poster {
 	struct pccl_loop *loop;
 	struct pccl_task tasks[POSTS_EACH];
-	int next;    /* number of the task that must come next */
-	int *total;  /* all tasks run, over all posters */
+	int next;   /* number of the task that must come next */
+	int *total; /* all tasks run, over all posters */
 	pthread_t thread;
 };
 
@@ -251,7 +251,7 @@ static void idle_loop_sleeps(void **state)
 	assert_true(cpu_seconds() - before < 0.02);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+/* ---- descriptors --------------------------------------------------------------------------------------------- */
 
 struct pair {
 	struct pccl_loop *loop;
@@ -346,7 +346,7 @@ static void watching_a_bad_descriptor_fails_in_words(void **state)
 	pccl_loop_unwatch(fixture->loop, &watch);
 }
 
-/* ---- hooks and leftovers ----------------------------------------------------------------------------------------- */
+/* ---- hooks and leftovers ------------------------------------------------------------------------------------- */
 
 struct chain {
 	struct pccl_loop *loop;

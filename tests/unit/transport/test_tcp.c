@@ -24,7 +24,7 @@ static int use_ipv6(void **state)
 	return 0;
 }
 
-/* ---- strangers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- strangers ----------------------------------------------------------------------------------------------- */
 
 /* A plain socket that dials the wire's listener. */
 static int stranger(struct wire *wire)
@@ -148,7 +148,7 @@ static void reset_is_told_in_words(void **state)
 	wire_destroy(&wire);
 }
 
-/* ---- ports --------------------------------------------------------------------------------------------------------------------- */
+/* ---- ports --------------------------------------------------------------------------------------------------- */
 
 static void port_in_use_is_named(void **state)
 {
@@ -159,7 +159,8 @@ static void port_in_use_is_named(void **state)
 
 	(void)state;
 	wire_listen(&wire, &ipv4);
-	assert_int_equal(pccl_tcp.listen(wire.loop, &wire.address, wire_accepted, &wire, &second, &port), pcclSystemError);
+	assert_int_equal(pccl_tcp.listen(wire.loop, &wire.address, wire_accepted, &wire, &second, &port),
+			 pcclSystemError);
 	assert_null(second);
 	pccl_address_text_port(&wire.address, text);
 	assert_non_null(strstr(pccl_fail_text(), text));

@@ -37,7 +37,7 @@ struct wire_end {
 	uint8_t *destination;		 /* of the frame at hand */
 	uint32_t next;			 /* sequence that must come next */
 	uint32_t placeholders;
-	uint64_t bytes;			 /* of payload received */
+	uint64_t bytes;			  /* of payload received */
 	uint8_t completions[WIRE_TOKENS]; /* sent() per token */
 };
 
@@ -50,7 +50,7 @@ struct wire {
 	struct wire_end acceptor;
 };
 
-/* ---- payloads ---------------------------------------------------------------------------------------------------------- */
+/* ---- payloads ------------------------------------------------------------------------------------------------ */
 
 /* The payload of frame `sequence`: each byte follows from the two numbers. */
 static inline void wire_fill(uint8_t *payload, size_t bytes, uint32_t sequence)
@@ -85,7 +85,7 @@ static inline uint8_t *wire_payload(size_t bytes, uint32_t sequence)
 	return payload;
 }
 
-/* ---- callbacks ----------------------------------------------------------------------------------------------------------- */
+/* ---- callbacks ----------------------------------------------------------------------------------------------- */
 
 static inline void wire_close(struct wire_end *end, bool flush)
 {
@@ -199,15 +199,15 @@ static inline void wire_accepted(void *context, struct pccl_stream *stream)
 	assert_int_equal(wire->kind->transport->attach(stream, wire->loop, &wire_events, &wire->acceptor), pcclSuccess);
 }
 
-/* ---- turning ------------------------------------------------------------------------------------------------------------- */
+/* ---- turning ------------------------------------------------------------------------------------------------- */
 
 /* Turns the loop until the condition holds; fails the test if it doesn't within a few seconds. */
-#define WIRE_UNTIL(wire, condition)                                                     \
-	do {                                                                            \
-		uint64_t wire_end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;              \
-		while (!(condition) && pccl_clock_ns() < wire_end_ns)                   \
-			pccl_loop_turn((wire)->loop, pccl_clock_ns() + 50000000);       \
-		assert_true(condition);                                                 \
+#define WIRE_UNTIL(wire, condition)                                               \
+	do {                                                                      \
+		uint64_t wire_end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;        \
+		while (!(condition) && pccl_clock_ns() < wire_end_ns)             \
+			pccl_loop_turn((wire)->loop, pccl_clock_ns() + 50000000); \
+		assert_true(condition);                                           \
 	} while (0)
 
 /* Turns it while anything happens, at least this often. */
@@ -219,7 +219,7 @@ static inline void wire_settle(struct wire *wire)
 		pccl_loop_turn(wire->loop, i < 50 ? 0 : pccl_clock_ns() + 1000000);
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 static inline void wire_listen(struct wire *wire, const struct wire_kind *kind)
 {
