@@ -176,12 +176,15 @@ void pccl_comm_stop(pcclComm_t *comm)
 {
 	uint32_t i;
 
-	/* The control thread first: after it nobody commands the lanes. */
-	pccl_control_destroy(comm->control);
+	/* The control thread first: after it nobody commands the lanes; but they may still tell it things. */
+	pccl_control_stop(comm->control);
+	for (i = 0; i < PCCL_LANES_MAX; i++)
+		pccl_lane_stop(comm->lanes[i]);
 	for (i = 0; i < PCCL_LANES_MAX; i++) {
 		pccl_lane_destroy(comm->lanes[i]);
 		comm->lanes[i] = NULL;
 	}
+	pccl_control_destroy(comm->control);
 	comm->control = NULL;
 	pccl_session_destroy(comm->session);
 	comm->session = NULL;

@@ -30,6 +30,7 @@ struct pccl_control {
 	struct pccl_channel *channel; /* to the master; NULL: none */
 	struct pccl_timer timer;      /* the machine's deadline */
 	uint32_t freeze_epoch;	      /* what the last FREEZE asked for */
+	bool stopped;
 };
 
 struct event_task {
@@ -266,9 +267,10 @@ static void run_event(struct pccl_task *task)
 {
 	struct event_task *work = (struct event_task *)task;
 
-	if (work->event.type == PCCL_PEER_FROZEN)
+	if (work->event.type == PCCL_PEER_FROZEN && !work->control->stopped)
 		frozen(work->control, &work->event);
-	step(work->control, &work->event);
+	if (!work->control->stopped)
+		step(work->control, &work->event);
 	pccl_free(work);
 }
 
@@ -427,12 +429,20 @@ fail_loop:
 	return result;
 }
 
-void pccl_control_destroy(struct pccl_control *control)
+void pccl_control_stop(struct pccl_control *control)
 {
 	if (control == NULL)
 		return;
 	pccl_loop_stop(control->loop);
 	pthread_join(control->thread, NULL);
+	control->stopped = true;
+}
+
+void pccl_control_destroy(struct pccl_control *control)
+{
+	if (control == NULL)
+		return;
+	pccl_loop_turn(control->loop, 0); /* frees what lanes have posted since */
 	pccl_peer_destroy(control->peer);
 	pccl_loop_destroy(control->loop);
 	pccl_free(control);

@@ -15,7 +15,11 @@ pcclResult_t pccl_control_create(pcclComm_t *comm, struct pccl_control **control
  * copied. If memory is short the communicator ends. */
 void pccl_control_post(struct pccl_control *control, const struct pccl_peer_event *event);
 
-/* Stops the thread after what was posted (a LEAVE gets out), frees. NULL is allowed. */
+/* Ends the thread after what was posted (a LEAVE gets out). Events may still be posted: they count for nothing. NULL is
+ * allowed. */
+void pccl_control_stop(struct pccl_control *control);
+
+/* Frees, after the lanes have ended. NULL is allowed. */
 void pccl_control_destroy(struct pccl_control *control);
 
 #endif

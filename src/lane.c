@@ -51,6 +51,7 @@ struct pccl_lane {
 	uint32_t parked_count;
 	struct pccl_timer parked_timer;
 	bool linked; /* told the communicator that all links of the view are up */
+	bool stopped;
 };
 
 struct command_task {
@@ -445,11 +446,8 @@ static void give_up(struct pccl_lane *lane, pcclResult_t result)
 	pthread_mutex_unlock(&lane->comm->lock);
 }
 
-static void carry_out(struct pccl_task *task)
+static void carry_out(struct pccl_lane *lane, struct pccl_command *command, const struct pccl_view *view)
 {
-	struct command_task *work = (struct command_task *)task;
-	struct pccl_lane *lane = work->lane;
-	struct pccl_command *command = work->command;
 	pcclResult_t result;
 
 	switch (command->type) {
@@ -471,7 +469,7 @@ static void carry_out(struct pccl_task *task)
 		freeze(lane);
 		break;
 	case PCCL_COMMAND_INSTALL:
-		result = install(lane, command, &work->view);
+		result = install(lane, command, view);
 		if (result != pcclSuccess)
 			give_up(lane, result);
 		break;
@@ -479,8 +477,16 @@ static void carry_out(struct pccl_task *task)
 		assert(!"the communicator keeps these");
 	}
 	pump(lane);
+}
+
+static void run_command(struct pccl_task *task)
+{
+	struct command_task *work = (struct command_task *)task;
+
+	if (!work->lane->stopped)
+		carry_out(work->lane, work->command, &work->view);
 	pccl_view_fini(&work->view);
-	pccl_free(command);
+	pccl_free(work->command);
 	pccl_free(work);
 }
 
@@ -491,7 +497,7 @@ pcclResult_t pccl_lane_command(struct pccl_lane *lane, struct pccl_command *comm
 
 	if (work == NULL)
 		goto fail;
-	work->task.run = carry_out;
+	work->task.run = run_command;
 	work->lane = lane;
 	work->command = command;
 	if (command->type == PCCL_COMMAND_INSTALL) {
@@ -511,7 +517,10 @@ static void run_adopt(struct pccl_task *task)
 {
 	struct adopt_task *work = (struct adopt_task *)task;
 
-	adopt(work->lane, work->stream, &work->hello);
+	if (work->lane->stopped)
+		work->lane->transport->close(work->stream, false);
+	else
+		adopt(work->lane, work->stream, &work->hello);
 	pccl_free(work);
 }
 
@@ -593,12 +602,20 @@ fail_exec:
 	return result;
 }
 
-void pccl_lane_destroy(struct pccl_lane *lane)
+void pccl_lane_stop(struct pccl_lane *lane)
 {
 	if (lane == NULL)
 		return;
 	pccl_loop_stop(lane->loop);
 	pthread_join(lane->thread, NULL);
+	lane->stopped = true;
+}
+
+void pccl_lane_destroy(struct pccl_lane *lane)
+{
+	if (lane == NULL)
+		return;
+	pccl_loop_turn(lane->loop, 0); /* frees what was posted since */
 	pccl_loop_destroy(lane->loop);
 	pccl_exec_destroy(lane->exec);
 	pccl_free(lane);

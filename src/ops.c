@@ -145,7 +145,7 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 {
 	pcclResult_t result;
 	struct pccl_op *op;
-	pcclComm_t *comm;
+	pcclComm_t *comm = NULL;
 
 	if (handle == NULL || handle->comm == NULL)
 		return pccl_fail(pcclInvalidArgument, "%s is NULL", handle == NULL ? "the handle" : "the handle's comm");
@@ -172,7 +172,7 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out)
 {
 	const struct pccl_op *op;
-	pcclComm_t *comm;
+	pcclComm_t *comm = NULL;
 	pcclResult_t result;
 
 	if (handle == NULL || handle->comm == NULL || done_out == NULL)
