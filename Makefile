@@ -52,6 +52,7 @@ TESTLIB_SRC := $(wildcard tests/lib/*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIB_A := $(B)/lib/libpccl.a
+TESTLIB_A := $(B)/lib/libtests.a
 LIB_SO := $(B)/lib/libpccl.so.$(VERSION)
 PROGS := $(patsubst src/programs/%.c,$(B)/bin/%,$(PROG_SRC)) $(if $(BENCH_SRC),$(B)/bin/allreduce-bench)
 UNIT := $(patsubst tests/%.c,$(B)/test/%,$(UNIT_SRC))
@@ -91,9 +92,15 @@ $(B)/bin/%: $(B)/obj/src/programs/%.o $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIB_A)
+# An archive, so that each test takes only what it uses.
+$(TESTLIB_A): $(call obj,$(TESTLIB_SRC))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LDLIBS) $(TEST_LDLIBS)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(TESTLIB_A) $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) $(TEST_LDLIBS)
 
 $(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(LIB_A)
 	@mkdir -p $(@D)
