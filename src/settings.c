@@ -225,6 +225,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	return result;
 }
 
+/* A name that does not resolve may do so when the caller tries again: it is no wrong argument. */
 static pcclResult_t add_master(const char *text, struct pccl_master_place *places, uint32_t *count)
 {
 	struct pccl_master_place *place = &places[*count];
@@ -236,9 +237,10 @@ static pcclResult_t add_master(const char *text, struct pccl_master_place *place
 		return result;
 	place->count = PCCL_MASTER_ADDRESSES;
 	result = pccl_address_resolve(host, port, place->addresses, &place->count);
-	if (result == pcclSuccess)
-		(*count)++;
-	return result;
+	if (result != pcclSuccess)
+		return pccl_fail(pcclMasterConnectionFailed, "%s", pccl_fail_text());
+	(*count)++;
+	return pcclSuccess;
 }
 
 pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const pcclCommCreateParams_t *params,
