@@ -28,7 +28,7 @@ enum pccl_frame_type {
 	PCCL_FRAME_CREDIT = 19,	 /* aux more partial segments may come (total granted so far, so that it is idempotent) */
 	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
 	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
-	PCCL_FRAME_REFUSE = 22	 /* the op can't run: signatures differ; payload: the refusing side's signature */
+	PCCL_FRAME_REFUSE = 22	 /* the op has ended here because signatures differ: nothing more comes for it */
 };
 
 /* One decoded header. Fields that a type does not use are 0. */

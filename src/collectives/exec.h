@@ -1,20 +1,19 @@
-/*
- * The executor: one lane's share of all running ops of one communicator. Pure: no socket, clock, lock or thread; owned by
+/* The executor: one lane's share of all running ops of one communicator. Pure: no socket, clock, lock or thread; owned by
  * one lane (or by the simulator) and called by it only. It allocates at create, install and launch, never in between.
  *
  * Pull model. Whoever moves the bytes asks pccl_exec_next() what to send to a rank when a stream to it can take more, and
- * tells what came in with pccl_exec_accept() (header read: where do the bytes go?) and pccl_exec_received() (all there and
- * the checksum right). Frames may arrive in any order across streams; each frame handed out by next() is delivered
+ * tells what came in with pccl_exec_accept() (header read: where do the bytes go?) and pccl_exec_received() (all there
+ * and the checksum right). Frames may arrive in any order across streams; each frame handed out by next() is delivered
  * exactly once to the other side's accept(), or the rank leaves the view.
  *
  * An op of one lane ends locally when (a) it holds every result segment of its share, has START from all ranks, and has
- * sent DONE to all and got DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures
- * differ: failure. On failure in place, overwritten input is restored from `undo`.
+ * DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures differ: failure. On failure
+ * in place, overwritten input is restored from `undo`.
  *
- * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the arena that
- * is reserved for ops not known to be launched everywhere, and may get more once START has come from all ranks (then the
- * slots are sure to come back). Credit tells senders. Up to eager_bytes per op and rank may come before any START or
- * credit; they are kept in a bounded pool if the op is not launched here yet.
+ * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the arena
+ * that is reserved for ops not known to be launched everywhere, and may get more once START has come from all ranks
+ * (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before it has credit or
+ * START is bounded by pccl_exec_eager_bytes(), and kept in a bounded pool if there is no better place yet.
  */
 #ifndef PCCL_COLLECTIVES_EXEC_H
 #define PCCL_COLLECTIVES_EXEC_H
@@ -25,6 +24,10 @@
 
 #include "base/frame.h"
 #include "collectives/plan.h"
+
+#define PCCL_EXEC_EAGER_BYTES (64u << 10) /* of an op that a rank may send to another without being asked; at most */
+#define PCCL_EXEC_EAGER_POOL_BYTES (16u << 20) /* of all ops, ranks and lanes of a communicator together */
+#define PCCL_EXEC_EAGER_FRAMES 16	       /* likewise, per op and rank */
 
 struct pccl_exec;
 
@@ -37,7 +40,7 @@ struct pccl_exec_config {
 /* Names one attempt of one op. */
 struct pccl_op_key {
 	uint64_t tag;
-	uint32_t sequence; /* of that tag */
+	uint32_t sequence; /* of that tag; grows from one op of the tag to the next */
 };
 
 /* What all peers must agree on; travels in START. Compared field by field; a difference ends the op on every peer. */
@@ -62,47 +65,62 @@ struct pccl_exec_launch {
 	const struct pccl_plan *plan; /* borrowed until the op has left (pccl_exec_poll) */
 	const void *input;	      /* borrowed likewise; layout by kind, see pcclOperation_t */
 	void *output;
-	void *undo;		      /* in place: as large as the op's output region, keeps overwritten input; else NULL */
-	const uint64_t *held;	      /* repair: segments whose result `output` holds already; NULL none; copied */
-	uint32_t divisor;	      /* of an average: participants; 0: no division */
-	void *cookie;		      /* comes back with the outcome */
+	void *undo;	      /* all-reduce and reduce-scatter in place: as large as the op's output region, keeps
+				       * overwritten input; else NULL. In a repair: what the attempt before has kept */
+	const uint64_t *held; /* repair: segments whose result `output` holds already; NULL none; copied */
+	uint32_t divisor;     /* of an average: participants; 0: no division */
+	void *cookie;	      /* comes back with the outcome; not NULL, differs from that of any other op */
 };
 
 /* How an op of this lane ended. */
 struct pccl_exec_outcome {
 	void *cookie;
-	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclDataCorrupted..., or what it was cancelled with */
+	pcclResult_t result; /* pcclSuccess, pcclMismatch, or what it was cancelled with */
 	uint64_t tx_bytes;   /* payload, frame headers included */
 	uint64_t rx_bytes;
-	char detail[200];    /* the cause in words; empty on success */
+	char detail[200]; /* the cause in words; empty on success */
 };
 
-/* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled: then the
- * carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten it.
- * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here yet (ask
- * again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
+/* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled: then
+ * the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten
+ * it. START has neither cookie nor token: its payload (24 bytes) stays readable as long as the executor lives, and the
+ * frame must be delivered even if its op has ended.
+ *
+ * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here
+ * yet (ask again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
+
+/* What a rank may send of an op to another rank, on this lane, without credit: PARTIALs and, before START has come from
+ * there, RESULTs. Each frame costs its payload rounded up to 64 bytes, and 64. All ranks compute the same. */
+uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes);
 
 pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out);
 void pccl_exec_destroy(struct pccl_exec *exec);
 
-/* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs. */
+/* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs: no payload
+ * may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
 
-/* Starts this lane's share of an op. The caller makes sure that the key is not in use and that at most
- * PCCL_MAX_OPERATIONS ops are open. On failure nothing was started. An op without a segment for this lane ends at once
- * unless this is its home lane (tag mod lanes), which carries START and DONE of empty ops. */
+/* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use and that at
+ * most PCCL_MAX_OPERATIONS ops are open. On failure (pcclOutOfMemory, pcclInvalidArgument for a codec that is unknown)
+ * nothing was started. An op without a segment for this lane ends at once unless this is its home lane (tag mod lanes),
+ * which carries START and DONE of empty ops. */
 pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_launch *launch);
 
-/* From now on nothing of the view in force is sent or accepted any more; launch() still works (ops wait for install). */
+/* From now on nothing of the view in force is sent or accepted any more. What is launched now has to be cancelled before
+ * the install like all other ops. */
 void pccl_exec_freeze(struct pccl_exec *exec);
 
 /* What this lane holds of an op, for the flush: sets the bits of its own segments whose result is complete in `output`;
- * *complete_out: it has sent (or was entitled to send) DONE, that is holds all of its share and has START from all. */
+ * *complete_out: it has sent (or was entitled to send) DONE, that is holds all of its share and has START from all.
+ * For ops whose outcome was not polled yet; for others it sets no bit and says false. */
 void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out);
 
-/* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; this lane must hold everything). Restores the
- * input if it fails and undo was given and `restore`; its outcome is ready in pccl_exec_poll() afterwards. */
-void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail, bool restore);
+/* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; this lane must hold everything). The
+ * carrier has forgotten it: no payload is on its way into or out of its memory. If it fails and undo was given, the input
+ * of everything that was overwritten is restored if `restore`, else that of the segments that are not complete: a
+ * repair goes on from there. Its outcome is ready in pccl_exec_poll() afterwards. Nothing happens if there is no such op. */
+void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail,
+		      bool restore);
 
 /* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets bits. */
 void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
@@ -113,21 +131,25 @@ bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_sen
 /* Is there something for the rank? Cheap; for the lane's bookkeeping after each event. */
 bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank);
 
-/* The other side has the frame (acknowledged): its payload is not needed any more. */
+/* The other side has the frame (acknowledged): its payload is not needed any more. Tokens of ops that have ended are
+ * ignored. */
 void pccl_exec_sent(struct pccl_exec *exec, void *token);
 
-/* A header came from `rank`. TAKE: *destination_out is where payload_bytes go (NULL when there are none). Everything in the
- * frame is checked here: it comes from outside. */
+/* A header came from `rank`. TAKE: *destination_out is where payload_bytes go (NULL when there are none). Everything in
+ * the frame is checked here: it comes from outside. */
 enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
-					void **destination_out);
+					 void **destination_out);
 
-/* The payload is there and its checksum right: act on it (reduce, forward, finish). */
+/* The payload of an accepted frame is there and its checksum right: act on it (reduce, forward, finish). Also called for
+ * accepted frames without payload. */
 void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
-/* The payload will not come on this stream (it broke): take back what accept() reserved; the frame will come again. */
+/* The payload of an accepted frame will not come on this stream (it broke): take back what accept() reserved; the frame will
+ * come again. */
 void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
-/* Takes the next outcome; false: none. After it the op's memory is not touched any more. */
+/* Takes the next outcome; false: none. After it the op's buffers are not touched any more. After a failure the carrier
+ * forgets the op (as before a cancel) before it does anything else; the next call of poll() lets its scratch go. */
 bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out);
 
 #endif

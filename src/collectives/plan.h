@@ -86,13 +86,19 @@ struct pccl_plan {
 pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes);
 
 /* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read for broadcast only.
- *   direct: shard k belongs to rank k; everybody sends it its part, it adds in rank order and sends the result to all.
- *   ring: shard k's partial sum travels k+1, k+2, ... k, adding on the way; then the result travels on from k. The
- * shards take turns segment by segment, so that a rank needs room for two segments, not for a shard. oneshot: everybody
- * sends all to everybody and adds all in rank order. broadcast (all algorithms but oneshot): the root sends shard k to
- * the k-th other rank, which passes it to the rest; oneshot: the root sends all to all. All-gather, reduce-scatter: the
- * halves of all-reduce. Sending orders are rotated by rank, so that not everybody sends to rank 0 first. Returns
- * pcclOutOfMemory, pcclInvalidArgument (unknown algorithm for the kind). */
+ *
+ * Direct: shard k belongs to rank k; everybody sends it its part, it adds in rank order and sends the result to all.
+ *
+ * Ring: shard k's partial sum travels k+1, k+2, ... k, adding on the way; then the result travels on from k. The shards
+ * take turns segment by segment, so that a rank needs room for two segments, not for a shard.
+ *
+ * Oneshot: everybody sends all to everybody and adds all in rank order.
+ *
+ * Broadcast: the root sends shard k to the k-th other rank, which passes it to the rest; oneshot: the root sends all to
+ * all. All-gather, reduce-scatter: the halves of all-reduce.
+ *
+ * Sending orders are rotated by rank, so that not everybody sends to rank 0 first. Returns pcclOutOfMemory,
+ * pcclInvalidArgument (unknown algorithm or kind, no such root). */
 pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks, uint32_t rank,
 			      uint32_t root, const struct pccl_geometry *geometry, struct pccl_plan **plan_out);
 

@@ -1,0 +1,840 @@
+#include "exec_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "check.h"
+#include "collectives/dtype.h"
+#include "collectives/reduce.h"
+
+#define NOBODY UINT32_MAX
+
+/* A frame between next() and received(). */
+struct flight {
+	struct pccl_frame_send send;
+	uint8_t *copy; /* of the payload when it was handed out */
+	void *destination;
+	bool coming;	/* accepted, payload not there yet */
+	bool discarded; /* the receiver does not want it any more */
+	bool forgotten; /* the sender's memory must not be read any more */
+	struct flight *next;
+};
+
+struct stream {
+	struct flight *first, *last;
+	uint32_t count;
+	bool listed;
+};
+
+struct ack {
+	uint32_t peer, lane;
+	void *token;
+};
+
+struct world_peer {
+	struct pccl_exec *execs[WORLD_LANES_MAX];
+	struct world_call *calls[WORLD_OPS_MAX];
+	uint32_t ranks_to_peers[WORLD_PEERS_MAX]; /* of the view installed here */
+	uint32_t ranks;
+	uint32_t rank;
+	uint32_t open;
+};
+
+struct world {
+	struct world_config config;
+	struct pccl_rng rng;
+	struct world_peer peers[WORLD_PEERS_MAX];
+	struct stream *streams;
+	uint32_t stream_count;
+	uint32_t *busy; /* indexes of streams with frames */
+	uint32_t busy_count;
+	struct ack *acks;
+	size_t ack_count, ack_room;
+	uint32_t epoch;
+	uint32_t members[WORLD_PEERS_MAX];
+	uint32_t member_count;
+	uint32_t op_count;
+	uint32_t idle; /* attempts at random in which nothing happened */
+};
+
+static struct world *running;
+
+static void *must(void *memory)
+{
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+struct pccl_rng *world_rng(struct world *world)
+{
+	return &world->rng;
+}
+
+struct pccl_exec *world_exec(struct world *world, uint32_t peer, uint32_t lane)
+{
+	return world->peers[peer].execs[lane];
+}
+
+struct world_call *world_call(struct world *world, uint32_t peer, uint32_t op)
+{
+	return world->peers[peer].calls[op];
+}
+
+/* ---- calls and their buffers -------------------------------------------------------------------------------------------- */
+
+static size_t element_bytes(const struct world_spec *spec)
+{
+	return pccl_dtype_bytes(spec->datatype);
+}
+
+/* Numbers whose sums depend on the order, without ending in infinities. */
+static void fill_random(struct pccl_rng *rng, pcclDataType_t type, uint8_t *to, size_t bytes)
+{
+	size_t at;
+
+	for (at = 0; at < bytes; at += pccl_dtype_bytes(type)) {
+		uint64_t bits = pccl_rng_u64(rng);
+		double value = (pccl_rng_double(rng) - 0.5) * (double)(1 << (bits % 12));
+		float narrow = (float)value;
+		uint32_t narrow_bits;
+		uint16_t half;
+
+		memcpy(&narrow_bits, &narrow, 4);
+		switch (type) {
+		case pcclDouble:
+			memcpy(to + at, &value, 8);
+			break;
+		case pcclFloat:
+			memcpy(to + at, &narrow, 4);
+			break;
+		case pcclBFloat16:
+			half = (uint16_t)(narrow_bits >> 16);
+			memcpy(to + at, &half, 2);
+			break;
+		case pcclFloat16: /* sign, an exponent in the middle of the range, any mantissa */
+			half = (uint16_t)((bits & 0x83ff) | (12 + bits / 65536 % 6) << 10);
+			memcpy(to + at, &half, 2);
+			break;
+		default:
+			memcpy(to + at, &bits, pccl_dtype_bytes(type));
+			break;
+		}
+	}
+}
+
+static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, struct world_call *call)
+{
+	const struct world_spec *spec = &call->spec;
+	size_t part = (size_t)spec->count * element_bytes(spec), skew = pccl_rng_below(&world->rng, 3);
+	size_t input_bytes = spec->kind == PCCL_REDUCE_SCATTER ? part * ranks : part;
+	size_t output_bytes = spec->kind == PCCL_ALL_GATHER ? part * ranks : part;
+
+	call->input_bytes = input_bytes;
+	call->output_bytes = output_bytes;
+	call->memory[0] = must(malloc((input_bytes > output_bytes ? input_bytes : output_bytes) + skew));
+	call->input = call->memory[0] + skew;
+	if (spec->in_place) {
+		call->output = call->input;
+		if (spec->kind == PCCL_REDUCE_SCATTER)
+			call->output = call->input + rank * part;
+		else if (spec->kind == PCCL_ALL_GATHER)
+			call->input = call->output + rank * part;
+		if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER)
+			call->undo = must(malloc(output_bytes + 1));
+	} else {
+		call->memory[1] = must(malloc(output_bytes + skew));
+		call->output = call->memory[1] + skew;
+	}
+	fill_random(&world->rng, spec->datatype, call->input, input_bytes);
+	call->original = must(malloc(input_bytes + 1));
+	memcpy(call->original, call->input, input_bytes);
+}
+
+static void free_call(struct world_call *call)
+{
+	if (call == NULL)
+		return;
+	pccl_plan_destroy(call->plan);
+	free(call->memory[0]);
+	free(call->memory[1]);
+	free(call->undo);
+	free(call->original);
+	free(call);
+}
+
+void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec)
+{
+	struct world_peer *p = &world->peers[peer];
+	struct world_call *call = must(calloc(1, sizeof(*call)));
+
+	assert_true(op < WORLD_OPS_MAX);
+	call->spec = *spec;
+	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), 64, &call->geometry);
+	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
+					  &call->plan),
+			 pcclSuccess);
+	make_buffers(world, p->rank, p->ranks, call);
+	free_call(p->calls[op]);
+	p->calls[op] = call;
+	if (op >= world->op_count)
+		world->op_count = op + 1;
+}
+
+void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++)
+		world_add_call(world, world->members[rank], op, spec);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+struct world *world_create(const struct world_config *config)
+{
+	struct world *world = must(calloc(1, sizeof(*world)));
+	uint32_t members[WORLD_PEERS_MAX], peer, lane;
+
+	running = world;
+	world->config = *config;
+	pccl_rng_seed(&world->rng, config->seed);
+	world->stream_count = config->peers * config->peers * config->lanes * config->streams;
+	world->streams = must(calloc(world->stream_count, sizeof(*world->streams)));
+	world->busy = must(calloc(world->stream_count, sizeof(*world->busy)));
+	for (peer = 0; peer < config->peers; peer++) {
+		members[peer] = peer;
+		for (lane = 0; lane < config->lanes; lane++) {
+			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes};
+
+			assert_int_equal(pccl_exec_create(&exec, &world->peers[peer].execs[lane]), pcclSuccess);
+		}
+	}
+	world_view(world, members, config->peers);
+	for (peer = 0; peer < config->peers; peer++)
+		world_install(world, peer);
+	return world;
+}
+
+static void pop_flight(struct stream *stream)
+{
+	struct flight *flight = stream->first;
+
+	stream->first = flight->next;
+	if (stream->first == NULL)
+		stream->last = NULL;
+	stream->count--;
+	free(flight->copy);
+	free(flight);
+}
+
+void world_destroy(struct world *world)
+{
+	uint32_t peer, lane, op, index;
+
+	for (peer = 0; peer < world->config.peers; peer++) {
+		for (lane = 0; lane < world->config.lanes; lane++)
+			pccl_exec_destroy(world->peers[peer].execs[lane]);
+		for (op = 0; op < WORLD_OPS_MAX; op++)
+			free_call(world->peers[peer].calls[op]);
+	}
+	for (index = 0; index < world->stream_count; index++)
+		while (world->streams[index].first != NULL)
+			pop_flight(&world->streams[index]);
+	running = NULL;
+	free(world->streams);
+	free(world->busy);
+	free(world->acks);
+	free(world);
+}
+
+int world_teardown(void **state)
+{
+	(void)state;
+	if (running == NULL)
+		return 0;
+	fprintf(stderr, "seed %llu\n", (unsigned long long)running->config.seed);
+	world_destroy(running);
+	return 0;
+}
+
+/* ---- streams --------------------------------------------------------------------------------------------------------------- */
+
+/* Who sends to whom on a stream. */
+struct ends {
+	uint32_t from, to, lane;
+};
+
+static struct ends ends_of(const struct world *world, uint32_t index)
+{
+	struct ends ends;
+
+	index /= world->config.streams;
+	ends.lane = index % world->config.lanes;
+	index /= world->config.lanes;
+	ends.to = index % world->config.peers;
+	ends.from = index / world->config.peers;
+	return ends;
+}
+
+static uint32_t rank_of(const struct world_peer *peer, uint32_t other)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < peer->ranks; rank++)
+		if (peer->ranks_to_peers[rank] == other)
+			return rank;
+	return NOBODY;
+}
+
+static bool is_of_call(const struct flight *flight, const struct world_call *call)
+{
+	return flight->send.frame.tag == call->spec.tag && flight->send.frame.sequence == call->spec.sequence;
+}
+
+/* What a carrier does before an op is cancelled; call NULL: everything that is being received. */
+static void forget(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call)
+{
+	uint32_t index;
+	struct flight *flight;
+
+	for (index = 0; index < world->stream_count; index++) {
+		struct ends ends = ends_of(world, index);
+
+		if (ends.lane != lane)
+			continue;
+		for (flight = world->streams[index].first; flight != NULL; flight = flight->next) {
+			if (ends.from == peer && call != NULL && flight->send.cookie == call)
+				flight->forgotten = true;
+			if (ends.to == peer && flight->coming && (call == NULL || is_of_call(flight, call)))
+				flight->discarded = true;
+		}
+	}
+}
+
+/* Nobody needs the memory of an op that has ended well any more. */
+static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call)
+{
+	uint32_t index;
+	struct flight *flight;
+
+	for (index = 0; index < world->stream_count; index++)
+		if (ends_of(world, index).from == peer && ends_of(world, index).lane == lane)
+			for (flight = world->streams[index].first; flight != NULL; flight = flight->next)
+				assert_true(flight->send.cookie != call || flight->send.payload == NULL);
+}
+
+static void drain(struct world *world, uint32_t peer, uint32_t lane)
+{
+	struct pccl_exec_outcome outcome;
+
+	while (pccl_exec_poll(world->peers[peer].execs[lane], &outcome)) {
+		struct world_call *call = outcome.cookie;
+
+		if (outcome.result == pcclSuccess)
+			check_all_delivered(world, peer, lane, call);
+		else
+			forget(world, peer, lane, call);
+		call->lanes_ended++;
+		if (call->lanes_ended == world->config.lanes)
+			world->peers[peer].open--;
+		call->tx_bytes += outcome.tx_bytes;
+		call->rx_bytes += outcome.rx_bytes;
+		if (call->result != pcclSuccess || outcome.result == pcclSuccess)
+			continue;
+		call->result = outcome.result;
+		memcpy(call->detail, outcome.detail, sizeof(call->detail));
+	}
+}
+
+static bool pull(struct world *world, uint32_t index)
+{
+	struct stream *stream = &world->streams[index];
+	struct ends ends = ends_of(world, index);
+	struct world_peer *peer = &world->peers[ends.from];
+	uint32_t rank = rank_of(peer, ends.to);
+	struct flight *flight;
+
+	if (ends.from == ends.to || rank == NOBODY || peer->ranks == 0 || stream->count >= world->config.frames_max)
+		return false;
+	flight = must(calloc(1, sizeof(*flight)));
+	if (!pccl_exec_next(peer->execs[ends.lane], rank, &flight->send)) {
+		assert_false(pccl_exec_wants(peer->execs[ends.lane], rank));
+		free(flight);
+		return false;
+	}
+	if (flight->send.payload != NULL) {
+		flight->copy = must(malloc(flight->send.frame.payload_bytes));
+		memcpy(flight->copy, flight->send.payload, flight->send.frame.payload_bytes);
+	}
+	if (stream->last == NULL)
+		stream->first = flight;
+	else
+		stream->last->next = flight;
+	stream->last = flight;
+	stream->count++;
+	if (!stream->listed)
+		world->busy[world->busy_count++] = index;
+	stream->listed = true;
+	drain(world, ends.from, ends.lane);
+	return true;
+}
+
+static void add_ack(struct world *world, uint32_t peer, uint32_t lane, void *token)
+{
+	if (token == NULL)
+		return;
+	if (world->ack_count == world->ack_room) {
+		world->ack_room = world->ack_room * 2 + 64;
+		world->acks = must(realloc(world->acks, world->ack_room * sizeof(*world->acks)));
+	}
+	world->acks[world->ack_count].peer = peer;
+	world->acks[world->ack_count].lane = lane;
+	world->acks[world->ack_count++].token = token;
+}
+
+static bool acknowledge(struct world *world)
+{
+	struct ack ack;
+	size_t index;
+
+	if (world->ack_count == 0)
+		return false;
+	index = pccl_rng_below(&world->rng, world->ack_count);
+	ack = world->acks[index];
+	world->acks[index] = world->acks[--world->ack_count];
+	pccl_exec_sent(world->peers[ack.peer].execs[ack.lane], ack.token);
+	drain(world, ack.peer, ack.lane);
+	return true;
+}
+
+static bool accept_head(struct world *world, struct stream *stream, const struct ends *ends)
+{
+	struct world_peer *peer = &world->peers[ends->to];
+	struct flight *flight = stream->first;
+	uint32_t rank = rank_of(peer, ends->from);
+	enum pccl_frame_verdict verdict = PCCL_FRAME_DISCARD;
+
+	if (rank != NOBODY)
+		verdict = pccl_exec_accept(peer->execs[ends->lane], rank, &flight->send.frame, &flight->destination);
+	if (verdict == PCCL_FRAME_REJECT)
+		fprintf(stderr, "%s\n", pccl_fail_text());
+	assert_int_not_equal(verdict, PCCL_FRAME_REJECT);
+	if (verdict == PCCL_FRAME_HOLD)
+		return false;
+	if (verdict == PCCL_FRAME_TAKE) {
+		assert_int_equal(flight->destination != NULL, flight->send.frame.payload_bytes > 0);
+		flight->coming = true;
+		/* Some of the payload is there at once. */
+		if (flight->destination != NULL && flight->send.frame.payload_bytes > 8)
+			memset(flight->destination, 0xa5, 8);
+		return true;
+	}
+	pop_flight(stream);
+	return true;
+}
+
+static void finish_head(struct world *world, struct stream *stream, const struct ends *ends)
+{
+	struct world_peer *peer = &world->peers[ends->to];
+	struct flight *flight = stream->first;
+	struct pccl_frame frame = flight->send.frame;
+
+	if (flight->discarded) {
+		pop_flight(stream);
+		return;
+	}
+	if (flight->destination != NULL && pccl_rng_chance(&world->rng, world->config.drop_chance, 100)) {
+		memset(flight->destination, 0x5a, frame.payload_bytes);
+		flight->coming = false;
+		pccl_exec_dropped(peer->execs[ends->lane], rank_of(peer, ends->from), &frame);
+		drain(world, ends->to, ends->lane);
+		return;
+	}
+	if (flight->destination != NULL) {
+		if (!flight->forgotten)
+			assert_memory_equal(flight->send.payload, flight->copy, frame.payload_bytes);
+		memcpy(flight->destination, flight->copy, frame.payload_bytes);
+	}
+	add_ack(world, ends->from, ends->lane, flight->send.token);
+	pop_flight(stream);
+	pccl_exec_received(peer->execs[ends->lane], rank_of(peer, ends->from), &frame);
+	drain(world, ends->to, ends->lane);
+}
+
+static bool deliver(struct world *world, uint32_t which)
+{
+	uint32_t index = world->busy[which];
+	struct stream *stream = &world->streams[index];
+	struct ends ends = ends_of(world, index);
+	bool moved = true;
+
+	if (!stream->first->coming)
+		moved = accept_head(world, stream, &ends);
+	else
+		finish_head(world, stream, &ends);
+	if (stream->count == 0) {
+		stream->listed = false;
+		world->busy[which] = world->busy[--world->busy_count];
+	}
+	return moved;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------------------- */
+
+static bool random_event(struct world *world)
+{
+	uint64_t kind = pccl_rng_below(&world->rng, 9);
+
+	if (kind == 0)
+		return acknowledge(world);
+	if (kind <= 4 && world->busy_count > 0)
+		return deliver(world, (uint32_t)pccl_rng_below(&world->rng, world->busy_count));
+	return pull(world, (uint32_t)pccl_rng_below(&world->rng, world->stream_count));
+}
+
+/* Everything that can happen, once. */
+static bool sweep(struct world *world)
+{
+	bool moved = false;
+	uint32_t index;
+
+	for (index = 0; index < world->stream_count; index++)
+		moved = pull(world, index) || moved;
+	for (index = world->busy_count; index-- > 0;)
+		moved = deliver(world, index) || moved;
+	while (acknowledge(world))
+		moved = true;
+	return moved;
+}
+
+bool world_steps(struct world *world, uint32_t events)
+{
+	for (; events > 0; events--) {
+		if (random_event(world)) {
+			world->idle = 0;
+		} else if (++world->idle > world->stream_count / 2 + 16) {
+			if (!sweep(world))
+				return false;
+			world->idle = 0;
+		}
+	}
+	return true;
+}
+
+static void launch_call(struct world *world, uint32_t peer, struct world_call *call, const uint64_t *held,
+			uint32_t divisor)
+{
+	struct pccl_exec_launch launch;
+	uint32_t lane;
+
+	memset(&launch, 0, sizeof(launch));
+	launch.key.tag = call->spec.tag;
+	launch.key.sequence = call->spec.sequence;
+	launch.signature.kind = (uint8_t)call->spec.kind;
+	launch.signature.datatype = (uint8_t)call->spec.datatype;
+	launch.signature.op = (uint8_t)call->spec.op;
+	launch.signature.algorithm = held != NULL ? 0 : (uint8_t)call->spec.algorithm;
+	launch.signature.policy = (uint8_t)call->spec.policy;
+	launch.signature.root = call->spec.root;
+	launch.signature.count = call->spec.count;
+	launch.geometry = call->geometry;
+	launch.plan = call->plan;
+	launch.input = call->input;
+	launch.output = call->output;
+	launch.undo = call->undo;
+	launch.held = held;
+	launch.divisor = divisor;
+	launch.cookie = call;
+	call->launched = true;
+	world->peers[peer].open++;
+	for (lane = 0; lane < world->config.lanes; lane++) {
+		assert_int_equal(pccl_exec_launch(world->peers[peer].execs[lane], &launch), pcclSuccess);
+		drain(world, peer, lane);
+	}
+}
+
+void world_launch(struct world *world, uint32_t peer, uint32_t op)
+{
+	struct world_call *call = world->peers[peer].calls[op];
+
+	launch_call(world, peer, call, NULL, call->spec.op == pcclAvg ? world->peers[peer].ranks : 0);
+}
+
+bool world_call_ended(const struct world *world, uint32_t peer, uint32_t op)
+{
+	return world->peers[peer].calls[op]->lanes_ended == world->config.lanes;
+}
+
+/* Launches a random call that was not yet, if the peer may have one more in flight. */
+static bool launch_random(struct world *world)
+{
+	uint32_t peer = world->members[pccl_rng_below(&world->rng, world->member_count)];
+	uint32_t start = (uint32_t)pccl_rng_below(&world->rng, world->op_count), step;
+
+	if (world->peers[peer].open == PCCL_MAX_OPERATIONS)
+		return false;
+	for (step = 0; step < world->op_count; step++) {
+		uint32_t op = (start + step) % world->op_count;
+		struct world_call *call = world->peers[peer].calls[op];
+
+		if (call == NULL || call->launched)
+			continue;
+		world_launch(world, peer, op);
+		return true;
+	}
+	return false;
+}
+
+static bool all_ended(const struct world *world)
+{
+	uint32_t rank, op;
+
+	for (rank = 0; rank < world->member_count; rank++)
+		for (op = 0; op < world->op_count; op++)
+			if (world->peers[world->members[rank]].calls[op] != NULL &&
+			    !world_call_ended(world, world->members[rank], op))
+				return false;
+	return true;
+}
+
+/* For the reader of a failure: who waits for whom. */
+static void tell_stuck(const struct world *world)
+{
+	uint32_t rank, op, lane;
+
+	fprintf(stderr, "seed %llu: nothing can happen any more\n", (unsigned long long)world->config.seed);
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_peer *peer = &world->peers[world->members[rank]];
+
+		for (op = 0; op < world->op_count; op++) {
+			for (lane = 0; peer->calls[op] != NULL && lane < world->config.lanes; lane++) {
+				uint64_t waits_for = 0, held[1024] = {0};
+				bool complete;
+
+				pccl_exec_waits_for(peer->execs[lane], peer->calls[op], &waits_for);
+				pccl_exec_report(peer->execs[lane], peer->calls[op], held, &complete);
+				if (waits_for != 0)
+					fprintf(stderr,
+						"  rank %u lane %u op %u (%s, %s, %u segments): waits for %llx, "
+						"holds %zu, complete %d\n",
+						rank, lane, op, pccl_collective_name((int)peer->calls[op]->spec.kind),
+						pccl_plan_name((int)peer->calls[op]->spec.algorithm),
+						peer->calls[op]->geometry.segment_count, (unsigned long long)waits_for,
+						pccl_bitmap_count(held, peer->calls[op]->geometry.segment_count),
+						complete);
+			}
+		}
+	}
+}
+
+void world_run(struct world *world)
+{
+	while (!all_ended(world)) {
+		bool launched = pccl_rng_chance(&world->rng, 1, 2) && launch_random(world);
+
+		if (!world_steps(world, 1 + (uint32_t)pccl_rng_below(&world->rng, 100)) && !launched &&
+		    !launch_random(world) && !all_ended(world)) {
+			/* A random peer may have had nothing to launch. */
+			uint32_t tries = 0;
+
+			while (tries < 64 * world->member_count && !launch_random(world))
+				tries++;
+			if (tries == 64 * world->member_count)
+				tell_stuck(world);
+			assert_true(tries < 64 * world->member_count);
+		}
+	}
+}
+
+/* ---- views -------------------------------------------------------------------------------------------------------------------- */
+
+void world_view(struct world *world, const uint32_t *members, uint32_t count)
+{
+	memcpy(world->members, members, count * sizeof(*members));
+	world->member_count = count;
+	world->epoch++;
+}
+
+void world_install(struct world *world, uint32_t peer)
+{
+	struct world_peer *p = &world->peers[peer];
+	uint32_t lane;
+
+	memcpy(p->ranks_to_peers, world->members, world->member_count * sizeof(*world->members));
+	p->ranks = world->member_count;
+	p->rank = rank_of(p, peer);
+	for (lane = 0; lane < world->config.lanes; lane++)
+		assert_int_equal(pccl_exec_install(p->execs[lane], world->epoch, p->ranks, p->rank), pcclSuccess);
+}
+
+void world_freeze(struct world *world, uint32_t peer)
+{
+	uint32_t lane;
+
+	for (lane = 0; lane < world->config.lanes; lane++) {
+		pccl_exec_freeze(world->peers[peer].execs[lane]);
+		forget(world, peer, lane, NULL);
+	}
+}
+
+void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t result, bool restore)
+{
+	struct world_call *call = world->peers[peer].calls[op];
+	uint32_t lane;
+
+	for (lane = 0; lane < world->config.lanes; lane++) {
+		forget(world, peer, lane, call);
+		pccl_exec_cancel(world->peers[peer].execs[lane], call, result, "cancelled by the test", restore);
+		drain(world, peer, lane);
+	}
+}
+
+bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *held)
+{
+	const struct world_call *call = world->peers[peer].calls[op];
+	bool all = true, complete;
+	uint32_t lane;
+
+	for (lane = 0; lane < world->config.lanes; lane++) {
+		pccl_exec_report(world->peers[peer].execs[lane], call, held, &complete);
+		all = all && complete;
+	}
+	return all;
+}
+
+void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const uint64_t *const *holders,
+			 uint32_t divisor)
+{
+	struct world_peer *p = &world->peers[peer];
+	struct world_call *call = p->calls[op];
+	uint64_t *none = must(calloc(pccl_bitmap_words(call->geometry.segment_count) + 1, sizeof(*none)));
+	const uint64_t *own = holders[p->rank] != NULL ? holders[p->rank] : none;
+
+	pccl_plan_destroy(call->plan);
+	assert_int_equal(pccl_plan_create_repair(p->ranks, p->rank, &call->geometry, holders, &call->plan),
+			 pcclSuccess);
+	call->lanes_ended = 0;
+	call->result = pcclSuccess;
+	launch_call(world, peer, call, own, divisor);
+	free(none);
+}
+
+/* ---- what must come out --------------------------------------------------------------------------------------------------------- */
+
+void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
+			  uint32_t divisor, uint8_t *out)
+{
+	const struct world_call *call = world->peers[peers[0]].calls[op];
+	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(&call->spec);
+	const void *inputs[WORLD_PEERS_MAX];
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		inputs[index] = world->peers[peers[index]].calls[op]->original + offset;
+	pccl_reduce(out, inputs, count, pccl_geometry_elements(&call->geometry, segment), call->spec.datatype,
+		    call->spec.op, divisor);
+}
+
+/* The peers whose inputs are added, in order. */
+static void order_of(const struct world *world, const struct world_call *call, uint32_t segment, uint32_t *peers)
+{
+	uint32_t ranks = world->member_count, first = 0, index;
+
+	if (call->spec.algorithm == pcclPlanRing && ranks > 1) {
+		first = call->spec.kind == PCCL_ALL_REDUCE ? segment % ranks : segment / call->geometry.chunk_segments;
+		first++;
+	}
+	for (index = 0; index < ranks; index++)
+		peers[index] = world->members[(first + index) % ranks];
+}
+
+/* Expected bytes of a segment, whichever the kind. */
+static void expect(struct world *world, uint32_t op, uint32_t segment, uint8_t *out)
+{
+	const struct world_call *call = world->peers[world->members[0]].calls[op];
+	const struct world_spec *spec = &call->spec;
+	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
+	size_t bytes = pccl_geometry_elements(&call->geometry, segment) * element_bytes(spec);
+	uint32_t peers[WORLD_PEERS_MAX], source = spec->root;
+
+	if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER) {
+		order_of(world, call, segment, peers);
+		world_expect_segment(world, op, segment, peers, world->member_count,
+				     spec->op == pcclAvg ? world->member_count : 0, out);
+		return;
+	}
+	if (spec->kind == PCCL_ALL_GATHER) {
+		source = segment / call->geometry.chunk_segments;
+		offset -= (size_t)source * call->geometry.chunk_elements * element_bytes(spec);
+	}
+	memcpy(out, world->peers[world->members[source]].calls[op]->original + offset, bytes);
+}
+
+static void check_segment(struct world *world, uint32_t op, uint32_t segment, const uint8_t *expected)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_call *call = world->peers[world->members[rank]].calls[op];
+		size_t size = element_bytes(&call->spec);
+		size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * size;
+
+		if (call->spec.kind == PCCL_REDUCE_SCATTER) {
+			if (segment / call->geometry.chunk_segments != rank)
+				continue;
+			offset -= rank * (size_t)call->spec.count * size;
+		}
+		assert_memory_equal(call->output + offset, expected,
+				    pccl_geometry_elements(&call->geometry, segment) * size);
+	}
+}
+
+static void check_input_intact(const struct world_call *call, uint32_t rank)
+{
+	size_t part = (size_t)call->spec.count * element_bytes(&call->spec);
+
+	if (!call->spec.in_place) {
+		assert_memory_equal(call->input, call->original, call->input_bytes);
+	} else if (call->spec.kind == PCCL_REDUCE_SCATTER) {
+		/* All but this rank's part. */
+		assert_memory_equal(call->input, call->original, rank * part);
+		assert_memory_equal(call->input + (rank + 1) * part, call->original + (rank + 1) * part,
+				    call->input_bytes - (rank + 1) * part);
+	}
+}
+
+void world_check_success(struct world *world, uint32_t op)
+{
+	const struct world_call *call = world->peers[world->members[0]].calls[op];
+	uint8_t *expected = must(malloc((size_t)call->geometry.segment_elements * 8 + 8));
+	uint32_t rank, segment;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		call = world->peers[world->members[rank]].calls[op];
+		assert_string_equal(call->detail, "");
+		assert_int_equal(call->result, pcclSuccess);
+		check_input_intact(call, rank);
+	}
+	for (segment = 0; segment < call->geometry.segment_count; segment++) {
+		expect(world, op, segment, expected);
+		check_segment(world, op, segment, expected);
+	}
+	free(expected);
+}
+
+void world_check_failure(struct world *world, uint32_t op, pcclResult_t result)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_call *call = world->peers[world->members[rank]].calls[op];
+
+		assert_int_equal(call->result, result);
+		assert_string_not_equal(call->detail, "");
+		assert_memory_equal(call->input, call->original, call->input_bytes);
+	}
+}

@@ -1,0 +1,106 @@
+/*
+ * A world of executors in memory: several peers with one executor per lane, joined by streams that deliver frames in
+ * random order, late, in two steps (header, payload), sometimes after having dropped the payload once. Everything is drawn from one
+ * seed. Checks that borrowed payloads stay what they were until they are delivered.
+ */
+#ifndef PCCL_TESTS_EXEC_WORLD_H
+#define PCCL_TESTS_EXEC_WORLD_H
+
+#include "base/rng.h"
+#include "collectives/exec.h"
+
+#define WORLD_PEERS_MAX 64
+#define WORLD_LANES_MAX 4
+#define WORLD_OPS_MAX 80
+
+/* What a peer calls. */
+struct world_spec {
+	enum pccl_collective kind;
+	pcclPlan_t algorithm;
+	pcclDataType_t datatype;
+	pcclRedOp_t op;
+	uint64_t count;
+	uint32_t root;
+	uint64_t tag;
+	uint32_t sequence;
+	pcclFailurePolicy_t policy;
+	bool in_place;
+};
+
+/* One peer's call of one op: the executors' cookie. */
+struct world_call {
+	struct world_spec spec;
+	struct pccl_geometry geometry;
+	struct pccl_plan *plan;
+	uint8_t *memory[2]; /* allocations behind input and output; one in place */
+	uint8_t *input;
+	uint8_t *output;
+	uint8_t *undo;
+	uint8_t *original; /* the input as it was */
+	size_t input_bytes;
+	size_t output_bytes;
+	bool launched;
+	uint32_t lanes_ended;
+	pcclResult_t result; /* the first failure of a lane */
+	char detail[200];
+	uint64_t tx_bytes;
+	uint64_t rx_bytes;
+};
+
+struct world_config {
+	uint64_t seed;
+	uint32_t peers;
+	uint32_t lanes;
+	uint32_t streams;     /* of a lane between two peers */
+	uint32_t frames_max;  /* in flight on a stream */
+	uint32_t drop_chance; /* of 100 */
+	size_t scratch_bytes; /* of an executor */
+};
+
+struct world;
+
+struct world *world_create(const struct world_config *config);
+void world_destroy(struct world *world);
+/* Teardown of a test: if it failed in the middle of a world, tells the seed and destroys that. */
+int world_teardown(void **state);
+struct pccl_rng *world_rng(struct world *world);
+struct pccl_exec *world_exec(struct world *world, uint32_t peer, uint32_t lane);
+struct world_call *world_call(struct world *world, uint32_t peer, uint32_t op);
+
+/* Makes a call of every peer with random input; `op` numbers it. Nothing is launched yet. */
+void world_add(struct world *world, uint32_t op, const struct world_spec *spec);
+/* The same for one peer. */
+void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec);
+void world_launch(struct world *world, uint32_t peer, uint32_t op);
+
+/* Launches everything that was added, in random order at random times, and runs until every call has ended. Fails the test
+ * if nothing can happen any more before that. */
+void world_run(struct world *world);
+/* At most so many random events; returns false if nothing can happen any more. Launches nothing. */
+bool world_steps(struct world *world, uint32_t events);
+
+/* Success, right bytes, input intact where it must be. */
+void world_check_success(struct world *world, uint32_t op);
+/* The result and the input as it was. */
+void world_check_failure(struct world *world, uint32_t op, pcclResult_t result);
+
+/* Stops a peer's transfers of the view, as a flush does. */
+void world_freeze(struct world *world, uint32_t peer);
+/* A new view of some of the peers, in this order; those who are left out are dead. Peers go over one by one: world_install(). */
+void world_view(struct world *world, const uint32_t *members, uint32_t count);
+void world_install(struct world *world, uint32_t peer);
+/* Cancels a call on all lanes of the peer. */
+void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t result, bool restore);
+/* Union of the segments whose result the peer's lanes hold; true if all are complete. */
+bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *held);
+/* Launches the repair of a call in the view that is in force. */
+void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const uint64_t *const *holders,
+			 uint32_t divisor);
+/* All outcomes of this call are here. */
+bool world_call_ended(const struct world *world, uint32_t peer, uint32_t op);
+
+/* What the op must give for a segment, from the originals of these peers in this order, into `out`. */
+void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
+			  uint32_t divisor, uint8_t *out);
+
+#endif
