@@ -28,6 +28,7 @@ static void op_free(struct pccl_op *op)
 {
 	pccl_free(op->held);
 	pccl_free(op->undo);
+	pccl_free(op->staged);
 	pccl_free(op);
 }
 
@@ -182,6 +183,54 @@ static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_c
 	return by_rank ? session->ranks : session->cut_for_ranks;
 }
 
+static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+
+	pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
+			  pccl_dtype_bytes(operation->datatype), ALIGN_ELEMENTS, &op->geometry);
+	pccl_free(op->held);
+	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
+	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;
+}
+
+/* Input and output overlap as they should for the rank at launch; for another rank the input needs a place of its own. */
+static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_op_request *request = &op->request;
+	size_t bytes = request->operation.count * pccl_dtype_bytes(request->operation.datatype);
+	const char *input = request->input, *output = request->output;
+	bool gathers = request->kind == PCCL_ALL_GATHER && input == output + op->rank_at_launch * bytes;
+	bool scatters = request->kind == PCCL_REDUCE_SCATTER && output == input + op->rank_at_launch * bytes;
+
+	if (scatters)
+		bytes *= session->ranks;
+	if ((!gathers && !scatters) || bytes == 0 || op->rank_at_launch == session->rank)
+		return pcclSuccess;
+	op->staged = pccl_alloc_large(bytes);
+	if (op->staged == NULL)
+		return pcclOutOfMemory;
+	memcpy(op->staged, input, bytes);
+	request->input = op->staged;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op)
+{
+	pcclOperation_t *operation = &op->request.operation;
+
+	/* A root that is gone, or was another member and has given no input: as somebody who takes another for the root, so
+	 * that every member gets pcclMismatch and none waits. */
+	if (op->request.kind == PCCL_BROADCAST && operation->count > 0 &&
+	    (operation->root >= session->ranks || (operation->root == session->rank && op->request.input == NULL)))
+		operation->root = (session->rank + 1) % session->ranks;
+	if (op->request.kind != PCCL_ALL_GATHER && op->request.kind != PCCL_REDUCE_SCATTER)
+		return pcclSuccess;
+	if (stage(session, op) != pcclSuccess)
+		return pcclOutOfMemory;
+	return cut(session, op);
+}
+
 static pcclResult_t op_create(const struct pccl_session *session, const struct pccl_op_request *request,
 			      struct pccl_op **op_out)
 {
@@ -197,11 +246,8 @@ static pcclResult_t op_create(const struct pccl_session *session, const struct p
 		op->request.operation.failure_policy = session->config.policy;
 	if (op->request.operation.failure_policy == pcclPolicyDefault)
 		op->request.operation.failure_policy = pcclPolicyAbort;
-	op->world_at_launch = session->ranks;
-	pccl_geometry_cut(request->kind, ranks_to_cut_for(session, request->kind), request->operation.count,
-			  pccl_dtype_bytes(request->operation.datatype), ALIGN_ELEMENTS, &op->geometry);
-	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
-	if (op->held == NULL)
+	op->rank_at_launch = session->rank;
+	if (cut(session, op) != pcclSuccess)
 		goto fail_held;
 	if (undo_bytes > 0) {
 		op->undo = pccl_alloc_large(undo_bytes);

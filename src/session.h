@@ -44,12 +44,13 @@ struct pccl_op {
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
+	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */
+	uint32_t rank_at_launch;
 	bool settled; /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
 	pcclResult_t result;
 	char detail[200];
 	pcclOperationInfo_t info;
-	uint32_t world_at_launch;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
 	void *waiter;	      /* the shell's, as the next two */

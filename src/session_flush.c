@@ -244,8 +244,12 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 		return;
 	}
 	count_participants(session, op, decision);
-	result = pccl_attempt_start(session, op,
-				    decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
+	result = pcclSuccess;
+	if (op->info.plan == pcclPlanAuto) /* its first attempt */
+		result = pccl_session_fit(session, op);
+	if (result == pcclSuccess)
+		result = pccl_attempt_start(session, op,
+					    decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
 	if (result != pcclSuccess)
 		pccl_session_op_fail(session, op, result, pccl_fail_text());
 }

@@ -60,6 +60,8 @@ bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane);
 void pccl_attempt_free(struct pccl_attempt *attempt);
 
 /* session.c */
+/* The op waited for a view, and that is smaller than the one it was launched in: fits it to the new one. */
+pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op);
 struct pccl_command *pccl_session_command(struct pccl_session *session, enum pccl_command_type type, uint32_t lane);
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
