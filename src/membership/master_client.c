@@ -77,24 +77,31 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	pccl_group_note_cause(group, "rank %u (%s) was lost: %.110s", client->seat, client->self.address, why);
 }
 
-/* The ranks of a bundle join together: if one is lost on the way, the others wait again. */
+/* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for them. */
 static void break_bundle(struct pccl_master *master, const struct pccl_client *lost)
 {
 	struct pccl_client *client;
 
-	for (client = master->clients; client != NULL && lost->self.bundle_id != 0; client = client->next) {
-		if (client->state != PCCL_CLIENT_WAITING || !client->admitting ||
-		    client->self.bundle_id != lost->self.bundle_id)
+	for (client = master->clients; client != NULL && lost->bundle != 0; client = client->next) {
+		if (client->state != PCCL_CLIENT_WAITING || client->bundle != lost->bundle)
 			continue;
+		if (client->admitting)
+			pccl_group_note_cause(client->group, "a rank of a joining bundle was lost");
 		client->admitting = false;
 		client->group->dirty = true;
 	}
 }
 
+void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *client)
+{
+	client->admitting = false;
+	break_bundle(master, client);
+}
+
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
 {
 	struct pccl_group *group = client->group;
-	bool was_admitting = client->state == PCCL_CLIENT_WAITING && client->admitting;
+	bool was_waiting = client->state == PCCL_CLIENT_WAITING;
 
 	if (client->state == PCCL_CLIENT_CLOSING)
 		return;
@@ -104,6 +111,8 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 		leave_change(group, client);
 		if (client->state == PCCL_CLIENT_SEATED)
 			leave_seat(master, client, loss, why);
+		if (client->admitting)
+			pccl_group_note_cause(group, "a peer was lost while it joined: %.110s", why);
 		if (loss == PCCL_LOSS_DEAD)
 			pccl_group_note_dead(group, &client->self.uuid);
 		group->dirty = true;
@@ -112,7 +121,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	client->state = PCCL_CLIENT_CLOSING;
 	client->group = NULL;
 	client->admitting = false;
-	if (was_admitting)
+	if (was_waiting)
 		break_bundle(master, client);
 }
 

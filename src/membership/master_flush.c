@@ -56,6 +56,8 @@ static void end_run(struct pccl_master *master, struct pccl_group *group)
 	if (count_seats(group, PCCL_SEAT_AWAY) > 0) {
 		pccl_group_drop_promises(group);
 		group->dead_count = 0;
+	} else {
+		group->past_run = group->base->run;
 	}
 	pccl_group_drop_change(group, master);
 	pccl_group_drop_base(group);
@@ -248,6 +250,7 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	admitting = pccl_admission_choose(master, group);
 	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch == 0) {
 		pccl_group_unstall(master, group);
+		group->cause_count = 0;
 		if (group->base == NULL)
 			pccl_group_stall(master, group); /* newcomers that this master may not let found the group */
 		return;

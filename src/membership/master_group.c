@@ -232,10 +232,9 @@ void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_client *client;
 
-	group->stall_ns = PCCL_MASTER_NEVER;
-	if (!group->stalled)
+	if (group->stall_ns == PCCL_MASTER_NEVER)
 		return;
-	group->stalled = false;
+	group->stall_ns = PCCL_MASTER_NEVER;
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->group == group)
 			client->world_stale = true;
@@ -248,7 +247,6 @@ static void say_stalled(struct pccl_master *master, struct pccl_group *group)
 	struct pccl_client *client;
 	struct pccl_message *message;
 
-	group->stalled = true;
 	group->stall_ns = master->now_ns + patience(master);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->group != group)

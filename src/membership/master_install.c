@@ -29,10 +29,10 @@ static bool spread_joint(struct pccl_master *master)
 	const struct pccl_client *other;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (!client->admitting || client->self.bundle_id == 0 || !client->group->joint)
+		if (!client->admitting || client->bundle == 0 || !client->group->joint)
 			continue;
 		for (other = master->clients; other != NULL; other = other->next) {
-			if (!other->admitting || other->self.bundle_id != client->self.bundle_id ||
+			if (!other->admitting || other->bundle != client->bundle ||
 			    other->group->joint)
 				continue;
 			other->group->joint = true;
@@ -122,6 +122,7 @@ static pcclResult_t make_next(struct pccl_group *group)
 	next->run = group->base != NULL ? group->base->run : change->recipients[0]->self.uuid;
 	next->previous_epoch = group->base != NULL ? group->base->view.epoch : 0;
 	next->newcomers = change->survivor_count < change->member_count;
+	next->lone = change->member_count == 1 && (group->base == NULL || group->base->lone);
 	fill_cause(group, next);
 	pccl_free(change->seats);
 	change->seats = pccl_calloc(change->member_count, sizeof(*change->seats));

@@ -54,6 +54,7 @@ struct pccl_client {
 	uint32_t installed;
 	struct pccl_answer answered; /* as it said when it registered */
 	bool may_found;
+	uint64_t bundle;	  /* WAITING: with whose ranks it has to join; 0: alone */
 	bool promised;		  /* came with promises: it is frozen */
 	uint8_t vote;		  /* outstanding joint call, 0: none */
 	uint32_t vote_origin;
@@ -118,6 +119,7 @@ struct pccl_group {
 	pcclRankUuid_t *dead;		 /* surely: connection closed, or left */
 	uint32_t dead_count;
 	uint32_t epoch_top;		 /* highest epoch heard of */
+	pcclRankUuid_t past_run;	 /* the last run that ended here: who comes back to it is too late */
 	bool needs_quorum;		 /* members know several masters */
 	bool flush_due;			 /* a view change is needed even if nobody is missing */
 	struct pccl_change change;
@@ -129,8 +131,7 @@ struct pccl_group {
 	struct pccl_answer answer;	 /* the last joint call that ended */
 	uint64_t majority_ns;		 /* end of the wait for those who have not returned yet */
 	uint32_t majority_epoch;	 /* of the claim that the wait is about */
-	uint64_t stall_ns;		 /* when to say STALLED next */
-	bool stalled;			 /* STALLED was said */
+	uint64_t stall_ns;		 /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
 	bool joint;			 /* scratch of the search for groups that change together */
@@ -178,7 +179,10 @@ enum pccl_loss {
 /* Takes the client out of its group and marks it for hanging up (or, if it is gone already, for being freed). */
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why);
 
-/* The same with a notice before it: REFUSED or EVICTED. */
+/* The client waits again, and so do the other ranks of its bundle. */
+void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *client);
+
+/* As pccl_client_lose(), with a notice before it: REFUSED or EVICTED. */
 void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client, enum pccl_message_type type,
 			 pcclResult_t result, const char *text);
 void pccl_clients_tick(struct pccl_master *master);

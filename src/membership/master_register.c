@@ -33,6 +33,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 		clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
 	client->answered = registration->answered;
 	client->may_found = registration->may_found;
+	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;
 	client->promised = registration->promise_count > 0;
 	client->serial = ++master->serial;
 }
@@ -58,14 +59,14 @@ static uint32_t count_group(const struct pccl_master *master, const struct pccl_
 	return count;
 }
 
-static void welcome(struct pccl_master *master, struct pccl_client *client, bool known)
+static void welcome(struct pccl_master *master, struct pccl_client *client, bool registered)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_WELCOME);
 
 	if (message != NULL) {
 		message->body.welcome.master = master->config.uuid;
 		memcpy(message->body.welcome.address, client->remote, sizeof(client->remote));
-		message->body.welcome.known = known;
+		message->body.welcome.registered = registered;
 	}
 	pccl_master_send(master, client, message);
 }
@@ -78,13 +79,7 @@ static void evict(struct pccl_master *master, struct pccl_client *client, const 
 	pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, text);
 }
 
-/* A founder that is still alone has agreed on nothing with anybody: it gives way to the members of an earlier run, and
- * waits for their consent like any newcomer. */
-static bool is_lone_founder(const struct pccl_group *group)
-{
-	return group->base->previous_epoch == 0 && group->base->view.member_count == 1;
-}
-
+/* A lone founder gives way to the members of an earlier run, and waits for their consent like any newcomer. */
 static void yield_to_return(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_client *founder = group->seats[0].client;
@@ -92,6 +87,7 @@ static void yield_to_return(struct pccl_master *master, struct pccl_group *group
 	pccl_group_drop_change(group, master);
 	if (founder != NULL) {
 		founder->state = PCCL_CLIENT_WAITING;
+		founder->bundle = 0; /* the other ranks have joined already */
 		founder->vote = 0;
 	}
 	pccl_group_drop_base(group);
@@ -123,6 +119,18 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 		group->answer = client->answered;
 }
 
+/* Does the group know of no other run? */
+static bool is_only_run(const struct pccl_group *group, const pcclRankUuid_t *run)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->claim_count; index++) {
+		if (!pccl_uuid_equal(&group->claims[index]->run, run))
+			return false;
+	}
+	return group->base == NULL || pccl_uuid_equal(&group->base->run, run);
+}
+
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -132,8 +140,14 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 	client->installed = last->view.epoch;
 	if (last->view.epoch > group->epoch_top)
 		group->epoch_top = last->view.epoch;
+	if (pccl_uuid_equal(&group->past_run, &last->run)) {
+		evict(master, client, "its run has ended here");
+		return;
+	}
+	if (last->lone && !is_only_run(group, &last->run))
+		return; /* waits like a newcomer */
 	if (group->base != NULL && !pccl_uuid_equal(&group->base->run, &last->run)) {
-		if (!is_lone_founder(group)) {
+		if (!group->base->lone) {
 			evict(master, client, "the master came back and others founded the group anew");
 			return;
 		}
@@ -194,6 +208,12 @@ static bool has_sane_epochs(const struct pccl_message_register *registration)
 	return true;
 }
 
+/* Newcomers look for an established group at all masters before they found one, or join a founder that is alone. */
+static bool is_established(const struct pccl_group *group)
+{
+	return group != NULL && (group->claim_count > 0 || (group->base != NULL && !group->base->lone));
+}
+
 static struct pccl_group *group_for(struct pccl_master *master, const struct pccl_message_register *registration)
 {
 	struct pccl_group *group = pccl_group_find(master, registration->group);
@@ -219,7 +239,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		return;
 	}
 	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&
-	    pccl_group_find(master, registration->group) == NULL) {
+	    !is_established(pccl_group_find(master, registration->group))) {
 		welcome(master, client, false);
 		return;
 	}

@@ -41,6 +41,18 @@ static void insert_claim(struct pccl_group *group, struct pccl_install *install)
 	group->claims[index] = install;
 }
 
+/* A view change that was on its way counts no more, and nobody is admitted by it. */
+static void call_off_change(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+
+	pccl_group_drop_change(group, master);
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->admitting)
+			pccl_client_stop_admission(master, client);
+	}
+}
+
 void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		       struct pccl_install **install)
 {
@@ -50,6 +62,7 @@ void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, str
 					    "the returning members disagree too much about their view");
 			return;
 		}
+		call_off_change(master, group);
 		insert_claim(group, *install);
 		*install = NULL;
 	}
@@ -64,7 +77,7 @@ void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)
 	struct pccl_install *base = group->base;
 
 	pccl_log_warn("master: group %u went on at another master", group->id);
-	pccl_group_drop_change(group, master);
+	call_off_change(master, group);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->group == group && client->state == PCCL_CLIENT_SEATED)
 			client->state = client->installed != 0 ? PCCL_CLIENT_RETURNED : PCCL_CLIENT_WAITING;

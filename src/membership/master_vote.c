@@ -135,7 +135,7 @@ static uint32_t bundle_waiting(const struct pccl_master *master, const struct pc
 
 	for (client = master->clients; client != NULL; client = client->next)
 		count += client->state == PCCL_CLIENT_WAITING && !client->silent &&
-			 client->self.bundle_id == of->self.bundle_id;
+			 client->bundle == of->bundle;
 	return count;
 }
 
@@ -143,7 +143,7 @@ bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_cl
 {
 	if (client->state != PCCL_CLIENT_WAITING)
 		return false;
-	return client->self.bundle_id == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
+	return client->bundle == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
 }
 
 /* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */
@@ -187,7 +187,7 @@ static bool bundle_may_join_now(const struct pccl_master *master, const struct p
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->state == PCCL_CLIENT_WAITING && client->self.bundle_id == of->self.bundle_id &&
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
 		    !may_join_now(client))
 			return false;
 	}
@@ -199,7 +199,7 @@ static void admit_bundle(struct pccl_master *master, const struct pccl_client *o
 	struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->state != PCCL_CLIENT_WAITING || client->self.bundle_id != of->self.bundle_id)
+		if (client->state != PCCL_CLIENT_WAITING || client->bundle != of->bundle)
 			continue;
 		client->admitting = true;
 		client->group->dirty = true;
@@ -247,9 +247,9 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 		if (client == NULL)
 			break;
 		after = client->serial;
-		if (!may_join_now(client) || (client->self.bundle_id != 0 && !bundle_may_join_now(master, client)))
+		if (!may_join_now(client) || (client->bundle != 0 && !bundle_may_join_now(master, client)))
 			continue;
-		if (client->self.bundle_id != 0)
+		if (client->bundle != 0)
 			admit_bundle(master, client);
 		else
 			client->admitting = true;
@@ -263,7 +263,7 @@ bool pccl_admission_held(const struct pccl_master *master, const struct pccl_gro
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->self.bundle_id != 0 && pccl_client_eligible(master, client))
+		if (client->group == group && client->bundle != 0 && pccl_client_eligible(master, client))
 			return true;
 	}
 	return false;

@@ -41,7 +41,8 @@ void pccl_world_tick(struct pccl_master *master)
 		return;
 	master->world_ns = PCCL_MASTER_NEVER;
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == NULL || client->group->stalled)
+		/* Where the master can't act, silence about the world says so. */
+		if (client->group == NULL || client->group->stall_ns != PCCL_MASTER_NEVER)
 			continue;
 		pccl_world_measure(master, client->group, &world);
 		if (!client->world_stale && memcmp(&world, &client->told, sizeof(world)) == 0)

@@ -100,7 +100,7 @@ struct pccl_message_expired {
 struct pccl_message_welcome {
 	pcclRankUuid_t master; /* new at every start */
 	char address[PCCL_ADDRESS_TEXT_BYTES]; /* of the peer, as the master sees it */
-	bool known; /* somebody of the group is here; false: the peer was not registered, try another master */
+	bool registered; /* false: no established group is known here, and the peer may not found one: try another */
 };
 
 struct pccl_message_prepare {

@@ -154,10 +154,12 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 		get_member(reader, &view->members[index]);
 	get_uuid(reader, &install->run);
 	install->previous_epoch = pccl_get_u32(reader);
+	install->lone = get_flag(reader);
 	install->newcomers = get_flag(reader);
 	get_world(reader, &install->world);
 	pccl_get_string(reader, install->cause, sizeof(install->cause));
-	if (view->epoch == 0 || install->previous_epoch >= view->epoch || (!reader->bad && !pccl_view_valid(view)))
+	if (view->epoch == 0 || (install->lone && view->member_count != 1) ||
+	    install->previous_epoch >= view->epoch || (!reader->bad && !pccl_view_valid(view)))
 		reader->bad = true;
 	count = pccl_get_u32(reader);
 	install->decisions = get_list(reader, count, PCCL_DECISIONS_MAX, DECISION_BYTES_MIN,
@@ -290,7 +292,7 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 	case PCCL_MESSAGE_WELCOME:
 		get_uuid(reader, &body->welcome.master);
 		pccl_get_string(reader, body->welcome.address, sizeof(body->welcome.address));
-		body->welcome.known = get_flag(reader);
+		body->welcome.registered = get_flag(reader);
 		break;
 	case PCCL_MESSAGE_PREPARE:
 		get_uuid(reader, &body->prepare.run);

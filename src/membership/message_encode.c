@@ -87,6 +87,7 @@ static void put_install(struct pccl_writer *writer, const struct pccl_install *i
 		put_member(writer, &install->view.members[index]);
 	put_uuid(writer, &install->run);
 	pccl_put_u32(writer, install->previous_epoch);
+	put_flag(writer, install->lone);
 	put_flag(writer, install->newcomers);
 	put_world(writer, &install->world);
 	pccl_put_string(writer, install->cause);
@@ -193,7 +194,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 	case PCCL_MESSAGE_WELCOME:
 		put_uuid(writer, &body->welcome.master);
 		pccl_put_string(writer, body->welcome.address);
-		put_flag(writer, body->welcome.known);
+		put_flag(writer, body->welcome.registered);
 		break;
 	case PCCL_MESSAGE_PREPARE:
 		put_uuid(writer, &body->prepare.run);

@@ -149,9 +149,8 @@ static bool fits(const struct pccl_peer *peer, const struct pccl_install *instal
 	if (!peer->frozen)
 		return false;
 	if (!pccl_uuid_equal(&install->run, &peer->install->run))
-		return install->newcomers && peer->install->view.member_count == 1;
-	return install->previous_epoch == pccl_peer_epoch(peer) ||
-	       (install->newcomers && peer->install->view.member_count == 1);
+		return install->newcomers && peer->install->lone;
+	return install->previous_epoch == pccl_peer_epoch(peer);
 }
 
 void pccl_peer_drop_install(struct pccl_peer *peer)
@@ -162,17 +161,16 @@ void pccl_peer_drop_install(struct pccl_peer *peer)
 	peer->install = NULL;
 }
 
-/* An install that adds members is the answer of everybody's update, and joint calls are counted from there. */
+/* An install that adds members is the answer of everybody's update, and joint calls are counted from there. Only a lone
+ * founder that is taken over may have made another call: its group of one has no peers waiting, and is no more. */
 static void count_votes_anew(struct pccl_peer *peer)
 {
-	struct pccl_answer answer = {.kind = PCCL_VOTE_UPDATE, .result = pcclSuccess};
+	struct pccl_answer answer = {.kind = peer->vote, .result = pcclSuccess};
 
 	memset(&peer->answered, 0, sizeof(peer->answered));
 	peer->answered.origin = pccl_peer_epoch(peer);
-	if (peer->vote == PCCL_VOTE_UPDATE)
+	if (peer->vote != 0)
 		pccl_peer_answer(peer, &answer);
-	else
-		pccl_peer_send_vote(peer);
 }
 
 void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)

@@ -41,6 +41,7 @@ struct pccl_peer {
 	uint64_t attempt_ns;
 	uint64_t heard_ns;	      /* when the master last said something */
 	uint64_t beat_ns;	      /* when to say something next */
+	uint64_t roam_ns;	      /* a lone founder: when to look in at another master */
 	uint64_t connect_ns;	      /* deadlines, PCCL_NEVER: none */
 	uint64_t admission_ns;
 	uint64_t stranded_ns;

@@ -2,7 +2,8 @@
  * A peer's connection to a master: dialling the masters in turn, registering, heartbeats, giving up.
  *
  * To found a group takes the first master of the list, after all the others have been asked in vain: so that a newcomer
- * does not found a second group beside the one that has moved to another master.
+ * does not found a second group beside the one that has moved to another master. Should that happen all the same, while the
+ * members are on their way there, the founder finds them as long as it is alone.
  */
 #include "membership/peer_internal.h"
 
@@ -192,11 +193,13 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 {
 	if (peer->link != PCCL_LINK_REGISTERING)
 		return;
-	if (!welcome->known) {
-		pccl_peer_abandon(peer, "the master knows nobody of the group, and it is not the first of the list");
+	if (!welcome->registered) {
+		pccl_peer_abandon(peer, "the master knows no members of the group");
 		return;
 	}
 	peer->link = PCCL_LINK_UP;
+	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
+			pccl_rng_below(&peer->rng, peer->config.heartbeat_timeout_ns);
 	peer->master_uuid = welcome->master;
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
 	    peer->config.admission_timeout_ns > 0)
@@ -237,6 +240,20 @@ static void watch_deadlines(struct pccl_peer *peer)
 		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
 }
 
+/* A founder that is alone looks in at the other masters from time to time: its group may have lived on there. */
+static bool should_roam(const struct pccl_peer *peer)
+{
+	return peer->config.master_count > 1 && peer->link == PCCL_LINK_UP && peer->standing == PCCL_PEER_MEMBER &&
+	       peer->install->lone && peer->vote == 0 && !peer->frozen && !peer->freezing;
+}
+
+static void roam(struct pccl_peer *peer)
+{
+	peer->failures = 0;
+	pccl_peer_abandon(peer, "looking for the group at another master");
+	peer->redial_ns = peer->now_ns;
+}
+
 void pccl_peer_link_tick(struct pccl_peer *peer)
 {
 	if (peer->standing == PCCL_PEER_GONE || peer->standing == PCCL_PEER_IDLE)
@@ -260,6 +277,8 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 		if (peer->now_ns >= peer->heard_ns + peer->config.heartbeat_timeout_ns ||
 		    (peer->link == PCCL_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
 			pccl_peer_abandon(peer, "the master is silent");
+		else if (should_roam(peer) && peer->now_ns >= peer->roam_ns)
+			roam(peer);
 		else if (peer->now_ns >= peer->beat_ns)
 			pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_BEAT));
 		break;
@@ -290,6 +309,8 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 	case PCCL_LINK_UP:
 		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
 		deadline = earlier(deadline, peer->beat_ns);
+		if (should_roam(peer))
+			deadline = earlier(deadline, peer->roam_ns);
 		break;
 	}
 	return deadline;

@@ -76,6 +76,7 @@ pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct p
 	to_out->holders = pccl_calloc(from->holder_count, sizeof(*to_out->holders));
 	if (to_out->holders == NULL)
 		return pcclOutOfMemory;
+	to_out->holder_count = from->holder_count;
 	for (rank = 0; rank < from->holder_count; rank++) {
 		if (from->holders[rank] == NULL)
 			continue;
@@ -96,6 +97,7 @@ pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_inst
 		return pcclOutOfMemory;
 	to_out->run = from->run;
 	to_out->previous_epoch = from->previous_epoch;
+	to_out->lone = from->lone;
 	to_out->newcomers = from->newcomers;
 	to_out->world = from->world;
 	memcpy(to_out->cause, from->cause, sizeof(to_out->cause));

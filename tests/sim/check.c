@@ -1,0 +1,336 @@
+/*
+ * The checkers. They know what the callers were told, and nothing of the machines:
+ *	- a view has one list of members wherever it is installed; epochs of a peer grow; a view has no member twice
+ *	- an op that returned success by itself anywhere fails nowhere
+ *	- members that stay together were told the same outcome of every op and every joint call
+ *	- once nothing goes wrong any more, everybody alive shares one view, soon, and all programs go on
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+#include "sim.h"
+
+#define TELLERS 16 /* peers that one record remembers */
+
+struct seen_view {
+	uint32_t group;
+	uint32_t epoch;
+	pcclRankUuid_t run;
+	uint32_t member_count;
+	pcclRankUuid_t members[SIM_NODES];
+};
+
+/* What peers were told about one op or one joint call. */
+struct record {
+	bool is_vote;
+	uint32_t group;
+	pcclRankUuid_t run;
+	uint32_t origin;
+	uint64_t tag; /* op */
+	uint32_t sequence;
+	bool natural_success;
+	bool conflict; /* not all were told the same */
+	uint32_t teller_count;
+	uint32_t tellers[TELLERS]; /* nodes */
+	int outcomes[TELLERS];
+};
+
+struct sim_check {
+	struct seen_view *views;
+	size_t view_count;
+	struct record *records;
+	size_t record_count;
+	size_t conflict_count;
+	uint32_t last_epoch[SIM_NODES];
+};
+
+static void *grow(void *memory, size_t count, size_t size)
+{
+	void *larger = memory;
+
+	if ((count & (count - 1)) == 0)
+		larger = realloc(memory, (count > 0 ? 2 * count : 1) * size);
+	if (larger == NULL)
+		abort();
+	return larger;
+}
+
+struct sim_check *check_create(void)
+{
+	struct sim_check *check = calloc(1, sizeof(*check));
+
+	if (check == NULL)
+		abort();
+	return check;
+}
+
+void check_destroy(struct sim_check *check)
+{
+	free(check->views);
+	free(check->records);
+	free(check);
+}
+
+static bool share_member(const struct seen_view *left, const struct seen_view *right)
+{
+	uint32_t index;
+	uint32_t other;
+
+	for (index = 0; index < left->member_count; index++) {
+		for (other = 0; other < right->member_count; other++) {
+			if (pccl_uuid_equal(&left->members[index], &right->members[other]))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool same_members(const struct seen_view *left, const struct seen_view *right)
+{
+	return left->member_count == right->member_count &&
+	       memcmp(left->members, right->members, left->member_count * sizeof(left->members[0])) == 0;
+}
+
+/*
+ * One view per epoch of a run. With a single master there is an exception: it may evict a majority by mistake and die, and its
+ * successor can't know; then two views without a common member may have the same number, and one of them ends.
+ */
+static void check_view(struct sim *sim, const struct sim_node *node, const struct seen_view *view)
+{
+	struct sim_check *check = sim->check;
+	size_t index;
+
+	for (index = 0; index < check->view_count; index++) {
+		const struct seen_view *other = &check->views[index];
+
+		if (other->group != view->group || other->epoch != view->epoch ||
+		    !pccl_uuid_equal(&other->run, &view->run))
+			continue;
+		if (same_members(other, view))
+			return;
+		if (sim->plan.known_masters > 1 || share_member(other, view))
+			sim_fail(sim, "node %u has other members in group %u epoch %u than somebody else", node->id,
+				 view->group, view->epoch);
+	}
+	check->views = grow(check->views, check->view_count, sizeof(*check->views));
+	check->views[check->view_count++] = *view;
+}
+
+static bool is_member(const struct sim *sim, const struct pccl_view *view, uint32_t node)
+{
+	uint32_t rank;
+
+	return pccl_view_rank(view, &sim->nodes[node].uuid, &rank);
+}
+
+/* Members of one view must not have been told different things. */
+static void check_conflicts(struct sim *sim, const struct pccl_install *install)
+{
+	const struct sim_check *check = sim->check;
+	size_t index;
+	uint32_t left;
+	uint32_t right;
+
+	for (index = 0; check->conflict_count > 0 && index < check->record_count; index++) {
+		const struct record *record = &check->records[index];
+
+		for (left = 0; record->conflict && left < record->teller_count; left++) {
+			for (right = 0; right < left; right++) {
+				if (record->outcomes[left] != record->outcomes[right] &&
+				    is_member(sim, &install->view, record->tellers[left]) &&
+				    is_member(sim, &install->view, record->tellers[right]))
+					sim_fail(sim,
+						 "nodes %u and %u are both in epoch %u, but %s %u.%u ended with %d and %d",
+						 record->tellers[left], record->tellers[right], install->view.epoch,
+						 record->is_vote ? "joint call" : "op", (unsigned)record->tag,
+						 record->sequence, record->outcomes[left], record->outcomes[right]);
+			}
+		}
+	}
+}
+
+void check_install(struct sim *sim, const struct sim_node *node, const struct pccl_install *install)
+{
+	struct sim_check *check = sim->check;
+	struct seen_view view;
+	uint32_t rank;
+
+	memset(&view, 0, sizeof(view));
+	view.group = install->view.group;
+	view.epoch = install->view.epoch;
+	view.run = install->run;
+	view.member_count = install->view.member_count;
+	if (view.member_count > SIM_NODES || !pccl_view_valid(&install->view)) {
+		sim_fail(sim, "node %u was given a view that is none", node->id);
+		return;
+	}
+	for (rank = 0; rank < view.member_count; rank++)
+		view.members[rank] = install->view.members[rank].uuid;
+	if (!pccl_view_rank(&install->view, &node->uuid, &rank) || view.group != node->group)
+		sim_fail(sim, "node %u was given a view of others", node->id);
+	if (view.epoch <= check->last_epoch[node->id])
+		sim_fail(sim, "the epoch of node %u went from %u to %u", node->id, check->last_epoch[node->id],
+			 view.epoch);
+	check->last_epoch[node->id] = view.epoch;
+	check_view(sim, node, &view);
+	check_conflicts(sim, install);
+}
+
+static struct record *find_record(struct sim *sim, const struct sim_node *node, bool is_vote, uint64_t tag,
+				  uint32_t sequence)
+{
+	struct sim_check *check = sim->check;
+	struct record *record;
+	size_t index;
+
+	for (index = check->record_count; index > 0; index--) {
+		record = &check->records[index - 1];
+		if (record->is_vote == is_vote && record->tag == tag && record->sequence == sequence &&
+		    record->group == node->group && record->origin == node->origin &&
+		    pccl_uuid_equal(&record->run, &node->view.run))
+			return record;
+	}
+	check->records = grow(check->records, check->record_count, sizeof(*check->records));
+	record = &check->records[check->record_count++];
+	memset(record, 0, sizeof(*record));
+	record->is_vote = is_vote;
+	record->group = node->group;
+	record->run = node->view.run;
+	record->origin = node->origin;
+	record->tag = tag;
+	record->sequence = sequence;
+	return record;
+}
+
+static void tell(struct sim *sim, const struct sim_node *node, struct record *record, int outcome)
+{
+	uint32_t index;
+
+	for (index = 0; index < record->teller_count; index++) {
+		if (record->tellers[index] == node->id)
+			sim_fail(sim, "node %u was told the end of %s %u.%u twice", node->id,
+				 record->is_vote ? "joint call" : "op", (unsigned)record->tag, record->sequence);
+		if (record->outcomes[index] != outcome && !record->conflict) {
+			record->conflict = true;
+			sim->check->conflict_count++;
+		}
+	}
+	if (record->teller_count == TELLERS) {
+		sim_fail(sim, "the checker has no room for another peer");
+		return;
+	}
+	record->tellers[record->teller_count] = node->id;
+	record->outcomes[record->teller_count++] = outcome;
+}
+
+void check_op(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32_t sequence, bool success, bool natural)
+{
+	struct record *record = find_record(sim, node, false, tag, sequence);
+	uint32_t index;
+
+	tell(sim, node, record, success);
+	record->natural_success = record->natural_success || (success && natural);
+	for (index = 0; record->natural_success && index < record->teller_count; index++) {
+		if (!record->outcomes[index])
+			sim_fail(sim, "op %u.%u of group %u returned success at one peer and failed at node %u",
+				 (unsigned)tag, sequence, node->group, record->tellers[index]);
+	}
+	if (record->conflict)
+		check_conflicts(sim, &node->view);
+}
+
+void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t result, bool value)
+{
+	struct record *record = find_record(sim, node, true, 0, node->vote_count);
+
+	if (result != pcclSuccess)
+		sim_fail(sim, "joint call %u of node %u failed with %d, but all members made the same", node->vote_count,
+			 node->id, (int)result);
+	tell(sim, node, record, value);
+	if (record->conflict)
+		check_conflicts(sim, &node->view);
+}
+
+/* A rank of a bundle whose others are gone waits in vain, and rightly. */
+static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
+{
+	uint32_t index;
+
+	if (node->bundle == 0 || node->view.view.member_count > 0)
+		return false;
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		if (sim->nodes[index].bundle == node->bundle && !sim_peer_lives(&sim->nodes[index]))
+			return true;
+	}
+	return false;
+}
+
+static bool same_view(const struct sim_node *left, const struct sim_node *right)
+{
+	return left->view.view.epoch == right->view.view.epoch &&
+	       left->view.view.member_count == right->view.view.member_count &&
+	       pccl_uuid_equal(&left->view.run, &right->view.run);
+}
+
+/* With two masters a group may be founded twice, while the masters can't be reached from everywhere; each of the two must
+ * be united. */
+static bool is_of_run(const struct sim *sim, const struct sim_node *node, const pcclRankUuid_t *run)
+{
+	return sim->plan.known_masters == 1 || node->view.view.member_count == 0 ||
+	       pccl_uuid_equal(&node->view.run, run);
+}
+
+/* Is everybody alive of the group's run in one view, and nobody else? */
+static const char *disunity(const struct sim *sim, uint32_t group, const pcclRankUuid_t *run, uint32_t *node_out)
+{
+	const struct sim_node *first = NULL;
+	uint32_t count = 0;
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		const struct sim_node *node = &sim->nodes[index];
+
+		if (!sim_peer_lives(node) || node->group != group || may_wait_forever(sim, node) ||
+		    !is_of_run(sim, node, run))
+			continue;
+		*node_out = index;
+		count++;
+		first = first != NULL ? first : node;
+		if (node->view.view.member_count == 0)
+			return "was not admitted";
+		if (node->frozen)
+			return "is frozen";
+		if (!same_view(first, node))
+			return "has another view than somebody else";
+	}
+	if (first != NULL && first->view.view.member_count != count)
+		return "has members in its view that are gone";
+	return NULL;
+}
+
+bool check_is_settled(const struct sim *sim, uint32_t *node_out, const char **why_out)
+{
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		const struct sim_node *node = &sim->nodes[index];
+
+		if (!sim_peer_lives(node))
+			continue;
+		*why_out = disunity(sim, node->group, &node->view.run, node_out);
+		if (*why_out != NULL)
+			return false;
+	}
+	return true;
+}
+
+void check_end(struct sim *sim)
+{
+	const char *why;
+	uint32_t node;
+
+	if (!check_is_settled(sim, &node, &why))
+		sim_fail(sim, "long after the last fault node %u %s (%s)", node, why,
+			 pccl_peer_state(sim->nodes[node].peer));
+}

@@ -1,0 +1,127 @@
+/* The shell of a master: feeds its machine, carries out what it asks for. A connection's number is unique; the peer of a
+ * connection is found in the nodes. */
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "sim.h"
+
+static struct sim_node *peer_of(struct sim *sim, uint64_t connection)
+{
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		if (sim->nodes[index].connection == connection)
+			return &sim->nodes[index];
+	}
+	return NULL;
+}
+
+static void carry_out(struct sim *sim, struct sim_node *node, struct pccl_master_action *action)
+{
+	struct sim_packet packet = {.type = SIM_CLOSE, .connection = action->connection};
+	struct sim_node *peer = peer_of(sim, action->connection);
+
+	if (action->type == PCCL_MASTER_SEND) {
+		packet.type = SIM_MESSAGE;
+		sim_trace(sim, "master %u sends %s to node %d", node->id, pccl_message_name(action->message->type),
+			  peer != NULL ? (int)peer->id : -1);
+		if (peer != NULL &&
+		    pccl_message_encode(action->message, &packet.bytes, &packet.byte_count) != pcclSuccess)
+			sim_fail(sim, "a message of the master can't be encoded");
+		pccl_message_destroy(action->message);
+	}
+	if (peer != NULL)
+		sim_send(sim, node->id, peer->id, &packet);
+}
+
+static void feed(struct sim *sim, struct sim_node *node, struct pccl_master_event *event)
+{
+	struct pccl_master_action action;
+
+	sim_count_step(sim);
+	event->now_ns = sim->now_ns + node->ahead_ns;
+	pccl_master_step(node->master, event);
+	while (pccl_master_poll(node->master, &action))
+		carry_out(sim, node, &action);
+	sim_want_tick(sim, node, pccl_master_deadline(node->master));
+}
+
+void sim_master_start(struct sim *sim, struct sim_node *node)
+{
+	struct pccl_master_config config = {.heartbeat_interval_ns = sim->plan.heartbeat_interval_ns,
+					    .heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns,
+					    .complaint_window_ns = 100 * SIM_MS,
+					    .return_grace_ns = sim->plan.return_grace_ns};
+
+	if (node->alive)
+		return;
+	sim->uuids++;
+	config.uuid.data[0] = 0xff;
+	config.uuid.data[1] = (uint8_t)sim->uuids;
+	config.uuid.data[2] = (uint8_t)(sim->uuids >> 8);
+	(void)pccl_master_create(&config, &node->master);
+	node->is_master = true;
+	node->alive = true;
+	node->paused = false;
+	sim_trace(sim, "master %u starts", node->id);
+}
+
+void sim_master_stop(struct sim *sim, struct sim_node *node, bool silently)
+{
+	struct sim_packet packet = {.type = SIM_CLOSE};
+	uint32_t index;
+
+	if (!node->alive)
+		return;
+	sim_trace(sim, "master %u dies%s", node->id, silently ? " silently" : "");
+	pccl_master_destroy(node->master);
+	node->master = NULL;
+	node->alive = false;
+	node->tick_ns = 0;
+	for (index = SIM_MASTERS; index < sim->node_count && !silently; index++) {
+		packet.connection = sim->nodes[index].connection;
+		if (packet.connection != 0 && sim->nodes[index].connected_to == node->id)
+			sim_send(sim, node->id, index, &packet);
+	}
+}
+
+static void refuse(struct sim *sim, const struct sim_node *node, uint32_t to, uint64_t connection)
+{
+	struct sim_packet packet = {.type = SIM_CLOSE, .connection = connection};
+
+	sim_send(sim, node->id, to, &packet);
+}
+
+void sim_master_packet(struct sim *sim, struct sim_node *node, uint32_t from, const struct sim_packet *packet)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = packet->connection};
+	struct sim_packet answer = {.type = SIM_OPENED, .connection = packet->connection};
+	char address[16];
+
+	if (!node->alive) {
+		if (packet->type != SIM_CLOSE)
+			refuse(sim, node, from, packet->connection);
+		return;
+	}
+	if (packet->type == SIM_OPEN) {
+		event.type = PCCL_MASTER_ACCEPTED;
+		(void)snprintf(address, sizeof(address), "node%u", from);
+		event.text = address;
+		sim_send(sim, node->id, from, &answer);
+	} else if (packet->type == SIM_CLOSE) {
+		event.type = PCCL_MASTER_CLOSED;
+		event.text = "closed";
+		sim_trace(sim, "master %u sees node %u hang up", node->id, from);
+	} else if (pccl_message_decode(packet->bytes, packet->byte_count, &event.message) != pcclSuccess) {
+		sim_fail(sim, "a message of node %u can't be decoded", from);
+		return;
+	}
+	feed(sim, node, &event);
+}
+
+void sim_master_tick(struct sim *sim, struct sim_node *node)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_TICK};
+
+	feed(sim, node, &event);
+}

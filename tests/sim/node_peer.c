@@ -1,0 +1,223 @@
+/* The shell of a peer: feeds its machine, carries out what it asks for. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "sim.h"
+
+bool sim_peer_lives(const struct sim_node *node)
+{
+	return node->alive && !node->is_master && !node->ended;
+}
+
+static void hang_up(struct sim *sim, struct sim_node *node)
+{
+	struct sim_packet packet = {.type = SIM_CLOSE, .connection = node->connection};
+
+	if (node->connection != 0)
+		sim_send(sim, node->id, node->connected_to, &packet);
+	node->connection = 0;
+}
+
+static void dial(struct sim *sim, struct sim_node *node, uint32_t master)
+{
+	struct sim_packet packet = {.type = SIM_OPEN};
+
+	hang_up(sim, node);
+	node->connection = ++sim->connections;
+	node->connected_to = master;
+	packet.connection = node->connection;
+	sim_trace(sim, "node %u dials master %u", node->id, master);
+	sim_send(sim, node->id, master, &packet);
+}
+
+static void send_message(struct sim *sim, struct sim_node *node, struct pccl_message *message)
+{
+	struct sim_packet packet = {.type = SIM_MESSAGE, .connection = node->connection};
+
+	sim_trace(sim, "node %u sends %s", node->id, pccl_message_name(message->type));
+	if (pccl_message_encode(message, &packet.bytes, &packet.byte_count) != pcclSuccess)
+		sim_fail(sim, "a message of node %u can't be encoded", node->id);
+	else
+		sim_send(sim, node->id, node->connected_to, &packet);
+	pccl_message_destroy(message);
+}
+
+static void install(struct sim *sim, struct sim_node *node, const struct pccl_install *what)
+{
+	sim_trace(sim, "node %u installs group %u epoch %u with %u members%s: %s", node->id, what->view.group,
+		  what->view.epoch, what->view.member_count, what->newcomers ? " (newcomers)" : "", what->cause);
+	check_install(sim, node, what);
+	pccl_install_fini(&node->view);
+	(void)pccl_install_copy(what, &node->view);
+	(void)pccl_view_rank(&node->view.view, &node->uuid, &node->rank);
+	node->frozen = false;
+	sim_ops_install(sim, node, what);
+	if (what->newcomers) {
+		node->origin = what->view.epoch;
+		node->step = 0;
+		node->vote_count = 0;
+		memset(node->sequence, 0, sizeof(node->sequence));
+	}
+	sim_program_wake(sim, node);
+}
+
+static void freeze(struct sim *sim, struct sim_node *node, uint32_t epoch)
+{
+	struct sim_event event = {.type = SIM_FROZEN, .node = node->id};
+
+	if (node->frozen)
+		sim_fail(sim, "node %u is frozen twice", node->id);
+	node->frozen = true;
+	node->freeze_epoch = epoch;
+	if (!node->stuck)
+		sim_schedule(sim, sim->now_ns + sim_exponential(sim, 2 * SIM_MS), event);
+}
+
+static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
+{
+	sim_trace(sim, "node %u: %s ends with %d, %d %s", node->id, pccl_vote_name(node->voting), (int)action->result,
+		  action->value, action->text);
+	if (node->voting == 0)
+		sim_fail(sim, "node %u got an answer without a call", node->id);
+	/* One that came with an install is counted from there: step 0 of the new program comes next. */
+	if (node->vote_count > 0)
+		check_vote(sim, node, action->result, action->value);
+	node->voting = 0;
+	sim_program_wake(sim, node);
+}
+
+static void ended(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
+{
+	sim_trace(sim, "node %u ends with %d: %s", node->id, (int)action->result, action->text);
+	node->ended = true;
+	node->end_result = action->result;
+}
+
+static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
+{
+	switch (action->type) {
+	case PCCL_PEER_DIAL:
+		dial(sim, node, action->master);
+		break;
+	case PCCL_PEER_SEND:
+		send_message(sim, node, action->message);
+		break;
+	case PCCL_PEER_HANG_UP:
+		hang_up(sim, node);
+		break;
+	case PCCL_PEER_FREEZE:
+		freeze(sim, node, action->epoch);
+		break;
+	case PCCL_PEER_INSTALL:
+		install(sim, node, action->install);
+		break;
+	case PCCL_PEER_VOTED:
+		voted(sim, node, action);
+		break;
+	case PCCL_PEER_WORLD:
+		break;
+	case PCCL_PEER_ENDED:
+		ended(sim, node, action);
+		break;
+	}
+}
+
+void sim_peer_feed(struct sim *sim, struct sim_node *node, struct pccl_peer_event *event)
+{
+	struct pccl_peer_action action;
+
+	sim_count_step(sim);
+	event->now_ns = sim->now_ns + node->ahead_ns;
+	pccl_peer_step(node->peer, event);
+	while (pccl_peer_poll(node->peer, &action))
+		carry_out(sim, node, &action);
+	sim_want_tick(sim, node, pccl_peer_deadline(node->peer));
+}
+
+struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle, uint32_t bundle_size)
+{
+	struct pccl_peer_config config = {.group = group, .master_count = sim->plan.known_masters};
+	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN};
+	struct sim_node *node = sim_add_node(sim);
+
+	if (node == NULL)
+		return NULL;
+	sim->uuids++;
+	/* Ranks and uuids are not in the same order. */
+	node->uuid.data[0] = (uint8_t)sim_between(sim, 0, 255);
+	node->uuid.data[1] = (uint8_t)sim->uuids;
+	node->uuid.data[2] = (uint8_t)(sim->uuids >> 8);
+	node->uuid.data[15] = 1;
+	node->group = group;
+	node->bundle = bundle;
+	config.self.uuid = node->uuid;
+	config.self.lanes = 1;
+	config.self.streams = 1;
+	config.self.bundle_id = bundle;
+	config.self.bundle_size = bundle_size;
+	config.heartbeat_interval_ns = sim->plan.heartbeat_interval_ns;
+	config.heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns;
+	config.connect_timeout_ns = 10 * SIM_SECOND;
+	config.seed = pccl_rng_u64(&sim->rng);
+	(void)pccl_peer_create(&config, &node->peer);
+	node->alive = true;
+	sim_trace(sim, "node %u joins group %u, bundle %u", node->id, group, (unsigned)bundle);
+	sim_peer_feed(sim, node, &event);
+	return node;
+}
+
+/* The process ends. Its kernel says so to the master, unless its host is gone too. */
+void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently)
+{
+	sim_trace(sim, "node %u dies%s", node->id, silently ? " silently" : "");
+	if (!silently)
+		hang_up(sim, node);
+	pccl_peer_destroy(node->peer);
+	pccl_install_fini(&node->view);
+	node->peer = NULL;
+	node->alive = false;
+	node->connection = 0;
+	node->tick_ns = 0;
+}
+
+void sim_peer_packet(struct sim *sim, struct sim_node *node, const struct sim_packet *packet)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_MESSAGE};
+
+	if (packet->type == SIM_DATA) {
+		sim_op_data(sim, node, &packet->data);
+		return;
+	}
+	if (packet->connection != node->connection || node->connection == 0)
+		return;
+	if (packet->type == SIM_OPENED) {
+		event.type = PCCL_PEER_DIALLED;
+	} else if (packet->type == SIM_CLOSE) {
+		node->connection = 0;
+		event.type = PCCL_PEER_CLOSED;
+		event.text = "closed";
+		sim_trace(sim, "node %u sees its master hang up", node->id);
+	} else if (pccl_message_decode(packet->bytes, packet->byte_count, &event.message) != pcclSuccess) {
+		sim_fail(sim, "a message to node %u can't be decoded", node->id);
+		return;
+	}
+	sim_peer_feed(sim, node, &event);
+}
+
+void sim_peer_tick(struct sim *sim, struct sim_node *node)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_TICK};
+
+	sim_peer_feed(sim, node, &event);
+}
+
+void sim_peer_frozen(struct sim *sim, struct sim_node *node)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_FROZEN, .epoch = node->freeze_epoch};
+
+	if (!sim_peer_lives(node))
+		return;
+	sim_ops_report(node, &event);
+	sim_peer_feed(sim, node, &event);
+}

@@ -1,0 +1,300 @@
+/* The clock, the queue of events, the trace, and one run from its seed to its end. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "sim.h"
+
+#define PROGRESS_STEPS 6 /* of every caller, to call a run settled */
+
+static bool is_before(const struct sim_event *left, const struct sim_event *right)
+{
+	return left->time_ns != right->time_ns ? left->time_ns < right->time_ns : left->serial < right->serial;
+}
+
+void sim_schedule(struct sim *sim, uint64_t time_ns, struct sim_event event)
+{
+	uint32_t at = sim->heap_count++;
+	uint32_t parent;
+
+	if (sim->heap_count > sim->heap_capacity) {
+		sim->heap_capacity = sim->heap_capacity > 0 ? 2 * sim->heap_capacity : 256;
+		sim->heap = realloc(sim->heap, sim->heap_capacity * sizeof(*sim->heap));
+		if (sim->heap == NULL)
+			abort();
+	}
+	event.time_ns = time_ns;
+	event.serial = ++sim->serial;
+	for (; at > 0; at = parent) {
+		parent = (at - 1) / 2;
+		if (!is_before(&event, &sim->heap[parent]))
+			break;
+		sim->heap[at] = sim->heap[parent];
+	}
+	sim->heap[at] = event;
+}
+
+static bool next_event(struct sim *sim, struct sim_event *event_out)
+{
+	struct sim_event last;
+	uint32_t at = 0;
+	uint32_t child;
+
+	if (sim->heap_count == 0)
+		return false;
+	*event_out = sim->heap[0];
+	last = sim->heap[--sim->heap_count];
+	for (;; at = child) {
+		child = 2 * at + 1;
+		if (child >= sim->heap_count)
+			break;
+		if (child + 1 < sim->heap_count && is_before(&sim->heap[child + 1], &sim->heap[child]))
+			child++;
+		if (!is_before(&sim->heap[child], &last))
+			break;
+		sim->heap[at] = sim->heap[child];
+	}
+	sim->heap[at] = last;
+	return true;
+}
+
+void sim_trace(struct sim *sim, const char *format, ...)
+{
+	char *line = sim->trace[sim->trace_count++ % SIM_TRACE_LINES];
+	va_list arguments;
+	int prefix = snprintf(line, SIM_TRACE_BYTES, "%10.6f  ", (double)sim->now_ns / 1e9);
+
+	va_start(arguments, format);
+	(void)vsnprintf(line + prefix, (size_t)(SIM_TRACE_BYTES - prefix), format, arguments);
+	va_end(arguments);
+	if (sim->loud)
+		printf("%s\n", line);
+}
+
+void sim_fail(struct sim *sim, const char *format, ...)
+{
+	va_list arguments;
+
+	if (sim->failed)
+		return;
+	sim->failed = true;
+	va_start(arguments, format);
+	(void)vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
+	va_end(arguments);
+	sim_trace(sim, "FAILED: %s", sim->failure);
+}
+
+uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high)
+{
+	return low + pccl_rng_below(&sim->rng, high - low + 1);
+}
+
+bool sim_chance(struct sim *sim, uint32_t percent)
+{
+	return pccl_rng_chance(&sim->rng, percent, 100);
+}
+
+/* Geometric in steps of an eighth of the mean: close enough to exponential, and the same on every machine. */
+uint64_t sim_exponential(struct sim *sim, uint64_t mean)
+{
+	uint64_t step = mean / 8 + 1;
+	uint64_t value = sim_between(sim, 0, step);
+	uint32_t rounds = 0;
+
+	while (!pccl_rng_chance(&sim->rng, 1, 9) && ++rounds < 80)
+		value += step;
+	return value;
+}
+
+struct sim_node *sim_add_node(struct sim *sim)
+{
+	struct sim_node *node;
+
+	if (sim->node_count == SIM_NODES)
+		return NULL;
+	node = &sim->nodes[sim->node_count];
+	node->id = sim->node_count++;
+	return node;
+}
+
+void sim_count_step(struct sim *sim)
+{
+	sim->steps++;
+	if (sim->now_ns / SIM_SECOND != sim->second) {
+		sim->second = sim->now_ns / SIM_SECOND;
+		sim->second_steps = 0;
+	}
+	if (++sim->second_steps > SIM_STEPS_PER_SECOND)
+		sim_fail(sim, "the machines spin: %u steps in one second", SIM_STEPS_PER_SECOND);
+}
+
+void sim_want_tick(struct sim *sim, struct sim_node *node, uint64_t deadline_ns)
+{
+	struct sim_event event = {.type = SIM_TICK, .node = node->id};
+	uint64_t time_ns;
+
+	if (deadline_ns == UINT64_MAX)
+		return;
+	time_ns = deadline_ns > node->ahead_ns + sim->now_ns ? deadline_ns - node->ahead_ns : sim->now_ns;
+	if (node->tick_ns != 0 && node->tick_ns <= time_ns)
+		return;
+	node->tick_ns = time_ns;
+	sim_schedule(sim, time_ns, event);
+}
+
+static void tick(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_node *node = &sim->nodes[event->node];
+
+	if (node->tick_ns != event->time_ns)
+		return; /* an earlier one took its place */
+	node->tick_ns = 0;
+	if (!node->alive || node->paused)
+		return;
+	if (node->is_master)
+		sim_master_tick(sim, node);
+	else
+		sim_peer_tick(sim, node);
+}
+
+static void handle(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_node *node = &sim->nodes[event->node];
+
+	switch (event->type) {
+	case SIM_TICK:
+		tick(sim, event);
+		break;
+	case SIM_PIPE:
+		sim_pipe_arrived(sim, event->pipe);
+		break;
+	case SIM_PROGRAM:
+		sim_program(sim, node);
+		break;
+	case SIM_FROZEN:
+		if (node->paused)
+			sim_schedule(sim, sim->now_ns + 20 * SIM_MS, *event);
+		else
+			sim_peer_frozen(sim, node);
+		break;
+	case SIM_SEGMENT:
+		sim_op_segment(sim, node, event);
+		break;
+	case SIM_FAULT:
+		sim_fault(sim, event->number);
+		break;
+	case SIM_RESUME:
+		sim_resume(sim, node);
+		break;
+	case SIM_HEAL:
+		sim_heal(sim, event->node, event->number);
+		break;
+	case SIM_REVIVE:
+		sim_master_start(sim, node);
+		break;
+	}
+}
+
+static bool made_progress(const struct sim *sim, const uint32_t *steps_before)
+{
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		const struct sim_node *node = &sim->nodes[index];
+
+		if (sim_peer_lives(node) && node->view.view.member_count > 0 &&
+		    node->calls < steps_before[index] + PROGRESS_STEPS)
+			return false;
+	}
+	return true;
+}
+
+/* Until everybody shares a view and all callers have gone on since, or time is up. */
+static void run_calm(struct sim *sim)
+{
+	uint64_t end_ns = sim->now_ns + sim->plan.calm_ns;
+	uint32_t calls_before[SIM_NODES];
+	struct sim_event event;
+	const char *why;
+	uint32_t index;
+
+	sim_calm_down(sim);
+	for (index = 0; index < SIM_NODES; index++)
+		calls_before[index] = sim->nodes[index].calls;
+	while (!sim->failed && next_event(sim, &event) && event.time_ns < end_ns) {
+		if (event.time_ns / (SIM_SECOND / 2) != sim->now_ns / (SIM_SECOND / 2) &&
+		    check_is_settled(sim, &index, &why) && made_progress(sim, calls_before))
+			return;
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
+	}
+	check_end(sim);
+	if (!sim->failed && !made_progress(sim, calls_before))
+		sim_fail(sim, "long after the last fault somebody's calls do not return");
+}
+
+static void run_chaos(struct sim *sim)
+{
+	struct sim_event event;
+
+	sim_faults_start(sim);
+	while (!sim->failed && next_event(sim, &event)) {
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
+		if (sim->now_ns > sim->plan.chaos_ns)
+			return;
+	}
+}
+
+static void clean_up(struct sim *sim)
+{
+	uint32_t index;
+
+	for (index = 0; index < sim->node_count; index++) {
+		pccl_master_destroy(sim->nodes[index].master);
+		pccl_peer_destroy(sim->nodes[index].peer);
+		pccl_install_fini(&sim->nodes[index].view);
+	}
+	sim_net_fini(sim);
+	check_destroy(sim->check);
+	free(sim->heap);
+	if (sim_memory_outstanding() != 0)
+		sim_fail(sim, "%lld allocations did not come back", (long long)sim_memory_outstanding());
+}
+
+static void print_failure(const struct sim *sim)
+{
+	uint64_t first = sim->trace_count > SIM_TRACE_LINES ? sim->trace_count - SIM_TRACE_LINES : 0;
+	uint64_t line;
+
+	for (line = first; !sim->loud && line < sim->trace_count; line++)
+		printf("%s\n", sim->trace[line % SIM_TRACE_LINES]);
+	printf("seed %llu failed: %s\n", (unsigned long long)sim->plan.seed, sim->failure);
+}
+
+bool sim_run(uint64_t seed, bool loud, uint64_t *steps_out)
+{
+	struct sim *sim = calloc(1, sizeof(*sim));
+	bool good;
+
+	if (sim == NULL)
+		abort();
+	pccl_rng_seed(&sim->rng, seed);
+	sim->loud = loud;
+	sim->check = check_create();
+	(void)sim_add_node(sim);
+	(void)sim_add_node(sim);
+	sim_plan_draw(sim, seed);
+	run_chaos(sim);
+	if (!sim->failed)
+		run_calm(sim);
+	clean_up(sim);
+	good = !sim->failed;
+	if (!good)
+		print_failure(sim);
+	*steps_out += sim->steps;
+	free(sim);
+	return good;
+}
