@@ -29,13 +29,16 @@ static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const
 	divisor = scale.scale;
 	inverse = (REAL)1 / divisor;
 	if (random == NULL) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			codes[i] = CODE(TO_FLOAT(in[i] * scale.before * inverse));
 	} else {
+		const struct pccl_codec_random stream = *random;
+
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
-			codes[i] =
-				CODE_RANDOM(TO_FLOAT(in[i] * scale.before / divisor), random_bits(random, (uint32_t)i));
+			codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * scale.before / divisor),
+					       random_bits(&stream, (uint32_t)i));
 	}
 #if CODE_BITS == 4
 	pack4(codes, count, out + sizeof(SCALE_TYPE));
@@ -56,7 +59,7 @@ static void LOCAL(JOIN(decode, CODEC))(const uint8_t *in, size_t count, void *ou
 	const uint8_t *codes = in + sizeof(SCALE_TYPE);
 #endif
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++)
 		out[i] = (REAL)VALUE(codes[i]) * scale;
 }

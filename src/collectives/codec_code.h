@@ -9,6 +9,7 @@
 
 #include "collectives/codec_kernels.h"
 #include "collectives/half.h"
+#include "collectives/unaligned.h"
 
 /* Adding and taking away rounds to an integer, ties to even, if the number is below 2^22 (2^51). */
 #define ROUND_FLOAT 0x1.8p23f
@@ -41,32 +42,46 @@ static inline float floor_float(float value)
 
 static inline float limit(float value, float top)
 {
-	value = value > top ? top : value;
-	return value < -top ? -top : value;
+	value = value < top ? value : top;
+	return value > -top ? value : -top;
 }
 
 /* ---- integers: -127 ... 127, -7 ... 7 ---- */
 
-static inline int32_t code_integer(float value, float top)
+/* Of integers: there are instructions for the smaller and the larger one everywhere. */
+static inline int32_t limit_integer(int32_t code, int32_t top)
 {
-	return (int32_t)(pccl_float_bits(limit(value, top) + ROUND_FLOAT) - pccl_float_bits(ROUND_FLOAT));
+	code = code < top ? code : top;
+	return code > -top ? code : -top;
 }
 
-static inline int32_t code_integer_random(float value, float top, uint32_t bits)
+static inline int32_t nearest_integer(float value)
 {
-	float below;
-
-	value = limit(value, top);
-	below = floor_float(value);
-	below = random_fraction(bits) < value - below ? below + 1.0f : below;
-	return code_integer(below, top);
+	return (int32_t)(pccl_float_bits(value + ROUND_FLOAT) - pccl_float_bits(ROUND_FLOAT));
 }
 
-#define CODE_INT8(value) (uint8_t) code_integer(value, 127.0f)
-#define CODE_INT8_RANDOM(value, bits) (uint8_t) code_integer_random(value, 127.0f, bits)
+static inline int32_t code_integer(float value, int32_t top)
+{
+	return limit_integer(nearest_integer(value), top);
+}
+
+static inline int32_t code_integer_random(float value, int32_t top, uint32_t bits)
+{
+	int32_t code = nearest_integer(value);
+	float fraction = value - (float)code;
+
+	/* Down to the integer below, then up at random. */
+	code -= fraction < 0 ? 1 : 0;
+	fraction += fraction < 0 ? 1.0f : 0.0f;
+	code += random_fraction(bits) < fraction ? 1 : 0;
+	return limit_integer(code, top);
+}
+
+#define CODE_INT8(value) (uint8_t) code_integer(value, 127)
+#define CODE_INT8_RANDOM(value, bits) (uint8_t) code_integer_random(value, 127, bits)
 #define VALUE_INT8(code) ((float)(int8_t)(code))
-#define CODE_INT4(value) (uint8_t)(code_integer(value, 7.0f) & 15)
-#define CODE_INT4_RANDOM(value, bits) (uint8_t)(code_integer_random(value, 7.0f, bits) & 15)
+#define CODE_INT4(value) (uint8_t)(code_integer(value, 7) & 15)
+#define CODE_INT4_RANDOM(value, bits) (uint8_t)(code_integer_random(value, 7, bits) & 15)
 #define VALUE_INT4(code) ((float)(((int32_t)(code) ^ 8) - 8))
 
 /* ---- steps of a range: 0 ... top, at most 2^32 - 1 ---- */
@@ -239,6 +254,7 @@ static inline uint8_t code_nf4(float value)
 {
 	uint32_t code = 0, k;
 
+	PCCL_UNROLLED
 	for (k = 0; k < 15; k++)
 		code += value > nf4_bounds[k] ? 1u : 0u;
 	return (uint8_t)code;
@@ -246,18 +262,15 @@ static inline uint8_t code_nf4(float value)
 
 static inline uint8_t code_nf4_random(float value, uint32_t random)
 {
-	float below = nf4_levels[0], above = nf4_levels[1];
 	uint32_t code = 0, k;
+	float below;
 
 	value = limit(value, 1.0f);
-	for (k = 1; k < 15; k++) {
-		bool passed = value >= nf4_levels[k];
-
-		below = passed ? nf4_levels[k] : below;
-		above = passed ? nf4_levels[k + 1] : above;
-		code += passed ? 1u : 0u;
-	}
-	code += random_fraction(random) * (above - below) < value - below ? 1u : 0u;
+	PCCL_UNROLLED
+	for (k = 1; k < 15; k++)
+		code += value >= nf4_levels[k] ? 1u : 0u;
+	below = nf4_levels[code];
+	code += random_fraction(random) * (nf4_levels[code + 1] - below) < value - below ? 1u : 0u;
 	return (uint8_t)code;
 }
 

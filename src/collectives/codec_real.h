@@ -16,6 +16,7 @@ static inline WORD LOCAL(greatest)(const ELEMENT *in, size_t count)
 	SIGNED_WORD greatest = 0;
 	size_t i;
 
+	PCCL_NOT_UNROLLED
 	for (i = 0; i < count; i++) {
 		SIGNED_WORD bits = (SIGNED_WORD)((WORD)REAL_BITS(in[i]) & ((WORD)-1 >> 1));
 
@@ -108,12 +109,15 @@ static bool LOCAL(encode_bf16)(const void *in_bytes, size_t count, const struct 
 	size_t i;
 
 	if (random == NULL) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			codes[i] = pccl_float_to_bfloat(TO_FLOAT(in[i]));
 	} else {
+		const struct pccl_codec_random stream = *random;
+
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
-			codes[i] = bfloat_random(TO_FLOAT(in[i]), random_bits(random, (uint32_t)i));
+			codes[i] = bfloat_random(TO_FLOAT(in[i]), random_bits(&stream, (uint32_t)i));
 	}
 	return true;
 }
@@ -132,8 +136,11 @@ static bool LOCAL(encode_fp16)(const void *in_bytes, size_t count, const struct 
 		if (random == NULL) {
 			narrow_half(codes + at, block, n);
 		} else {
+			const struct pccl_codec_random stream = *random;
+
+			PCCL_INDEPENDENT
 			for (i = 0; i < n; i++)
-				codes[at + i] = half_random(block[i], random_bits(random, (uint32_t)(at + i)));
+				codes[at + i] = half_random(block[i], random_bits(&stream, (uint32_t)(at + i)));
 		}
 	}
 	return true;
@@ -145,7 +152,7 @@ static void LOCAL(decode_bf16)(const uint8_t *in, size_t count, void *out_bytes)
 	ELEMENT *out = out_bytes;
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++)
 		out[i] = (REAL)pccl_bfloat_to_float(codes[i]);
 }

@@ -20,13 +20,16 @@ static void SIZED(encode_minmax)(const struct pccl_codec_steps *steps, const voi
 	size_t i;
 
 	if (random == NULL) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (CODE_TYPE)code_step(((double)in[i] * before - low) * inverse, top);
 	} else {
+		const struct pccl_codec_random stream = *random;
+
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (CODE_TYPE)code_step(floor_random(((double)in[i] * before - low) * inverse,
-								   random_bits(random, (uint32_t)i)),
+								   random_bits(&stream, (uint32_t)i)),
 						      top);
 	}
 }
@@ -40,7 +43,7 @@ static void SIZED(decode_minmax)(const struct pccl_codec_steps *steps, const voi
 	const double middle = top * 0.5;
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++) {
 		double code = (double)in[i];
 		double value = code < middle ? low + code * step : high - (top - code) * step;
@@ -58,14 +61,17 @@ static void SIZED(encode_zero)(const struct pccl_codec_steps *steps, const void 
 	size_t i;
 
 	if (random == NULL) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (CODE_TYPE)code_step((((double)in[i] / step + ROUND_DOUBLE) - ROUND_DOUBLE) - zero,
 						      top);
 	} else {
+		const struct pccl_codec_random stream = *random;
+
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (CODE_TYPE)code_step(
-				floor_random((double)in[i] / step, random_bits(random, (uint32_t)i)) - zero, top);
+				floor_random((double)in[i] / step, random_bits(&stream, (uint32_t)i)) - zero, top);
 	}
 }
 
@@ -77,7 +83,7 @@ static void SIZED(decode_zero)(const struct pccl_codec_steps *steps, const void 
 	const double step = steps->step, zero = steps->zero;
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++)
 		out[i] = (REAL)(((double)in[i] + zero) * step);
 }

@@ -41,7 +41,8 @@ static inline void LOCAL(JOIN(encode_sub, CODEC))(const ELEMENT *in, size_t coun
 	const REAL inverse = (REAL)1 / divisor;
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
+	PCCL_NOT_UNROLLED
 	for (i = 0; i < count; i++)
 		codes[i] = CODE(TO_FLOAT(in[i] * before * inverse));
 }
@@ -50,10 +51,12 @@ static inline void LOCAL(JOIN(encode_sub_random, CODEC))(const ELEMENT *in, size
 							 const struct pccl_codec_random *random, size_t first,
 							 uint8_t *codes)
 {
+	const struct pccl_codec_random stream = *random;
 	size_t i;
 
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++)
-		codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * before / divisor), random_bits(random, (uint32_t)(first + i)));
+		codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * before / divisor), random_bits(&stream, (uint32_t)(first + i)));
 }
 
 static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const struct pccl_codec_random *random,
@@ -92,11 +95,9 @@ static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const
 
 		if (random != NULL)
 			LOCAL(JOIN(encode_sub_random, CODEC))
-			(in + at, n, scale.before, divisor, random, at, codes + at);
-		else if (n == SUB)
-			LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, scale.before, divisor, codes + at);
-		else
-			LOCAL(JOIN(encode_sub, CODEC))(in + at, n, scale.before, divisor, codes + at);
+		(in + at, n, scale.before, divisor, random, at, codes + at);
+		else if (n == SUB) LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, scale.before, divisor, codes + at);
+		else LOCAL(JOIN(encode_sub, CODEC))(in + at, n, scale.before, divisor, codes + at);
 	}
 #if CODE_BITS == 4
 	pack4(codes, count, codes_out);
@@ -108,7 +109,8 @@ static inline void LOCAL(JOIN(decode_sub, CODEC))(const uint8_t *codes, size_t c
 {
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
+	PCCL_NOT_UNROLLED
 	for (i = 0; i < count; i++)
 		out[i] = (REAL)VALUE(codes[i]) * scale;
 }

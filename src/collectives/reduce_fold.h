@@ -11,15 +11,15 @@ static void FOLD(void *out_bytes, const void *const *in, unsigned input_count, s
 
 	assert(input_count >= 2 && input_count <= PCCL_FOLD_INPUTS);
 	if (input_count == 2) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (ELEMENT)SETTLE(COMBINE(a[i], b[i]));
 	} else if (input_count == 3) {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (ELEMENT)SETTLE(COMBINE(COMBINE(a[i], b[i]), c[i]));
 	} else {
-#pragma GCC ivdep
+		PCCL_INDEPENDENT
 		for (i = 0; i < count; i++)
 			out[i] = (ELEMENT)SETTLE(COMBINE(COMBINE(COMBINE(a[i], b[i]), c[i]), d[i]));
 	}

@@ -28,7 +28,7 @@ static void JOIN(divide, TYPE)(void *out_bytes, const void *in_bytes, size_t cou
 	QUOTIENT by = (QUOTIENT)divisor;
 	size_t i;
 
-#pragma GCC ivdep
+	PCCL_INDEPENDENT
 	for (i = 0; i < count; i++)
 		out[i] = (ELEMENT)SETTLE((QUOTIENT)in[i] / by);
 }
