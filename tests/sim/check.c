@@ -252,7 +252,7 @@ void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t resul
 		check_conflicts(sim, &node->view);
 }
 
-/* A rank of a bundle whose others are gone waits in vain, and rightly. */
+/* A rank of a bundle whose others are gone, or are at another master because their group is, waits in vain, and rightly. */
 static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
 {
 	uint32_t index;
@@ -260,7 +260,9 @@ static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
 	if (node->bundle == 0 || node->view.view.member_count > 0)
 		return false;
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
-		if (sim->nodes[index].bundle == node->bundle && !sim_peer_lives(&sim->nodes[index]))
+		if (sim->nodes[index].bundle == node->bundle &&
+		    (!sim_peer_lives(&sim->nodes[index]) ||
+		     sim->nodes[index].connected_to != node->connected_to))
 			return true;
 	}
 	return false;
