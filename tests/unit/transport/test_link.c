@@ -1,4 +1,5 @@
 /* Links: exactly-once delivery over streams that break, refusals, taking back, ends. */
+#include "../../lib/allocations.h"
 #include "rope.h"
 
 #include "base/fail.h"
@@ -418,6 +419,38 @@ static void destroyed_link_delivers_what_was_pulled(void **state)
 	rope_close(&rope);
 }
 
+/* Returns whether the allocation was reached. */
+static bool deliver_without_one_allocation(size_t nth)
+{
+	bool failed;
+
+	rope_open(&rope, 2);
+	rope_load(&rope.dialer, 20, 20000, 1);
+	check_fail_allocation(nth);
+	if (pccl_link_create(&rope.waiter.config, &rope_events, &rope.waiter, &rope.waiter.link) == pcclSuccess &&
+	    pccl_link_create(&rope.dialer.config, &rope_events, &rope.dialer, &rope.dialer.link) == pcclSuccess) {
+		ROPE_UNTIL(&rope, rope.dialer.acked_count == 20 && rope.dialer.up_count == 1);
+		rope_check(&rope.dialer, &rope.waiter);
+	} else {
+		assert_true(rope.waiter.link == NULL || rope.dialer.link == NULL);
+	}
+	failed = check_allocation_failed();
+	check_fail_allocation(0);
+	rope_close(&rope);
+	return failed;
+}
+
+/* Before the links are there, creating them fails; later what has failed is tried again. */
+static void allocation_that_fails_once_is_survived(void **state)
+{
+	size_t nth = 1;
+
+	(void)state;
+	while (deliver_without_one_allocation(nth))
+		nth++;
+	assert_true(nth > 10);
+}
+
 static void link_describes_itself(void **state)
 {
 	char text[1000];
@@ -463,6 +496,7 @@ int main(void)
 		cmocka_unit_test(unwanted_frame_loses_the_link_with_the_reason),
 		cmocka_unit_test(link_may_be_destroyed_inside_a_callback),
 		cmocka_unit_test(destroyed_link_delivers_what_was_pulled),
+		cmocka_unit_test(allocation_that_fails_once_is_survived),
 		cmocka_unit_test(link_describes_itself),
 	};
 
