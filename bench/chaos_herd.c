@@ -205,6 +205,9 @@ void chaos_fill_up(struct chaos_run *run)
 	uint32_t wanted = run->table->options.peers;
 	uint64_t begin = chaos_now_ns();
 
+	/* If all were lost, the next ones begin at the first round again. */
+	if (chaos_running(run) == 0)
+		memset(run->table->verdicts, 0, sizeof(run->table->verdicts));
 	CHAOS_SET(run->table->joint_wanted, true);
 	for (uint32_t i = 0; i < CHAOS_SLOTS && (uint32_t)__builtin_popcountll(chaos_running(run)) < wanted; i++)
 		if (chaos_slot_of(run, i)->pid == 0 && !chaos_start_peer(run, i))

@@ -83,7 +83,10 @@ bool chaos_net_configure(uint32_t cable)
 
 bool chaos_net_cut(uint32_t cable, bool cut)
 {
-	return ip("link set cable%u %s", cable, cut ? "down" : "up");
+	char name[16];
+
+	snprintf(name, sizeof(name), "cable%u", cable);
+	return if_nametoindex(name) != 0 && ip("link set %s %s", name, cut ? "down" : "up");
 }
 
 void chaos_net_unplug(uint32_t cable)
