@@ -1,73 +1,13 @@
-#include "exec_world.h"
-
+/* The world of executors: streams, time, views. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "check.h"
-#include "collectives/dtype.h"
-#include "collectives/reduce.h"
-
-#define NOBODY UINT32_MAX
-
-/* A frame between next() and received(). */
-struct flight {
-	struct pccl_frame_send send;
-	uint8_t *copy; /* of the payload when it was handed out */
-	void *destination;
-	bool coming;	/* accepted, payload not there yet */
-	bool discarded; /* the receiver does not want it any more */
-	bool forgotten; /* the sender's memory must not be read any more */
-	struct flight *next;
-};
-
-struct stream {
-	struct flight *first, *last;
-	uint32_t count;
-	bool listed;
-};
-
-struct ack {
-	uint32_t peer, lane;
-	void *token;
-};
-
-struct world_peer {
-	struct pccl_exec *execs[WORLD_LANES_MAX];
-	struct world_call *calls[WORLD_OPS_MAX];
-	uint32_t ranks_to_peers[WORLD_PEERS_MAX]; /* of the view installed here */
-	uint32_t ranks;
-	uint32_t rank;
-	uint32_t open;
-};
-
-struct world {
-	struct world_config config;
-	struct pccl_rng rng;
-	struct world_peer peers[WORLD_PEERS_MAX];
-	struct stream *streams;
-	uint32_t stream_count;
-	uint32_t *busy; /* indexes of streams with frames */
-	uint32_t busy_count;
-	struct ack *acks;
-	size_t ack_count, ack_room;
-	uint32_t epoch;
-	uint32_t members[WORLD_PEERS_MAX];
-	uint32_t member_count;
-	uint32_t op_count;
-	uint32_t idle; /* attempts at random in which nothing happened */
-};
+#include "exec_world_internal.h"
 
 static struct world *running;
-
-static void *must(void *memory)
-{
-	if (memory == NULL)
-		abort();
-	return memory;
-}
 
 struct pccl_rng *world_rng(struct world *world)
 {
@@ -82,114 +22,6 @@ struct pccl_exec *world_exec(struct world *world, uint32_t peer, uint32_t lane)
 struct world_call *world_call(struct world *world, uint32_t peer, uint32_t op)
 {
 	return world->peers[peer].calls[op];
-}
-
-/* ---- calls and their buffers -------------------------------------------------------------------------------------------- */
-
-static size_t element_bytes(const struct world_spec *spec)
-{
-	return pccl_dtype_bytes(spec->datatype);
-}
-
-/* Numbers whose sums depend on the order, without ending in infinities. */
-static void fill_random(struct pccl_rng *rng, pcclDataType_t type, uint8_t *to, size_t bytes)
-{
-	size_t at;
-
-	for (at = 0; at < bytes; at += pccl_dtype_bytes(type)) {
-		uint64_t bits = pccl_rng_u64(rng);
-		double value = (pccl_rng_double(rng) - 0.5) * (double)(1 << (bits % 12));
-		float narrow = (float)value;
-		uint32_t narrow_bits;
-		uint16_t half;
-
-		memcpy(&narrow_bits, &narrow, 4);
-		switch (type) {
-		case pcclDouble:
-			memcpy(to + at, &value, 8);
-			break;
-		case pcclFloat:
-			memcpy(to + at, &narrow, 4);
-			break;
-		case pcclBFloat16:
-			half = (uint16_t)(narrow_bits >> 16);
-			memcpy(to + at, &half, 2);
-			break;
-		case pcclFloat16: /* sign, an exponent in the middle of the range, any mantissa */
-			half = (uint16_t)((bits & 0x83ff) | (12 + bits / 65536 % 6) << 10);
-			memcpy(to + at, &half, 2);
-			break;
-		default:
-			memcpy(to + at, &bits, pccl_dtype_bytes(type));
-			break;
-		}
-	}
-}
-
-static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, struct world_call *call)
-{
-	const struct world_spec *spec = &call->spec;
-	size_t part = (size_t)spec->count * element_bytes(spec), skew = pccl_rng_below(&world->rng, 3);
-	size_t input_bytes = spec->kind == PCCL_REDUCE_SCATTER ? part * ranks : part;
-	size_t output_bytes = spec->kind == PCCL_ALL_GATHER ? part * ranks : part;
-
-	call->input_bytes = input_bytes;
-	call->output_bytes = output_bytes;
-	call->memory[0] = must(malloc((input_bytes > output_bytes ? input_bytes : output_bytes) + skew));
-	call->input = call->memory[0] + skew;
-	if (spec->in_place) {
-		call->output = call->input;
-		if (spec->kind == PCCL_REDUCE_SCATTER)
-			call->output = call->input + rank * part;
-		else if (spec->kind == PCCL_ALL_GATHER)
-			call->input = call->output + rank * part;
-		if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER)
-			call->undo = must(malloc(output_bytes + 1));
-	} else {
-		call->memory[1] = must(malloc(output_bytes + skew));
-		call->output = call->memory[1] + skew;
-	}
-	fill_random(&world->rng, spec->datatype, call->input, input_bytes);
-	call->original = must(malloc(input_bytes + 1));
-	memcpy(call->original, call->input, input_bytes);
-}
-
-static void free_call(struct world_call *call)
-{
-	if (call == NULL)
-		return;
-	pccl_plan_destroy(call->plan);
-	free(call->memory[0]);
-	free(call->memory[1]);
-	free(call->undo);
-	free(call->original);
-	free(call);
-}
-
-void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec)
-{
-	struct world_peer *p = &world->peers[peer];
-	struct world_call *call = must(calloc(1, sizeof(*call)));
-
-	assert_true(op < WORLD_OPS_MAX);
-	call->spec = *spec;
-	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), 64, &call->geometry);
-	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
-					  &call->plan),
-			 pcclSuccess);
-	make_buffers(world, p->rank, p->ranks, call);
-	free_call(p->calls[op]);
-	p->calls[op] = call;
-	if (op >= world->op_count)
-		world->op_count = op + 1;
-}
-
-void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < world->member_count; rank++)
-		world_add_call(world, world->members[rank], op, spec);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
@@ -239,7 +71,7 @@ void world_destroy(struct world *world)
 		for (lane = 0; lane < world->config.lanes; lane++)
 			pccl_exec_destroy(world->peers[peer].execs[lane]);
 		for (op = 0; op < WORLD_OPS_MAX; op++)
-			free_call(world->peers[peer].calls[op]);
+			world_free_call(world->peers[peer].calls[op]);
 	}
 	for (index = 0; index < world->stream_count; index++)
 		while (world->streams[index].first != NULL)
@@ -327,6 +159,22 @@ static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lan
 				assert_true(flight->send.cookie != call || flight->send.payload == NULL);
 }
 
+static void drain(struct world *world, uint32_t peer, uint32_t lane);
+
+/* As the communicator does: an op that fails on one lane is cancelled on all. */
+static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_call *call)
+{
+	uint32_t lane;
+
+	for (lane = 0; lane < world->config.lanes; lane++) {
+		if (call->lane_ended[lane])
+			continue;
+		forget(world, peer, lane, call);
+		pccl_exec_cancel(world->peers[peer].execs[lane], call, call->result, call->detail, true);
+		drain(world, peer, lane);
+	}
+}
+
 static void drain(struct world *world, uint32_t peer, uint32_t lane)
 {
 	struct pccl_exec_outcome outcome;
@@ -338,6 +186,8 @@ static void drain(struct world *world, uint32_t peer, uint32_t lane)
 			check_all_delivered(world, peer, lane, call);
 		else
 			forget(world, peer, lane, call);
+		assert_false(call->lane_ended[lane]);
+		call->lane_ended[lane] = true;
 		call->lanes_ended++;
 		if (call->lanes_ended == world->config.lanes)
 			world->peers[peer].open--;
@@ -347,6 +197,7 @@ static void drain(struct world *world, uint32_t peer, uint32_t lane)
 			continue;
 		call->result = outcome.result;
 		memcpy(call->detail, outcome.detail, sizeof(call->detail));
+		cancel_other_lanes(world, peer, call);
 	}
 }
 
@@ -456,7 +307,7 @@ static void finish_head(struct world *world, struct stream *stream, const struct
 	}
 	if (flight->destination != NULL) {
 		if (!flight->forgotten)
-			assert_memory_equal(flight->send.payload, flight->copy, frame.payload_bytes);
+			world_assert_equal(flight->send.payload, flight->copy, frame.payload_bytes);
 		memcpy(flight->destination, flight->copy, frame.payload_bytes);
 	}
 	add_ack(world, ends->from, ends->lane, flight->send.token);
@@ -551,10 +402,10 @@ static void launch_call(struct world *world, uint32_t peer, struct world_call *c
 	launch.cookie = call;
 	call->launched = true;
 	world->peers[peer].open++;
-	for (lane = 0; lane < world->config.lanes; lane++) {
+	for (lane = 0; lane < world->config.lanes; lane++)
 		assert_int_equal(pccl_exec_launch(world->peers[peer].execs[lane], &launch), pcclSuccess);
+	for (lane = 0; lane < world->config.lanes; lane++)
 		drain(world, peer, lane);
-	}
 }
 
 void world_launch(struct world *world, uint32_t peer, uint32_t op)
@@ -650,6 +501,31 @@ void world_run(struct world *world)
 	}
 }
 
+static bool launched_have_ended(const struct world *world)
+{
+	uint32_t rank, op;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_peer *peer = &world->peers[world->members[rank]];
+
+		for (op = 0; op < world->op_count; op++)
+			if (peer->calls[op] != NULL && peer->calls[op]->launched &&
+			    !world_call_ended(world, world->members[rank], op))
+				return false;
+	}
+	return true;
+}
+
+void world_finish(struct world *world)
+{
+	while (!launched_have_ended(world)) {
+		if (world_steps(world, 50) || launched_have_ended(world))
+			continue;
+		tell_stuck(world);
+		assert_true(launched_have_ended(world));
+	}
+}
+
 /* ---- views -------------------------------------------------------------------------------------------------------------------- */
 
 void world_view(struct world *world, const uint32_t *members, uint32_t count)
@@ -693,6 +569,15 @@ void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t 
 	}
 }
 
+static void hold_lane(const struct world *world, const struct world_call *call, uint32_t lane, uint64_t *held)
+{
+	uint32_t segment;
+
+	for (segment = 0; segment < call->geometry.segment_count; segment++)
+		if ((segment + call->spec.tag) % world->config.lanes == lane)
+			pccl_bitmap_set(held, segment);
+}
+
 bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *held)
 {
 	const struct world_call *call = world->peers[peer].calls[op];
@@ -701,9 +586,23 @@ bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *hel
 
 	for (lane = 0; lane < world->config.lanes; lane++) {
 		pccl_exec_report(world->peers[peer].execs[lane], call, held, &complete);
-		all = all && complete;
+		/* What the communicator knows of lanes that have ended. */
+		if (call->lane_ended[lane] && call->result == pcclSuccess)
+			hold_lane(world, call, lane, held);
+		all = all && (complete || (call->lane_ended[lane] && call->result == pcclSuccess));
 	}
 	return all;
+}
+
+void world_reset_call(struct world *world, uint32_t peer, uint32_t op)
+{
+	struct world_call *call = world->peers[peer].calls[op];
+
+	assert_true(world_call_ended(world, peer, op));
+	memset(call->lane_ended, 0, sizeof(call->lane_ended));
+	call->lanes_ended = 0;
+	call->result = pcclSuccess;
+	call->detail[0] = '\0';
 }
 
 void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const uint64_t *const *holders,
@@ -717,124 +616,6 @@ void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const 
 	pccl_plan_destroy(call->plan);
 	assert_int_equal(pccl_plan_create_repair(p->ranks, p->rank, &call->geometry, holders, &call->plan),
 			 pcclSuccess);
-	call->lanes_ended = 0;
-	call->result = pcclSuccess;
 	launch_call(world, peer, call, own, divisor);
 	free(none);
-}
-
-/* ---- what must come out --------------------------------------------------------------------------------------------------------- */
-
-void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
-			  uint32_t divisor, uint8_t *out)
-{
-	const struct world_call *call = world->peers[peers[0]].calls[op];
-	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(&call->spec);
-	const void *inputs[WORLD_PEERS_MAX];
-	uint32_t index;
-
-	for (index = 0; index < count; index++)
-		inputs[index] = world->peers[peers[index]].calls[op]->original + offset;
-	pccl_reduce(out, inputs, count, pccl_geometry_elements(&call->geometry, segment), call->spec.datatype,
-		    call->spec.op, divisor);
-}
-
-/* The peers whose inputs are added, in order. */
-static void order_of(const struct world *world, const struct world_call *call, uint32_t segment, uint32_t *peers)
-{
-	uint32_t ranks = world->member_count, first = 0, index;
-
-	if (call->spec.algorithm == pcclPlanRing && ranks > 1) {
-		first = call->spec.kind == PCCL_ALL_REDUCE ? segment % ranks : segment / call->geometry.chunk_segments;
-		first++;
-	}
-	for (index = 0; index < ranks; index++)
-		peers[index] = world->members[(first + index) % ranks];
-}
-
-/* Expected bytes of a segment, whichever the kind. */
-static void expect(struct world *world, uint32_t op, uint32_t segment, uint8_t *out)
-{
-	const struct world_call *call = world->peers[world->members[0]].calls[op];
-	const struct world_spec *spec = &call->spec;
-	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
-	size_t bytes = pccl_geometry_elements(&call->geometry, segment) * element_bytes(spec);
-	uint32_t peers[WORLD_PEERS_MAX], source = spec->root;
-
-	if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER) {
-		order_of(world, call, segment, peers);
-		world_expect_segment(world, op, segment, peers, world->member_count,
-				     spec->op == pcclAvg ? world->member_count : 0, out);
-		return;
-	}
-	if (spec->kind == PCCL_ALL_GATHER) {
-		source = segment / call->geometry.chunk_segments;
-		offset -= (size_t)source * call->geometry.chunk_elements * element_bytes(spec);
-	}
-	memcpy(out, world->peers[world->members[source]].calls[op]->original + offset, bytes);
-}
-
-static void check_segment(struct world *world, uint32_t op, uint32_t segment, const uint8_t *expected)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < world->member_count; rank++) {
-		const struct world_call *call = world->peers[world->members[rank]].calls[op];
-		size_t size = element_bytes(&call->spec);
-		size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * size;
-
-		if (call->spec.kind == PCCL_REDUCE_SCATTER) {
-			if (segment / call->geometry.chunk_segments != rank)
-				continue;
-			offset -= rank * (size_t)call->spec.count * size;
-		}
-		assert_memory_equal(call->output + offset, expected,
-				    pccl_geometry_elements(&call->geometry, segment) * size);
-	}
-}
-
-static void check_input_intact(const struct world_call *call, uint32_t rank)
-{
-	size_t part = (size_t)call->spec.count * element_bytes(&call->spec);
-
-	if (!call->spec.in_place) {
-		assert_memory_equal(call->input, call->original, call->input_bytes);
-	} else if (call->spec.kind == PCCL_REDUCE_SCATTER) {
-		/* All but this rank's part. */
-		assert_memory_equal(call->input, call->original, rank * part);
-		assert_memory_equal(call->input + (rank + 1) * part, call->original + (rank + 1) * part,
-				    call->input_bytes - (rank + 1) * part);
-	}
-}
-
-void world_check_success(struct world *world, uint32_t op)
-{
-	const struct world_call *call = world->peers[world->members[0]].calls[op];
-	uint8_t *expected = must(malloc((size_t)call->geometry.segment_elements * 8 + 8));
-	uint32_t rank, segment;
-
-	for (rank = 0; rank < world->member_count; rank++) {
-		call = world->peers[world->members[rank]].calls[op];
-		assert_string_equal(call->detail, "");
-		assert_int_equal(call->result, pcclSuccess);
-		check_input_intact(call, rank);
-	}
-	for (segment = 0; segment < call->geometry.segment_count; segment++) {
-		expect(world, op, segment, expected);
-		check_segment(world, op, segment, expected);
-	}
-	free(expected);
-}
-
-void world_check_failure(struct world *world, uint32_t op, pcclResult_t result)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < world->member_count; rank++) {
-		const struct world_call *call = world->peers[world->members[rank]].calls[op];
-
-		assert_int_equal(call->result, result);
-		assert_string_not_equal(call->detail, "");
-		assert_memory_equal(call->input, call->original, call->input_bytes);
-	}
 }

@@ -41,7 +41,8 @@ struct world_call {
 	size_t output_bytes;
 	bool launched;
 	uint32_t lanes_ended;
-	pcclResult_t result; /* the first failure of a lane */
+	bool lane_ended[WORLD_LANES_MAX];
+	pcclResult_t result; /* the first failure of a lane; then the others are cancelled */
 	char detail[200];
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
@@ -83,6 +84,8 @@ bool world_steps(struct world *world, uint32_t events);
 void world_check_success(struct world *world, uint32_t op);
 /* The result and the input as it was. */
 void world_check_failure(struct world *world, uint32_t op, pcclResult_t result);
+/* The input of a call that failed is as it was. */
+void world_check_input_back(const struct world *world, uint32_t peer, uint32_t op);
 
 /* Stops a peer's transfers of the view, as a flush does. */
 void world_freeze(struct world *world, uint32_t peer);
@@ -91,14 +94,20 @@ void world_view(struct world *world, const uint32_t *members, uint32_t count);
 void world_install(struct world *world, uint32_t peer);
 /* Cancels a call on all lanes of the peer. */
 void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t result, bool restore);
-/* Union of the segments whose result the peer's lanes hold; true if all are complete. */
+/* Adds the segments whose result the peer's lanes hold; true if all are complete. */
 bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *held);
+/* Lets go of a call that has ended or was cancelled, so that it can be launched again. */
+void world_reset_call(struct world *world, uint32_t peer, uint32_t op);
 /* Launches the repair of a call in the view that is in force. */
 void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const uint64_t *const *holders,
 			 uint32_t divisor);
 /* All outcomes of this call are here. */
 bool world_call_ended(const struct world *world, uint32_t peer, uint32_t op);
+/* Runs until all calls that were launched have ended. */
+void world_finish(struct world *world);
 
+/* The order in which the inputs of a segment are added, of the members of the view in force: peers. */
+void world_order(const struct world *world, uint32_t op, uint32_t segment, uint32_t *peers);
 /* What the op must give for a segment, from the originals of these peers in this order, into `out`. */
 void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
 			  uint32_t divisor, uint8_t *out);

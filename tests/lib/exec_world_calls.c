@@ -1,0 +1,256 @@
+/* The calls of a world: their buffers, and what must come out. */
+#include <string.h>
+
+#include "check.h"
+#include "collectives/dtype.h"
+#include "collectives/reduce.h"
+#include "exec_world_internal.h"
+
+/* Much faster than what tells the difference. */
+void world_assert_equal(const void *a, const void *b, size_t bytes)
+{
+	if (memcmp(a, b, bytes) != 0)
+		assert_memory_equal(a, b, bytes);
+}
+
+/* ---- calls and their buffers -------------------------------------------------------------------------------------------- */
+
+static size_t element_bytes(const struct world_spec *spec)
+{
+	return pccl_dtype_bytes(spec->datatype);
+}
+
+/* A prime, so that repetition meets no boundary of a segment. */
+#define PATTERN_ELEMENTS 1021
+
+/* A number whose sums with others depend on the order, without ending in infinities. */
+static void random_element(struct pccl_rng *rng, pcclDataType_t type, uint8_t *to)
+{
+	uint64_t bits = pccl_rng_u64(rng);
+	double value = (pccl_rng_double(rng) - 0.5) * (double)(1 << (bits % 12));
+	float narrow = (float)value;
+	uint32_t narrow_bits;
+	uint16_t half;
+
+	memcpy(&narrow_bits, &narrow, 4);
+	switch (type) {
+	case pcclDouble:
+		memcpy(to, &value, 8);
+		break;
+	case pcclFloat:
+		memcpy(to, &narrow, 4);
+		break;
+	case pcclBFloat16:
+		half = (uint16_t)(narrow_bits >> 16);
+		memcpy(to, &half, 2);
+		break;
+	case pcclFloat16: /* sign, an exponent in the middle of the range, any mantissa */
+		half = (uint16_t)((bits & 0x83ff) | (12 + bits / 65536 % 6) << 10);
+		memcpy(to, &half, 2);
+		break;
+	default:
+		memcpy(to, &bits, pccl_dtype_bytes(type));
+		break;
+	}
+}
+
+static void fill_random(struct pccl_rng *rng, pcclDataType_t type, uint8_t *to, size_t bytes)
+{
+	size_t pattern = PATTERN_ELEMENTS * pccl_dtype_bytes(type), at;
+
+	for (at = 0; at < bytes && at < pattern; at += pccl_dtype_bytes(type))
+		random_element(rng, type, to + at);
+	for (; at < bytes; at++)
+		to[at] = to[at - pattern];
+}
+
+static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, struct world_call *call)
+{
+	const struct world_spec *spec = &call->spec;
+	size_t part = (size_t)spec->count * element_bytes(spec), skew = pccl_rng_below(&world->rng, 3);
+	size_t input_bytes = spec->kind == PCCL_REDUCE_SCATTER ? part * ranks : part;
+	size_t output_bytes = spec->kind == PCCL_ALL_GATHER ? part * ranks : part;
+
+	call->input_bytes = input_bytes;
+	call->output_bytes = output_bytes;
+	call->memory[0] = must(malloc((input_bytes > output_bytes ? input_bytes : output_bytes) + skew));
+	call->input = call->memory[0] + skew;
+	if (spec->in_place) {
+		call->output = call->input;
+		if (spec->kind == PCCL_REDUCE_SCATTER)
+			call->output = call->input + rank * part;
+		else if (spec->kind == PCCL_ALL_GATHER)
+			call->input = call->output + rank * part;
+		if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER)
+			call->undo = must(malloc(output_bytes + 1));
+	} else {
+		call->memory[1] = must(malloc(output_bytes + skew));
+		call->output = call->memory[1] + skew;
+	}
+	fill_random(&world->rng, spec->datatype, call->input, input_bytes);
+	call->original = must(malloc(input_bytes + 1));
+	memcpy(call->original, call->input, input_bytes);
+}
+
+void world_free_call(struct world_call *call)
+{
+	if (call == NULL)
+		return;
+	pccl_plan_destroy(call->plan);
+	free(call->memory[0]);
+	free(call->memory[1]);
+	free(call->undo);
+	free(call->original);
+	free(call);
+}
+
+void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec)
+{
+	struct world_peer *p = &world->peers[peer];
+	struct world_call *call = must(calloc(1, sizeof(*call)));
+
+	assert_true(op < WORLD_OPS_MAX);
+	call->spec = *spec;
+	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), 64, &call->geometry);
+	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
+					  &call->plan),
+			 pcclSuccess);
+	make_buffers(world, p->rank, p->ranks, call);
+	world_free_call(p->calls[op]);
+	p->calls[op] = call;
+	if (op >= world->op_count)
+		world->op_count = op + 1;
+}
+
+void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++)
+		world_add_call(world, world->members[rank], op, spec);
+}
+
+/* ---- what must come out --------------------------------------------------------------------------------------------------------- */
+
+void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
+			  uint32_t divisor, uint8_t *out)
+{
+	const struct world_call *call = world->peers[peers[0]].calls[op];
+	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(&call->spec);
+	const void *inputs[WORLD_PEERS_MAX];
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		inputs[index] = world->peers[peers[index]].calls[op]->original + offset;
+	pccl_reduce(out, inputs, count, pccl_geometry_elements(&call->geometry, segment), call->spec.datatype,
+		    call->spec.op, divisor);
+}
+
+void world_order(const struct world *world, uint32_t op, uint32_t segment, uint32_t *peers)
+{
+	const struct world_call *call = world->peers[world->members[0]].calls[op];
+	uint32_t ranks = world->member_count, first = 0, index;
+
+	if (call->spec.algorithm == pcclPlanRing && ranks > 1) {
+		first = call->spec.kind == PCCL_ALL_REDUCE ? segment % ranks : segment / call->geometry.chunk_segments;
+		first++;
+	}
+	for (index = 0; index < ranks; index++)
+		peers[index] = world->members[(first + index) % ranks];
+}
+
+/* Expected bytes of a segment, whichever the kind. */
+static void expect(struct world *world, uint32_t op, uint32_t segment, uint8_t *out)
+{
+	const struct world_call *call = world->peers[world->members[0]].calls[op];
+	const struct world_spec *spec = &call->spec;
+	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
+	size_t bytes = pccl_geometry_elements(&call->geometry, segment) * element_bytes(spec);
+	uint32_t peers[WORLD_PEERS_MAX], source = spec->root;
+
+	if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER) {
+		world_order(world, op, segment, peers);
+		world_expect_segment(world, op, segment, peers, world->member_count,
+				     spec->op == pcclAvg ? world->member_count : 0, out);
+		return;
+	}
+	if (spec->kind == PCCL_ALL_GATHER) {
+		source = segment / call->geometry.chunk_segments;
+		offset -= (size_t)source * call->geometry.chunk_elements * element_bytes(spec);
+	}
+	memcpy(out, world->peers[world->members[source]].calls[op]->original + offset, bytes);
+}
+
+static void check_segment(struct world *world, uint32_t op, uint32_t segment, const uint8_t *expected)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_call *call = world->peers[world->members[rank]].calls[op];
+		size_t size = element_bytes(&call->spec);
+		size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * size;
+
+		if (call->spec.kind == PCCL_REDUCE_SCATTER) {
+			if (segment / call->geometry.chunk_segments != rank)
+				continue;
+			offset -= rank * (size_t)call->spec.count * size;
+		}
+		world_assert_equal(call->output + offset, expected,
+				   pccl_geometry_elements(&call->geometry, segment) * size);
+	}
+}
+
+static void check_input_intact(const struct world_call *call, uint32_t rank)
+{
+	size_t part = (size_t)call->spec.count * element_bytes(&call->spec);
+
+	if (!call->spec.in_place) {
+		world_assert_equal(call->input, call->original, call->input_bytes);
+	} else if (call->spec.kind == PCCL_REDUCE_SCATTER) {
+		/* All but this rank's part. */
+		world_assert_equal(call->input, call->original, rank * part);
+		world_assert_equal(call->input + (rank + 1) * part, call->original + (rank + 1) * part,
+				   call->input_bytes - (rank + 1) * part);
+	}
+}
+
+void world_check_success(struct world *world, uint32_t op)
+{
+	const struct world_call *call = world->peers[world->members[0]].calls[op];
+	uint8_t *expected = must(malloc((size_t)call->geometry.segment_elements * 8 + 8));
+	uint32_t rank, segment;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		call = world->peers[world->members[rank]].calls[op];
+		assert_string_equal(call->detail, "");
+		assert_int_equal(call->result, pcclSuccess);
+		check_input_intact(call, rank);
+	}
+	for (segment = 0; segment < call->geometry.segment_count; segment++) {
+		expect(world, op, segment, expected);
+		check_segment(world, op, segment, expected);
+	}
+	free(expected);
+}
+
+void world_check_input_back(const struct world *world, uint32_t peer, uint32_t op)
+{
+	const struct world_call *call = world->peers[peer].calls[op];
+
+	/* Whoever is not the root of a broadcast has no input. */
+	if (call->spec.kind != PCCL_BROADCAST || call->spec.root == world->peers[peer].rank)
+		world_assert_equal(call->input, call->original, call->input_bytes);
+}
+
+void world_check_failure(struct world *world, uint32_t op, pcclResult_t result)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < world->member_count; rank++) {
+		const struct world_call *call = world->peers[world->members[rank]].calls[op];
+
+		assert_int_equal(call->result, result);
+		assert_string_not_equal(call->detail, "");
+		world_check_input_back(world, world->members[rank], op);
+	}
+}

@@ -1,0 +1,69 @@
+/* What the files of the world share. */
+#ifndef PCCL_TESTS_EXEC_WORLD_INTERNAL_H
+#define PCCL_TESTS_EXEC_WORLD_INTERNAL_H
+
+#include <stdlib.h>
+
+#include "exec_world.h"
+
+#define NOBODY UINT32_MAX
+
+/* A frame between next() and received(). */
+struct flight {
+	struct pccl_frame_send send;
+	uint8_t *copy; /* of the payload when it was handed out */
+	void *destination;
+	bool coming;	/* accepted, payload not there yet */
+	bool discarded; /* the receiver does not want it any more */
+	bool forgotten; /* the sender's memory must not be read any more */
+	struct flight *next;
+};
+
+struct stream {
+	struct flight *first, *last;
+	uint32_t count;
+	bool listed;
+};
+
+struct ack {
+	uint32_t peer, lane;
+	void *token;
+};
+
+struct world_peer {
+	struct pccl_exec *execs[WORLD_LANES_MAX];
+	struct world_call *calls[WORLD_OPS_MAX];
+	uint32_t ranks_to_peers[WORLD_PEERS_MAX]; /* of the view installed here */
+	uint32_t ranks;
+	uint32_t rank;
+	uint32_t open;
+};
+
+struct world {
+	struct world_config config;
+	struct pccl_rng rng;
+	struct world_peer peers[WORLD_PEERS_MAX];
+	struct stream *streams;
+	uint32_t stream_count;
+	uint32_t *busy; /* indexes of streams with frames */
+	uint32_t busy_count;
+	struct ack *acks;
+	size_t ack_count, ack_room;
+	uint32_t epoch;
+	uint32_t members[WORLD_PEERS_MAX];
+	uint32_t member_count;
+	uint32_t op_count;
+	uint32_t idle; /* attempts at random in which nothing happened */
+};
+
+static inline void *must(void *memory)
+{
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+void world_free_call(struct world_call *call);
+void world_assert_equal(const void *a, const void *b, size_t bytes);
+
+#endif
