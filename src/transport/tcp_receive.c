@@ -183,7 +183,8 @@ static size_t plan_read(struct pccl_tcp_stream *tcp, struct iovec *parts, size_t
 	uint32_t direct = 0;
 	size_t count = 0;
 
-	memmove(tcp->buffer, tcp->buffer + tcp->buffer_begin, kept); /* less than a header */
+	assert(kept < PCCL_FRAME_BYTES);
+	memmove(tcp->buffer, tcp->buffer + tcp->buffer_begin, kept);
 	tcp->buffer_begin = 0;
 	tcp->buffer_end = kept;
 	if (tcp->phase == PCCL_TCP_PAYLOAD) {
@@ -272,6 +273,9 @@ void pccl_tcp_receive(struct pccl_tcp_stream *tcp)
 {
 	uint64_t start_bytes = tcp->counters.received_bytes;
 
+	/* A stream that has changed hands, or was held, may have whole frames in its buffer. */
+	if (!digest(tcp))
+		return;
 	while (tcp->state == PCCL_TCP_OPEN && tcp->readable && tcp->phase != PCCL_TCP_HELD) {
 		size_t asked;
 		ssize_t got;
@@ -305,8 +309,7 @@ void pccl_tcp_read_hook(struct pccl_hook *hook)
 		return;
 	if (tcp->phase == PCCL_TCP_HELD && !ask(tcp))
 		return;
-	if (digest(tcp))
-		pccl_tcp_receive(tcp);
+	pccl_tcp_receive(tcp);
 }
 
 void pccl_tcp_resume(struct pccl_stream *stream)

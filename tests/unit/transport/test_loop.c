@@ -233,6 +233,19 @@ static void tasks_posted_before_stop_are_run(void **state)
 	assert_int_equal(count, 2);
 }
 
+static void loop_does_not_fall_asleep_over_a_posted_task(void **state)
+{
+	struct fixture *fixture = *state;
+	int count = 0;
+	struct pccl_task task = {.run = count_run, .context = &count};
+	uint64_t start_ns = pccl_clock_ns();
+
+	pccl_loop_post(fixture->loop, &task); /* it is awake: nobody rings */
+	pccl_loop_turn(fixture->loop, start_ns + 3000000000u);
+	assert_int_equal(count, 1);
+	assert_true(pccl_clock_ns() - start_ns < 2000000000u);
+}
+
 static double cpu_seconds(void)
 {
 	struct rusage usage;
@@ -499,6 +512,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tasks_of_four_threads_all_run_in_each_threads_order, make_loop,
 						end_loop),
 		cmocka_unit_test_setup_teardown(tasks_posted_before_stop_are_run, make_loop, end_loop),
+		cmocka_unit_test_setup_teardown(loop_does_not_fall_asleep_over_a_posted_task, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(idle_loop_sleeps, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(watch_ended_inside_ready_is_not_called_in_the_same_turn, make_loop,
 						end_loop),

@@ -1,13 +1,14 @@
 /* The TCP transport: the suite over IPv4 and IPv6, and what strangers may send to a port. */
 #include "transport_suite.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/fail.h"
+#include "transport/tcp_stream.h"
 
 static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1"};
 static struct wire_kind ipv6 = {&pccl_tcp, "::1"};
@@ -168,6 +169,21 @@ static void port_in_use_is_named(void **state)
 	wire_destroy(&wire);
 }
 
+/* A port of this host that nobody listens on may be given to the very socket that dials it. */
+static void socket_that_reached_itself_is_not_connected(void **state)
+{
+	struct pccl_address address;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &address), pcclSuccess);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address.storage, &address.bytes), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
+	assert_int_equal(pccl_tcp_connect_error(fd), ECONNREFUSED);
+	close(fd);
+}
+
 static void one_listener_serves_ipv4_and_ipv6(void **state)
 {
 	static struct wire_kind any = {&pccl_tcp, "::"};
@@ -202,6 +218,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_come_one_by_one_make_the_same_frames),
 		cmocka_unit_test(reset_is_told_in_words),
 		cmocka_unit_test(port_in_use_is_named),
+		cmocka_unit_test(socket_that_reached_itself_is_not_connected),
 		cmocka_unit_test(one_listener_serves_ipv4_and_ipv6),
 	};
 	int failed = cmocka_run_group_tests_name("tcp over IPv4", suite, use_ipv4, NULL);
