@@ -12,6 +12,7 @@
 #include "session_internal.h"
 
 #define ALIGN_ELEMENTS 64
+#define UNDO_KEPT_BYTES ((size_t)16 << 20) /* address space; pages that no op has touched cost nothing */
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
 {
@@ -54,6 +55,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	}
 	pccl_session_notes_clear(session, false);
 	pccl_sequences_clear(&session->sequences);
+	pccl_free(session->spare_undo);
 	pccl_free(session);
 }
 
@@ -175,6 +177,29 @@ static size_t bytes_in_place(const struct pccl_session *session, const struct pc
 	return 0;
 }
 
+/* Fresh memory costs more than the copy into it, so one buffer is kept from op to op, if it is of moderate size. */
+static void *undo_take(struct pccl_session *session, size_t bytes)
+{
+	void *undo = session->spare_undo;
+
+	if (session->spare_undo_bytes < bytes)
+		return pccl_alloc_large(bytes < UNDO_KEPT_BYTES ? UNDO_KEPT_BYTES : bytes);
+	session->spare_undo = NULL;
+	session->spare_undo_bytes = 0;
+	return undo;
+}
+
+static void undo_give(struct pccl_session *session, struct pccl_op *op)
+{
+	if (op->undo != NULL && op->undo_bytes <= UNDO_KEPT_BYTES && session->spare_undo == NULL) {
+		session->spare_undo = op->undo;
+		session->spare_undo_bytes = UNDO_KEPT_BYTES;
+	} else {
+		pccl_free(op->undo);
+	}
+	op->undo = NULL;
+}
+
 /* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
 static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_collective kind)
 {
@@ -231,7 +256,7 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 	return cut(session, op);
 }
 
-static pcclResult_t op_create(const struct pccl_session *session, const struct pccl_op_request *request,
+static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op_request *request,
 			      struct pccl_op **op_out)
 {
 	struct pccl_op *op = pccl_zalloc(sizeof(*op));
@@ -250,7 +275,8 @@ static pcclResult_t op_create(const struct pccl_session *session, const struct p
 	if (cut(session, op) != pcclSuccess)
 		goto fail_held;
 	if (undo_bytes > 0) {
-		op->undo = pccl_alloc_large(undo_bytes);
+		op->undo = undo_take(session, undo_bytes);
+		op->undo_bytes = undo_bytes;
 		if (op->undo == NULL)
 			goto fail_undo;
 	}
@@ -316,8 +342,7 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->info.epoch = session->epoch;
 	if (op->detail != detail)
 		snprintf(op->detail, sizeof(op->detail), "%s", detail);
-	pccl_free(op->undo);
-	op->undo = NULL;
+	undo_give(session, op);
 	if (command != NULL)
 		command->op = op;
 }

@@ -43,6 +43,8 @@ struct pccl_session {
 	struct pccl_attempt *attempts; /* that some lane still holds */
 	struct pccl_verdict_note *notes;
 	struct pccl_sequences sequences;
+	void *spare_undo; /* of the last op in place, for the next; NULL: none */
+	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */
 	char end_detail[200];
 	struct pccl_command *first, *last;
