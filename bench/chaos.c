@@ -40,11 +40,10 @@ static void await_recovery(struct chaos_run *run, uint64_t survivors, uint64_t h
 		if (chaos_now_ns() > fault_ns + HANG_NS + 5 * SECOND)
 			return;
 	}
-	if (run->measured < FAULTS_MAX) {
-		run->detection_ms[run->measured] = (double)(seen_ns - fault_ns) / MS;
-		run->recovery_ms[run->measured] = (double)(done_ns - fault_ns) / MS;
-		run->measured++;
-	}
+	if (run->detections < FAULTS_MAX)
+		run->detection_ms[run->detections++] = (double)(seen_ns - fault_ns) / MS;
+	if (run->recoveries < FAULTS_MAX)
+		run->recovery_ms[run->recoveries++] = (double)(done_ns - fault_ns) / MS;
 }
 
 static void note_epochs(struct chaos_run *run, uint64_t *epochs)
@@ -118,32 +117,49 @@ static void cut_one(struct chaos_run *run)
 	await_farewell(run, victim, identity);
 }
 
-/* Operations must go on while there is no master, and joint calls must work again when it is back. */
+/* Waits until every member of `set` has made a joint call since the master came back. */
+static void await_joint_call(struct chaos_run *run, uint64_t set, uint64_t back_ns)
+{
+	CHAOS_SET(run->table->joint_wanted, true);
+	while (set != 0 && chaos_now_ns() < back_ns + HANG_NS + 5 * SECOND) {
+		chaos_tick(run, 0);
+		set &= chaos_running(run);
+		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
+			if ((set >> i & 1) && CHAOS_GET(chaos_slot_of(run, i)->joint_ns) > back_ns)
+				set &= ~(UINT64_C(1) << i);
+	}
+	CHAOS_SET(run->table->joint_wanted, false);
+	if (set == 0 && run->recoveries < FAULTS_MAX)
+		run->recovery_ms[run->recoveries++] = (double)(chaos_now_ns() - back_ns) / MS;
+}
+
+/* Operations must go on while there is no master, and joint calls must work again when it is back. Now and then a peer
+ * is lost meanwhile: nobody can decide about that before the master is back, and then it must. */
 static void lose_master(struct chaos_run *run)
 {
-	uint64_t set = chaos_members(run), left = set, back_ns;
+	uint64_t set = chaos_members(run), epochs[CHAOS_SLOTS], back_ns;
+	bool peer_too = __builtin_popcountll(set) >= 4 && chaos_draw(run, 3) == 0;
 
 	bench_master_stop(&run->master, SIGKILL);
 	run->faults++;
-	chaos_linger(run, 100 * MS + chaos_draw(run, 1500) * MS);
+	chaos_linger(run, 100 * MS + chaos_draw(run, 700) * MS);
+	note_epochs(run, epochs);
+	if (peer_too) {
+		uint32_t victim = chaos_pick(run, set);
+
+		chaos_end_peer(run, victim);
+		set &= ~(UINT64_C(1) << victim);
+		run->faults++;
+	}
+	chaos_linger(run, chaos_draw(run, 700) * MS);
 	if (!bench_master_start(&run->master)) {
 		run->unexpected++;
 		return;
 	}
 	back_ns = chaos_now_ns();
-	CHAOS_SET(run->table->joint_wanted, true);
-	while (left != 0 && chaos_now_ns() < back_ns + HANG_NS + 5 * SECOND) {
-		chaos_tick(run, 0);
-		left &= chaos_running(run);
-		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
-			if ((left >> i & 1) && CHAOS_GET(chaos_slot_of(run, i)->joint_ns) > back_ns)
-				left &= ~(UINT64_C(1) << i);
-	}
-	CHAOS_SET(run->table->joint_wanted, false);
-	if (left == 0 && run->measured < FAULTS_MAX) {
-		run->detection_ms[run->measured] = 0;
-		run->recovery_ms[run->measured++] = (double)(chaos_now_ns() - back_ns) / MS;
-	}
+	if (peer_too)
+		await_recovery(run, set, 0, epochs, back_ns);
+	await_joint_call(run, set, back_ns);
 }
 
 static void leave_one(struct chaos_run *run)
@@ -245,8 +261,8 @@ static void wind_up(struct chaos_run *run)
 static void report(struct chaos_run *run)
 {
 	const struct bench_options *options = &run->table->options;
-	struct bench_summary detection = bench_summarize(run->detection_ms, run->measured);
-	struct bench_summary recovery = bench_summarize(run->recovery_ms, run->measured);
+	struct bench_summary detection = bench_summarize(run->detection_ms, run->detections);
+	struct bench_summary recovery = bench_summarize(run->recovery_ms, run->recoveries);
 
 	if (options->json) {
 		printf("{\"chaos\": \"%s\", \"peers\": %u, \"seconds\": %g, \"operations\": %" PRIu64

@@ -24,7 +24,8 @@ struct chaos_run {
 	uint64_t divergences; /* of peers that are gone */
 	double *detection_ms;
 	double *recovery_ms;
-	size_t measured;
+	size_t detections; /* in the first, and in the second */
+	size_t recoveries;
 	uint64_t told_ns; /* when progress was last shown */
 };
 

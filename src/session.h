@@ -44,6 +44,7 @@ struct pccl_op {
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
+	size_t undo_bytes;
 	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */
 	uint32_t rank_at_launch;
 	bool settled; /* `result` stands; it has ended when all attempts are gone too */
