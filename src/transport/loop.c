@@ -369,6 +369,8 @@ void pccl_loop_destroy(struct pccl_loop *loop)
 
 	if (loop == NULL)
 		return;
+	__atomic_store_n(&loop->posted, NULL,
+			 __ATOMIC_RELAXED); /* whoever posted these has gone, and what they were about */
 	end_ns = pccl_clock_ns() + LINGER_NS;
 	while (loop->leftovers != NULL && loop->now_ns < end_ns)
 		pccl_loop_turn(loop, end_ns);

@@ -66,8 +66,8 @@ struct pccl_leftover {
  * pcclOutOfMemory, pcclSystemError; *loop_out is NULL then. */
 pcclResult_t pccl_loop_create(struct pccl_loop **loop_out);
 
-/* NULL is allowed. Leftovers get a quarter of a second to end, then they are abandoned. The caller is the loop's thread
- * now: none may be inside any other call on the loop. */
+/* NULL is allowed. Leftovers get a quarter of a second to end, then they are abandoned; tasks that were posted and have
+ * not run are not run. The caller is the loop's thread now: none may be inside any other call on the loop. */
 void pccl_loop_destroy(struct pccl_loop *loop);
 
 /* Runs until pccl_loop_stop(). The thread that calls it is the loop's thread. Tasks posted before stop are all run. May

@@ -463,10 +463,12 @@ static void end_rest(struct pccl_timer *timer)
 	pccl_loop_release(rest->loop, &rest->leftover);
 }
 
-static void ending_loop_waits_for_leftovers(void **state)
+static void ending_loop_waits_for_leftovers_and_runs_no_task(void **state)
 {
 	struct pccl_loop *loop;
 	struct rest rest = {0};
+	int count = 0;
+	struct pccl_task task = {.run = count_run, .context = &count};
 
 	(void)state;
 	assert_int_equal(pccl_loop_create(&loop), pcclSuccess);
@@ -476,7 +478,9 @@ static void ending_loop_waits_for_leftovers(void **state)
 	rest.timer.fire = end_rest;
 	pccl_loop_keep(loop, &rest.leftover);
 	pccl_loop_timer_set(loop, &rest.timer, pccl_clock_ns() + 20000000);
+	pccl_loop_post(loop, &task);
 	pccl_loop_destroy(loop);
+	assert_int_equal(count, 0);
 	assert_int_equal(rest.ended, 1);
 	assert_int_equal(rest.abandoned, 0);
 }
@@ -521,7 +525,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(hooks_run_once_in_order_at_the_end_of_the_turn, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(hook_that_defers_itself_waits_for_the_next_turn, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(undeferred_hook_does_not_run, make_loop, end_loop),
-		cmocka_unit_test(ending_loop_waits_for_leftovers),
+		cmocka_unit_test(ending_loop_waits_for_leftovers_and_runs_no_task),
 		cmocka_unit_test(leftover_that_does_not_end_is_abandoned),
 	};
 
