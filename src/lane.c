@@ -51,6 +51,8 @@ struct pccl_lane {
 	uint32_t parked_count;
 	struct pccl_timer parked_timer;
 	bool linked; /* told the communicator that all links of the view are up */
+	uint32_t attempts_open; /* launched here and not ended */
+	struct pccl_timer watch_timer; /* set while attempts are open */
 	bool stopped;
 };
 
@@ -77,6 +79,37 @@ static void forget_everywhere(struct pccl_lane *lane, const struct pccl_attempt 
 			pccl_link_forget(lane->neighbours[rank]->link, attempt, pccl_attempt_owns);
 }
 
+static void link_lost(void *context, struct pccl_link *link, const char *reason)
+{
+	struct neighbour *neighbour = context;
+	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = neighbour->uuid, .text = reason};
+
+	(void)link;
+	pccl_log_info("lane %u: link to rank %u lost: %s", neighbour->lane->index, neighbour->rank, reason);
+	pccl_control_post(neighbour->lane->comm->control, &event);
+}
+
+/* While ops run: a neighbour that neither sends nor acknowledges for as long as heartbeats may be missing is complained
+ * about, even if it and the master hear each other. */
+static void watch_links(struct pccl_timer *timer)
+{
+	struct pccl_lane *lane = timer->context;
+	const struct pccl_settings *settings = &lane->comm->settings;
+	uint64_t now_ns = pccl_loop_now(lane->loop);
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++) {
+		struct neighbour *neighbour = lane->neighbours[rank];
+		uint64_t heard_ns = neighbour->link == NULL ? now_ns : pccl_link_heard_ns(neighbour->link);
+
+		if (heard_ns + settings->heartbeat_timeout_ns > now_ns || pccl_link_unacked(neighbour->link) == 0)
+			continue;
+		link_lost(neighbour, neighbour->link, "nothing was heard or acknowledged while frames were under way");
+	}
+	if (lane->attempts_open > 0)
+		pccl_loop_timer_set(lane->loop, timer, now_ns + settings->heartbeat_interval_ns);
+}
+
 /* Tells the session what has ended. The only place where a lane takes the communicator's lock for an op. */
 static void drain(struct pccl_lane *lane)
 {
@@ -85,6 +118,7 @@ static void drain(struct pccl_lane *lane)
 	while (pccl_exec_poll(lane->exec, &outcome)) {
 		if (outcome.result != pcclSuccess)
 			forget_everywhere(lane, outcome.cookie);
+		lane->attempts_open--;
 		pthread_mutex_lock(&lane->comm->lock);
 		pccl_session_outcome(lane->comm->session, lane->index, &outcome);
 		pccl_comm_dispatch(lane->comm);
@@ -177,16 +211,6 @@ static void link_up(void *context, struct pccl_link *link)
 	pump(neighbour->lane);
 }
 
-static void link_lost(void *context, struct pccl_link *link, const char *reason)
-{
-	struct neighbour *neighbour = context;
-	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = neighbour->uuid, .text = reason};
-
-	(void)link;
-	pccl_log_info("lane %u: link to rank %u lost: %s", neighbour->lane->index, neighbour->rank, reason);
-	pccl_control_post(neighbour->lane->comm->control, &event);
-}
-
 static const struct pccl_link_events link_events = {.next = link_next,
 						    .accept = link_accept,
 						    .received = link_received,
@@ -207,7 +231,8 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 					  .dials = dials,
 					  .lane = (uint16_t)lane->index,
 					  .streams = streams,
-					  .connect_timeout_ns = lane->comm->settings.connect_timeout_ns};
+					  .connect_timeout_ns = lane->comm->settings.connect_timeout_ns,
+					  .redial_timeout_ns = lane->comm->settings.heartbeat_timeout_ns};
 	pcclResult_t result = pccl_address_numeric(member->address, member->port, &config.address);
 
 	if (result != pcclSuccess)
@@ -402,8 +427,13 @@ static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what)
 	pcclResult_t result = pccl_exec_launch(lane->exec, what);
 	struct pccl_exec_outcome outcome = {.cookie = what->cookie, .result = result};
 
-	if (result == pcclSuccess)
+	if (result == pcclSuccess) {
+		lane->attempts_open++;
+		if (lane->watch_timer.when_ns == 0)
+			pccl_loop_timer_set(lane->loop, &lane->watch_timer,
+					    pccl_loop_now(lane->loop) + lane->comm->settings.heartbeat_interval_ns);
 		return;
+	}
 	snprintf(outcome.detail, sizeof(outcome.detail), "%s", pccl_fail_text());
 	pthread_mutex_lock(&lane->comm->lock);
 	pccl_session_outcome(lane->comm->session, lane->index, &outcome);
@@ -556,6 +586,7 @@ static void close_all(struct pccl_lane *lane)
 		pccl_free(parked);
 	}
 	pccl_loop_timer_clear(lane->loop, &lane->parked_timer);
+	pccl_loop_timer_clear(lane->loop, &lane->watch_timer);
 }
 
 static void *run(void *context)
@@ -579,6 +610,8 @@ pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane
 	lane->comm = comm;
 	lane->index = index;
 	lane->transport = &pccl_tcp;
+	lane->watch_timer.fire = watch_links;
+	lane->watch_timer.context = lane;
 	lane->parked_timer.fire = parked_timer_fired;
 	lane->parked_timer.context = lane;
 	result = make_exec(lane, comm->settings.lanes);

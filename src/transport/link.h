@@ -31,7 +31,8 @@ struct pccl_link_config {
 	bool dials;		     /* the member with the higher rank dials */
 	uint16_t lane;		     /* at most 255 */
 	uint16_t streams;	     /* at least 1 */
-	uint64_t connect_timeout_ns;
+	uint64_t connect_timeout_ns; /* for a stream to come up the first time */
+	uint64_t redial_timeout_ns;  /* and again */
 };
 
 /* next(), accept() and dropped() must not destroy the link; the others may. All come from the loop, but next(), which

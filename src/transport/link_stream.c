@@ -76,7 +76,8 @@ static void give_up(struct pccl_link_stream *ls)
 
 	pccl_link_lose(link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
 		       link->config.lane, ls->was_up ? "up again" : "up",
-		       (unsigned long long)(link->config.connect_timeout_ns / 1000000),
+		       (unsigned long long)((ls->was_up ? link->config.redial_timeout_ns
+							: link->config.connect_timeout_ns) / 1000000),
 		       ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
 }
 
@@ -107,7 +108,7 @@ static void go_down(struct pccl_link_stream *ls)
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
 		return;
 	}
-	ls->deadline_ns = now_of(ls) + link->config.connect_timeout_ns;
+	ls->deadline_ns = now_of(ls) + link->config.redial_timeout_ns;
 	if (!link->config.dials) {
 		set_timer(ls, ls->deadline_ns);
 		return;

@@ -239,6 +239,7 @@ static inline void rope_configure(struct rope_end *end, bool dials, uint16_t str
 	config->lane = 3;
 	config->streams = streams;
 	config->connect_timeout_ns = 4000000000u;
+	config->redial_timeout_ns = 4000000000u;
 	end->discard_from = UINT32_MAX;
 	end->in_order = streams == 1;
 }

@@ -61,6 +61,7 @@ static void link_that_nobody_answers_is_lost_in_time(void **state)
 	(void)state;
 	rope_open(&rope, 1);
 	rope.dialer.config.connect_timeout_ns = rope.waiter.config.connect_timeout_ns = 150000000;
+	rope.dialer.config.redial_timeout_ns = rope.waiter.config.redial_timeout_ns = 150000000;
 	pccl_loop_unwatch(rope.loop, &rope.cutter.door);
 	close(rope.cutter.door.fd);
 	rope_tie_both(&rope);
@@ -81,6 +82,7 @@ static void link_that_breaks_for_good_is_lost_on_both_sides(void **state)
 	(void)state;
 	rope_open(&rope, 1);
 	rope.dialer.config.connect_timeout_ns = rope.waiter.config.connect_timeout_ns = 200000000;
+	rope.dialer.config.redial_timeout_ns = rope.waiter.config.redial_timeout_ns = 200000000;
 	rope_load(&rope.dialer, 10, 1000, 1);
 	rope_tie_both(&rope);
 	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
@@ -201,6 +203,7 @@ static void destroy_inside(struct rope_end *end, enum rope_call call)
 	rope_open(&rope, 2);
 	end->destroy_at = call;
 	rope.waiter.config.connect_timeout_ns = rope.dialer.config.connect_timeout_ns = 200000000;
+	rope.dialer.config.redial_timeout_ns = rope.waiter.config.redial_timeout_ns = 200000000;
 	rope_load(&rope.dialer, 50, ROPE_BYTES_MOST, 1);
 	rope_load(&rope.waiter, 50, ROPE_BYTES_MOST, 2);
 	rope_tie_both(&rope);
