@@ -25,7 +25,7 @@ may_include() {
 	src/membership/* | tests/unit/membership/*) echo base membership ;;
 	src/transport/* | tests/unit/transport/*) echo base transport ;;
 	src/sync/* | tests/unit/sync/*) echo base collectives sync ;;
-	src/programs/*) echo base programs ;;
+	src/programs/*) echo base transport programs ;; # what they parse and print are addresses
 	bench/*) echo bench ;;
 	*) echo any ;;
 	esac
