@@ -21,8 +21,8 @@ static const struct pccl_codec codecs[PCCL_CODEC_COUNT] = {
 	[PCCL_CODEC_INT4_MINMAX] = {"int4-minmax", 64, false, false, false},
 	[PCCL_CODEC_E3M0] = {"e3m0", 64, false, false, false},
 	[PCCL_CODEC_NF4] = {"nf4", 64, false, false, false},
-	[PCCL_CODEC_MINMAX] = {"minmax", 0, false, false, true},
-	[PCCL_CODEC_ZERO_POINT] = {"zero-point", 0, false, false, true},
+	[PCCL_CODEC_MINMAX] = {"minmax", 256, false, false, true},
+	[PCCL_CODEC_ZERO_POINT] = {"zero-point", 256, false, false, true},
 };
 
 const struct pccl_codec *pccl_codec_find(int id)
@@ -130,24 +130,41 @@ static size_t block_bytes(const struct pccl_codec_params *params, size_t count)
 	case PCCL_CODEC_INT4:
 		return scale_bytes + ((count + 15) / 16 + 1) / 2 + packed_bytes(count);
 	case PCCL_CODEC_INT8_MINMAX:
-		return 2 * real_bytes + count;
+	case PCCL_CODEC_MINMAX:
+	case PCCL_CODEC_ZERO_POINT:
+		return pccl_codec_range_bytes(params, count);
 	case PCCL_CODEC_INT4_MINMAX:
 		return 2 * real_bytes + packed_bytes(count);
 	case PCCL_CODEC_E3M0:
 	case PCCL_CODEC_NF4:
 		return scale_bytes + packed_bytes(count);
 	case PCCL_CODEC_NONE:
-	case PCCL_CODEC_MINMAX:
-	case PCCL_CODEC_ZERO_POINT:
 		break;
 	}
-	assert(!"a codec that is not made of blocks");
-	return 0;
+	return count * pccl_dtype_bytes(params->type);
 }
 
-static bool is_range(const struct pccl_codec_params *params)
+static bool encode_block(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
+			 size_t count, const struct pccl_codec_random *random, uint8_t *out)
 {
-	return params->id == PCCL_CODEC_MINMAX || params->id == PCCL_CODEC_ZERO_POINT;
+	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
+	const pccl_block_encode_fn encode = kernels->encode[params->id][pccl_codec_real(params->type)];
+
+	if (encode == NULL)
+		return pccl_codec_range_encode(kernels, params, in, count, random, out);
+	return encode(in, count, random, out);
+}
+
+static void decode_block(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *in,
+			 size_t count, void *out)
+{
+	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
+	const pccl_block_decode_fn decode = kernels->decode[params->id][pccl_codec_real(params->type)];
+
+	if (decode == NULL)
+		pccl_codec_range_decode(kernels, params, in, count, out);
+	else
+		decode(in, count, out);
 }
 
 size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t count)
@@ -155,10 +172,6 @@ size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t c
 	const size_t block = block_elements(params);
 	size_t rest = count % block;
 
-	if (params->id == PCCL_CODEC_NONE)
-		return count * pccl_dtype_bytes(params->type);
-	if (is_range(params))
-		return pccl_codec_range_bytes(params, count);
 	return count / block * block_bytes(params, block) + (rest > 0 ? block_bytes(params, rest) : 0);
 }
 
@@ -190,7 +203,6 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 {
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
 	const enum pccl_codec_real real = pccl_codec_real(params->type);
-	const pccl_block_encode_fn encode = pccl_codec_kernels(level)->encode[params->id][real];
 	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
 	const uint64_t key = pccl_rng_hash(params->key, 0);
 	uint8_t *to = out;
@@ -202,15 +214,14 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 			memcpy(out, in, count * element_bytes);
 		return count;
 	}
-	if (is_range(params))
-		return pccl_codec_range_encode(level, params, in, count, out);
 	for (at = 0; at < count; at += n) {
 		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
 		const void *values;
 
 		n = count - at < block ? count - at : block;
 		values = pccl_codec_widen(reals, params->type, (const uint8_t *)in + at * element_bytes, n, &chunk);
-		if (!encode(values, n, params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
+		if (!encode_block(level, params, values, n, params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL,
+				  to))
 			return at + find_refused(&codecs[params->id], real, values, n);
 		to += block_bytes(params, n);
 	}
@@ -223,8 +234,6 @@ void pccl_codec_decode_with(enum pccl_cpu_level level, const struct pccl_codec_p
 			    size_t count, void *out)
 {
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const pccl_block_decode_fn decode =
-		pccl_codec_kernels(level)->decode[params->id][pccl_codec_real(params->type)];
 	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
 	const uint8_t *from = encoded;
 	struct pccl_codec_chunk chunk;
@@ -235,33 +244,14 @@ void pccl_codec_decode_with(enum pccl_cpu_level level, const struct pccl_codec_p
 			memcpy(out, encoded, count * element_bytes);
 		return;
 	}
-	if (is_range(params)) {
-		pccl_codec_range_decode(level, params, encoded, 0, count, out);
-		return;
-	}
 	for (at = 0; at < count; at += n) {
 		uint8_t *to = (uint8_t *)out + at * element_bytes;
 
 		n = count - at < block ? count - at : block;
-		decode(from, n, pccl_codec_target(params->type, to, &chunk));
+		decode_block(level, params, from, n, pccl_codec_target(params->type, to, &chunk));
 		pccl_codec_narrow(reals, params->type, &chunk, n, to);
 		from += block_bytes(params, n);
 	}
-}
-
-/* Decodes elements `first` ... of a run, in the partial type; blocks begin at `first`. */
-static void decode_some(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *encoded,
-			size_t first, size_t count, void *out)
-{
-	struct pccl_codec_params wide = *params;
-	const size_t block = block_elements(params);
-
-	wide.type = pccl_dtype_partial(params->type);
-	if (is_range(params))
-		pccl_codec_range_decode(level, &wide, encoded, first, count, out);
-	else
-		pccl_codec_kernels(level)->decode[params->id][pccl_codec_real(wide.type)](
-			encoded + first / block * block_bytes(params, block), count, out);
 }
 
 void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, pcclRedOp_t op,
@@ -270,7 +260,9 @@ void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_cod
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
 	const pcclDataType_t partial = pccl_dtype_partial(params->type);
 	const size_t partial_bytes = pccl_dtype_bytes(partial), block = block_elements(params);
+	struct pccl_codec_params wide = *params;
 	double decoded[PCCL_CODEC_CHUNK]; /* or as many floats */
+	const uint8_t *from = encoded;
 	const void *inputs[2];
 	size_t at, n;
 
@@ -278,12 +270,14 @@ void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_cod
 		pccl_reduce_partial_with(reals, sums, sums, encoded, count, params->type, op);
 		return;
 	}
+	wide.type = partial;
 	inputs[1] = decoded;
 	for (at = 0; at < count; at += n) {
 		uint8_t *sums_at = (uint8_t *)sums + at * partial_bytes;
 
 		n = count - at < block ? count - at : block;
-		decode_some(level, params, encoded, at, n, decoded);
+		decode_block(level, &wide, from, n, decoded);
+		from += block_bytes(params, n);
 		inputs[0] = sums_at;
 		reals->fold[partial][op](sums_at, inputs, 2, n);
 	}

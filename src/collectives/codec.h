@@ -11,8 +11,8 @@
  *	int4-minmax     0.53       16 steps
  *	e3m0            0.51       signed powers of two, 64 : 1, and zero, times a scale per block
  *	nf4             0.51       16 quantiles of a normal distribution times a scale per block
- *	minmax          1, 2 or 4  pcclQuantMinMax: even steps over one range per call, in a target type
- *	zero-point      1, 2 or 4  pcclQuantZeroPointScale: likewise, and zero is exact
+ *	minmax          1.03, 2.03 pcclQuantMinMax: as int8-minmax, in as many steps as the target type has
+ *	zero-point      1.03, 2.03 pcclQuantZeroPointScale: even steps over a range that holds zero, which is exact
  *
  * An encoded run of elements is the unit: it is decoded whole, with the same parameters and count. float16 and
  * bfloat16 elements are coded as float32, doubles in double precision with wider scales.

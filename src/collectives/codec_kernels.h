@@ -35,7 +35,7 @@ struct pccl_codec_steps {
 	double top;	/* the greatest code */
 };
 
-/* Code widths of the whole-call codecs: 1, 2 and 4 bytes. */
+/* Widths of the codes of ranges: 1, 2 and 4 bytes. */
 #define PCCL_CODE_WIDTHS 3
 
 typedef void (*pccl_steps_encode_fn)(const struct pccl_codec_steps *steps, const void *in, size_t count,
@@ -44,7 +44,7 @@ typedef void (*pccl_steps_decode_fn)(const struct pccl_codec_steps *steps, const
 
 struct pccl_codec_kernels {
 	const char *name;
-	pccl_block_encode_fn encode[PCCL_CODEC_COUNT][2]; /* [id][enum pccl_codec_real]; NULL: not made of blocks */
+	pccl_block_encode_fn encode[PCCL_CODEC_COUNT][2]; /* [id][enum pccl_codec_real]; NULL: see codec_range.h */
 	pccl_block_decode_fn decode[PCCL_CODEC_COUNT][2];
 	/* Widens *low ... *high to hold the elements. False: a NaN or infinity is among them. */
 	bool (*range[2])(const void *in, size_t count, double *low, double *high);

@@ -1,22 +1,20 @@
-/* pcclQuantMinMax and pcclQuantZeroPointScale: one range per run of elements. */
+/* pcclQuantMinMax and pcclQuantZeroPointScale, and the 8-bit codes of a block's own range. */
 #include "collectives/codec_range.h"
 
-#include "base/rng.h"
-#include "collectives/codec_chunk.h"
+#include "collectives/dtype.h"
 #include "collectives/half.h"
 
 #include <assert.h>
 #include <math.h>
-
-/* Layout: two doubles, which are the ends of the range, or the step and what is added to codes; then the codes. */
-#define HEADER_BYTES (2 * sizeof(double))
+#include <string.h>
 
 /* How many steps of each kind find_step() tries. */
 #define GRIDS_TRIED 4
 
+/* The type that codes travel in. */
 static size_t code_bytes(const struct pccl_codec_params *params)
 {
-	return pccl_dtype_bytes(params->target);
+	return params->id == PCCL_CODEC_INT8_MINMAX ? 1 : pccl_dtype_bytes(params->target);
 }
 
 /* 0, 1, 2 for 1, 2 or 4 bytes: an index of the kernel tables. */
@@ -30,23 +28,44 @@ static double top_code(const struct pccl_codec_params *params)
 	return (double)(((uint64_t)1 << (8 * code_bytes(params))) - 1);
 }
 
+static size_t real_bytes(const struct pccl_codec_params *params)
+{
+	return params->type == pcclDouble ? sizeof(double) : sizeof(float);
+}
+
+static enum pccl_codec_real real_of(const struct pccl_codec_params *params)
+{
+	return params->type == pcclDouble ? PCCL_REAL_DOUBLE : PCCL_REAL_FLOAT;
+}
+
+/* The header: two reals, which are the ends of the range, or the step and what is added to codes. */
+static void write_header(const struct pccl_codec_params *params, double first, double second, uint8_t *out)
+{
+	const double wide[2] = {first, second};
+	const float narrow[2] = {(float)first, (float)second};
+
+	if (params->type == pcclDouble)
+		memcpy(out, wide, sizeof(wide));
+	else
+		memcpy(out, narrow, sizeof(narrow));
+}
+
+static void read_header(const struct pccl_codec_params *params, const uint8_t *in, double header_out[2])
+{
+	float narrow[2];
+
+	if (params->type == pcclDouble) {
+		memcpy(header_out, in, 2 * sizeof(double));
+		return;
+	}
+	memcpy(narrow, in, sizeof(narrow));
+	header_out[0] = (double)narrow[0];
+	header_out[1] = (double)narrow[1];
+}
+
 size_t pccl_codec_range_bytes(const struct pccl_codec_params *params, size_t count)
 {
-	return count == 0 ? 0 : HEADER_BYTES + count * code_bytes(params);
-}
-
-/* The chunk that begins at element `at`, as float or double. */
-static const void *chunk_at(const struct pccl_reduce_kernels *reals, const struct pccl_codec_params *params,
-			    const void *in, size_t at, size_t count, struct pccl_codec_chunk *chunk)
-{
-	const uint8_t *from = (const uint8_t *)in + at * pccl_dtype_bytes(params->type);
-
-	return pccl_codec_widen(reals, params->type, from, count, chunk);
-}
-
-static size_t chunk_count(size_t at, size_t count)
-{
-	return count - at < PCCL_CODEC_CHUNK ? count - at : PCCL_CODEC_CHUNK;
+	return 2 * real_bytes(params) + count * code_bytes(params);
 }
 
 /* Rounds a step up to so few bits that its products with codes are exact in the element type. */
@@ -73,41 +92,25 @@ static double divide_range(double low, double high, double parts, bool is_double
 	return short_step((high * before - low * before) / parts / before, is_double);
 }
 
-static bool is_on_grid(const struct pccl_codec_kernels *kernels, const struct pccl_reduce_kernels *reals,
-		       const struct pccl_codec_params *params, const void *in, size_t count, double step)
-{
-	const enum pccl_codec_real real = pccl_codec_real(params->type);
-	struct pccl_codec_chunk chunk;
-	size_t at, n;
-
-	for (at = 0; at < count; at += n) {
-		n = chunk_count(at, count);
-		if (!kernels->on_grid[real](step, chunk_at(reals, params, in, at, n, &chunk), n))
-			return false;
-	}
-	return true;
-}
-
 /* The step to encode with. A run that was decoded before is on the grid of a step that its range need not lead to
  * at once, for its ends were rounded to the grid and the step to few bits: looks for such a step nearby. On other
  * runs that ends soon. */
-static double find_step(const struct pccl_codec_kernels *kernels, const struct pccl_reduce_kernels *reals,
-			const struct pccl_codec_params *params, const void *in, size_t count, double low, double high,
-			double top)
+static double find_step(const struct pccl_codec_kernels *kernels, bool is_double, const void *in, size_t count,
+			double low, double high, double top)
 {
-	const bool is_double = params->type == pcclDouble;
+	const enum pccl_codec_real real = is_double ? PCCL_REAL_DOUBLE : PCCL_REAL_FLOAT;
 	const double first = divide_range(low, high, top, is_double);
 	double step = first;
 	unsigned tried;
 
 	for (tried = 0; tried < GRIDS_TRIED; tried++) {
-		if (is_on_grid(kernels, reals, params, in, count, step))
+		if (kernels->on_grid[real](step, in, count))
 			return step;
 		step = next_step(step, is_double);
 	}
 	for (tried = 1; tried < GRIDS_TRIED; tried++) {
 		step = divide_range(low, high, top - tried, is_double);
-		if (is_on_grid(kernels, reals, params, in, count, step))
+		if (kernels->on_grid[real](step, in, count))
 			return step;
 	}
 	return first;
@@ -143,119 +146,66 @@ static struct pccl_codec_steps zero_point_steps(double low, double high, double 
 	return steps;
 }
 
-/* Finds the range. Returns count, or the index of the chunk's first element that has none. */
-static size_t find_range(const struct pccl_codec_kernels *kernels, const struct pccl_reduce_kernels *reals,
-			 const struct pccl_codec_params *params, const void *in, size_t count, double *low,
-			 double *high)
-{
-	const enum pccl_codec_real real = pccl_codec_real(params->type);
-	const size_t real_bytes = real == PCCL_REAL_DOUBLE ? sizeof(double) : sizeof(float);
-	struct pccl_codec_chunk chunk;
-	double ignored_low = 0, ignored_high = 0;
-	size_t at, n, i;
-
-	for (at = 0; at < count; at += n) {
-		const uint8_t *values;
-
-		n = chunk_count(at, count);
-		values = chunk_at(reals, params, in, at, n, &chunk);
-		if (kernels->range[real](values, n, low, high))
-			continue;
-		for (i = 0; kernels->range[real](values + i * real_bytes, 1, &ignored_low, &ignored_high); i++)
-			assert(i + 1 < n);
-		return at + i;
-	}
-	return count;
-}
-
 static struct pccl_codec_steps make_steps(const struct pccl_codec_kernels *kernels,
-					  const struct pccl_reduce_kernels *reals,
 					  const struct pccl_codec_params *params, const void *in, size_t count,
 					  double low, double high)
 {
+	const bool is_double = params->type == pcclDouble;
 	const double top = top_code(params);
 	double step;
 
-	if (params->id == PCCL_CODEC_MINMAX)
+	if (params->id != PCCL_CODEC_ZERO_POINT)
 		return pccl_codec_minmax_steps(low, high, top);
 	low = low < 0 ? low : 0;
 	high = high > 0 ? high : 0;
 	if (params->rounding == PCCL_ROUND_NEAREST)
-		step = find_step(kernels, reals, params, in, count, low, high, top);
+		step = find_step(kernels, is_double, in, count, low, high, top);
 	else
-		step = divide_range(low, high, top, params->type == pcclDouble);
+		step = divide_range(low, high, top, is_double);
 	return zero_point_steps(low, high, top, step, largest_of(params->type));
 }
 
-size_t pccl_codec_range_encode(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
-			       size_t count, uint8_t *out)
+bool pccl_codec_range_encode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			     const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out)
 {
-	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
-	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const enum pccl_codec_real real = pccl_codec_real(params->type);
+	const enum pccl_codec_real real = real_of(params);
 	const unsigned width = width_index(params);
-	const bool is_minmax = params->id == PCCL_CODEC_MINMAX;
-	const pccl_steps_encode_fn encode =
-		is_minmax ? kernels->minmax_encode[real][width] : kernels->zero_point_encode[real][width];
-	const uint64_t key = pccl_rng_hash(params->key, 0);
-	struct pccl_codec_chunk chunk;
+	const bool has_zero = params->id == PCCL_CODEC_ZERO_POINT;
+	double low = INFINITY, high = -INFINITY;
 	struct pccl_codec_steps steps;
-	double low = INFINITY, high = -INFINITY, header[2];
-	size_t at, n;
 
-	if (count == 0)
-		return 0;
-	at = find_range(kernels, reals, params, in, count, &low, &high);
-	if (at < count)
-		return at;
+	assert(count > 0);
+	if (!kernels->range[real](in, count, &low, &high))
+		return false;
 	/* Zeros of both signs compare equal: which of them came first must not matter. */
 	low += 0.0;
 	high += 0.0;
-	steps = make_steps(kernels, reals, params, in, count, low, high);
-	header[0] = is_minmax ? low : steps.step;
-	header[1] = is_minmax ? high : steps.zero;
-	memcpy(out, header, HEADER_BYTES);
-	for (at = 0; at < count; at += n) {
-		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
-
-		n = chunk_count(at, count);
-		encode(&steps, chunk_at(reals, params, in, at, n, &chunk), n,
-		       params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL,
-		       out + HEADER_BYTES + at * code_bytes(params));
-	}
-	return count;
+	steps = make_steps(kernels, params, in, count, low, high);
+	write_header(params, has_zero ? steps.step : low, has_zero ? steps.zero : high, out);
+	out += 2 * real_bytes(params);
+	if (has_zero)
+		kernels->zero_point_encode[real][width](&steps, in, count, random, out);
+	else
+		kernels->minmax_encode[real][width](&steps, in, count, random, out);
+	return true;
 }
 
-void pccl_codec_range_decode(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *encoded,
-			     size_t first, size_t count, void *out)
+void pccl_codec_range_decode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			     const uint8_t *in, size_t count, void *out)
 {
-	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
-	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const enum pccl_codec_real real = pccl_codec_real(params->type);
+	const enum pccl_codec_real real = real_of(params);
 	const unsigned width = width_index(params);
-	const bool is_minmax = params->id == PCCL_CODEC_MINMAX;
-	const pccl_steps_decode_fn decode =
-		is_minmax ? kernels->minmax_decode[real][width] : kernels->zero_point_decode[real][width];
+	const uint8_t *codes = in + 2 * real_bytes(params);
 	struct pccl_codec_steps steps = {1, 1, 0, 0, 0, 0, 0, 0};
-	struct pccl_codec_chunk chunk;
 	double header[2];
-	size_t at, n;
 
-	if (count == 0)
-		return;
-	memcpy(header, encoded, HEADER_BYTES);
-	if (is_minmax) {
-		steps = pccl_codec_minmax_steps(header[0], header[1], top_code(params));
-	} else {
+	read_header(params, in, header);
+	if (params->id == PCCL_CODEC_ZERO_POINT) {
 		steps.step = header[0];
 		steps.zero = header[1];
-	}
-	for (at = 0; at < count; at += n) {
-		uint8_t *to = (uint8_t *)out + at * pccl_dtype_bytes(params->type);
-
-		n = chunk_count(at, count);
-		decode(&steps, encoded + HEADER_BYTES + (first + at) * code_bytes(params), n,
-		       pccl_codec_target(params->type, to, &chunk));
-		pccl_codec_narrow(reals, params->type, &chunk, n, to);
+		kernels->zero_point_decode[real][width](&steps, codes, count, out);
+	} else {
+		steps = pccl_codec_minmax_steps(header[0], header[1], top_code(params));
+		kernels->minmax_decode[real][width](&steps, codes, count, out);
 	}
 }

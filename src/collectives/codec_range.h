@@ -1,6 +1,5 @@
 /*
- * Evenly divided ranges: how the steps of a range are made. Used with one range per block (int8-minmax,
- * int4-minmax) and one per run (minmax, zero-point).
+ * Evenly divided ranges, one per block: how their steps are made, and the codecs whose codes are whole bytes.
  */
 #ifndef PCCL_COLLECTIVES_CODEC_RANGE_H
 #define PCCL_COLLECTIVES_CODEC_RANGE_H
@@ -35,12 +34,17 @@ static inline struct pccl_codec_steps pccl_codec_minmax_steps(double low, double
 	return steps;
 }
 
-/* One range per run: a header, then codes of 1, 2 or 4 bytes. Called by codec.c, with checked parameters. Encoding
- * returns count, or the index of the first NaN or infinity. */
+/* One block with a range of its own: a header of two reals, then codes of 1, 2 or 4 bytes. Called by codec.c, for
+ * the codecs int8-minmax, minmax and zero-point, with checked parameters; `in` and `out` are float, of doubles
+ * double. */
+
 size_t pccl_codec_range_bytes(const struct pccl_codec_params *params, size_t count);
-size_t pccl_codec_range_encode(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
-			       size_t count, uint8_t *out);
-void pccl_codec_range_decode(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *encoded,
-			     size_t first, size_t count, void *out);
+
+/* `random` is NULL for rounding to nearest; count is at least 1. False: there is a NaN or infinity. */
+bool pccl_codec_range_encode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			     const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out);
+
+void pccl_codec_range_decode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			     const uint8_t *in, size_t count, void *out);
 
 #endif

@@ -211,10 +211,10 @@ static bool LOCAL(on_grid)(double step, const void *in_bytes, size_t count)
 	const ELEMENT *in = in_bytes;
 	size_t at, i;
 
-	for (at = 0; at < count; at += CAST_BLOCK) {
+	for (at = 0; at < count; at += GRID_BLOCK) {
 		int wrong = 0;
 
-		for (i = at; i < count && i < at + CAST_BLOCK; i++) {
+		for (i = at; i < count && i < at + GRID_BLOCK; i++) {
 			double value = (double)in[i];
 
 			wrong |= ((value / step + ROUND_DOUBLE) - ROUND_DOUBLE) * step != value;
@@ -257,19 +257,6 @@ static struct pccl_codec_steps LOCAL(read_range)(const uint8_t *header, double t
 
 	memcpy(ends, header, sizeof(ends));
 	return pccl_codec_minmax_steps((double)ends[0], (double)ends[1], top);
-}
-
-static bool LOCAL(encode_int8_minmax)(const void *in, size_t count, const struct pccl_codec_random *random,
-				      uint8_t *out)
-{
-	return LOCAL(encode_range_block)(in, count, 255, random, out, out + 2 * sizeof(REAL));
-}
-
-static void LOCAL(decode_int8_minmax)(const uint8_t *in, size_t count, void *out)
-{
-	struct pccl_codec_steps steps = LOCAL(read_range)(in, 255);
-
-	JOIN(LOCAL(decode_minmax), 8)(&steps, in + 2 * sizeof(REAL), count, out);
 }
 
 static bool LOCAL(encode_int4_minmax)(const void *in, size_t count, const struct pccl_codec_random *random,

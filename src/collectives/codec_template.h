@@ -24,6 +24,9 @@
 /* Elements that one bf16 or fp16 loop converts at a time when it needs them as float. */
 #define CAST_BLOCK 256
 
+/* Elements that are looked at before the search for a grid gives one up. */
+#define GRID_BLOCK 32
+
 /* Two 4-bit codes to a byte, in units of 32 codes: byte j of 16 holds code j and, in its upper half, code j + 16.
  * What is missing from the last unit counts as 0, and its last bytes as missing if they would hold nothing. */
 static void pack4(const uint8_t *codes, size_t count, uint8_t *out)
@@ -138,7 +141,6 @@ const struct pccl_codec_kernels KERNELS = {
 		   [PCCL_CODEC_E5M2] = BOTH(encode_e5m2),
 		   [PCCL_CODEC_INT8] = BOTH(encode_int8),
 		   [PCCL_CODEC_INT4] = BOTH(encode_int4),
-		   [PCCL_CODEC_INT8_MINMAX] = BOTH(encode_int8_minmax),
 		   [PCCL_CODEC_INT4_MINMAX] = BOTH(encode_int4_minmax),
 		   [PCCL_CODEC_E3M0] = BOTH(encode_e3m0),
 		   [PCCL_CODEC_NF4] = BOTH(encode_nf4)},
@@ -148,7 +150,6 @@ const struct pccl_codec_kernels KERNELS = {
 		   [PCCL_CODEC_E5M2] = BOTH(decode_e5m2),
 		   [PCCL_CODEC_INT8] = BOTH(decode_int8),
 		   [PCCL_CODEC_INT4] = BOTH(decode_int4),
-		   [PCCL_CODEC_INT8_MINMAX] = BOTH(decode_int8_minmax),
 		   [PCCL_CODEC_INT4_MINMAX] = BOTH(decode_int4_minmax),
 		   [PCCL_CODEC_E3M0] = BOTH(decode_e3m0),
 		   [PCCL_CODEC_NF4] = BOTH(decode_nf4)},

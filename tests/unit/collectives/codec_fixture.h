@@ -29,7 +29,7 @@ static inline bool codec_combination(unsigned index, struct pccl_codec_params *p
 			params.type = types[i % 4];
 			params.rounding = (uint8_t)(i / 4 % 2);
 			params.target = targets[codec->has_target ? i / 8 : 0];
-			params.block = blocks[codec->block_default != 0 ? i / 8 : 0];
+			params.block = blocks[codec->block_default != 0 ? i / 8 % 4 : 0];
 			if (pccl_codec_check(&params) != pcclSuccess)
 				continue;
 			if (index-- == 0) {

@@ -74,10 +74,10 @@ static void bad_parameters_are_refused_with_a_reason(void **state)
 		{PCCL_CODEC_INT8, 0, pcclFloat, pcclUint8, 0, 0, 0},
 		{PCCL_CODEC_INT8, 0, pcclFloat, pcclUint8, 100, 0, 0},
 		{PCCL_CODEC_INT8, 0, pcclFloat, pcclUint8, 8192, 0, 0},
-		{PCCL_CODEC_MINMAX, 0, pcclFloat, pcclBFloat16, 0, 0, 0},
-		{PCCL_CODEC_MINMAX, 0, pcclFloat, pcclUint32, 0, 0, 0},
-		{PCCL_CODEC_MINMAX, 0, pcclFloat, (pcclDataType_t)-1, 0, 0, 0},
-		{PCCL_CODEC_ZERO_POINT, 0, pcclFloat16, pcclInt16, 0, 0, 0},
+		{PCCL_CODEC_MINMAX, 0, pcclFloat, pcclBFloat16, 256, 0, 0},
+		{PCCL_CODEC_MINMAX, 0, pcclFloat, pcclUint32, 256, 0, 0},
+		{PCCL_CODEC_MINMAX, 0, pcclFloat, (pcclDataType_t)-1, 256, 0, 0},
+		{PCCL_CODEC_ZERO_POINT, 0, pcclFloat16, pcclInt16, 256, 0, 0},
 	};
 	size_t i;
 
@@ -292,8 +292,8 @@ static void the_bytes_on_the_wire_are_those_of_the_protocol(void **state)
 		[PCCL_CODEC_E5M2] = 0x5a7a6e586434c3ccu,	[PCCL_CODEC_INT8] = 0x7f238e5c7285e533u,
 		[PCCL_CODEC_INT4] = 0x16b7e4d3fd6317cdu,	[PCCL_CODEC_INT8_MINMAX] = 0x80efb57a69d4d605u,
 		[PCCL_CODEC_INT4_MINMAX] = 0xf7ee401368a8625du, [PCCL_CODEC_E3M0] = 0x579bc2a869ef66aeu,
-		[PCCL_CODEC_NF4] = 0x77e14748a153713fu,		[PCCL_CODEC_MINMAX] = 0xe83000996133cf71u,
-		[PCCL_CODEC_ZERO_POINT] = 0x92c8f45bfc91ca9au,
+		[PCCL_CODEC_NF4] = 0x77e14748a153713fu,		[PCCL_CODEC_MINMAX] = 0x0575ef98710da6bau,
+		[PCCL_CODEC_ZERO_POINT] = 0xaf6b651ee71f5e3du,
 	};
 	struct arrays *a = *state;
 	struct pccl_codec_params params;

@@ -94,24 +94,21 @@ static void the_error_of_a_mean_does_not_grow_with_the_peers(void **state)
 	check_error(*state, PCCL_CODEC_NF4, 64, -15);
 }
 
-/* The sum of two vectors that are uniform in 0 ... 1, encoded as uint8 on both ways. */
+/* The sum of two vectors that are uniform in -1 ... 1: its owner adds what the other peer encoded to its own
+ * contribution, and encodes the result; as uint8 on both ways. */
 static void check_uniform(struct buffers *b, uint8_t id)
 {
-	const struct pccl_codec_params params = {id, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, 0, 0, 0};
+	const struct pccl_codec_params params = {id, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, 256, 0, 0};
 	double error = 0, power = 0, bias = 0, deviation;
-	uint32_t peer;
 	size_t i;
 
-	memset(b->sums, 0, sizeof(b->sums));
-	memset(b->exact, 0, sizeof(b->exact));
-	for (peer = 0; peer < 2; peer++) {
-		for (i = 0; i < COUNT; i++) {
-			b->in[i] = (float)reference_uniform(2, peer, i);
-			b->exact[i] += (double)b->in[i];
-		}
-		assert_int_equal(pccl_codec_encode(&params, b->in, COUNT, b->encoded), COUNT);
-		pccl_codec_accumulate(&params, pcclSum, b->encoded, COUNT, b->sums);
+	for (i = 0; i < COUNT; i++) {
+		b->sums[i] = (float)(2 * reference_uniform(2, 0, i) - 1);
+		b->in[i] = (float)(2 * reference_uniform(2, 1, i) - 1);
+		b->exact[i] = (double)b->sums[i] + (double)b->in[i];
 	}
+	assert_int_equal(pccl_codec_encode(&params, b->in, COUNT, b->encoded), COUNT);
+	pccl_codec_accumulate(&params, pcclSum, b->encoded, COUNT, b->sums);
 	assert_int_equal(pccl_codec_encode(&params, b->sums, COUNT, b->encoded), COUNT);
 	pccl_codec_decode(&params, b->encoded, COUNT, b->result);
 	for (i = 0; i < COUNT; i++) {

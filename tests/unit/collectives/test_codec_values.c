@@ -152,11 +152,12 @@ static struct extent extent_of(pcclDataType_t type, const void *in, size_t first
 }
 
 /* The largest error that an element may have, given its block, its sub-block and itself. */
-static double error_bound(uint8_t id, struct extent block, struct extent sub, double value)
+static double error_bound(const struct pccl_codec_params *params, struct extent block, struct extent sub, double value)
 {
 	const double size = fabs(value), top = block.magnitude;
+	const double steps = exp2(8 * (double)pccl_dtype_bytes(params->target)) - 1;
 
-	switch ((enum pccl_codec_id)id) {
+	switch ((enum pccl_codec_id)params->id) {
 	case PCCL_CODEC_INT8:
 		return 0.63 * (sub.magnitude / 127 + 1.01 * top / (127 * 127));
 	case PCCL_CODEC_INT4:
@@ -165,6 +166,11 @@ static double error_bound(uint8_t id, struct extent block, struct extent sub, do
 		return 0.501 * (block.high / 255 - block.low / 255);
 	case PCCL_CODEC_INT4_MINMAX:
 		return 0.501 * (block.high / 15 - block.low / 15);
+	case PCCL_CODEC_MINMAX:
+		return 0.501 * (block.high / steps - block.low / steps);
+	case PCCL_CODEC_ZERO_POINT:
+		/* Steps are a little wider than they need be, and the ends of the range are rounded to them. */
+		return 1.01 * (fmax(block.high, 0) / steps - fmin(block.low, 0) / steps);
 	case PCCL_CODEC_E4M3:
 		return fmax(size / 16, top / 448 * 0x1p-9) * 1.01;
 	case PCCL_CODEC_E5M2:
@@ -199,7 +205,7 @@ static void check_bounds(const struct pccl_codec_params *params, struct pccl_rng
 			extent_of(params->type, in, sub_at, count - sub_at < sub ? count - sub_at : sub);
 		const double value = element_at(params->type, in, i),
 			     error = fabs(element_at(params->type, out, i) - value);
-		const double bound = error_bound(params->id, block, within, value) + unit * block.magnitude + least;
+		const double bound = error_bound(params, block, within, value) + unit * block.magnitude + least;
 
 		if (!(error <= bound))
 			print_error("%s of %s, kind %d: %g became %g, bound %g\n", pccl_codec_find(params->id)->name,
