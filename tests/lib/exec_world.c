@@ -156,7 +156,8 @@ static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lan
 	for (index = 0; index < world->stream_count; index++)
 		if (ends_of(world, index).from == peer && ends_of(world, index).lane == lane)
 			for (flight = world->streams[index].first; flight != NULL; flight = flight->next)
-				assert_true(flight->send.cookie != call || flight->send.payload == NULL);
+				assert_true(flight->send.cookie != call || flight->send.payload == NULL ||
+					    flight->forgotten);
 }
 
 static void drain(struct world *world, uint32_t peer, uint32_t lane);
@@ -197,7 +198,8 @@ static void drain(struct world *world, uint32_t peer, uint32_t lane)
 			continue;
 		call->result = outcome.result;
 		memcpy(call->detail, outcome.detail, sizeof(call->detail));
-		cancel_other_lanes(world, peer, call);
+		if (!call->cancelled)
+			cancel_other_lanes(world, peer, call);
 	}
 }
 
@@ -562,6 +564,7 @@ void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t 
 	struct world_call *call = world->peers[peer].calls[op];
 	uint32_t lane;
 
+	call->cancelled = true;
 	for (lane = 0; lane < world->config.lanes; lane++) {
 		forget(world, peer, lane, call);
 		pccl_exec_cancel(world->peers[peer].execs[lane], call, result, "cancelled by the test", restore);
@@ -601,6 +604,7 @@ void world_reset_call(struct world *world, uint32_t peer, uint32_t op)
 	assert_true(world_call_ended(world, peer, op));
 	memset(call->lane_ended, 0, sizeof(call->lane_ended));
 	call->lanes_ended = 0;
+	call->cancelled = false;
 	call->result = pcclSuccess;
 	call->detail[0] = '\0';
 }

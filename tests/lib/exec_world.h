@@ -40,6 +40,7 @@ struct world_call {
 	size_t input_bytes;
 	size_t output_bytes;
 	bool launched;
+	bool cancelled;
 	uint32_t lanes_ended;
 	bool lane_ended[WORLD_LANES_MAX];
 	pcclResult_t result; /* the first failure of a lane; then the others are cancelled */
