@@ -12,7 +12,7 @@
 #include "session_internal.h"
 
 #define ALIGN_ELEMENTS 64
-#define UNDO_KEPT_BYTES ((size_t)16 << 20) /* address space; pages that no op has touched cost nothing */
+#define UNDO_KEPT_BYTES ((size_t)32 << 20) /* address space; pages that no op has touched cost nothing */
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
 {
