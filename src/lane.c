@@ -237,7 +237,8 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 
 	if (result != pcclSuccess)
 		return result;
-	(void)snprintf(config.name, sizeof(config.name), "rank %u (%.40s:%u)", neighbour->rank, member->address, member->port);
+	(void)snprintf(config.name, sizeof(config.name), "rank %u (%.40s:%u)", neighbour->rank, member->address,
+		       member->port);
 	return pccl_link_create(&config, &link_events, neighbour, &neighbour->link);
 }
 
@@ -386,8 +387,9 @@ static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *c
 	pcclResult_t result = pcclSuccess;
 	uint32_t rank;
 
-	if (command->lanes != lane->lanes)
+	if (command->lanes != lane->lanes && lane->index < command->lanes)
 		result = make_exec(lane, command->lanes);
+	lane->lanes = command->lanes;
 	lane->epoch = command->epoch;
 	lane->rank = command->rank;
 	lane->linked = lane->index >= command->lanes;
@@ -448,10 +450,8 @@ static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 	char text[200];
 	int length = snprintf(text, sizeof(text), "tag %llu: deadline passed; rank %u had waited for",
 			      (unsigned long long)command->key.tag, lane->rank);
-	struct pccl_peer_event event = {.type = PCCL_PEER_EXPIRED,
-					.tag = command->key.tag,
-					.sequence = command->key.sequence,
-					.text = text};
+	struct pccl_peer_event event = {
+		.type = PCCL_PEER_EXPIRED, .tag = command->key.tag, .sequence = command->key.sequence, .text = text};
 	uint32_t rank;
 
 	pccl_exec_waits_for(lane->exec, command->attempt, waits_for);
