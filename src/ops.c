@@ -6,7 +6,10 @@
 #include "base/fail.h"
 #include "comm.h"
 #include "control.h"
+#include "init.h"
 #include "transport/loop.h"
+
+#define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
 
 pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *full_out)
 {
@@ -26,7 +29,8 @@ pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *fu
 pcclResult_t pccl_ops_check_info(const pcclOperationInfo_t *info)
 {
 	if (info != NULL && (info->size < sizeof(size_t) || info->size > 4096))
-		return pccl_fail(pcclInvalidArgument, "info->size is %zu: use PCCL_OPERATION_INFO_INITIALIZER", info->size);
+		return pccl_fail(pcclInvalidArgument, "info->size is %zu: use PCCL_OPERATION_INFO_INITIALIZER",
+				 info->size);
 	return pcclSuccess;
 }
 
@@ -91,38 +95,56 @@ pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_o
 	return result;
 }
 
-/* Whom an op without an end waits for is asked once its deadline has passed; the group then decides what becomes of it. If the
- * master can't be reached for as long again as a connection may take, this peer ends alone. */
+/* The deadline has passed: whom the op waits for is asked, and the group decides what becomes of it. Asked again when a
+ * view change came in between, for then the question may have been lost with the old view. */
+static void ask_for_end(pcclComm_t *comm, struct pccl_op *op, uint32_t *asked_epoch)
+{
+	if (*asked_epoch != comm->view.epoch && pccl_session_expire(comm->session, op))
+		*asked_epoch = comm->view.epoch;
+	pccl_comm_dispatch(comm);
+}
+
+/* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
 static void wait_for_end(pcclComm_t *comm, struct pccl_op *op)
 {
-	uint64_t until_ns = op->deadline_ns;
-	bool asked = false;
+	uint64_t until_ns = op->deadline_ns, give_up_ns = PCCL_NEVER;
+	uint32_t asked_epoch = 0;
 
 	while (!op->ended) {
 		if (pccl_comm_wait(comm, op->waiter, until_ns) || pccl_clock_ns() < until_ns)
 			continue;
-		if (asked) {
-			pccl_comm_end(comm, pcclTimeout, "an operation's deadline passed, and no decision of the group came: "
-					"the master can't be reached");
+		if (give_up_ns == PCCL_NEVER)
+			give_up_ns = until_ns + comm->settings.connect_timeout_ns + comm->settings.heartbeat_timeout_ns;
+		if (pccl_clock_ns() >= give_up_ns) {
+			pccl_comm_end(comm, pcclTimeout,
+				      "an operation's deadline passed, and no decision of the group came: "
+				      "the master can't be reached");
 			until_ns = PCCL_NEVER;
 			continue;
 		}
-		pccl_session_expire(comm->session, op);
-		pccl_comm_dispatch(comm);
-		asked = true;
-		until_ns = pccl_clock_ns() + comm->settings.connect_timeout_ns + comm->settings.heartbeat_timeout_ns;
+		ask_for_end(comm, op, &asked_epoch);
+		until_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
 	}
 }
 
 /* A handle may be awaited after its communicator has ended: the op has ended with it. */
 static pcclResult_t enter_to_await(const pcclAsyncReduceOp_t *handle, pcclComm_t **comm_out)
 {
-	pcclComm_t *comm = handle->comm;
+	pcclResult_t result = pccl_require_init();
+	pcclComm_t *comm;
 
+	if (result != pcclSuccess)
+		return result;
+	if (handle == NULL || handle->comm == NULL) {
+		pccl_fail(pcclInvalidArgument, "%s is NULL", handle == NULL ? "the handle" : "the handle's comm");
+		return pcclInvalidArgument;
+	}
+	comm = handle->comm;
 	pthread_mutex_lock(&comm->lock);
 	if (comm->session == NULL) {
 		pthread_mutex_unlock(&comm->lock);
-		return pccl_fail(pcclInvalidUsage, "the communicator is not connected: call pcclConnect() first");
+		pccl_fail(pcclInvalidUsage, "the communicator is not connected: call pcclConnect() first");
+		return pcclInvalidUsage;
 	}
 	comm->callers++;
 	*comm_out = comm;
@@ -134,7 +156,8 @@ static struct pccl_op *claim(pcclComm_t *comm, uint64_t tag)
 	struct pccl_op *op = pccl_session_find(comm->session, tag);
 
 	if (op == NULL || op->awaited) {
-		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited", (unsigned long long)tag);
+		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited",
+			  (unsigned long long)tag);
 		return NULL;
 	}
 	op->awaited = true;
@@ -147,11 +170,10 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 	struct pccl_op *op;
 	pcclComm_t *comm = NULL;
 
-	if (handle == NULL || handle->comm == NULL)
-		return pccl_fail(pcclInvalidArgument, "%s is NULL", handle == NULL ? "the handle" : "the handle's comm");
 	result = pccl_ops_check_info(info_out);
-	if (result == pcclSuccess)
-		result = enter_to_await(handle, &comm);
+	if (result != pcclSuccess)
+		return result;
+	result = enter_to_await(handle, &comm);
 	if (result != pcclSuccess)
 		return result;
 	op = claim(comm, handle->tag);
@@ -175,8 +197,8 @@ pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out)
 	pcclComm_t *comm = NULL;
 	pcclResult_t result;
 
-	if (handle == NULL || handle->comm == NULL || done_out == NULL)
-		return pccl_fail(pcclInvalidArgument, "the handle, its comm or done_out is NULL");
+	if (done_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "done_out is NULL");
 	result = enter_to_await(handle, &comm);
 	if (result != pcclSuccess)
 		return result;
