@@ -1,0 +1,446 @@
+/* Nobody waits for ever: abort, deadlines, and communicators destroyed with operations in flight. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/check.h"
+#include "../lib/peers.h"
+#include "../lib/values.h"
+
+enum { LARGE = 1 << 20 };
+
+static const unsigned everybody[] = {0, 1, 2};
+
+/* ---- abort --------------------------------------------------------------------------------------------------- */
+
+struct blocked {
+	struct world_peer *me;
+	pcclResult_t (*call)(struct world_peer *me);
+	pcclResult_t result;
+	uint64_t end_ns;
+};
+
+static pcclResult_t call_connect(struct world_peer *me)
+{
+	return pcclConnect(me->comm);
+}
+
+static pcclResult_t call_update(struct world_peer *me)
+{
+	return pcclUpdateTopology(me->comm);
+}
+
+static pcclResult_t call_barrier(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+
+	operation.tag = 1;
+	return pcclBarrier(&operation, me->comm);
+}
+
+static pcclResult_t call_sum(struct world_peer *me)
+{
+	int64_t sum;
+
+	return peer_sum(me, 2, 1, &sum);
+}
+
+static void *block(void *context)
+{
+	struct blocked *blocked = context;
+
+	blocked->result = blocked->call(blocked->me);
+	blocked->end_ns = peers_now_ns();
+	return NULL;
+}
+
+/* Aborts while `count` threads are blocked; all of them are freed at once. */
+static void abort_blocked(struct world_peer *me, struct blocked *blocked, unsigned count)
+{
+	pthread_t threads[4];
+	uint64_t aborted_ns;
+	int64_t sum;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		blocked[i].me = me;
+		CHECK(pthread_create(&threads[i], NULL, block, &blocked[i]) == 0);
+	}
+	peers_sleep_ms(100);
+	aborted_ns = peers_now_ns();
+	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+	for (i = 0; i < count; i++) {
+		CHECK(pthread_join(threads[i], NULL) == 0);
+		CHECK_RESULT(pcclAborted, blocked[i].result);
+		CHECK(blocked[i].end_ns > aborted_ns);
+		CHECK(blocked[i].end_ns < aborted_ns + WORLD_SECOND_NS / 2 * peers_patience());
+	}
+	CHECK_RESULT(pcclAborted, pcclUpdateTopology(me->comm));
+	CHECK_RESULT(pcclAborted, peer_sum(me, 9, 1, &sum));
+	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+	peer_leave(me);
+}
+
+/* The others do nothing, and see it leave. */
+static void watches_somebody_leave(struct world_peer *me)
+{
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	while (peer_world_size(me) == 2)
+		peers_sleep_ms(1);
+	peer_leave(me);
+}
+
+static void aborts_two_operations(struct world_peer *me)
+{
+	struct blocked blocked[] = {{.call = call_barrier}, {.call = call_sum}};
+
+	if (me->index == 1) {
+		watches_somebody_leave(me);
+		return;
+	}
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_wait_peer(me, 1, 1);
+	abort_blocked(me, blocked, 2);
+}
+
+static void abort_frees_blocked_operations(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, aborts_two_operations, NULL);
+	peers_finish(world);
+}
+
+static void aborts_two_votes(struct world_peer *me)
+{
+	struct blocked blocked[] = {{.call = call_update}, {.call = call_update}};
+
+	if (me->index == 1) {
+		watches_somebody_leave(me);
+		return;
+	}
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_wait_peer(me, 1, 1);
+	abort_blocked(me, blocked, 2);
+}
+
+static void abort_frees_blocked_votes(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, aborts_two_votes, NULL);
+	peers_finish(world);
+}
+
+static void founds_and_waits(struct world_peer *me)
+{
+	peer_join(me);
+	peer_reach(me, 1);
+	peer_wait_peer(me, 1, 1);
+	CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
+	CHECK(peer_world_size(me) == 1);
+	peer_leave(me);
+}
+
+static void aborts_its_connect(struct world_peer *me)
+{
+	struct blocked blocked = {.call = call_connect};
+
+	peer_wait_peer(me, 0, 1);
+	peer_create(me);
+	abort_blocked(me, &blocked, 1);
+	peer_reach(me, 1);
+}
+
+static void connects_or_aborts(struct world_peer *me)
+{
+	if (me->index == 0)
+		founds_and_waits(me);
+	else
+		aborts_its_connect(me);
+}
+
+static void abort_frees_a_peer_that_waits_for_admission(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, connects_or_aborts, NULL);
+	peers_finish(world);
+}
+
+static void aborts_amid_an_operation(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
+	pcclResult_t result = pcclSuccess;
+	pcclAsyncReduceOp_t handle;
+	unsigned rank, round;
+
+	CHECK(buffer != NULL);
+	peer_join(me);
+	peer_grow(me, 3);
+	rank = peer_rank(me);
+	operation.count = LARGE;
+	operation.datatype = pcclInt32;
+	for (round = 0; result == pcclSuccess; round++) {
+		values_fill(buffer, pcclInt32, 0, LARGE, rank);
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &handle));
+		if (me->index == 0 && round == 5)
+			CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+		result = pcclAwait(&handle, NULL);
+		CHECK(result != pcclSuccess || values_reduced(buffer, pcclInt32, pcclSum, 0, LARGE, everybody, 3));
+	}
+	CHECK_RESULT(me->index == 0 ? pcclAborted : pcclRankConnectionLost, result);
+	CHECK(values_filled(buffer, pcclInt32, 0, LARGE, rank));
+	CHECK(me->index == 0 || peer_world_size(me) == 2);
+	free(buffer);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void abort_amid_an_operation_is_a_lost_member_to_the_others(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, aborts_amid_an_operation, NULL);
+	peers_finish(world);
+}
+
+/* ---- deadlines ----------------------------------------------------------------------------------------------- */
+
+struct deadline {
+	bool by_config;
+	bool late; /* the third one comes too late, else never */
+};
+
+static void waits_until_the_deadline(struct world_peer *me)
+{
+	const struct deadline *deadline = me->argument;
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	int32_t buffer[1000];
+	uint64_t epoch, before_ns;
+	char absent[32];
+	int64_t sum;
+
+	if (deadline->by_config)
+		me->config.operation_timeout_ms = 200;
+	else
+		operation.timeout_ms = 200;
+	operation.count = 1000;
+	operation.datatype = pcclInt32;
+	operation.tag = 5;
+	peer_join(me);
+	peer_grow(me, 3);
+	epoch = peer_epoch(me);
+	if (me->index == 2)
+		peer_tell(me, 0, peer_rank(me));
+	peer_reach(me, 1);
+	peer_wait_peer(me, 2, 1);
+	(void)snprintf(absent, sizeof(absent), "rank %u", (unsigned)peers_told(me->world, 2, 0));
+	values_fill(buffer, pcclInt32, 0, 1000, peer_rank(me));
+	if (me->index == 2) {
+		peer_wait_peer(me, 0, 2);
+		peer_wait_peer(me, 1, 2);
+	}
+	before_ns = peers_now_ns();
+	if (me->index != 2 || deadline->late) {
+		CHECK_RESULT(pcclTimeout, pcclAllReduceWith(buffer, buffer, &operation, me->comm, NULL));
+		CHECK(me->index == 2 || strstr(pcclGetLastError(me->comm), absent) != NULL);
+		CHECK(values_filled(buffer, pcclInt32, 0, 1000, peer_rank(me)));
+		CHECK(me->index == 2 || peers_now_ns() - before_ns > 190 * WORLD_MS_NS);
+		CHECK(peers_now_ns() - before_ns < 1500 * WORLD_MS_NS * peers_patience());
+	}
+	peer_reach(me, 2);
+	/* Nobody was lost; the next operation works, under the same tag if it was used by all. */
+	CHECK(peer_world_size(me) == 3);
+	CHECK(peer_epoch(me) >= epoch);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, deadline->late ? 5 : 6, 1, &sum));
+	CHECK(sum == 3);
+	peer_leave(me);
+}
+
+static void meet_a_deadline(void **state, const struct deadline *deadline)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, waits_until_the_deadline, deadline);
+	peers_await_all(world, 0, 3, 2);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+}
+
+static void a_deadline_names_who_has_not_arrived(void **state)
+{
+	const struct deadline deadline = {false, false};
+
+	meet_a_deadline(state, &deadline);
+}
+
+static void who_comes_too_late_is_told_so(void **state)
+{
+	const struct deadline deadline = {false, true};
+
+	meet_a_deadline(state, &deadline);
+}
+
+static void the_deadline_may_be_the_communicators(void **state)
+{
+	const struct deadline deadline = {true, true};
+
+	meet_a_deadline(state, &deadline);
+}
+
+/* A deadline that passes nobody by costs nothing. */
+static void works_with_deadlines(struct world_peer *me)
+{
+	int64_t sum;
+	int i;
+
+	me->config.operation_timeout_ms = 30000;
+	peer_join(me);
+	peer_grow(me, 2);
+	for (i = 0; i < 300; i++) {
+		CHECK_RESULT(pcclSuccess, peer_sum(me, (uint64_t)i % 3, 1, &sum));
+		CHECK(sum == 2);
+	}
+	peer_leave(me);
+}
+
+static void operations_within_their_deadline_do_not_notice_it(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, works_with_deadlines, NULL);
+	peers_finish(world);
+}
+
+/* The deadline of one operation leaves the others that are in flight as they are. */
+static void has_others_in_flight(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclAsyncReduceOp_t patient;
+	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
+	bool is_late;
+
+	CHECK(buffer != NULL);
+	peer_join(me);
+	peer_grow(me, 3);
+	is_late = me->index == 1;
+	values_fill(buffer, pcclInt32, 0, LARGE, peer_rank(me));
+	operation.count = LARGE;
+	operation.datatype = pcclInt32;
+	operation.tag = 1;
+	if (!is_late)
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &patient));
+	operation.tag = 2;
+	operation.timeout_ms = 200;
+	if (is_late) {
+		peer_wait_peer(me, 0, 1);
+		peer_wait_peer(me, 2, 1);
+	} else {
+		CHECK_RESULT(pcclTimeout, pcclBarrier(&operation, me->comm));
+	}
+	peer_reach(me, 1);
+	operation.tag = 1;
+	operation.timeout_ms = 0;
+	if (is_late)
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &patient));
+	CHECK_RESULT(pcclSuccess, pcclAwait(&patient, NULL));
+	CHECK(values_reduced(buffer, pcclInt32, pcclSum, 0, LARGE, everybody, 3));
+	free(buffer);
+	peer_leave(me);
+}
+
+static void a_deadline_ends_no_other_operation(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, has_others_in_flight, NULL);
+	peers_finish(world);
+}
+
+/* ---- destroy ------------------------------------------------------------------------------------------------- */
+
+static void destroys_with_operations_in_flight(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
+	pcclAsyncReduceOp_t handles[3];
+	uint64_t before_ns;
+	unsigned i;
+
+	CHECK(buffer != NULL);
+	peer_join(me);
+	peer_grow(me, 3);
+	operation.count = LARGE / 4;
+	operation.datatype = pcclInt32;
+	values_fill(buffer, pcclInt32, 0, LARGE, peer_rank(me));
+	for (i = 0; i < 3; i++) {
+		operation.tag = i;
+		CHECK_RESULT(pcclSuccess,
+			     pcclAllReduceWithAsync(buffer + i * operation.count, buffer + i * operation.count,
+						    &operation, me->comm, &handles[i]));
+	}
+	before_ns = peers_now_ns();
+	if (me->index == 0) {
+		peer_leave(me);
+		CHECK(peers_now_ns() - before_ns < WORLD_SECOND_NS * peers_patience());
+		free(buffer);
+		return;
+	}
+	for (i = 0; i < 3; i++) {
+		pcclResult_t result = pcclAwait(&handles[i], NULL);
+
+		CHECK(result == pcclSuccess || result == pcclRankConnectionLost);
+		peer_tell(me, i, (uint64_t)result);
+	}
+	while (peer_world_size(me) == 3)
+		peers_sleep_ms(1);
+	free(buffer);
+	peer_leave(me);
+}
+
+static void destroy_ends_operations_in_flight(void **state)
+{
+	struct world *world = *state;
+	unsigned i;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, destroys_with_operations_in_flight, NULL);
+	peers_finish(world);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(peers_told(world, 1, i), peers_told(world, 2, i));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(abort_frees_blocked_operations, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(abort_frees_blocked_votes, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(abort_frees_a_peer_that_waits_for_admission, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(abort_amid_an_operation_is_a_lost_member_to_the_others, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_deadline_names_who_has_not_arrived, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(who_comes_too_late_is_told_so, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(the_deadline_may_be_the_communicators, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(operations_within_their_deadline_do_not_notice_it, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_deadline_ends_no_other_operation, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(destroy_ends_operations_in_flight, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+/* Strangers on every port: garbage, fragments, lies about lengths, silence. The world works on, and they are hung
+ * up. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../lib/check.h"
+#include "../lib/peers.h"
+#include "../lib/values.h"
+#include "base/crc32c.h"
+#include "base/frame.h"
+#include "transport/hello.h"
+
+enum { WORLD = 2, COUNT = 20011 };
+
+static const unsigned everybody[] = {0, 1};
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_return_code(fd, errno);
+	assert_return_code(connect(fd, (const struct sockaddr *)&address, sizeof(address)), errno);
+	return fd;
+}
+
+/* As much as the other side takes; it may hang up while we write. */
+static void write_all(int fd, const void *data, size_t bytes)
+{
+	const char *at = data;
+
+	while (bytes > 0) {
+		ssize_t written = send(fd, at, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (written <= 0)
+			return;
+		at += written;
+		bytes -= (size_t)written;
+	}
+}
+
+/* Reads until the other side hangs up; false: it did not within the time. */
+static bool is_hung_up(int fd, unsigned seconds)
+{
+	uint64_t until_ns = peers_now_ns() + seconds * WORLD_SECOND_NS;
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	char bin[4096];
+
+	for (;;) {
+		uint64_t now_ns = peers_now_ns();
+
+		if (now_ns >= until_ns || poll(&wait, 1, (int)((until_ns - now_ns) / WORLD_MS_NS) + 1) == 0)
+			return false;
+		if (recv(fd, bin, sizeof(bin), MSG_DONTWAIT) <= 0)
+			return true;
+	}
+}
+
+/* ---- the world that must not notice -------------------------------------------------------------------------- */
+
+/* All-reduces without end until the gate opens; each is right. */
+static void works_on(struct world_peer *me)
+{
+	int64_t *buffer = malloc(COUNT * sizeof(*buffer)), open = 0;
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	uint64_t round = 0, epoch;
+	const uint16_t *ports = me->argument;
+
+	CHECK(buffer != NULL);
+	me->config.port_first = ports[me->index];
+	peer_join(me);
+	peer_grow(me, WORLD);
+	epoch = peer_epoch(me);
+	operation.count = COUNT;
+	operation.datatype = pcclInt64;
+	while (open == 0) {
+		values_fill(buffer, pcclInt64, round, COUNT, peer_rank(me));
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWith(buffer, buffer, &operation, me->comm, NULL));
+		CHECK(values_reduced(buffer, pcclInt64, pcclSum, round, COUNT, everybody, WORLD));
+		CHECK_RESULT(pcclSuccess, peer_sum(me, 1, peer_gate_is_open(me, 1), &open));
+		peer_reach(me, ++round);
+	}
+	CHECK(peer_epoch(me) == epoch);
+	free(buffer);
+	peer_meet(me, WORLD);
+	peer_leave(me);
+}
+
+struct scene {
+	struct world *world;
+	uint16_t ports[WORLD + 1]; /* of the peers and the master */
+};
+
+static void set_scene(struct scene *scene, void **state, enum world_master_kind kind)
+{
+	struct world *world = *state;
+	uint16_t port = peers_free_port(WORLD);
+	unsigned master = peers_start_master(world, kind), i;
+
+	scene->world = world;
+	for (i = 0; i < WORLD; i++)
+		scene->ports[i] = (uint16_t)(port + i);
+	scene->ports[WORLD] = world->masters[master].port;
+	peers_start(world, WORLD, works_on, scene->ports);
+	peers_await_all(world, 0, WORLD, 3);
+}
+
+static void await_progress(const struct scene *scene)
+{
+	unsigned i;
+
+	for (i = 0; i < WORLD; i++)
+		peers_await(scene->world, i, peers_get(&scene->world->shared->slots[i].milestone) + 3);
+}
+
+static void end_scene(const struct scene *scene)
+{
+	await_progress(scene);
+	peers_open_gate(scene->world, 1);
+	peers_finish(scene->world);
+}
+
+/* Sends the bytes to every port. `is_answer`: the stranger must be hung up although it keeps its side open. */
+static void send_everywhere(const struct scene *scene, const void *data, size_t bytes, bool must_hang_up)
+{
+	unsigned i;
+
+	for (i = 0; i < WORLD + 1; i++) {
+		int fd = dial(scene->ports[i]);
+
+		write_all(fd, data, bytes);
+		if (must_hang_up && !is_hung_up(fd, 15))
+			fail_msg("a stranger on port number %u was not hung up", i);
+		close(fd);
+	}
+	await_progress(scene);
+}
+
+/* ---- strangers ----------------------------------------------------------------------------------------------- */
+
+static void garbage_is_hung_up(void **state)
+{
+	unsigned char bytes[4096];
+	unsigned i, round, x = 12345;
+	struct scene scene;
+
+	set_scene(&scene, state, WORLD_EMBEDDED);
+	for (round = 0; round < 8; round++) {
+		for (i = 0; i < sizeof(bytes); i++) {
+			x = x * 1103515245u + 12345;
+			bytes[i] = (unsigned char)(x >> 16);
+		}
+		send_everywhere(&scene, bytes, sizeof(bytes), true);
+		send_everywhere(&scene, bytes, 1 + round * 7, false);
+	}
+	end_scene(&scene);
+}
+
+static void what_other_protocols_say_is_hung_up(void **state)
+{
+	static const char http[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody\r\nAccept: */*\r\n\r\n";
+	static const unsigned char tls[] =
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and what else a client says first ....";
+	/* How a peer of PCCL 1.0 registers. */
+	static const unsigned char old_peer[64] = {0, 0, 0, 0, 0, 0, 0, 12, 0, 1};
+	struct scene scene;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	send_everywhere(&scene, http, sizeof(http) - 1, true);
+	send_everywhere(&scene, tls, sizeof(tls) - 1, true);
+	send_everywhere(&scene, old_peer, sizeof(old_peer), true);
+	end_scene(&scene);
+}
+
+/* These are too short to be anything: what is not said within the time for a greeting ends as well. */
+static void fragments_and_silence_are_hung_up_in_time(void **state)
+{
+	static const unsigned char old_peer[] = {0, 0, 0, 0, 0, 0, 0, 12, 0, 1};
+	static const unsigned char zeroes[8];
+	int silent[WORLD + 1], zero[WORLD + 1], old[WORLD + 1];
+	struct scene scene;
+	unsigned i;
+
+	set_scene(&scene, state, WORLD_EMBEDDED);
+	for (i = 0; i < WORLD + 1; i++) {
+		silent[i] = dial(scene.ports[i]);
+		zero[i] = dial(scene.ports[i]);
+		write_all(zero[i], zeroes, sizeof(zeroes));
+		old[i] = dial(scene.ports[i]);
+		write_all(old[i], old_peer, sizeof(old_peer));
+	}
+	await_progress(&scene);
+	for (i = 0; i < WORLD + 1; i++) {
+		assert_true(is_hung_up(silent[i], 10 * peers_patience()));
+		assert_true(is_hung_up(zero[i], 10 * peers_patience()));
+		assert_true(is_hung_up(old[i], 10 * peers_patience()));
+		close(silent[i]);
+		close(zero[i]);
+		close(old[i]);
+	}
+	end_scene(&scene);
+}
+
+/* ---- liars: they know the frames ----------------------------------------------------------------------------- */
+
+/* Offsets in a header. */
+enum { TYPE_AT = 5, PAYLOAD_BYTES_AT = 8, CHECKSUM_AT = PCCL_FRAME_BYTES - 4 };
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+	unsigned i;
+
+	for (i = 0; i < 4; i++)
+		at[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* A header with a right checksum, whatever it says, then the payload. */
+static size_t make_frame(uint8_t type, uint32_t said_bytes, const void *payload, size_t payload_bytes, uint8_t *out)
+{
+	struct pccl_frame frame;
+
+	memset(&frame, 0, sizeof(frame));
+	frame.type = PCCL_FRAME_HELLO;
+	frame.payload_crc = payload_bytes > 0 ? pccl_crc32c(0, payload, payload_bytes) : 0;
+	pccl_frame_encode(&frame, out);
+	/* The encoder would not write what is no frame. */
+	out[TYPE_AT] = type;
+	put_u32(out + PAYLOAD_BYTES_AT, said_bytes);
+	put_u32(out + CHECKSUM_AT, pccl_crc32c(0, out, CHECKSUM_AT));
+	if (payload_bytes > 0)
+		memcpy(out + PCCL_FRAME_BYTES, payload, payload_bytes);
+	return PCCL_FRAME_BYTES + payload_bytes;
+}
+
+static void frames_that_lie_are_hung_up(void **state)
+{
+	uint8_t bytes[PCCL_FRAME_BYTES + 256], payload[256];
+	struct scene scene;
+	unsigned type, i;
+
+	set_scene(&scene, state, WORLD_EMBEDDED);
+	for (i = 0; i < sizeof(payload); i++)
+		payload[i] = (uint8_t)(i * 7 + 3);
+	for (type = 0; type < 30; type++)
+		send_everywhere(&scene, bytes,
+				make_frame((uint8_t)type, sizeof(payload), payload, sizeof(payload), bytes), true);
+	/* Lengths beyond every limit; more was said than came, and the other way round. */
+	send_everywhere(&scene, bytes, make_frame(PCCL_FRAME_HELLO, UINT32_MAX, NULL, 0, bytes), true);
+	send_everywhere(&scene, bytes, make_frame(PCCL_FRAME_HELLO, PCCL_FRAME_PAYLOAD_MAX, NULL, 0, bytes), true);
+	send_everywhere(&scene, bytes, make_frame(PCCL_FRAME_MESSAGE, PCCL_FRAME_PAYLOAD_MAX + 1, NULL, 0, bytes),
+			true);
+	send_everywhere(&scene, bytes, make_frame(PCCL_FRAME_HELLO, 4, payload, sizeof(payload), bytes), true);
+	send_everywhere(&scene, bytes, make_frame(PCCL_FRAME_HELLO, 250, payload, 100, bytes), false);
+	/* Half a header. */
+	send_everywhere(&scene, bytes, PCCL_FRAME_BYTES / 2, false);
+	end_scene(&scene);
+}
+
+/* A greeting that is right up to its end. */
+static size_t make_hello(uint8_t purpose, uint8_t *out)
+{
+	struct pccl_hello hello;
+	uint8_t payload[PCCL_HELLO_BYTES];
+	size_t bytes;
+
+	memset(&hello, 0, sizeof(hello));
+	memset(hello.from.data, 0x77, sizeof(hello.from.data));
+	hello.purpose = purpose;
+	bytes = pccl_hello_encode(&hello, payload);
+	return make_frame(PCCL_FRAME_HELLO, (uint32_t)bytes, payload, bytes, out);
+}
+
+static void strangers_with_manners_are_hung_up_at_the_first_lie(void **state)
+{
+	uint8_t bytes[4 * PCCL_FRAME_BYTES + 2048], garbage[256];
+	size_t length;
+	struct scene scene;
+	unsigned i;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	for (i = 0; i < sizeof(garbage); i++)
+		garbage[i] = (uint8_t)(i * 13 + 1);
+	/* A peer of nobody: neither master nor peers know it. */
+	length = make_hello(PCCL_PURPOSE_DATA, bytes);
+	send_everywhere(&scene, bytes, length, true);
+	/* A peer that says nothing sensible to the master. */
+	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
+	length += make_frame(PCCL_FRAME_MESSAGE, sizeof(garbage), garbage, sizeof(garbage), bytes + length);
+	send_everywhere(&scene, bytes, length, true);
+	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
+	length += make_frame(PCCL_FRAME_PARTIAL, sizeof(garbage), garbage, sizeof(garbage), bytes + length);
+	send_everywhere(&scene, bytes, length, true);
+	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
+	length += make_frame(PCCL_FRAME_MESSAGE, 0, NULL, 0, bytes + length);
+	send_everywhere(&scene, bytes, length, true);
+	end_scene(&scene);
+}
+
+/* More connections than anybody needs, each with a little garbage, closed at once. */
+static void a_flood_of_strangers_passes(void **state)
+{
+	struct scene scene;
+	unsigned round, i;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	for (round = 0; round < 200; round++) {
+		for (i = 0; i < WORLD + 1; i++) {
+			int fd = dial(scene.ports[i]);
+
+			write_all(fd, "not for you", round % 12);
+			close(fd);
+		}
+	}
+	end_scene(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(garbage_is_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(what_other_protocols_say_is_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(fragments_and_silence_are_hung_up_in_time, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(frames_that_lie_are_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(strangers_with_manners_are_hung_up_at_the_first_lie, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_flood_of_strangers_passes, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

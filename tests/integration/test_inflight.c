@@ -1,0 +1,380 @@
+/* Many operations at once: in any order, from any thread, on one stream. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/check.h"
+#include "../lib/peers.h"
+#include "../lib/values.h"
+
+static const unsigned everybody[] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+enum { COUNT = 4099 };
+
+struct batch {
+	int64_t input[PCCL_MAX_OPERATIONS][COUNT];
+	int64_t output[PCCL_MAX_OPERATIONS][COUNT];
+	pcclAsyncReduceOp_t handles[PCCL_MAX_OPERATIONS];
+};
+
+static struct batch *make_batch(void)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	CHECK(batch != NULL);
+	return batch;
+}
+
+/* Tags start from where operations of different sizes and values are told apart. */
+static size_t count_of(unsigned tag)
+{
+	return tag % 3 == 0 ? COUNT : tag % 7 + 1;
+}
+
+static void launch(struct world_peer *me, struct batch *batch, unsigned tag)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+
+	operation.count = count_of(tag);
+	operation.datatype = pcclInt64;
+	operation.tag = tag;
+	values_fill(batch->input[tag], pcclInt64, tag * 1000, operation.count, peer_rank(me));
+	CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(batch->input[tag], batch->output[tag], &operation, me->comm,
+							 &batch->handles[tag]));
+}
+
+static void await(struct world_peer *me, struct batch *batch, unsigned tag)
+{
+	CHECK_RESULT(pcclSuccess, pcclAwaitAsyncReduce(&batch->handles[tag], NULL));
+	CHECK(values_reduced(batch->output[tag], pcclInt64, pcclSum, tag * 1000, count_of(tag), everybody,
+			     peer_world_size(me)));
+}
+
+/* ---- as many as there may be --------------------------------------------------------------------------------- */
+
+/* A permutation of the tags, another one for every peer and round. */
+static void shuffle(unsigned *tags, unsigned count, unsigned seed)
+{
+	unsigned i, state = seed * 2654435761u + 1;
+
+	for (i = 0; i < count; i++)
+		tags[i] = i;
+	for (i = count - 1; i > 0; i--) {
+		unsigned other, keep = tags[i];
+
+		state = state * 1664525u + 1013904223u;
+		other = (state >> 8) % (i + 1);
+		tags[i] = tags[other];
+		tags[other] = keep;
+	}
+}
+
+static void launches_in_its_own_order(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	unsigned tags[PCCL_MAX_OPERATIONS], round, i;
+
+	peer_join(me);
+	peer_grow(me, 4);
+	for (round = 0; round < 6; round++) {
+		shuffle(tags, PCCL_MAX_OPERATIONS, round * 10 + me->index);
+		for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+			launch(me, batch, tags[i]);
+		shuffle(tags, PCCL_MAX_OPERATIONS, round * 10 + me->index + 5);
+		for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+			await(me, batch, tags[i]);
+	}
+	free(batch);
+	peer_meet(me, 4);
+	peer_leave(me);
+}
+
+static void sixty_four_operations_run_at_once_in_any_order(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 4, launches_in_its_own_order, NULL);
+	peers_finish(world);
+}
+
+static void launches_one_too_many(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclAsyncReduceOp_t handle;
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		launch(me, batch, i);
+	operation.tag = PCCL_MAX_OPERATIONS;
+	CHECK_RESULT(pcclTooManyOperations, pcclBarrierAsync(&operation, me->comm, &handle));
+	await(me, batch, 17);
+	CHECK_RESULT(pcclSuccess, pcclBarrierAsync(&operation, me->comm, &handle));
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		if (i != 17)
+			await(me, batch, i);
+	CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
+	free(batch);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void one_more_is_refused_until_one_is_awaited(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, launches_one_too_many, NULL);
+	peers_finish(world);
+}
+
+/* ---- orders that others hang at ------------------------------------------------------------------------------ */
+
+static void reverses_forty_tags(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	for (i = 0; i < 40; i++)
+		launch(me, batch, me->index == 0 ? i : 39 - i);
+	for (i = 0; i < 40; i++)
+		await(me, batch, i);
+	free(batch);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void forty_tags_in_reversed_order_finish(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, reverses_forty_tags, NULL);
+	peers_finish(world);
+}
+
+static void runs_twelve_on_a_pool_of_one(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	unsigned round, i;
+
+	me->params.p2p_connection_pool_size = 1;
+	peer_join(me);
+	peer_grow(me, 4);
+	for (round = 0; round < 50; round++) {
+		for (i = 0; i < 12; i++)
+			launch(me, batch, i);
+		for (i = 0; i < 12; i++)
+			await(me, batch, i);
+	}
+	free(batch);
+	peer_meet(me, 4);
+	peer_leave(me);
+}
+
+static void twelve_tiny_operations_share_a_pool_of_one(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 4, runs_twelve_on_a_pool_of_one, NULL);
+	peers_finish(world);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------- */
+
+struct thread_work {
+	struct world_peer *me;
+	struct batch *batch;
+	unsigned first, step;
+};
+
+static void *reduce_in_a_thread(void *context)
+{
+	const struct thread_work *work = context;
+	unsigned round, i;
+
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < 8; i++) {
+			unsigned tag = work->first + i * work->step;
+
+			launch(work->me, work->batch, tag);
+			await(work->me, work->batch, tag);
+		}
+	}
+	return NULL;
+}
+
+/* Each thread of a peer runs its own tags one by one; on the other peer, the same tags in the opposite order. Then
+ * neither thread can finish without what the other one runs. */
+static void *reduce_opposite(void *context)
+{
+	const struct thread_work *work = context;
+	unsigned round;
+
+	for (round = 0; round < 200; round++) {
+		launch(work->me, work->batch, work->first);
+		await(work->me, work->batch, work->first);
+	}
+	return NULL;
+}
+
+static void run_threads(struct world_peer *me, void *(*body)(void *), unsigned count)
+{
+	struct thread_work work[8];
+	struct batch *batch = make_batch();
+	pthread_t threads[8];
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	for (i = 0; i < count; i++) {
+		/* The second peer starts its threads the other way round. */
+		unsigned place = me->index == 0 ? i : count - 1 - i;
+
+		work[i].me = me;
+		work[i].batch = batch;
+		work[i].first = place;
+		work[i].step = count;
+		CHECK(pthread_create(&threads[i], NULL, body, &work[i]) == 0);
+	}
+	for (i = 0; i < count; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	free(batch);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void runs_two_threads(struct world_peer *me)
+{
+	run_threads(me, reduce_opposite, 2);
+}
+
+static void two_threads_with_tags_in_opposite_order_finish(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, runs_two_threads, NULL);
+	peers_finish(world);
+}
+
+static void runs_eight_threads(struct world_peer *me)
+{
+	run_threads(me, reduce_in_a_thread, 8);
+}
+
+static void eight_threads_reduce_at_once(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, runs_eight_threads, NULL);
+	peers_finish(world);
+}
+
+/* ---- launched here, awaited there ---------------------------------------------------------------------------- */
+
+static void *await_in_a_thread(void *context)
+{
+	const struct thread_work *work = context;
+	unsigned i;
+
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		await(work->me, work->batch, i);
+	return NULL;
+}
+
+static void awaits_elsewhere(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	struct thread_work work = {me, batch, 0, 0};
+	pthread_t thread;
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 3);
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		launch(me, batch, i);
+	CHECK(pthread_create(&thread, NULL, await_in_a_thread, &work) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	free(batch);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void a_handle_may_be_awaited_by_another_thread(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, awaits_elsewhere, NULL);
+	peers_finish(world);
+}
+
+/* ---- a late peer --------------------------------------------------------------------------------------------- */
+
+/* One large operation that a peer comes late to does not hold up the small ones, nor fill its memory. */
+static void comes_late_to_one(struct world_peer *me)
+{
+	enum { LARGE = 1 << 20 };
+	struct batch *batch = make_batch();
+	int32_t *large = malloc(LARGE * sizeof(*large));
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclAsyncReduceOp_t handle;
+	unsigned i;
+
+	CHECK(large != NULL);
+	peer_join(me);
+	peer_grow(me, 3);
+	operation.count = LARGE;
+	operation.datatype = pcclInt32;
+	operation.tag = 1000;
+	values_fill(large, pcclInt32, 0, LARGE, peer_rank(me));
+	if (me->index != 0)
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(large, large, &operation, me->comm, &handle));
+	for (i = 0; i < 100; i++) {
+		launch(me, batch, 1);
+		await(me, batch, 1);
+	}
+	if (me->index == 0)
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(large, large, &operation, me->comm, &handle));
+	CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
+	CHECK(values_reduced(large, pcclInt32, pcclSum, 0, LARGE, everybody, 3));
+	free(large);
+	free(batch);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void a_late_peer_holds_up_only_what_it_is_late_for(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, comes_late_to_one, NULL);
+	peers_finish(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(sixty_four_operations_run_at_once_in_any_order, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(one_more_is_refused_until_one_is_awaited, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(forty_tags_in_reversed_order_finish, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(twelve_tiny_operations_share_a_pool_of_one, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(two_threads_with_tags_in_opposite_order_finish, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(eight_threads_reduce_at_once, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_handle_may_be_awaited_by_another_thread, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_late_peer_holds_up_only_what_it_is_late_for, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+/* No single point of failure: masters that die, come back, or leave the place to a standby. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../lib/check.h"
+#include "../lib/peers.h"
+
+/* All-reduces until the group agrees that the gate is open; none may fail. */
+static void work_until_gate(struct world_peer *me, uint64_t gate, unsigned size, uint64_t *rounds)
+{
+	int64_t sum = 0;
+
+	while (sum < 1000) {
+		CHECK_RESULT(pcclSuccess, peer_sum(me, 1, peer_gate_is_open(me, gate) ? 1000 : 1, &sum));
+		CHECK(sum % 999 == size);
+		peer_reach(me, ++*rounds);
+	}
+}
+
+static void await_rounds(struct world *world, unsigned peers, uint64_t rounds)
+{
+	unsigned i;
+
+	for (i = 0; i < peers; i++)
+		peers_await(world, i, peers_get(&world->shared->slots[i].milestone) + rounds);
+}
+
+/* "127.0.0.1:first,127.0.0.1:second" */
+static void list_masters(struct world_peer *me, char *text, size_t text_bytes)
+{
+	(void)snprintf(text, text_bytes, "127.0.0.1:%u,127.0.0.1:%u", me->world->masters[0].port,
+		       me->world->masters[1].port);
+	me->params.master_address.port = 0;
+	me->config.masters = text;
+}
+
+/* ---- one master ---------------------------------------------------------------------------------------------- */
+
+/* Works in a world of three, then updates until a fourth has come. */
+static void works_through_a_restart(struct world_peer *me)
+{
+	uint64_t rounds = 0, epoch;
+	int64_t sum;
+
+	peer_join(me);
+	peer_grow(me, 3);
+	epoch = peer_epoch(me);
+	work_until_gate(me, 1, 3, &rounds);
+	CHECK(peer_epoch(me) == epoch);
+	peer_grow(me, 4);
+	CHECK(peer_epoch(me) > epoch);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	CHECK(sum == 4);
+	peer_leave(me);
+}
+
+/* If it comes to a restarted master before the members do, it founds a group, and gives way to them when they are
+ * back. */
+static void joins_as_fourth(struct world_peer *me)
+{
+	int64_t sum;
+
+	peer_join(me);
+	peer_grow(me, 4);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	CHECK(sum == 4);
+	peer_leave(me);
+}
+
+static void operations_go_on_while_the_master_is_killed_and_restarted(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_PROGRAM);
+
+	peers_start(world, 3, works_through_a_restart, NULL);
+	await_rounds(world, 3, 10);
+	peers_kill_master(world, master);
+	await_rounds(world, 3, 200);
+	peers_restart_master(world, master, WORLD_PROGRAM);
+	await_rounds(world, 3, 200);
+	peers_open_gate(world, 1);
+	peers_start(world, 1, joins_as_fourth, NULL);
+	peers_finish(world);
+}
+
+/* Again and again, with the other kind of master as well. */
+static void a_master_may_be_restarted_many_times(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_PROGRAM), i;
+
+	peers_start(world, 3, works_through_a_restart, NULL);
+	await_rounds(world, 3, 10);
+	for (i = 0; i < 5; i++) {
+		peers_kill_master(world, master);
+		peers_sleep_ms(i * 20);
+		peers_restart_master(world, master, i % 2 == 0 ? WORLD_EMBEDDED : WORLD_PROGRAM);
+		await_rounds(world, 3, 20);
+	}
+	peers_open_gate(world, 1);
+	peers_start(world, 1, joins_as_fourth, NULL);
+	peers_finish(world);
+}
+
+static void updates_while_there_is_no_master(struct world_peer *me)
+{
+	int64_t sum;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	peer_reach(me, 2);
+	/* It waits for the master to come back. */
+	CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
+	CHECK(peer_gate_is_open(me, 2));
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	CHECK(sum == 2);
+	peer_leave(me);
+}
+
+static void a_vote_waits_for_the_master_to_come_back(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_EMBEDDED);
+
+	peers_start(world, 2, updates_while_there_is_no_master, NULL);
+	peers_await_all(world, 0, 2, 1);
+	peers_kill_master(world, master);
+	peers_open_gate(world, 1);
+	peers_await_all(world, 0, 2, 2);
+	peers_sleep_ms(200);
+	peers_open_gate(world, 2);
+	peers_restart_master(world, master, WORLD_EMBEDDED);
+	peers_finish(world);
+}
+
+/* A view change waits for the master, and comes when a majority has found it again. */
+static void loses_master_and_peer(struct world_peer *me)
+{
+	pcclResult_t result;
+	int64_t sum;
+
+	peer_join(me);
+	peer_grow(me, 3);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	do {
+		result = peer_sum(me, 7, 1, &sum);
+	} while (result == pcclRankConnectionLost);
+	CHECK_RESULT(pcclSuccess, result);
+	CHECK(sum == 2 && peer_world_size(me) == 2);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void a_peer_lost_without_a_master_is_given_up_when_one_is_back(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_PROGRAM);
+
+	peers_start(world, 3, loses_master_and_peer, NULL);
+	peers_await_all(world, 0, 3, 1);
+	peers_kill_master(world, master);
+	peers_signal(world, 1, SIGKILL);
+	peers_open_gate(world, 1);
+	peers_sleep_ms(200);
+	peers_restart_master(world, master, WORLD_PROGRAM);
+	peers_finish(world);
+}
+
+/* ---- a standby ----------------------------------------------------------------------------------------------- */
+
+static void works_with_two_masters(struct world_peer *me)
+{
+	char masters[80];
+
+	list_masters(me, masters, sizeof(masters));
+	works_through_a_restart(me);
+}
+
+static void joins_as_fourth_with_two_masters(struct world_peer *me)
+{
+	char masters[80];
+
+	list_masters(me, masters, sizeof(masters));
+	joins_as_fourth(me);
+}
+
+static void a_standby_takes_over(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, works_with_two_masters, NULL);
+	await_rounds(world, 3, 10);
+	peers_kill_master(world, 0);
+	await_rounds(world, 3, 200);
+	peers_open_gate(world, 1);
+	peers_start(world, 1, joins_as_fourth_with_two_masters, NULL);
+	peers_finish(world);
+}
+
+/* The first one comes back while the standby is in charge: the run is not split. */
+static void two_masters_do_not_split_a_run(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, works_with_two_masters, NULL);
+	await_rounds(world, 3, 10);
+	peers_kill_master(world, 0);
+	await_rounds(world, 3, 50);
+	peers_restart_master(world, 0, WORLD_PROGRAM);
+	await_rounds(world, 3, 50);
+	peers_open_gate(world, 1);
+	peers_start(world, 1, joins_as_fourth_with_two_masters, NULL);
+	peers_finish(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(operations_go_on_while_the_master_is_killed_and_restarted, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_master_may_be_restarted_many_times, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_vote_waits_for_the_master_to_come_back, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_peer_lost_without_a_master_is_given_up_when_one_is_back, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_standby_takes_over, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(two_masters_do_not_split_a_run, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
