@@ -269,7 +269,7 @@ static void the_pool_size_is_the_number_of_streams(void **state)
 	assert_int_equal(settings.streams, 3);
 }
 
-/* ---- masters ------------------------------------------------------------------------------------------------------------ */
+/* ---- masters ------------------------------------------------------------------------------------------------- */
 
 static pcclResult_t find_masters(const char *list, uint16_t port, struct pccl_master_place *places, uint32_t *count)
 {
