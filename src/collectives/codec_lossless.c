@@ -26,8 +26,9 @@ enum plane_kind { PLANE_RAW = 0, PLANE_ZSTD = 1 };
 /* Encoding pays if it saves this much of the time; then errors of the measurements do not make it a loss. */
 #define WORTH_WHILE 0.97
 
-/* Trials take at most one in this many parts of the time. */
+/* Trials take at most one in this many parts of the time, and come after so many segments at the earliest. */
 #define TRIAL_SHARE 100
+#define TRIAL_PAUSE 10
 
 struct pccl_lossless {
 	ZSTD_CCtx *compressor;
@@ -227,7 +228,7 @@ bool pccl_lossless_choose(struct pccl_lossless_choice *choice)
 		chosen = false;
 	else
 		chosen = pays(choice) ||
-			 choice->waited >= TRIAL_SHARE * choice->link_rate / choice->encode_rate + TRIAL_SHARE / 10;
+			 choice->waited >= TRIAL_SHARE * choice->link_rate / choice->encode_rate + TRIAL_PAUSE;
 	choice->waited = chosen ? 0 : choice->waited + 1;
 	return chosen;
 }
