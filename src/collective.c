@@ -41,13 +41,12 @@ static pcclResult_t translate(const pcclReduceDescriptor_t *descriptor, pcclOper
 	*operation_out = defaults;
 	if (descriptor == NULL)
 		return pccl_fail(pcclInvalidArgument, "descriptor is NULL");
-	if (descriptor->quantization_options.algorithm != pcclQuantNone)
-		return pccl_fail(pcclInvalidArgument, "quantization algorithm %d is not supported by this version",
-				 (int)descriptor->quantization_options.algorithm);
 	operation_out->count = descriptor->count;
 	operation_out->datatype = descriptor->src_descriptor.datatype;
 	operation_out->op = descriptor->op;
 	operation_out->tag = descriptor->tag;
+	operation_out->codec = descriptor->quantization_options.algorithm;
+	operation_out->codec_datatype = descriptor->quantization_options.quantized_datatype;
 	return pcclSuccess;
 }
 

@@ -11,7 +11,6 @@
 #include "collectives/dtype.h"
 #include "session_internal.h"
 
-#define ALIGN_ELEMENTS 64
 #define UNDO_KEPT_BYTES ((size_t)32 << 20) /* address space; pages that no op has touched cost nothing */
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
@@ -213,7 +212,7 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 	const pcclOperation_t *operation = &op->request.operation;
 
 	pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
-			  pccl_dtype_bytes(operation->datatype), ALIGN_ELEMENTS, &op->geometry);
+			  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
 	pccl_free(op->held);
 	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
 	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;
@@ -256,24 +255,34 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 	return cut(session, op);
 }
 
+static void resolve_defaults(const struct pccl_session *session, pcclOperation_t *operation)
+{
+	if (operation->plan == pcclPlanAuto)
+		operation->plan = session->config.plan;
+	if (operation->failure_policy == pcclPolicyDefault)
+		operation->failure_policy = session->config.policy;
+	if (operation->failure_policy == pcclPolicyDefault)
+		operation->failure_policy = pcclPolicyAbort;
+}
+
 static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op_request *request,
 			      struct pccl_op **op_out)
 {
 	struct pccl_op *op = pccl_zalloc(sizeof(*op));
 	size_t undo_bytes = bytes_in_place(session, request);
+	pcclResult_t result;
 
 	if (op == NULL)
 		return pcclOutOfMemory;
 	op->request = *request;
-	if (op->request.operation.plan == pcclPlanAuto)
-		op->request.operation.plan = session->config.plan;
-	if (op->request.operation.failure_policy == pcclPolicyDefault)
-		op->request.operation.failure_policy = session->config.policy;
-	if (op->request.operation.failure_policy == pcclPolicyDefault)
-		op->request.operation.failure_policy = pcclPolicyAbort;
+	resolve_defaults(session, &op->request.operation);
 	op->rank_at_launch = session->rank;
-	if (cut(session, op) != pcclSuccess)
+	result = pccl_session_read_codecs(request->kind, &op->request.operation, &op->codecs);
+	if (result == pcclSuccess)
+		result = cut(session, op);
+	if (result != pcclSuccess)
 		goto fail_held;
+	result = pcclOutOfMemory;
 	if (undo_bytes > 0) {
 		op->undo = undo_take(session, undo_bytes);
 		op->undo_bytes = undo_bytes;
@@ -286,7 +295,7 @@ fail_undo:
 	pccl_free(op->held);
 fail_held:
 	pccl_free(op);
-	return pcclOutOfMemory;
+	return result;
 }
 
 pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,

@@ -36,10 +36,20 @@ struct pccl_op_request {
 	void *output;
 };
 
+/* How an op's elements travel. */
+struct pccl_op_codecs {
+	struct pccl_op_codec up; /* contributions */
+	struct pccl_op_codec down; /* results */
+	uint8_t rounding;
+	uint32_t align_elements; /* segments are multiples of it */
+	uint64_t contribution_bytes; /* of one peer, as it travels */
+};
+
 /* One collective call, from launch to release. Read by the shell under its lock; written by the session only. */
 struct pccl_op {
 	struct pccl_op_request request;
 	struct pccl_op_key key;
+	struct pccl_op_codecs codecs;
 	struct pccl_geometry geometry;
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */

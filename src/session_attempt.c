@@ -45,14 +45,16 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 			      const struct pccl_op_decision *repair, struct pccl_plan **plan_out)
 {
 	const pcclOperation_t *operation = &op->request.operation;
-	uint64_t bytes = operation->count * pccl_dtype_bytes(operation->datatype);
+	bool coded = op->codecs.up.id != 0 || op->codecs.down.id != 0;
 	pcclPlan_t algorithm = operation->plan;
 
 	if (repair != NULL)
 		return pccl_plan_create_repair(session->ranks, session->rank, &op->geometry,
 					       (const uint64_t *const *)repair->holders, plan_out);
 	if (algorithm == pcclPlanAuto)
-		algorithm = pccl_plan_choose(op->request.kind, session->ranks, bytes);
+		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes);
+	if (algorithm == pcclPlanRing && coded)
+		algorithm = pcclPlanDirect;
 	return pccl_plan_create(op->request.kind, algorithm, session->ranks, session->rank, operation->root,
 				&op->geometry, plan_out);
 }
@@ -77,11 +79,12 @@ static pcclResult_t attempt_create(const struct pccl_session *session, struct pc
 	attempt->lanes_ended = pccl_calloc(pccl_bitmap_words(attempt->lanes), sizeof(uint64_t));
 	if (attempt->lanes_ended == NULL)
 		goto fail;
-	if (repair != NULL && repair->holders[session->rank] != NULL) {
+	if (repair != NULL) {
 		attempt->held = pccl_calloc(words + 1, sizeof(uint64_t));
 		if (attempt->held == NULL)
 			goto fail;
-		memcpy(attempt->held, repair->holders[session->rank], words * sizeof(uint64_t));
+		if (repair->holders[session->rank] != NULL)
+			memcpy(attempt->held, repair->holders[session->rank], words * sizeof(uint64_t));
 	}
 	result = make_plan(session, op, repair, &attempt->plan);
 	if (result != pcclSuccess)
@@ -101,11 +104,15 @@ static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *
 	memset(signature_out, 0, sizeof(*signature_out));
 	signature_out->kind = (uint8_t)op->request.kind;
 	signature_out->policy = (uint8_t)operation->failure_policy;
-	signature_out->algorithm = (uint8_t)attempt->plan->algorithm;
+	if (attempt->held == NULL)
+		signature_out->algorithm = (uint8_t)attempt->plan->algorithm;
 	if (op->request.kind == PCCL_BARRIER)
 		return;
 	signature_out->datatype = (uint8_t)operation->datatype;
 	signature_out->count = operation->count;
+	signature_out->up = op->codecs.up;
+	signature_out->down = op->codecs.down;
+	signature_out->rounding = op->codecs.rounding;
 	if (op->request.kind == PCCL_ALL_REDUCE || op->request.kind == PCCL_REDUCE_SCATTER)
 		signature_out->op = (uint8_t)operation->op;
 	if (op->request.kind == PCCL_BROADCAST)

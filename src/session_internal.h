@@ -68,6 +68,12 @@ struct pccl_command *pccl_session_command(struct pccl_session *session, enum pcc
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 
+/* session_codec.c */
+
+/* Reads and checks the codecs of a request whose type is known. */
+pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,
+				      struct pccl_op_codecs *out);
+
 /* session_flush.c */
 struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key);
 void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts);

@@ -28,7 +28,15 @@ enum pccl_frame_type {
 	PCCL_FRAME_CREDIT = 19,	 /* aux more partial segments may come (total granted so far, so that it is idempotent) */
 	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
 	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
-	PCCL_FRAME_REFUSE = 22	 /* the op has ended here because signatures differ: nothing more comes for it */
+	PCCL_FRAME_REFUSE = 22	 /* the op has failed here: nothing more comes for it; flags: why */
+};
+
+/* Why an op was refused: the flags of REFUSE. Values are wire format. */
+enum pccl_frame_refusal {
+	PCCL_REFUSAL_SIGNATURE = 0,    /* signatures differ */
+	PCCL_REFUSAL_CONTRIBUTION = 1, /* the codec can't carry element `aux` of `segment` of the sender's contribution */
+	PCCL_REFUSAL_RESULT = 2,       /* likewise, of the result that the sender has made */
+	PCCL_REFUSAL_HEARD = 3	       /* another rank has refused it, and tells everybody itself */
 };
 
 /* One decoded header. Fields that a type does not use are 0. */

@@ -88,13 +88,22 @@ const void *op_own(const struct pccl_exec *exec, const struct op *op, uint32_t l
 	return (const uint8_t *)op->launch.input + offset_in(exec, op, local, own_only);
 }
 
-uint32_t op_result_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local)
+uint32_t op_segment_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
 	return op_elements(exec, op, local) * op->element_bytes;
 }
 
+uint32_t op_result_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local)
+{
+	if (op->coded && result_is_coded(exec, op, local))
+		return coded_result_bytes(op, op_elements(exec, op, local));
+	return op_segment_bytes(exec, op, local);
+}
+
 uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local, bool is_sum)
 {
+	if (op->coded)
+		return coded_contribution_bytes(op, op_elements(exec, op, local));
 	return op_elements(exec, op, local) * (is_sum ? op->partial_bytes : op->element_bytes);
 }
 

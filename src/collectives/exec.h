@@ -14,6 +14,12 @@
  * that is reserved for ops not known to be launched everywhere, and may get more once START has come from all ranks
  * (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before it has credit or
  * START is bounded by pccl_exec_eager_bytes(), and kept in a bounded pool if there is no better place yet.
+ *
+ * Codecs. A contribution is encoded once, when it is first handed out, its own owner's as well; the owner adds what it
+ * decodes in rank order, encodes the result once, and decodes that as everybody does. So the bits of a result depend
+ * neither on the plan nor on the lanes. What is encoded waits in a bounded number of slots per op until it is
+ * acknowledged. A segment that would not get smaller travels plain; so do results that a repair sends again, for they
+ * have been through the codec already. An element that a codec can't carry ends the op on every peer.
  */
 #ifndef PCCL_COLLECTIVES_EXEC_H
 #define PCCL_COLLECTIVES_EXEC_H
@@ -43,6 +49,13 @@ struct pccl_op_key {
 	uint32_t sequence; /* of that tag; grows from one op of the tag to the next */
 };
 
+/* How elements travel one way. All 0: plain. */
+struct pccl_op_codec {
+	uint8_t id;	/* enum pccl_codec_id */
+	uint8_t target; /* pcclDataType_t, where the codec has one */
+	uint16_t block; /* elements per scale, where the codec has blocks */
+};
+
 /* What all peers must agree on; travels in START. Compared field by field; a difference ends the op on every peer. */
 struct pccl_op_signature {
 	uint8_t kind; /* enum pccl_collective */
@@ -50,11 +63,10 @@ struct pccl_op_signature {
 	uint8_t op;
 	uint8_t algorithm; /* pcclPlan_t; 0 for a repair */
 	uint8_t policy;
-	uint8_t codec_up;   /* how contributions travel: 0 plain; codec ids come with the codecs */
-	uint8_t codec_down; /* how results travel */
-	uint8_t rounding;
+	uint8_t rounding;	  /* enum pccl_rounding; 0 if both travel plain */
+	struct pccl_op_codec up;  /* how contributions travel: all-reduce only, and not round a ring */
+	struct pccl_op_codec down; /* how results travel */
 	uint32_t root;
-	uint32_t block_elements; /* of the codecs; 0 plain */
 	uint64_t count;
 };
 
@@ -75,7 +87,8 @@ struct pccl_exec_launch {
 /* How an op of this lane ended. */
 struct pccl_exec_outcome {
 	void *cookie;
-	pcclResult_t result; /* pcclSuccess, pcclMismatch, or what it was cancelled with */
+	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclInvalidArgument (a codec can't carry an element: on
+			      * every peer), or what it was cancelled with */
 	uint64_t tx_bytes;   /* payload, frame headers included */
 	uint64_t rx_bytes;
 	char detail[200]; /* the cause in words; empty on success */
@@ -83,7 +96,7 @@ struct pccl_exec_outcome {
 
 /* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled: then
  * the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten
- * it. START has neither cookie nor token: its payload (24 bytes) stays readable as long as the executor lives, and the
+ * it. START has neither cookie nor token: its payload (26 bytes) stays readable as long as the executor lives, and the
  * frame must be delivered even if its op has ended.
  *
  * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here

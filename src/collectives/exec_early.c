@@ -290,6 +290,11 @@ static void frame_ended(struct pccl_exec *exec, uint32_t rank, const struct pccl
 	if (frame->type == PCCL_FRAME_START) {
 		early->start_arrival = here ? HERE : NOT_HERE;
 	} else if (frame->type == PCCL_FRAME_REFUSE) {
+		if (!early->refused) {
+			early->refusal.reason = frame->flags;
+			early->refusal.segment = frame->segment;
+			early->refusal.element = frame->aux;
+		}
 		early->refused = early->refused || here;
 	} else {
 		stored = region_find(early->region, frame, COMING);
@@ -336,7 +341,8 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	if (early == NULL)
 		return;
 	peer->refused = early->refused;
-	op->refused_count += early->refused;
+	peer->refusal = early->refusal;
+	op->refused_count += early->refused && early->refusal.reason != PCCL_REFUSAL_HEARD;
 	peer->start_credit = early->start_credit;
 	peer->start_arrival = early->start_arrival;
 	peer->region = early->region;

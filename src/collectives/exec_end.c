@@ -64,6 +64,7 @@ void op_destroy(struct pccl_exec *exec, struct op *op)
 		assert(exec->ops[op->slot] == op);
 		exec->ops[op->slot] = NULL;
 	}
+	coder_close(op);
 	pccl_free(op->scratch);
 	pccl_free(op);
 }
@@ -114,7 +115,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 {
 	if (op->state != OP_OPEN || op->started_count < exec->ranks - 1)
 		return;
-	if (op->refused_count > 0) {
+	if (op->refused_count > 0 || op->failing) {
 		op_refused(exec, op);
 		return;
 	}
@@ -141,10 +142,10 @@ static void say_farewell(struct pccl_exec *exec, struct op *op)
 	refresh_all(exec, op);
 }
 
-static void fail_here(struct pccl_exec *exec, struct op *op)
+static void fail_here(struct pccl_exec *exec, struct op *op, pcclResult_t result)
 {
 	op->restores = true;
-	end(exec, op, pcclMismatch);
+	end(exec, op, result);
 	say_farewell(exec, op);
 }
 
@@ -157,18 +158,83 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	if (snprintf(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s", rank,
 		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
 		op->detail[0] = '\0';
-	fail_here(exec, op);
+	op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
+	fail_here(exec, op, pcclMismatch);
+}
+
+/* "contribution of rank 2 to tag 7: element 12 is not finite, which codec int8 can't carry". */
+static void describe_element(const struct pccl_exec *exec, struct op *op, uint32_t rank, const struct refusal *refusal)
+{
+	bool result = refusal->reason == PCCL_REFUSAL_RESULT;
+	const struct pccl_codec *codec = pccl_codec_find(result ? op->coder.down.id : op->coder.up.id);
+	unsigned long long tag = op->launch.key.tag, element = 0;
+	bool known = op->coded && refusal->segment < op->launch.geometry.segment_count;
+
+	if (known)
+		element = pccl_geometry_first(&op->launch.geometry, refusal->segment) + refusal->element;
+	if (!known || element >= op->launch.signature.count)
+		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu for an element that it does not have",
+			 rank, tag);
+	else
+		snprintf(op->detail, sizeof(op->detail),
+			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't carry%s",
+			 result ? "result" : "contribution", rank, tag, element, codec->name,
+			 rank == exec->rank ? " (this peer)" : "");
+}
+
+static const struct refusal *refusal_of(const struct pccl_exec *exec, const struct op *op, uint32_t rank)
+{
+	if (rank == exec->rank)
+		return op->failing ? &op->refusal : NULL;
+	return op->peers[rank].refused ? &op->peers[rank].refusal : NULL;
+}
+
+/* Signatures that differ first, as everybody sees those; otherwise the lowest rank that has told why. */
+static uint32_t deciding_rank(const struct pccl_exec *exec, const struct op *op)
+{
+	uint32_t rank, first = NONE;
+
+	for (rank = 0; rank < exec->ranks; rank++) {
+		const struct refusal *refusal = refusal_of(exec, op, rank);
+
+		if (refusal == NULL || refusal->reason == PCCL_REFUSAL_HEARD)
+			continue;
+		if (refusal->reason == PCCL_REFUSAL_SIGNATURE)
+			return rank;
+		if (first == NONE)
+			first = rank;
+	}
+	assert(first != NONE);
+	return first;
 }
 
 void op_refused(struct pccl_exec *exec, struct op *op)
 {
-	uint32_t rank;
+	uint32_t rank = deciding_rank(exec, op);
+	const struct refusal *refusal = refusal_of(exec, op, rank);
 
-	for (rank = 0; rank < exec->ranks && !op->peers[rank].refused; rank++)
-		;
-	snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu: members launched it differently", rank,
-		 (unsigned long long)op->launch.key.tag);
-	fail_here(exec, op);
+	if (refusal->reason == PCCL_REFUSAL_SIGNATURE) {
+		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu: members launched it differently",
+			 rank, (unsigned long long)op->launch.key.tag);
+		op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
+		fail_here(exec, op, pcclMismatch);
+		return;
+	}
+	describe_element(exec, op, rank, refusal);
+	if (!op->failing)
+		op->refusal.reason = PCCL_REFUSAL_HEARD;
+	fail_here(exec, op, pcclInvalidArgument);
+}
+
+void op_fail_element(struct pccl_exec *exec, struct op *op, enum pccl_frame_refusal reason, uint32_t local,
+		     size_t element)
+{
+	assert(!op->failing);
+	op->failing = true;
+	op->refusal.reason = (uint8_t)reason;
+	op->refusal.segment = op_segment(exec, op, local);
+	op->refusal.element = (uint32_t)element;
+	refresh_all(exec, op);
 }
 
 /* A share that had ended well is taken back before anybody was told. */

@@ -6,6 +6,7 @@
  *	exec_receive.c	what comes in
  *	exec_early.c	frames that come before their op is launched, or before there is room for them
  *	exec_reduce.c	contributions become sums and results
+ *	exec_codec.c	the same with codecs, and where what is encoded waits
  *	exec_credit.c	the arena, the windows of the ops, credit
  *	exec_end.c	how ops end
  *	exec_signature.c the payload of START
@@ -17,6 +18,7 @@
 #define PCCL_COLLECTIVES_EXEC_INTERNAL_H
 
 #include "base/rng.h"
+#include "collectives/codec.h"
 #include "collectives/exec.h"
 
 #if UINTPTR_MAX < UINT64_MAX
@@ -24,7 +26,7 @@
 #endif
 
 #define NONE UINT32_MAX
-#define SIGNATURE_BYTES 24
+#define SIGNATURE_BYTES 26
 #define OP_SLOTS 128 /* open ops, and those that still have to tell others that they failed */
 #define OP_MASK_WORDS (OP_SLOTS / 64)
 #define LEAVING_MAX (OP_SLOTS - PCCL_MAX_OPERATIONS)
@@ -61,6 +63,13 @@ struct region {
 	struct region *next; /* free list */
 };
 
+/* Why an op can't go on. */
+struct refusal {
+	uint8_t reason; /* enum pccl_frame_refusal */
+	uint32_t segment;
+	uint32_t element; /* in it */
+};
+
 /* An op that a rank has launched and this one has not. */
 struct early {
 	struct pccl_op_key key;
@@ -68,6 +77,7 @@ struct early {
 	bool adopted; /* launched meanwhile; kept only until its START is here */
 	bool doomed;  /* will never be launched; kept only until what is coming is here */
 	bool refused;
+	struct refusal refusal;
 	uint8_t start_arrival;
 	uint8_t start[SIGNATURE_BYTES];
 	uint32_t start_credit;
@@ -99,6 +109,7 @@ struct peer {
 	bool started; /* its START is here and agrees */
 	bool done;
 	bool refused;
+	struct refusal refusal;
 	bool contributes; /* to sums that are made here */
 	uint32_t start_credit;
 	struct early *early; /* holds its START, which is coming */
@@ -119,6 +130,21 @@ struct peer {
 	uint32_t results_seen; /* of the op's log */
 };
 
+/* The codecs of an op, and its slots for what is encoded. */
+struct coder {
+	struct pccl_codec_params up;
+	struct pccl_codec_params down;
+	uint32_t slot_bytes;
+	uint32_t slot_count;
+	uint32_t slots_made; /* slots that were used at least once are 0 ... slots_made - 1 */
+	uint32_t *free_slots; /* a stack */
+	uint32_t free_slot_count;
+	uint32_t *uses;	   /* by slot: frames of it that are still to be acknowledged */
+	uint32_t *slot_of; /* by local number: what is encoded of the segment now; NONE: nothing */
+	uint8_t *memory;
+	bool waiting; /* a segment whose contributions are all here had no slot for the result */
+};
+
 /* A segment of this lane's share. */
 struct place {
 	uint32_t route;
@@ -135,7 +161,7 @@ struct work {
 enum op_state {
 	OP_OPEN,
 	OP_ENDED,  /* waits to be polled */
-	OP_LEAVING /* polled; still has to tell others that signatures differ */
+	OP_LEAVING /* polled; still has to tell others that it has failed */
 };
 
 struct op {
@@ -191,13 +217,17 @@ struct op {
 	/* results that go out, in the order in which they were ready */
 	uint32_t *log;
 	uint32_t log_count;
+	bool coded;	    /* at least one way */
+	struct coder coder; /* if so */
 	/* how far it is */
 	uint32_t started_count;
 	uint32_t done_count;
-	uint32_t refused_count;
+	uint32_t refused_count; /* ranks that told why */
 	uint32_t receiving; /* payloads that are on their way into its memory */
 	bool complete;	    /* all of the share is held, and all have started */
-	bool refusing;	    /* tells others that signatures differ */
+	bool failing;	    /* an element can't be carried: ends when all have started */
+	bool refusing;	    /* tells others that it has failed */
+	struct refusal refusal; /* why */
 	bool restores;	    /* gives its input back when it is polled */
 	uint32_t farewells; /* ranks that it has still to tell so */
 	uint64_t tx_bytes;
@@ -259,7 +289,8 @@ uint32_t op_elements(const struct pccl_exec *exec, const struct op *op, uint32_t
 const void *op_own(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 void *op_output(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 void *op_undo(const struct pccl_exec *exec, const struct op *op, uint32_t local);
-/* Bytes of a plain segment, and of a contribution as it travels on a route. Codecs will have their say here. */
+/* Bytes of a segment in memory; of its result as it travels; and of a contribution or partial sum as it travels. */
+uint32_t op_segment_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 uint32_t op_result_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local, bool is_sum);
 
@@ -328,6 +359,10 @@ struct work *work_at(const struct op *op, uint32_t index);
 const void **work_inputs(const struct op *op, uint32_t index);
 uint32_t *work_slots(const struct op *op, uint32_t index);
 void work_reset(struct op *op, uint32_t index);
+/* The place of this rank's own input among the inputs of a sum. */
+uint32_t own_position(const struct pccl_exec *exec, const struct pccl_route *route);
+/* All contributions of this index are here, and there was no slot for its result so far. */
+void result_retry(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* Another contribution of this index is here: adds up if it was the last one. */
 void contribution_arrived(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* All contributions of this index are here, and there was no room for their sum so far. */
@@ -346,6 +381,35 @@ void result_hold(struct op *op, uint32_t local);
 void result_log(struct pccl_exec *exec, struct op *op, uint32_t local);
 /* This rank's own input is the result: copies it to the output. */
 void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local);
+
+/* ---- exec_codec.c ------------------------------------------------------------------------------------------------------ */
+
+/* Reads the codecs of the launch: pcclInvalidArgument, with a text, if there are no such codecs. */
+pcclResult_t coder_init(const struct pccl_exec *exec, struct op *op);
+/* How many slots the op needs; their memory; pcclOutOfMemory. */
+void coder_plan(struct op *op);
+pcclResult_t coder_open(struct op *op);
+void coder_close(struct op *op);
+/* Room that encoding and adding need besides. */
+size_t coder_bounce_bytes(const struct op *op);
+/* Does this rank's contribution, or the result, of a segment travel encoded? What would not get smaller doesn't. */
+bool contribution_is_coded(const struct pccl_exec *exec, const struct op *op, uint32_t local);
+bool result_is_coded(const struct pccl_exec *exec, const struct op *op, uint32_t local);
+uint32_t coded_contribution_bytes(const struct op *op, uint32_t elements);
+uint32_t coded_result_bytes(const struct op *op, uint32_t elements);
+/* What is encoded of a segment now; NULL: nothing. */
+const void *encoded_memory(const struct op *op, uint32_t local);
+/* Is there a slot to encode a segment into? */
+bool coder_has_room(const struct op *op);
+/* Encodes this rank's contribution for those it goes to. False: the codec can't carry it, and the op is failing. */
+bool contribution_encode(struct pccl_exec *exec, struct op *op, uint32_t local);
+/* A frame of what is encoded of a segment was acknowledged. */
+void encoded_sent(struct pccl_exec *exec, struct op *op, uint32_t local);
+/* All contributions of this index are here: the result of it, into `output`. False: there is no slot for it now, or the op
+ * is failing. */
+bool coded_reduce(struct pccl_exec *exec, struct op *op, uint32_t index);
+/* Decodes a result that came into `output`, or was kept elsewhere, into `output`. */
+void result_decode(struct pccl_exec *exec, struct op *op, uint32_t local, const void *encoded);
 
 /* ---- exec_credit.c ------------------------------------------------------------------------------------------------------ */
 
@@ -373,7 +437,11 @@ uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t
 void op_settle(struct pccl_exec *exec, struct op *op);
 /* Signatures differ: the op ends here, and tells the others. */
 void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank);
+/* Others refuse the op, or this rank does. */
 void op_refused(struct pccl_exec *exec, struct op *op);
+/* An element can't be carried: nothing is added or sent any more, and the op ends when all have started. */
+void op_fail_element(struct pccl_exec *exec, struct op *op, enum pccl_frame_refusal reason, uint32_t local,
+		     size_t element);
 void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const char *detail, bool restore);
 /* Puts an op that had nothing to do among the ended ones. */
 void op_end_at_once(struct pccl_exec *exec, struct op *op);

@@ -71,6 +71,8 @@ static uint32_t largest_contribution(const struct op *op)
 
 	if (elements > geometry->chunk_elements)
 		elements = geometry->chunk_elements;
+	if (op->coded)
+		return coded_contribution_bytes(op, (uint32_t)elements);
 	return (uint32_t)elements * (op->makes_sums ? op->partial_bytes : op->element_bytes);
 }
 
@@ -85,6 +87,8 @@ static void plan_room(const struct pccl_exec *exec, struct op *op, struct measur
 	op->all_eager = !op->makes_sums && op->launch.held == NULL && m->awaited <= PCCL_EXEC_EAGER_FRAMES &&
 			m->eager_bytes <= exec->eager_bytes;
 	window_plan(exec, op);
+	if (op->coded)
+		coder_plan(op);
 	m->slots = op->window_wanted * op->contributors;
 	m->blocks = window_blocks(op, op->window_wanted);
 }
@@ -123,6 +127,11 @@ static struct op *lay_out(const struct pccl_exec *exec, const struct op *op, con
 	to->input_slots = piece(carve, (size_t)op->work_count * op->fan_in, sizeof(*to->input_slots));
 	to->free_slots = piece(carve, m->slots, sizeof(*to->free_slots));
 	to->blocks = piece(carve, m->blocks, sizeof(*to->blocks));
+	if (op->coded) {
+		to->coder.free_slots = piece(carve, op->coder.slot_count, sizeof(*to->coder.free_slots));
+		to->coder.uses = piece(carve, op->coder.slot_count, sizeof(*to->coder.uses));
+		to->coder.slot_of = piece(carve, op->local_count, sizeof(*to->coder.slot_of));
+	}
 	to->log = piece(carve, m->log, sizeof(*to->log));
 	to->peers = piece(carve, exec->ranks, sizeof(*to->peers));
 	*items_out = piece(carve, m->items, sizeof(**items_out));
@@ -144,10 +153,13 @@ static struct op *allocate(const struct pccl_exec *exec, const struct op *op, co
 
 static bool grow_bounce(struct pccl_exec *exec, const struct op *op)
 {
-	size_t bytes = (size_t)op->slot_bytes;
+	bool widens = op->makes_sums && op->partial_bytes != op->element_bytes;
+	size_t bytes = widens ? op->slot_bytes : 0;
 	void *larger;
 
-	if (!op->makes_sums || op->partial_bytes == op->element_bytes || bytes <= exec->bounce_bytes)
+	if (op->coded)
+		bytes = coder_bounce_bytes(op);
+	if (bytes <= exec->bounce_bytes)
 		return true;
 	larger = pccl_alloc_aligned(ALIGN_BYTES, bytes);
 	if (larger == NULL)
@@ -384,14 +396,16 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 {
 	struct measure measure;
 	struct op sketch, *op;
+	pcclResult_t result;
 	uint32_t *items;
 
 	assert(exec->epoch != 0);
 	assert(launch->plan->ranks == exec->ranks && launch->plan->rank == exec->rank);
 	assert(pccl_dtype_valid(launch->signature.datatype) && launch->cookie != NULL);
-	if (launch->signature.codec_up != 0 || launch->signature.codec_down != 0)
-		return pccl_fail(pcclInvalidArgument, "codec %u is unknown", launch->signature.codec_up);
 	fill_op(exec, launch, &sketch);
+	result = coder_init(exec, &sketch);
+	if (result != pcclSuccess)
+		return result;
 	if (sketch.local_count == 0 && launch->key.tag % exec->config.lanes != exec->config.lane)
 		return launch_nothing(exec, &sketch);
 	sketch.slot = free_slot(exec);
@@ -399,14 +413,19 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 	measure_plan(exec, &sketch, &measure);
 	plan_room(exec, &sketch, &measure);
 	op = allocate(exec, &sketch, &measure, &items);
-	if (op == NULL || !grow_bounce(exec, op) || window_open(exec, op) != pcclSuccess) {
-		pccl_free(op);
-		return pcclOutOfMemory;
-	}
+	if (op == NULL || !grow_bounce(exec, op) || (op->coded && coder_open(op) != pcclSuccess))
+		goto fail;
+	if (window_open(exec, op) != pcclSuccess)
+		goto fail_window;
 	fill_places(exec, op);
 	fill_awaited(exec, op);
 	fill_items(exec, op, items);
 	enter(exec, op);
 	begin(exec, op);
 	return pcclSuccess;
+fail_window:
+	coder_close(op);
+fail:
+	pccl_free(op);
+	return pcclOutOfMemory;
 }

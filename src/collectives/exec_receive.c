@@ -166,7 +166,7 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 {
 	if (frame->lane != exec->config.lane)
 		return "a frame of another lane";
-	if (frame->flags != 0)
+	if (frame->flags != 0 && frame->type != PCCL_FRAME_REFUSE)
 		return "unknown flags";
 	switch (frame->type) {
 	case PCCL_FRAME_START:
@@ -176,8 +176,9 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 		return frame->payload_bytes > 0 && frame->aux == 0 ? NULL : "a malformed segment";
 	case PCCL_FRAME_CREDIT:
 		return frame->payload_bytes == 0 && frame->segment == 0 ? NULL : "malformed credit";
-	case PCCL_FRAME_DONE:
 	case PCCL_FRAME_REFUSE:
+		return frame->payload_bytes == 0 && frame->flags <= PCCL_REFUSAL_HEARD ? NULL : "a malformed refusal";
+	case PCCL_FRAME_DONE:
 		return frame->payload_bytes == 0 && frame->segment == 0 && frame->aux == 0 ? NULL : "a malformed end";
 	default:
 		return "a frame that is not for an op";
@@ -208,8 +209,15 @@ enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, 
 
 /* ---- received ------------------------------------------------------------------------------------------------------------------ */
 
-static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local)
+/* `bytes` are where they came to: in the output, or kept. */
+static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local, const void *bytes)
 {
+	void *output = op_output(exec, op, local);
+
+	if (op->coded && result_is_coded(exec, op, local))
+		result_decode(exec, op, local, bytes);
+	else if (bytes != output)
+		memcpy(output, bytes, op_segment_bytes(exec, op, local));
 	pccl_bitmap_clear(op->incoming, local);
 	result_hold(op, local);
 	result_log(exec, op, local);
@@ -218,8 +226,7 @@ static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local
 static void copy_result(struct pccl_exec *exec, struct op *op, uint32_t local, struct stored *stored)
 {
 	undo_save(exec, op, local);
-	memcpy(op_output(exec, op, local), stored_payload(stored), stored->bytes);
-	result_arrived(exec, op, local);
+	result_arrived(exec, op, local, stored_payload(stored));
 }
 
 /* What was kept unseen takes its place. False: it fits nowhere. */
@@ -326,9 +333,20 @@ static void received_segment(struct pccl_exec *exec, struct op *op, uint32_t ran
 	if (!op_local(exec, op, frame->segment, &local))
 		return; /* kept, and then found not to fit: the violation is noted */
 	if (frame->type == PCCL_FRAME_RESULT)
-		result_arrived(exec, op, local);
+		result_arrived(exec, op, local, op_output(exec, op, local));
 	else if (op->places[local].index != NONE)
 		contribution_arrived(exec, op, op->places[local].index);
+}
+
+static void received_refusal(struct op *op, struct peer *peer, const struct pccl_frame *frame)
+{
+	if (peer->refused)
+		return;
+	peer->refused = true;
+	peer->refusal.reason = frame->flags;
+	peer->refusal.segment = frame->segment;
+	peer->refusal.element = frame->aux;
+	op->refused_count += frame->flags != PCCL_REFUSAL_HEARD;
 }
 
 static void received_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank, const struct pccl_frame *frame)
@@ -356,8 +374,7 @@ static void received_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank
 		peer->done = true;
 		break;
 	default:
-		op->refused_count += !peer->refused;
-		peer->refused = true;
+		received_refusal(op, peer, frame);
 		break;
 	}
 	op_settle(exec, op);

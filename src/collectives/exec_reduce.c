@@ -1,5 +1,4 @@
-/* Contributions become sums and results; input that a result overwrites is kept. With codecs, contributions and results
- * are decoded and encoded here, where they are added. */
+/* Contributions become sums and results; input that a result overwrites is kept. */
 #include <assert.h>
 #include <string.h>
 
@@ -57,7 +56,7 @@ void undo_save(struct pccl_exec *exec, struct op *op, uint32_t local)
 {
 	if (!op->keeps_undo || pccl_bitmap_test(op->saved, local))
 		return;
-	memcpy(op_undo(exec, op, local), op_output(exec, op, local), op_result_bytes(exec, op, local));
+	memcpy(op_undo(exec, op, local), op_output(exec, op, local), op_segment_bytes(exec, op, local));
 	pccl_bitmap_set(op->saved, local);
 }
 
@@ -69,7 +68,7 @@ void undo_restore(struct pccl_exec *exec, struct op *op, bool all)
 		return;
 	for (local = 0; local < op->local_count; local++)
 		if (pccl_bitmap_test(op->saved, local) && (all || !pccl_bitmap_test(op->held, local)))
-			memcpy(op_output(exec, op, local), op_undo(exec, op, local), op_result_bytes(exec, op, local));
+			memcpy(op_output(exec, op, local), op_undo(exec, op, local), op_segment_bytes(exec, op, local));
 }
 
 /* ---- results ---------------------------------------------------------------------------------------------------------------- */
@@ -99,11 +98,11 @@ void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local)
 	const void *own = op_own(exec, op, local);
 
 	if (output != own)
-		memcpy(output, own, op_result_bytes(exec, op, local));
+		memcpy(output, own, op_segment_bytes(exec, op, local));
 	result_hold(op, local);
 }
 
-static uint32_t own_position(const struct pccl_exec *exec, const struct pccl_route *route)
+uint32_t own_position(const struct pccl_exec *exec, const struct pccl_route *route)
 {
 	uint32_t position = 0;
 
@@ -114,7 +113,7 @@ static uint32_t own_position(const struct pccl_exec *exec, const struct pccl_rou
 	return position;
 }
 
-static void make_result(struct pccl_exec *exec, struct op *op, uint32_t index)
+static void plain_reduce(struct pccl_exec *exec, struct op *op, uint32_t index)
 {
 	uint32_t local = op->awaited[index];
 	const struct pccl_route *route = op_route(op, local);
@@ -130,10 +129,31 @@ static void make_result(struct pccl_exec *exec, struct op *op, uint32_t index)
 		pccl_reduce_finish(output, inputs[0], inputs[1], count, type, operation, op->launch.divisor);
 	else
 		pccl_reduce(output, inputs, route->input_count, count, type, operation, op->launch.divisor);
+}
+
+static void make_result(struct pccl_exec *exec, struct op *op, uint32_t index)
+{
+	uint32_t local = op->awaited[index];
+
+	if (op->coded) {
+		if (!coded_reduce(exec, op, index))
+			return;
+	} else {
+		plain_reduce(exec, op, index);
+	}
 	free_inputs(op, index);
 	result_hold(op, local);
 	result_log(exec, op, local);
 	credit_close(exec, op, index);
+}
+
+void result_retry(struct pccl_exec *exec, struct op *op, uint32_t index)
+{
+	const struct pccl_route *route = op_route(op, op->awaited[index]);
+	const struct work *work = work_at(op, index);
+
+	if (!work->closed && work->arrived == route->input_count - 1)
+		make_result(exec, op, index);
 }
 
 /* ---- partial sums that travel on --------------------------------------------------------------------------------------------- */
@@ -197,7 +217,7 @@ void contribution_arrived(struct pccl_exec *exec, struct op *op, uint32_t index)
 
 	work->arrived++;
 	assert(work->arrived < route->input_count);
-	if (work->arrived < route->input_count - 1)
+	if (work->arrived < route->input_count - 1 || op->failing)
 		return;
 	if (route->sum_to == PCCL_RANK_NONE)
 		make_result(exec, op, index);

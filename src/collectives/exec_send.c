@@ -14,27 +14,37 @@
 #define TOKEN_SLOT_BITS 7
 #define TOKEN_SERIAL_BITS (64 - 2 - TOKEN_LOCAL_BITS - TOKEN_SLOT_BITS)
 
-static void *make_token(const struct op *op, uint32_t local, bool is_sum)
+enum token_kind {
+	TOKEN_INERT = 0,
+	TOKEN_SUM = 1,	  /* a partial sum */
+	TOKEN_ENCODED = 2 /* a contribution or result, out of a slot */
+};
+
+static void *make_token(const struct op *op, uint32_t local, enum token_kind kind)
 {
 	uint64_t bits = op->serial << TOKEN_SLOT_BITS | op->slot;
 
 	bits = bits << TOKEN_LOCAL_BITS | local;
-	return (void *)(uintptr_t)(bits << 2 | (uint64_t)is_sum << 1 | 1);
+	return (void *)(uintptr_t)(bits << 2 | (uint64_t)kind);
 }
 
 void pccl_exec_sent(struct pccl_exec *exec, void *token)
 {
 	uint64_t bits = (uint64_t)(uintptr_t)token;
-	bool is_sum = (bits >> 1 & 1) != 0;
+	uint32_t kind = bits & 3;
 	uint32_t local = bits >> 2 & ((UINT64_C(1) << TOKEN_LOCAL_BITS) - 1);
 	uint32_t slot = bits >> (2 + TOKEN_LOCAL_BITS) & ((UINT64_C(1) << TOKEN_SLOT_BITS) - 1);
 	uint64_t serial = bits >> (2 + TOKEN_LOCAL_BITS + TOKEN_SLOT_BITS);
 	struct op *op = exec->ops[slot];
 
-	if (token == NULL || !is_sum || op == NULL || op->state != OP_OPEN)
+	if (kind == TOKEN_INERT || op == NULL || op->state != OP_OPEN)
 		return;
-	if ((op->serial & ((UINT64_C(1) << TOKEN_SERIAL_BITS) - 1)) == serial)
+	if ((op->serial & ((UINT64_C(1) << TOKEN_SERIAL_BITS) - 1)) != serial)
+		return;
+	if (kind == TOKEN_SUM)
 		sum_sent(exec, op, local);
+	else
+		encoded_sent(exec, op, local);
 }
 
 /* ---- what an op has for a rank -------------------------------------------------------------------------------------------- */
@@ -99,6 +109,8 @@ static bool next_result(const struct pccl_exec *exec, const struct op *op, uint3
 {
 	struct peer *peer = &op->peers[rank];
 
+	if (op->failing)
+		return false;
 	while (peer->results_seen < op->log_count &&
 	       !is_result_to(exec, op_route(op, op->log[peer->results_seen]), rank))
 		peer->results_seen++;
@@ -114,6 +126,7 @@ struct contribution {
 	uint32_t bytes;
 	const void *payload;
 	bool is_sum;
+	bool is_coded; /* its payload is there once it was encoded */
 };
 
 /* The next contribution for a rank; false: none now. */
@@ -122,7 +135,7 @@ static bool next_partial(const struct pccl_exec *exec, const struct op *op, cons
 {
 	const struct pccl_route *route;
 
-	if (peer->item == peer->item_count)
+	if (peer->item == peer->item_count || op->failing)
 		return false;
 	out->local = peer->item_local;
 	route = op_route(op, out->local);
@@ -130,6 +143,11 @@ static bool next_partial(const struct pccl_exec *exec, const struct op *op, cons
 	out->bytes = op_partial_bytes(exec, op, out->local, out->is_sum);
 	if (peer->partials_sent >= peer->credit && !eager_fits(exec, peer, out->bytes))
 		return false;
+	out->is_coded = op->coded && contribution_is_coded(exec, op, out->local);
+	if (out->is_coded) {
+		out->payload = encoded_memory(op, out->local);
+		return out->payload != NULL || coder_has_room(op);
+	}
 	if (out->is_sum) {
 		uint32_t index = op->places[out->local].index;
 		const struct work *work = work_at(op, index);
@@ -272,6 +290,9 @@ static void send_control(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 		op->tx_bytes += SIGNATURE_BYTES;
 	} else if (op->refusing) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_REFUSE, send_out);
+		send_out->frame.flags = op->refusal.reason;
+		send_out->frame.segment = op->refusal.segment;
+		send_out->frame.aux = op->refusal.element;
 		send_farewell(exec, op, rank);
 		return;
 	} else if (op->complete && !peer->done_sent) {
@@ -290,10 +311,11 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 {
 	struct peer *peer = &op->peers[rank];
 	uint32_t local, bytes;
-	bool there = next_result(exec, op, rank, &local);
+	bool coded, there = next_result(exec, op, rank, &local);
 
 	assert(there);
 	bytes = op_result_bytes(exec, op, local);
+	coded = op->coded && result_is_coded(exec, op, local);
 	if (!peer->started)
 		eager_spend(peer, bytes);
 	if (!pccl_bitmap_test(op->held, local))
@@ -302,8 +324,8 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 	fill_frame(exec, &op->launch.key, PCCL_FRAME_RESULT, send_out);
 	send_out->frame.segment = op_segment(exec, op, local);
 	send_out->frame.payload_bytes = bytes;
-	send_out->payload = op_output(exec, op, local);
-	send_out->token = make_token(op, local, false);
+	send_out->payload = coded ? encoded_memory(op, local) : op_output(exec, op, local);
+	send_out->token = make_token(op, local, coded ? TOKEN_ENCODED : TOKEN_INERT);
 	send_out->cookie = op->launch.cookie;
 	op->tx_bytes += PCCL_FRAME_BYTES + bytes;
 	refresh_results(exec, op, rank);
@@ -311,13 +333,38 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 	op_settle(exec, op);
 }
 
-static void send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
+/* The last slot was taken: others may have nothing to be sent now. */
+static void refresh_other_partials(struct pccl_exec *exec, struct op *op, uint32_t without)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < exec->ranks; rank++)
+		if (rank != without && rank != exec->rank)
+			refresh_partials(exec, op, rank);
+}
+
+static enum token_kind contribution_token(const struct contribution *contribution)
+{
+	if (contribution->is_coded)
+		return TOKEN_ENCODED;
+	return contribution->is_sum ? TOKEN_SUM : TOKEN_INERT;
+}
+
+/* False: nothing was handed out, for the codec can't carry it. */
+static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
 {
 	struct peer *peer = &op->peers[rank];
 	struct contribution contribution;
 	bool there = next_partial(exec, op, peer, &contribution);
 
 	assert(there);
+	if (contribution.is_coded) {
+		if (!contribution_encode(exec, op, contribution.local)) {
+			op_settle(exec, op);
+			return false;
+		}
+		contribution.payload = encoded_memory(op, contribution.local);
+	}
 	if (peer->partials_sent >= peer->credit)
 		eager_spend(peer, contribution.bytes);
 	advance_partial(exec, op, peer);
@@ -325,11 +372,14 @@ static void send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	send_out->frame.segment = op_segment(exec, op, contribution.local);
 	send_out->frame.payload_bytes = contribution.bytes;
 	send_out->payload = contribution.payload;
-	send_out->token = make_token(op, contribution.local, contribution.is_sum);
+	send_out->token = make_token(op, contribution.local, contribution_token(&contribution));
 	send_out->cookie = op->launch.cookie;
 	op->tx_bytes += PCCL_FRAME_BYTES + contribution.bytes;
 	refresh_partials(exec, op, rank);
 	refresh_results(exec, op, rank);
+	if (contribution.is_coded && !coder_has_room(op))
+		refresh_other_partials(exec, op, rank);
+	return true;
 }
 
 bool parting_add(struct neighbour *neighbour, const struct pccl_op_key *key)
@@ -360,13 +410,11 @@ bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank)
 	       any(neighbour->partials);
 }
 
-bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)
+/* Hands out one frame. False: what there was can't be carried by a codec; its op is failing. */
+static bool send_one(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)
 {
-	struct neighbour *neighbour;
+	struct neighbour *neighbour = &exec->neighbours[rank];
 
-	if (!pccl_exec_wants(exec, rank))
-		return false;
-	neighbour = &exec->neighbours[rank];
 	if (neighbour->parting_count > 0) {
 		send_parting(exec, neighbour, send_out);
 	} else if (any(neighbour->control)) {
@@ -377,7 +425,15 @@ bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_sen
 		send_result(exec, oldest(exec, neighbour->results), rank, send_out);
 	} else {
 		neighbour->results_in_a_row = 0;
-		send_partial(exec, oldest(exec, neighbour->partials), rank, send_out);
+		return send_partial(exec, oldest(exec, neighbour->partials), rank, send_out);
 	}
 	return true;
+}
+
+bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)
+{
+	while (pccl_exec_wants(exec, rank))
+		if (send_one(exec, rank, send_out))
+			return true;
+	return false;
 }

@@ -393,6 +393,9 @@ static void launch_call(struct world *world, uint32_t peer, struct world_call *c
 	launch.signature.algorithm = held != NULL ? 0 : (uint8_t)call->spec.algorithm;
 	launch.signature.policy = (uint8_t)call->spec.policy;
 	launch.signature.root = call->spec.root;
+	launch.signature.up = call->spec.up;
+	launch.signature.down = call->spec.down;
+	launch.signature.rounding = call->spec.rounding;
 	launch.signature.count = call->spec.count;
 	launch.geometry = call->geometry;
 	launch.plan = call->plan;

@@ -7,6 +7,7 @@
 #define PCCL_TESTS_EXEC_WORLD_H
 
 #include "base/rng.h"
+#include "collectives/codec.h"
 #include "collectives/exec.h"
 
 #define WORLD_PEERS_MAX 64
@@ -25,6 +26,9 @@ struct world_spec {
 	uint32_t sequence;
 	pcclFailurePolicy_t policy;
 	bool in_place;
+	struct pccl_op_codec up; /* all-reduce; all 0: plain */
+	struct pccl_op_codec down;
+	uint8_t rounding;
 };
 
 /* One peer's call of one op: the executors' cookie. */
@@ -109,6 +113,10 @@ void world_finish(struct world *world);
 
 /* The order in which the inputs of a segment are added, of the members of the view in force: peers. */
 void world_order(const struct world *world, uint32_t op, uint32_t segment, uint32_t *peers);
+/* The parameters of a codec of the call, for a contribution of this rank of the view in force (down: PCCL_RANK_NONE) to a
+ * segment. */
+void world_codec(const struct world_spec *spec, const struct pccl_geometry *geometry, uint32_t segment, uint32_t rank,
+		 struct pccl_codec_params *out);
 /* What the op must give for a segment, from the originals of these peers in this order, into `out`. */
 void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
 			  uint32_t divisor, uint8_t *out);

@@ -104,6 +104,13 @@ void world_free_call(struct world_call *call)
 	free(call);
 }
 
+static uint32_t align_elements(const struct world_spec *spec)
+{
+	uint32_t block = spec->up.block > spec->down.block ? spec->up.block : spec->down.block;
+
+	return block > 64 ? block : 64;
+}
+
 void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec)
 {
 	struct world_peer *p = &world->peers[peer];
@@ -111,7 +118,7 @@ void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struc
 
 	assert_true(op < WORLD_OPS_MAX);
 	call->spec = *spec;
-	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), 64, &call->geometry);
+	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec), &call->geometry);
 	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
 					  &call->plan),
 			 pcclSuccess);
@@ -132,6 +139,73 @@ void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
 
 /* ---- what must come out --------------------------------------------------------------------------------------------------------- */
 
+void world_codec(const struct world_spec *spec, const struct pccl_geometry *geometry, uint32_t segment, uint32_t rank,
+		 struct pccl_codec_params *out)
+{
+	const struct pccl_op_codec *codec = rank == PCCL_RANK_NONE ? &spec->down : &spec->up;
+	uint32_t elements = pccl_geometry_elements(geometry, segment);
+
+	memset(out, 0, sizeof(*out));
+	out->id = codec->id;
+	out->target = (pcclDataType_t)codec->target;
+	out->block = codec->block;
+	out->type = spec->datatype;
+	out->rounding = spec->rounding;
+	out->key = pccl_rng_hash(pccl_rng_hash(spec->tag, spec->sequence), rank == PCCL_RANK_NONE ? 0 : rank + 1);
+	out->first_element = pccl_geometry_first(geometry, segment);
+	/* What would not get smaller travels plain. */
+	if (pccl_codec_encoded_bytes(out, elements) >= elements * element_bytes(spec))
+		out->id = PCCL_CODEC_NONE;
+}
+
+/* Through the codec and back; without one, a copy. */
+static void through(const struct pccl_codec_params *params, const void *in, uint32_t elements, void *out)
+{
+	uint8_t *encoded = must(malloc(pccl_codec_encoded_bytes(params, elements) + 1));
+
+	assert_int_equal(pccl_codec_encode(params, in, elements, encoded), elements);
+	pccl_codec_decode(params, encoded, elements, out);
+	free(encoded);
+}
+
+/* Contributions are decoded to what sums are made in. */
+static void expect_coded_segment(const struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers,
+				 uint32_t count, uint32_t divisor, uint8_t *out)
+{
+	const struct world_call *call = world->peers[peers[0]].calls[op];
+	const struct world_spec *spec = &call->spec;
+	uint32_t elements = pccl_geometry_elements(&call->geometry, segment), index;
+	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
+	pcclDataType_t partial = pccl_dtype_partial(spec->datatype);
+	size_t sums_bytes = elements * pccl_dtype_bytes(partial);
+	uint8_t *sums = must(malloc(sums_bytes + 1)), *encoded = must(malloc(2 * sums_bytes + 64));
+	uint8_t *decoded = must(malloc(sums_bytes + 1));
+	struct pccl_codec_params params, wide;
+
+	for (index = 0; index < count; index++) {
+		const uint8_t *input = world->peers[peers[index]].calls[op]->original + offset;
+
+		world_codec(spec, &call->geometry, segment, index, &params);
+		wide = params;
+		wide.type = partial;
+		assert_int_equal(pccl_codec_encode(&params, input, elements, encoded), elements);
+		if (params.id == PCCL_CODEC_NONE)
+			pccl_reduce_begin(decoded, input, elements, spec->datatype);
+		else
+			pccl_codec_decode(&wide, encoded, elements, decoded);
+		if (index == 0)
+			memcpy(sums, decoded, sums_bytes);
+		else
+			pccl_reduce_partial(sums, sums, decoded, elements, partial, spec->op);
+	}
+	pccl_reduce_finish(out, sums, NULL, elements, spec->datatype, spec->op, divisor);
+	world_codec(spec, &call->geometry, segment, PCCL_RANK_NONE, &params);
+	through(&params, out, elements, out);
+	free(sums);
+	free(encoded);
+	free(decoded);
+}
+
 void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers, uint32_t count,
 			  uint32_t divisor, uint8_t *out)
 {
@@ -140,6 +214,10 @@ void world_expect_segment(struct world *world, uint32_t op, uint32_t segment, co
 	const void *inputs[WORLD_PEERS_MAX];
 	uint32_t index;
 
+	if (call->spec.up.id != PCCL_CODEC_NONE || call->spec.down.id != PCCL_CODEC_NONE) {
+		expect_coded_segment(world, op, segment, peers, count, divisor, out);
+		return;
+	}
 	for (index = 0; index < count; index++)
 		inputs[index] = world->peers[peers[index]].calls[op]->original + offset;
 	pccl_reduce(out, inputs, count, pccl_geometry_elements(&call->geometry, segment), call->spec.datatype,
