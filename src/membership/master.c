@@ -37,9 +37,6 @@ void pccl_master_send(struct pccl_master *master, struct pccl_client *client, st
 static void on_message(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
 {
 	client->heard_ns = master->now_ns;
-	if (client->silent && client->group != NULL)
-		client->group->dirty = true;
-	client->silent = false;
 	if (client->state == PCCL_CLIENT_CALLER && message->type != PCCL_MESSAGE_REGISTER)
 		return;
 	switch (message->type) {
@@ -50,7 +47,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_master_on_vote(client, &message->body.vote);
 		break;
 	case PCCL_MESSAGE_PREPARED:
-		pccl_master_on_prepared(master, client, &message->body.prepared);
+		pccl_master_on_prepared(client, &message->body.prepared);
 		break;
 	case PCCL_MESSAGE_COMPLAINT:
 		pccl_master_on_complaint(master, client, &message->body.complaint);

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 
 #define REGISTER_TIMEOUT_NS UINT64_C(10000000000) /* who says nothing for so long is no peer */
+#define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
 
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
 {
@@ -71,8 +72,8 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	struct pccl_seat *seat = &group->seats[client->seat];
 
 	seat->client = NULL;
-	seat->state = loss == PCCL_LOSS_AWAY ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
-	seat->until_ns = loss == PCCL_LOSS_AWAY ? master->now_ns + master->config.return_grace_ns : 0;
+	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
+	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
 	(void)snprintf(seat->why, sizeof(seat->why), "%.110s", why);
 	pccl_group_note_cause(group, "rank %u (%s) was lost: %.110s", client->seat, client->self.address, why);
 }
@@ -142,7 +143,7 @@ void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client,
 	pccl_client_lose(master, client, PCCL_LOSS_EVICTED, text);
 }
 
-/* May the group not go on without it before a quorum is known? */
+/* May the group need it for a quorum, so that it must not be told that it is out? */
 static bool is_needed(const struct pccl_client *client)
 {
 	if (client->state == PCCL_CLIENT_RETURNED)
@@ -151,22 +152,26 @@ static bool is_needed(const struct pccl_client *client)
 	       (client->group->needs_quorum || client->group->promise_count > 0);
 }
 
-static void give_up(struct pccl_master *master, struct pccl_client *client, bool *mark, const char *why)
+static void give_up(struct pccl_master *master, struct pccl_client *client, const char *why)
 {
-	if (*mark)
-		return;
-	if (!is_needed(client)) {
+	if (is_needed(client))
+		pccl_client_lose(master, client, PCCL_LOSS_SILENT, why);
+	else
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
-		return;
-	}
-	*mark = true;
-	client->group->dirty = true;
-	pccl_group_note_cause(client->group, "%s (%s)", why, client->self.address);
 }
 
 static bool is_late_with_prepared(const struct pccl_master *master, const struct pccl_client *client)
 {
 	return client->asked && !client->prepared && master->now_ns >= client->asked_ns + client->heartbeat_timeout_ns;
+}
+
+/* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait in vain. */
+static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_client *client)
+{
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || !client->promised ||
+	    pccl_client_eligible(master, client))
+		return PCCL_MASTER_NEVER;
+	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
 }
 
 void pccl_clients_tick(struct pccl_master *master)
@@ -185,9 +190,12 @@ void pccl_clients_tick(struct pccl_master *master)
 			pccl_master_send(master, client, pccl_message_create(PCCL_MESSAGE_BEAT));
 		if (client->state != PCCL_CLIENT_CLOSING &&
 		    master->now_ns >= client->heard_ns + client->heartbeat_timeout_ns)
-			give_up(master, client, &client->silent, "no sign of life for the heartbeat time-out");
+			give_up(master, client, "no sign of life for the heartbeat time-out");
+		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= bundle_end(master, client))
+			pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
+					    "the other ranks of its bundle are not here any more");
 		if (client->state != PCCL_CLIENT_CLOSING && is_late_with_prepared(master, client))
-			give_up(master, client, &client->stuck, "no answer to a view change for the heartbeat time-out");
+			give_up(master, client, "no answer to a view change for the heartbeat time-out");
 	}
 }
 
@@ -202,7 +210,7 @@ void pccl_clients_forgive(struct pccl_master *master)
 	}
 }
 
-static uint64_t client_deadline(const struct pccl_client *client)
+static uint64_t client_deadline(const struct pccl_master *master, const struct pccl_client *client)
 {
 	uint64_t deadline;
 
@@ -211,11 +219,10 @@ static uint64_t client_deadline(const struct pccl_client *client)
 	if (client->state == PCCL_CLIENT_CALLER)
 		return client->since_ns + REGISTER_TIMEOUT_NS;
 	deadline = client->beat_ns;
-	if (!client->silent)
-		deadline = pccl_master_earlier(deadline, client->heard_ns + client->heartbeat_timeout_ns);
-	if (client->asked && !client->prepared && !client->stuck)
+	deadline = pccl_master_earlier(deadline, client->heard_ns + client->heartbeat_timeout_ns);
+	if (client->asked && !client->prepared)
 		deadline = pccl_master_earlier(deadline, client->asked_ns + client->heartbeat_timeout_ns);
-	return deadline;
+	return pccl_master_earlier(deadline, bundle_end(master, client));
 }
 
 uint64_t pccl_clients_deadline(const struct pccl_master *master)
@@ -224,7 +231,7 @@ uint64_t pccl_clients_deadline(const struct pccl_master *master)
 	uint64_t deadline = PCCL_MASTER_NEVER;
 
 	for (client = master->clients; client != NULL; client = client->next)
-		deadline = pccl_master_earlier(deadline, client_deadline(client));
+		deadline = pccl_master_earlier(deadline, client_deadline(master, client));
 	return deadline;
 }
 

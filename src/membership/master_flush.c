@@ -32,7 +32,7 @@ static bool is_complete(const struct pccl_group *group)
 	uint32_t rank;
 
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
-		if (!pccl_seat_present(&group->seats[rank]))
+		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			return false;
 	}
 	return true;
@@ -94,7 +94,7 @@ static pcclResult_t draft_change(const struct pccl_master *master, const struct 
 	if (draft->recipients == NULL)
 		return pcclOutOfMemory;
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
-		if (pccl_seat_present(&group->seats[rank]))
+		if (group->seats[rank].state == PCCL_SEAT_HERE)
 			draft->recipients[draft->recipient_count++] = group->seats[rank].client;
 	}
 	draft->survivor_count = draft->recipient_count;
@@ -127,21 +127,17 @@ static bool has_quorum(const struct pccl_group *group, const struct pccl_change 
 				       draft->recipient_count);
 }
 
-/* Those whom the change leaves behind learn it, if they can hear. */
-static void evict_missing(struct pccl_master *master, struct pccl_group *group)
+/* Those whom the change leaves behind learn it when they come back. */
+static void give_up_missing(struct pccl_group *group)
 {
 	uint32_t rank;
 
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
 		struct pccl_seat *seat = &group->seats[rank];
 
-		if (pccl_seat_present(seat))
+		if (seat->state != PCCL_SEAT_AWAY)
 			continue;
-		if (seat->state == PCCL_SEAT_HERE)
-			pccl_client_dismiss(master, seat->client, PCCL_MESSAGE_EVICTED, pcclEvicted,
-					    seat->client->stuck ? "this peer did not answer a view change in time"
-								: "this peer gave no sign of life in time");
-		if (seat->state == PCCL_SEAT_AWAY)
+		if (group->cause_count == 0)
 			pccl_group_note_cause(group, "rank %u (%s) did not come back", rank,
 					      group->base->view.members[rank].address);
 		seat->state = PCCL_SEAT_OUT;
@@ -211,7 +207,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	pccl_group_drop_change(group, master);
 	group->change = *draft;
 	group->epoch_top = draft->epoch;
-	evict_missing(master, group);
+	give_up_missing(group);
 	for (index = 0; index < group->change.recipient_count; index++) {
 		struct pccl_client *client = draft->recipients[index];
 
@@ -224,17 +220,6 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 		pccl_master_send(master, client, pccl_message_share(message));
 	}
 	pccl_message_destroy(message);
-}
-
-static bool all_prepared(const struct pccl_change *change)
-{
-	uint32_t index;
-
-	for (index = 0; index < change->recipient_count; index++) {
-		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
-			return false;
-	}
-	return true;
 }
 
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
@@ -273,19 +258,13 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	}
 	pccl_free(draft.recipients);
 	group->change.settled = true;
-	if (all_prepared(&group->change))
-		pccl_change_install(master, group);
+	pccl_change_install(master, group);
 }
 
-void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *client,
-			     struct pccl_message_prepared *prepared)
+void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared)
 {
 	struct pccl_group *group = client->group;
 
-	(void)master;
-	if (client->stuck && prepared->epoch != 0)
-		group->dirty = true;
-	client->stuck = false;
 	if (!client->asked || client->prepared || prepared->epoch != group->change.epoch)
 		return;
 	client->prepared = true;

@@ -182,11 +182,6 @@ void pccl_group_destroy(struct pccl_group *group)
 	pccl_free(group);
 }
 
-bool pccl_seat_present(const struct pccl_seat *seat)
-{
-	return seat->state == PCCL_SEAT_HERE && !seat->client->silent && !seat->client->stuck;
-}
-
 void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, struct pccl_install *base,
 			 struct pccl_seat *seats)
 {
@@ -200,8 +195,7 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 		seats[rank].until_ns = master->now_ns;
 		group->needs_quorum = group->needs_quorum || base->view.members[rank].masters > 1;
 	}
-	if (base->view.epoch > group->epoch_top)
-		group->epoch_top = base->view.epoch;
+	assert(base->view.epoch <= group->epoch_top);
 	pccl_world_changed(master);
 }
 

@@ -190,6 +190,8 @@ void pccl_change_install(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_group *other;
 
+	if (!is_ready(group))
+		return;
 	for (other = master->groups; other != NULL; other = other->next)
 		other->joint = other == group;
 	while (spread_joint(master))

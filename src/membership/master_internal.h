@@ -47,7 +47,7 @@ struct pccl_client {
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	uint64_t serial;	  /* order of registration */
-	uint64_t since_ns;	  /* accepted */
+	uint64_t since_ns;	  /* accepted, or registered */
 	uint64_t heard_ns;
 	uint64_t beat_ns;	  /* when to say something next */
 	pcclRankUuid_t run;	  /* of the view that the peer has installed, with its epoch; 0: none */
@@ -63,8 +63,6 @@ struct pccl_client {
 	bool asked;		  /* PREPARE of the running change was sent, */
 	uint64_t asked_ns;	  /* at that time, */
 	bool prepared;		  /* and answered */
-	bool silent;		  /* no word for too long, but a quorum is needed to go on without it */
-	bool stuck;		  /* the same for PREPARED */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	struct pccl_world told;
@@ -172,7 +170,8 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 /* Why a client is lost to its group. */
 enum pccl_loss {
 	PCCL_LOSS_DEAD,	   /* connection closed, or it left: surely dead */
-	PCCL_LOSS_AWAY,	   /* went to another master, or to another connection */
+	PCCL_LOSS_AWAY,	   /* went to another master, or to another connection; may come back in time */
+	PCCL_LOSS_SILENT,  /* may live, but has been waited for long enough; comes back if the group still needs it */
 	PCCL_LOSS_EVICTED  /* the group goes on without it */
 };
 
@@ -212,9 +211,6 @@ void pccl_groups_evaluate(struct pccl_master *master);
 uint64_t pccl_groups_deadline(const struct pccl_master *master);
 void pccl_group_destroy(struct pccl_group *group);
 
-/* A member that is here, speaks and answers. */
-bool pccl_seat_present(const struct pccl_seat *seat);
-
 /* Makes `base` the view in force, with `seats` (zeroed, one per member), every one AWAY. Takes both. */
 void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, struct pccl_install *base,
 			 struct pccl_seat *seats);
@@ -235,12 +231,11 @@ bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_cl
 
 /* master_flush.c */
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);
-void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *client,
-			     struct pccl_message_prepared *prepared);
+void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared);
 
 /* master_install.c */
 
-/* All have answered: puts the view in force, with those of the groups that share a bundle if they are ready too. */
+/* Puts the next view in force if all have answered, here and in the groups that share a joining bundle. */
 void pccl_change_install(struct pccl_master *master, struct pccl_group *group);
 
 /* master_complaint.c */

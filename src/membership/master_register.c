@@ -36,6 +36,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;
 	client->promised = registration->promise_count > 0;
 	client->serial = ++master->serial;
+	client->since_ns = master->now_ns;
 }
 
 /* The peer has come back before the end of its older connection was seen. */
@@ -166,11 +167,8 @@ static void on_fresh(struct pccl_master *master, struct pccl_group *group, struc
 {
 	uint32_t rank;
 
-	if (group->base != NULL && pccl_view_rank(&group->base->view, &client->self.uuid, &rank)) {
+	if (group->base != NULL && pccl_view_rank(&group->base->view, &client->self.uuid, &rank))
 		take_seat(master, group, client);
-		return;
-	}
-	client->state = PCCL_CLIENT_WAITING;
 }
 
 static pcclResult_t take_promises(const struct pccl_master *master, struct pccl_group *group,

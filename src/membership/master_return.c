@@ -91,8 +91,6 @@ void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)
 /* May this client be a member of the claimed view, once it has been told? */
 static bool can_follow(const struct pccl_client *client, const struct pccl_install *claim)
 {
-	if (client->silent)
-		return false;
 	if (client->state == PCCL_CLIENT_WAITING)
 		return client->installed == 0;
 	return client->state == PCCL_CLIENT_RETURNED && pccl_uuid_equal(&client->run, &claim->run) &&
@@ -132,7 +130,7 @@ static bool promises_hold(const struct pccl_master *master, const struct pccl_gr
 		return false;
 	memcpy(all, here, count * sizeof(*all));
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->state == PCCL_CLIENT_WAITING && !client->silent)
+		if (client->group == group && client->state == PCCL_CLIENT_WAITING)
 			all[count++] = client;
 	}
 	hold = pccl_quorum_of_promises(group, &claim->run, claim->view.epoch, all, count);

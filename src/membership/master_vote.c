@@ -56,7 +56,7 @@ static bool settle_vote(struct pccl_master *master, struct pccl_group *group, st
 
 static struct pccl_client *seated(const struct pccl_group *group, uint32_t rank)
 {
-	return pccl_seat_present(&group->seats[rank]) ? group->seats[rank].client : NULL;
+	return group->seats[rank].client;
 }
 
 static void answer_all(struct pccl_master *master, struct pccl_group *group, const struct pccl_answer *answer)
@@ -134,8 +134,7 @@ static uint32_t bundle_waiting(const struct pccl_master *master, const struct pc
 	uint32_t count = 0;
 
 	for (client = master->clients; client != NULL; client = client->next)
-		count += client->state == PCCL_CLIENT_WAITING && !client->silent &&
-			 client->bundle == of->bundle;
+		count += client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle;
 	return count;
 }
 
@@ -158,7 +157,7 @@ static bool is_open(const struct pccl_group *group)
 
 		if (seat->state == PCCL_SEAT_OUT)
 			continue;
-		if (!pccl_seat_present(seat) || seat->client->vote != PCCL_VOTE_UPDATE ||
+		if (seat->state != PCCL_SEAT_HERE || seat->client->vote != PCCL_VOTE_UPDATE ||
 		    seat->client->vote_origin != group->answer.origin ||
 		    seat->client->vote_sequence != group->answer.sequence + 1)
 			return false;

@@ -22,6 +22,27 @@ static uint64_t maybe(struct sim *sim, uint32_t percent, uint64_t mean_ns)
 	return sim_chance(sim, percent) ? mean_ns / 2 + sim_between(sim, 0, mean_ns) : 0;
 }
 
+/* A few members that stay, between two masters that come and go. */
+static void draw_two_masters(struct sim *sim)
+{
+	struct sim_plan *plan = &sim->plan;
+
+	plan->groups = 1;
+	plan->peers_max = (uint32_t)sim_between(sim, 3, 6);
+	plan->known_masters = 2;
+	plan->delay_mean_ns = sim_between(sim, SIM_MS, 80 * SIM_MS);
+	plan->return_grace_ns = sim_between(sim, 200, 1000) * SIM_MS;
+	plan->chaos_ns = sim_between(sim, 6, 16) * SIM_SECOND;
+	plan->leave_ns = 0;
+	plan->expire_ns = 0;
+	plan->clock_jump_ns = 0;
+	plan->complaint_ns = maybe(sim, 50, 2000 * SIM_MS);
+	plan->crash_ns = maybe(sim, 50, 4000 * SIM_MS);
+	plan->pause_ns = maybe(sim, 60, 800 * SIM_MS);
+	plan->partition_ns = maybe(sim, 80, 400 * SIM_MS);
+	plan->master_crash_ns = maybe(sim, 60, 1500 * SIM_MS);
+}
+
 void sim_plan_draw(struct sim *sim, uint64_t seed)
 {
 	struct sim_plan *plan = &sim->plan;
@@ -48,6 +69,8 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	plan->clock_jump_ns = maybe(sim, 15, 3000 * SIM_MS);
 	plan->expire_ns = maybe(sim, 20, 1000 * SIM_MS);
 	plan->silent_crashes = sim_chance(sim, 40);
+	if (sim_chance(sim, 25))
+		draw_two_masters(sim);
 	plan->bundle_size = (uint32_t)(sim_chance(sim, 20) ? plan->groups : 0);
 }
 

@@ -1,0 +1,70 @@
+#!/bin/bash
+# Proves the simulator's checkers: each mutant is a one-line break of the machines and must be caught within 1,000 seeds.
+#
+#	tests/sim/mutants/run.sh [NAME]...
+#
+# A .mutant file says: what it breaks, in which file, and the sed script that does it. The sources are copied: the
+# library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes anything.
+set -u
+root=$(cd "$(dirname "$0")/../../.." && pwd)
+here=$root/tests/sim/mutants
+seeds=${SEEDS:-1000}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cc=${CC:-gcc}
+flags="-std=c99 -O1 -D_GNU_SOURCE -I$work/src -I$root/include -I$root/include/pccl -I$root/tests/sim -pthread -w"
+
+cp -r "$root/src" "$work/src"
+mkdir -p "$work/obj"
+
+object() { # FILE -> its object
+	echo "$work/obj/$(echo "$1" | tr / _).o"
+}
+
+compile() { # FILE below src or tests
+	local from=$work/$1
+	case $1 in tests/*) from=$root/$1 ;; esac
+	# shellcheck disable=SC2086
+	"$cc" $flags -c "$from" -o "$(object "$1")"
+}
+
+# Of the base floor, what membership needs.
+sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid}.c src/membership/*.c tests/sim/*.c)
+for file in $sources; do
+	compile "$file" || exit 1
+done
+
+build_and_run() {
+	# shellcheck disable=SC2086
+	"$cc" $flags "$work"/obj/*.o -o "$work/pccl-sim" || return 2
+	timeout 300 "$work/pccl-sim" --seeds "$seeds" > "$work/out" 2>&1
+}
+
+build_and_run || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
+
+lived=0
+for mutant in "$here"/${1:-*}.mutant; do
+	name=$(basename "$mutant" .mutant)
+	file=$(sed -n 2p "$mutant")
+	sed -n '3,$p' "$mutant" > "$work/script"
+	cp "$root/$file" "$work/$file"
+	sed -i -f "$work/script" "$work/$file"
+	if cmp -s "$root/$file" "$work/$file"; then
+		echo "STALE   $name: changes nothing in $file"
+		lived=1
+		continue
+	fi
+	if ! compile "$file" 2> "$work/err"; then
+		echo "STALE   $name: does not compile: $(head -1 "$work/err")"
+		lived=1
+	else
+		build_and_run
+		case $? in
+		0) echo "LIVES   $name: $(sed -n 1p "$mutant")"; lived=1 ;;
+		*) echo "caught  $name: $(tail -1 "$work/out" | cut -c1-110)" ;;
+		esac
+	fi
+	cp "$root/$file" "$work/$file"
+	compile "$file"
+done
+exit $lived
