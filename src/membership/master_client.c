@@ -168,7 +168,7 @@ static bool is_late_with_prepared(const struct pccl_master *master, const struct
 /* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait in vain. */
 static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_client *client)
 {
-	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || !client->promised ||
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || client->promise_count == 0 ||
 	    pccl_client_eligible(master, client))
 		return PCCL_MASTER_NEVER;
 	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
@@ -248,6 +248,7 @@ void pccl_clients_sweep(struct pccl_master *master, bool all)
 		}
 		*link = client->next;
 		master->client_count--;
+		pccl_promises_destroy(client->promises, client->promise_count);
 		pccl_op_reports_destroy(client->reports, client->report_count);
 		pccl_free(client);
 	}

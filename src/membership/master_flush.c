@@ -52,15 +52,22 @@ static uint32_t count_seats(const struct pccl_group *group, enum pccl_seat_state
  * the group is unknown again. */
 static void end_run(struct pccl_master *master, struct pccl_group *group)
 {
+	bool may_live_elsewhere = count_seats(group, PCCL_SEAT_AWAY) > 0;
+	bool several_masters = group->needs_quorum;
+	struct pccl_install *base = group->base;
+
 	pccl_log_info("master: group %u has no member left", group->id);
-	if (count_seats(group, PCCL_SEAT_AWAY) > 0) {
-		pccl_group_drop_promises(group);
-		group->dead_count = 0;
-	} else {
+	if (!may_live_elsewhere)
 		group->past_run = group->base->run;
-	}
 	pccl_group_drop_change(group, master);
+	group->base = NULL;
 	pccl_group_drop_base(group);
+	if (may_live_elsewhere)
+		pccl_group_forget(master, group);
+	if (may_live_elsewhere && several_masters && pccl_return_remember(group, base) != pcclSuccess)
+		pccl_log_warn("master: out of memory: group %u may be founded beside its members elsewhere", group->id);
+	pccl_install_fini(base);
+	pccl_free(base);
 	group->cause_count = 0;
 	pccl_world_changed(master);
 }
@@ -169,7 +176,7 @@ static pcclResult_t tell_laggards(struct pccl_master *master, struct pccl_group 
 	return pcclSuccess;
 }
 
-static struct pccl_message *make_prepare(const struct pccl_group *group, const struct pccl_change *change)
+static struct pccl_message *make_prepare(const struct pccl_change *change)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARE);
 	struct pccl_message_prepare *prepare;
@@ -183,12 +190,28 @@ static struct pccl_message *make_prepare(const struct pccl_group *group, const s
 		pccl_message_destroy(message);
 		return NULL;
 	}
-	prepare->run = group->base != NULL ? group->base->run : change->recipients[0]->self.uuid;
+	prepare->run = change->run;
 	prepare->epoch = change->epoch;
 	prepare->member_count = change->member_count;
 	for (rank = 0; rank < change->member_count; rank++)
 		prepare->members[rank] = change->recipients[rank]->self.uuid;
 	return message;
+}
+
+/* A run is named after its first member and how it was founded, for a peer may found more than once. */
+static pcclRankUuid_t name_run(const struct pccl_master *master, const struct pccl_group *group,
+			       const struct pccl_change *change)
+{
+	pcclRankUuid_t run = change->recipients[0]->self.uuid;
+	size_t index;
+
+	if (group->base != NULL)
+		return group->base->run;
+	for (index = 0; index < sizeof(run.data); index++)
+		run.data[index] ^= master->config.uuid.data[index];
+	for (index = 0; index < sizeof(change->epoch); index++)
+		run.data[index] ^= (uint8_t)(change->epoch >> (8 * index));
+	return run;
 }
 
 static void start_change(struct pccl_master *master, struct pccl_group *group, struct pccl_change *draft)
@@ -197,7 +220,8 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	uint32_t index;
 
 	draft->epoch = group->epoch_top + 1;
-	message = make_prepare(group, draft);
+	draft->run = name_run(master, group, draft);
+	message = make_prepare(draft);
 	if (message == NULL || tell_laggards(master, group) != pcclSuccess) {
 		pccl_message_destroy(message);
 		pccl_free(draft->recipients);

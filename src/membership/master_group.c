@@ -33,6 +33,7 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 		return NULL;
 	group->id = id;
 	group->epoch_top = master->epoch_floor;
+	group->tenure_epoch = master->epoch_floor;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
@@ -104,6 +105,53 @@ pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_
 		return pcclOutOfMemory;
 	group->promise_count++;
 	return pcclSuccess;
+}
+
+pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
+				       const struct pccl_client *client)
+{
+	uint32_t index;
+
+	for (index = 0; index < client->promise_count; index++) {
+		const struct pccl_promise *promise = &client->promises[index];
+
+		if (promise->epoch > group->epoch_top)
+			group->epoch_top = promise->epoch;
+		if (promise->epoch > group->tenure_epoch &&
+		    pccl_uuid_equal(&promise->master, &master->config.uuid))
+			continue; /* this master knows itself whether it put that in force */
+		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
+		    promise->epoch <= group->base->view.epoch)
+			continue;
+		if (pccl_group_add_promise(group, promise) != pcclSuccess)
+			return pcclOutOfMemory;
+	}
+	return pcclSuccess;
+}
+
+void pccl_group_forget(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_promise *promises = group->promises;
+	uint32_t promise_count = group->promise_count;
+	const struct pccl_client *client;
+	bool learned = true;
+
+	assert(group->base == NULL && group->claim_count == 0);
+	group->dead_count = 0;
+	group->tenure_epoch = group->epoch_top;
+	group->promises = NULL;
+	group->promise_count = 0;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && pccl_group_learn_promises(master, group, client) != pcclSuccess)
+			learned = false;
+	}
+	if (learned) {
+		pccl_promises_destroy(promises, promise_count);
+		return;
+	}
+	pccl_group_drop_promises(group); /* too little memory: knowing too much does no harm */
+	group->promises = promises;
+	group->promise_count = promise_count;
 }
 
 void pccl_group_drop_promises(struct pccl_group *group)

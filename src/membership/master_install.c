@@ -119,7 +119,7 @@ static pcclResult_t make_next(struct pccl_group *group)
 	pccl_install_fini(next);
 	if (fill_view(group, &next->view) != pcclSuccess || decide_ops(group, next) != pcclSuccess)
 		return pcclOutOfMemory;
-	next->run = group->base != NULL ? group->base->run : change->recipients[0]->self.uuid;
+	next->run = change->run;
 	next->previous_epoch = group->base != NULL ? group->base->view.epoch : 0;
 	next->newcomers = change->survivor_count < change->member_count;
 	next->lone = change->member_count == 1 && (group->base == NULL || group->base->lone);
@@ -154,9 +154,13 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 		pccl_group_seat(group, client, rank);
 		client->run = group->base->run;
 		client->installed = group->base->view.epoch;
-		client->promised = false;
+		pccl_promises_destroy(client->promises, client->promise_count);
+		client->promises = NULL;
+		client->promise_count = 0;
 		if (newcomers)
 			client->vote = 0;
+		if (newcomers)
+			client->answered = group->answer;
 	}
 	pccl_group_drop_promises(group);
 	group->dead_count = 0;

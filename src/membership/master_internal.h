@@ -52,10 +52,11 @@ struct pccl_client {
 	uint64_t beat_ns;	  /* when to say something next */
 	pcclRankUuid_t run;	  /* of the view that the peer has installed, with its epoch; 0: none */
 	uint32_t installed;
-	struct pccl_answer answered; /* as it said when it registered */
+	struct pccl_answer answered; /* its last joint call that ended */
 	bool may_found;
 	uint64_t bundle;	  /* WAITING: with whose ranks it has to join; 0: alone */
-	bool promised;		  /* came with promises: it is frozen */
+	struct pccl_promise *promises; /* that it came with: then it is frozen; owned */
+	uint32_t promise_count;
 	uint8_t vote;		  /* outstanding joint call, 0: none */
 	uint32_t vote_origin;
 	uint32_t vote_sequence;
@@ -88,6 +89,7 @@ struct pccl_seat {
 /* The view change that runs. */
 struct pccl_change {
 	uint32_t epoch; /* 0: none */
+	pcclRankUuid_t run;
 	struct pccl_client **recipients; /* owned: members of the new view in rank order, then witnesses */
 	uint32_t recipient_count;
 	uint32_t member_count;
@@ -117,6 +119,7 @@ struct pccl_group {
 	pcclRankUuid_t *dead;		 /* surely: connection closed, or left */
 	uint32_t dead_count;
 	uint32_t epoch_top;		 /* highest epoch heard of */
+	uint32_t tenure_epoch;		 /* what this master did beyond it, it remembers */
 	pcclRankUuid_t past_run;	 /* the last run that ended here: who comes back to it is too late */
 	bool needs_quorum;		 /* members know several masters */
 	bool flush_due;			 /* a view change is needed even if nobody is missing */
@@ -199,10 +202,17 @@ void pccl_group_retry(struct pccl_master *master, struct pccl_group *group);
 void pccl_group_note_cause(struct pccl_group *group, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pccl_group_note_dead(struct pccl_group *group, const pcclRankUuid_t *uuid);
 bool pccl_group_is_dead(const struct pccl_group *group, const pcclRankUuid_t *uuid);
+
+/* Learns what a client has promised to other masters. Returns pcclOutOfMemory. */
+pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
+				       const struct pccl_client *client);
 pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise);
 void pccl_group_drop_base(struct pccl_group *group);
 void pccl_group_drop_claims(struct pccl_group *group);
 void pccl_group_drop_promises(struct pccl_group *group);
+
+/* The group is unknown here from now on, but for what those say who wait here. */
+void pccl_group_forget(struct pccl_master *master, struct pccl_group *group);
 void pccl_group_drop_change(struct pccl_group *group, struct pccl_master *master);
 void pccl_group_stall(struct pccl_master *master, struct pccl_group *group);
 void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group);
@@ -218,9 +228,15 @@ void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint3
 
 /* master_vote.c */
 void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote);
+
+/* A member that has come back may know the end of a joint call that this master does not know of. */
+void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client);
 void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group);
 
-/* Marks the newcomers that can be admitted now. True if any is marked, now or before. */
+/* The newcomers that were to be admitted wait again. */
+void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *group);
+
+/* Marks the newcomers that can be admitted now, or unmarks them all if the members agree no more. True if any is marked. */
 bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group);
 
 /* Is a bundle of the group complete but waits for other groups to be ready for it? */
@@ -264,6 +280,9 @@ bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uu
 void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		       struct pccl_install **install);
 void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group);
+
+/* Treats a view like one that was promised to another master: it may be in force. Returns pcclOutOfMemory. */
+pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_install *claim);
 void pccl_return_evaluate(struct pccl_master *master, struct pccl_group *group);
 
 /* master_world.c */

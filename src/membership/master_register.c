@@ -22,7 +22,7 @@ static uint64_t clamp(uint64_t wanted_ns, uint64_t standard_ns)
 }
 
 static void note_identity(struct pccl_master *master, struct pccl_client *client,
-			  const struct pccl_message_register *registration)
+			  struct pccl_message_register *registration)
 {
 	client->self = registration->self;
 	if (client->self.address[0] == '\0')
@@ -34,7 +34,10 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 	client->answered = registration->answered;
 	client->may_found = registration->may_found;
 	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;
-	client->promised = registration->promise_count > 0;
+	client->promises = registration->promises;
+	client->promise_count = registration->promise_count;
+	registration->promises = NULL;
+	registration->promise_count = 0;
 	client->serial = ++master->serial;
 	client->since_ns = master->now_ns;
 }
@@ -113,11 +116,9 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 		return;
 	}
 	pccl_group_seat(group, client, rank);
-	if (client->installed != group->base->view.epoch || client->promised)
+	if (client->installed != group->base->view.epoch || client->promise_count > 0)
 		group->flush_due = true;
-	if (client->installed == group->base->view.epoch && client->answered.origin == group->answer.origin &&
-	    client->answered.sequence > group->answer.sequence)
-		group->answer = client->answered;
+	pccl_vote_learn(group, client);
 }
 
 /* Does the group know of no other run? */
@@ -169,27 +170,6 @@ static void on_fresh(struct pccl_master *master, struct pccl_group *group, struc
 
 	if (group->base != NULL && pccl_view_rank(&group->base->view, &client->self.uuid, &rank))
 		take_seat(master, group, client);
-}
-
-static pcclResult_t take_promises(const struct pccl_master *master, struct pccl_group *group,
-				  const struct pccl_message_register *registration)
-{
-	uint32_t index;
-
-	for (index = 0; index < registration->promise_count; index++) {
-		const struct pccl_promise *promise = &registration->promises[index];
-
-		if (promise->epoch > group->epoch_top)
-			group->epoch_top = promise->epoch;
-		if (pccl_uuid_equal(&promise->master, &master->config.uuid))
-			continue; /* what this master put in force it knows itself */
-		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
-		    promise->epoch <= group->base->view.epoch)
-			continue;
-		if (pccl_group_add_promise(group, promise) != pcclSuccess)
-			return pcclOutOfMemory;
-	}
-	return pcclSuccess;
 }
 
 /* Epochs only grow, so that one who claims the last would end the group. */
@@ -252,7 +232,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 	client->group = group;
 	group->dirty = true;
 	welcome(master, client, true);
-	if (client->state != PCCL_CLIENT_CLOSING && take_promises(master, group, registration) != pcclSuccess)
+	if (client->state != PCCL_CLIENT_CLOSING && pccl_group_learn_promises(master, group, client) != pcclSuccess)
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
 				    "the master has no room for this peer's promises");
 	if (client->state == PCCL_CLIENT_CLOSING)

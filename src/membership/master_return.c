@@ -44,13 +44,8 @@ static void insert_claim(struct pccl_group *group, struct pccl_install *install)
 /* A view change that was on its way counts no more, and nobody is admitted by it. */
 static void call_off_change(struct pccl_master *master, struct pccl_group *group)
 {
-	struct pccl_client *client;
-
 	pccl_group_drop_change(group, master);
-	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->admitting)
-			pccl_client_stop_admission(master, client);
-	}
+	pccl_admission_call_off(master, group);
 }
 
 void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
@@ -157,8 +152,7 @@ static bool can_act(const struct pccl_master *master, const struct pccl_group *g
 	return promises_hold(master, group, claim, here);
 }
 
-/* The views that the chosen one passes over are promises from now on. */
-static pcclResult_t keep_as_promise(struct pccl_group *group, const struct pccl_install *claim)
+pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_install *claim)
 {
 	struct pccl_promise promise = {.run = claim->run, .epoch = claim->view.epoch,
 				       .member_count = claim->view.member_count};
@@ -196,6 +190,7 @@ static void seat_all(struct pccl_group *group, struct pccl_client **here)
 {
 	uint32_t rank;
 
+	group->answer.origin = group->base->newcomers ? group->base->view.epoch : 0;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = here[rank];
 
@@ -206,13 +201,9 @@ static void seat_all(struct pccl_group *group, struct pccl_client **here)
 			continue;
 		}
 		pccl_group_seat(group, client, rank);
-		if (client->installed != group->base->view.epoch || client->promised)
+		if (client->installed != group->base->view.epoch || client->promise_count > 0)
 			group->flush_due = true;
-		if (client->installed != group->base->view.epoch)
-			continue;
-		if (client->answered.origin != group->answer.origin ||
-		    client->answered.sequence > group->answer.sequence)
-			group->answer = client->answered;
+		pccl_vote_learn(group, client);
 	}
 }
 
@@ -234,9 +225,10 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 	struct pccl_seat *seats = pccl_calloc(base->view.member_count, sizeof(*seats));
 	uint32_t index;
 
+	/* The views that the chosen one passes over are promises from now on. */
 	for (index = 0; seats != NULL && index < chosen; index++) {
 		if (pccl_uuid_equal(&group->claims[index]->run, &base->run) &&
-		    keep_as_promise(group, group->claims[index]) != pcclSuccess)
+		    pccl_return_remember(group, group->claims[index]) != pcclSuccess)
 			break;
 	}
 	if (seats == NULL || index < chosen) {
@@ -251,6 +243,7 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 	prune_promises(group, base);
 	pccl_group_set_base(master, group, base, seats);
 	group->epoch_top++; /* a stride past what an earlier master may have begun unheard */
+	group->tenure_epoch = group->epoch_top;
 	seat_all(group, here);
 	if (group->promise_count > 0)
 		group->flush_due = true;
@@ -305,8 +298,7 @@ void pccl_return_evaluate(struct pccl_master *master, struct pccl_group *group)
 	if (!has_claimant(master, group)) {
 		/* They live elsewhere, or not at all: as if nobody had come. */
 		pccl_group_drop_claims(group);
-		pccl_group_drop_promises(group);
-		group->dead_count = 0;
+		pccl_group_forget(master, group);
 		group->dirty = true;
 		return;
 	}

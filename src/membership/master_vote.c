@@ -28,6 +28,7 @@ static void answer_one(struct pccl_master *master, struct pccl_client *client, c
 		message->body.voted.result = result_for(client->vote, answer->result);
 	}
 	client->vote = 0;
+	client->answered = *answer;
 	pccl_master_send(master, client, message);
 }
 
@@ -40,6 +41,18 @@ void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_v
 	client->vote_origin = vote->origin;
 	client->vote_sequence = vote->sequence;
 	group->dirty = true;
+}
+
+void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
+{
+	const struct pccl_answer *answered = &client->answered;
+
+	/* Whoever has not installed the view yet counts from another origin, if the view added members. */
+	if (client->installed == 0 || (group->base->newcomers && client->installed != group->base->view.epoch))
+		return;
+	if (answered->origin > group->answer.origin ||
+	    (answered->origin == group->answer.origin && answered->sequence > group->answer.sequence))
+		group->answer = *answered;
 }
 
 /* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote count? */
@@ -146,7 +159,7 @@ bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_cl
 }
 
 /* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */
-static bool is_open(const struct pccl_group *group)
+static bool is_open(const struct pccl_master *master, const struct pccl_group *group)
 {
 	uint32_t rank;
 
@@ -155,7 +168,7 @@ static bool is_open(const struct pccl_group *group)
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
 		const struct pccl_seat *seat = &group->seats[rank];
 
-		if (seat->state == PCCL_SEAT_OUT)
+		if (seat->state == PCCL_SEAT_OUT || (seat->state == PCCL_SEAT_AWAY && seat->until_ns <= master->now_ns))
 			continue;
 		if (seat->state != PCCL_SEAT_HERE || seat->client->vote != PCCL_VOTE_UPDATE ||
 		    seat->client->vote_origin != group->answer.origin ||
@@ -176,9 +189,9 @@ static bool is_empty(const struct pccl_group *group)
 	return true;
 }
 
-static bool may_join_now(const struct pccl_client *client)
+static bool may_join_now(const struct pccl_master *master, const struct pccl_client *client)
 {
-	return is_open(client->group) && (client->may_found || client->promised || !is_empty(client->group));
+	return is_open(master, client->group) && (client->may_found || client->promise_count > 0 || !is_empty(client->group));
 }
 
 static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
@@ -187,7 +200,7 @@ static bool bundle_may_join_now(const struct pccl_master *master, const struct p
 
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
-		    !may_join_now(client))
+		    !may_join_now(master, client))
 			return false;
 	}
 	return true;
@@ -231,6 +244,16 @@ static bool has_admitting(const struct pccl_master *master, const struct pccl_gr
 	return false;
 }
 
+void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->admitting)
+			pccl_client_stop_admission(master, client);
+	}
+}
+
 bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_client *client;
@@ -238,15 +261,19 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	bool founding = is_empty(group);
 	bool any = has_admitting(master, group);
 
-	if (!is_open(group))
-		return any;
-	/* One founds an empty group; the others then wait for its consent. */
-	while (!(founding && any)) {
+	if (!is_open(master, group)) {
+		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */
+		pccl_admission_call_off(master, group);
+		return false;
+	}
+	/* One founds an empty group; the others then wait for its consent. Who comes while a change runs waits for the
+	 * next one, so that a storm of newcomers does not start it again and again. */
+	while (group->change.epoch == 0 && !(founding && any)) {
 		client = next_newcomer(master, group, after);
 		if (client == NULL)
 			break;
 		after = client->serial;
-		if (!may_join_now(client) || (client->bundle != 0 && !bundle_may_join_now(master, client)))
+		if (!may_join_now(master, client) || (client->bundle != 0 && !bundle_may_join_now(master, client)))
 			continue;
 		if (client->bundle != 0)
 			admit_bundle(master, client);

@@ -81,7 +81,7 @@ struct pccl_op_decision {
 /* One view change as it is told to a member, and kept by it until the next. */
 struct pccl_install {
 	struct pccl_view view;
-	pcclRankUuid_t run;	 /* names the run: the peer that founded the group */
+	pcclRankUuid_t run;	 /* names the run: all views since the group was founded */
 	uint32_t previous_epoch; /* of the view that the survivors come from; the decisions are about its ops */
 	bool lone;		 /* the founder has been alone since: it has agreed on nothing with anybody */
 	bool newcomers; /* members were added: no op was open, op sequences start again from 0 */

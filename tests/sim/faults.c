@@ -28,6 +28,7 @@ static void draw_two_masters(struct sim *sim)
 	struct sim_plan *plan = &sim->plan;
 
 	plan->groups = 1;
+	plan->sabotage = (uint32_t)sim_between(sim, 0, 40);
 	plan->peers_max = (uint32_t)sim_between(sim, 3, 6);
 	plan->known_masters = 2;
 	plan->delay_mean_ns = sim_between(sim, SIM_MS, 80 * SIM_MS);
@@ -68,6 +69,7 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	plan->master_crash_ns = maybe(sim, 50, 3000 * SIM_MS);
 	plan->clock_jump_ns = maybe(sim, 15, 3000 * SIM_MS);
 	plan->expire_ns = maybe(sim, 20, 1000 * SIM_MS);
+	plan->sabotage = (uint32_t)(sim_chance(sim, 20) ? sim_between(sim, 1, 15) : 0);
 	plan->silent_crashes = sim_chance(sim, 40);
 	if (sim_chance(sim, 25))
 		draw_two_masters(sim);
@@ -224,6 +226,19 @@ static void partition(struct sim *sim)
 		if (index != other && sim->nodes[index].alive && (other == node->id || sim_chance(sim, 50)))
 			cut_pair(sim, other, index, until_ns, 0);
 	}
+}
+
+bool sim_sabotage(struct sim *sim, const struct sim_node *master, const struct sim_node *peer)
+{
+	uint64_t until_ns = sim->now_ns + sim_exponential(sim, 4 * sim->plan.heartbeat_timeout_ns);
+
+	if (sim->calm || !sim_chance(sim, sim->plan.sabotage))
+		return false;
+	if (sim_chance(sim, 30))
+		return true;
+	sim_trace(sim, "master %u is cut from node %u as it announces a view", master->id, peer->id);
+	cut_pair(sim, master->id, peer->id, until_ns, sim_chance(sim, 50) ? 0 : 2);
+	return false;
 }
 
 static void complain(struct sim *sim)

@@ -34,6 +34,22 @@ static void carry_out(struct sim *sim, struct sim_node *node, struct pccl_master
 		sim_send(sim, node->id, peer->id, &packet);
 }
 
+static bool is_sabotaged(struct sim *sim, const struct sim_node *node, const struct pccl_master_action *action)
+{
+	struct sim_node *peer = peer_of(sim, action->connection);
+
+	return action->type == PCCL_MASTER_SEND && action->message->type == PCCL_MESSAGE_INSTALL && peer != NULL &&
+	       sim_sabotage(sim, node, peer);
+}
+
+static void die_at_once(struct sim *sim, struct sim_node *node)
+{
+	struct sim_event event = {.type = SIM_REVIVE, .node = node->id};
+
+	sim_master_stop(sim, node, false);
+	sim_schedule(sim, sim->now_ns + sim_exponential(sim, 2 * sim->plan.heartbeat_timeout_ns), event);
+}
+
 static void feed(struct sim *sim, struct sim_node *node, struct pccl_master_event *event)
 {
 	struct pccl_master_action action;
@@ -41,8 +57,15 @@ static void feed(struct sim *sim, struct sim_node *node, struct pccl_master_even
 	sim_count_step(sim);
 	event->now_ns = sim->now_ns + node->ahead_ns;
 	pccl_master_step(node->master, event);
-	while (pccl_master_poll(node->master, &action))
+	while (pccl_master_poll(node->master, &action)) {
+		bool dies = is_sabotaged(sim, node, &action);
+
 		carry_out(sim, node, &action);
+		if (dies) {
+			die_at_once(sim, node);
+			return;
+		}
+	}
 	sim_want_tick(sim, node, pccl_master_deadline(node->master));
 }
 

@@ -61,6 +61,7 @@ struct sim_plan {
 	uint64_t clock_jump_ns;
 	uint64_t expire_ns;
 	uint32_t bundle_size;	/* 0: no bundles */
+	uint32_t sabotage;	/* percent: a view change goes wrong just when it is announced */
 	bool silent_crashes;	/* a host may vanish without a word */
 	bool storm;		/* many join within a second */
 };
@@ -256,6 +257,9 @@ void sim_ops_install(struct sim *sim, struct sim_node *node, const struct pccl_i
 void sim_plan_draw(struct sim *sim, uint64_t seed);
 void sim_faults_start(struct sim *sim);
 void sim_fault(struct sim *sim, uint32_t kind);
+
+/* The master announces a view to a peer: may cut them apart. True: the master dies right after this peer's. */
+bool sim_sabotage(struct sim *sim, const struct sim_node *master, const struct sim_node *peer);
 void sim_resume(struct sim *sim, struct sim_node *node);
 void sim_heal(struct sim *sim, uint32_t left, uint32_t right);
 void sim_calm_down(struct sim *sim);
