@@ -157,7 +157,6 @@ static void on_world(struct pccl_peer *peer, const struct pccl_world *world)
 	struct pccl_peer_action action = {.type = PCCL_PEER_WORLD};
 
 	action.world = *world;
-	pccl_peer_link_good(peer);
 	pccl_peer_push(peer, &action);
 }
 
@@ -342,6 +341,7 @@ pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl
 	peer->connect_ns = PCCL_NEVER;
 	peer->admission_ns = PCCL_NEVER;
 	peer->stranded_ns = PCCL_NEVER;
+	peer->quiet_ns = PCCL_NEVER;
 	return pcclSuccess;
 }
 

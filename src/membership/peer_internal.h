@@ -37,6 +37,7 @@ struct pccl_peer {
 	uint32_t asked;		      /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
 	uint32_t failures;	      /* attempts in a row that failed: the backoff */
 	uint32_t stalls;	      /* STALLED from this master */
+	uint64_t quiet_ns;	      /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
 	uint64_t redial_ns;
 	uint64_t attempt_ns;
 	uint64_t heard_ns;	      /* when the master last said something */

@@ -17,6 +17,7 @@
 #define BACKOFF_DOUBLINGS 5
 #define BACKOFF_MAX_NS UINT64_C(1000000000)
 #define STALLS_AT_FIRST_MASTER 3   /* the first master is where members should meet: be patient there */
+#define STALL_MEMORY_TIMEOUTS 2	   /* heartbeat time-outs without STALLED: the master can act again */
 #define STRANDED_TIMEOUTS 20	   /* heartbeat time-outs without a master that can act */
 
 static void note_trouble(struct pccl_peer *peer, const char *text)
@@ -187,6 +188,7 @@ void pccl_peer_link_good(struct pccl_peer *peer)
 	peer->asked = 0;
 	peer->connect_ns = PCCL_NEVER;
 	peer->stranded_ns = PCCL_NEVER;
+	peer->quiet_ns = PCCL_NEVER;
 }
 
 void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome)
@@ -201,6 +203,8 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
 			pccl_rng_below(&peer->rng, peer->config.heartbeat_timeout_ns);
 	peer->master_uuid = welcome->master;
+	if (peer->quiet_ns == PCCL_NEVER)
+		pccl_peer_link_good(peer);
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
 	    peer->config.admission_timeout_ns > 0)
 		peer->admission_ns = peer->now_ns + peer->config.admission_timeout_ns;
@@ -215,6 +219,7 @@ void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_noti
 	if (peer->standing == PCCL_PEER_MEMBER && peer->stranded_ns == PCCL_NEVER)
 		peer->stranded_ns = peer->now_ns + STRANDED_TIMEOUTS * peer->config.heartbeat_timeout_ns;
 	note_trouble(peer, notice->text);
+	peer->quiet_ns = peer->now_ns + STALL_MEMORY_TIMEOUTS * peer->config.heartbeat_timeout_ns;
 	peer->stalls++;
 	if (peer->config.master_count > 1 && peer->stalls >= patience) {
 		peer->failures = 0;
@@ -274,6 +279,8 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 		break;
 	case PCCL_LINK_REGISTERING:
 	case PCCL_LINK_UP:
+		if (peer->link == PCCL_LINK_UP && peer->now_ns >= peer->quiet_ns)
+			pccl_peer_link_good(peer);
 		if (peer->now_ns >= peer->heard_ns + peer->config.heartbeat_timeout_ns ||
 		    (peer->link == PCCL_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
 			pccl_peer_abandon(peer, "the master is silent");
@@ -307,6 +314,8 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 		deadline = earlier(deadline, peer->attempt_ns);
 		/* fall through */
 	case PCCL_LINK_UP:
+		if (peer->link == PCCL_LINK_UP)
+			deadline = earlier(deadline, peer->quiet_ns);
 		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
 		deadline = earlier(deadline, peer->beat_ns);
 		if (should_roam(peer))

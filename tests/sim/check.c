@@ -124,7 +124,14 @@ static bool is_member(const struct sim *sim, const struct pccl_view *view, uint3
 	return pccl_view_rank(view, &sim->nodes[node].uuid, &rank);
 }
 
-/* Members of one view must not have been told different things. */
+static void blame(struct sim *sim, const struct record *record, uint32_t left, uint32_t right)
+{
+	sim_fail(sim, "nodes %u and %u stay together, but %s %u.%u ended with %d and %d", record->tellers[left],
+		 record->tellers[right], record->is_vote ? "joint call" : "op", (unsigned)record->tag,
+		 record->sequence, record->outcomes[left], record->outcomes[right]);
+}
+
+/* Members of a new view must not have been told different things. */
 static void check_conflicts(struct sim *sim, const struct pccl_install *install)
 {
 	const struct sim_check *check = sim->check;
@@ -140,13 +147,26 @@ static void check_conflicts(struct sim *sim, const struct pccl_install *install)
 				if (record->outcomes[left] != record->outcomes[right] &&
 				    is_member(sim, &install->view, record->tellers[left]) &&
 				    is_member(sim, &install->view, record->tellers[right]))
-					sim_fail(sim,
-						 "nodes %u and %u are both in epoch %u, but %s %u.%u ended with %d and %d",
-						 record->tellers[left], record->tellers[right], install->view.epoch,
-						 record->is_vote ? "joint call" : "op", (unsigned)record->tag,
-						 record->sequence, record->outcomes[left], record->outcomes[right]);
+					blame(sim, record, left, right);
 			}
 		}
+	}
+}
+
+/* The last teller against the others: who is in one view with it now must have been told the same. */
+static void check_last(struct sim *sim, const struct record *record)
+{
+	uint32_t last = record->teller_count - 1;
+	const struct sim_node *node = &sim->nodes[record->tellers[last]];
+	uint32_t index;
+
+	for (index = 0; index < last; index++) {
+		const struct sim_node *other = &sim->nodes[record->tellers[index]];
+
+		if (record->outcomes[index] != record->outcomes[last] && sim_peer_lives(other) &&
+		    other->view.view.epoch == node->view.view.epoch &&
+		    pccl_uuid_equal(&other->view.run, &node->view.run))
+			blame(sim, record, index, last);
 	}
 }
 
@@ -239,8 +259,7 @@ void check_op(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32
 			sim_fail(sim, "op %u.%u of group %u returned success at one peer and failed at node %u",
 				 (unsigned)tag, sequence, node->group, record->tellers[index]);
 	}
-	if (record->conflict)
-		check_conflicts(sim, &node->view);
+	check_last(sim, record);
 }
 
 void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t result, bool value)
@@ -251,8 +270,7 @@ void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t resul
 		sim_fail(sim, "joint call %u of node %u failed with %d, but all members made the same", node->vote_count,
 			 node->id, (int)result);
 	tell(sim, node, record, value);
-	if (record->conflict)
-		check_conflicts(sim, &node->view);
+	check_last(sim, record);
 }
 
 /* A rank of a bundle whose others are gone, or are at another master because their group is, waits in vain, and rightly. */

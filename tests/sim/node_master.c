@@ -78,10 +78,7 @@ void sim_master_start(struct sim *sim, struct sim_node *node)
 
 	if (node->alive)
 		return;
-	sim->uuids++;
-	config.uuid.data[0] = 0xff;
-	config.uuid.data[1] = (uint8_t)sim->uuids;
-	config.uuid.data[2] = (uint8_t)(sim->uuids >> 8);
+	config.uuid = sim_uuid(sim);
 	(void)pccl_master_create(&config, &node->master);
 	node->is_master = true;
 	node->alive = true;

@@ -143,12 +143,7 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 
 	if (node == NULL)
 		return NULL;
-	sim->uuids++;
-	/* Ranks and uuids are not in the same order. */
-	node->uuid.data[0] = (uint8_t)sim_between(sim, 0, 255);
-	node->uuid.data[1] = (uint8_t)sim->uuids;
-	node->uuid.data[2] = (uint8_t)(sim->uuids >> 8);
-	node->uuid.data[15] = 1;
+	node->uuid = sim_uuid(sim);
 	node->group = group;
 	node->bundle = bundle;
 	config.self.uuid = node->uuid;

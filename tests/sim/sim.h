@@ -181,7 +181,6 @@ struct sim {
 	uint64_t now_ns;
 	uint64_t serial;
 	uint64_t connections;
-	uint64_t uuids;
 	uint64_t bundles;
 	bool calm; /* no new faults */
 	struct sim_event *heap;
@@ -208,6 +207,7 @@ void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(p
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high);
 uint64_t sim_exponential(struct sim *sim, uint64_t mean);
+pcclRankUuid_t sim_uuid(struct sim *sim);
 bool sim_chance(struct sim *sim, uint32_t percent);
 struct sim_node *sim_add_node(struct sim *sim); /* NULL: no more room */
 void sim_count_step(struct sim *sim);

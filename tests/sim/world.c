@@ -91,6 +91,15 @@ uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high)
 	return low + pccl_rng_below(&sim->rng, high - low + 1);
 }
 
+pcclRankUuid_t sim_uuid(struct sim *sim)
+{
+	uint64_t words[2] = {pccl_rng_u64(&sim->rng), pccl_rng_u64(&sim->rng)};
+	pcclRankUuid_t uuid;
+
+	memcpy(uuid.data, words, sizeof(uuid.data));
+	return uuid;
+}
+
 bool sim_chance(struct sim *sim, uint32_t percent)
 {
 	return pccl_rng_chance(&sim->rng, percent, 100);
