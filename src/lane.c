@@ -48,7 +48,7 @@ void pccl_lane_pump(struct pccl_lane *lane)
 
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 {
-	struct pccl_exec_config config = {lane->index, lanes, SCRATCH_BYTES / lanes};
+	struct pccl_exec_config config = {.lane = lane->index, .lanes = lanes, .scratch_bytes = SCRATCH_BYTES / lanes};
 	struct pccl_exec *exec;
 	pcclResult_t result = pccl_exec_create(&config, &exec);
 

@@ -41,6 +41,7 @@ struct pccl_exec_config {
 	uint32_t lane;
 	uint32_t lanes;	      /* of the communicator; segment s belongs to lane (s + tag) mod lanes */
 	size_t scratch_bytes; /* arena for partials; raised to what the number of ranks needs */
+	size_t encoded_bytes; /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
 };
 
 /* Names one attempt of one op. */

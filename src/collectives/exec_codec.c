@@ -14,7 +14,7 @@
 #include "collectives/reduce.h"
 
 /* As much of an op may be on its way at once; pages that are never used cost nothing. */
-#define ENCODED_BYTES (4u << 20)
+#define ENCODED_BYTES_DEFAULT ((size_t)4 << 20)
 #define ENCODED_SLOTS_MIN 2
 
 /* ---- what travels how ------------------------------------------------------------------------------------------------ */
@@ -103,8 +103,9 @@ static size_t sums_bytes(const struct op *op)
 	return ((size_t)largest_elements(op) * op->partial_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 }
 
-void coder_plan(struct op *op)
+void coder_plan(const struct pccl_exec *exec, struct op *op)
 {
+	size_t bytes = exec->config.encoded_bytes != 0 ? exec->config.encoded_bytes : ENCODED_BYTES_DEFAULT;
 	uint32_t up = coded_contribution_bytes(op, largest_elements(op));
 	uint32_t down = coded_result_bytes(op, largest_elements(op));
 	struct coder *coder = &op->coder;
@@ -112,7 +113,7 @@ void coder_plan(struct op *op)
 	coder->slot_bytes = ((up > down ? up : down) + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 	if (coder->slot_bytes == 0)
 		return;
-	coder->slot_count = ENCODED_BYTES / coder->slot_bytes;
+	coder->slot_count = (uint32_t)(bytes / coder->slot_bytes);
 	if (coder->slot_count < ENCODED_SLOTS_MIN)
 		coder->slot_count = ENCODED_SLOTS_MIN;
 	if (coder->slot_count > op->local_count)
@@ -166,7 +167,16 @@ bool coder_has_room(const struct op *op)
 	return op->coder.free_slot_count > 0 || op->coder.slots_made < op->coder.slot_count;
 }
 
-static uint8_t *take_slot(struct op *op, uint32_t local, uint32_t uses)
+static void refresh_all_partials(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < exec->ranks; rank++)
+		if (rank != exec->rank)
+			refresh_partials(exec, op, rank);
+}
+
+static uint8_t *take_slot(struct pccl_exec *exec, struct op *op, uint32_t local, uint32_t uses)
 {
 	struct coder *coder = &op->coder;
 	uint32_t slot;
@@ -175,6 +185,8 @@ static uint8_t *take_slot(struct op *op, uint32_t local, uint32_t uses)
 	slot = coder->free_slot_count > 0 ? coder->free_slots[--coder->free_slot_count] : coder->slots_made++;
 	coder->slot_of[local] = slot;
 	coder->uses[slot] = uses;
+	if (!coder_has_room(op))
+		refresh_all_partials(exec, op);
 	return slot_at(op, slot);
 }
 
@@ -203,13 +215,13 @@ bool contribution_encode(struct pccl_exec *exec, struct op *op, uint32_t local)
 {
 	if (op->coder.slot_of[local] != NONE)
 		return true;
-	return encode_own(exec, op, local, take_slot(op, local, op_route(op, local)->own_to_count));
+	return encode_own(exec, op, local, take_slot(exec, op, local, op_route(op, local)->own_to_count));
 }
 
 /* Results that waited, in order; then contributions. */
 static void use_room(struct pccl_exec *exec, struct op *op, bool was_full)
 {
-	uint32_t end = op->closed_first + op->work_count, index, rank;
+	uint32_t end = op->closed_first + op->work_count, index;
 
 	if (op->coder.waiting) {
 		op->coder.waiting = false;
@@ -218,9 +230,8 @@ static void use_room(struct pccl_exec *exec, struct op *op, bool was_full)
 		for (index = op->closed_first; index < end && !op->coder.waiting && !op->failing; index++)
 			result_retry(exec, op, index);
 	}
-	for (rank = 0; rank < exec->ranks && was_full; rank++)
-		if (rank != exec->rank)
-			refresh_partials(exec, op, rank);
+	if (was_full)
+		refresh_all_partials(exec, op);
 }
 
 void encoded_sent(struct pccl_exec *exec, struct op *op, uint32_t local)
@@ -281,7 +292,7 @@ static bool encode_result(struct pccl_exec *exec, struct op *op, uint32_t local)
 
 	/* Its slot may be that of a contribution: then nobody gets the result. */
 	if (receivers > 0)
-		encoded = take_slot(op, local, receivers);
+		encoded = take_slot(exec, op, local, receivers);
 	element = encode(exec, op, &op->coder.down, local, output, encoded);
 	if (element < count) {
 		op_fail_element(exec, op, PCCL_REFUSAL_RESULT, local, element);

@@ -387,7 +387,7 @@ void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local);
 /* Reads the codecs of the launch: pcclInvalidArgument, with a text, if there are no such codecs. */
 pcclResult_t coder_init(const struct pccl_exec *exec, struct op *op);
 /* How many slots the op needs; their memory; pcclOutOfMemory. */
-void coder_plan(struct op *op);
+void coder_plan(const struct pccl_exec *exec, struct op *op);
 pcclResult_t coder_open(struct op *op);
 void coder_close(struct op *op);
 /* Room that encoding and adding need besides. */

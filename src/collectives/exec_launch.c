@@ -88,7 +88,7 @@ static void plan_room(const struct pccl_exec *exec, struct op *op, struct measur
 			m->eager_bytes <= exec->eager_bytes;
 	window_plan(exec, op);
 	if (op->coded)
-		coder_plan(op);
+		coder_plan(exec, op);
 	m->slots = op->window_wanted * op->contributors;
 	m->blocks = window_blocks(op, op->window_wanted);
 }

@@ -333,16 +333,6 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 	op_settle(exec, op);
 }
 
-/* The last slot was taken: others may have nothing to be sent now. */
-static void refresh_other_partials(struct pccl_exec *exec, struct op *op, uint32_t without)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < exec->ranks; rank++)
-		if (rank != without && rank != exec->rank)
-			refresh_partials(exec, op, rank);
-}
-
 static enum token_kind contribution_token(const struct contribution *contribution)
 {
 	if (contribution->is_coded)
@@ -377,8 +367,6 @@ static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	op->tx_bytes += PCCL_FRAME_BYTES + contribution.bytes;
 	refresh_partials(exec, op, rank);
 	refresh_results(exec, op, rank);
-	if (contribution.is_coded && !coder_has_room(op))
-		refresh_other_partials(exec, op, rank);
 	return true;
 }
 

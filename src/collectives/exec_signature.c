@@ -75,7 +75,8 @@ static void describe_codec(const struct pccl_op_codec *choice, char *text, size_
 	if (codec == NULL)
 		snprintf(text, text_bytes, "codec %u", choice->id);
 	else if (codec->has_target)
-		snprintf(text, text_bytes, "%s:%s", codec->name, pccl_dtype_name((pcclDataType_t)choice->target));
+		snprintf(text, text_bytes, "%s:%s:%u", codec->name, pccl_dtype_name((pcclDataType_t)choice->target),
+			 choice->block);
 	else if (codec->block_default != 0)
 		snprintf(text, text_bytes, "%s:%u", codec->name, choice->block);
 	else

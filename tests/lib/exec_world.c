@@ -5,6 +5,7 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "check.h"
+#include "collectives/dtype.h"
 #include "exec_world_internal.h"
 
 static struct world *running;
@@ -40,7 +41,7 @@ struct world *world_create(const struct world_config *config)
 	for (peer = 0; peer < config->peers; peer++) {
 		members[peer] = peer;
 		for (lane = 0; lane < config->lanes; lane++) {
-			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes};
+			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes, config->encoded_bytes};
 
 			assert_int_equal(pccl_exec_create(&exec, &world->peers[peer].execs[lane]), pcclSuccess);
 		}
@@ -162,12 +163,32 @@ static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lan
 
 static void drain(struct world *world, uint32_t peer, uint32_t lane);
 
+/* A lane that had ended with success has let go of what it has overwritten. */
+static void restore_lane(const struct world *world, struct world_call *call, uint32_t lane)
+{
+	const struct pccl_geometry *geometry = &call->geometry;
+	size_t element_bytes = pccl_dtype_bytes(call->spec.datatype);
+	uint32_t segment;
+
+	if (call->undo == NULL || call->spec.kind != PCCL_ALL_REDUCE)
+		return;
+	for (segment = 0; segment < geometry->segment_count; segment++) {
+		size_t offset = (size_t)pccl_geometry_first(geometry, segment) * element_bytes;
+
+		if ((segment + call->spec.tag) % world->config.lanes == lane)
+			memcpy(call->output + offset, call->undo + offset,
+			       pccl_geometry_elements(geometry, segment) * element_bytes);
+	}
+}
+
 /* As the communicator does: an op that fails on one lane is cancelled on all. */
-static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_call *call)
+static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_call *call, uint32_t failed)
 {
 	uint32_t lane;
 
 	for (lane = 0; lane < world->config.lanes; lane++) {
+		if (call->lane_ended[lane] && lane != failed)
+			restore_lane(world, call, lane);
 		if (call->lane_ended[lane])
 			continue;
 		forget(world, peer, lane, call);
@@ -199,7 +220,7 @@ static void drain(struct world *world, uint32_t peer, uint32_t lane)
 		call->result = outcome.result;
 		memcpy(call->detail, outcome.detail, sizeof(call->detail));
 		if (!call->cancelled)
-			cancel_other_lanes(world, peer, call);
+			cancel_other_lanes(world, peer, call, lane);
 	}
 }
 

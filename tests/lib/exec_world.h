@@ -60,7 +60,8 @@ struct world_config {
 	uint32_t streams;     /* of a lane between two peers */
 	uint32_t frames_max;  /* in flight on a stream */
 	uint32_t drop_chance; /* of 100 */
-	size_t scratch_bytes; /* of an executor */
+	size_t scratch_bytes; /* of an executor, as the next */
+	size_t encoded_bytes;
 };
 
 struct world;
@@ -113,6 +114,8 @@ void world_finish(struct world *world);
 
 /* The order in which the inputs of a segment are added, of the members of the view in force: peers. */
 void world_order(const struct world *world, uint32_t op, uint32_t segment, uint32_t *peers);
+/* Any codec that serves elements of this floating point type, "none" among them. */
+void world_random_codec(struct pccl_rng *rng, pcclDataType_t type, struct pccl_op_codec *out);
 /* The parameters of a codec of the call, for a contribution of this rank of the view in force (down: PCCL_RANK_NONE) to a
  * segment. */
 void world_codec(const struct world_spec *spec, const struct pccl_geometry *geometry, uint32_t segment, uint32_t rank,

@@ -139,6 +139,23 @@ void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
 
 /* ---- what must come out --------------------------------------------------------------------------------------------------------- */
 
+void world_random_codec(struct pccl_rng *rng, pcclDataType_t type, struct pccl_op_codec *out)
+{
+	static const pcclDataType_t targets[] = {pcclUint8, pcclInt8, pcclUint16, pcclInt16, pcclInt32};
+	const struct pccl_codec *codec;
+
+	memset(out, 0, sizeof(*out));
+	out->id = (uint8_t)pccl_rng_below(rng, PCCL_CODEC_COUNT);
+	codec = pccl_codec_find(out->id);
+	if (codec->block_default != 0)
+		out->block = (uint16_t)codec->block_default;
+	if (!codec->has_target)
+		return;
+	out->target = (uint8_t)targets[pccl_rng_below(rng, sizeof(targets) / sizeof(targets[0]))];
+	if (pccl_dtype_bytes((pcclDataType_t)out->target) >= pccl_dtype_bytes(type))
+		out->target = pcclUint8;
+}
+
 void world_codec(const struct world_spec *spec, const struct pccl_geometry *geometry, uint32_t segment, uint32_t rank,
 		 struct pccl_codec_params *out)
 {

@@ -68,6 +68,15 @@ static void check_segments(struct run *run, uint32_t op, uint32_t peer, const ui
 	}
 }
 
+static void use_codecs(struct pccl_rng *rng, struct world_spec *spec)
+{
+	spec->algorithm = pccl_rng_chance(rng, 1, 2) ? pcclPlanDirect : pcclPlanOneshot;
+	spec->datatype = pccl_rng_chance(rng, 1, 2) ? pcclFloat : pcclBFloat16;
+	world_random_codec(rng, spec->datatype, &spec->up);
+	world_random_codec(rng, spec->datatype, &spec->down);
+	spec->rounding = (uint8_t)pccl_rng_below(rng, 2);
+}
+
 static void start(struct run *run, uint64_t seed)
 {
 	struct world_config config = {.seed = seed, .streams = 2, .frames_max = 3};
@@ -90,6 +99,8 @@ static void start(struct run *run, uint64_t seed)
 		spec.op = (pcclRedOp_t)pccl_rng_below(run->rng, PCCL_OP_COUNT);
 		spec.count = pccl_rng_below(run->rng, pccl_rng_chance(run->rng, 1, 3) ? 120000 : 8000);
 		spec.in_place = pccl_rng_chance(run->rng, 1, 2);
+		if (op % 2 == 1)
+			use_codecs(run->rng, &spec);
 		world_add(run->world, op, &spec);
 		run->expected[op] = calloc(1, world_call(run->world, 0, op)->output_bytes + 1);
 		assert_non_null(run->expected[op]);
