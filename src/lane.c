@@ -81,12 +81,30 @@ static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *c
 	return pcclSuccess;
 }
 
+static bool any_frame(const void *cookie, const struct pccl_frame *frame)
+{
+	(void)cookie;
+	(void)frame;
+	return true;
+}
+
+/* What is being received goes to the bin: the install takes away the memory for what came early. */
+static void stop_receiving(struct pccl_lane *lane)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (lane->neighbours[rank]->link != NULL)
+			pccl_link_forget(lane->neighbours[rank]->link, lane, any_frame);
+}
+
 static void freeze(struct pccl_lane *lane)
 {
 	pcclComm_t *comm = lane->comm;
 	bool last;
 
 	pccl_exec_freeze(lane->exec);
+	stop_receiving(lane);
 	drain(lane);
 	pthread_mutex_lock(&comm->lock);
 	last = pccl_session_collect(comm->session, lane->index, lane->exec);
