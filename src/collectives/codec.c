@@ -144,17 +144,6 @@ static size_t block_bytes(const struct pccl_codec_params *params, size_t count)
 	return count * pccl_dtype_bytes(params->type);
 }
 
-static bool encode_block(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
-			 size_t count, const struct pccl_codec_random *random, uint8_t *out)
-{
-	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
-	const pccl_block_encode_fn encode = kernels->encode[params->id][pccl_codec_real(params->type)];
-
-	if (encode == NULL)
-		return pccl_codec_range_encode(kernels, params, in, count, random, out);
-	return encode(in, count, random, out);
-}
-
 static void decode_block(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *in,
 			 size_t count, void *out)
 {
@@ -198,12 +187,32 @@ static size_t find_refused(const struct pccl_codec *codec, enum pccl_codec_real 
 	return 0;
 }
 
+/* Elements that are encoded together: blocks, as many as make a chunk where the kernels take several. */
+static size_t encode_elements(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params)
+{
+	const size_t block = block_elements(params);
+
+	return kernels->encode_several[params->id][0] == NULL ? block : PCCL_CODEC_CHUNK / block * block;
+}
+
+static bool encode_blocks(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			  const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out)
+{
+	const enum pccl_codec_real real = pccl_codec_real(params->type);
+
+	if (kernels->encode_several[params->id][real] != NULL)
+		return kernels->encode_several[params->id][real](in, count, params->block, random, out);
+	if (kernels->encode[params->id][real] != NULL)
+		return kernels->encode[params->id][real](in, count, random, out);
+	return pccl_codec_range_encode(kernels, params, in, count, random, out);
+}
+
 size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
 			      size_t count, void *out)
 {
+	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const enum pccl_codec_real real = pccl_codec_real(params->type);
-	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
+	const size_t element_bytes = pccl_dtype_bytes(params->type), together = encode_elements(kernels, params);
 	const uint64_t key = pccl_rng_hash(params->key, 0);
 	uint8_t *to = out;
 	struct pccl_codec_chunk chunk;
@@ -218,12 +227,12 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
 		const void *values;
 
-		n = count - at < block ? count - at : block;
+		n = count - at < together ? count - at : together;
 		values = pccl_codec_widen(reals, params->type, (const uint8_t *)in + at * element_bytes, n, &chunk);
-		if (!encode_block(level, params, values, n, params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL,
-				  to))
-			return at + find_refused(&codecs[params->id], real, values, n);
-		to += block_bytes(params, n);
+		if (!encode_blocks(kernels, params, values, n,
+				   params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
+			return at + find_refused(&codecs[params->id], pccl_codec_real(params->type), values, n);
+		to += pccl_codec_encoded_bytes(params, n);
 	}
 	return count;
 }

@@ -20,6 +20,11 @@ struct pccl_codec_random {
 typedef bool (*pccl_block_encode_fn)(const void *in, size_t count, const struct pccl_codec_random *random,
 				     uint8_t *out);
 
+/* Encodes several blocks of `block` elements each, the last one perhaps shorter: up to PCCL_CODEC_BLOCK_MAX
+ * elements. */
+typedef bool (*pccl_blocks_encode_fn)(const void *in, size_t count, size_t block,
+				      const struct pccl_codec_random *random, uint8_t *out);
+
 /* Decodes one block, whatever its bytes are. */
 typedef void (*pccl_block_decode_fn)(const uint8_t *in, size_t count, void *out);
 
@@ -44,7 +49,9 @@ typedef void (*pccl_steps_decode_fn)(const struct pccl_codec_steps *steps, const
 
 struct pccl_codec_kernels {
 	const char *name;
-	pccl_block_encode_fn encode[PCCL_CODEC_COUNT][2]; /* [id][enum pccl_codec_real]; NULL: see codec_range.h */
+	/* [id][enum pccl_codec_real]. A codec has an entry in one of these two; those of codec_range.h have none. */
+	pccl_block_encode_fn encode[PCCL_CODEC_COUNT][2];
+	pccl_blocks_encode_fn encode_several[PCCL_CODEC_COUNT][2];
 	pccl_block_decode_fn decode[PCCL_CODEC_COUNT][2];
 	/* Widens *low ... *high to hold the elements. False: a NaN or infinity is among them. */
 	bool (*range[2])(const void *in, size_t count, double *low, double *high);

@@ -13,6 +13,10 @@
  * decoded, do with a smaller factor, that one is taken at once, and the code is TOP.
  */
 #define SUBS_MAX (PCCL_CODEC_BLOCK_MAX / SUB)
+#define BLOCKS_MAX (PCCL_CODEC_BLOCK_MAX / PCCL_CODEC_BLOCK_MIN)
+
+/* Bytes of the codes of a whole block. */
+#define PACKED_BYTES(elements) ((elements)*CODE_BITS / 8)
 
 /* The factor for each of `subs` sub-blocks, given their largest magnitudes in units of the scale. */
 static void LOCAL(JOIN(factors, CODEC))(REAL *units, size_t subs, bool up)
@@ -35,10 +39,9 @@ static void LOCAL(JOIN(factors, CODEC))(REAL *units, size_t subs, bool up)
 }
 
 /* Codes for `count` elements that share a factor. */
-static inline void LOCAL(JOIN(encode_sub, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
+static inline void LOCAL(JOIN(encode_sub, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL inverse,
 						  uint8_t *codes)
 {
-	const REAL inverse = (REAL)1 / divisor;
 	size_t i;
 
 	PCCL_INDEPENDENT
@@ -59,49 +62,86 @@ static inline void LOCAL(JOIN(encode_sub_random, CODEC))(const ELEMENT *in, size
 		codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * before / divisor), random_bits(&stream, (uint32_t)(first + i)));
 }
 
-static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const struct pccl_codec_random *random,
-				       uint8_t *out)
+/* The codes of a block, whose sub-blocks have these divisors (all factors times the scale). */
+static inline void LOCAL(JOIN(encode_codes, CODEC))(const ELEMENT *in, size_t count, REAL before, const REAL *divisors,
+						    const struct pccl_codec_random *random, size_t first,
+						    uint8_t *codes)
 {
-	const ELEMENT *in = in_bytes;
-	const size_t subs = (count + SUB - 1) / SUB;
-	uint8_t *codes_out = out + sizeof(SCALE_TYPE) + (subs * SUB_BITS + 7) / 8;
-	struct LOCAL(scale) scale;
-	REAL factors[SUBS_MAX];
-	WORD greatest = 0;
 	size_t k;
-#if CODE_BITS == 4
-	uint8_t codes[PCCL_CODEC_BLOCK_MAX];
-#else
-	uint8_t *codes = codes_out;
-#endif
 
-	for (k = 0; k < subs; k++) {
-		WORD bits = (k + 1) * SUB <= count ? LOCAL(greatest)(in + k * SUB, SUB)
-						   : LOCAL(greatest)(in + k * SUB, count - k * SUB);
-
-		factors[k] = BITS_REAL(bits);
-		greatest = bits > greatest ? bits : greatest;
-	}
-	if (greatest >= INFINITE)
-		return false;
-	scale = LOCAL(choose_scale)(BITS_REAL(greatest), (REAL)(TOP * SUB_TOP), 0, random != NULL, out);
-	for (k = 0; k < subs; k++)
-		factors[k] = factors[k] * scale.before / scale.scale;
-	LOCAL(JOIN(factors, CODEC))(factors, subs, random != NULL);
-	JOIN(LOCAL(write_factors), SUB_BITS)(factors, subs, out + sizeof(SCALE_TYPE));
-	for (k = 0; k < subs; k++) {
+	for (k = 0; k * SUB < count; k++) {
 		const size_t at = k * SUB, n = count - at < SUB ? count - at : SUB;
-		const REAL divisor = factors[k] * scale.scale;
+		const REAL divisor = divisors[k];
 
 		if (random != NULL)
 			LOCAL(JOIN(encode_sub_random, CODEC))
-		(in + at, n, scale.before, divisor, random, at, codes + at);
-		else if (n == SUB) LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, scale.before, divisor, codes + at);
-		else LOCAL(JOIN(encode_sub, CODEC))(in + at, n, scale.before, divisor, codes + at);
+		(in + at, n, before, divisor, random, first + at, codes + at);
+		else if (n == SUB) LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, before, (REAL)1 / divisor, codes + at);
+		else LOCAL(JOIN(encode_sub, CODEC))(in + at, n, before, (REAL)1 / divisor, codes + at);
 	}
+}
+
+/* Largest magnitudes of the sub-blocks. False: there is a NaN or infinity. */
+static inline bool LOCAL(JOIN(measure, CODEC))(const ELEMENT *in, size_t count, REAL *magnitudes)
+{
+	WORD greatest = 0;
+	size_t at;
+
+	for (at = 0; at < count; at += SUB) {
+		WORD bits = at + SUB <= count ? LOCAL(greatest)(in + at, SUB) : LOCAL(greatest)(in + at, count - at);
+
+		magnitudes[at / SUB] = BITS_REAL(bits);
+		greatest = bits > greatest ? bits : greatest;
+	}
+	return greatest < INFINITE;
+}
+
+/* Several blocks together, up to PCCL_CODEC_BLOCK_MAX elements: choosing one block's scale and factors is a chain
+ * of slow steps, many at once overlap. */
+static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, size_t block,
+				       const struct pccl_codec_random *random, uint8_t *out)
+{
+	const ELEMENT *in = in_bytes;
+	const size_t block_subs = (block + SUB - 1) / SUB, subs = (count + SUB - 1) / SUB;
+	const size_t head_bytes = sizeof(SCALE_TYPE) + (block_subs * SUB_BITS + 7) / 8;
+	const size_t block_bytes = head_bytes + PACKED_BYTES(block);
+	struct LOCAL(scale) scales[BLOCKS_MAX];
+	REAL factors[SUBS_MAX];
+	size_t at, b, k;
 #if CODE_BITS == 4
-	pack4(codes, count, codes_out);
+	uint8_t codes[PCCL_CODEC_BLOCK_MAX];
 #endif
+
+	if (!LOCAL(JOIN(measure, CODEC))(in, count, factors))
+		return false;
+	for (b = 0; b * block < count; b++) {
+		REAL *units = factors + b * block_subs, greatest = 0;
+		const size_t n = subs - b * block_subs < block_subs ? subs - b * block_subs : block_subs;
+
+		for (k = 0; k < n; k++)
+			greatest = units[k] > greatest ? units[k] : greatest;
+		scales[b] =
+			LOCAL(choose_scale)(greatest, (REAL)(TOP * SUB_TOP), 0, random != NULL, out + b * block_bytes);
+		for (k = 0; k < n; k++)
+			units[k] = units[k] * scales[b].before / scales[b].scale;
+	}
+	LOCAL(JOIN(factors, CODEC))(factors, subs, random != NULL);
+	for (b = 0, at = 0; at < count; b++, at += block) {
+		REAL *block_factors = factors + b * block_subs;
+		const size_t n = count - at < block ? count - at : block, n_subs = (n + SUB - 1) / SUB;
+		uint8_t *block_factors_out = out + b * block_bytes + sizeof(SCALE_TYPE);
+		uint8_t *codes_out = block_factors_out + (n_subs * SUB_BITS + 7) / 8;
+
+		JOIN(LOCAL(write_factors), SUB_BITS)(block_factors, n_subs, block_factors_out);
+		for (k = 0; k < n_subs; k++)
+			block_factors[k] *= scales[b].scale;
+#if CODE_BITS == 4
+		LOCAL(JOIN(encode_codes, CODEC))(in + at, n, scales[b].before, block_factors, random, at, codes);
+		pack4(codes, n, codes_out);
+#else
+		LOCAL(JOIN(encode_codes, CODEC))(in + at, n, scales[b].before, block_factors, random, at, codes_out);
+#endif
+	}
 	return true;
 }
 
@@ -142,6 +182,8 @@ static void LOCAL(JOIN(decode, CODEC))(const uint8_t *in, size_t count, void *ou
 }
 
 #undef SUBS_MAX
+#undef BLOCKS_MAX
+#undef PACKED_BYTES
 #undef CODEC
 #undef TOP
 #undef CODE_BITS
