@@ -38,10 +38,10 @@ struct pccl_op_request {
 
 /* How an op's elements travel. */
 struct pccl_op_codecs {
-	struct pccl_op_codec up; /* contributions */
+	struct pccl_op_codec up;   /* contributions */
 	struct pccl_op_codec down; /* results */
 	uint8_t rounding;
-	uint32_t align_elements; /* segments are multiples of it */
+	uint32_t align_elements;     /* segments are multiples of it */
 	uint64_t contribution_bytes; /* of one peer, as it travels */
 };
 
@@ -55,7 +55,7 @@ struct pccl_op {
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;
-	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */
+	void *staged; /* copy of an input that is in place for another rank than now; NULL */
 	uint32_t rank_at_launch;
 	bool settled; /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
@@ -88,10 +88,10 @@ struct pccl_command {
 	pcclResult_t result;
 	bool restore;
 	char detail[200];
-	uint32_t epoch;	/* INSTALL, as the next three */
+	uint32_t epoch; /* INSTALL, as the next three */
 	uint32_t ranks;
 	uint32_t rank;
-	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
+	uint32_t lanes;	    /* that the view uses; a lane beyond has nothing to do */
 	struct pccl_op *op; /* ENDED */
 	struct pccl_command *next;
 };

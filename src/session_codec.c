@@ -58,8 +58,8 @@ static pcclResult_t read_one(const pcclOperation_t *operation, pcclQuantizationA
 		params_out->block =
 			operation->codec_block != 0 ? operation->codec_block : pccl_codec_find(id)->block_default;
 	if (id != PCCL_CODEC_NONE)
-		params_out->rounding = operation->rounding == pcclRoundStochastic ? PCCL_ROUND_STOCHASTIC
-										  : PCCL_ROUND_NEAREST;
+		params_out->rounding =
+			operation->rounding == pcclRoundStochastic ? PCCL_ROUND_STOCHASTIC : PCCL_ROUND_NEAREST;
 	return pccl_codec_check(params_out);
 }
 
@@ -69,7 +69,8 @@ static pcclResult_t check_use(enum pccl_collective kind, const pcclOperation_t *
 		return pccl_fail(pcclInvalidArgument, "a codec works in an all-reduce, not in a %s",
 				 pccl_collective_name((int)kind));
 	if (operation->plan == pcclPlanRing)
-		return pccl_fail(pcclInvalidArgument, "a ring adds at every hop, and would encode the sum again at every hop: "
+		return pccl_fail(pcclInvalidArgument,
+				 "a ring adds at every hop, and would encode the sum again at every hop: "
 				 "with a codec choose the direct or oneshot plan");
 	return pcclSuccess;
 }
@@ -96,17 +97,20 @@ pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOpera
 	memset(out, 0, sizeof(*out));
 	out->align_elements = PCCL_CODEC_BLOCK_MIN;
 	out->contribution_bytes = operation->count * pccl_dtype_bytes(operation->datatype);
-	if (kind == PCCL_BARRIER || (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
+	if (kind == PCCL_BARRIER ||
+	    (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
 		return pcclSuccess;
 	if (operation->codec == pcclQuantPlain)
-		return pccl_fail(pcclInvalidArgument, "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");
+		return pccl_fail(pcclInvalidArgument,
+				 "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");
 	if (operation->rounding != pcclRoundNearest && operation->rounding != pcclRoundStochastic)
 		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
 	result = check_use(kind, operation);
 	if (result == pcclSuccess)
 		result = read_one(operation, operation->codec, "codec", &up_params);
 	if (result == pcclSuccess)
-		result = read_one(operation, down == pcclQuantNone ? operation->codec : down, "codec_down", &down_params);
+		result = read_one(operation, down == pcclQuantNone ? operation->codec : down, "codec_down",
+				  &down_params);
 	if (result != pcclSuccess)
 		return result;
 	write_one(&up_params, &out->up);

@@ -122,15 +122,17 @@ typedef enum pcclDistributionHint_t {
 } pcclDistributionHint_t;
 
 /*
- * Codecs: how elements travel. Every contribution is encoded once, the owner of a shard adds the decoded contributions in
- * rank order (floats in binary32, doubles in binary64) and encodes the result once; everybody, the owner too, uses the
- * decoded bytes, so results are the same bits on all peers. float16, bfloat16, float and double can be coded, and
- * integers by the first two. The ring adds at every hop and would encode at every hop: with a codec it is an error.
- * A NaN or infinity that the codec can't carry fails the operation on every peer; the last error names the element.
+ * Codecs: how the elements of an all-reduce travel. Every contribution is encoded once, the owner of a shard adds the decoded
+ * contributions in rank order (floats in binary32, doubles in binary64) and encodes the result once; everybody, the owner
+ * too, uses the decoded bytes, so results are the same bits on all peers and for all plans, and the error does not grow
+ * with the number of peers. float16, bfloat16, float and double can be coded. A ring adds at every hop and would encode
+ * at every hop: with a codec it is an error, and pcclPlanAuto never becomes one. What would not get smaller (a short
+ * rest, bfloat16 as bfloat16) travels plain. A NaN or infinity that the codec can't carry fails the operation on
+ * every peer with pcclInvalidArgument; the last error names the rank and the element. All peers must choose alike.
  */
 typedef enum pcclQuantizationAlgorithm_t {
 	pcclQuantNone = 0,
-	pcclQuantMinMax = 1,	     /* even steps over one range per segment, into `quantized_datatype` */
+	pcclQuantMinMax = 1,	     /* even steps over one range per block, into `quantized_datatype` */
 	pcclQuantZeroPointScale = 2, /* likewise, and zero is exact */
 	pcclQuantBF16 = 100,
 	pcclQuantFP16 = 101,

@@ -64,8 +64,8 @@ struct pccl_op_signature {
 	uint8_t op;
 	uint8_t algorithm; /* pcclPlan_t; 0 for a repair */
 	uint8_t policy;
-	uint8_t rounding;	  /* enum pccl_rounding; 0 if both travel plain */
-	struct pccl_op_codec up;  /* how contributions travel: all-reduce only, and not round a ring */
+	uint8_t rounding;	   /* enum pccl_rounding; 0 if both travel plain */
+	struct pccl_op_codec up;   /* how contributions travel: all-reduce only, and not round a ring */
 	struct pccl_op_codec down; /* how results travel */
 	uint32_t root;
 	uint64_t count;

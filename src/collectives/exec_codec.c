@@ -95,7 +95,7 @@ static uint32_t largest_elements(const struct op *op)
 	const struct pccl_geometry *geometry = &op->launch.geometry;
 
 	return geometry->segment_elements < geometry->chunk_elements ? geometry->segment_elements
-								      : (uint32_t)geometry->chunk_elements;
+								     : (uint32_t)geometry->chunk_elements;
 }
 
 static size_t sums_bytes(const struct op *op)

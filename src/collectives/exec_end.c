@@ -173,11 +173,12 @@ static void describe_element(const struct pccl_exec *exec, struct op *op, uint32
 	if (known)
 		element = pccl_geometry_first(&op->launch.geometry, refusal->segment) + refusal->element;
 	if (!known || element >= op->launch.signature.count)
-		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu for an element that it does not have",
-			 rank, tag);
+		snprintf(op->detail, sizeof(op->detail),
+			 "rank %u refused tag %llu for an element that it does not have", rank, tag);
 	else
 		snprintf(op->detail, sizeof(op->detail),
-			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't carry%s",
+			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't "
+			 "carry%s",
 			 result ? "result" : "contribution", rank, tag, element, codec->name,
 			 rank == exec->rank ? " (this peer)" : "");
 }

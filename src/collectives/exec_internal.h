@@ -136,7 +136,7 @@ struct coder {
 	struct pccl_codec_params down;
 	uint32_t slot_bytes;
 	uint32_t slot_count;
-	uint32_t slots_made; /* slots that were used at least once are 0 ... slots_made - 1 */
+	uint32_t slots_made;  /* slots that were used at least once are 0 ... slots_made - 1 */
 	uint32_t *free_slots; /* a stack */
 	uint32_t free_slot_count;
 	uint32_t *uses;	   /* by slot: frames of it that are still to be acknowledged */
@@ -223,13 +223,13 @@ struct op {
 	uint32_t started_count;
 	uint32_t done_count;
 	uint32_t refused_count; /* ranks that told why */
-	uint32_t receiving; /* payloads that are on their way into its memory */
-	bool complete;	    /* all of the share is held, and all have started */
-	bool failing;	    /* an element can't be carried: ends when all have started */
-	bool refusing;	    /* tells others that it has failed */
+	uint32_t receiving;	/* payloads that are on their way into its memory */
+	bool complete;		/* all of the share is held, and all have started */
+	bool failing;		/* an element can't be carried: ends when all have started */
+	bool refusing;		/* tells others that it has failed */
 	struct refusal refusal; /* why */
-	bool restores;	    /* gives its input back when it is polled */
-	uint32_t farewells; /* ranks that it has still to tell so */
+	bool restores;		/* gives its input back when it is polled */
+	uint32_t farewells;	/* ranks that it has still to tell so */
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
 	pcclResult_t result;

@@ -41,7 +41,8 @@ struct world *world_create(const struct world_config *config)
 	for (peer = 0; peer < config->peers; peer++) {
 		members[peer] = peer;
 		for (lane = 0; lane < config->lanes; lane++) {
-			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes, config->encoded_bytes};
+			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes,
+							config->encoded_bytes};
 
 			assert_int_equal(pccl_exec_create(&exec, &world->peers[peer].execs[lane]), pcclSuccess);
 		}

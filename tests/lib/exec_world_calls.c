@@ -118,7 +118,8 @@ void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struc
 
 	assert_true(op < WORLD_OPS_MAX);
 	call->spec = *spec;
-	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec), &call->geometry);
+	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec),
+			  &call->geometry);
 	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
 					  &call->plan),
 			 pcclSuccess);
