@@ -82,10 +82,12 @@ void *op_undo(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 const void *op_own(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
 	bool own_only = op->launch.signature.kind == PCCL_ALL_GATHER;
+	const uint8_t *own = (const uint8_t *)op->launch.input + offset_in(exec, op, local, own_only);
 
-	if (op->keeps_undo && pccl_bitmap_test(op->saved, local))
+	/* The input may be elsewhere although the output overwrites what has to come back. */
+	if (op->keeps_undo && pccl_bitmap_test(op->saved, local) && own == op_output(exec, op, local))
 		return op_undo(exec, op, local);
-	return (const uint8_t *)op->launch.input + offset_in(exec, op, local, own_only);
+	return own;
 }
 
 uint32_t op_segment_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local)
