@@ -49,29 +49,23 @@ void pccl_lane_pump(struct pccl_lane *lane)
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 {
 	struct pccl_exec_config config = {.lane = lane->index, .lanes = lanes, .scratch_bytes = SCRATCH_BYTES / lanes};
-	struct pccl_exec *exec;
-	pcclResult_t result = pccl_exec_create(&config, &exec);
 
-	if (result != pcclSuccess)
-		return result;
-	pccl_exec_destroy(lane->exec);
-	lane->exec = exec;
 	lane->lanes = lanes;
-	return pcclSuccess;
+	return pccl_exec_create(&config, &lane->exec);
 }
 
 static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *command, const struct pccl_view *view)
 {
-	pcclResult_t result = pcclSuccess;
+	pcclResult_t result;
 
+	/* The executor stays: START frames that links have still to deliver are in its memory. */
 	if (command->lanes != lane->lanes && lane->index < command->lanes)
-		result = make_exec(lane, command->lanes);
+		pccl_exec_relane(lane->exec, command->lanes);
 	lane->lanes = command->lanes;
 	lane->epoch = command->epoch;
 	lane->rank = command->rank;
 	lane->linked = lane->index >= command->lanes;
-	if (result == pcclSuccess)
-		result = pccl_lane_list_neighbours(lane, view);
+	result = pccl_lane_list_neighbours(lane, view);
 	if (result == pcclSuccess && !lane->linked)
 		result = pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank);
 	if (result != pcclSuccess)

@@ -204,6 +204,12 @@ static void leave_view(struct pccl_exec *exec)
 	exec->leaving_count = 0;
 }
 
+void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes)
+{
+	assert(exec->config.lane < lanes);
+	exec->config.lanes = lanes;
+}
+
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank)
 {
 	struct neighbour *neighbours;

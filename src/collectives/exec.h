@@ -110,6 +110,9 @@ uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes);
 pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out);
 void pccl_exec_destroy(struct pccl_exec *exec);
 
+/* From the next install on the communicator has so many lanes, this one among them. No op may be open. */
+void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes);
+
 /* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs: no payload
  * may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
