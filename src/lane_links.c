@@ -28,14 +28,21 @@ void pccl_lane_forget(struct pccl_lane *lane, const struct pccl_attempt *attempt
 			pccl_link_forget(lane->neighbours[rank]->link, attempt, pccl_attempt_owns);
 }
 
+static void complain(const struct neighbour *neighbour, const char *reason)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = neighbour->uuid, .text = reason};
+
+	pccl_log_info("lane %u: link to rank %u lost: %s", neighbour->lane->index, neighbour->rank, reason);
+	pccl_control_post(neighbour->lane->comm->control, &event);
+}
+
 static void link_lost(void *context, struct pccl_link *link, const char *reason)
 {
 	struct neighbour *neighbour = context;
-	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = neighbour->uuid, .text = reason};
 
 	(void)link;
-	pccl_log_info("lane %u: link to rank %u lost: %s", neighbour->lane->index, neighbour->rank, reason);
-	pccl_control_post(neighbour->lane->comm->control, &event);
+	neighbour->lost = true;
+	complain(neighbour, reason);
 }
 
 /* While ops run: a neighbour that neither sends nor acknowledges for as long as heartbeats may be missing is complained
@@ -53,7 +60,7 @@ static void watch_links(struct pccl_timer *timer)
 
 		if (heard_ns + settings->heartbeat_timeout_ns > now_ns || pccl_link_unacked(neighbour->link) == 0)
 			continue;
-		link_lost(neighbour, neighbour->link, "nothing was heard or acknowledged while frames were under way");
+		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
 	}
 	if (lane->attempts_open > 0)
 		pccl_loop_timer_set(lane->loop, timer, now_ns + settings->heartbeat_interval_ns);
@@ -308,9 +315,15 @@ void pccl_lane_go_on(struct pccl_lane *lane)
 	uint32_t rank;
 
 	unpark(lane);
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->neighbours[rank]->link != NULL)
-			pccl_link_resume(lane->neighbours[rank]->link);
+	for (rank = 0; rank < lane->ranks; rank++) {
+		const struct neighbour *neighbour = lane->neighbours[rank];
+
+		if (neighbour->link != NULL)
+			pccl_link_resume(neighbour->link);
+		/* The view change was about somebody else: this one can't be reached in the new view either. */
+		if (neighbour->lost)
+			complain(neighbour, "the link was lost in an earlier view");
+	}
 }
 
 static void run_adopt(struct pccl_task *task)
