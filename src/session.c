@@ -245,8 +245,9 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 
 	/* A root that is gone, or was another member and has given no input: as somebody who takes another for the root, so
 	 * that every member gets pcclMismatch and none waits. */
-	if (op->request.kind == PCCL_BROADCAST && operation->count > 0 &&
-	    (operation->root >= session->ranks || (operation->root == session->rank && op->request.input == NULL)))
+	if (op->request.kind == PCCL_BROADCAST &&
+	    (operation->root >= session->ranks ||
+	     (operation->count > 0 && operation->root == session->rank && op->request.input == NULL)))
 		operation->root = (session->rank + 1) % session->ranks;
 	if (op->request.kind != PCCL_ALL_GATHER && op->request.kind != PCCL_REDUCE_SCATTER)
 		return pcclSuccess;
