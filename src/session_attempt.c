@@ -193,6 +193,13 @@ static void restore_ended_lanes(const struct pccl_attempt *attempt)
 			restore_lane(attempt, lane);
 }
 
+static void fail_op(struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	op->result = result;
+	if (op->detail != detail)
+		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+}
+
 pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
 				 const char *detail, bool restore, bool supersede)
 {
@@ -206,6 +213,9 @@ pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attem
 		return pcclSuccess;
 	attempt->cancelled = true;
 	attempt->restore = restore && result != pcclSuccess;
+	/* A lane may end with success before it hears of this: too late, for its input comes back. */
+	if (!supersede && attempt->op->result == pcclSuccess && result != pcclSuccess)
+		fail_op(attempt->op, result, detail);
 	restore_ended_lanes(attempt);
 	for (lane = 0; lane < attempt->lanes; lane++) {
 		struct pccl_command *command;
@@ -244,8 +254,7 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	op->info.rx_bytes += outcome->rx_bytes;
 	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
 		return;
-	op->result = outcome->result;
-	snprintf(op->detail, sizeof(op->detail), "%s", outcome->detail);
+	fail_op(op, outcome->result, outcome->detail);
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
 }
 
