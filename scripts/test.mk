@@ -45,6 +45,10 @@ check-valgrind: $(UNIT) ## the unit tests under valgrind; leaks are errors
 sim: $(SIM) ## replay one seed of the simulator: make sim SEED=n
 	$(SIM) --seed $(SEED)
 
+check-sim: $(SIM) ## 22,000 seeds of the simulator: the slice that every change must pass
+	@$(SIM) --level 1 --seeds 12000 & first=$$!; $(SIM) --level 2 --seeds 10000; second=$$?; \
+		wait $$first && exit $$second
+
 soak: $(SIM) ## many seeds of the simulator: make soak SEEDS=n
 	$(SIM) --seeds $(SEEDS)
 
@@ -58,4 +62,4 @@ build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-.PHONY: test test-programs unit integration run-tests check-asan check-tsan check-valgrind sim soak
+.PHONY: test test-programs unit integration run-tests check-asan check-tsan check-valgrind sim check-sim soak

@@ -1,7 +1,7 @@
 /* What goes wrong. Which faults there are, and how often, is drawn per seed: runs with few kinds of faults find what runs with
  * all of them hide. */
 #include "base/uuid.h"
-#include "sim.h"
+#include "shell.h"
 
 enum fault {
 	FAULT_SPAWN,
@@ -151,6 +151,10 @@ static void leave(struct sim *sim)
 
 	if (node == NULL)
 		return;
+	if (node->shell != NULL) {
+		shell_leave(node->shell);
+		return;
+	}
 	sim_trace(sim, "node %u leaves", node->id);
 	sim_peer_feed(sim, node, &event);
 }
@@ -333,6 +337,8 @@ void sim_faults_start(struct sim *sim)
 		sim_master_start(sim, &sim->nodes[index]);
 	for (index = 0; index < sim->plan.peers_max; index++)
 		spawn(sim);
+	if (sim->shells != NULL)
+		shell_faults_start(sim);
 	for (event.number = 0; event.number < FAULT_COUNT; event.number++) {
 		if (mean_of(&sim->plan, (enum fault)event.number) > 0)
 			sim_schedule(sim, sim_exponential(sim, mean_of(&sim->plan, (enum fault)event.number)), event);

@@ -1,9 +1,11 @@
 /*
  * pccl-sim: runs seeds of the simulator.
  *
- *	pccl-sim			a slice of seeds that is the same every time
+ *	pccl-sim			a slice of seeds that is the same every time, and those that have found something
+ *					(tests/sim/seeds.txt, where it is run in the root of the sources)
  *	pccl-sim --seeds N [--from S]	N seeds from S on
  *	pccl-sim --seed S		one seed, with its trace
+ *	pccl-sim ... --level L		only membership (1), or with sessions, executors and buffers (2)
  *
  * Exit status 1 and the last events of the trace when a checker finds something, 2 for a wrong command line.
  */
@@ -15,10 +17,12 @@
 #include "sim.h"
 
 #define SEEDS_DEFAULT 1000
+#define SEEDS_FILE "tests/sim/seeds.txt"
 
 struct options {
 	uint64_t from;
 	uint64_t count;
+	uint64_t level; /* 0: both */
 	bool loud;
 };
 
@@ -43,6 +47,8 @@ static bool read_options(int count, char **words, struct options *options)
 			options->count = number;
 		} else if (strcmp(words[index], "--from") == 0) {
 			options->from = number;
+		} else if (strcmp(words[index], "--level") == 0 && number >= 1 && number <= 2) {
+			options->level = number;
 		} else if (strcmp(words[index], "--seed") == 0) {
 			options->from = number;
 			options->count = 1;
@@ -54,6 +60,27 @@ static bool read_options(int count, char **words, struct options *options)
 	return index == count;
 }
 
+static bool run_seed(uint64_t seed, uint64_t level, bool loud, uint64_t *steps)
+{
+	return (level == 2 || sim_run(seed, 1, loud, steps)) && (level == 1 || sim_run(seed, 2, loud, steps));
+}
+
+/* Lines of level and seed; what follows, and lines that begin otherwise, is for people. */
+static bool run_file(uint64_t *steps)
+{
+	FILE *file = fopen(SEEDS_FILE, "r");
+	unsigned long long level, seed;
+	char line[200];
+	bool good = true;
+
+	while (file != NULL && good && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "%llu %llu", &level, &seed) == 2)
+			good = run_seed(seed, level, false, steps);
+	if (file != NULL)
+		(void)fclose(file);
+	return good;
+}
+
 int main(int count, char **words)
 {
 	struct options options = {.from = 1, .count = SEEDS_DEFAULT};
@@ -61,11 +88,13 @@ int main(int count, char **words)
 	uint64_t seed;
 
 	if (!read_options(count, words, &options)) {
-		fprintf(stderr, "usage: %s [--seeds N] [--from S] | --seed S\n", words[0]);
+		fprintf(stderr, "usage: %s [--seeds N] [--from S] [--level L] | --seed S [--level L]\n", words[0]);
 		return 2;
 	}
+	if (count == 1 && !run_file(&steps))
+		return 1;
 	for (seed = options.from; seed < options.from + options.count; seed++) {
-		if (!sim_run(seed, options.loud, &steps))
+		if (!run_seed(seed, options.level, options.loud, &steps))
 			return 1;
 	}
 	printf("%llu seeds, %llu steps: no violation\n", (unsigned long long)options.count, (unsigned long long)steps);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "sim.h"
+#include "shell.h"
 
 bool sim_peer_lives(const struct sim_node *node)
 {
@@ -52,7 +52,10 @@ static void install(struct sim *sim, struct sim_node *node, const struct pccl_in
 	(void)pccl_install_copy(what, &node->view);
 	(void)pccl_view_rank(&node->view.view, &node->uuid, &node->rank);
 	node->frozen = false;
-	sim_ops_install(sim, node, what);
+	if (node->shell == NULL)
+		sim_ops_install(sim, node, what);
+	else
+		shell_install(node->shell, what);
 	if (what->newcomers) {
 		node->origin = what->view.epoch;
 		node->step = 0;
@@ -70,7 +73,9 @@ static void freeze(struct sim *sim, struct sim_node *node, uint32_t epoch)
 		sim_fail(sim, "node %u is frozen twice", node->id);
 	node->frozen = true;
 	node->freeze_epoch = epoch;
-	if (!node->stuck)
+	if (node->shell != NULL)
+		shell_freeze(node->shell);
+	else if (!node->stuck)
 		sim_schedule(sim, sim->now_ns + sim_exponential(sim, 2 * SIM_MS), event);
 }
 
@@ -92,6 +97,8 @@ static void ended(struct sim *sim, struct sim_node *node, const struct pccl_peer
 	sim_trace(sim, "node %u ends with %d: %s", node->id, (int)action->result, action->text);
 	node->ended = true;
 	node->end_result = action->result;
+	if (node->shell != NULL)
+		shell_end(node->shell, action->result == pcclSuccess ? pcclAborted : action->result, action->text);
 }
 
 static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
@@ -155,6 +162,8 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 	config.heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns;
 	config.connect_timeout_ns = 10 * SIM_SECOND;
 	config.seed = pccl_rng_u64(&sim->rng);
+	if (sim->shells != NULL)
+		shell_create(sim, node, &config.self);
 	(void)pccl_peer_create(&config, &node->peer);
 	node->alive = true;
 	sim_trace(sim, "node %u joins group %u, bundle %u", node->id, group, (unsigned)bundle);
@@ -168,10 +177,11 @@ void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently)
 	sim_trace(sim, "node %u dies%s", node->id, silently ? " silently" : "");
 	if (!silently)
 		hang_up(sim, node);
+	node->alive = false;
+	shell_destroy(sim, node);
 	pccl_peer_destroy(node->peer);
 	pccl_install_fini(&node->view);
 	node->peer = NULL;
-	node->alive = false;
 	node->connection = 0;
 	node->tick_ns = 0;
 }

@@ -1,10 +1,10 @@
 /* What the callers do. Every member computes the same program from the view that last added members: so all of them make the
  * same calls in the same order, at times of their own. */
-#include "sim.h"
+#include "shell.h"
 
 #define PAUSE_NS (60 * SIM_MS)
 
-enum call { CALL_OP, CALL_PENDING, CALL_UPDATE, CALL_OPTIMIZE };
+enum program_call { CALL_OP, CALL_PENDING, CALL_UPDATE, CALL_OPTIMIZE };
 
 static uint64_t draw(const struct sim *sim, const struct sim_node *node, uint64_t what)
 {
@@ -13,7 +13,7 @@ static uint64_t draw(const struct sim *sim, const struct sim_node *node, uint64_
 	return pccl_rng_hash(key, (uint64_t)node->origin << 32 | node->step);
 }
 
-static enum call next_call(const struct sim *sim, const struct sim_node *node)
+static enum program_call next_call(const struct sim *sim, const struct sim_node *node)
 {
 	uint64_t number = draw(sim, node, 0) % 100;
 
@@ -58,12 +58,18 @@ void sim_program(struct sim *sim, struct sim_node *node)
 	uint64_t tag = draw(sim, node, 1) % SIM_TAGS;
 
 	node->queued = false;
-	if (!sim_peer_lives(node) || node->view.view.member_count == 0 || node->voting != 0)
+	if (node->shell != NULL && !node->paused) {
+		caller_step(sim, node);
+		return;
+	}
+	if (!sim_peer_lives(node) || node->view.view.member_count == 0)
 		return;
 	if (node->paused) {
 		sim_program_wake(sim, node);
 		return;
 	}
+	if (node->voting != 0)
+		return;
 	switch (next_call(sim, node)) {
 	case CALL_OP:
 		if (sim_op_is_open(node, tag))
@@ -92,8 +98,10 @@ void sim_program_wake(struct sim *sim, struct sim_node *node)
 {
 	struct sim_event event = {.type = SIM_PROGRAM, .node = node->id};
 
-	if (node->queued || node->voting != 0)
+	if (node->queued || (node->voting != 0 && node->shell == NULL))
 		return;
 	node->queued = true;
-	sim_schedule(sim, sim->now_ns + sim_exponential(sim, PAUSE_NS), event);
+	sim_schedule(sim,
+		     sim->now_ns + sim_exponential(sim, node->shell != NULL ? sim->shells->plan.pause_ns : PAUSE_NS),
+		     event);
 }

@@ -11,6 +11,7 @@
  *	faults.c	what goes wrong, drawn from the seed
  *	check.c		the checkers: they see what the callers see, never the machines
  *	memory.c	the heap, counted
+ *	shell.h		level 2: sessions, executors and buffers in place of ops.c
  *	main.c		seeds, replay
  */
 #ifndef PCCL_SIM_H
@@ -37,6 +38,8 @@
 #define SIM_STEPS_PER_SECOND 60000
 
 struct sim_check;
+struct shell;
+struct shell_world;
 
 /* What the seed makes of the run. Times between faults are means; 0: never. */
 struct sim_plan {
@@ -117,6 +120,7 @@ struct sim_node {
 	struct sim_op ops[SIM_OPS];
 	uint32_t sequence[SIM_TAGS];
 	uint32_t attempts;
+	struct shell *shell;   /* level 2; else NULL */
 };
 
 enum sim_event_type {
@@ -128,7 +132,8 @@ enum sim_event_type {
 	SIM_FAULT,   /* number: which */
 	SIM_RESUME,  /* a paused node goes on */
 	SIM_HEAL,    /* everything between two nodes (node, number) passes again */
-	SIM_REVIVE   /* a master starts again */
+	SIM_REVIVE,  /* a master starts again */
+	SIM_SHELL    /* level 2; number: enum shell_event */
 };
 
 struct sim_event {
@@ -140,6 +145,7 @@ struct sim_event {
 	uint32_t attempt;
 	uint32_t segment;
 	struct sim_pipe *pipe;
+	void *object;
 };
 
 enum sim_packet_type { SIM_OPEN, SIM_OPENED, SIM_MESSAGE, SIM_CLOSE, SIM_DATA };
@@ -182,6 +188,7 @@ struct sim {
 	uint64_t serial;
 	uint64_t connections;
 	uint64_t bundles;
+	uint32_t level;
 	bool calm; /* no new faults */
 	struct sim_event *heap;
 	uint32_t heap_count;
@@ -191,6 +198,7 @@ struct sim {
 	uint32_t cut[SIM_NODES][SIM_NODES]; /* from, to: cuts in force */
 	struct sim_pipe *pipes;
 	struct sim_check *check;
+	struct shell_world *shells; /* level 2; else NULL */
 	uint64_t steps;
 	uint64_t second;
 	uint64_t second_steps;
@@ -215,8 +223,8 @@ void sim_count_step(struct sim *sim);
 /* Asks for a tick at the node's own time `deadline_ns`. */
 void sim_want_tick(struct sim *sim, struct sim_node *node, uint64_t deadline_ns);
 
-/* Runs one seed. False: something is wrong, and has been said. */
-bool sim_run(uint64_t seed, bool loud, uint64_t *steps_out);
+/* Runs one seed on level 1 (membership) or 2 (and the ops). False: something is wrong, and has been said. */
+bool sim_run(uint64_t seed, uint32_t level, bool loud, uint64_t *steps_out);
 
 /* net.c */
 

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "sim.h"
+#include "shell.h"
 
+#define CLOSE_NS (40 * SIM_SECOND)
 #define PROGRESS_STEPS 6 /* of every caller, to call a run settled */
 
 static bool is_before(const struct sim_event *left, const struct sim_event *right)
@@ -80,6 +81,8 @@ void sim_fail(struct sim *sim, const char *format, ...)
 	if (sim->failed)
 		return;
 	sim->failed = true;
+	if (sim->shells != NULL)
+		shell_tell(sim);
 	va_start(arguments, format);
 	(void)vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
 	va_end(arguments);
@@ -203,6 +206,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_REVIVE:
 		sim_master_start(sim, node);
 		break;
+	case SIM_SHELL:
+		shell_event(sim, event);
+		break;
 	}
 }
 
@@ -233,15 +239,34 @@ static void run_calm(struct sim *sim)
 	for (index = 0; index < SIM_NODES; index++)
 		calls_before[index] = sim->nodes[index].calls;
 	while (!sim->failed && next_event(sim, &event) && event.time_ns < end_ns) {
-		if (event.time_ns / (SIM_SECOND / 2) != sim->now_ns / (SIM_SECOND / 2) &&
-		    check_is_settled(sim, &index, &why) && made_progress(sim, calls_before))
-			return;
+		uint64_t before_ns = sim->now_ns;
+
 		sim->now_ns = event.time_ns;
 		handle(sim, &event);
+		if (sim->now_ns / (SIM_SECOND / 2) != before_ns / (SIM_SECOND / 2) &&
+		    check_is_settled(sim, &index, &why) && made_progress(sim, calls_before))
+			return;
 	}
 	check_end(sim);
 	if (!sim->failed && !made_progress(sim, calls_before))
 		sim_fail(sim, "long after the last fault somebody's calls do not return");
+}
+
+/* Programs start nothing new: what they have started ends soon. */
+static void run_close(struct sim *sim)
+{
+	uint64_t end_ns = sim->now_ns + CLOSE_NS;
+	struct sim_event event;
+	uint32_t node;
+
+	sim_trace(sim, "---- close ----");
+	shell_close_all(sim);
+	while (!sim->failed && !shell_all_done(sim, &node) && next_event(sim, &event)) {
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
+		if (sim->now_ns > end_ns)
+			sim_fail(sim, "long after the last fault an op of node %u does not end", node);
+	}
 }
 
 static void run_chaos(struct sim *sim)
@@ -261,6 +286,7 @@ static void clean_up(struct sim *sim)
 {
 	uint32_t index;
 
+	shell_world_destroy(sim);
 	for (index = 0; index < sim->node_count; index++) {
 		pccl_master_destroy(sim->nodes[index].master);
 		pccl_peer_destroy(sim->nodes[index].peer);
@@ -280,10 +306,10 @@ static void print_failure(const struct sim *sim)
 
 	for (line = first; !sim->loud && line < sim->trace_count; line++)
 		printf("%s\n", sim->trace[line % SIM_TRACE_LINES]);
-	printf("seed %llu failed: %s\n", (unsigned long long)sim->plan.seed, sim->failure);
+	printf("level %u seed %llu failed: %s\n", sim->level, (unsigned long long)sim->plan.seed, sim->failure);
 }
 
-bool sim_run(uint64_t seed, bool loud, uint64_t *steps_out)
+bool sim_run(uint64_t seed, uint32_t level, bool loud, uint64_t *steps_out)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 	bool good;
@@ -292,13 +318,18 @@ bool sim_run(uint64_t seed, bool loud, uint64_t *steps_out)
 		abort();
 	pccl_rng_seed(&sim->rng, seed);
 	sim->loud = loud;
+	sim->level = level;
 	sim->check = check_create();
 	(void)sim_add_node(sim);
 	(void)sim_add_node(sim);
 	sim_plan_draw(sim, seed);
+	if (level == 2)
+		shell_world_create(sim);
 	run_chaos(sim);
 	if (!sim->failed)
 		run_calm(sim);
+	if (!sim->failed && level == 2)
+		run_close(sim);
 	clean_up(sim);
 	good = !sim->failed;
 	if (!good)

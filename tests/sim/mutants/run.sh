@@ -24,23 +24,31 @@ object() { # FILE -> its object
 compile() { # FILE below src or tests
 	local from=$work/$1
 	case $1 in tests/*) from=$root/$1 ;; esac
+	local extra=
+	case $1 in
+	*_avx2.c) extra="-mavx2 -mf16c -mbmi2" ;;
+	*_avx512.c) extra="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mbmi2" ;;
+	esac
 	# shellcheck disable=SC2086
-	"$cc" $flags -c "$from" -o "$(object "$1")"
+	"$cc" $flags $extra -c "$from" -o "$(object "$1")"
 }
 
-# Of the base floor, what membership needs.
-sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid}.c src/membership/*.c tests/sim/*.c)
+# Of the base floor, what the machines, the session and the executors need; the portable kernels are enough.
+sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid,cpu}.c src/membership/*.c src/collectives/*.c \
+	src/session*.c tests/sim/*.c)
+export PCCL_CPU=scalar
 for file in $sources; do
 	compile "$file" || exit 1
 done
 
-build_and_run() {
+# A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
+build_and_run() { # LEVEL
 	# shellcheck disable=SC2086
 	"$cc" $flags "$work"/obj/*.o -o "$work/pccl-sim" || return 2
-	timeout 300 "$work/pccl-sim" --seeds "$seeds" > "$work/out" 2>&1
+	timeout 300 "$work/pccl-sim" --level "$1" --seeds "$seeds" > "$work/out" 2>&1
 }
 
-build_and_run || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
+{ build_and_run 1 && build_and_run 2; } || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
 
 lived=0
 for mutant in "$here"/${1:-*}.mutant; do
@@ -58,7 +66,8 @@ for mutant in "$here"/${1:-*}.mutant; do
 		echo "STALE   $name: does not compile: $(head -1 "$work/err")"
 		lived=1
 	else
-		build_and_run
+		case $file in src/membership/*) level=1 ;; *) level=2 ;; esac
+		build_and_run "$level"
 		case $? in
 		0) echo "LIVES   $name: $(sed -n 1p "$mutant")"; lived=1 ;;
 		*) echo "caught  $name: $(tail -1 "$work/out" | cut -c1-110)" ;;

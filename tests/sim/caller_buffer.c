@@ -1,0 +1,325 @@
+/*
+ * The buffers of a call. An element of a peer's input is one of 64 small numbers that depend on the peer and the call, so that
+ * every sum is exact whatever the order, and the sums of different sets of peers differ.
+ */
+#include "shell.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "collectives/dtype.h"
+
+#define GUARD_BYTES 64
+#define PATTERN 64
+#define AVERAGE_STEP 840 /* 1 to 8 divide it */
+
+static void *must(void *memory)
+{
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+static int64_t value_of(const struct call_spec *spec, uint32_t node, uint64_t index)
+{
+	uint64_t number = pccl_rng_hash(spec->key, (uint64_t)node << 8 | index % PATTERN);
+
+	if (spec->operation.op == pcclProd)
+		return (int64_t)(1 + number % 3);
+	if (spec->operation.op == pcclAvg)
+		return (int64_t)(AVERAGE_STEP * (1 + number % 15));
+	return (int64_t)(1 + number % 15);
+}
+
+static void put(pcclDataType_t type, uint8_t *to, int64_t value)
+{
+	float narrow = (float)value;
+	double wide = (double)value;
+	int32_t whole = (int32_t)value;
+	uint8_t byte = (uint8_t)value;
+
+	switch (type) {
+	case pcclFloat:
+		memcpy(to, &narrow, sizeof(narrow));
+		break;
+	case pcclDouble:
+		memcpy(to, &wide, sizeof(wide));
+		break;
+	case pcclInt32:
+		memcpy(to, &whole, sizeof(whole));
+		break;
+	case pcclInt64:
+		memcpy(to, &value, sizeof(value));
+		break;
+	default:
+		memcpy(to, &byte, sizeof(byte));
+		break;
+	}
+}
+
+static int64_t combine(pcclRedOp_t op, int64_t left, int64_t right)
+{
+	switch (op) {
+	case pcclProd: return left * right;
+	case pcclMax: return left > right ? left : right;
+	case pcclMin: return left < right ? left : right;
+	default: return left + right;
+	}
+}
+
+/* The elements from `first` on of what these nodes have together, or of a single node's input. */
+static void fill(const struct call_spec *spec, const uint32_t *nodes, uint32_t count, uint64_t first, uint64_t elements,
+		 uint8_t *to)
+{
+	size_t size = pccl_dtype_bytes(spec->operation.datatype);
+	uint8_t pattern[PATTERN * 8];
+	uint64_t index;
+	uint32_t other;
+
+	for (index = 0; index < PATTERN; index++) {
+		int64_t value = value_of(spec, nodes[0], index);
+
+		for (other = 1; other < count; other++)
+			value = combine(spec->operation.op, value, value_of(spec, nodes[other], index));
+		if (spec->operation.op == pcclAvg && count > 1)
+			value /= count;
+		put(spec->operation.datatype, pattern + index * size, value);
+	}
+	for (index = 0; index < elements; index++)
+		memcpy(to + index * size, pattern + (first + index) % PATTERN * size, size);
+}
+
+static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_t count, uint64_t first,
+		    uint64_t elements, const uint8_t *bytes)
+{
+	size_t size = pccl_dtype_bytes(spec->operation.datatype);
+	uint8_t *expected = must(malloc(elements * size + 1));
+	bool same;
+
+	fill(spec, nodes, count, first, elements, expected);
+	same = memcmp(expected, bytes, elements * size) == 0;
+	free(expected);
+	return same;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+static uint8_t *guarded(struct call *call, uint32_t which, size_t bytes)
+{
+	call->memory_bytes[which] = bytes;
+	call->memory[which] = must(malloc(bytes + 2 * GUARD_BYTES));
+	memset(call->memory[which], SHELL_POISON, bytes + 2 * GUARD_BYTES);
+	return call->memory[which] + GUARD_BYTES;
+}
+
+void buffer_create(struct sim *sim, const struct shell *shell, struct call *call)
+{
+	const pcclOperation_t *operation = &call->spec.operation;
+	uint32_t own = shell->node->id;
+	size_t part;
+
+	(void)sim;
+	call->rank = shell->node->rank;
+	call->ranks = shell->node->view.view.member_count;
+	part = call->spec.kind == PCCL_BARRIER ? 0 : operation->count * pccl_dtype_bytes(operation->datatype);
+	call->input_bytes = call->spec.kind == PCCL_REDUCE_SCATTER ? part * call->ranks : part;
+	call->output_bytes = call->spec.kind == PCCL_ALL_GATHER ? part * call->ranks : part;
+	call->memory[1] = NULL;
+	if (call->spec.in_place && call->spec.kind == PCCL_ALL_GATHER) {
+		call->output = guarded(call, 0, call->output_bytes);
+		call->input = call->output + call->rank * part;
+	} else if (call->spec.in_place && call->spec.kind == PCCL_REDUCE_SCATTER) {
+		call->input = guarded(call, 0, call->input_bytes);
+		call->output = call->input + call->rank * part;
+	} else if (call->spec.in_place) {
+		call->input = call->output = guarded(call, 0, part);
+	} else {
+		call->input = guarded(call, 0, call->input_bytes);
+		call->output = guarded(call, 1, call->output_bytes);
+	}
+	if (part > 0)
+		fill(&call->spec, &own, 1, 0, call->input_bytes / pccl_dtype_bytes(operation->datatype), call->input);
+	call->original = must(malloc(call->input_bytes + 1));
+	memcpy(call->original, call->input, call->input_bytes);
+}
+
+void buffer_bury(struct shell *shell, struct call *call)
+{
+	uint32_t which;
+
+	for (which = 0; which < 2; which++) {
+		struct grave *grave;
+
+		if (call->memory[which] == NULL)
+			continue;
+		grave = must(calloc(1, sizeof(*grave)));
+		grave->memory = call->memory[which];
+		grave->bytes = call->memory_bytes[which] + 2 * GUARD_BYTES;
+		memset(grave->memory, SHELL_POISON, grave->bytes);
+		grave->next = shell->graves;
+		shell->graves = grave;
+		call->memory[which] = NULL;
+	}
+	free(call->original);
+	call->original = NULL;
+}
+
+static bool is_poison(const uint8_t *bytes, size_t count)
+{
+	return count == 0 || (bytes[0] == SHELL_POISON && memcmp(bytes, bytes + 1, count - 1) == 0);
+}
+
+void buffer_check_graves(struct shell *shell, bool all)
+{
+	struct grave **link = &shell->graves;
+	uint32_t kept = 0;
+
+	while (*link != NULL) {
+		struct grave *grave = *link;
+
+		if (!is_poison(grave->memory, grave->bytes))
+			sim_fail(shell->sim, "somebody wrote to memory that node %u had back", shell->node->id);
+		if (!all && ++kept <= 12) {
+			link = &grave->next;
+			continue;
+		}
+		*link = grave->next;
+		free(grave->memory);
+		free(grave);
+	}
+}
+
+/* ---- what must be there ------------------------------------------------------------------------------------------------------ */
+
+static void check_guards(struct shell *shell, const struct call *call)
+{
+	uint32_t which;
+
+	for (which = 0; which < 2; which++)
+		if (call->memory[which] != NULL &&
+		    (!is_poison(call->memory[which], GUARD_BYTES) ||
+		     !is_poison(call->memory[which] + GUARD_BYTES + call->memory_bytes[which], GUARD_BYTES)))
+			sim_fail(shell->sim, "somebody wrote beside a buffer of node %u", shell->node->id);
+}
+
+static void complain(struct shell *shell, const struct call *call, const char *what)
+{
+	sim_fail(shell->sim, "node %u: %s %u.%u of %zu %s: %s", shell->node->id,
+		 pccl_collective_name((int)call->spec.kind), (unsigned)call->op->key.tag, call->op->key.sequence,
+		 call->spec.operation.count, pccl_plan_name((int)call->op->info.plan), what);
+}
+
+void buffer_check_failure(struct shell *shell, const struct call *call)
+{
+	check_guards(shell, call);
+	if (call->spec.kind == PCCL_BROADCAST && call->spec.operation.root % call->ranks != call->rank)
+		return; /* it has no input */
+	if (memcmp(call->input, call->original, call->input_bytes) != 0)
+		complain(shell, call, "failed, and its input is lost");
+}
+
+/* Of an all-reduce: fits the segment one of the views that the op lived in, from the newest to the oldest? */
+static bool check_segment(struct shell *shell, const struct call *call, uint32_t segment, const struct era **era_out)
+{
+	const struct pccl_geometry *geometry = &call->op->geometry;
+	uint64_t first = pccl_geometry_first(geometry, segment);
+	uint32_t elements = pccl_geometry_elements(geometry, segment);
+	size_t size = pccl_dtype_bytes(call->spec.operation.datatype);
+	uint32_t index;
+
+	for (index = shell->era_count; index-- > 0 && shell->eras[index].epoch >= call->epoch;) {
+		const struct era *era = &shell->eras[index];
+
+		if (era->count < call->op->info.participants_min || era->count > call->op->info.participants_max)
+			continue;
+		*era_out = era;
+		if (matches(&call->spec, era->nodes, era->count, first, elements, call->output + first * size))
+			return true;
+	}
+	return false;
+}
+
+static void check_all_reduce(struct shell *shell, const struct call *call)
+{
+	const pcclOperationInfo_t *info = &call->op->info;
+	const struct era *first = NULL;
+	uint32_t segment;
+
+	if (info->participants_min < 2 || info->participants_min > info->participants_max)
+		complain(shell, call, "impossible numbers of participants");
+	for (segment = 0; segment < call->op->geometry.segment_count; segment++) {
+		const struct era *era = NULL;
+
+		if (!check_segment(shell, call, segment, &era)) {
+			complain(shell, call, "a wrong result");
+			return;
+		}
+		first = first == NULL ? era : first;
+		if (era->count != first->count && call->spec.operation.failure_policy != pcclPolicyRepair)
+			complain(shell, call, "more than one set of participants");
+	}
+	if (info->participants_min != info->participants_max &&
+	    call->spec.operation.failure_policy != pcclPolicyRepair)
+		complain(shell, call, "more than one number of participants");
+}
+
+static bool check_parts(const struct call *call, const struct era *era, uint32_t own)
+{
+	uint64_t count = call->spec.operation.count;
+	size_t bytes = count * pccl_dtype_bytes(call->spec.operation.datatype);
+	uint32_t rank;
+
+	if (call->spec.kind == PCCL_BROADCAST) {
+		for (rank = 0; rank < era->count; rank++)
+			if (matches(&call->spec, &era->nodes[rank], 1, 0, count, call->output))
+				return true;
+		return false;
+	}
+	for (rank = 0; call->spec.kind == PCCL_ALL_GATHER && rank < era->count; rank++)
+		if (!matches(&call->spec, &era->nodes[rank], 1, 0, count, call->output + rank * bytes))
+			return false;
+	for (rank = 0; call->spec.kind == PCCL_REDUCE_SCATTER && rank < era->count; rank++)
+		if (era->nodes[rank] == own &&
+		    !matches(&call->spec, era->nodes, era->count, rank * count, count, call->output))
+			return false;
+	return true;
+}
+
+void buffer_check_success(struct shell *shell, const struct call *call)
+{
+	uint32_t index;
+
+	check_guards(shell, call);
+	if (!call->spec.in_place && call->input_bytes > 0 && memcmp(call->input, call->original, call->input_bytes) != 0)
+		complain(shell, call, "its input was changed");
+	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0)
+		return;
+	if (call->spec.kind == PCCL_ALL_REDUCE) {
+		check_all_reduce(shell, call);
+		return;
+	}
+	for (index = shell->era_count; index-- > 0 && shell->eras[index].epoch >= call->epoch;)
+		if (check_parts(call, &shell->eras[index], shell->node->id))
+			return;
+	complain(shell, call, "a wrong result");
+}
+
+uint64_t buffer_hash(const struct call *call)
+{
+	/* The buffer of a gather may be made for more members than there were in the end. */
+	size_t bytes = call->spec.kind == PCCL_ALL_GATHER ? call->input_bytes * call->op->info.participants_max
+							  : call->output_bytes;
+	size_t words = bytes / 8, index;
+	uint64_t hash = bytes;
+	uint64_t word;
+
+	for (index = 0; index < words; index++) {
+		memcpy(&word, call->output + index * 8, 8);
+		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	for (index = words * 8; index < bytes; index++)
+		hash = (hash ^ call->output[index]) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash;
+}

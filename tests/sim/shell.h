@@ -1,0 +1,305 @@
+/*
+ * Level 2 of the simulator: between the membership machines and the callers stand the very session and the very executors, as in
+ * src/control.c, src/lane.c and src/ops.c, with queues in place of threads: what one thread posts to another comes later, in
+ * order, and lanes lag each other. Buffers are real, and their sums are checked.
+ *
+ *	shell.c		a communicator: its session, and what control.c does
+ *	shell_lane.c	what lane.c does: commands, executors
+ *	shell_link.c	links: who can reach whom, forgetting, breaking
+ *	shell_stream.c	frames on their way: each delivered exactly once, in order on one stream, in any order across streams
+ *	shell_fault.c	what goes wrong with streams
+ *	caller.c	the program: ops in flight, votes, deadlines, relaunching
+ *	caller_buffer.c	the buffers of a call, and what must be in them
+ *	check_call.c	what all survivors must have been told alike
+ */
+#ifndef PCCL_SIM_SHELL_H
+#define PCCL_SIM_SHELL_H
+
+#include "session.h"
+#include "sim.h"
+
+#define SHELL_LANES 3
+#define SHELL_STREAMS 3
+#define SHELL_CALLS 6  /* that a program has in flight */
+#define SHELL_TAGS 8
+#define SHELL_BATCH 3  /* ops that a program starts at a time */
+#define SHELL_POISON 0xdb
+
+/* Drawn per seed. */
+struct shell_plan {
+	uint32_t lanes;		/* that peers have; some have fewer */
+	uint32_t streams;	/* of a lane to a neighbour */
+	uint32_t frames;	/* in flight on a stream */
+	uint64_t command_ns;	/* mean delay of what one thread posts to another */
+	uint64_t frame_ns;	/* mean time of a header or a payload on a stream */
+	uint64_t ack_ns;
+	uint64_t pause_ns;	/* mean pause of a program */
+	uint64_t link_timeout_ns;
+	uint64_t break_ns;	/* mean time between broken streams, 0: never */
+	uint32_t slow_percent;	/* of the links */
+	uint32_t large_percent; /* of the ops */
+	uint32_t timeout_percent;
+	uint32_t vote_percent;	/* of the steps of a program */
+};
+
+enum shell_event {
+	SHELL_LANE,	/* a command for lane `segment` of `node` */
+	SHELL_POST,	/* something for the control thread of `node` */
+	SHELL_STREAM,	/* the head of stream `object` moves on */
+	SHELL_ACK,	/* stream `object`: frames are acknowledged */
+	SHELL_WATCH,	/* side `segment` of link `object`: is the other side there? */
+	SHELL_BREAK,	/* a stream breaks somewhere */
+	SHELL_DEADLINE, /* of call `segment` of `node`, serial `attempt` */
+	SHELL_GONE	/* the communicator of `node` ended some time ago */
+};
+
+/* A frame between pccl_exec_next() and its delivery. */
+struct flight {
+	struct pccl_frame_send send;
+	uint8_t *copy;	  /* of the payload when it was handed out */
+	bool forgotten;	  /* the sender's memory must not be read any more: from the copy */
+	bool placeholder; /* nothing of it arrives */
+	struct flight *next;
+};
+
+struct ack {
+	void *token;
+	const void *cookie;
+	uint64_t time_ns;
+	struct ack *next;
+};
+
+/* One direction of one connection of a link. */
+struct stream {
+	struct link *link;
+	uint32_t from; /* side */
+	struct flight *first, *last;
+	uint32_t count;
+	struct ack *first_ack, *last_ack;
+	bool queued;
+	bool ack_queued;
+	bool held;
+	bool coming;   /* the head's header was accepted, its payload is on its way */
+	bool diverted; /* to the bin */
+	void *destination;
+	uint64_t installs; /* of the receiving lane when it was accepted */
+	uint64_t down_until_ns;
+};
+
+struct side {
+	uint32_t node;
+	bool open; /* the lane has a link */
+	bool lost; /* it has given up */
+	uint64_t heard_ns;
+	struct stream out[SHELL_STREAMS];
+};
+
+/* All connections of one lane between two nodes. */
+struct link {
+	uint32_t lane;
+	uint64_t frame_ns;
+	struct side sides[2];
+	struct link *next;
+};
+
+/* A command on its way to a lane. */
+struct work {
+	struct pccl_command *command;
+	uint32_t members[SIM_NODES]; /* INSTALL: nodes by rank */
+	uint64_t time_ns;
+	struct work *next;
+};
+
+struct shell_lane {
+	struct shell *shell;
+	uint32_t index;
+	uint32_t lanes; /* of the view in force */
+	struct pccl_exec *exec;
+	uint32_t epoch;
+	uint32_t rank;
+	uint32_t ranks;
+	uint64_t installs;
+	uint32_t nodes[SIM_NODES]; /* by rank */
+	struct link *links[SIM_NODES];
+	struct work *first, *last;
+	uint64_t last_ns;
+};
+
+/* An event for the machine on its way to the control thread. */
+struct post {
+	struct pccl_peer_event event;
+	char text[200];
+	uint64_t time_ns;
+	struct post *next;
+};
+
+/* A view as the caller could see it. */
+struct era {
+	uint32_t epoch;
+	uint32_t count;
+	uint32_t nodes[SIM_NODES];
+};
+
+enum call_state { CALL_FREE, CALL_WAITING, CALL_LAUNCHED };
+
+/* What all members compute alike about a call. */
+struct call_spec {
+	enum pccl_collective kind;
+	pcclOperation_t operation;
+	bool in_place;
+	bool relaunch;	    /* when a member was lost */
+	uint64_t timeout_ns; /* 0: none */
+	uint64_t key;	    /* of its input */
+};
+
+struct call {
+	enum call_state state;
+	struct call_spec spec;
+	struct pccl_op *op;
+	uint64_t serial;
+	bool ended;
+	bool committed; /* by the verdict of a view change */
+	bool asked;	/* for a decision, its deadline passed */
+	uint32_t rank;	/* at launch, as the next two */
+	uint32_t ranks;
+	uint32_t epoch;
+	uint8_t *memory[2]; /* with guards around; one in place */
+	size_t memory_bytes[2];
+	uint8_t *input;
+	uint8_t *output;
+	size_t input_bytes;
+	size_t output_bytes;
+	uint8_t *original;
+};
+
+/* Memory that was given back to the caller. */
+struct grave {
+	uint8_t *memory;
+	size_t bytes;
+	struct grave *next;
+};
+
+struct shell {
+	struct sim *sim;
+	struct sim_node *node;
+	struct pccl_session *session;
+	struct shell_lane lanes[SHELL_LANES];
+	uint32_t lane_count;
+	struct post *first_post, *last_post;
+	uint64_t last_post_ns;
+	bool ended;
+	struct era *eras;
+	uint32_t era_count;
+	struct call calls[SHELL_CALLS];
+	uint64_t serial;
+	struct grave *graves;
+	bool gone_queued;
+	uint32_t last_origin; /* where the program ends */
+	uint32_t last_step;
+};
+
+/* What level 2 has of its own in a run. */
+struct shell_world {
+	struct shell_plan plan;
+	struct link *links;
+	struct call_record *records;
+	size_t record_count;
+	uint64_t ops_ended; /* with success */
+	uint64_t ops_failed;
+	bool closing; /* programs start nothing new */
+};
+
+/* shell.c */
+void shell_world_create(struct sim *sim);
+void shell_world_destroy(struct sim *sim);
+void shell_event(struct sim *sim, const struct sim_event *event);
+void shell_schedule(struct sim *sim, uint64_t time_ns, enum shell_event type, uint32_t node, uint32_t segment,
+		    void *object);
+void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *self_out);
+void shell_destroy(struct sim *sim, struct sim_node *node);
+void shell_freeze(struct shell *shell);
+void shell_install(struct shell *shell, const struct pccl_install *install);
+void shell_end(struct shell *shell, pcclResult_t result, const char *text);
+void shell_leave(struct shell *shell);
+/* Hands the session's commands out. After every call of the session. */
+void shell_dispatch(struct shell *shell);
+/* Something for the machine, from another thread. */
+void shell_post(struct shell *shell, const struct pccl_peer_event *event);
+/* Into the trace: who waits for whom. */
+void shell_tell(struct sim *sim);
+/* Programs come to their end. */
+void shell_close_all(struct sim *sim);
+/* Have all living ones come there? */
+bool shell_all_done(const struct sim *sim, uint32_t *node_out);
+
+/* shell_lane.c */
+void shell_lane_create(struct shell *shell, uint32_t index);
+void shell_lane_destroy(struct shell_lane *lane);
+void shell_lane_command(struct shell_lane *lane, struct pccl_command *command);
+void shell_lane_run(struct shell_lane *lane);
+/* Links pull what the executor has for them now. */
+void shell_lane_pump(struct shell_lane *lane);
+/* NULL: it is gone. */
+struct shell_lane *shell_lane_at(struct sim *sim, uint32_t node, uint32_t lane);
+uint32_t shell_lane_rank(const struct shell_lane *lane, uint32_t node);
+
+/* shell_link.c */
+struct link *link_open(struct shell_lane *lane, uint32_t node);
+void link_close(struct sim *sim, struct link *link, uint32_t node);
+uint32_t link_side(const struct link *link, uint32_t node);
+bool link_is_up(const struct sim *sim, const struct link *link);
+void link_forget(struct sim *sim, struct link *link, uint32_t node, const struct pccl_attempt *attempt);
+/* Payloads that are on their way to `node` go to the bin. */
+void link_divert(struct link *link, uint32_t node);
+void link_resume(struct sim *sim, struct link *link, uint32_t node);
+/* A member of the new view is one whose link is lost already. */
+void link_remind(struct sim *sim, const struct link *link, uint32_t node);
+void link_watch(struct sim *sim, struct link *link, uint32_t side);
+void link_break(struct sim *sim, struct link *link, uint32_t index);
+void link_free(struct link *link);
+
+/* shell_stream.c */
+
+/* Pulls one frame for `side`. False: no room, or nothing to send. */
+bool stream_pull(struct shell_lane *lane, struct link *link, uint32_t rank);
+void stream_kick(struct sim *sim, struct stream *stream, uint64_t time_ns);
+void stream_step(struct sim *sim, struct stream *stream);
+void stream_ack(struct sim *sim, struct stream *stream);
+/* What is being received will not come. */
+void stream_drop_head(struct sim *sim, struct stream *stream);
+void stream_clear(struct stream *stream);
+void stream_cut_tail(struct stream *stream, uint32_t keep);
+
+/* shell_fault.c */
+void shell_plan_draw(struct sim *sim);
+void shell_faults_start(struct sim *sim);
+void shell_fault_break(struct sim *sim);
+
+/* caller.c */
+void caller_step(struct sim *sim, struct sim_node *node);
+void caller_ended(struct shell *shell, const struct pccl_op *op);
+void caller_deadline(struct sim *sim, struct shell *shell, struct call *call);
+void caller_decided(struct shell *shell, const struct pccl_install *install);
+/* Takes the results of ended ops. */
+bool caller_collect(struct shell *shell, uint32_t percent);
+bool caller_idle(const struct shell *shell);
+/* No more calls than all others make, too. */
+void caller_close(struct shell *shell);
+/* They are made, and their results taken. */
+bool caller_done(const struct shell *shell);
+void caller_destroy(struct shell *shell);
+
+/* caller_buffer.c */
+void buffer_create(struct sim *sim, const struct shell *shell, struct call *call);
+void buffer_check_success(struct shell *shell, const struct call *call);
+void buffer_check_failure(struct shell *shell, const struct call *call);
+uint64_t buffer_hash(const struct call *call);
+/* The caller has its memory back: nobody may touch it any more. */
+void buffer_bury(struct shell *shell, struct call *call);
+void buffer_check_graves(struct shell *shell, bool all);
+
+/* check_call.c */
+void check_call(struct shell *shell, const struct call *call);
+void check_call_fini(struct shell_world *world);
+
+#endif

@@ -1,0 +1,59 @@
+/* What is drawn per seed for level 2, and what goes wrong with streams. */
+#include "shell.h"
+
+static void draw_times(struct sim *sim, struct shell_plan *plan)
+{
+	plan->command_ns = sim_chance(sim, 50) ? SIM_MS / 20 : sim_between(sim, SIM_MS / 100, 5 * SIM_MS);
+	plan->frame_ns = sim_between(sim, SIM_MS / 50, 2 * SIM_MS);
+	plan->ack_ns = sim_between(sim, SIM_MS / 50, 10 * SIM_MS);
+	plan->pause_ns = sim_between(sim, SIM_MS, 30 * SIM_MS);
+	plan->link_timeout_ns = sim_between(sim, 500, 3000) * SIM_MS;
+	plan->break_ns = sim_chance(sim, 40) ? sim_between(sim, 5, 200) * SIM_MS : 0;
+}
+
+void shell_plan_draw(struct sim *sim)
+{
+	struct shell_plan *plan = &sim->shells->plan;
+
+	plan->lanes = (uint32_t)sim_between(sim, 1, SHELL_LANES);
+	plan->streams = (uint32_t)sim_between(sim, 1, SHELL_STREAMS);
+	plan->frames = (uint32_t)sim_between(sim, 1, 8);
+	draw_times(sim, plan);
+	plan->slow_percent = (uint32_t)(sim_chance(sim, 25) ? sim_between(sim, 5, 30) : 0);
+	plan->large_percent = (uint32_t)(sim_chance(sim, 10) ? 20 : 0);
+	plan->timeout_percent = (uint32_t)(sim_chance(sim, 30) ? sim_between(sim, 5, 50) : 0);
+	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
+	/* Ops are many more events than membership alone: shorter histories, denser faults. */
+	sim->plan.groups = sim->plan.groups > 1 ? 2 : 1;
+	sim->plan.bundle_size = sim->plan.bundle_size > 0 ? sim->plan.groups : 0;
+	sim->plan.peers_max = (uint32_t)sim_between(sim, 2, 6);
+	sim->plan.chaos_ns = sim_between(sim, 500, 3500) * SIM_MS;
+	sim->plan.crash_ns /= 2;
+	sim->plan.pause_ns /= 2;
+	sim->plan.partition_ns /= 2;
+}
+
+void shell_faults_start(struct sim *sim)
+{
+	if (sim->shells->plan.break_ns > 0)
+		shell_schedule(sim, sim->shells->plan.break_ns, SHELL_BREAK, 0, 0, NULL);
+}
+
+void shell_fault_break(struct sim *sim)
+{
+	uint32_t count = 0;
+	struct link *link;
+	uint64_t which;
+
+	if (sim->calm)
+		return;
+	for (link = sim->shells->links; link != NULL; link = link->next)
+		count += link_is_up(sim, link);
+	which = count > 0 ? sim_between(sim, 0, count - 1) : 0;
+	for (link = sim->shells->links; link != NULL; link = link->next)
+		if (link_is_up(sim, link) && which-- == 0)
+			break;
+	if (link != NULL)
+		link_break(sim, link, (uint32_t)sim_between(sim, 0, sim->shells->plan.streams - 1));
+	shell_schedule(sim, sim->now_ns + sim_exponential(sim, sim->shells->plan.break_ns), SHELL_BREAK, 0, 0, NULL);
+}
