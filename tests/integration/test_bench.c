@@ -1,0 +1,132 @@
+/* The program allreduce-bench as people and scripts meet it: what it prints, and how it exits. */
+#include "../lib/check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define OUTPUT_BYTES 65536
+
+/* Runs the program with these flags; returns its exit status and what it wrote to both outputs. */
+static int run(const char *flags, char output[OUTPUT_BYTES])
+{
+	const char *build = getenv("PCCL_BUILD");
+	char command[512];
+	size_t length;
+	FILE *pipe;
+	int status;
+
+	snprintf(command, sizeof(command), "%s/bin/allreduce-bench %s 2>&1", build == NULL ? "build/release" : build,
+		 flags);
+	pipe = popen(command, "r");
+	assert_non_null(pipe);
+	length = fread(output, 1, OUTPUT_BYTES - 1, pipe);
+	output[length] = '\0';
+	status = pclose(pipe);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void expect(const char *flags, int status, const char *part)
+{
+	static char output[OUTPUT_BYTES];
+	int got = run(flags, output);
+
+	if (got != status)
+		fail_msg("'%s' exited with %d, not %d:\n%s", flags, got, status, output);
+	if (strstr(output, part) == NULL)
+		fail_msg("'%s' did not say '%s':\n%s", flags, part, output);
+}
+
+static void bad_flags_are_explained_and_exit_2(void **state)
+{
+	(void)state;
+	expect("--local 2 --frobnicate", 2, "--frobnicate");
+	expect("--local 2 --sizes huge", 2, "--sizes");
+	expect("", 2, "--local");
+}
+
+static void help_names_every_flag(void **state)
+{
+	static const char *const flags[] = {
+		"--local", "--master", "--peers", "--collective", "--sizes", "--iters",	   "--warmup",	 "--seconds",
+		"--dtype", "--op",     "--plan",  "--policy",	  "--lanes", "--streams",  "--inflight", "--inplace",
+		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint"};
+
+	static char output[OUTPUT_BYTES];
+
+	(void)state;
+	assert_int_equal(run("--help", output), 0);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (strstr(output, flags[i]) == NULL)
+			fail_msg("--help does not know %s", flags[i]);
+}
+
+static void a_row_of_json_has_the_promised_fields_in_order(void **state)
+{
+	static const char *const fields[] = {"collective",
+					     "plan",
+					     "dtype",
+					     "op",
+					     "peers",
+					     "bytes",
+					     "iters",
+					     "time_us",
+					     "time_us_min",
+					     "time_us_p99",
+					     "algbw_GBps",
+					     "busbw_GBps",
+					     "wire_bytes_per_peer",
+					     "cpu_s_per_GiB",
+					     "parity",
+					     "errors"};
+	static char output[OUTPUT_BYTES];
+	const char *at = output;
+
+	(void)state;
+	assert_int_equal(run("--local 2 --sizes 4K --iters 3 --warmup 1 --json --check", output), 0);
+	assert_int_equal(output[0], '{');
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		char field[64];
+		const char *found;
+
+		snprintf(field, sizeof(field), "\"%s\": ", fields[i]);
+		found = strstr(at, field);
+		if (found == NULL)
+			fail_msg("%s is missing or out of order in %s", field, output);
+		else
+			at = found;
+	}
+	assert_non_null(strstr(output, "\"parity\": true, \"errors\": 0"));
+}
+
+static void every_collective_checks_its_results(void **state)
+{
+	(void)state;
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective allreduce --op avg --dtype bf16", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective broadcast", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective reducescatter --inplace", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective allgather --inflight 3", 0, "right");
+}
+
+static void kills_leave_neither_hangs_nor_divergences(void **state)
+{
+	(void)state;
+	expect("--local 4 --chaos kill --seconds 2 --sizes 4K,64K --policy repair --json", 0,
+	       "\"hangs\": 0, \"divergences\": 0");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bad_flags_are_explained_and_exit_2),
+		cmocka_unit_test(help_names_every_flag),
+		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),
+		cmocka_unit_test(every_collective_checks_its_results),
+		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
