@@ -182,6 +182,11 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 		return pcclRankConnectionLost;
 	}
 	wait_for_end(comm, op);
+	if (op->residual_next != NULL) {
+		pthread_mutex_unlock(&comm->lock);
+		pccl_op_commit_residual(op);
+		pthread_mutex_lock(&comm->lock);
+	}
 	result = op->result;
 	if (result != pcclSuccess)
 		pccl_fail(result, "%s", op->detail);

@@ -29,6 +29,8 @@ static void op_free(struct pccl_op *op)
 	pccl_free(op->held);
 	pccl_free(op->undo);
 	pccl_free(op->staged);
+	pccl_free(op->residual_next);
+	pccl_free(op->residual_made);
 	pccl_free(op);
 }
 
@@ -281,22 +283,20 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 	result = pccl_session_read_codecs(request->kind, &op->request.operation, &op->codecs);
 	if (result == pcclSuccess)
 		result = cut(session, op);
-	if (result != pcclSuccess)
-		goto fail_held;
-	result = pcclOutOfMemory;
-	if (undo_bytes > 0) {
+	if (result == pcclSuccess)
+		result = pccl_session_take_residual(op);
+	if (result == pcclSuccess && undo_bytes > 0) {
 		op->undo = undo_take(session, undo_bytes);
 		op->undo_bytes = undo_bytes;
 		if (op->undo == NULL)
-			goto fail_undo;
+			result = pcclOutOfMemory;
+	}
+	if (result != pcclSuccess) {
+		op_free(op);
+		return result;
 	}
 	*op_out = op;
 	return pcclSuccess;
-fail_undo:
-	pccl_free(op->held);
-fail_held:
-	pccl_free(op);
-	return result;
 }
 
 pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,

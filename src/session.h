@@ -55,7 +55,9 @@ struct pccl_op {
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;
-	void *staged; /* copy of an input that is in place for another rank than now; NULL */
+	void *staged;		/* copy of an input that is in place for another rank than now; NULL */
+	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
+	uint8_t *residual_made; /* by segment: its part is there */
 	uint32_t rank_at_launch;
 	bool settled; /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
@@ -112,6 +114,10 @@ bool pccl_session_idle(const struct pccl_session *session); /* no op is unreleas
 
 /* The caller has taken the result of an ended op. */
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op);
+
+/* Error feedback of an op that has succeeded becomes the caller's. Touches the op and the caller's buffer only, so that it needs
+ * no lock between the op's end and its release. */
+void pccl_op_commit_residual(const struct pccl_op *op);
 
 /* Ends every op with `result`, gives every later launch the same: the communicator leaves or is evicted. */
 void pccl_session_end(struct pccl_session *session, pcclResult_t result, const char *detail);

@@ -129,6 +129,9 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->input = op->request.input;
 	launch_out->output = op->request.output;
 	launch_out->undo = op->undo;
+	launch_out->residual = op->residual_next == NULL ? NULL : op->request.operation.residual;
+	launch_out->residual_next = op->residual_next;
+	launch_out->residual_made = op->residual_made;
 	launch_out->held = attempt->held;
 	launch_out->divisor = op->request.operation.op == pcclAvg ? session->ranks : 0;
 	launch_out->cookie = op->attempt;

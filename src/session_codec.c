@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/memory.h"
 #include "collectives/codec.h"
 #include "collectives/dtype.h"
 #include "session_internal.h"
@@ -85,6 +86,35 @@ static void write_one(const struct pccl_codec_params *params, struct pccl_op_cod
 static uint32_t larger(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
+}
+
+pcclResult_t pccl_session_take_residual(struct pccl_op *op)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+
+	if (operation->residual == NULL || op->codecs.up.id == PCCL_CODEC_NONE || operation->count == 0)
+		return pcclSuccess;
+	op->residual_next =
+		pccl_alloc_large(operation->count * pccl_dtype_bytes(pccl_dtype_partial(operation->datatype)));
+	op->residual_made = pccl_calloc(op->geometry.segment_count, sizeof(*op->residual_made));
+	return op->residual_next == NULL || op->residual_made == NULL ? pcclOutOfMemory : pcclSuccess;
+}
+
+void pccl_op_commit_residual(const struct pccl_op *op)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+	size_t element_bytes = pccl_dtype_bytes(pccl_dtype_partial(operation->datatype));
+	uint32_t segment;
+
+	if (op->residual_next == NULL || op->result != pcclSuccess)
+		return;
+	for (segment = 0; segment < op->geometry.segment_count; segment++) {
+		size_t offset = (size_t)pccl_geometry_first(&op->geometry, segment) * element_bytes;
+
+		if (op->residual_made[segment])
+			memcpy((char *)operation->residual + offset, (const char *)op->residual_next + offset,
+			       pccl_geometry_elements(&op->geometry, segment) * element_bytes);
+	}
 }
 
 pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,

@@ -74,6 +74,9 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,
 				      struct pccl_op_codecs *out);
 
+/* Room for what the op's contributions leave over, if the caller wants to keep that. pcclOutOfMemory. */
+pcclResult_t pccl_session_take_residual(struct pccl_op *op);
+
 /* session_flush.c */
 struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key);
 void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts);

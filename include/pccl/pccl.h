@@ -298,10 +298,14 @@ typedef struct pcclOperation_t {
 	pcclDataType_t codec_datatype;		/* pcclQuantMinMax and pcclQuantZeroPointScale: the type sent */
 	uint32_t codec_block;			/* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
 	pcclRounding_t rounding;
+	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0. They are added to this peer's contribution,
+	 * and become what encoding took from that when the operation is awaited and has succeeded, however often it was
+	 * retried or repaired; if it has failed they stay. What travels plain neither uses nor changes them. NULL: none. */
+	void *residual;
 } pcclOperation_t;
 
 #define PCCL_OPERATION_INITIALIZER {sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, \
-	pcclPolicyDefault, pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest}
+	pcclPolicyDefault, pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL}
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {

@@ -81,6 +81,12 @@ struct pccl_exec_launch {
 	void *undo;	      /* all-reduce and reduce-scatter in place: as large as the op's output region, keeps
 				       * overwritten input; else NULL. In a repair: what the attempt before has kept */
 	const uint64_t *held; /* repair: segments whose result `output` holds already; NULL none; copied */
+	/* Error feedback with codecs, in the partial type; NULL: none. What contributions that travel encoded have left over
+	 * of the op before, which is added to them; and room for what they leave over now, with one byte for each segment
+	 * of the op, set when its part is there. An attempt that follows overwrites what one before has left. */
+	const void *residual;
+	void *residual_next;
+	uint8_t *residual_made;
 	uint32_t divisor;     /* of an average: participants; 0: no division */
 	void *cookie;	      /* comes back with the outcome; not NULL, differs from that of any other op */
 };

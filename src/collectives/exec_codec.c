@@ -201,10 +201,52 @@ static size_t encode(const struct pccl_exec *exec, const struct op *op, const st
 	return pccl_codec_encode(&params, values, op_elements(exec, op, local), out);
 }
 
+/* left[i] = wanted[i] - left[i] */
+static void subtract_from(const void *wanted, void *left, size_t count, pcclDataType_t type)
+{
+	const double *wanted_doubles = wanted;
+	const float *wanted_floats = wanted;
+	double *left_doubles = left;
+	float *left_floats = left;
+	size_t i;
+
+	if (type == pcclDouble)
+		for (i = 0; i < count; i++)
+			left_doubles[i] = wanted_doubles[i] - left_doubles[i];
+	else
+		for (i = 0; i < count; i++)
+			left_floats[i] = wanted_floats[i] - left_floats[i];
+}
+
+/* What the op before has left over goes along; what is left over now is kept until the caller knows how the op ends. */
+static size_t encode_with_residual(struct pccl_exec *exec, struct op *op, uint32_t local, void *out)
+{
+	uint32_t segment = op_segment(exec, op, local);
+	struct pccl_codec_params wide = op->coder.up;
+	size_t count = op_elements(exec, op, local), element;
+	size_t offset = (size_t)pccl_geometry_first(&op->launch.geometry, segment) * op->partial_bytes;
+	uint8_t *next = (uint8_t *)op->launch.residual_next + offset;
+
+	wide.type = pccl_dtype_partial(wide.type);
+	pccl_reduce_partial(exec->bounce, (const uint8_t *)op->launch.residual + offset, op_own(exec, op, local), count,
+			    op->coder.up.type, pcclSum);
+	element = encode(exec, op, &wide, local, exec->bounce, out);
+	if (element < count)
+		return element;
+	pccl_codec_decode(&wide, out, count, next);
+	subtract_from(exec->bounce, next, count, wide.type);
+	op->launch.residual_made[segment] = 1;
+	return count;
+}
+
 static bool encode_own(struct pccl_exec *exec, struct op *op, uint32_t local, void *out)
 {
-	size_t element = encode(exec, op, &op->coder.up, local, op_own(exec, op, local), out);
+	size_t element;
 
+	if (op->launch.residual != NULL)
+		element = encode_with_residual(exec, op, local, out);
+	else
+		element = encode(exec, op, &op->coder.up, local, op_own(exec, op, local), out);
 	if (element == op_elements(exec, op, local))
 		return true;
 	op_fail_element(exec, op, PCCL_REFUSAL_CONTRIBUTION, local, element);

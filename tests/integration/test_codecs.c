@@ -338,6 +338,71 @@ static void what_codecs_cannot_do_is_told_in_words(void **state)
 	peers_finish(world);
 }
 
+/* ---- error feedback ---------------------------------------------------------------------------------------------- */
+
+/* What one operation loses the next ones make up for: the mean of all results comes ever nearer. */
+static void check_feedback(struct world_peer *me, const struct buffers *b, float *residual, float *mean)
+{
+	const struct promise int4 = {pcclQuantInt4, pcclUint8, 0};
+	pcclOperation_t operation = average_of(COUNT, &int4);
+	unsigned round;
+	size_t i;
+
+	operation.residual = residual;
+	operation.codec_down = pcclQuantPlain;
+	for (round = 0; round < ROUNDS; round++) {
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+		for (i = 0; i < COUNT; i++)
+			mean[i] += b->output[i] / ROUNDS;
+	}
+	CHECK(error_db(b->output, b->exact, COUNT) > -25);
+	CHECK(error_db(mean, b->exact, COUNT) < -35);
+}
+
+/* An operation that fails leaves what is left over as it was, even that of those who found nothing wrong. */
+static void check_failed_feedback(struct world_peer *me, struct buffers *b, float *residual)
+{
+	const struct promise int4 = {pcclQuantInt4, pcclUint8, 0};
+	pcclOperation_t operation = average_of(COUNT, &int4);
+	uint64_t before = values_hash(residual, COUNT * sizeof(float));
+
+	operation.residual = residual;
+	if (peer_rank(me) == 1)
+		b->input[COUNT - 1] = INFINITY;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	CHECK(values_hash(residual, COUNT * sizeof(float)) == before);
+	b->input[COUNT - 1] = 0;
+	CHECK_RESULT(pcclSuccess, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	CHECK(values_hash(residual, COUNT * sizeof(float)) != before);
+	check_parity(me, b->output, COUNT * sizeof(float));
+}
+
+static void feeds_back(struct world_peer *me)
+{
+	float *residual = calloc(COUNT, sizeof(*residual)), *mean = calloc(COUNT, sizeof(*mean));
+	struct buffers b;
+
+	CHECK(residual != NULL && mean != NULL);
+	join_with_other_kernels(me);
+	open_buffers(me, COUNT, &b);
+	check_feedback(me, &b, residual, mean);
+	check_failed_feedback(me, &b, residual);
+	free(residual);
+	free(mean);
+	close_buffers(&b);
+	peer_meet(me, WORLD);
+	peer_leave(me);
+}
+
+static void a_residual_makes_up_for_what_was_lost(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, WORLD, feeds_back, NULL);
+	peers_finish(world);
+}
+
 /* ---- losses ------------------------------------------------------------------------------------------------------ */
 
 static void repairs(struct world_peer *me)
@@ -385,6 +450,7 @@ int main(void)
 		TEST(codecs_send_fewer_bytes),
 		TEST(quantization_of_pccl_1_works),
 		TEST(what_codecs_cannot_do_is_told_in_words),
+		TEST(a_residual_makes_up_for_what_was_lost),
 		TEST(survivors_repair_to_the_same_bytes),
 	};
 

@@ -424,6 +424,9 @@ static void launch_call(struct world *world, uint32_t peer, struct world_call *c
 	launch.input = call->input;
 	launch.output = call->output;
 	launch.undo = call->undo;
+	launch.residual = call->residual;
+	launch.residual_next = call->residual_next;
+	launch.residual_made = call->residual_made;
 	launch.held = held;
 	launch.divisor = divisor;
 	launch.cookie = call;

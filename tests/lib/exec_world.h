@@ -29,6 +29,7 @@ struct world_spec {
 	struct pccl_op_codec up; /* all-reduce; all 0: plain */
 	struct pccl_op_codec down;
 	uint8_t rounding;
+	bool feeds_back; /* with a residual */
 };
 
 /* One peer's call of one op: the executors' cookie. */
@@ -41,6 +42,9 @@ struct world_call {
 	uint8_t *output;
 	uint8_t *undo;
 	uint8_t *original; /* the input as it was */
+	uint8_t *residual; /* of a spec that feeds back, as the next two; in the partial type */
+	uint8_t *residual_next;
+	uint8_t *residual_made;
 	size_t input_bytes;
 	size_t output_bytes;
 	bool launched;

@@ -92,6 +92,17 @@ static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, str
 	memcpy(call->original, call->input, input_bytes);
 }
 
+static void make_residual(struct world *world, struct world_call *call)
+{
+	pcclDataType_t partial = pccl_dtype_partial(call->spec.datatype);
+	size_t bytes = call->spec.count * pccl_dtype_bytes(partial);
+
+	call->residual = must(malloc(bytes + 1));
+	call->residual_next = must(malloc(bytes + 1));
+	call->residual_made = must(calloc(call->geometry.segment_count + 1, 1));
+	fill_random(&world->rng, partial, call->residual, bytes);
+}
+
 void world_free_call(struct world_call *call)
 {
 	if (call == NULL)
@@ -101,6 +112,9 @@ void world_free_call(struct world_call *call)
 	free(call->memory[1]);
 	free(call->undo);
 	free(call->original);
+	free(call->residual);
+	free(call->residual_next);
+	free(call->residual_made);
 	free(call);
 }
 
@@ -124,6 +138,8 @@ void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struc
 					  &call->plan),
 			 pcclSuccess);
 	make_buffers(world, p->rank, p->ranks, call);
+	if (spec->feeds_back)
+		make_residual(world, call);
 	world_free_call(p->calls[op]);
 	p->calls[op] = call;
 	if (op >= world->op_count)
@@ -186,41 +202,77 @@ static void through(const struct pccl_codec_params *params, const void *in, uint
 	free(encoded);
 }
 
-/* Contributions are decoded to what sums are made in. */
+/* What is left over of a contribution is what encoding took. */
+static void check_residual(const struct world_call *call, uint64_t first, uint32_t elements, pcclDataType_t type,
+			   const uint8_t *wanted, const uint8_t *decoded)
+{
+	size_t size = pccl_dtype_bytes(type);
+	const uint8_t *left = call->residual_next + first * size;
+	uint32_t index;
+
+	for (index = 0; index < elements; index++) {
+		double doubles[3];
+		float floats[3];
+
+		memcpy(type == pcclDouble ? (void *)&doubles[0] : (void *)&floats[0], left + index * size, size);
+		memcpy(type == pcclDouble ? (void *)&doubles[1] : (void *)&floats[1], wanted + index * size, size);
+		memcpy(type == pcclDouble ? (void *)&doubles[2] : (void *)&floats[2], decoded + index * size, size);
+		if (type == pcclDouble)
+			assert_true(doubles[0] == doubles[1] - doubles[2]);
+		else
+			assert_true(floats[0] == floats[1] - floats[2]);
+	}
+}
+
+/* A contribution as it is decoded: in what sums are made in. */
+static void expect_contribution(const struct world_call *call, uint32_t segment, uint32_t rank, uint8_t *decoded)
+{
+	const struct world_spec *spec = &call->spec;
+	uint32_t elements = pccl_geometry_elements(&call->geometry, segment);
+	uint64_t first = pccl_geometry_first(&call->geometry, segment);
+	struct pccl_codec_params codec;
+	bool feeds_back;
+	uint8_t *values;
+	size_t size;
+
+	world_codec(spec, &call->geometry, segment, rank, &codec);
+	feeds_back = call->residual != NULL && codec.id != PCCL_CODEC_NONE;
+	codec.type = pccl_dtype_partial(spec->datatype);
+	size = pccl_dtype_bytes(codec.type);
+	values = must(malloc(elements * size + 1));
+	pccl_reduce_begin(values, call->original + first * element_bytes(spec), elements, spec->datatype);
+	if (feeds_back)
+		pccl_reduce_partial(values, values, call->residual + first * size, elements, codec.type, pcclSum);
+	through(&codec, values, elements, decoded);
+	if (call->residual != NULL)
+		assert_int_equal(call->residual_made[segment], feeds_back);
+	if (feeds_back)
+		check_residual(call, first, elements, codec.type, values, decoded);
+	free(values);
+}
+
 static void expect_coded_segment(const struct world *world, uint32_t op, uint32_t segment, const uint32_t *peers,
 				 uint32_t count, uint32_t divisor, uint8_t *out)
 {
 	const struct world_call *call = world->peers[peers[0]].calls[op];
 	const struct world_spec *spec = &call->spec;
 	uint32_t elements = pccl_geometry_elements(&call->geometry, segment), index;
-	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
 	pcclDataType_t partial = pccl_dtype_partial(spec->datatype);
-	size_t sums_bytes = elements * pccl_dtype_bytes(partial);
-	uint8_t *sums = must(malloc(sums_bytes + 1)), *encoded = must(malloc(2 * sums_bytes + 64));
-	uint8_t *decoded = must(malloc(sums_bytes + 1));
-	struct pccl_codec_params params, wide;
+	size_t bytes = elements * pccl_dtype_bytes(partial);
+	uint8_t *sums = must(malloc(bytes + 1)), *decoded = must(malloc(bytes + 1));
+	struct pccl_codec_params codec;
 
 	for (index = 0; index < count; index++) {
-		const uint8_t *input = world->peers[peers[index]].calls[op]->original + offset;
-
-		world_codec(spec, &call->geometry, segment, index, &params);
-		wide = params;
-		wide.type = partial;
-		assert_int_equal(pccl_codec_encode(&params, input, elements, encoded), elements);
-		if (params.id == PCCL_CODEC_NONE)
-			pccl_reduce_begin(decoded, input, elements, spec->datatype);
-		else
-			pccl_codec_decode(&wide, encoded, elements, decoded);
+		expect_contribution(world->peers[peers[index]].calls[op], segment, index, decoded);
 		if (index == 0)
-			memcpy(sums, decoded, sums_bytes);
+			memcpy(sums, decoded, bytes);
 		else
 			pccl_reduce_partial(sums, sums, decoded, elements, partial, spec->op);
 	}
 	pccl_reduce_finish(out, sums, NULL, elements, spec->datatype, spec->op, divisor);
-	world_codec(spec, &call->geometry, segment, PCCL_RANK_NONE, &params);
-	through(&params, out, elements, out);
+	world_codec(spec, &call->geometry, segment, PCCL_RANK_NONE, &codec);
+	through(&codec, out, elements, out);
 	free(sums);
-	free(encoded);
 	free(decoded);
 }
 

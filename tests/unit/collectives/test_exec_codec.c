@@ -48,6 +48,7 @@ static void random_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *sp
 		spec->op = pcclSum; /* products leave its range */
 	world_random_codec(rng, spec->datatype, &spec->up);
 	world_random_codec(rng, spec->datatype, &spec->down);
+	spec->feeds_back = pccl_rng_chance(rng, 1, 3);
 	spec->rounding = (uint8_t)(pccl_rng_chance(rng, 1, 3) ? PCCL_ROUND_STOCHASTIC : PCCL_ROUND_NEAREST);
 }
 
@@ -210,6 +211,7 @@ static void float_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *spe
 	spec->datatype = pcclFloat;
 	spec->count = 1000 + pccl_rng_below(rng, 50000);
 	spec->op = pcclSum;
+	spec->feeds_back = false;
 	spec->up.id = ids[pccl_rng_below(rng, sizeof(ids))];
 	spec->up.block = 64;
 	spec->up.target = spec->up.id == PCCL_CODEC_MINMAX ? pcclUint8 : 0;

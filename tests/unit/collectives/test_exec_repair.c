@@ -75,6 +75,7 @@ static void use_codecs(struct pccl_rng *rng, struct world_spec *spec)
 	world_random_codec(rng, spec->datatype, &spec->up);
 	world_random_codec(rng, spec->datatype, &spec->down);
 	spec->rounding = (uint8_t)pccl_rng_below(rng, 2);
+	spec->feeds_back = pccl_rng_chance(rng, 1, 2);
 }
 
 static void start(struct run *run, uint64_t seed)
