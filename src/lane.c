@@ -1,5 +1,6 @@
 /* A lane's thread: commands from the session, outcomes back to it, and the executor between. */
 #include <assert.h>
+#include <fenv.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -231,6 +232,8 @@ static void *run(void *context)
 {
 	struct pccl_lane *lane = context;
 
+	/* The host's rounding or flushing of denormals must not make this peer's sums differ from the others'. */
+	fesetenv(FE_DFL_ENV);
 	pccl_loop_run(lane->loop);
 	pccl_lane_close_links(lane);
 	return NULL;
