@@ -2,7 +2,8 @@
  * The roof: two plain TCP sockets per pair of peers, one for each direction, and nothing else: no framing, no checks,
  * no commit, no faults.
  *
- *	--mode exchange	moves the bytes of an all-reduce both ways at once and adds nothing
+ *	--mode exchange	moves the bytes of an all-reduce both ways at once, drops them and adds nothing
+ *	--mode deliver	moves them to where they belong in a second buffer: what the memory costs
  *	--mode reduce	is a whole all-reduce: everybody sends shard i to peer i, which adds and sends the sum to all
  *
  * One thread per peer, poll(2), non-blocking sockets.
@@ -37,6 +38,7 @@ struct peer {
 	bool reduce;
 	size_t chunk_bytes;
 	uint8_t *buffer;
+	uint8_t *landing; /* of --mode deliver, else NULL */
 	size_t bytes;
 	struct link links[COMPARE_PEERS_MAX];
 };
@@ -115,8 +117,12 @@ static bool receive_part(const struct peer *peer, struct link *link)
 	size_t room = peer->chunk_bytes - link->held_bytes;
 	size_t done = link->in_bytes - link->held_bytes;
 	size_t whole;
-	ssize_t moved = recv(link->in_fd, link->scratch + link->held_bytes, left < room ? left : room, 0);
+	uint8_t *to = link->scratch + link->held_bytes;
+	ssize_t moved;
 
+	if (peer->landing != NULL)
+		to = peer->landing + shard_begin(peer, peer->rank) + link->in_bytes;
+	moved = recv(link->in_fd, to, left < room ? left : room, 0);
 	if (!may_continue(moved))
 		return false;
 	link->in_bytes += (size_t)moved;
@@ -125,7 +131,8 @@ static bool receive_part(const struct peer *peer, struct link *link)
 	if (peer->reduce)
 		add((float *)(void *)(peer->buffer + shard_begin(peer, peer->rank) + done),
 		    (const float *)(const void *)link->scratch, whole / sizeof(float));
-	memmove(link->scratch, link->scratch + whole, link->held_bytes - whole);
+	if (peer->landing == NULL)
+		memmove(link->scratch, link->scratch + whole, link->held_bytes - whole);
 	link->held_bytes -= whole;
 	return true;
 }
@@ -135,8 +142,12 @@ static bool receive_sum(const struct peer *peer, int other, struct link *link)
 {
 	size_t got = link->in_bytes - shard_bytes(peer, peer->rank);
 	size_t left = shard_bytes(peer, other) - got;
-	uint8_t *to = peer->reduce ? peer->buffer + shard_begin(peer, other) + got : link->scratch;
-	ssize_t moved = recv(link->in_fd, to, left < peer->chunk_bytes ? left : peer->chunk_bytes, 0);
+	uint8_t *to = link->scratch;
+	ssize_t moved;
+
+	if (peer->reduce || peer->landing != NULL)
+		to = (peer->reduce ? peer->buffer : peer->landing) + shard_begin(peer, other) + got;
+	moved = recv(link->in_fd, to, left < peer->chunk_bytes ? left : peer->chunk_bytes, 0);
 
 	if (!may_continue(moved))
 		return false;
@@ -247,6 +258,13 @@ static bool connect_all(int peers)
 	return connected;
 }
 
+static const char *plan_name(const struct peer *peer)
+{
+	if (peer->reduce)
+		return "raw-reduce";
+	return peer->landing != NULL ? "raw-deliver" : "raw-exchange";
+}
+
 static void measure(struct peer *peer, const struct compare_options *options, struct compare_board *board)
 {
 	double cpu;
@@ -266,7 +284,7 @@ static void measure(struct peer *peer, const struct compare_options *options, st
 	compare_note_cpu(board, peer->rank, compare_cpu() - cpu);
 	compare_meet(board);
 	if (peer->rank == 0)
-		compare_print(board, peer->reduce ? "raw-reduce" : "raw-exchange", peer->bytes, options->iterations);
+		compare_print(board, plan_name(peer), peer->bytes, options->iterations);
 	compare_meet(board);
 }
 
@@ -304,12 +322,19 @@ static int body(int rank, const struct compare_options *options, struct compare_
 		if (peer.buffer == NULL)
 			return 1;
 		memset(peer.buffer, 0, peer.bytes);
+		if (strcmp(options->mode, "deliver") == 0) {
+			peer.landing = malloc(peer.bytes);
+			if (peer.landing == NULL)
+				return 1;
+			memset(peer.landing, 0, peer.bytes);
+		}
 		if (peer.reduce && !adds_right(&peer)) {
 			fprintf(stderr, "raw sockets: the sum is wrong\n");
 			return 1;
 		}
 		measure(&peer, options, board);
 		free(peer.buffer);
+		free(peer.landing);
 	}
 	return 0;
 }
@@ -322,8 +347,9 @@ int main(int argc, char **argv)
 		return 2;
 	if (options.mode[0] == '\0')
 		snprintf(options.mode, sizeof(options.mode), "exchange");
-	if (strcmp(options.mode, "exchange") != 0 && strcmp(options.mode, "reduce") != 0) {
-		fprintf(stderr, "--mode is exchange or reduce, not '%s'\n", options.mode);
+	if (strcmp(options.mode, "exchange") != 0 && strcmp(options.mode, "deliver") != 0 &&
+	    strcmp(options.mode, "reduce") != 0) {
+		fprintf(stderr, "--mode is exchange, deliver or reduce, not '%s'\n", options.mode);
 		return 2;
 	}
 	if (!connect_all(options.peers))

@@ -82,7 +82,7 @@ def programs(options):
         found["pccl-inplace"] = lambda peers, flags: [ours, "--local", str(peers), "--json", "--inplace", *flags, *extra]
     raw = os.path.join(compare, "raw-sockets")
     if os.path.exists(raw):
-        for mode in ("exchange", "reduce"):
+        for mode in ("exchange", "deliver", "reduce"):
             found["raw-" + mode] = lambda peers, flags, mode=mode: [raw, "--mode", mode, "--peers", str(peers), *flags]
     gloo = os.path.join(compare, "compare-gloo")
     if os.path.exists(gloo):
