@@ -126,13 +126,12 @@ static void send_register(struct pccl_peer *peer)
 	pccl_peer_send(peer, message);
 }
 
-/* What the last master may not have acted on. */
-static void repeat_requests(struct pccl_peer *peer)
+/* What a master may not have acted on, because it could not act for the group yet. It knows what it has heard before. */
+static void repeat_complaints(struct pccl_peer *peer)
 {
 	struct pccl_message *message;
 	uint32_t index;
 
-	pccl_peer_send_vote(peer);
 	for (index = 0; index < peer->install->view.member_count; index++) {
 		if (!peer->complained[index])
 			continue;
@@ -160,8 +159,17 @@ void pccl_peer_on_dialled(struct pccl_peer *peer)
 	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
 	peer->heard_ns = peer->now_ns;
 	send_register(peer);
+	if (peer->standing != PCCL_PEER_MEMBER)
+		return;
+	pccl_peer_send_vote(peer);
+	repeat_complaints(peer);
+}
+
+static void beat(struct pccl_peer *peer)
+{
+	pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_BEAT));
 	if (peer->standing == PCCL_PEER_MEMBER)
-		repeat_requests(peer);
+		repeat_complaints(peer);
 }
 
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
@@ -287,7 +295,7 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 		else if (should_roam(peer) && peer->now_ns >= peer->roam_ns)
 			roam(peer);
 		else if (peer->now_ns >= peer->beat_ns)
-			pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_BEAT));
+			beat(peer);
 		break;
 	}
 }
