@@ -12,6 +12,7 @@
 #include "base/uuid.h"
 #include "membership/decide.h"
 
+#define ASK_INTERVAL_NS (100 * SIM_MS)
 #define PATIENCE_NS (12 * SIM_SECOND) /* after a deadline, for the group's decision */
 
 static uint64_t draw(const struct sim *sim, const struct sim_node *node, uint64_t what)
@@ -136,7 +137,8 @@ static void launch(struct shell *shell, struct call *call)
 	}
 	call->state = CALL_LAUNCHED;
 	call->serial = ++shell->serial;
-	call->ended = call->committed = call->asked = false;
+	call->ended = call->committed = false;
+	call->asked_epoch = 0;
 	call->epoch = shell->node->view.view.epoch;
 	call->op->waiter = call;
 	sim_trace(sim, "node %u launches %s %u.%u, %u segments, policy %u%s%s", shell->node->id,
@@ -174,20 +176,19 @@ void caller_deadline(struct sim *sim, struct shell *shell, struct call *call)
 
 	if (call->state != CALL_LAUNCHED || call->ended || shell->ended || call->op->deadline_ns > sim->now_ns)
 		return;
-	if (call->asked && sim->now_ns >= call->op->deadline_ns + PATIENCE_NS) {
+	if (sim->now_ns >= call->op->deadline_ns + PATIENCE_NS) {
 		sim_trace(sim, "node %u gives up waiting for a decision", shell->node->id);
 		shell_end(shell, pcclTimeout, "no decision of the group came");
 		shell_leave(shell);
 		return;
 	}
-	if (!call->asked) {
+	if (call->asked_epoch != shell->node->view.view.epoch && pccl_session_expire(shell->session, call->op)) {
 		sim_trace(sim, "node %u: the deadline of op %u.%u passed", shell->node->id, (unsigned)call->op->key.tag,
 			  call->op->key.sequence);
-		(void)pccl_session_expire(shell->session, call->op);
+		call->asked_epoch = shell->node->view.view.epoch;
 		shell_dispatch(shell);
 	}
-	call->asked = true;
-	shell_schedule(sim, call->op->deadline_ns + PATIENCE_NS, SHELL_DEADLINE, shell->node->id, index, call);
+	shell_schedule(sim, sim->now_ns + ASK_INTERVAL_NS, SHELL_DEADLINE, shell->node->id, index, call);
 }
 
 /* ---- results --------------------------------------------------------------------------------------------------------------- */

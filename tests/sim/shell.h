@@ -159,7 +159,7 @@ struct call {
 	uint64_t serial;
 	bool ended;
 	bool committed; /* by the verdict of a view change */
-	bool asked;	/* for a decision, its deadline passed */
+	uint32_t asked_epoch; /* in which a decision was asked for: the deadline passed; 0: none */
 	uint32_t rank;	/* at launch, as the next two */
 	uint32_t ranks;
 	uint32_t epoch;

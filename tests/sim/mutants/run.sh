@@ -44,7 +44,7 @@ done
 # A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
 build_and_run() { # LEVEL
 	# shellcheck disable=SC2086
-	"$cc" $flags "$work"/obj/*.o -o "$work/pccl-sim" || return 2
+	"$cc" $flags "$work"/obj/*.o -lzstd -lm -o "$work/pccl-sim" || return 2
 	timeout 300 "$work/pccl-sim" --level "$1" --seeds "$seeds" > "$work/out" 2>&1
 }
 
