@@ -54,6 +54,23 @@ static void draw_reduction(pcclOperation_t *operation, uint64_t number)
 		operation->op = pcclSum;
 }
 
+/* Codecs that keep small whole numbers, and one that does not. What feeds back gets its memory at launch. */
+static void draw_codec(const struct sim *sim, struct call_spec *spec, uint64_t number)
+{
+	static const pcclQuantizationAlgorithm_t codecs[] = {pcclQuantBF16, pcclQuantFP16, pcclQuantInt8, pcclQuantFP16};
+	pcclOperation_t *operation = &spec->operation;
+	static char not_null;
+
+	if (!sim->shells->plan.codecs || spec->kind != PCCL_ALL_REDUCE || operation->plan == pcclPlanRing ||
+	    (operation->op != pcclSum && operation->op != pcclMax && operation->op != pcclMin) || number % 4 == 0)
+		return;
+	operation->datatype = pcclFloat;
+	operation->codec = codecs[number / 4 % 4];
+	operation->codec_down = number / 16 % 3 == 0 ? pcclQuantPlain : pcclQuantNone;
+	if (operation->codec == pcclQuantFP16 && operation->op == pcclSum)
+		operation->residual = &not_null;
+}
+
 static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32_t which, struct call_spec *spec_out)
 {
 	static const enum pccl_collective kinds[] = {PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,	   PCCL_ALL_REDUCE,
@@ -79,6 +96,7 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	if (spec_out->kind == PCCL_BROADCAST && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
 	operation->root = (uint32_t)(second / 1600 % 64);
+	draw_codec(sim, spec_out, draw(sim, node, 300 + which));
 	spec_out->timeout_ns = 0;
 	if (second / 102400 % 100 < sim->shells->plan.timeout_percent)
 		spec_out->timeout_ns = (1 + second / 10240000 % 1000) * SIM_MS;
@@ -127,6 +145,7 @@ static void launch(struct shell *shell, struct call *call)
 	buffer_create(sim, shell, call);
 	request.input = call->input;
 	request.output = call->output;
+	request.operation.residual = call->spec.operation.residual;
 	result = pccl_session_launch(shell->session, &request, &call->op);
 	if (result != pcclSuccess) {
 		buffer_bury(shell, call);
@@ -230,6 +249,7 @@ static void take_result(struct shell *shell, struct call *call)
 	sim_trace(shell->sim, "node %u: op %u.%u ends with %d, participants %u to %u %s", shell->node->id,
 		  (unsigned)op->key.tag, op->key.sequence, (int)op->result, op->info.participants_min,
 		  op->info.participants_max, op->detail);
+	pccl_op_commit_residual(op);
 	if (op->result == pcclSuccess)
 		buffer_check_success(shell, call);
 	else

@@ -13,6 +13,8 @@
 #define GUARD_BYTES 64
 #define PATTERN 64
 #define AVERAGE_STEP 840 /* 1 to 8 divide it */
+#define LEFT_OVER 0.25f	 /* of an op before: with fp16, ops that feed back are exact */
+#define INT8_ERROR 1.5	 /* of sums of up to 8 numbers below 16, each of them and the sum coded */
 
 static void *must(void *memory)
 {
@@ -90,6 +92,25 @@ static void fill(const struct call_spec *spec, const uint32_t *nodes, uint32_t c
 		memcpy(to + index * size, pattern + (first + index) % PATTERN * size, size);
 }
 
+/* What is left over goes along; int8 is not exact. */
+static bool matches_coded(const struct call_spec *spec, uint32_t count, uint64_t elements, const uint8_t *expected,
+			  const uint8_t *bytes)
+{
+	double more = spec->operation.residual != NULL ? (double)LEFT_OVER * count : 0;
+	double error = spec->operation.codec == pcclQuantInt8 ? INT8_ERROR : 0;
+	uint64_t index;
+
+	for (index = 0; index < elements; index++) {
+		float wanted, got;
+
+		memcpy(&wanted, expected + index * sizeof(wanted), sizeof(wanted));
+		memcpy(&got, bytes + index * sizeof(got), sizeof(got));
+		if (!((double)got >= (double)wanted + more - error && (double)got <= (double)wanted + more + error))
+			return false;
+	}
+	return true;
+}
+
 static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_t count, uint64_t first,
 		    uint64_t elements, const uint8_t *bytes)
 {
@@ -98,7 +119,10 @@ static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_
 	bool same;
 
 	fill(spec, nodes, count, first, elements, expected);
-	same = memcmp(expected, bytes, elements * size) == 0;
+	if (spec->operation.codec != pcclQuantNone)
+		same = matches_coded(spec, count, elements, expected, bytes);
+	else
+		same = memcmp(expected, bytes, elements * size) == 0;
 	free(expected);
 	return same;
 }
@@ -113,6 +137,17 @@ static uint8_t *guarded(struct call *call, uint32_t which, size_t bytes)
 	return call->memory[which] + GUARD_BYTES;
 }
 
+static void create_residual(struct call *call)
+{
+	const float left_over = LEFT_OVER;
+	size_t count = call->spec.operation.count, index;
+	uint8_t *residual = guarded(call, 2, count * sizeof(left_over));
+
+	for (index = 0; index < count; index++)
+		memcpy(residual + index * sizeof(left_over), &left_over, sizeof(left_over));
+	call->spec.operation.residual = residual;
+}
+
 void buffer_create(struct sim *sim, const struct shell *shell, struct call *call)
 {
 	const pcclOperation_t *operation = &call->spec.operation;
@@ -125,7 +160,7 @@ void buffer_create(struct sim *sim, const struct shell *shell, struct call *call
 	part = call->spec.kind == PCCL_BARRIER ? 0 : operation->count * pccl_dtype_bytes(operation->datatype);
 	call->input_bytes = call->spec.kind == PCCL_REDUCE_SCATTER ? part * call->ranks : part;
 	call->output_bytes = call->spec.kind == PCCL_ALL_GATHER ? part * call->ranks : part;
-	call->memory[1] = NULL;
+	call->memory[1] = call->memory[2] = NULL;
 	if (call->spec.in_place && call->spec.kind == PCCL_ALL_GATHER) {
 		call->output = guarded(call, 0, call->output_bytes);
 		call->input = call->output + call->rank * part;
@@ -140,6 +175,8 @@ void buffer_create(struct sim *sim, const struct shell *shell, struct call *call
 	}
 	if (part > 0)
 		fill(&call->spec, &own, 1, 0, call->input_bytes / pccl_dtype_bytes(operation->datatype), call->input);
+	if (operation->residual != NULL)
+		create_residual(call);
 	call->original = must(malloc(call->input_bytes + 1));
 	memcpy(call->original, call->input, call->input_bytes);
 }
@@ -148,7 +185,7 @@ void buffer_bury(struct shell *shell, struct call *call)
 {
 	uint32_t which;
 
-	for (which = 0; which < 2; which++) {
+	for (which = 0; which < 3; which++) {
 		struct grave *grave;
 
 		if (call->memory[which] == NULL)
@@ -196,7 +233,7 @@ static void check_guards(struct shell *shell, const struct call *call)
 {
 	uint32_t which;
 
-	for (which = 0; which < 2; which++)
+	for (which = 0; which < 3; which++)
 		if (call->memory[which] != NULL &&
 		    (!is_poison(call->memory[which], GUARD_BYTES) ||
 		     !is_poison(call->memory[which] + GUARD_BYTES + call->memory_bytes[which], GUARD_BYTES)))
@@ -210,9 +247,26 @@ static void complain(struct shell *shell, const struct call *call, const char *w
 		 call->spec.operation.count, pccl_plan_name((int)call->op->info.plan), what);
 }
 
+/* It goes along with ops that succeed, once; codecs that are exact leave nothing over. */
+static void check_residual(struct shell *shell, const struct call *call, float expected)
+{
+	size_t index;
+
+	for (index = 0; call->memory[2] != NULL && index < call->spec.operation.count; index++) {
+		float left_over;
+
+		memcpy(&left_over, call->memory[2] + GUARD_BYTES + index * sizeof(left_over), sizeof(left_over));
+		if (left_over > expected || left_over < expected) {
+			complain(shell, call, "what is left over was lost, or kept");
+			return;
+		}
+	}
+}
+
 void buffer_check_failure(struct shell *shell, const struct call *call)
 {
 	check_guards(shell, call);
+	check_residual(shell, call, LEFT_OVER);
 	if (call->spec.kind == PCCL_BROADCAST && call->spec.operation.root % call->ranks != call->rank)
 		return; /* it has no input */
 	if (memcmp(call->input, call->original, call->input_bytes) != 0)
@@ -291,6 +345,7 @@ void buffer_check_success(struct shell *shell, const struct call *call)
 	uint32_t index;
 
 	check_guards(shell, call);
+	check_residual(shell, call, 0);
 	if (!call->spec.in_place && call->input_bytes > 0 && memcmp(call->input, call->original, call->input_bytes) != 0)
 		complain(shell, call, "its input was changed");
 	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0)

@@ -39,6 +39,7 @@ struct shell_plan {
 	uint32_t slow_percent;	/* of the links */
 	uint32_t large_percent; /* of the ops */
 	uint32_t timeout_percent;
+	bool codecs;
 	uint32_t vote_percent;	/* of the steps of a program */
 };
 
@@ -163,8 +164,8 @@ struct call {
 	uint32_t rank;	/* at launch, as the next two */
 	uint32_t ranks;
 	uint32_t epoch;
-	uint8_t *memory[2]; /* with guards around; one in place */
-	size_t memory_bytes[2];
+	uint8_t *memory[3]; /* with guards around: input, output (none in place), residual */
+	size_t memory_bytes[3];
 	uint8_t *input;
 	uint8_t *output;
 	size_t input_bytes;

@@ -22,6 +22,7 @@ void shell_plan_draw(struct sim *sim)
 	plan->slow_percent = (uint32_t)(sim_chance(sim, 25) ? sim_between(sim, 5, 30) : 0);
 	plan->large_percent = (uint32_t)(sim_chance(sim, 10) ? 20 : 0);
 	plan->timeout_percent = (uint32_t)(sim_chance(sim, 30) ? sim_between(sim, 5, 50) : 0);
+	plan->codecs = pccl_rng_hash(sim->plan.seed, 11) % 3 == 0; /* seeds from before the codecs stay as they were */
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
 	/* Ops are many more events than membership alone: shorter histories, denser faults. */
 	sim->plan.groups = sim->plan.groups > 1 ? 2 : 1;
