@@ -128,6 +128,7 @@ static void early_forget(struct pccl_exec *exec)
 	exec->regions = NULL;
 	exec->region_memory = NULL;
 	exec->free_regions = NULL;
+	exec->pool_ranks = 0;
 }
 
 void early_destroy(struct pccl_exec *exec)
@@ -136,11 +137,8 @@ void early_destroy(struct pccl_exec *exec)
 }
 
 /* Memory that no frame comes to is never touched, and costs nothing but addresses. */
-pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
+static pcclResult_t make_pools(struct pccl_exec *exec, uint32_t ranks, size_t region_count)
 {
-	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_MAX_OPERATIONS + REGIONS_MAX;
-	size_t index;
-
 	early_forget(exec);
 	exec->eager_bytes = pccl_exec_eager_bytes(ranks, exec->config.lanes);
 	exec->early_pool = pccl_calloc((size_t)ranks * EARLY_MAX, sizeof(struct early));
@@ -148,6 +146,19 @@ pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 	exec->region_memory = pccl_alloc_aligned(ALIGN_BYTES, (region_count + 1) * exec->eager_bytes);
 	if (exec->early_pool == NULL || exec->regions == NULL || exec->region_memory == NULL)
 		return pcclOutOfMemory;
+	exec->pool_ranks = ranks;
+	return pcclSuccess;
+}
+
+pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
+{
+	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_MAX_OPERATIONS + REGIONS_MAX;
+	size_t index;
+
+	if (exec->pool_ranks != ranks && make_pools(exec, ranks, region_count) != pcclSuccess)
+		return pcclOutOfMemory;
+	memset(exec->early_pool, 0, (size_t)ranks * EARLY_MAX * sizeof(struct early));
+	exec->free_regions = NULL;
 	for (index = 0; index < ranks; index++)
 		exec->neighbours[index].early = exec->early_pool + index * EARLY_MAX;
 	for (index = region_count; index-- > 0;) {

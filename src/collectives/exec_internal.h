@@ -257,6 +257,7 @@ struct pccl_exec {
 	struct op *ended_first, *ended_last;
 	struct op *reaped; /* polled, its memory is let go by the next poll */
 	struct neighbour *neighbours;
+	uint32_t pool_ranks; /* that the next four were made for; 0: not made */
 	struct early *early_pool;
 	uint32_t eager_bytes;
 	struct region *regions;

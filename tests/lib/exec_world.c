@@ -114,7 +114,7 @@ static struct ends ends_of(const struct world *world, uint32_t index)
 	return ends;
 }
 
-static uint32_t rank_of(const struct world_peer *peer, uint32_t other)
+uint32_t world_rank_of(const struct world_peer *peer, uint32_t other)
 {
 	uint32_t rank;
 
@@ -128,9 +128,8 @@ static bool is_of_call(const struct flight *flight, const struct world_call *cal
 {
 	return flight->send.frame.tag == call->spec.tag && flight->send.frame.sequence == call->spec.sequence;
 }
-
 /* What a carrier does before an op is cancelled; call NULL: everything that is being received. */
-static void forget(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call)
+void world_forget(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call)
 {
 	uint32_t index;
 	struct flight *flight;
@@ -162,8 +161,6 @@ static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lan
 					    flight->forgotten);
 }
 
-static void drain(struct world *world, uint32_t peer, uint32_t lane);
-
 /* A lane that had ended with success has let go of what it has overwritten. */
 static void restore_lane(const struct world *world, struct world_call *call, uint32_t lane)
 {
@@ -192,13 +189,13 @@ static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_
 			restore_lane(world, call, lane);
 		if (call->lane_ended[lane])
 			continue;
-		forget(world, peer, lane, call);
+		world_forget(world, peer, lane, call);
 		pccl_exec_cancel(world->peers[peer].execs[lane], call, call->result, call->detail, true);
-		drain(world, peer, lane);
+		world_drain(world, peer, lane);
 	}
 }
 
-static void drain(struct world *world, uint32_t peer, uint32_t lane)
+void world_drain(struct world *world, uint32_t peer, uint32_t lane)
 {
 	struct pccl_exec_outcome outcome;
 
@@ -208,7 +205,7 @@ static void drain(struct world *world, uint32_t peer, uint32_t lane)
 		if (outcome.result == pcclSuccess)
 			check_all_delivered(world, peer, lane, call);
 		else
-			forget(world, peer, lane, call);
+			world_forget(world, peer, lane, call);
 		assert_false(call->lane_ended[lane]);
 		call->lane_ended[lane] = true;
 		call->lanes_ended++;
@@ -230,7 +227,7 @@ static bool pull(struct world *world, uint32_t index)
 	struct stream *stream = &world->streams[index];
 	struct ends ends = ends_of(world, index);
 	struct world_peer *peer = &world->peers[ends.from];
-	uint32_t rank = rank_of(peer, ends.to);
+	uint32_t rank = world_rank_of(peer, ends.to);
 	struct flight *flight;
 
 	if (ends.from == ends.to || rank == NOBODY || peer->ranks == 0 || stream->count >= world->config.frames_max)
@@ -254,7 +251,7 @@ static bool pull(struct world *world, uint32_t index)
 	if (!stream->listed)
 		world->busy[world->busy_count++] = index;
 	stream->listed = true;
-	drain(world, ends.from, ends.lane);
+	world_drain(world, ends.from, ends.lane);
 	return true;
 }
 
@@ -282,7 +279,7 @@ static bool acknowledge(struct world *world)
 	ack = world->acks[index];
 	world->acks[index] = world->acks[--world->ack_count];
 	pccl_exec_sent(world->peers[ack.peer].execs[ack.lane], ack.token);
-	drain(world, ack.peer, ack.lane);
+	world_drain(world, ack.peer, ack.lane);
 	return true;
 }
 
@@ -290,7 +287,7 @@ static bool accept_head(struct world *world, struct stream *stream, const struct
 {
 	struct world_peer *peer = &world->peers[ends->to];
 	struct flight *flight = stream->first;
-	uint32_t rank = rank_of(peer, ends->from);
+	uint32_t rank = world_rank_of(peer, ends->from);
 	enum pccl_frame_verdict verdict = PCCL_FRAME_DISCARD;
 
 	if (rank != NOBODY)
@@ -325,8 +322,8 @@ static void finish_head(struct world *world, struct stream *stream, const struct
 	if (flight->destination != NULL && pccl_rng_chance(&world->rng, world->config.drop_chance, 100)) {
 		memset(flight->destination, 0x5a, frame.payload_bytes);
 		flight->coming = false;
-		pccl_exec_dropped(peer->execs[ends->lane], rank_of(peer, ends->from), &frame);
-		drain(world, ends->to, ends->lane);
+		pccl_exec_dropped(peer->execs[ends->lane], world_rank_of(peer, ends->from), &frame);
+		world_drain(world, ends->to, ends->lane);
 		return;
 	}
 	if (flight->destination != NULL) {
@@ -336,8 +333,8 @@ static void finish_head(struct world *world, struct stream *stream, const struct
 	}
 	add_ack(world, ends->from, ends->lane, flight->send.token);
 	pop_flight(stream);
-	pccl_exec_received(peer->execs[ends->lane], rank_of(peer, ends->from), &frame);
-	drain(world, ends->to, ends->lane);
+	pccl_exec_received(peer->execs[ends->lane], world_rank_of(peer, ends->from), &frame);
+	world_drain(world, ends->to, ends->lane);
 }
 
 static bool deliver(struct world *world, uint32_t which)
@@ -400,8 +397,8 @@ bool world_steps(struct world *world, uint32_t events)
 	return true;
 }
 
-static void launch_call(struct world *world, uint32_t peer, struct world_call *call, const uint64_t *held,
-			uint32_t divisor)
+void world_launch_call(struct world *world, uint32_t peer, struct world_call *call, const uint64_t *held,
+		       uint32_t divisor)
 {
 	struct pccl_exec_launch launch;
 	uint32_t lane;
@@ -435,14 +432,14 @@ static void launch_call(struct world *world, uint32_t peer, struct world_call *c
 	for (lane = 0; lane < world->config.lanes; lane++)
 		assert_int_equal(pccl_exec_launch(world->peers[peer].execs[lane], &launch), pcclSuccess);
 	for (lane = 0; lane < world->config.lanes; lane++)
-		drain(world, peer, lane);
+		world_drain(world, peer, lane);
 }
 
 void world_launch(struct world *world, uint32_t peer, uint32_t op)
 {
 	struct world_call *call = world->peers[peer].calls[op];
 
-	launch_call(world, peer, call, NULL, call->spec.op == pcclAvg ? world->peers[peer].ranks : 0);
+	world_launch_call(world, peer, call, NULL, call->spec.op == pcclAvg ? world->peers[peer].ranks : 0);
 }
 
 bool world_call_ended(const struct world *world, uint32_t peer, uint32_t op)
@@ -554,100 +551,4 @@ void world_finish(struct world *world)
 		tell_stuck(world);
 		assert_true(launched_have_ended(world));
 	}
-}
-
-/* ---- views -------------------------------------------------------------------------------------------------------------------- */
-
-void world_view(struct world *world, const uint32_t *members, uint32_t count)
-{
-	memcpy(world->members, members, count * sizeof(*members));
-	world->member_count = count;
-	world->epoch++;
-}
-
-void world_install(struct world *world, uint32_t peer)
-{
-	struct world_peer *p = &world->peers[peer];
-	uint32_t lane;
-
-	memcpy(p->ranks_to_peers, world->members, world->member_count * sizeof(*world->members));
-	p->ranks = world->member_count;
-	p->rank = rank_of(p, peer);
-	for (lane = 0; lane < world->config.lanes; lane++)
-		assert_int_equal(pccl_exec_install(p->execs[lane], world->epoch, p->ranks, p->rank), pcclSuccess);
-}
-
-void world_freeze(struct world *world, uint32_t peer)
-{
-	uint32_t lane;
-
-	for (lane = 0; lane < world->config.lanes; lane++) {
-		pccl_exec_freeze(world->peers[peer].execs[lane]);
-		forget(world, peer, lane, NULL);
-	}
-}
-
-void world_cancel(struct world *world, uint32_t peer, uint32_t op, pcclResult_t result, bool restore)
-{
-	struct world_call *call = world->peers[peer].calls[op];
-	uint32_t lane;
-
-	call->cancelled = true;
-	for (lane = 0; lane < world->config.lanes; lane++) {
-		forget(world, peer, lane, call);
-		pccl_exec_cancel(world->peers[peer].execs[lane], call, result, "cancelled by the test", restore);
-		drain(world, peer, lane);
-	}
-}
-
-static void hold_lane(const struct world *world, const struct world_call *call, uint32_t lane, uint64_t *held)
-{
-	uint32_t segment;
-
-	for (segment = 0; segment < call->geometry.segment_count; segment++)
-		if ((segment + call->spec.tag) % world->config.lanes == lane)
-			pccl_bitmap_set(held, segment);
-}
-
-bool world_report(struct world *world, uint32_t peer, uint32_t op, uint64_t *held)
-{
-	const struct world_call *call = world->peers[peer].calls[op];
-	bool all = true, complete;
-	uint32_t lane;
-
-	for (lane = 0; lane < world->config.lanes; lane++) {
-		pccl_exec_report(world->peers[peer].execs[lane], call, held, &complete);
-		/* What the communicator knows of lanes that have ended. */
-		if (call->lane_ended[lane] && call->result == pcclSuccess)
-			hold_lane(world, call, lane, held);
-		all = all && (complete || (call->lane_ended[lane] && call->result == pcclSuccess));
-	}
-	return all;
-}
-
-void world_reset_call(struct world *world, uint32_t peer, uint32_t op)
-{
-	struct world_call *call = world->peers[peer].calls[op];
-
-	assert_true(world_call_ended(world, peer, op));
-	memset(call->lane_ended, 0, sizeof(call->lane_ended));
-	call->lanes_ended = 0;
-	call->cancelled = false;
-	call->result = pcclSuccess;
-	call->detail[0] = '\0';
-}
-
-void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const uint64_t *const *holders,
-			 uint32_t divisor)
-{
-	struct world_peer *p = &world->peers[peer];
-	struct world_call *call = p->calls[op];
-	uint64_t *none = must(calloc(pccl_bitmap_words(call->geometry.segment_count) + 1, sizeof(*none)));
-	const uint64_t *own = holders[p->rank] != NULL ? holders[p->rank] : none;
-
-	pccl_plan_destroy(call->plan);
-	assert_int_equal(pccl_plan_create_repair(p->ranks, p->rank, &call->geometry, holders, &call->plan),
-			 pcclSuccess);
-	launch_call(world, peer, call, own, divisor);
-	free(none);
 }

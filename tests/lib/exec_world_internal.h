@@ -64,6 +64,14 @@ static inline void *must(void *memory)
 }
 
 void world_free_call(struct world_call *call);
+/* NOBODY: it is no member of the view that is installed at `peer`. */
+uint32_t world_rank_of(const struct world_peer *peer, uint32_t other);
+/* What a carrier does before an op is cancelled; call NULL: everything that is being received. */
+void world_forget(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call);
+/* Takes the outcomes of an executor. */
+void world_drain(struct world *world, uint32_t peer, uint32_t lane);
+void world_launch_call(struct world *world, uint32_t peer, struct world_call *call, const uint64_t *held,
+		       uint32_t divisor);
 void world_assert_equal(const void *a, const void *b, size_t bytes);
 
 #endif

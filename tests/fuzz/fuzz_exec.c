@@ -1,0 +1,429 @@
+/* The executor among hostile peers: the bytes are events, most of them frames with fields that nearly fit, or don't.
+ * Payloads are written where accept() says, in pieces, finished in any order, or dropped. Nothing may be written outside
+ * the buffers, no assertion may fail, and what ends with success has heard of everybody. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectives/codec.h"
+#include "collectives/dtype.h"
+#include "collectives/exec.h"
+
+#define RANKS 3
+#define LANES 2
+#define OPS 6
+#define COMING_MAX 12
+#define TOKENS_MAX 16
+#define START_BYTES 26
+#define EVENTS_MAX 4000
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+/* What this peer may launch. Tags follow the number. */
+static const struct {
+	enum pccl_collective kind;
+	pcclPlan_t algorithm;
+	pcclDataType_t datatype;
+	pcclRedOp_t op;
+	uint64_t count;
+	bool in_place;
+	uint8_t codec;
+} calls[OPS] = {
+	{PCCL_ALL_REDUCE, pcclPlanOneshot, pcclFloat, pcclSum, 100, false, 0},
+	{PCCL_ALL_REDUCE, pcclPlanDirect, pcclBFloat16, pcclAvg, 30000, true, 0},
+	{PCCL_ALL_REDUCE, pcclPlanRing, pcclFloat16, pcclSum, 40000, true, 0},
+	{PCCL_BROADCAST, pcclPlanDirect, pcclUint8, pcclSum, 20000, false, 0},
+	{PCCL_REDUCE_SCATTER, pcclPlanDirect, pcclInt32, pcclMax, 5000, true, 0},
+	{PCCL_ALL_REDUCE, pcclPlanDirect, pcclFloat, pcclSum, 12000, false, PCCL_CODEC_INT8},
+};
+
+struct call {
+	struct pccl_exec_launch launch;
+	struct pccl_plan *plan;
+	uint8_t *input, *output, *undo;
+	bool open;
+};
+
+/* A frame whose payload has not come completely. */
+struct coming {
+	bool used;
+	uint32_t rank;
+	struct pccl_frame frame;
+	void *destination;
+};
+
+struct state {
+	const uint8_t *at, *end;
+	struct pccl_exec *exec;
+	uint32_t epoch;
+	bool frozen;
+	uint32_t sequences[OPS];
+	struct call calls[OPS];
+	struct coming coming[COMING_MAX];
+	void *tokens[TOKENS_MAX];
+	uint8_t starts[OPS][START_BYTES]; /* as others would send them */
+};
+
+static uint8_t take(struct state *s)
+{
+	return s->at < s->end ? *s->at++ : 0;
+}
+
+/* ---- this peer's ops ----------------------------------------------------------------------------------------------------- */
+
+static void fill_launch(const struct state *s, uint32_t index, struct call *call)
+{
+	struct pccl_exec_launch *launch = &call->launch;
+
+	memset(launch, 0, sizeof(*launch));
+	launch->key.tag = index;
+	launch->key.sequence = s->sequences[index];
+	launch->signature.kind = (uint8_t)calls[index].kind;
+	launch->signature.datatype = (uint8_t)calls[index].datatype;
+	launch->signature.op = (uint8_t)calls[index].op;
+	launch->signature.algorithm = (uint8_t)calls[index].algorithm;
+	launch->signature.count = calls[index].count;
+	launch->signature.root = calls[index].kind == PCCL_BROADCAST ? 1 : 0;
+	if (calls[index].codec != 0) {
+		launch->signature.up.id = launch->signature.down.id = calls[index].codec;
+		launch->signature.up.block = launch->signature.down.block = 256;
+	}
+	launch->divisor = calls[index].op == pcclAvg ? RANKS : 0;
+	launch->cookie = call;
+}
+
+static void make_buffers(uint32_t index, struct call *call)
+{
+	size_t part = (size_t)calls[index].count * pccl_dtype_bytes(calls[index].datatype);
+	size_t all = calls[index].kind == PCCL_REDUCE_SCATTER ? part * RANKS : part;
+
+	call->input = calloc(1, all);
+	call->output = calls[index].in_place ? call->input : calloc(1, part);
+	call->undo = calls[index].in_place ? calloc(1, part) : NULL;
+	if (call->input == NULL || call->output == NULL)
+		abort();
+	call->launch.input = call->input;
+	call->launch.output = call->output;
+	call->launch.undo = call->undo;
+}
+
+static void close_call(struct call *call)
+{
+	pccl_plan_destroy(call->plan);
+	if (call->output != call->input)
+		free(call->output);
+	free(call->input);
+	free(call->undo);
+	memset(call, 0, sizeof(*call));
+}
+
+static void launch(struct state *s, uint32_t index)
+{
+	struct call *call = &s->calls[index];
+	struct pccl_geometry *geometry = &call->launch.geometry;
+
+	if (call->open || s->frozen)
+		return;
+	fill_launch(s, index, call);
+	make_buffers(index, call);
+	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
+			  geometry);
+	if (pccl_plan_create(calls[index].kind, calls[index].algorithm, RANKS, 0, 1, geometry, &call->plan) !=
+	    pcclSuccess)
+		abort();
+	call->launch.plan = call->plan;
+	call->open = true;
+	if (pccl_exec_launch(s->exec, &call->launch) != pcclSuccess)
+		abort();
+}
+
+static void forget(struct state *s, const struct call *call)
+{
+	uint32_t index;
+
+	for (index = 0; index < COMING_MAX; index++)
+		if (call == NULL || (s->coming[index].frame.tag == call->launch.key.tag &&
+				     s->coming[index].frame.sequence == call->launch.key.sequence))
+			s->coming[index].used = false;
+}
+
+static void poll(struct state *s)
+{
+	struct pccl_exec_outcome outcome;
+
+	while (pccl_exec_poll(s->exec, &outcome)) {
+		struct call *call = outcome.cookie;
+
+		if (!call->open)
+			abort();
+		if (outcome.result != pcclSuccess)
+			forget(s, call);
+		if ((outcome.result == pcclSuccess) != (outcome.detail[0] == '\0'))
+			abort();
+		s->sequences[call - s->calls]++;
+		close_call(call);
+	}
+}
+
+static void cancel(struct state *s, uint32_t index, pcclResult_t result)
+{
+	if (!s->calls[index].open)
+		return;
+	forget(s, &s->calls[index]);
+	pccl_exec_cancel(s->exec, &s->calls[index], result, "cancelled", take(s) % 2 == 0);
+	poll(s);
+}
+
+static void next_view(struct state *s)
+{
+	pccl_exec_freeze(s->exec);
+	if (pccl_exec_install(s->exec, ++s->epoch, RANKS, 0) != pcclSuccess)
+		abort();
+	s->frozen = false;
+}
+
+static void change_view(struct state *s)
+{
+	uint32_t index;
+
+	pccl_exec_freeze(s->exec);
+	s->frozen = true;
+	if (take(s) % 4 == 0)
+		return; /* frames may still come in between */
+	forget(s, NULL);
+	for (index = 0; index < OPS; index++)
+		cancel(s, index, pcclRankConnectionLost);
+	poll(s);
+	next_view(s);
+}
+
+/* ---- frames from outside ---------------------------------------------------------------------------------------------------- */
+
+static void fill_segment(struct state *s, uint32_t index, struct pccl_frame *frame)
+{
+	struct pccl_geometry geometry;
+	uint32_t elements, bytes = take(s);
+
+	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
+			  &geometry);
+	frame->segment = take(s);
+	if (frame->segment >= geometry.segment_count) {
+		frame->payload_bytes = bytes * 300;
+		return;
+	}
+	/* Most often the right size of a plain input, a partial sum, or something else. */
+	elements = pccl_geometry_elements(&geometry, frame->segment);
+	frame->payload_bytes = elements * (uint32_t)pccl_dtype_bytes(calls[index].datatype);
+	if (bytes >= 200)
+		frame->payload_bytes = elements * 4;
+	if (bytes >= 220)
+		frame->payload_bytes = elements + (elements + 255) / 256 * 4;
+	if (bytes >= 240)
+		frame->payload_bytes = bytes;
+}
+
+static void fill_frame(struct state *s, struct pccl_frame *frame)
+{
+	static const uint8_t types[] = {PCCL_FRAME_START,  PCCL_FRAME_PARTIAL, PCCL_FRAME_PARTIAL, PCCL_FRAME_RESULT,
+					PCCL_FRAME_CREDIT, PCCL_FRAME_DONE,    PCCL_FRAME_REFUSE,  PCCL_FRAME_ACK};
+	uint8_t choice = take(s), odd = take(s);
+	uint32_t index = choice / 8 % OPS;
+
+	memset(frame, 0, sizeof(*frame));
+	frame->type = types[choice % 8];
+	frame->epoch = s->epoch;
+	frame->tag = index;
+	frame->sequence = s->sequences[index];
+	if (frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT)
+		fill_segment(s, index, frame);
+	else if (frame->type == PCCL_FRAME_START)
+		frame->payload_bytes = START_BYTES;
+	if (frame->type == PCCL_FRAME_START || frame->type == PCCL_FRAME_CREDIT)
+		frame->aux = odd % 16;
+	if (odd < 200)
+		return;
+	switch (odd % 8) {
+	case 0:
+		frame->sequence += take(s) % 4;
+		break;
+	case 1:
+		frame->sequence -= take(s) % 4;
+		break;
+	case 2:
+		frame->epoch += take(s) % 3 - 1u;
+		break;
+	case 3:
+		frame->tag = take(s);
+		break;
+	case 4:
+		frame->payload_bytes = take(s) * 70000u;
+		break;
+	case 5:
+		frame->segment = take(s) * 0x01010101u;
+		break;
+	case 6:
+		frame->aux = take(s) * 0x01010101u;
+		break;
+	default:
+		frame->flags = take(s);
+		frame->lane = take(s) % 2;
+		break;
+	}
+}
+
+/* As the payload comes: right or wrong signatures, any elements. */
+static void write_payload(struct state *s, const struct coming *coming)
+{
+	uint8_t filler = take(s);
+
+	if (coming->destination == NULL)
+		return;
+	memset(coming->destination, filler, coming->frame.payload_bytes);
+	if (coming->frame.type == PCCL_FRAME_START && filler < 230)
+		memcpy(coming->destination, s->starts[coming->frame.tag % OPS], START_BYTES);
+}
+
+static void finish(struct state *s, uint32_t index)
+{
+	struct coming *coming = &s->coming[index % COMING_MAX];
+
+	if (!coming->used)
+		return;
+	coming->used = false;
+	write_payload(s, coming);
+	if (take(s) % 8 == 0)
+		pccl_exec_dropped(s->exec, coming->rank, &coming->frame);
+	else
+		pccl_exec_received(s->exec, coming->rank, &coming->frame);
+	poll(s);
+}
+
+static void come(struct state *s)
+{
+	uint32_t index = 0;
+	struct coming *coming;
+
+	while (index < COMING_MAX && s->coming[index].used)
+		index++;
+	if (index == COMING_MAX) {
+		finish(s, take(s));
+		return;
+	}
+	coming = &s->coming[index];
+	fill_frame(s, &coming->frame);
+	coming->rank = 1 + take(s) % 2;
+	coming->destination = NULL;
+	if (pccl_exec_accept(s->exec, coming->rank, &coming->frame, &coming->destination) != PCCL_FRAME_TAKE)
+		return;
+	if ((coming->destination != NULL) != (coming->frame.payload_bytes > 0))
+		abort();
+	coming->used = true;
+	/* Some of it is here at once; most often all of it. */
+	if (coming->destination != NULL)
+		memset(coming->destination, 0, (coming->frame.payload_bytes + 1) / 2);
+	if (take(s) % 4 != 0 || coming->frame.payload_bytes == 0)
+		finish(s, index);
+}
+
+/* ---- the other way ------------------------------------------------------------------------------------------------------------ */
+
+static void send_some(struct state *s)
+{
+	uint32_t rank = 1 + take(s) % 2, count = take(s) % 32;
+	struct pccl_frame_send send;
+
+	while (count-- > 0 && pccl_exec_next(s->exec, rank, &send)) {
+		volatile uint8_t last;
+
+		if (send.frame.payload_bytes > 0)
+			last = ((const uint8_t *)send.payload)[send.frame.payload_bytes - 1];
+		(void)last;
+		if (send.token != NULL)
+			s->tokens[count % TOKENS_MAX] = send.token;
+		poll(s);
+	}
+}
+
+static void acknowledge(struct state *s)
+{
+	uint32_t index = take(s) % TOKENS_MAX;
+
+	pccl_exec_sent(s->exec, s->tokens[index]);
+	s->tokens[index] = NULL;
+	poll(s);
+}
+
+static void one_event(struct state *s)
+{
+	uint8_t event = take(s);
+
+	if (event < 20)
+		launch(s, event % OPS);
+	else if (event < 60)
+		send_some(s);
+	else if (event < 80)
+		acknowledge(s);
+	else if (event < 110)
+		finish(s, take(s));
+	else if (event < 112)
+		cancel(s, take(s) % OPS, event == 110 ? pcclAborted : pcclMismatch);
+	else if (event < 114)
+		change_view(s);
+	else
+		come(s);
+}
+
+/* START as the others send it has the signature of this peer's own. */
+static void learn_starts(struct state *s)
+{
+	uint32_t index;
+
+	for (index = 0; index < OPS; index++) {
+		struct pccl_frame_send send;
+
+		launch(s, index);
+		/* Only lane 0 of two: an op whose home it is not may have nothing here. */
+		while (pccl_exec_next(s->exec, 1, &send))
+			if (send.frame.type == PCCL_FRAME_START)
+				memcpy(s->starts[index], send.payload, START_BYTES);
+		poll(s);
+	}
+	for (index = 0; index < OPS; index++)
+		cancel(s, index, pcclAborted);
+}
+
+/* One executor serves all inputs, each in views of its own: making one takes longer than an input. */
+static struct state *fresh_state(const uint8_t *data, size_t bytes)
+{
+	static struct state s;
+	struct pccl_exec_config config = {.lanes = LANES};
+
+	if (s.exec == NULL) {
+		if (pccl_exec_create(&config, &s.exec) != pcclSuccess)
+			abort();
+		next_view(&s);
+		learn_starts(&s);
+	}
+	next_view(&s);
+	s.at = data;
+	s.end = data + bytes;
+	memset(s.sequences, 0, sizeof(s.sequences));
+	memset(s.tokens, 0, sizeof(s.tokens));
+	return &s;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct state *s = fresh_state(data, bytes);
+	uint32_t index, events;
+
+	for (events = 0; events < EVENTS_MAX && s->at < s->end; events++)
+		one_event(s);
+	forget(s, NULL);
+	s->at = s->end;
+	for (index = 0; index < OPS; index++)
+		cancel(s, index, pcclAborted);
+	poll(s);
+	return 0;
+}
