@@ -87,15 +87,23 @@ pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclCo
 	return pcclCreateCommunicatorWithConfig(params, NULL, comm_out);
 }
 
-pcclResult_t pccl_comm_enter(const pcclComm_t *communicator, pcclComm_t **comm_out)
+/* What every call on a communicator begins with. */
+static pcclResult_t check_handle(const pcclComm_t *comm)
 {
-	pcclComm_t *comm = (pcclComm_t *)(uintptr_t)communicator; /* the interface's const is about the caller's view */
 	pcclResult_t result = pccl_require_init();
 
 	if (result != pcclSuccess)
 		return result;
-	if (comm == NULL)
-		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
+	return comm != NULL ? pcclSuccess : pccl_fail(pcclInvalidArgument, "communicator is NULL");
+}
+
+pcclResult_t pccl_comm_enter(const pcclComm_t *communicator, pcclComm_t **comm_out)
+{
+	pcclComm_t *comm = (pcclComm_t *)(uintptr_t)communicator; /* the interface's const is about the caller's view */
+	pcclResult_t result = check_handle(comm);
+
+	if (result != pcclSuccess)
+		return result;
 	pthread_mutex_lock(&comm->lock);
 	if (comm->state == PCCL_COMM_MEMBER) {
 		comm->callers++;
@@ -261,13 +269,11 @@ static void end_connect(pcclComm_t *comm, pcclResult_t result)
 
 pcclResult_t pcclConnect(pcclComm_t *communicator)
 {
-	pcclResult_t result = pccl_require_init();
+	pcclResult_t result = check_handle(communicator);
 	char cause[PCCL_FAIL_TEXT_BYTES];
 
 	if (result != pcclSuccess)
 		return result;
-	if (communicator == NULL)
-		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
 	result = begin_connect(communicator);
 	if (result != pcclSuccess)
 		return result;
@@ -298,12 +304,10 @@ static void leave(pcclComm_t *comm, const char *detail)
 
 pcclResult_t pcclCommAbort(pcclComm_t *communicator)
 {
-	pcclResult_t result = pccl_require_init();
+	pcclResult_t result = check_handle(communicator);
 
 	if (result != pcclSuccess)
 		return result;
-	if (communicator == NULL)
-		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
 	pthread_mutex_lock(&communicator->lock);
 	leave(communicator, "the communicator was aborted by pcclCommAbort()");
 	pthread_mutex_unlock(&communicator->lock);
@@ -312,12 +316,10 @@ pcclResult_t pcclCommAbort(pcclComm_t *communicator)
 
 pcclResult_t pcclDestroyCommunicator(pcclComm_t *communicator)
 {
-	pcclResult_t result = pccl_require_init();
+	pcclResult_t result = check_handle(communicator);
 
 	if (result != pcclSuccess)
 		return result;
-	if (communicator == NULL)
-		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
 	pthread_mutex_lock(&communicator->lock);
 	leave(communicator, "the communicator is being destroyed");
 	while (communicator->callers > 0)
