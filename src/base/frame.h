@@ -57,7 +57,7 @@ struct pccl_frame {
 /* One frame to be sent, from whoever has something to say to whoever carries it. `payload` is borrowed until the other side
  * has acknowledged the frame or the op is cancelled. */
 struct pccl_frame_send {
-	struct pccl_frame frame; /* complete but for lane, received and payload_crc, which the carrier fills in */
+	struct pccl_frame frame; /* complete but for lane and received, and for payload_crc if 0: the carrier fills them in */
 	const void *payload;
 	void *token;  /* told back when the payload is not needed any more; NULL: nothing to tell */
 	void *cookie; /* the op it belongs to, to find what must be forgotten when that is cancelled */

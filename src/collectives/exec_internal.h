@@ -164,6 +164,12 @@ enum op_state {
 	OP_LEAVING /* polled; still has to tell others that it has failed */
 };
 
+/* A result that goes out. */
+struct logged {
+	uint32_t local;
+	uint32_t crc; /* of its payload, taken while that is in the cache, for all who get it; 0: by who carries it */
+};
+
 struct op {
 	struct pccl_exec_launch launch;
 	enum op_state state;
@@ -215,7 +221,7 @@ struct op {
 	bool blocks_unsure; /* they were taken before all had started */
 	uint8_t *scratch;   /* own memory instead, when the arena can't do; else NULL */
 	/* results that go out, in the order in which they were ready */
-	uint32_t *log;
+	struct logged *log;
 	uint32_t log_count;
 	bool coded;	    /* at least one way */
 	struct coder coder; /* if so */
@@ -310,6 +316,8 @@ void refresh_partials(struct pccl_exec *exec, struct op *op, uint32_t rank);
 /* The op has nothing for anybody any more. */
 void refresh_nothing(struct pccl_exec *exec, const struct op *op);
 void refresh_all(struct pccl_exec *exec, struct op *op);
+/* What travels of a segment's result. */
+const void *result_payload(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 /* DONE for an op that is about to go. False: no room; it has to stay. */
 bool parting_add(struct neighbour *neighbour, const struct pccl_op_key *key);
 
@@ -379,7 +387,7 @@ void undo_restore(struct pccl_exec *exec, struct op *op, bool all);
 /* The result of a segment is complete in `output`. */
 void result_hold(struct op *op, uint32_t local);
 /* It is ready to be passed on. */
-void result_log(struct pccl_exec *exec, struct op *op, uint32_t local);
+void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_cache);
 /* This rank's own input is the result: copies it to the output. */
 void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local);
 

@@ -293,7 +293,7 @@ static void hold_given(struct pccl_exec *exec, struct op *op)
 		if (op->keeps_undo)
 			pccl_bitmap_set(op->saved, local);
 		result_hold(op, local);
-		result_log(exec, op, local);
+		result_log(exec, op, local, false);
 	}
 }
 
@@ -309,7 +309,7 @@ static void log_own(struct pccl_exec *exec, struct op *op)
 			continue;
 		if (route->result_to_count == 0 || op_own(exec, op, local) == op_output(exec, op, local))
 			result_copy_own(exec, op, local);
-		result_log(exec, op, local);
+		result_log(exec, op, local, false);
 	}
 }
 

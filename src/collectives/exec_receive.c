@@ -220,7 +220,7 @@ static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local
 		memcpy(output, bytes, op_segment_bytes(exec, op, local));
 	pccl_bitmap_clear(op->incoming, local);
 	result_hold(op, local);
-	result_log(exec, op, local);
+	result_log(exec, op, local, true);
 }
 
 static void copy_result(struct pccl_exec *exec, struct op *op, uint32_t local, struct stored *stored)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/crc32c.h"
 #include "collectives/dtype.h"
 #include "collectives/exec_internal.h"
 #include "collectives/reduce.h"
@@ -80,14 +81,19 @@ void result_hold(struct op *op, uint32_t local)
 	op->held_count += op_route(op, local)->result_needed;
 }
 
-void result_log(struct pccl_exec *exec, struct op *op, uint32_t local)
+void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_cache)
 {
 	const struct pccl_route *route = op_route(op, local);
+	struct logged *logged;
 	uint32_t index;
 
 	if (route->result_to_count == 0)
 		return;
-	op->log[op->log_count++] = local;
+	logged = &op->log[op->log_count++];
+	logged->local = local;
+	logged->crc = 0;
+	if (in_cache && route->result_to_count > 1)
+		logged->crc = pccl_crc32c(0, result_payload(exec, op, local), op_result_bytes(exec, op, local));
 	for (index = 0; index < route->result_to_count; index++)
 		refresh_results(exec, op, route->result_to[index]);
 }
@@ -143,7 +149,7 @@ static void make_result(struct pccl_exec *exec, struct op *op, uint32_t index)
 	}
 	free_inputs(op, index);
 	result_hold(op, local);
-	result_log(exec, op, local);
+	result_log(exec, op, local, true);
 	credit_close(exec, op, index);
 }
 

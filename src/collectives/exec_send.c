@@ -112,11 +112,11 @@ static bool next_result(const struct pccl_exec *exec, const struct op *op, uint3
 	if (op->failing)
 		return false;
 	while (peer->results_seen < op->log_count &&
-	       !is_result_to(exec, op_route(op, op->log[peer->results_seen]), rank))
+	       !is_result_to(exec, op_route(op, op->log[peer->results_seen].local), rank))
 		peer->results_seen++;
 	if (peer->results_seen == op->log_count)
 		return false;
-	*local_out = op->log[peer->results_seen];
+	*local_out = op->log[peer->results_seen].local;
 	return peer->started || eager_fits(exec, peer, op_result_bytes(exec, op, *local_out));
 }
 
@@ -307,6 +307,13 @@ static void send_control(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	op_settle(exec, op);
 }
 
+const void *result_payload(const struct pccl_exec *exec, const struct op *op, uint32_t local)
+{
+	if (op->coded && result_is_coded(exec, op, local))
+		return encoded_memory(op, local);
+	return op_output(exec, op, local);
+}
+
 static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
 {
 	struct peer *peer = &op->peers[rank];
@@ -320,11 +327,11 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 		eager_spend(peer, bytes);
 	if (!pccl_bitmap_test(op->held, local))
 		result_copy_own(exec, op, local);
-	peer->results_seen++;
 	fill_frame(exec, &op->launch.key, PCCL_FRAME_RESULT, send_out);
+	send_out->frame.payload_crc = op->log[peer->results_seen++].crc;
 	send_out->frame.segment = op_segment(exec, op, local);
 	send_out->frame.payload_bytes = bytes;
-	send_out->payload = coded ? encoded_memory(op, local) : op_output(exec, op, local);
+	send_out->payload = result_payload(exec, op, local);
 	send_out->token = make_token(op, local, coded ? TOKEN_ENCODED : TOKEN_INERT);
 	send_out->cookie = op->launch.cookie;
 	op->tx_bytes += PCCL_FRAME_BYTES + bytes;

@@ -180,9 +180,8 @@ static void seal(struct pccl_tcp_outgoing *outgoing)
 {
 	if (outgoing->sealed)
 		return;
-	outgoing->frame.payload_crc = outgoing->frame.payload_bytes == 0
-					      ? 0
-					      : pccl_crc32c(0, outgoing->payload, outgoing->frame.payload_bytes);
+	if (outgoing->frame.payload_bytes > 0 && outgoing->frame.payload_crc == 0)
+		outgoing->frame.payload_crc = pccl_crc32c(0, outgoing->payload, outgoing->frame.payload_bytes);
 	pccl_frame_encode(&outgoing->frame, outgoing->header);
 	outgoing->sealed = true;
 }
