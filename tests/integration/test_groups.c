@@ -16,6 +16,7 @@ static void works_in_a_group(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	int32_t *buffer = calloc(COUNT, sizeof(*buffer));
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	pcclResult_t result = pcclSuccess;
 	int64_t open = 0;
 	uint64_t rounds = 0, epoch;
@@ -25,11 +26,12 @@ static void works_in_a_group(struct world_peer *me)
 	peer_join(me);
 	peer_grow(me, 3);
 	epoch = peer_epoch(me);
+	info.participants_max = 3;
 	operation.count = COUNT;
 	operation.datatype = pcclInt32;
-	while (open == 0 && result == pcclSuccess) {
-		result = pcclAllReduceWith(buffer, buffer, &operation, me->comm, NULL);
-		if (result == pcclSuccess)
+	while (open == 0 && result == pcclSuccess && info.participants_max == 3) {
+		result = pcclAllReduceWith(buffer, buffer, &operation, me->comm, &info);
+		if (result == pcclSuccess && info.participants_max == 3)
 			result = peer_sum(me, 5, peer_gate_is_open(me, 1), &open);
 		peer_reach(me, ++rounds);
 	}
@@ -37,7 +39,8 @@ static void works_in_a_group(struct world_peer *me)
 		CHECK_RESULT(pcclSuccess, result);
 		CHECK(peer_epoch(me) == epoch && peer_world_size(me) == 3);
 	} else {
-		CHECK_RESULT(pcclRankConnectionLost, result);
+		/* The loss may have come between two operations. */
+		CHECK(result == pcclRankConnectionLost || result == pcclSuccess);
 		CHECK(peer_epoch(me) > epoch && peer_world_size(me) == 2);
 		CHECK_RESULT(pcclSuccess, peer_sum(me, 6, 1, &open));
 		CHECK(open == 2);

@@ -56,6 +56,7 @@ enum { LARGE_BYTES = 64 << 20 };
 struct large {
 	bool in_place;
 	pcclPlan_t plan;
+	unsigned lanes;
 };
 
 static size_t large_count(void)
@@ -74,6 +75,8 @@ static void reduces_a_large_buffer(struct world_peer *me)
 	pcclResult_t result = pcclSuccess;
 
 	CHECK(input != NULL && output != NULL);
+	me->config.lanes = large->lanes;
+	me->config.streams = large->lanes;
 	peer_join(me);
 	peer_grow(me, 4);
 	rank = peer_rank(me);
@@ -98,14 +101,13 @@ static void reduces_a_large_buffer(struct world_peer *me)
 	peer_leave(me);
 }
 
-static void kill_amid_a_large_all_reduce(void **state, bool in_place, pcclPlan_t plan, unsigned victim)
+static void kill_amid_a_large_all_reduce(void **state, const struct large *large, unsigned victim)
 {
-	const struct large large = {in_place, plan};
 	struct world *world = *state;
 	uint64_t killed_ns;
 
 	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, 4, reduces_a_large_buffer, &large);
+	peers_start(world, 4, reduces_a_large_buffer, large);
 	peers_await_all(world, 0, 4, 1);
 	peers_sleep_ms(5 + (unsigned)(peers_now_ns() % 40));
 	killed_ns = peers_now_ns();
@@ -116,22 +118,30 @@ static void kill_amid_a_large_all_reduce(void **state, bool in_place, pcclPlan_t
 
 static void a_kill_amid_an_all_reduce_gives_the_input_back(void **state)
 {
-	kill_amid_a_large_all_reduce(state, false, pcclPlanDirect, 2);
+	const struct large large = {false, pcclPlanDirect, 1};
+
+	kill_amid_a_large_all_reduce(state, &large, 2);
 }
 
 static void a_kill_amid_an_all_reduce_in_place_gives_the_input_back(void **state)
 {
-	kill_amid_a_large_all_reduce(state, true, pcclPlanDirect, 1);
+	const struct large large = {true, pcclPlanDirect, 1};
+
+	kill_amid_a_large_all_reduce(state, &large, 1);
 }
 
-static void a_kill_amid_a_ring_in_place_gives_the_input_back(void **state)
+static void a_kill_amid_a_ring_of_three_lanes_gives_the_input_back(void **state)
 {
-	kill_amid_a_large_all_reduce(state, true, pcclPlanRing, 3);
+	const struct large large = {true, pcclPlanRing, 3};
+
+	kill_amid_a_large_all_reduce(state, &large, 3);
 }
 
-static void the_founder_may_be_killed_too(void **state)
+static void the_founder_may_be_killed_amid_two_lanes(void **state)
 {
-	kill_amid_a_large_all_reduce(state, true, pcclPlanAuto, 0);
+	const struct large large = {true, pcclPlanAuto, 2};
+
+	kill_amid_a_large_all_reduce(state, &large, 0);
 }
 
 /* ---- between operations -------------------------------------------------------------------------------------- */
@@ -329,9 +339,9 @@ int main(void)
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_kill_amid_an_all_reduce_in_place_gives_the_input_back, peers_open,
 						peers_close),
-		cmocka_unit_test_setup_teardown(a_kill_amid_a_ring_in_place_gives_the_input_back, peers_open,
+		cmocka_unit_test_setup_teardown(a_kill_amid_a_ring_of_three_lanes_gives_the_input_back, peers_open,
 						peers_close),
-		cmocka_unit_test_setup_teardown(the_founder_may_be_killed_too, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(the_founder_may_be_killed_amid_two_lanes, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_kill_between_operations_costs_one_failure_at_most, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(idle_peers_learn_of_a_kill, peers_open, peers_close),

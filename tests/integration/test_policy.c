@@ -20,6 +20,7 @@ struct attack {
 	pcclRedOp_t op;
 	bool in_place;
 	bool by_config; /* the policy is the communicator's */
+	unsigned lanes; /* and streams */
 	unsigned size;
 	unsigned victims; /* the last ones to have started */
 };
@@ -105,6 +106,8 @@ static void reduces_until_a_kill(struct world_peer *me)
 		me->config.failure_policy = attack->policy;
 	else
 		operation.failure_policy = attack->policy;
+	me->config.lanes = attack->lanes;
+	me->config.streams = attack->lanes;
 	peer_join(me);
 	peer_grow(me, attack->size);
 	rank = peer_rank(me);
@@ -156,63 +159,63 @@ static void kill_amid(void **state, const struct attack *attack)
 
 static void retry_redoes_the_operation_with_the_survivors(void **state)
 {
-	const struct attack attack = {pcclPolicyRetry, pcclPlanDirect, pcclInt32, pcclSum, false, false, 4, 1};
+	const struct attack attack = {pcclPolicyRetry, pcclPlanDirect, pcclInt32, pcclSum, false, false, 1, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void retry_works_in_place(void **state)
 {
-	const struct attack attack = {pcclPolicyRetry, pcclPlanDirect, pcclInt64, pcclAvg, true, true, 4, 1};
+	const struct attack attack = {pcclPolicyRetry, pcclPlanDirect, pcclInt64, pcclAvg, true, true, 2, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void retry_works_in_a_ring(void **state)
 {
-	const struct attack attack = {pcclPolicyRetry, pcclPlanRing, pcclFloat, pcclSum, true, false, 3, 1};
+	const struct attack attack = {pcclPolicyRetry, pcclPlanRing, pcclFloat, pcclSum, true, false, 1, 3, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void repair_redoes_what_is_missing(void **state)
 {
-	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclInt32, pcclSum, false, false, 4, 1};
+	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclInt32, pcclSum, false, false, 1, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void repair_works_in_place(void **state)
 {
-	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclUint64, pcclSum, true, false, 4, 1};
+	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclUint64, pcclSum, true, false, 3, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void repair_divides_each_segment_by_its_own_participants(void **state)
 {
-	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclInt64, pcclAvg, true, true, 4, 1};
+	const struct attack attack = {pcclPolicyRepair, pcclPlanDirect, pcclInt64, pcclAvg, true, true, 1, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void repair_works_in_a_ring(void **state)
 {
-	const struct attack attack = {pcclPolicyRepair, pcclPlanRing, pcclInt32, pcclMax, true, false, 4, 1};
+	const struct attack attack = {pcclPolicyRepair, pcclPlanRing, pcclInt32, pcclMax, true, false, 2, 4, 1};
 
 	kill_amid(state, &attack);
 }
 
 static void repair_survives_two_kills(void **state)
 {
-	const struct attack attack = {pcclPolicyRepair, pcclPlanAuto, pcclInt32, pcclSum, true, false, 5, 2};
+	const struct attack attack = {pcclPolicyRepair, pcclPlanAuto, pcclInt32, pcclSum, true, false, 3, 5, 2};
 
 	kill_amid(state, &attack);
 }
 
 static void retry_survives_two_kills(void **state)
 {
-	const struct attack attack = {pcclPolicyRetry, pcclPlanAuto, pcclInt32, pcclSum, false, false, 5, 2};
+	const struct attack attack = {pcclPolicyRetry, pcclPlanAuto, pcclInt32, pcclSum, false, false, 2, 5, 2};
 
 	kill_amid(state, &attack);
 }

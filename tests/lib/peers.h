@@ -43,13 +43,13 @@ enum world_master_kind {
 /* What a peer's process tells the others; in shared memory, read and written with peers_get() and peers_set() */
 struct world_slot {
 	uint64_t milestone; /* only grows */
+	uint64_t meetings;
 	uint64_t numbers[WORLD_NUMBERS_MAX];
 	char text[240]; /* written before a milestone, read after it */
 };
 
 struct world_shared {
-	uint64_t gate;	   /* only grows */
-	uint64_t arrivals; /* at meetings */
+	uint64_t gate; /* only grows */
 	uint64_t masters_ready;
 	uint64_t numbers[WORLD_NUMBERS_MAX];
 	struct world_slot slots[WORLD_PEERS_MAX];
@@ -139,8 +139,8 @@ void peer_create(struct world_peer *me);
 void peer_grow(struct world_peer *me, unsigned size);
 void peer_leave(struct world_peer *me); /* destroys the communicator */
 
-/* Waits, without the library, until `count` processes have come here; all of them leave again before the next
- * meeting. For the end of a body: who has left is not in the view any more. */
+/* Waits, without the library, until `count` peers have come to as many meetings as this one. For the end of a body: who
+ * has left is not in the view any more. */
 void peer_meet(struct world_peer *me, unsigned count);
 
 unsigned peer_world_size(const struct world_peer *me);

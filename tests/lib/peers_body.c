@@ -53,12 +53,20 @@ void peer_leave(struct world_peer *me)
 	me->comm = NULL;
 }
 
+static unsigned count_arrivals(const struct world_peer *me, uint64_t meeting)
+{
+	unsigned count = 0, i;
+
+	for (i = 0; i < WORLD_PEERS_MAX; i++)
+		count += peers_get(&me->world->shared->slots[i].meetings) >= meeting;
+	return count;
+}
+
 void peer_meet(struct world_peer *me, unsigned count)
 {
-	uint64_t *arrivals = &me->world->shared->arrivals;
-	uint64_t all = (peers_increase(arrivals, 1) + count - 1) / count * count;
+	uint64_t meeting = peers_increase(&me->world->shared->slots[me->index].meetings, 1);
 
-	while (peers_get(arrivals) < all)
+	while (count_arrivals(me, meeting) < count)
 		peers_sleep_ms(1);
 }
 
