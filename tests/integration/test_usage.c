@@ -200,14 +200,20 @@ static void check_bad_arguments(struct world_peer *me)
 
 static void check_pending_operations(struct world_peer *me)
 {
+	int64_t second = 0;
 	pcclReduceDescriptor_t descriptor = one_integer;
 	pcclAsyncReduceOp_t handle, other, unknown;
-	int64_t value = 21, sum = 0, second = 0;
+	pcclTensorInfo_t tensor = {"sum", &second, 1, pcclInt64, pcclDeviceCpu, false};
+	pcclSharedState_t state = {0, 1, &tensor};
+	int64_t value = 21, sum = 0;
 	bool pending = true, done;
 
 	CHECK_RESULT(pcclSuccess, pcclAllReduceAsync(&value, &sum, &descriptor, me->comm, &handle));
 	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceAsync(&value, &second, &descriptor, me->comm, &other));
 	CHECK_RESULT(pcclPendingAsyncOps, pcclUpdateTopology(me->comm));
+	CHECK_RESULT(
+		pcclPendingAsyncOps,
+		pcclSynchronizeSharedState(me->comm, &state, PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR, NULL));
 	CHECK_RESULT(pcclSuccess, pcclArePeersPending(me->comm, &pending));
 	CHECK(!pending);
 	/* Another tag may run beside it. */
