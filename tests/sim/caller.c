@@ -99,7 +99,7 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	draw_codec(sim, spec_out, draw(sim, node, 300 + which));
 	spec_out->timeout_ns = 0;
 	if (second / 102400 % 100 < sim->shells->plan.timeout_percent)
-		spec_out->timeout_ns = (1 + second / 10240000 % 1000) * SIM_MS;
+		spec_out->timeout_ns = (20 + second / 10240000 % 1500) * SIM_MS;
 }
 
 /* A batch of calls with tags of their own, if all fit in and no tag is in use. */
@@ -245,6 +245,7 @@ static void take_result(struct shell *shell, struct call *call)
 {
 	const struct pccl_op *op = call->op;
 	bool again = op->result == pcclRankConnectionLost && call->spec.relaunch && !shell->ended;
+	bool wrong;
 
 	sim_trace(shell->sim, "node %u: op %u.%u ends with %d, participants %u to %u %s", shell->node->id,
 		  (unsigned)op->key.tag, op->key.sequence, (int)op->result, op->info.participants_min,
@@ -255,11 +256,14 @@ static void take_result(struct shell *shell, struct call *call)
 	else
 		buffer_check_failure(shell, call);
 	check_call(shell, call);
+	wrong = op->result == pcclMismatch && !shell->ended;
 	pccl_session_release(shell->session, call->op);
 	call->op = NULL;
 	buffer_bury(shell, call);
 	call->state = again ? CALL_WAITING : CALL_FREE;
 	shell->node->calls++;
+	if (wrong) /* the members' programs differ: there is no going on */
+		shell_leave(shell);
 }
 
 bool caller_collect(struct shell *shell, uint32_t percent)

@@ -29,6 +29,8 @@ void shell_plan_draw(struct sim *sim)
 	sim->plan.bundle_size = sim->plan.bundle_size > 0 ? sim->plan.groups : 0;
 	sim->plan.peers_max = (uint32_t)sim_between(sim, 2, 6);
 	sim->plan.chaos_ns = sim_between(sim, 500, 3500) * SIM_MS;
+	if (sim_chance(sim, 30))
+		sim->plan.leave_ns = sim_between(sim, 200, 1200) * SIM_MS;
 	sim->plan.crash_ns /= 2;
 	sim->plan.pause_ns /= 2;
 	sim->plan.partition_ns /= 2;

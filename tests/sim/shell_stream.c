@@ -15,6 +15,12 @@ static void *must(void *memory)
 	return memory;
 }
 
+/* Slow links heal with everything else. */
+static uint64_t stream_delay(struct sim *sim, const struct link *link)
+{
+	return sim_exponential(sim, sim->calm ? sim->shells->plan.frame_ns : link->frame_ns);
+}
+
 static struct shell_lane *receiver(struct sim *sim, const struct stream *stream)
 {
 	return shell_lane_at(sim, stream->link->sides[1 - stream->from].node, stream->link->lane);
@@ -147,7 +153,7 @@ bool stream_pull(struct shell_lane *lane, struct link *link, uint32_t rank)
 		stream->first = flight;
 	stream->last = flight;
 	stream->count++;
-	stream_kick(sim, stream, sim->now_ns + sim_exponential(sim, link->frame_ns));
+	stream_kick(sim, stream, sim->now_ns + stream_delay(sim, link));
 	return true;
 }
 
@@ -282,7 +288,7 @@ void stream_step(struct sim *sim, struct stream *stream)
 	const struct side *to = &stream->link->sides[1 - stream->from];
 	uint32_t from = stream->link->sides[stream->from].node;
 	struct shell_lane *lane = receiver(sim, stream);
-	uint64_t delay_ns = sim_exponential(sim, stream->link->frame_ns);
+	uint64_t delay_ns = stream_delay(sim, stream->link);
 	uint32_t rank;
 
 	stream->queued = false;

@@ -3,7 +3,7 @@
 #
 #	tests/sim/mutants/run.sh [NAME]...
 #
-# A .mutant file says: what it breaks, in which file, and the sed script that does it. The sources are copied: the
+# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own; the sed script that does it. The sources are copied: the
 # library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes anything.
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -53,7 +53,7 @@ build_and_run() { # LEVEL
 lived=0
 for mutant in "$here"/${1:-*}.mutant; do
 	name=$(basename "$mutant" .mutant)
-	file=$(sed -n 2p "$mutant")
+	read -r file level < <(sed -n 2p "$mutant")
 	sed -n '3,$p' "$mutant" > "$work/script"
 	cp "$root/$file" "$work/$file"
 	sed -i -f "$work/script" "$work/$file"
@@ -66,8 +66,8 @@ for mutant in "$here"/${1:-*}.mutant; do
 		echo "STALE   $name: does not compile: $(head -1 "$work/err")"
 		lived=1
 	else
-		case $file in src/membership/*) level=1 ;; *) level=2 ;; esac
-		build_and_run "$level"
+		case $file in src/membership/*) ;; *) level=2 ;; esac
+		build_and_run "${level:-1}"
 		case $? in
 		0) echo "LIVES   $name: $(sed -n 1p "$mutant")"; lived=1 ;;
 		*) echo "caught  $name: $(tail -1 "$work/out" | cut -c1-110)" ;;
