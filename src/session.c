@@ -237,6 +237,8 @@ static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op
 	if (op->staged == NULL)
 		return pcclOutOfMemory;
 	memcpy(op->staged, input, bytes);
+	op->staged_home = gathers ? (char *)request->output + op->rank_at_launch * bytes : NULL;
+	op->staged_bytes = bytes;
 	request->input = op->staged;
 	return pcclSuccess;
 }
@@ -352,6 +354,8 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->info.epoch = session->epoch;
 	if (op->detail != detail)
 		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	if (result != pcclSuccess && op->staged_home != NULL)
+		memcpy(op->staged_home, op->staged, op->staged_bytes);
 	undo_give(session, op);
 	if (command != NULL)
 		command->op = op;

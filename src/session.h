@@ -56,6 +56,8 @@ struct pccl_op {
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;
 	void *staged;		/* copy of an input that is in place for another rank than now; NULL */
+	void *staged_home;	      /* where that belongs if the op fails: results may have come there; NULL */
+	size_t staged_bytes;
 	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
 	uint8_t *residual_made; /* by segment: its part is there */
 	uint32_t rank_at_launch;
