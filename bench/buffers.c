@@ -2,6 +2,7 @@
 #include "buffers.h"
 
 #include "check.h"
+#include "codec_error.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -72,6 +73,14 @@ static bool allocate_one(struct bench_buffer *buffer, const struct bench_buffers
 	return buffer->blocks[0] != NULL && buffer->blocks[1] != NULL;
 }
 
+static void fill(const struct bench_peer *peer, uint32_t which, size_t count, void *out)
+{
+	if (peer->options->codec.wanted)
+		bench_reference_fill(peer->options->datatype, which, peer->rank, count, out);
+	else
+		bench_input_fill(peer->options->datatype, which, peer->rank, 0, count, out);
+}
+
 bool bench_buffers_init(struct bench_buffers *buffers, const struct bench_peer *peer, uint64_t bytes)
 {
 	memset(buffers, 0, sizeof(*buffers));
@@ -85,8 +94,7 @@ bool bench_buffers_init(struct bench_buffers *buffers, const struct bench_peer *
 				peer->options->inflight, buffers->whole_bytes);
 			return false;
 		}
-		bench_input_fill(peer->options->datatype, i, peer->rank, 0, buffers->input_count,
-				 peer->options->in_place ? buffer->blocks[2] : buffer->blocks[0]);
+		fill(peer, i, buffers->input_count, peer->options->in_place ? buffer->blocks[2] : buffer->blocks[0]);
 	}
 	bench_buffers_restore(buffers, peer);
 	return true;
@@ -193,6 +201,22 @@ uint64_t bench_buffers_verify(const struct bench_buffers *buffers, const struct 
 		wrong += bad;
 	}
 	return wrong;
+}
+
+struct bench_error bench_buffers_error(const struct bench_buffers *buffers, const struct bench_peer *peer)
+{
+	struct bench_exact exact = {peer->options->datatype, peer->options->op, 0, peer->world};
+	struct bench_error worst = bench_error_measure(&exact, buffers->output_count, buffers->each[0].output);
+
+	for (uint32_t which = 1; which < buffers->buffer_count; which++) {
+		struct bench_error error;
+
+		exact.seed = which;
+		error = bench_error_measure(&exact, buffers->output_count, buffers->each[which].output);
+		if (error.rel_l2_db > worst.rel_l2_db)
+			worst = error;
+	}
+	return worst;
 }
 
 bool bench_buffers_hash(const struct bench_buffers *buffers, uint64_t hash_out[BENCH_HASH_WORDS])

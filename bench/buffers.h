@@ -2,6 +2,7 @@
 #ifndef PCCL_BENCH_BUFFERS_H
 #define PCCL_BENCH_BUFFERS_H
 
+#include "codec_error.h"
 #include "peer.h"
 
 #include <stdbool.h>
@@ -39,6 +40,9 @@ void bench_buffers_poison(struct bench_buffers *buffers, const struct bench_peer
 
 /* Counts the elements of this peer's outputs that are wrong, and says where the first is. */
 uint64_t bench_buffers_verify(const struct bench_buffers *buffers, const struct bench_peer *peer, pcclPlan_t plan);
+
+/* With a codec: how far this peer's outputs are from exact; of several the one that is farthest. */
+struct bench_error bench_buffers_error(const struct bench_buffers *buffers, const struct bench_peer *peer);
 
 /* BLAKE2b of all outputs. Complains and returns false if the hash is not to be had. */
 bool bench_buffers_hash(const struct bench_buffers *buffers, uint64_t hash_out[BENCH_HASH_WORDS]);

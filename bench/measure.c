@@ -23,7 +23,8 @@ struct run {
 	double cpu_seconds;
 	uint64_t errors;
 	uint64_t wrong;
-	bool complained; /* about a failed operation: once is enough */
+	bool complained;	  /* about a failed operation: once is enough */
+	struct bench_error error; /* with a codec, on rank 0 */
 };
 
 static double clock_seconds(clockid_t clock)
@@ -90,6 +91,11 @@ static pcclOperation_t describe(const struct run *run, uint32_t which)
 	operation.root = ROOT_RANK;
 	operation.plan = options->plan;
 	operation.failure_policy = options->policy;
+	operation.codec = options->codec.up;
+	operation.codec_down = options->codec.down;
+	operation.codec_datatype = options->codec.target;
+	operation.codec_block = options->codec.block;
+	operation.rounding = options->codec.rounding;
 	return operation;
 }
 
@@ -210,18 +216,43 @@ static bool run_timed(struct run *run)
 	return true;
 }
 
+/* With a codec: rank 0 measures the error, the parity of results answers for the others. With --check an error beyond
+ * the codec's bound counts as a wrong result. */
+static void measure_error(struct run *run)
+{
+	const struct bench_options *options = run->peer->options;
+	double bound_db = bench_codec_bound_db(&options->codec, options->datatype);
+
+	if (run->peer->rank != 0)
+		return;
+	run->error = bench_buffers_error(&run->buffers, run->peer);
+	if (!options->check || run->error.rel_l2_db <= bound_db)
+		return;
+	run->wrong++;
+	fprintf(stderr, "allreduce-bench: the error is %.1f dB, the bound of this codec %.1f dB\n",
+		run->error.rel_l2_db, bound_db);
+}
+
+static void verify(struct run *run)
+{
+	if (run->peer->options->codec.wanted)
+		measure_error(run);
+	else
+		run->wrong += bench_buffers_verify(&run->buffers, run->peer, run->plan);
+}
+
 /* The last timed result is checked, and one more that starts from poisoned memory. */
 static bool run_checked(struct run *run)
 {
 	double wire_bytes = run->wire_bytes;
 
-	run->wrong += bench_buffers_verify(&run->buffers, run->peer, run->plan);
+	verify(run);
 	if (!bench_peer_meet(run->peer))
 		return false;
 	bench_buffers_poison(&run->buffers, run->peer);
 	iterate(run);
 	run->wire_bytes = wire_bytes;
-	run->wrong += bench_buffers_verify(&run->buffers, run->peer, run->plan);
+	verify(run);
 	return bench_peer_meet(run->peer);
 }
 
@@ -254,7 +285,8 @@ static bool compare_results(struct run *run, bool *parity_out)
 /* Combines the peers' figures to one row. */
 static bool combine(struct run *run, struct bench_row *row_out)
 {
-	double sums[] = {run->wire_bytes, run->cpu_seconds, (double)run->errors, (double)run->wrong};
+	double sums[] = {run->wire_bytes,    run->cpu_seconds,	   (double)run->errors,
+			 (double)run->wrong, run->error.rel_l2_db, run->error.bias};
 	double operations = (double)run->iterations * run->peer->options->inflight;
 
 	if (!compare_results(run, &row_out->parity) ||
@@ -270,6 +302,8 @@ static bool combine(struct run *run, struct bench_row *row_out)
 	row_out->cpu_seconds = sums[1];
 	row_out->errors = (uint64_t)sums[2];
 	row_out->wrong = (uint64_t)sums[3];
+	row_out->error.rel_l2_db = sums[4];
+	row_out->error.bias = sums[5];
 	return true;
 }
 
@@ -283,7 +317,10 @@ bool bench_measure(struct bench_peer *peer, uint64_t bytes, struct bench_row *ro
 	run.peer = peer;
 	run.plan = peer->options->plan;
 	good = bench_buffers_init(&run.buffers, peer, bytes) && warm_up(&run) && run_timed(&run) &&
-	       (!peer->options->check || run_checked(&run)) && combine(&run, row_out);
+	       (!peer->options->check || run_checked(&run));
+	if (good && peer->options->codec.wanted && !peer->options->check)
+		measure_error(&run);
+	good = good && combine(&run, row_out);
 	bench_buffers_fini(&run.buffers);
 	free(run.seconds);
 	return good;

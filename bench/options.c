@@ -23,6 +23,10 @@ enum flag {
 	FLAG_LANES,
 	FLAG_STREAMS,
 	FLAG_INFLIGHT,
+	FLAG_CODEC,
+	FLAG_CODEC_DOWN,
+	FLAG_CODEC_TYPE,
+	FLAG_ROUNDING,
 	FLAG_INPLACE,
 	FLAG_CHECK,
 	FLAG_JSON,
@@ -49,6 +53,10 @@ static const struct option flags[] = {
 	{"lanes", required_argument, NULL, FLAG_LANES},
 	{"streams", required_argument, NULL, FLAG_STREAMS},
 	{"inflight", required_argument, NULL, FLAG_INFLIGHT},
+	{"codec", required_argument, NULL, FLAG_CODEC},
+	{"codec-down", required_argument, NULL, FLAG_CODEC_DOWN},
+	{"codec-type", required_argument, NULL, FLAG_CODEC_TYPE},
+	{"rounding", required_argument, NULL, FLAG_ROUNDING},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
@@ -240,6 +248,14 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 	case FLAG_OP:
 		return bench_op_of(text, &options->op) ||
 		       complain(problem, "--op wants sum, avg, prod, max or min, not '%s'", text);
+	case FLAG_CODEC:
+		return bench_codec_parse(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
+	case FLAG_CODEC_DOWN:
+		return bench_codec_parse_down(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
+	case FLAG_CODEC_TYPE:
+		return bench_codec_parse_target(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
+	case FLAG_ROUNDING:
+		return bench_codec_parse_rounding(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
 	case FLAG_PLAN:
 		return bench_plan_of(text, &options->plan) ||
 		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
@@ -321,6 +337,7 @@ static void set_defaults(struct bench_options *options)
 	options->op = pcclSum;
 	options->plan = pcclPlanAuto;
 	options->policy = pcclPolicyDefault;
+	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);
 	memcpy(options->sizes, sizes, sizeof(sizes));
 }
@@ -336,6 +353,20 @@ static void set_chaos_defaults(struct bench_options *options, bool sizes)
 		return;
 	options->size_count = sizeof(quick) / sizeof(quick[0]);
 	memcpy(options->sizes, quick, sizeof(quick));
+}
+
+/* A codec is for measuring an all-reduce, and there are things that it does not serve. */
+static bool codec_fits(const struct bench_options *options, char *problem)
+{
+	bool measures = options->mode == BENCH_MODE_LOCAL || options->mode == BENCH_MODE_PEER;
+
+	if (options->codec.wanted && options->collective != BENCH_ALLREDUCE)
+		return complain(problem, "--codec works in an allreduce, not in %s",
+				bench_collective_name(options->collective));
+	if (options->codec.wanted && (!measures || options->footprint))
+		return complain(problem, "--codec excludes --demo, --chaos and --footprint");
+	return bench_codec_fits(&options->codec, options->datatype, options->op, options->plan, problem,
+				BENCH_PROBLEM_BYTES);
 }
 
 /* What no single flag can know. */
@@ -363,7 +394,7 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 		return complain(problem,
 				"say --local N to start N peers here, or --master HOST:PORT --peers N to be one "
 				"of N");
-	return true;
+	return codec_fits(options, problem);
 }
 
 bool bench_options_parse(int argc, char **argv, struct bench_options *options_out, char problem[BENCH_PROBLEM_BYTES])
@@ -428,6 +459,14 @@ static const char manual[] =
 	"  --footprint         measures processor time while idle and memory beyond the buffers instead\n"
 	"  --check             compares results with independently computed ones; exit 1 on any difference\n"
 	"\n"
+	"Codecs: fewer bytes on the wire; inputs are then like gradients (bench/reference_data.h)\n"
+	"  --codec NAME[:BLOCK]   none bf16 fp16 e4m3 e5m2 int8 int4 int8-minmax int4-minmax e3m0 nf4 minmax\n"
+	"                      zero-point; BLOCK: elements per scale, a multiple of 64 up to 4096\n"
+	"  --codec-down NAME   another one for the results' way back, or plain\n"
+	"  --codec-type NAME   the integers that minmax and zero-point send (uint8)\n"
+	"  --rounding NAME     nearest (default), stochastic\n"
+	"  --check             then compares the error with a bound of the codec\n"
+	"\n"
 	"Output\n"
 	"  --json              one JSON object per line\n"
 	"  time                of one iteration on the slowest peer: median, least, 99th percentile\n"
@@ -438,6 +477,10 @@ static const char manual[] =
 	"  cpu                 user and system seconds of all peers per GiB of buffer\n"
 	"  parity              whether all peers hold the same bytes; for reducescatter, whose parts\n"
 	"                      differ, whether all of them are right\n"
+	"  error               with a codec: |result - exact| / |exact| in dB, from up to 2^18 elements; exact is\n"
+	"                      the sum or mean in double precision; -400: none\n"
+	"  bias                with a codec: the mean of (result - exact) over the standard error of that mean;\n"
+	"                      between -3 and 3 nothing is to be seen\n"
 	"\n"
 	"Chaos\n"
 	"  --chaos KIND        kill, stop, partition (needs root), master, churn; with --seconds S (30)\n"

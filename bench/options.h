@@ -2,6 +2,7 @@
 #ifndef PCCL_BENCH_OPTIONS_H
 #define PCCL_BENCH_OPTIONS_H
 
+#include "codec.h"
 #include "names.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct bench_options {
 	uint32_t lanes; /* 0: the library's default; the same for streams */
 	uint32_t streams;
 	uint32_t inflight; /* operations per iteration, all in flight at once */
+	struct bench_codec codec;
 	enum bench_chaos chaos;
 	uint64_t seed; /* of the chaos; 0: from the clock */
 	bool in_place;

@@ -37,15 +37,28 @@ static double cpu_per_gib(const struct bench_options *options, const struct benc
 	return gib > 0 ? row->cpu_seconds / gib : 0;
 }
 
+static const char *rounding_name(const struct bench_options *options)
+{
+	return options->codec.rounding == pcclRoundStochastic ? "stochastic" : "nearest";
+}
+
 void bench_report_head(FILE *to, const struct bench_options *options)
 {
+	char codec[BENCH_CODEC_TEXT_BYTES];
+
 	fprintf(to, "%s, %s, %s, %u peers%s", bench_collective_name(options->collective),
 		bench_datatype_name(options->datatype), bench_op_name(options->op), options->peers,
 		options->in_place ? ", in place" : "");
 	if (options->inflight > 1)
 		fprintf(to, ", %u operations at once", options->inflight);
-	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s %s\n", "bytes", "plan", "time us", "least us",
-		"p99 us", "alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity", options->check ? "result" : "");
+	if (options->codec.wanted)
+		fprintf(to, ", codec %s, back %s, rounding %s", bench_codec_name(&options->codec, codec),
+			bench_codec_down_name(&options->codec), rounding_name(options));
+	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",
+		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity");
+	if (options->codec.wanted)
+		fprintf(to, " %8s %6s", "error dB", "bias");
+	fprintf(to, " %s\n", options->check ? "result" : "");
 }
 
 void bench_report_row(FILE *to, const struct bench_options *options, const struct bench_row *row)
@@ -58,6 +71,8 @@ void bench_report_row(FILE *to, const struct bench_options *options, const struc
 		gigabytes, gigabytes * bench_bus_factor(options->collective, row->peers),
 		bench_bytes_text((uint64_t)row->wire_bytes, wire), cpu_per_gib(options, row),
 		row->parity ? "same" : "DIFFER");
+	if (options->codec.wanted)
+		fprintf(to, " %8.1f %6.1f", row->error.rel_l2_db, row->error.bias);
 	if (row->errors > 0)
 		fprintf(to, " %" PRIu64 " FAILED", row->errors);
 	if (options->check && row->wrong == 0)
@@ -66,6 +81,17 @@ void bench_report_row(FILE *to, const struct bench_options *options, const struc
 		fprintf(to, " %" PRIu64 " WRONG", row->wrong);
 	fputc('\n', to);
 	fflush(to);
+}
+
+static void report_codec(FILE *to, const struct bench_options *options, const struct bench_row *row)
+{
+	char codec[BENCH_CODEC_TEXT_BYTES];
+
+	fprintf(to,
+		"\"codec\": \"%s\", \"codec_down\": \"%s\", \"rounding\": \"%s\", \"rel_l2_error_db\": %.2f, "
+		"\"bias\": %.2f, ",
+		bench_codec_name(&options->codec, codec), bench_codec_down_name(&options->codec),
+		rounding_name(options), row->error.rel_l2_db, row->error.bias);
 }
 
 void bench_report_json(FILE *to, const struct bench_options *options, const struct bench_row *row)
@@ -83,6 +109,8 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 		"\"busbw_GBps\": %.4f, ",
 		row->seconds.median * 1e6, row->seconds.least * 1e6, row->seconds.p99 * 1e6, gigabytes,
 		gigabytes * bench_bus_factor(options->collective, row->peers));
+	if (options->codec.wanted)
+		report_codec(to, options, row);
 	fprintf(to,
 		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);

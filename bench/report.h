@@ -2,6 +2,7 @@
 #ifndef PCCL_BENCH_REPORT_H
 #define PCCL_BENCH_REPORT_H
 
+#include "codec_error.h"
 #include "options.h"
 #include "stats.h"
 
@@ -18,7 +19,8 @@ struct bench_row {
 	double cpu_seconds;	      /* of all peers in all iterations */
 	bool parity;
 	uint64_t errors; /* operations that did not succeed, all peers */
-	uint64_t wrong;	 /* elements that were not as expected, all peers */
+	uint64_t wrong;	 /* elements that were not as expected, all peers; with a codec results beyond its bound */
+	struct bench_error error; /* with a codec */
 };
 
 /* "4 KiB", "1.5 GiB"; `text` holds at least 32 bytes. Returns it. */

@@ -150,6 +150,85 @@ static void flags_that_do_not_fit_together_are_refused(void **state)
 	refuse_line("--local 2 --footprint --collective broadcast", "--footprint");
 }
 
+static void codecs_reach_their_fields(void **state)
+{
+	struct bench_options options;
+	char text[BENCH_CODEC_TEXT_BYTES];
+
+	(void)state;
+	accept_line("--local 2", &options);
+	assert_false(options.codec.wanted);
+	accept_line("--local 2 --codec none", &options);
+	assert_true(options.codec.wanted && options.codec.up == pcclQuantNone);
+	accept_line("--local 2 --codec int4:128 --codec-down int8 --rounding stochastic", &options);
+	assert_int_equal(options.codec.up, pcclQuantInt4);
+	assert_int_equal(options.codec.down, pcclQuantInt8);
+	assert_int_equal(options.codec.block, 128);
+	assert_int_equal(options.codec.rounding, pcclRoundStochastic);
+	assert_string_equal(bench_codec_name(&options.codec, text), "int4:128");
+	assert_string_equal(bench_codec_down_name(&options.codec), "int8");
+	accept_line("--local 2 --codec minmax", &options);
+	assert_int_equal(options.codec.target, pcclUint8);
+	assert_int_equal(options.codec.block, 0);
+	assert_string_equal(bench_codec_down_name(&options.codec), "minmax");
+	accept_line("--local 2 --codec zero-point --codec-type int16 --codec-down plain --op avg", &options);
+	assert_int_equal(options.codec.target, pcclInt16);
+	assert_int_equal(options.codec.down, pcclQuantPlain);
+	accept_line("--master host:1 --peers 2 --codec-down fp16", &options);
+	assert_true(options.codec.wanted && options.codec.up == pcclQuantNone);
+}
+
+static void bad_codecs_are_refused_with_what_is_allowed(void **state)
+{
+	(void)state;
+	refuse_line("--local 2 --codec int9", "zero-point, and perhaps :BLOCK, not 'int9'");
+	refuse_line("--local 2 --codec int8x", "int8-minmax");
+	refuse_line("--local 2 --codec plain", "'plain'");
+	refuse_line("--local 2 --codec int8:", "multiple of 64");
+	refuse_line("--local 2 --codec int8:100", "'100'");
+	refuse_line("--local 2 --codec int8:0", "multiple of 64");
+	refuse_line("--local 2 --codec int8:4160", "4096");
+	refuse_line("--local 2 --codec int8:99999999999999999999", "4096");
+	refuse_line("--local 2 --codec bf16:64", "no blocks");
+	refuse_line("--local 2 --codec int8 --codec-down none", "plain");
+	refuse_line("--local 2 --codec int8 --codec-down int8:64", "'int8:64'");
+	refuse_line("--local 2 --codec int8 --rounding up", "stochastic");
+	refuse_line("--local 2 --codec minmax --codec-type float16", "uint16");
+	refuse_line("--local 2 --rounding nearest", "--codec");
+	refuse_line("--local 2 --codec-type int8", "--codec");
+}
+
+static void codecs_serve_only_sums_of_floats(void **state)
+{
+	(void)state;
+	refuse_line("--local 2 --codec int8 --collective broadcast", "allreduce");
+	refuse_line("--local 2 --codec int8 --dtype int32", "float32");
+	refuse_line("--local 2 --codec int8 --op max", "avg");
+	refuse_line("--local 2 --codec int8 --plan ring", "direct");
+	refuse_line("--local 2 --codec int8 --codec-type uint8", "minmax");
+	refuse_line("--local 2 --codec minmax --codec-type uint32", "narrower than float32");
+	refuse_line("--local 4 --codec int8 --chaos kill", "--chaos");
+	refuse_line("--local 2 --codec int8 --footprint", "--footprint");
+}
+
+static void a_bound_follows_the_coarser_way(void **state)
+{
+	struct bench_options options;
+	double fine_db, coarse_db;
+
+	(void)state;
+	accept_line("--local 2 --codec int8", &options);
+	fine_db = bench_codec_bound_db(&options.codec, pcclFloat);
+	accept_line("--local 2 --codec int4 --codec-down int8", &options);
+	coarse_db = bench_codec_bound_db(&options.codec, pcclFloat);
+	assert_true(fine_db < -30 && coarse_db > fine_db + 20 && coarse_db < 0);
+	accept_line("--local 2 --codec int8 --codec-down int4", &options);
+	assert_true(bench_codec_bound_db(&options.codec, pcclFloat) == coarse_db);
+	accept_line("--local 2 --codec minmax --codec-type uint16", &options);
+	assert_true(bench_codec_bound_db(&options.codec, pcclFloat) < fine_db - 30);
+	assert_true(bench_codec_bound_db(&options.codec, pcclBFloat16) > -50);
+}
+
 static void help_wins_over_what_comes_after(void **state)
 {
 	struct bench_options options;
@@ -185,6 +264,10 @@ int main(void)
 		cmocka_unit_test(chaos_lasts_half_a_minute_unless_told),
 		cmocka_unit_test(bad_flags_are_refused_with_the_reason),
 		cmocka_unit_test(flags_that_do_not_fit_together_are_refused),
+		cmocka_unit_test(codecs_reach_their_fields),
+		cmocka_unit_test(bad_codecs_are_refused_with_what_is_allowed),
+		cmocka_unit_test(codecs_serve_only_sums_of_floats),
+		cmocka_unit_test(a_bound_follows_the_coarser_way),
 		cmocka_unit_test(help_wins_over_what_comes_after),
 		cmocka_unit_test(every_word_leads_back_to_itself),
 	};
