@@ -11,7 +11,7 @@
 #include "lane_internal.h"
 #include "thread.h"
 
-#define SCRATCH_BYTES (16u << 20) /* of all lanes of a communicator together */
+#define SCRATCH_BYTES (32u << 20) /* of all lanes of a communicator together */
 
 struct command_task {
 	struct pccl_task task;

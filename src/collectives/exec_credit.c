@@ -13,8 +13,8 @@
 #include "base/memory.h"
 #include "collectives/exec_internal.h"
 
-#define WINDOW_MAX 16
-#define WINDOW_ARENA_SHARE 4 /* an op's window takes no more than one in so many parts of the arena */
+#define WINDOW_MAX 32
+#define WINDOW_ARENA_SHARE 2 /* an op's window takes no more than one in so many parts of the arena */
 #define WINDOW_MIN_RING 2
 
 pcclResult_t arena_install(struct pccl_exec *exec, uint32_t ranks)

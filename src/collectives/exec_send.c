@@ -57,14 +57,14 @@ static void set_bit(uint64_t *mask, const struct op *op, bool value)
 		pccl_bitmap_clear(mask, op->slot);
 }
 
-/* More room is worth telling when it is half a window, or all that will ever be. */
+/* More room is worth telling when it is a quarter of a window, or all that will ever be. */
 static bool credit_due(const struct op *op, const struct peer *peer)
 {
 	uint32_t more = op->credit - peer->credit_told;
 
 	if (!peer->contributes || op->closed_count == op->awaited_count || more == 0)
 		return false;
-	return 2 * more >= op->window || op->credit == op->awaited_count;
+	return 4 * more >= op->window || op->credit == op->awaited_count;
 }
 
 static bool has_control(const struct op *op, const struct peer *peer)
