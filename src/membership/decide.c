@@ -46,8 +46,8 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 		const struct pccl_op_report *report = mentions[index].report;
 
 		tally.complete_count += report->complete;
-		tally.repairable = tally.repairable && report->repairable &&
-				   report->segment_count == first->segment_count;
+		tally.repairable =
+			tally.repairable && report->repairable && report->segment_count == first->segment_count;
 		if (report->policy != first->policy)
 			tally.policy = (uint8_t)pcclPolicyAbort;
 		if (index == 0 || report->participants_min < tally.participants_min)

@@ -15,7 +15,7 @@
 #include "membership/view.h"
 
 struct pccl_master_config {
-	pcclRankUuid_t uuid;	       /* new at every start */
+	pcclRankUuid_t uuid;		/* new at every start */
 	uint64_t heartbeat_interval_ns; /* to peers that did not ask for another one */
 	uint64_t heartbeat_timeout_ns;
 	uint64_t complaint_window_ns; /* how long to collect complaints before deciding who goes */
@@ -26,7 +26,7 @@ enum pccl_master_event_type {
 	PCCL_MASTER_TICK,
 	PCCL_MASTER_ACCEPTED, /* a connection; text: its remote address, numeric */
 	PCCL_MASTER_MESSAGE,
-	PCCL_MASTER_CLOSED    /* the connection ended or sent garbage; text says how */
+	PCCL_MASTER_CLOSED /* the connection ended or sent garbage; text says how */
 };
 
 struct pccl_master_event {

@@ -1,5 +1,5 @@
-/* Connections: accepting, heartbeats, and what the loss of one means to its group. A lost client stays in the list until
- * the end of the step, or until its HANG_UP is taken, so that loops over clients need no care. */
+/* Connections: accepting, heartbeats, and what the loss of one means to its group. A lost client stays in the
+ * list until the end of the step, or until its HANG_UP is taken, so that loops over clients need no care. */
 #include "membership/master_internal.h"
 
 #include <stdio.h>
@@ -78,7 +78,8 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	pccl_group_note_cause(group, "rank %u (%s) was lost: %.110s", client->seat, client->self.address, why);
 }
 
-/* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for them. */
+/* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for
+ * them. */
 static void break_bundle(struct pccl_master *master, const struct pccl_client *lost)
 {
 	struct pccl_client *client;
@@ -148,8 +149,7 @@ static bool is_needed(const struct pccl_client *client)
 {
 	if (client->state == PCCL_CLIENT_RETURNED)
 		return true;
-	return client->state == PCCL_CLIENT_SEATED &&
-	       (client->group->needs_quorum || client->group->promise_count > 0);
+	return client->state == PCCL_CLIENT_SEATED && (client->group->needs_quorum || client->group->promise_count > 0);
 }
 
 static void give_up(struct pccl_master *master, struct pccl_client *client, const char *why)
@@ -165,7 +165,8 @@ static bool is_late_with_prepared(const struct pccl_master *master, const struct
 	return client->asked && !client->prepared && master->now_ns >= client->asked_ns + client->heartbeat_timeout_ns;
 }
 
-/* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait in vain. */
+/* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait
+ * in vain. */
 static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || client->promise_count == 0 ||

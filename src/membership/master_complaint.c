@@ -1,5 +1,5 @@
-/* Complaints about members that others can't reach: collected for a while, then the one that most complain about goes. And
- * operations whose deadlines passed: they are ended by a view change that loses nobody. */
+/* Complaints about members that others can't reach: collected for a while, then the one that most complain about
+ * goes. And operations whose deadlines passed: they are ended by a view change that loses nobody. */
 #include "membership/master_internal.h"
 
 #include <stdio.h>

@@ -1,9 +1,10 @@
 /*
- * View changes. PREPARE goes to the members of the next view; when all of them have answered, every open op is decided once
- * and INSTALL puts the view in force. Whoever is lost, or comes, meanwhile makes it start again with the next epoch.
+ * View changes. PREPARE goes to the members of the next view; when all of them have answered, every open op is
+ * decided once and INSTALL puts the view in force. Whoever is lost, or comes, meanwhile makes it start again
+ * with the next epoch.
  *
- * Witnesses: newcomers that another master may have made members without their knowing. They are asked as well, so that they
- * carry the promise, but they are not in the view.
+ * Witnesses: newcomers that another master may have made members without their knowing. They are asked as well,
+ * so that they carry the promise, but they are not in the view.
  */
 #include "membership/master_internal.h"
 
@@ -48,8 +49,8 @@ static uint32_t count_seats(const struct pccl_group *group, enum pccl_seat_state
 	return count;
 }
 
-/* Nobody is left of the view: it ends here. If its members may live on at another master, so do its promises there; here
- * the group is unknown again. */
+/* Nobody is left of the view: it ends here. If its members may live on at another master, so do its promises
+ * there; here the group is unknown again. */
 static void end_run(struct pccl_master *master, struct pccl_group *group)
 {
 	bool may_live_elsewhere = count_seats(group, PCCL_SEAT_AWAY) > 0;
@@ -130,8 +131,7 @@ static bool has_quorum(const struct pccl_group *group, const struct pccl_change 
 		return pccl_quorum_of_promises(group, NULL, 0, draft->recipients, draft->recipient_count);
 	if (group->needs_quorum && !pccl_quorum_of_view(group, &base->view, draft->recipients, draft->survivor_count))
 		return false;
-	return pccl_quorum_of_promises(group, &base->run, base->view.epoch, draft->recipients,
-				       draft->recipient_count);
+	return pccl_quorum_of_promises(group, &base->run, base->view.epoch, draft->recipients, draft->recipient_count);
 }
 
 /* Those whom the change leaves behind learn it when they come back. */

@@ -117,8 +117,7 @@ pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct 
 
 		if (promise->epoch > group->epoch_top)
 			group->epoch_top = promise->epoch;
-		if (promise->epoch > group->tenure_epoch &&
-		    pccl_uuid_equal(&promise->master, &master->config.uuid))
+		if (promise->epoch > group->tenure_epoch && pccl_uuid_equal(&promise->master, &master->config.uuid))
 			continue; /* this master knows itself whether it put that in force */
 		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
 		    promise->epoch <= group->base->view.epoch)

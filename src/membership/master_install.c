@@ -1,5 +1,5 @@
-/* The end of a view change: all have answered, the ops are decided, the view comes in force. Groups that admit ranks of the
- * same bundle install together or not at all. */
+/* The end of a view change: all have answered, the ops are decided, the view comes in force. Groups that admit
+ * ranks of the same bundle install together or not at all. */
 #include "membership/master_internal.h"
 
 #include <assert.h>
@@ -32,8 +32,7 @@ static bool spread_joint(struct pccl_master *master)
 		if (!client->admitting || client->bundle == 0 || !client->group->joint)
 			continue;
 		for (other = master->clients; other != NULL; other = other->next) {
-			if (!other->admitting || other->bundle != client->bundle ||
-			    other->group->joint)
+			if (!other->admitting || other->bundle != client->bundle || other->group->joint)
 				continue;
 			other->group->joint = true;
 			return true;
@@ -100,7 +99,8 @@ static void fill_cause(const struct pccl_group *group, struct pccl_install *next
 	else if (group->cause_count == 1)
 		memcpy(next->cause, group->cause, sizeof(next->cause));
 	else if (joined > 0)
-		(void)snprintf(next->cause, sizeof(next->cause), "%u %s joined", joined, joined == 1 ? "peer" : "peers");
+		(void)snprintf(next->cause, sizeof(next->cause), "%u %s joined", joined,
+			       joined == 1 ? "peer" : "peers");
 	else
 		(void)snprintf(next->cause, sizeof(next->cause), "the members met at another master");
 }

@@ -46,29 +46,29 @@ struct pccl_client {
 	struct pccl_member self;
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
-	uint64_t serial;	  /* order of registration */
-	uint64_t since_ns;	  /* accepted, or registered */
+	uint64_t serial;   /* order of registration */
+	uint64_t since_ns; /* accepted, or registered */
 	uint64_t heard_ns;
-	uint64_t beat_ns;	  /* when to say something next */
-	pcclRankUuid_t run;	  /* of the view that the peer has installed, with its epoch; 0: none */
+	uint64_t beat_ns;   /* when to say something next */
+	pcclRankUuid_t run; /* of the view that the peer has installed, with its epoch; 0: none */
 	uint32_t installed;
 	struct pccl_answer answered; /* its last joint call that ended */
 	bool may_found;
-	uint64_t bundle;	  /* WAITING: with whose ranks it has to join; 0: alone */
+	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */
 	struct pccl_promise *promises; /* that it came with: then it is frozen; owned */
 	uint32_t promise_count;
-	uint8_t vote;		  /* outstanding joint call, 0: none */
+	uint8_t vote; /* outstanding joint call, 0: none */
 	uint32_t vote_origin;
 	uint32_t vote_sequence;
-	bool admitting;		  /* WAITING: chosen for the view change that runs or is about to */
-	bool asked;		  /* PREPARE of the running change was sent, */
-	uint64_t asked_ns;	  /* at that time, */
-	bool prepared;		  /* and answered */
+	bool admitting;	   /* WAITING: chosen for the view change that runs or is about to */
+	bool asked;	   /* PREPARE of the running change was sent, */
+	uint64_t asked_ns; /* at that time, */
+	bool prepared;	   /* and answered */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	struct pccl_world told;
-	bool world_stale;	  /* tell it the world, changed or not */
-	bool said_farewell;	  /* CLOSING by itself: no HANG_UP action */
+	bool world_stale;   /* tell it the world, changed or not */
+	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 };
 
@@ -83,7 +83,7 @@ struct pccl_seat {
 	enum pccl_seat_state state;
 	struct pccl_client *client; /* HERE */
 	uint64_t until_ns;
-	char why[120];		    /* AWAY, OUT: in words */
+	char why[120]; /* AWAY, OUT: in words */
 };
 
 /* The view change that runs. */
@@ -93,8 +93,8 @@ struct pccl_change {
 	struct pccl_client **recipients; /* owned: members of the new view in rank order, then witnesses */
 	uint32_t recipient_count;
 	uint32_t member_count;
-	uint32_t survivor_count; /* the first so many members are of the old view */
-	bool settled;		 /* nothing but answers is missing: no event since has touched the group */
+	uint32_t survivor_count;   /* the first so many members are of the old view */
+	bool settled;		   /* nothing but answers is missing: no event since has touched the group */
 	struct pccl_install *next; /* made, but not yet in force, with its seats and its message; owned */
 	struct pccl_seat *seats;
 	struct pccl_message *message;
@@ -108,34 +108,34 @@ struct pccl_complaint {
 
 struct pccl_group {
 	uint32_t id;
-	bool dirty;			 /* to be looked at */
-	uint64_t again_ns;		 /* look again, memory was short */
-	struct pccl_install *base;	 /* view in force; NULL: empty, or being rebuilt from claims */
-	struct pccl_seat *seats;	 /* one per member of base */
+	bool dirty;				      /* to be looked at */
+	uint64_t again_ns;			      /* look again, memory was short */
+	struct pccl_install *base;		      /* view in force; NULL: empty, or being rebuilt from claims */
+	struct pccl_seat *seats;		      /* one per member of base */
 	struct pccl_install *claims[PCCL_CLAIMS_MAX]; /* what returning members have installed */
 	uint32_t claim_count;
-	struct pccl_promise *promises;	 /* given to other masters: views that may be in force somewhere */
+	struct pccl_promise *promises; /* given to other masters: views that may be in force somewhere */
 	uint32_t promise_count;
-	pcclRankUuid_t *dead;		 /* surely: connection closed, or left */
+	pcclRankUuid_t *dead; /* surely: connection closed, or left */
 	uint32_t dead_count;
-	uint32_t epoch_top;		 /* highest epoch heard of */
-	uint32_t tenure_epoch;		 /* what this master did beyond it, it remembers */
-	pcclRankUuid_t past_run;	 /* the last run that ended here: who comes back to it is too late */
-	bool needs_quorum;		 /* members know several masters */
-	bool flush_due;			 /* a view change is needed even if nobody is missing */
+	uint32_t epoch_top;	 /* highest epoch heard of */
+	uint32_t tenure_epoch;	 /* what this master did beyond it, it remembers */
+	pcclRankUuid_t past_run; /* the last run that ended here: who comes back to it is too late */
+	bool needs_quorum;	 /* members know several masters */
+	bool flush_due;		 /* a view change is needed even if nobody is missing */
 	struct pccl_change change;
 	struct pccl_complaint *complaints;
 	uint32_t complaint_count;
-	uint64_t window_ns;		 /* end of the window for complaints */
+	uint64_t window_ns; /* end of the window for complaints */
 	struct pccl_expired_op *expired;
 	uint32_t expired_count;
-	struct pccl_answer answer;	 /* the last joint call that ended */
-	uint64_t majority_ns;		 /* end of the wait for those who have not returned yet */
-	uint32_t majority_epoch;	 /* of the claim that the wait is about */
-	uint64_t stall_ns;		 /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
+	struct pccl_answer answer;	   /* the last joint call that ended */
+	uint64_t majority_ns;		   /* end of the wait for those who have not returned yet */
+	uint32_t majority_epoch;	   /* of the claim that the wait is about */
+	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
-	bool joint;			 /* scratch of the search for groups that change together */
+	bool joint; /* scratch of the search for groups that change together */
 	struct pccl_group *next;
 };
 
@@ -147,10 +147,10 @@ struct pccl_master_queued {
 struct pccl_master {
 	struct pccl_master_config config;
 	uint64_t now_ns;
-	uint64_t promised_ns;  /* the deadline that the last step asked for */
+	uint64_t promised_ns; /* the deadline that the last step asked for */
 	uint64_t serial;
-	uint32_t epoch_floor;  /* groups start above it, so that epochs grow even when a group is forgotten */
-	uint64_t world_ns;     /* when to tell the world's numbers; PCCL_MASTER_NEVER: nothing new */
+	uint32_t epoch_floor; /* groups start above it, so that epochs grow even when a group is forgotten */
+	uint64_t world_ns;    /* when to tell the world's numbers; PCCL_MASTER_NEVER: nothing new */
 	struct pccl_client *clients;
 	uint32_t client_count;
 	struct pccl_group *groups;
@@ -172,10 +172,10 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 
 /* Why a client is lost to its group. */
 enum pccl_loss {
-	PCCL_LOSS_DEAD,	   /* connection closed, or it left: surely dead */
-	PCCL_LOSS_AWAY,	   /* went to another master, or to another connection; may come back in time */
-	PCCL_LOSS_SILENT,  /* may live, but has been waited for long enough; comes back if the group still needs it */
-	PCCL_LOSS_EVICTED  /* the group goes on without it */
+	PCCL_LOSS_DEAD,	  /* connection closed, or it left: surely dead */
+	PCCL_LOSS_AWAY,	  /* went to another master, or to another connection; may come back in time */
+	PCCL_LOSS_SILENT, /* may live, but has been waited for long enough; comes back if the group still needs it */
+	PCCL_LOSS_EVICTED /* the group goes on without it */
 };
 
 /* Takes the client out of its group and marks it for hanging up (or, if it is gone already, for being freed). */
@@ -236,7 +236,8 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group);
 /* The newcomers that were to be admitted wait again. */
 void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *group);
 
-/* Marks the newcomers that can be admitted now, or unmarks them all if the members agree no more. True if any is marked. */
+/* Marks the newcomers that can be admitted now, or unmarks them all if the members agree no more. True if any is
+ * marked. */
 bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group);
 
 /* Is a bundle of the group complete but waits for other groups to be ready for it? */
@@ -263,7 +264,8 @@ void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 
 /* master_quorum.c */
 
-/* A strict majority of those of the list that are not surely dead is among the clients; exactly half with the lowest rank. */
+/* A strict majority of those of the list that are not surely dead is among the clients; exactly half with the
+ * lowest rank. */
 bool pccl_quorum_of_uuids(const struct pccl_group *group, const pcclRankUuid_t *uuids, uint32_t count,
 			  struct pccl_client *const *clients, uint32_t client_count);
 bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view *view,

@@ -1,7 +1,7 @@
 /*
- * May this master decide? With several masters, none may act for a group unless no other can: each asks a majority of the
- * members of every view that may be in force somewhere. Any two such majorities meet in a peer that remembers the earlier
- * promise and tells it to the later master.
+ * May this master decide? With several masters, none may act for a group unless no other can: each asks a
+ * majority of the members of every view that may be in force somewhere. Any two such majorities meet in a peer
+ * that remembers the earlier promise and tells it to the later master.
  */
 #include "membership/master_internal.h"
 

@@ -29,8 +29,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 		memcpy(client->self.address, client->remote, sizeof(client->self.address));
 	client->heartbeat_interval_ns =
 		clamp(registration->heartbeat_interval_ns, master->config.heartbeat_interval_ns);
-	client->heartbeat_timeout_ns =
-		clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
+	client->heartbeat_timeout_ns = clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
 	client->answered = registration->answered;
 	client->may_found = registration->may_found;
 	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;

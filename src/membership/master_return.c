@@ -1,8 +1,8 @@
 /*
- * Rebuilding a group from the members that come back to a new master, or to one that others acted without. Each claims the view
- * that it has installed. The master takes the highest claim that a majority can go on from, gives the rest of that view's
- * members a grace to come back too, hands the install to those who missed it, and goes on from there: without a view
- * change if everybody is back and nobody is frozen.
+ * Rebuilding a group from the members that come back to a new master, or to one that others acted without. Each
+ * claims the view that it has installed. The master takes the highest claim that a majority can go on from,
+ * gives the rest of that view's members a grace to come back too, hands the install to those who missed it, and
+ * goes on from there: without a view change if everybody is back and nobody is frozen.
  */
 #include "membership/master_internal.h"
 
@@ -133,8 +133,8 @@ static bool promises_hold(const struct pccl_master *master, const struct pccl_gr
 	return hold;
 }
 
-static bool can_act(const struct pccl_master *master, const struct pccl_group *group,
-		    const struct pccl_install *claim, struct pccl_client **here)
+static bool can_act(const struct pccl_master *master, const struct pccl_group *group, const struct pccl_install *claim,
+		    struct pccl_client **here)
 {
 	uint32_t count = claim->view.member_count;
 	uint32_t index;
@@ -154,8 +154,8 @@ static bool can_act(const struct pccl_master *master, const struct pccl_group *g
 
 pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_install *claim)
 {
-	struct pccl_promise promise = {.run = claim->run, .epoch = claim->view.epoch,
-				       .member_count = claim->view.member_count};
+	struct pccl_promise promise = {
+		.run = claim->run, .epoch = claim->view.epoch, .member_count = claim->view.member_count};
 	pcclResult_t result;
 	uint32_t rank;
 

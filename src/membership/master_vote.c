@@ -1,5 +1,5 @@
-/* Joint calls: every member of a group makes the same call, then all get the same answer. And who is admitted by the one of
- * them that admits. */
+/* Joint calls: every member of a group makes the same call, then all get the same answer. And who is admitted by
+ * the one of them that admits. */
 #include "membership/master_internal.h"
 
 #include <assert.h>
@@ -55,7 +55,8 @@ void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
 		group->answer = *answered;
 }
 
-/* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote count? */
+/* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote
+ * count? */
 static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
 {
 	if (client->vote == 0 || client->vote_origin != group->answer.origin)
@@ -191,7 +192,8 @@ static bool is_empty(const struct pccl_group *group)
 
 static bool may_join_now(const struct pccl_master *master, const struct pccl_client *client)
 {
-	return is_open(master, client->group) && (client->may_found || client->promise_count > 0 || !is_empty(client->group));
+	return is_open(master, client->group) &&
+	       (client->may_found || client->promise_count > 0 || !is_empty(client->group));
 }
 
 static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
@@ -266,8 +268,8 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 		pccl_admission_call_off(master, group);
 		return false;
 	}
-	/* One founds an empty group; the others then wait for its consent. Who comes while a change runs waits for the
-	 * next one, so that a storm of newcomers does not start it again and again. */
+	/* One founds an empty group; the others then wait for its consent. Who comes while a change runs waits
+	 * for the next one, so that a storm of newcomers does not start it again and again. */
 	while (group->change.epoch == 0 && !(founding && any)) {
 		client = next_newcomer(master, group, after);
 		if (client == NULL)

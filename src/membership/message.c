@@ -84,22 +84,38 @@ void pccl_message_destroy(struct pccl_message *message)
 const char *pccl_message_name(enum pccl_message_type type)
 {
 	switch (type) {
-	case PCCL_MESSAGE_REGISTER: return "REGISTER";
-	case PCCL_MESSAGE_VOTE: return "VOTE";
-	case PCCL_MESSAGE_PREPARED: return "PREPARED";
-	case PCCL_MESSAGE_COMPLAINT: return "COMPLAINT";
-	case PCCL_MESSAGE_LEAVE: return "LEAVE";
-	case PCCL_MESSAGE_ABANDON: return "ABANDON";
-	case PCCL_MESSAGE_EXPIRED: return "EXPIRED";
-	case PCCL_MESSAGE_BEAT: return "BEAT";
-	case PCCL_MESSAGE_WELCOME: return "WELCOME";
-	case PCCL_MESSAGE_REFUSED: return "REFUSED";
-	case PCCL_MESSAGE_PREPARE: return "PREPARE";
-	case PCCL_MESSAGE_INSTALL: return "INSTALL";
-	case PCCL_MESSAGE_VOTED: return "VOTED";
-	case PCCL_MESSAGE_EVICTED: return "EVICTED";
-	case PCCL_MESSAGE_WORLD: return "WORLD";
-	case PCCL_MESSAGE_STALLED: return "STALLED";
+	case PCCL_MESSAGE_REGISTER:
+		return "REGISTER";
+	case PCCL_MESSAGE_VOTE:
+		return "VOTE";
+	case PCCL_MESSAGE_PREPARED:
+		return "PREPARED";
+	case PCCL_MESSAGE_COMPLAINT:
+		return "COMPLAINT";
+	case PCCL_MESSAGE_LEAVE:
+		return "LEAVE";
+	case PCCL_MESSAGE_ABANDON:
+		return "ABANDON";
+	case PCCL_MESSAGE_EXPIRED:
+		return "EXPIRED";
+	case PCCL_MESSAGE_BEAT:
+		return "BEAT";
+	case PCCL_MESSAGE_WELCOME:
+		return "WELCOME";
+	case PCCL_MESSAGE_REFUSED:
+		return "REFUSED";
+	case PCCL_MESSAGE_PREPARE:
+		return "PREPARE";
+	case PCCL_MESSAGE_INSTALL:
+		return "INSTALL";
+	case PCCL_MESSAGE_VOTED:
+		return "VOTED";
+	case PCCL_MESSAGE_EVICTED:
+		return "EVICTED";
+	case PCCL_MESSAGE_WORLD:
+		return "WORLD";
+	case PCCL_MESSAGE_STALLED:
+		return "STALLED";
 	}
 	return "UNKNOWN";
 }
@@ -107,9 +123,13 @@ const char *pccl_message_name(enum pccl_message_type type)
 const char *pccl_vote_name(uint8_t kind)
 {
 	switch (kind) {
-	case PCCL_VOTE_UPDATE: return "pcclUpdateTopology";
-	case PCCL_VOTE_PENDING: return "pcclArePeersPending";
-	case PCCL_VOTE_OPTIMIZE: return "pcclOptimizeTopology";
-	default: return "an unknown joint call";
+	case PCCL_VOTE_UPDATE:
+		return "pcclUpdateTopology";
+	case PCCL_VOTE_PENDING:
+		return "pcclArePeersPending";
+	case PCCL_VOTE_OPTIMIZE:
+		return "pcclOptimizeTopology";
+	default:
+		return "an unknown joint call";
 	}
 }

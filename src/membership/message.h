@@ -1,5 +1,5 @@
-/* Membership messages: what travels in PCCL_FRAME_MESSAGE between peer and master. Every layout and limit is here and in
- * docs/PROTOCOL.md. */
+/* Membership messages: what travels in PCCL_FRAME_MESSAGE between peer and master. Every layout and limit is
+ * here and in docs/PROTOCOL.md. */
 #ifndef PCCL_MEMBERSHIP_MESSAGE_H
 #define PCCL_MEMBERSHIP_MESSAGE_H
 
@@ -98,7 +98,7 @@ struct pccl_message_expired {
 };
 
 struct pccl_message_welcome {
-	pcclRankUuid_t master; /* new at every start */
+	pcclRankUuid_t master;		       /* new at every start */
 	char address[PCCL_ADDRESS_TEXT_BYTES]; /* of the peer, as the master sees it */
 	bool registered; /* false: no established group is known here, and the peer may not found one: try another */
 };
@@ -146,8 +146,8 @@ struct pccl_message *pccl_message_share(struct pccl_message *message);
 /* Gives one reference back. Takes NULL. */
 void pccl_message_destroy(struct pccl_message *message);
 
-/* Encodes into a fresh buffer of *bytes_out bytes (pccl_free). Returns pcclOutOfMemory; pcclInvalidArgument beyond the
- * limit of a frame. */
+/* Encodes into a fresh buffer of *bytes_out bytes (pccl_free). Returns pcclOutOfMemory; pcclInvalidArgument
+ * beyond the limit of a frame. */
 pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **data_out, size_t *bytes_out);
 
 /* Decodes; everything comes from outside and is checked: pcclInvalidArgument, or pcclOutOfMemory. The caller owns

@@ -1,5 +1,6 @@
-/* Membership messages from bytes: everything is foreign. A count is checked against what is left before memory is taken
- * for it, so that a short message can't ask for much. A wrong value makes the cursor bad; one check at the end. */
+/* Membership messages from bytes: everything is foreign. A count is checked against what is left before memory
+ * is taken for it, so that a short message can't ask for much. A wrong value makes the cursor bad; one check at
+ * the end. */
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -58,8 +59,8 @@ static void *get_list(struct pccl_reader *reader, uint32_t count, uint32_t limit
 static uint64_t *get_bitmap(struct pccl_reader *reader, uint32_t bits)
 {
 	size_t count = pccl_bitmap_words(bits);
-	uint64_t *words = get_list(reader, (uint32_t)count, PCCL_REPORT_SEGMENTS_MAX / 64, sizeof(*words),
-				   sizeof(*words));
+	uint64_t *words =
+		get_list(reader, (uint32_t)count, PCCL_REPORT_SEGMENTS_MAX / 64, sizeof(*words), sizeof(*words));
 	size_t index;
 
 	for (index = 0; words != NULL && index < count; index++)
@@ -158,12 +159,12 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	install->newcomers = get_flag(reader);
 	get_world(reader, &install->world);
 	pccl_get_string(reader, install->cause, sizeof(install->cause));
-	if (view->epoch == 0 || (install->lone && view->member_count != 1) ||
-	    install->previous_epoch >= view->epoch || (!reader->bad && !pccl_view_valid(view)))
+	if (view->epoch == 0 || (install->lone && view->member_count != 1) || install->previous_epoch >= view->epoch ||
+	    (!reader->bad && !pccl_view_valid(view)))
 		reader->bad = true;
 	count = pccl_get_u32(reader);
-	install->decisions = get_list(reader, count, PCCL_DECISIONS_MAX, DECISION_BYTES_MIN,
-				      sizeof(*install->decisions));
+	install->decisions =
+		get_list(reader, count, PCCL_DECISIONS_MAX, DECISION_BYTES_MIN, sizeof(*install->decisions));
 	install->decision_count = install->decisions != NULL ? count : 0;
 	for (index = 0; index < install->decision_count && !reader->bad; index++)
 		get_decision(reader, &install->decisions[index], view->member_count);
@@ -211,8 +212,8 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 	}
 	get_answer(reader, &registration->answered);
 	count = pccl_get_u32(reader);
-	registration->promises = get_list(reader, count, PCCL_PROMISES_MAX, PROMISE_BYTES_MIN,
-					  sizeof(*registration->promises));
+	registration->promises =
+		get_list(reader, count, PCCL_PROMISES_MAX, PROMISE_BYTES_MIN, sizeof(*registration->promises));
 	registration->promise_count = registration->promises != NULL ? count : 0;
 	for (index = 0; index < registration->promise_count && !reader->bad; index++)
 		get_promise(reader, &registration->promises[index]);

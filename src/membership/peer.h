@@ -1,10 +1,11 @@
 /*
- * A peer's side of membership: a pure machine. Feed events in, take actions out, ask for the deadline after each step.
+ * A peer's side of membership: a pure machine. Feed events in, take actions out, ask for the deadline after each
+ * step.
  *
- * Life: IDLE -> (JOIN) DIALLING -> REGISTERING -> WAITING (for admission) -> MEMBER <-> FLUSHING -> GONE. A member that
- * loses its master keeps its view and its running ops, redials the masters in turn, and registers again with its last
- * install; view changes wait until then. A member that is evicted, refused, or leaves is GONE: a new machine with a new uuid
- * may join again.
+ * Life: IDLE -> (JOIN) DIALLING -> REGISTERING -> WAITING (for admission) -> MEMBER <-> FLUSHING -> GONE. A
+ * member that loses its master keeps its view and its running ops, redials the masters in turn, and registers
+ * again with its last install; view changes wait until then. A member that is evicted, refused, or leaves is
+ * GONE: a new machine with a new uuid may join again.
  */
 #ifndef PCCL_MEMBERSHIP_PEER_H
 #define PCCL_MEMBERSHIP_PEER_H
@@ -20,9 +21,9 @@
 #define PCCL_NEVER UINT64_MAX
 
 struct pccl_peer_config {
-	struct pccl_member self;   /* address "" means: as the master sees me */
+	struct pccl_member self; /* address "" means: as the master sees me */
 	uint32_t group;
-	uint32_t master_count;	   /* masters are named by index; the shell knows their addresses */
+	uint32_t master_count; /* masters are named by index; the shell knows their addresses */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
@@ -31,18 +32,18 @@ struct pccl_peer_config {
 };
 
 enum pccl_peer_event_type {
-	PCCL_PEER_TICK,	   /* the deadline has come, or nothing in particular */
-	PCCL_PEER_JOIN,	   /* the caller wants in */
-	PCCL_PEER_DIALLED, /* the connection asked for by DIAL is up */
-	PCCL_PEER_CLOSED,  /* it could not be made, or it broke: text says why */
-	PCCL_PEER_MESSAGE, /* a message from the master; ownership passes to the machine */
-	PCCL_PEER_VOTE,	   /* the caller makes a joint call; one at a time; answered by VOTED */
-	PCCL_PEER_FROZEN,  /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
+	PCCL_PEER_TICK,	     /* the deadline has come, or nothing in particular */
+	PCCL_PEER_JOIN,	     /* the caller wants in */
+	PCCL_PEER_DIALLED,   /* the connection asked for by DIAL is up */
+	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why */
+	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
+	PCCL_PEER_VOTE,	     /* the caller makes a joint call; one at a time; answered by VOTED */
+	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
-	PCCL_PEER_EXPIRED, /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes the group
-			      with the same members: that op is COMMIT if all reporters are complete, else EXPIRE; every
-			      other open op goes on as RETRY or COMMIT whatever its policy, for nobody was lost */
-	PCCL_PEER_LEAVE	   /* the caller goes */
+	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
+				the group with the same members: that op is COMMIT if all reporters are complete, else
+				EXPIRE; every other open op goes on whatever its policy, for nobody was lost */
+	PCCL_PEER_LEAVE /* the caller goes */
 };
 
 struct pccl_peer_event {

@@ -1,9 +1,9 @@
 /*
- * A peer's part in a view change: PREPARE stops the transfers and makes a promise, PREPARED tells what is open, INSTALL puts
- * the next view in force.
+ * A peer's part in a view change: PREPARE stops the transfers and makes a promise, PREPARED tells what is open,
+ * INSTALL puts the next view in force.
  *
- * Once frozen, a peer stays frozen until an INSTALL, whatever becomes of the master that asked: its reports are facts that
- * any later master may build upon.
+ * Once frozen, a peer stays frozen until an INSTALL, whatever becomes of the master that asked: its reports are
+ * facts that any later master may build upon.
  */
 #include "membership/peer_internal.h"
 
@@ -14,12 +14,15 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 
-/* Keeps what this master was promised; its newer promise takes the place of the older, for it knows itself that it never
- * put that view in force. */
+/* Keeps what this master was promised; its newer promise takes the place of the older, for it knows itself that
+ * it never put that view in force. */
 static pcclResult_t remember_promise(struct pccl_peer *peer, const struct pccl_message_prepare *prepare)
 {
-	struct pccl_promise from = {.master = peer->master_uuid, .run = prepare->run, .epoch = prepare->epoch,
-				    .member_count = prepare->member_count, .members = prepare->members};
+	struct pccl_promise from = {.master = peer->master_uuid,
+				    .run = prepare->run,
+				    .epoch = prepare->epoch,
+				    .member_count = prepare->member_count,
+				    .members = prepare->members};
 	struct pccl_promise promise;
 	uint32_t index;
 
@@ -161,8 +164,9 @@ void pccl_peer_drop_install(struct pccl_peer *peer)
 	peer->install = NULL;
 }
 
-/* An install that adds members is the answer of everybody's update, and joint calls are counted from there. Only a lone
- * founder that is taken over may have made another call: its group of one has no peers waiting, and is no more. */
+/* An install that adds members is the answer of everybody's update, and joint calls are counted from there. Only
+ * a lone founder that is taken over may have made another call: its group of one has no peers waiting, and is no
+ * more. */
 static void count_votes_anew(struct pccl_peer *peer)
 {
 	struct pccl_answer answer = {.kind = peer->vote, .result = pcclSuccess};

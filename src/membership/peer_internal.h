@@ -28,22 +28,22 @@ struct pccl_peer_queued {
 struct pccl_peer {
 	struct pccl_peer_config config;
 	struct pccl_rng rng;
-	uint64_t now_ns;	      /* of the event being handled */
-	uint64_t promised_ns;	      /* the deadline that the last step asked for */
+	uint64_t now_ns;      /* of the event being handled */
+	uint64_t promised_ns; /* the deadline that the last step asked for */
 	enum pccl_peer_standing standing;
 	enum pccl_peer_link link;
 
-	uint32_t master;	      /* index of the one in use or tried next */
-	uint32_t asked;		      /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
-	uint32_t failures;	      /* attempts in a row that failed: the backoff */
-	uint32_t stalls;	      /* STALLED from this master */
-	uint64_t quiet_ns;	      /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
+	uint32_t master;   /* index of the one in use or tried next */
+	uint32_t asked;	   /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
+	uint32_t failures; /* attempts in a row that failed: the backoff */
+	uint32_t stalls;   /* STALLED from this master */
+	uint64_t quiet_ns; /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
 	uint64_t redial_ns;
 	uint64_t attempt_ns;
-	uint64_t heard_ns;	      /* when the master last said something */
-	uint64_t beat_ns;	      /* when to say something next */
-	uint64_t roam_ns;	      /* a lone founder: when to look in at another master */
-	uint64_t connect_ns;	      /* deadlines, PCCL_NEVER: none */
+	uint64_t heard_ns;   /* when the master last said something */
+	uint64_t beat_ns;    /* when to say something next */
+	uint64_t roam_ns;    /* a lone founder: when to look in at another master */
+	uint64_t connect_ns; /* deadlines, PCCL_NEVER: none */
 	uint64_t admission_ns;
 	uint64_t stranded_ns;
 	pcclRankUuid_t master_uuid;
@@ -52,22 +52,22 @@ struct pccl_peer {
 	struct pccl_install *install; /* in force; NULL: none yet */
 	struct pccl_promise promises[PCCL_PROMISES_MAX];
 	uint32_t promise_count;
-	bool freezing;		      /* FREEZE is out */
-	bool frozen;		      /* FROZEN has come, `reports` are valid until the next install */
-	uint32_t prepare_epoch;	      /* the PREPARE of this connection that is to be answered; 0: none */
+	bool freezing;		/* FREEZE is out */
+	bool frozen;		/* FROZEN has come, `reports` are valid until the next install */
+	uint32_t prepare_epoch; /* the PREPARE of this connection that is to be answered; 0: none */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 
-	uint8_t vote;		      /* outstanding joint call; 0: none */
-	struct pccl_answer answered;  /* the last one that ended */
-	bool complained[PCCL_MEMBERS_MAX]; /* by rank of the view in force */
+	uint8_t vote;					       /* outstanding joint call; 0: none */
+	struct pccl_answer answered;			       /* the last one that ended */
+	bool complained[PCCL_MEMBERS_MAX];		       /* by rank of the view in force */
 	struct pccl_message_expired expired[PCCL_EXPIRED_MAX]; /* of the view in force */
 	uint32_t expired_count;
 
 	struct pccl_peer_queued *first;
 	struct pccl_peer_queued *last;
-	bool ending;		      /* ENDED is still to be handed out */
-	bool hang_up;		      /* with a HANG_UP before it */
+	bool ending;  /* ENDED is still to be handed out */
+	bool hang_up; /* with a HANG_UP before it */
 	pcclResult_t end_result;
 	char end_text[PCCL_CAUSE_TEXT_BYTES];
 	char state_text[PCCL_CAUSE_TEXT_BYTES];

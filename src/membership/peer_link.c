@@ -1,9 +1,9 @@
 /*
  * A peer's connection to a master: dialling the masters in turn, registering, heartbeats, giving up.
  *
- * To found a group takes the first master of the list, after all the others have been asked in vain: so that a newcomer
- * does not found a second group beside the one that has moved to another master. Should that happen all the same, while the
- * members are on their way there, the founder finds them as long as it is alone.
+ * To found a group takes the first master of the list, after all the others have been asked in vain: so that a
+ * newcomer does not found a second group beside the one that has moved to another master. Should that happen all
+ * the same, while the members are on their way there, the founder finds them as long as it is alone.
  */
 #include "membership/peer_internal.h"
 
@@ -16,9 +16,9 @@
 #define BACKOFF_FIRST_NS UINT64_C(50000000)
 #define BACKOFF_DOUBLINGS 5
 #define BACKOFF_MAX_NS UINT64_C(1000000000)
-#define STALLS_AT_FIRST_MASTER 3   /* the first master is where members should meet: be patient there */
-#define STALL_MEMORY_TIMEOUTS 2	   /* heartbeat time-outs without STALLED: the master can act again */
-#define STRANDED_TIMEOUTS 20	   /* heartbeat time-outs without a master that can act */
+#define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
+#define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
+#define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */
 
 static void note_trouble(struct pccl_peer *peer, const char *text)
 {
@@ -116,8 +116,8 @@ static void send_register(struct pccl_peer *peer)
 		registration->self = peer->config.self;
 		registration->heartbeat_interval_ns = peer->config.heartbeat_interval_ns;
 		registration->heartbeat_timeout_ns = peer->config.heartbeat_timeout_ns;
-		registration->may_found = peer->master == 0 && (peer->config.master_count == 1 ||
-								peer->asked >= peer->config.master_count);
+		registration->may_found = peer->master == 0 &&
+					  (peer->config.master_count == 1 || peer->asked >= peer->config.master_count);
 		if (fill_return(peer, registration) != pcclSuccess) {
 			pccl_message_destroy(message);
 			message = NULL;

@@ -9,9 +9,9 @@
 #include <pccl.h>
 
 #define PCCL_MEMBERS_MAX 1024
-#define PCCL_REPORTS_MAX PCCL_MAX_OPERATIONS /* open ops that one member may report */
+#define PCCL_REPORTS_MAX PCCL_MAX_OPERATIONS			 /* open ops that one member may report */
 #define PCCL_DECISIONS_MAX (PCCL_MEMBERS_MAX * PCCL_REPORTS_MAX) /* ops that one view change may decide */
-#define PCCL_REPORT_SEGMENTS_MAX 65536 /* of one op */
+#define PCCL_REPORT_SEGMENTS_MAX 65536				 /* of one op */
 #define PCCL_CAUSE_TEXT_BYTES 200
 #define PCCL_ADDRESS_TEXT_BYTES 64 /* "203.0.113.7" or "2001:db8::1": numeric, terminated */
 
@@ -20,7 +20,7 @@ struct pccl_member {
 	pcclRankUuid_t uuid;
 	char address[PCCL_ADDRESS_TEXT_BYTES]; /* where it listens */
 	uint16_t port;
-	uint16_t lanes;	  /* what it asked for */
+	uint16_t lanes; /* what it asked for */
 	uint16_t streams;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
@@ -49,13 +49,13 @@ struct pccl_world {
 struct pccl_op_report {
 	uint64_t tag;
 	uint32_t sequence;
-	uint8_t policy;	       /* pcclFailurePolicy_t */
-	bool repairable;       /* an all-reduce: single segments can be redone */
-	bool complete;	       /* holds every result and knows that every member launched it */
+	uint8_t policy;		   /* pcclFailurePolicy_t */
+	bool repairable;	   /* an all-reduce: single segments can be redone */
+	bool complete;		   /* holds every result and knows that every member launched it */
 	uint32_t participants_min; /* contributions in any element that it holds or expects */
 	uint32_t participants_max;
 	uint32_t segment_count;
-	uint64_t *held;	       /* bitmap of segment_count bits: segments whose result it holds; owned */
+	uint64_t *held; /* bitmap of segment_count bits: segments whose result it holds; owned */
 };
 
 enum pccl_verdict {
@@ -70,7 +70,7 @@ enum pccl_verdict {
 struct pccl_op_decision {
 	uint64_t tag;
 	uint32_t sequence;
-	uint8_t verdict; /* enum pccl_verdict */
+	uint8_t verdict;	   /* enum pccl_verdict */
 	uint32_t participants_min; /* over the reports: smallest and largest */
 	uint32_t participants_max;
 	uint32_t segment_count;
@@ -84,7 +84,7 @@ struct pccl_install {
 	pcclRankUuid_t run;	 /* names the run: all views since the group was founded */
 	uint32_t previous_epoch; /* of the view that the survivors come from; the decisions are about its ops */
 	bool lone;		 /* the founder has been alone since: it has agreed on nothing with anybody */
-	bool newcomers; /* members were added: no op was open, op sequences start again from 0 */
+	bool newcomers;		 /* members were added: no op was open, op sequences start again from 0 */
 	uint32_t decision_count;
 	struct pccl_op_decision *decisions;
 	struct pccl_world world;

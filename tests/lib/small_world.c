@@ -8,11 +8,13 @@
 
 #include "base/bitmap.h"
 #include "base/memory.h"
+#include "base/rng.h"
 
 struct small_packet {
 	uint64_t connection;
 	bool to_master;
 	bool close;
+	bool lost;
 	bool open; /* to_master: ACCEPTED and DIALLED */
 	uint8_t *data;
 	size_t bytes;
@@ -25,8 +27,11 @@ pcclRankUuid_t small_uuid(uint32_t index)
 {
 	pcclRankUuid_t uuid = {{0}};
 
+	uint64_t random = pccl_rng_hash(1, index);
+
 	uuid.data[0] = (uint8_t)(index >> 8);
 	uuid.data[1] = (uint8_t)index;
+	memcpy(&uuid.data[2], &random, sizeof(random));
 	uuid.data[15] = 1;
 	return uuid;
 }
@@ -140,6 +145,8 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 		pccl_install_fini(&peer->install);
 		(void)pccl_install_copy(action->install, &peer->install);
 		peer->installs++;
+		if (peer->first_verdict == 0 && action->install->decision_count > 0)
+			peer->first_verdict = action->install->decisions[0].verdict;
 		peer->freeze_epoch = 0;
 		break;
 	case PCCL_PEER_VOTED:
@@ -237,7 +244,7 @@ static void deliver_to_peer(struct small_world *world, const struct small_packet
 	uint32_t index;
 
 	peer = peer_at(world, packet->connection, &index);
-	if (peer == NULL || peer->paused)
+	if (peer == NULL || peer->paused || peer->cut_from_master == 1 + packet->connection % SMALL_MASTERS)
 		return;
 	if (packet->close) {
 		peer->connection = 0;
@@ -249,22 +256,33 @@ static void deliver_to_peer(struct small_world *world, const struct small_packet
 	peer_event(world, index, &event);
 }
 
+static void deliver_one(struct small_world *world)
+{
+	struct small_packet *packet = world->first;
+
+	world->first = packet->next;
+	if (world->first == NULL)
+		world->last = NULL;
+	if (packet->to_master)
+		deliver_to_master(world, packet);
+	else if (!packet->lost)
+		deliver_to_peer(world, packet);
+	pccl_free(packet->data);
+	free(packet);
+}
+
 void small_settle(struct small_world *world)
 {
-	struct small_packet *packet;
+	while (world->first != NULL)
+		deliver_one(world);
+}
 
-	while (world->first != NULL) {
-		packet = world->first;
-		world->first = packet->next;
-		if (world->first == NULL)
-			world->last = NULL;
-		if (packet->to_master)
-			deliver_to_master(world, packet);
-		else
-			deliver_to_peer(world, packet);
-		pccl_free(packet->data);
-		free(packet);
-	}
+void small_deliver_until(struct small_world *world, enum pccl_message_type type, uint32_t count)
+{
+	uint32_t goal = world->message_count[type] + count;
+
+	while (world->first != NULL && world->message_count[type] < goal)
+		deliver_one(world);
 }
 
 static uint64_t next_deadline(const struct small_world *world)
@@ -358,9 +376,21 @@ void small_master_start(struct small_world *world, uint32_t index)
 	(void)result;
 }
 
+static void lose_messages(struct small_world *world, uint32_t master)
+{
+	struct small_packet *packet;
+
+	for (packet = world->first; packet != NULL; packet = packet->next) {
+		if (!packet->to_master && packet->connection % SMALL_MASTERS == master)
+			packet->lost = true;
+	}
+}
+
 void small_master_crash(struct small_world *world, uint32_t index)
 {
 	uint32_t peer;
+
+	lose_messages(world, index);
 
 	pccl_master_destroy(world->masters[index]);
 	world->masters[index] = NULL;
@@ -441,6 +471,24 @@ void small_complain(struct small_world *world, uint32_t index, uint32_t about)
 
 	event.uuid = small_uuid(about);
 	peer_event(world, index, &event);
+}
+
+void small_lose_connection(struct small_world *world, uint32_t index)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = "connection reset"};
+
+	world->peers[index].connection = 0;
+	peer_event(world, index, &event);
+}
+
+void small_move(struct small_world *world, uint32_t index, uint32_t master)
+{
+	uint32_t tries;
+
+	for (tries = 0; tries < 50 && world->peers[index].master != master; tries++) {
+		small_lose_connection(world, index);
+		small_pass(world, 60);
+	}
 }
 
 uint32_t small_epoch(const struct small_world *world, uint32_t index)

@@ -1,5 +1,5 @@
-/* A small world for tests of membership: masters and peers, the very machines, with messages that go through the codec and
- * arrive in order and at once; time stands still until it is told to go on. */
+/* A small world for tests of membership: masters and peers, the very machines, with messages that go through the
+ * codec and arrive in order and at once; time stands still until it is told to go on. */
 #ifndef PCCL_TESTS_SMALL_WORLD_H
 #define PCCL_TESTS_SMALL_WORLD_H
 
@@ -24,6 +24,8 @@ struct small_peer {
 	uint32_t freeze_epoch;
 	struct pccl_install install; /* a copy of the last one */
 	uint32_t installs;
+	uint8_t first_verdict;	  /* of the first decision that came with an install */
+	uint32_t cut_from_master; /* 1 + index of the master whose messages don't come through; 0: all do */
 	struct pccl_world world;
 	bool voted;
 	pcclResult_t vote_result;
@@ -52,7 +54,7 @@ struct small_world {
 void small_world_init(struct small_world *world);
 void small_world_fini(struct small_world *world);
 void small_master_start(struct small_world *world, uint32_t index);
-void small_master_crash(struct small_world *world, uint32_t index);
+void small_master_crash(struct small_world *world, uint32_t index); /* what it has sent is lost */
 
 /* Peer `index` with uuid index + 1 joins; `masters` is how many it knows. */
 void small_join(struct small_world *world, uint32_t index, uint32_t group, uint32_t masters);
@@ -60,10 +62,19 @@ void small_join_bundle(struct small_world *world, uint32_t index, uint32_t group
 void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
 void small_kill(struct small_world *world, uint32_t index);
 void small_leave(struct small_world *world, uint32_t index);
+
+/* The peer sees its connection break; the master does not (it may be gone). */
+void small_lose_connection(struct small_world *world, uint32_t index);
+
+/* As if the peer had found its master silent: it abandons it, tries no other, and dials `master`. */
+void small_move(struct small_world *world, uint32_t index, uint32_t master);
 void small_complain(struct small_world *world, uint32_t index, uint32_t about);
 
 /* Answers the outstanding FREEZE of a slow peer. */
 void small_freeze_done(struct small_world *world, uint32_t index);
+
+/* Delivers until so many more messages of a type have arrived. */
+void small_deliver_until(struct small_world *world, enum pccl_message_type type, uint32_t count);
 
 /* Delivers until nothing is on its way; lets time pass, with every deadline in it. */
 void small_settle(struct small_world *world);

@@ -30,7 +30,7 @@ struct record {
 	uint64_t tag; /* op */
 	uint32_t sequence;
 	uint64_t winners; /* members of a view in which it returned success by itself, as bits of their nodes */
-	bool conflict; /* not all were told the same */
+	bool conflict;	  /* not all were told the same */
 	uint32_t teller_count;
 	uint32_t tellers[TELLERS]; /* nodes */
 	int outcomes[TELLERS];
@@ -93,8 +93,9 @@ static bool same_members(const struct seen_view *left, const struct seen_view *r
 }
 
 /*
- * One view per epoch of a run. With a single master there is an exception: it may evict a majority by mistake and die, and its
- * successor can't know; then two views without a common member may have the same number, and one of them ends.
+ * One view per epoch of a run. With a single master there is an exception: it may evict a majority by mistake
+ * and die, and its successor can't know; then two views without a common member may have the same number, and
+ * one of them ends.
  */
 static void check_view(struct sim *sim, const struct sim_node *node, const struct seen_view *view)
 {
@@ -127,8 +128,8 @@ static bool is_member(const struct sim *sim, const struct pccl_view *view, uint3
 static void blame(struct sim *sim, const struct record *record, uint32_t left, uint32_t right)
 {
 	sim_fail(sim, "nodes %u and %u stay together, but %s %u.%u ended with %d and %d", record->tellers[left],
-		 record->tellers[right], record->is_vote ? "joint call" : "op", (unsigned)record->tag,
-		 record->sequence, record->outcomes[left], record->outcomes[right]);
+		 record->tellers[right], record->is_vote ? "joint call" : "op", (unsigned)record->tag, record->sequence,
+		 record->outcomes[left], record->outcomes[right]);
 }
 
 /* Members of a new view must not have been told different things. */
@@ -267,13 +268,14 @@ void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t resul
 	struct record *record = find_record(sim, node, true, 0, node->vote_count);
 
 	if (result != pcclSuccess)
-		sim_fail(sim, "joint call %u of node %u failed with %d, but all members made the same", node->vote_count,
-			 node->id, (int)result);
+		sim_fail(sim, "joint call %u of node %u failed with %d, but all members made the same",
+			 node->vote_count, node->id, (int)result);
 	tell(sim, node, record, value);
 	check_last(sim, record);
 }
 
-/* A rank of a bundle whose others are gone, or are at another master because their group is, waits in vain, and rightly. */
+/* A rank of a bundle whose others are gone, or are at another master because their group is, waits in vain, and
+ * rightly. */
 static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
 {
 	uint32_t index;
@@ -282,8 +284,7 @@ static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
 		return false;
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
 		if (sim->nodes[index].bundle == node->bundle &&
-		    (!sim_peer_lives(&sim->nodes[index]) ||
-		     sim->nodes[index].connected_to != node->connected_to))
+		    (!sim_peer_lives(&sim->nodes[index]) || sim->nodes[index].connected_to != node->connected_to))
 			return true;
 	}
 	return false;
@@ -296,8 +297,8 @@ static bool same_view(const struct sim_node *left, const struct sim_node *right)
 	       pccl_uuid_equal(&left->view.run, &right->view.run);
 }
 
-/* With two masters a group may be founded twice, while the masters can't be reached from everywhere; each of the two must
- * be united. */
+/* With two masters a group may be founded twice, while the masters can't be reached from everywhere; each of the
+ * two must be united. */
 static bool is_of_run(const struct sim *sim, const struct sim_node *node, const pcclRankUuid_t *run)
 {
 	return sim->plan.known_masters == 1 || node->view.view.member_count == 0 ||

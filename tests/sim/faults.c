@@ -1,5 +1,5 @@
-/* What goes wrong. Which faults there are, and how often, is drawn per seed: runs with few kinds of faults find what runs with
- * all of them hide. */
+/* What goes wrong. Which faults there are, and how often, is drawn per seed: runs with few kinds of faults find
+ * what runs with all of them hide. */
 #include "base/uuid.h"
 #include "shell.h"
 
@@ -34,7 +34,7 @@ static void draw_two_masters(struct sim *sim)
 	plan->delay_mean_ns = sim_between(sim, SIM_MS, 80 * SIM_MS);
 	plan->return_grace_ns = sim_between(sim, 200, 1000) * SIM_MS;
 	plan->chaos_ns = sim_between(sim, 6, 16) * SIM_SECOND;
-	plan->leave_ns = 0;
+	plan->leave_ns = maybe(sim, 40, 2500 * SIM_MS);
 	plan->expire_ns = 0;
 	plan->clock_jump_ns = 0;
 	plan->complaint_ns = maybe(sim, 50, 2000 * SIM_MS);
@@ -79,17 +79,28 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 static uint64_t mean_of(const struct sim_plan *plan, enum fault fault)
 {
 	switch (fault) {
-	case FAULT_SPAWN: return plan->spawn_ns;
-	case FAULT_CRASH: return plan->crash_ns;
-	case FAULT_LEAVE: return plan->leave_ns;
-	case FAULT_PAUSE: return plan->pause_ns;
-	case FAULT_PARTITION: return plan->partition_ns;
-	case FAULT_COMPLAINT: return plan->complaint_ns;
-	case FAULT_MASTER_CRASH: return plan->master_crash_ns;
-	case FAULT_CLOCK_JUMP: return plan->clock_jump_ns;
-	case FAULT_EXPIRE: return plan->expire_ns;
-	case FAULT_STUCK: return plan->pause_ns * 4;
-	case FAULT_COUNT: break;
+	case FAULT_SPAWN:
+		return plan->spawn_ns;
+	case FAULT_CRASH:
+		return plan->crash_ns;
+	case FAULT_LEAVE:
+		return plan->leave_ns;
+	case FAULT_PAUSE:
+		return plan->pause_ns;
+	case FAULT_PARTITION:
+		return plan->partition_ns;
+	case FAULT_COMPLAINT:
+		return plan->complaint_ns;
+	case FAULT_MASTER_CRASH:
+		return plan->master_crash_ns;
+	case FAULT_CLOCK_JUMP:
+		return plan->clock_jump_ns;
+	case FAULT_EXPIRE:
+		return plan->expire_ns;
+	case FAULT_STUCK:
+		return plan->pause_ns * 4;
+	case FAULT_COUNT:
+		break;
 	}
 	return 0;
 }
@@ -309,21 +320,40 @@ void sim_fault(struct sim *sim, uint32_t kind)
 	if (sim->calm)
 		return;
 	switch ((enum fault)kind) {
-	case FAULT_SPAWN: spawn(sim); break;
-	case FAULT_CRASH: crash(sim); break;
-	case FAULT_LEAVE: leave(sim); break;
-	case FAULT_PAUSE: pause_one(sim); break;
-	case FAULT_PARTITION: partition(sim); break;
-	case FAULT_COMPLAINT: complain(sim); break;
-	case FAULT_MASTER_CRASH: crash_master(sim); break;
-	case FAULT_CLOCK_JUMP: jump_clock(sim); break;
-	case FAULT_EXPIRE: expire(sim); break;
+	case FAULT_SPAWN:
+		spawn(sim);
+		break;
+	case FAULT_CRASH:
+		crash(sim);
+		break;
+	case FAULT_LEAVE:
+		leave(sim);
+		break;
+	case FAULT_PAUSE:
+		pause_one(sim);
+		break;
+	case FAULT_PARTITION:
+		partition(sim);
+		break;
+	case FAULT_COMPLAINT:
+		complain(sim);
+		break;
+	case FAULT_MASTER_CRASH:
+		crash_master(sim);
+		break;
+	case FAULT_CLOCK_JUMP:
+		jump_clock(sim);
+		break;
+	case FAULT_EXPIRE:
+		expire(sim);
+		break;
 	case FAULT_STUCK:
 		node = any_peer(sim);
 		if (node != NULL)
 			node->stuck = true;
 		break;
-	case FAULT_COUNT: break;
+	case FAULT_COUNT:
+		break;
 	}
 	sim_schedule(sim, sim->now_ns + sim_exponential(sim, mean_of(&sim->plan, (enum fault)kind)), event);
 }

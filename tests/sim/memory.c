@@ -1,4 +1,5 @@
-/* The library's heap, counted: at the end of a run everything must have come back. Takes the place of base/memory.c. */
+/* The library's heap, counted: at the end of a run everything must have come back. Takes the place of
+ * base/memory.c. */
 #include "base/memory.h"
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* Packets travel in order within one pipe and in any order across pipes. A cut or a sleeping receiver holds a pipe up; what
- * was sent comes later, as the kernel would do it. */
+/* Packets travel in order within one pipe and in any order across pipes. A cut or a sleeping receiver holds a
+ * pipe up; what was sent comes later, as the kernel would do it. */
 #include <stdlib.h>
 
 #include "base/memory.h"

@@ -1,5 +1,5 @@
-/* The shell of a master: feeds its machine, carries out what it asks for. A connection's number is unique; the peer of a
- * connection is found in the nodes. */
+/* The shell of a master: feeds its machine, carries out what it asks for. A connection's number is unique; the
+ * peer of a connection is found in the nodes. */
 #include <stdio.h>
 
 #include "base/memory.h"

@@ -1,7 +1,7 @@
 /*
- * A stand-in for the executors. An op starts when START from all members of the view has come; then its segments become held
- * one by one; who holds all of them tells DONE; who has DONE from all returns success. A frozen peer does nothing of
- * this, and what was on its way to it is lost.
+ * A stand-in for the executors. An op starts when START from all members of the view has come; then its segments
+ * become held one by one; who holds all of them tells DONE; who has DONE from all returns success. A frozen peer
+ * does nothing of this, and what was on its way to it is lost.
  */
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* What the callers do. Every member computes the same program from the view that last added members: so all of them make the
- * same calls in the same order, at times of their own. */
+/* What the callers do. Every member computes the same program from the view that last added members: so all of
+ * them make the same calls in the same order, at times of their own. */
 #include "shell.h"
 
 #define PAUSE_NS (60 * SIM_MS)

@@ -1,6 +1,6 @@
 /*
- * The simulator: the very machines of membership over a virtual clock and network, one seed at a time. Everything random
- * comes from the seed; events are ordered by (time, serial); a run repeats exactly.
+ * The simulator: the very machines of membership over a virtual clock and network, one seed at a time.
+ * Everything random comes from the seed; events are ordered by (time, serial); a run repeats exactly.
  *
  *	world.c		the clock, the queue of events, the trace, one run
  *	net.c		connections: in order within one direction of one connection, delayed, cut, stalled
@@ -49,8 +49,8 @@ struct sim_plan {
 	uint32_t known_masters; /* by every peer */
 	uint64_t delay_min_ns;
 	uint64_t delay_mean_ns;
-	uint64_t chaos_ns;	/* how long faults happen */
-	uint64_t calm_ns;	/* how long everything has to heal */
+	uint64_t chaos_ns; /* how long faults happen */
+	uint64_t calm_ns;  /* how long everything has to heal */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	uint64_t return_grace_ns;
@@ -63,21 +63,21 @@ struct sim_plan {
 	uint64_t master_crash_ns;
 	uint64_t clock_jump_ns;
 	uint64_t expire_ns;
-	uint32_t bundle_size;	/* 0: no bundles */
-	uint32_t sabotage;	/* percent: a view change goes wrong just when it is announced */
-	bool silent_crashes;	/* a host may vanish without a word */
-	bool storm;		/* many join within a second */
+	uint32_t bundle_size; /* 0: no bundles */
+	uint32_t sabotage;    /* percent: a view change goes wrong just when it is announced */
+	bool silent_crashes;  /* a host may vanish without a word */
+	bool storm;	      /* many join within a second */
 };
 
 /* One op at one peer. */
 struct sim_op {
 	bool used;
-	bool launched;	  /* by the caller here */
-	bool open;	  /* launched and without outcome */
-	uint8_t verdict;  /* one that came before the launch, 0: none */
+	bool launched;	 /* by the caller here */
+	bool open;	 /* launched and without outcome */
+	uint8_t verdict; /* one that came before the launch, 0: none */
 	uint8_t policy;
 	bool repairable;
-	bool complete;	  /* DONE was sent */
+	bool complete; /* DONE was sent */
 	uint64_t tag;
 	uint32_t sequence;
 	uint32_t epoch;	  /* of the running attempt; START was sent for it */
@@ -105,18 +105,18 @@ struct sim_node {
 	uint32_t connected_to; /* node */
 	bool ended;
 	pcclResult_t end_result;
-	bool frozen;	       /* from FREEZE to INSTALL */
+	bool frozen; /* from FREEZE to INSTALL */
 	uint32_t freeze_epoch;
-	bool stuck;	       /* does not answer FREEZE any more */
+	bool stuck;		  /* does not answer FREEZE any more */
 	struct pccl_install view; /* a copy of the last install; no members: none yet */
 	uint32_t rank;
 	/* its caller's program */
-	uint32_t origin;       /* epoch from which steps are counted */
+	uint32_t origin; /* epoch from which steps are counted */
 	uint32_t step;
-	uint32_t calls;	       /* ever made */
-	bool queued;	       /* a program event is in the queue */
-	uint8_t voting;	       /* outstanding joint call */
-	uint32_t vote_count;   /* joint calls since origin */
+	uint32_t calls;	     /* ever made */
+	bool queued;	     /* a program event is in the queue */
+	uint8_t voting;	     /* outstanding joint call */
+	uint32_t vote_count; /* joint calls since origin */
 	struct sim_op ops[SIM_OPS];
 	uint32_t sequence[SIM_TAGS];
 	uint32_t attempts;
