@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../lib/allocations.h"
 #include "../../lib/check.h"
 #include "../../lib/exec_world.h"
 #include "collectives/dtype.h"
@@ -385,6 +386,51 @@ static void codecs_that_differ_are_a_mismatch(void **state)
 
 /* ---- out of memory, unknown codecs ---------------------------------------------------------------------------------------- */
 
+/* Each allocation of a launch fails once: the op was not started, and can be. */
+static void a_launch_without_memory_starts_nothing(void **state)
+{
+	struct world_config config = {.seed = 1, .peers = 2, .lanes = 1, .streams = 1, .frames_max = 2};
+	struct world *world = world_create(&config);
+	struct pccl_exec_launch launch;
+	struct pccl_exec_outcome outcome;
+	struct world_spec spec;
+	pcclResult_t result;
+	size_t nth = 0;
+	bool failed;
+
+	(void)state;
+	float_spec(world_rng(world), 0, &spec);
+	spec.algorithm = pcclPlanDirect;
+	spec.in_place = false;
+	spec.count = 300000;
+	world_add(world, 0, &spec);
+	memset(&launch, 0, sizeof(launch));
+	launch.key.tag = spec.tag;
+	launch.signature.kind = PCCL_ALL_REDUCE;
+	launch.signature.datatype = (uint8_t)spec.datatype;
+	launch.signature.count = spec.count;
+	launch.signature.up = spec.up;
+	launch.signature.down = spec.down;
+	launch.geometry = world_call(world, 0, 0)->geometry;
+	launch.plan = world_call(world, 0, 0)->plan;
+	launch.input = world_call(world, 0, 0)->input;
+	launch.output = world_call(world, 0, 0)->output;
+	launch.cookie = &launch;
+	do {
+		check_fail_allocation(++nth);
+		result = pccl_exec_launch(world_exec(world, 0, 0), &launch);
+		failed = check_allocation_failed();
+		check_fail_allocation(0);
+		assert_int_equal(result, failed ? pcclOutOfMemory : pcclSuccess);
+	} while (failed);
+	assert_true(nth > 3); /* the op, the bounce buffer, the slots */
+	pccl_exec_cancel(world_exec(world, 0, 0), &launch, pcclAborted, "enough", true);
+	assert_true(pccl_exec_poll(world_exec(world, 0, 0), &outcome));
+	assert_int_equal(outcome.result, pcclAborted);
+	assert_false(pccl_exec_poll(world_exec(world, 0, 0), &outcome));
+	world_destroy(world);
+}
+
 static void a_codec_that_is_unknown_is_refused(void **state)
 {
 	struct world_config config = {.seed = 1, .peers = 2, .lanes = 1, .streams = 1, .frames_max = 2};
@@ -422,6 +468,7 @@ int main(void)
 		TEST(a_late_peer_learns_of_a_refusal),
 		TEST(a_nan_travels_where_it_can),
 		TEST(codecs_that_differ_are_a_mismatch),
+		TEST(a_launch_without_memory_starts_nothing),
 		TEST(a_codec_that_is_unknown_is_refused),
 	};
 
