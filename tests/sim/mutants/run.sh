@@ -51,7 +51,12 @@ build_and_run() { # LEVEL
 { build_and_run 1 && build_and_run 2; } || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
 
 lived=0
-for mutant in "$here"/${1:-*}.mutant; do
+mutants=()
+for name in "${@:-*}"; do
+	# shellcheck disable=SC2206
+	mutants+=("$here"/$name.mutant)
+done
+for mutant in "${mutants[@]}"; do
 	name=$(basename "$mutant" .mutant)
 	read -r file level < <(sed -n 2p "$mutant")
 	sed -n '3,$p' "$mutant" > "$work/script"
