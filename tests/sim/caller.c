@@ -1,7 +1,7 @@
 /*
- * The program on top of a communicator. All members compute the same calls from the view that last added members; they launch
- * them at times of their own, those of one batch in an order of their own, several in flight. An op that a lost member has
- * ended is relaunched, or given up, by all alike.
+ * The program on top of a communicator. All members compute the same calls from the view that last added members;
+ * they launch them at times of their own, those of one batch in an order of their own, several in flight. An op
+ * that a lost member has ended is relaunched, or given up, by all alike.
  */
 #include "shell.h"
 
@@ -32,7 +32,7 @@ bool caller_idle(const struct shell *shell)
 	return true;
 }
 
-/* ---- what is called ------------------------------------------------------------------------------------------------------ */
+/* ---- what is called ------------------------------ */
 
 static size_t draw_count(const struct sim *sim, uint64_t number)
 {
@@ -57,7 +57,8 @@ static void draw_reduction(pcclOperation_t *operation, uint64_t number)
 /* Codecs that keep small whole numbers, and one that does not. What feeds back gets its memory at launch. */
 static void draw_codec(const struct sim *sim, struct call_spec *spec, uint64_t number)
 {
-	static const pcclQuantizationAlgorithm_t codecs[] = {pcclQuantBF16, pcclQuantFP16, pcclQuantInt8, pcclQuantFP16};
+	static const pcclQuantizationAlgorithm_t codecs[] = {pcclQuantBF16, pcclQuantFP16, pcclQuantInt8,
+							     pcclQuantFP16};
 	pcclOperation_t *operation = &spec->operation;
 	static char not_null;
 
@@ -73,10 +74,9 @@ static void draw_codec(const struct sim *sim, struct call_spec *spec, uint64_t n
 
 static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32_t which, struct call_spec *spec_out)
 {
-	static const enum pccl_collective kinds[] = {PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,	   PCCL_ALL_REDUCE,
-						     PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,	   PCCL_BARRIER,
-						     PCCL_BROADCAST,  PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER,
-						     PCCL_ALL_REDUCE};
+	static const enum pccl_collective kinds[] = {
+		PCCL_ALL_REDUCE, PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,     PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,
+		PCCL_BARRIER,	 PCCL_BROADCAST,  PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER, PCCL_ALL_REDUCE};
 	static const pcclFailurePolicy_t policies[] = {pcclPolicyAbort, pcclPolicyRetry, pcclPolicyRepair,
 						       pcclPolicyRepair};
 	static const pcclPlan_t plans[] = {pcclPlanAuto, pcclPlanDirect, pcclPlanOneshot, pcclPlanRing};
@@ -133,7 +133,7 @@ static bool add_batch(struct sim *sim, struct sim_node *node)
 	return true;
 }
 
-/* ---- launching ----------------------------------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------ */
 
 static void launch(struct shell *shell, struct call *call)
 {
@@ -167,7 +167,8 @@ static void launch(struct shell *shell, struct call *call)
 	call->op->deadline_ns = UINT64_MAX;
 	if (call->spec.timeout_ns > 0) {
 		call->op->deadline_ns = sim->now_ns + call->spec.timeout_ns;
-		shell_schedule(sim, call->op->deadline_ns, SHELL_DEADLINE, shell->node->id, (uint32_t)call->serial, call);
+		shell_schedule(sim, call->op->deadline_ns, SHELL_DEADLINE, shell->node->id, (uint32_t)call->serial,
+			       call);
 	}
 	shell_dispatch(shell);
 }
@@ -187,7 +188,7 @@ static bool launch_any(struct sim *sim, struct shell *shell)
 	return false;
 }
 
-/* ---- deadlines: as wait_for_end() in src/ops.c ------------------------------------------------------------------------------- */
+/* ---- deadlines: as wait_for_end() in src/ops.c ------------------------------ */
 
 void caller_deadline(struct sim *sim, struct shell *shell, struct call *call)
 {
@@ -210,7 +211,7 @@ void caller_deadline(struct sim *sim, struct shell *shell, struct call *call)
 	shell_schedule(sim, sim->now_ns + ASK_INTERVAL_NS, SHELL_DEADLINE, shell->node->id, index, call);
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------------------- */
+/* ---- results ------------------------------ */
 
 void caller_ended(struct shell *shell, const struct pccl_op *op)
 {
@@ -284,7 +285,7 @@ bool caller_collect(struct shell *shell, uint32_t percent)
 	return any;
 }
 
-/* ---- the program ----------------------------------------------------------------------------------------------------------- */
+/* ---- the program ------------------------------ */
 
 static void vote(struct sim *sim, struct sim_node *node, enum pccl_vote kind)
 {

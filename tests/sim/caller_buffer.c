@@ -1,6 +1,6 @@
 /*
- * The buffers of a call. An element of a peer's input is one of 64 small numbers that depend on the peer and the call, so that
- * every sum is exact whatever the order, and the sums of different sets of peers differ.
+ * The buffers of a call. An element of a peer's input is one of 64 small numbers that depend on the peer and the
+ * call, so that every sum is exact whatever the order, and the sums of different sets of peers differ.
  */
 #include "shell.h"
 
@@ -63,10 +63,14 @@ static void put(pcclDataType_t type, uint8_t *to, int64_t value)
 static int64_t combine(pcclRedOp_t op, int64_t left, int64_t right)
 {
 	switch (op) {
-	case pcclProd: return left * right;
-	case pcclMax: return left > right ? left : right;
-	case pcclMin: return left < right ? left : right;
-	default: return left + right;
+	case pcclProd:
+		return left * right;
+	case pcclMax:
+		return left > right ? left : right;
+	case pcclMin:
+		return left < right ? left : right;
+	default:
+		return left + right;
 	}
 }
 
@@ -127,7 +131,7 @@ static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_
 	return same;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------ */
 
 static uint8_t *guarded(struct call *call, uint32_t which, size_t bytes)
 {
@@ -227,7 +231,7 @@ void buffer_check_graves(struct shell *shell, bool all)
 	}
 }
 
-/* ---- what must be there ------------------------------------------------------------------------------------------------------ */
+/* ---- what must be there ------------------------------ */
 
 static void check_guards(struct shell *shell, const struct call *call)
 {
@@ -313,8 +317,7 @@ static void check_all_reduce(struct shell *shell, const struct call *call)
 		if (era->count != first->count && call->spec.operation.failure_policy != pcclPolicyRepair)
 			complain(shell, call, "more than one set of participants");
 	}
-	if (info->participants_min != info->participants_max &&
-	    call->spec.operation.failure_policy != pcclPolicyRepair)
+	if (info->participants_min != info->participants_max && call->spec.operation.failure_policy != pcclPolicyRepair)
 		complain(shell, call, "more than one number of participants");
 }
 
@@ -346,7 +349,8 @@ void buffer_check_success(struct shell *shell, const struct call *call)
 
 	check_guards(shell, call);
 	check_residual(shell, call, 0);
-	if (!call->spec.in_place && call->input_bytes > 0 && memcmp(call->input, call->original, call->input_bytes) != 0)
+	if (!call->spec.in_place && call->input_bytes > 0 &&
+	    memcmp(call->input, call->original, call->input_bytes) != 0)
 		complain(shell, call, "its input was changed");
 	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0)
 		return;

@@ -1,5 +1,5 @@
-/* What all survivors must have been told alike about one op: beyond success or failure (check.c), the very result, the numbers
- * of participants and the bytes. Who left or was evicted is no survivor. */
+/* What all survivors must have been told alike about one op: beyond success or failure (check.c), the very result,
+ * the numbers of participants and the bytes. Who left or was evicted is no survivor. */
 #include "shell.h"
 
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 
-#define GONE_NS (5 * SIM_SECOND)  /* after the end of a communicator all its ops must have ended */
-#define RETRY_NS (20 * SIM_MS)	  /* while a node is paused */
+#define GONE_NS (5 * SIM_SECOND) /* after the end of a communicator all its ops must have ended */
+#define RETRY_NS (20 * SIM_MS)	 /* while a node is paused */
 
 static void *must(void *memory)
 {
@@ -47,12 +47,13 @@ void shell_world_destroy(struct sim *sim)
 void shell_schedule(struct sim *sim, uint64_t time_ns, enum shell_event type, uint32_t node, uint32_t segment,
 		    void *object)
 {
-	struct sim_event event = {.type = SIM_SHELL, .number = type, .node = node, .segment = segment, .object = object};
+	struct sim_event event = {
+		.type = SIM_SHELL, .number = type, .node = node, .segment = segment, .object = object};
 
 	sim_schedule(sim, time_ns, event);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------ */
 
 void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *self_out)
 {
@@ -100,7 +101,7 @@ void shell_destroy(struct sim *sim, struct sim_node *node)
 	(void)sim;
 }
 
-/* ---- control thread ------------------------------------------------------------------------------------------------------ */
+/* ---- control thread ------------------------------ */
 
 void shell_post(struct shell *shell, const struct pccl_peer_event *event)
 {
@@ -290,7 +291,7 @@ bool shell_all_done(const struct sim *sim, uint32_t *node_out)
 	return true;
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------ */
 
 static void node_event(struct sim *sim, struct sim_node *node, const struct sim_event *event)
 {

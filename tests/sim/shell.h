@@ -1,12 +1,12 @@
 /*
- * Level 2 of the simulator: between the membership machines and the callers stand the very session and the very executors, as in
- * src/control.c, src/lane.c and src/ops.c, with queues in place of threads: what one thread posts to another comes later, in
- * order, and lanes lag each other. Buffers are real, and their sums are checked.
+ * Level 2 of the simulator: between the membership machines and the callers stand the very session and the very
+ * executors, as in src/control.c, src/lane.c and src/ops.c, with queues in place of threads: what one thread posts
+ * to another comes later, in order, and lanes lag each other. Buffers are real, and their sums are checked.
  *
  *	shell.c		a communicator: its session, and what control.c does
  *	shell_lane.c	what lane.c does: commands, executors
  *	shell_link.c	links: who can reach whom, forgetting, breaking
- *	shell_stream.c	frames on their way: each delivered exactly once, in order on one stream, in any order across streams
+ *	shell_stream.c	frames on their way: each delivered exactly once, in order on one stream
  *	shell_fault.c	what goes wrong with streams
  *	caller.c	the program: ops in flight, votes, deadlines, relaunching
  *	caller_buffer.c	the buffers of a call, and what must be in them
@@ -20,27 +20,27 @@
 
 #define SHELL_LANES 3
 #define SHELL_STREAMS 3
-#define SHELL_CALLS 6  /* that a program has in flight */
+#define SHELL_CALLS 6 /* that a program has in flight */
 #define SHELL_TAGS 8
-#define SHELL_BATCH 3  /* ops that a program starts at a time */
+#define SHELL_BATCH 3 /* ops that a program starts at a time */
 #define SHELL_POISON 0xdb
 
 /* Drawn per seed. */
 struct shell_plan {
-	uint32_t lanes;		/* that peers have; some have fewer */
-	uint32_t streams;	/* of a lane to a neighbour */
-	uint32_t frames;	/* in flight on a stream */
-	uint64_t command_ns;	/* mean delay of what one thread posts to another */
-	uint64_t frame_ns;	/* mean time of a header or a payload on a stream */
+	uint32_t lanes;	     /* that peers have; some have fewer */
+	uint32_t streams;    /* of a lane to a neighbour */
+	uint32_t frames;     /* in flight on a stream */
+	uint64_t command_ns; /* mean delay of what one thread posts to another */
+	uint64_t frame_ns;   /* mean time of a header or a payload on a stream */
 	uint64_t ack_ns;
-	uint64_t pause_ns;	/* mean pause of a program */
+	uint64_t pause_ns; /* mean pause of a program */
 	uint64_t link_timeout_ns;
 	uint64_t break_ns;	/* mean time between broken streams, 0: never */
 	uint32_t slow_percent;	/* of the links */
 	uint32_t large_percent; /* of the ops */
 	uint32_t timeout_percent;
 	bool codecs;
-	uint32_t vote_percent;	/* of the steps of a program */
+	uint32_t vote_percent; /* of the steps of a program */
 };
 
 enum shell_event {
@@ -148,9 +148,9 @@ struct call_spec {
 	enum pccl_collective kind;
 	pcclOperation_t operation;
 	bool in_place;
-	bool relaunch;	    /* when a member was lost */
+	bool relaunch;	     /* when a member was lost */
 	uint64_t timeout_ns; /* 0: none */
-	uint64_t key;	    /* of its input */
+	uint64_t key;	     /* of its input */
 };
 
 struct call {
@@ -159,9 +159,9 @@ struct call {
 	struct pccl_op *op;
 	uint64_t serial;
 	bool ended;
-	bool committed; /* by the verdict of a view change */
+	bool committed;	      /* by the verdict of a view change */
 	uint32_t asked_epoch; /* in which a decision was asked for: the deadline passed; 0: none */
-	uint32_t rank;	/* at launch, as the next two */
+	uint32_t rank;	      /* at launch, as the next two */
 	uint32_t ranks;
 	uint32_t epoch;
 	uint8_t *memory[3]; /* with guards around: input, output (none in place), residual */

@@ -35,7 +35,7 @@ uint32_t shell_lane_rank(const struct shell_lane *lane, uint32_t node)
 	return UINT32_MAX;
 }
 
-/* ---- what has ended -------------------------------------------------------------------------------------------------------- */
+/* ---- what has ended ------------------------------ */
 
 static void forget_everywhere(struct shell_lane *lane, const struct pccl_attempt *attempt)
 {
@@ -69,7 +69,7 @@ void shell_lane_pump(struct shell_lane *lane)
 	drain(lane);
 }
 
-/* ---- commands ---------------------------------------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------ */
 
 static void launch(struct shell_lane *lane, const struct pccl_exec_launch *what)
 {
@@ -237,7 +237,7 @@ void shell_lane_run(struct shell_lane *lane)
 	free(work);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------ */
 
 void shell_lane_create(struct shell *shell, uint32_t index)
 {

@@ -1,4 +1,5 @@
-/* Frames on their way. Payloads are compared with what they were when they were handed out: nobody may change what is lent. */
+/* Frames on their way. Payloads are compared with what they were when they were handed out: nobody may change what is
+ * lent. */
 #include "shell.h"
 
 #include <stdlib.h>
@@ -110,7 +111,7 @@ void stream_drop_head(struct sim *sim, struct stream *stream)
 	pccl_exec_dropped(lane->exec, rank, &stream->first->send.frame);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------------ */
+/* ---- sending ------------------------------ */
 
 static struct stream *with_room(struct sim *sim, struct link *link, uint32_t side)
 {
@@ -220,7 +221,7 @@ void stream_ack(struct sim *sim, struct stream *stream)
 	shell_lane_pump(lane);
 }
 
-/* ---- receiving ---------------------------------------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------ */
 
 static void check_lent(struct sim *sim, const struct stream *stream, const struct flight *flight)
 {
@@ -274,7 +275,8 @@ static void finish_head(struct sim *sim, struct stream *stream, struct shell_lan
 	}
 	check_lent(sim, stream, stream->first);
 	if (stream->installs != lane->installs) {
-		sim_fail(sim, "a payload is written to node %u after the view it was accepted in", lane->shell->node->id);
+		sim_fail(sim, "a payload is written to node %u after the view it was accepted in",
+			 lane->shell->node->id);
 		return;
 	}
 	memcpy(stream->destination, stream->first->copy, frame.payload_bytes);
