@@ -47,8 +47,10 @@ void op_release(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t rank;
 
-	if (!op->takes_slot)
+	/* Once: the view may have changed since. */
+	if (!op->takes_slot || op->released)
 		return;
+	op->released = true;
 	window_close(exec, op);
 	for (rank = 0; rank < exec->ranks; rank++) {
 		region_free(exec, rank, &op->peers[rank].region);

@@ -234,6 +234,7 @@ struct op {
 	bool failing;		/* an element can't be carried: ends when all have started */
 	bool refusing;		/* tells others that it has failed */
 	struct refusal refusal; /* why */
+	bool released;		/* its scratch and what came early are given back */
 	bool restores;		/* gives its input back when it is polled */
 	uint32_t farewells;	/* ranks that it has still to tell so */
 	uint64_t tx_bytes;

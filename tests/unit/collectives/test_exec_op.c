@@ -221,6 +221,27 @@ static void a_refusal_ends_an_op_that_all_have_started(void **state)
 	close_desk(&desk);
 }
 
+/* Nobody took the outcome before the view changed: it is still there, and its memory was let go once. */
+static void an_outcome_outlives_its_view(void **state)
+{
+	struct pccl_exec_outcome outcome;
+	struct desk desk;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 3u << 20);
+	learn_start(&desk);
+	launch(&desk);
+	desk.start[0] ^= 1;
+	deliver_start(&desk, 1, 0);
+	pccl_exec_freeze(desk.exec);
+	assert_int_equal(pccl_exec_install(desk.exec, EPOCH + 1, RANKS + 5, 0), pcclSuccess);
+	assert_true(pccl_exec_poll(desk.exec, &outcome));
+	assert_int_equal(outcome.result, pcclMismatch);
+	assert_false(pccl_exec_poll(desk.exec, &outcome));
+	assert_false(pccl_exec_wants(desk.exec, 1));
+	close_desk(&desk);
+}
+
 /* ---- small things --------------------------------------------------------------------------------------------------------------------- */
 
 static void unknown_codecs_are_refused_at_launch(void **state)
@@ -320,6 +341,7 @@ int main(void)
 		cmocka_unit_test(waits_for_names_those_who_have_not_started_then_those_not_done),
 		cmocka_unit_test(report_tells_what_is_held),
 		cmocka_unit_test(a_refusal_ends_an_op_that_all_have_started),
+		cmocka_unit_test(an_outcome_outlives_its_view),
 		cmocka_unit_test(unknown_codecs_are_refused_at_launch),
 		cmocka_unit_test(stale_tokens_and_unknown_cookies_are_ignored),
 		cmocka_unit_test(a_launch_without_memory_leaves_nothing),
