@@ -154,8 +154,10 @@ pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 {
 	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_MAX_OPERATIONS + REGIONS_MAX;
 	size_t index;
+	bool fits = exec->pool_ranks == ranks &&
+		    exec->eager_bytes == pccl_exec_eager_bytes(ranks, exec->config.lanes);
 
-	if (exec->pool_ranks != ranks && make_pools(exec, ranks, region_count) != pcclSuccess)
+	if (!fits && make_pools(exec, ranks, region_count) != pcclSuccess)
 		return pcclOutOfMemory;
 	memset(exec->early_pool, 0, (size_t)ranks * EARLY_MAX * sizeof(struct early));
 	exec->free_regions = NULL;
