@@ -221,6 +221,44 @@ static void a_refusal_ends_an_op_that_all_have_started(void **state)
 	close_desk(&desk);
 }
 
+/* Another lane saw the mismatch; who has a share on this lane only must see it here. */
+static void an_op_cancelled_for_a_mismatch_still_tells_the_others(void **state)
+{
+	struct pccl_exec_outcome outcome;
+	struct pccl_frame_send send;
+	struct desk desk;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 100);
+	launch(&desk);
+	pccl_exec_cancel(desk.exec, &desk, pcclMismatch, "seen elsewhere", true);
+	assert_true(pccl_exec_poll(desk.exec, &outcome));
+	assert_int_equal(outcome.result, pcclMismatch);
+	assert_false(pccl_exec_poll(desk.exec, &outcome));
+	assert_true(pccl_exec_next(desk.exec, 2, &send));
+	assert_int_equal(send.frame.type, PCCL_FRAME_START);
+	assert_true(pccl_exec_next(desk.exec, 2, &send));
+	assert_int_equal(send.frame.type, PCCL_FRAME_REFUSE);
+	assert_false(pccl_exec_next(desk.exec, 2, &send));
+	assert_true(pccl_exec_wants(desk.exec, 1));
+	close_desk(&desk);
+}
+
+static void an_op_cancelled_for_another_reason_is_silent(void **state)
+{
+	struct pccl_exec_outcome outcome;
+	struct desk desk;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 100);
+	launch(&desk);
+	pccl_exec_cancel(desk.exec, &desk, pcclTimeout, "too late", true);
+	assert_true(pccl_exec_poll(desk.exec, &outcome));
+	assert_int_equal(outcome.result, pcclTimeout);
+	assert_false(pccl_exec_wants(desk.exec, 1));
+	close_desk(&desk);
+}
+
 /* Nobody took the outcome before the view changed: it is still there, and its memory was let go once. */
 static void an_outcome_outlives_its_view(void **state)
 {
@@ -341,6 +379,8 @@ int main(void)
 		cmocka_unit_test(waits_for_names_those_who_have_not_started_then_those_not_done),
 		cmocka_unit_test(report_tells_what_is_held),
 		cmocka_unit_test(a_refusal_ends_an_op_that_all_have_started),
+		cmocka_unit_test(an_op_cancelled_for_a_mismatch_still_tells_the_others),
+		cmocka_unit_test(an_op_cancelled_for_another_reason_is_silent),
 		cmocka_unit_test(an_outcome_outlives_its_view),
 		cmocka_unit_test(unknown_codecs_are_refused_at_launch),
 		cmocka_unit_test(stale_tokens_and_unknown_cookies_are_ignored),
