@@ -310,22 +310,27 @@ static void a_wrong_host_name_is_named(void **state)
 	run_one_peer(state, connects_to_no_such_host);
 }
 
-/* Takes a port of all addresses for as long as the process lives. */
-static void occupy_port(uint16_t port)
+/* Takes a port of all addresses for as long as the process lives; two more behind it are free. */
+static uint16_t occupy_port(void)
 {
-	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+	int one = 1, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint16_t port;
 
-	CHECK(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+	do {
+		port = peers_free_port(3);
+		address.sin6_port = htons(port);
+	} while (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0);
 	CHECK(listen(fd, 1) == 0);
+	return port;
 }
 
 static void listens_where_it_may(struct world_peer *me)
 {
-	const uint16_t port = peers_free_port(3);
+	const uint16_t port = occupy_port();
 	char text[16];
 
-	occupy_port(port);
 	(void)snprintf(text, sizeof(text), "%u", port);
 	me->config.port_first = port;
 	peer_create(me);
