@@ -261,6 +261,17 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
 }
 
+static void note_failure(struct pccl_session *session, const struct pccl_op *op)
+{
+	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_MAX_OPERATIONS];
+
+	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
+		return;
+	failed->key = op->key;
+	failed->segment_count = op->geometry.segment_count;
+	session->failed.count++;
+}
+
 /* When no lane has the attempt any more, it goes, and its op ends if no other attempt is to come or still to go. */
 static void settle(struct pccl_session *session, struct pccl_attempt *attempt)
 {
@@ -271,6 +282,7 @@ static void settle(struct pccl_session *session, struct pccl_attempt *attempt)
 	if (op->attempt == attempt) {
 		op->attempt = NULL;
 		op->settled = true;
+		note_failure(session, op);
 	}
 	unlink_attempt(session, attempt);
 	if (op->settled && op->attempts_open == 0)

@@ -138,10 +138,26 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 	return pcclSuccess;
 }
 
+static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_op_report *reports, uint32_t count)
+{
+	uint32_t kept = failed->count < PCCL_MAX_OPERATIONS ? failed->count : PCCL_MAX_OPERATIONS;
+	uint32_t i;
+
+	for (i = 0; i < kept && count < PCCL_REPORTS_MAX; i++, count++) {
+		const struct pccl_failed_op *op = &failed->ops[(failed->count - 1 - i) % PCCL_MAX_OPERATIONS];
+
+		reports[count].tag = op->key.tag;
+		reports[count].sequence = op->key.sequence;
+		reports[count].policy = PCCL_POLICY_FAILED;
+		reports[count].segment_count = op->segment_count;
+	}
+	return count;
+}
+
 pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pccl_op_report **reports_out,
 				  uint32_t *count_out)
 {
-	struct pccl_op_report *reports = pccl_calloc(session->op_count + 1, sizeof(*reports));
+	struct pccl_op_report *reports = pccl_calloc(PCCL_REPORTS_MAX, sizeof(*reports));
 	const struct pccl_op *op;
 	uint32_t count = 0;
 
@@ -156,6 +172,7 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 		}
 		count++;
 	}
+	count = report_failed(&session->failed, reports, count);
 	*reports_out = reports;
 	*count_out = count;
 	return pcclSuccess;
@@ -311,6 +328,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 		if (is_open(op))
 			leave_view(session, op, decision_for(install, op), install);
 	keep_notes(session, install);
+	session->failed.count = 0;
 	adopt_view(session, install, rank);
 	result = install_on_lanes(session);
 	for (op = session->ops; op != NULL; op = op->next)

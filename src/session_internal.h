@@ -29,6 +29,15 @@ struct pccl_verdict_note {
 	struct pccl_verdict_note *next;
 };
 
+/* Ops that failed here by themselves, between view changes: others may not have heard, and must not redo them alone. */
+struct pccl_failed_ops {
+	struct pccl_failed_op {
+		struct pccl_op_key key;
+		uint32_t segment_count;
+	} ops[PCCL_MAX_OPERATIONS];
+	uint32_t count; /* of all that were noted; the latest are kept */
+};
+
 struct pccl_session {
 	struct pccl_session_config config;
 	uint32_t epoch; /* 0: no view yet */
@@ -43,6 +52,7 @@ struct pccl_session {
 	struct pccl_attempt *attempts; /* that some lane still holds */
 	struct pccl_verdict_note *notes;
 	struct pccl_sequences sequences;
+	struct pccl_failed_ops failed;
 	void *spare_undo; /* of the last op in place, for the next; NULL: none */
 	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */

@@ -19,6 +19,7 @@ struct tally {
 	uint32_t complete_count;
 	uint8_t policy; /* pcclPolicyAbort if they differ */
 	bool repairable;
+	bool failed; /* at some member, by itself */
 	uint32_t participants_min;
 	uint32_t participants_max;
 	uint32_t segment_count;
@@ -48,6 +49,7 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 		tally.complete_count += report->complete;
 		tally.repairable =
 			tally.repairable && report->repairable && report->segment_count == first->segment_count;
+		tally.failed = tally.failed || report->policy == PCCL_POLICY_FAILED;
 		if (report->policy != first->policy)
 			tally.policy = (uint8_t)pcclPolicyAbort;
 		if (index == 0 || report->participants_min < tally.participants_min)
@@ -76,6 +78,8 @@ static enum pccl_verdict judge(const struct pccl_decide_input *input, const stru
 		return PCCL_VERDICT_COMMIT;
 	if (has_expired(input, mentions[0].report))
 		return PCCL_VERDICT_EXPIRE;
+	if (tally->failed)
+		return PCCL_VERDICT_ABORT;
 	if (tally->policy == (uint8_t)pcclPolicyRepair)
 		return tally->repairable ? PCCL_VERDICT_REPAIR : PCCL_VERDICT_RETRY;
 	if (tally->policy == (uint8_t)pcclPolicyRetry || input->nobody_lost)

@@ -262,6 +262,38 @@ static void an_op_launched_during_a_flush_waits_for_the_view(void **state)
 	pccl_session_destroy(session);
 }
 
+static void an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_install install = install_of(2, 2, false);
+	struct pccl_op_report *reports;
+	struct pccl_op *op;
+	uint32_t count;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(100, 7), &cookie);
+	end_share(session, cookie, pcclMismatch);
+	expect(session, PCCL_COMMAND_CANCEL);
+	pccl_session_unpin(session, cookie);
+	expect(session, PCCL_COMMAND_ENDED);
+	pccl_session_release(session, op);
+	freeze(session);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_int_equal(reports[0].tag, 7);
+	assert_int_equal(reports[0].policy, PCCL_POLICY_FAILED);
+	assert_false(reports[0].complete);
+	pccl_op_reports_destroy(reports, count);
+	/* Once it has been decided there is no more to say. */
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 0);
+	pccl_op_reports_destroy(reports, count);
+	pccl_session_destroy(session);
+}
+
 static void the_last_of_a_group_ends_what_would_be_redone(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -335,6 +367,7 @@ int main(void)
 		cmocka_unit_test(a_retried_op_is_launched_again_in_the_new_view),
 		cmocka_unit_test(an_op_that_was_given_up_before_it_was_launched_here_fails_at_launch),
 		cmocka_unit_test(an_op_launched_during_a_flush_waits_for_the_view),
+		cmocka_unit_test(an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it),
 		cmocka_unit_test(the_last_of_a_group_ends_what_would_be_redone),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
 		cmocka_unit_test(sequences_survive_growth),
