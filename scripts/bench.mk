@@ -18,6 +18,9 @@ demo: ## install what is missing, build, and watch peers join, all-reduce, leave
 bench: all compare ## measure, beside the alternatives that are installed (minutes)
 	@PCCL_BUILD=$(B) bench/run.sh
 
+bench-link: all ## what codecs gain between namespaces with a link of 1 Gbit/s each (root; a minute)
+	@PCCL_BUILD=$(B) bench/link.sh
+
 compare: $(COMPARE_PROGS) ## build the programs that measure the alternatives
 
 $(COMPARE)/libcompare.so: $(COMPARE_COMMON)
@@ -37,4 +40,4 @@ $(COMPARE)/compare-mpi: bench/compare/compare_mpi.c $(COMPARE_COMMON)
 	@mkdir -p $(@D)
 	$(Q)mpicc $(COMPARE_CFLAGS) -o $@ bench/compare/compare_mpi.c bench/compare/common.c
 
-.PHONY: demo bench compare
+.PHONY: demo bench bench-link compare

@@ -1,0 +1,100 @@
+#!/bin/sh
+# What codecs gain on a slow link: peers in network namespaces of their own, each behind a cable limited both ways, and
+# an all-reduce of float32 as it is, as int8 and as int4. Needs root, ip and tc (Debian: iproute2).
+#
+#	bench/link.sh [--peers 4] [--rate 1gbit] [--size 64M] [--iters 5]
+#
+# Everything happens in namespaces (network, mounts, processes) that end with the script: the host sees nothing of it.
+set -eu
+
+peers=4 rate=1gbit size=64M iters=5
+
+usage() {
+	echo "usage: $0 [--peers N] [--rate RATE] [--size BYTES] [--iters N]"
+	echo "  defaults: $peers peers, $rate (as tc writes it), $size, $iters timed iterations"
+}
+
+say() {
+	echo "link.sh: $*" >&2
+}
+
+if [ "${PCCL_LINK_INSIDE:-}" != yes ]; then
+	[ "${1:-}" != --help ] || { usage; exit 0; }
+	[ "$(id -u)" = 0 ] || { say "making network namespaces needs root"; exit 1; }
+	for tool in unshare ip tc; do
+		command -v $tool >/dev/null || { say "needs $tool (Debian: util-linux, iproute2)"; exit 1; }
+	done
+	PCCL_LINK_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+fi
+
+while [ $# -gt 0 ]; do
+	[ $# -ge 2 ] || { usage >&2; exit 2; }
+	case $1 in
+	--peers) peers=$2 ;;
+	--rate) rate=$2 ;;
+	--size) size=$2 ;;
+	--iters) iters=$2 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift 2
+done
+
+cd "$(dirname "$0")/.."
+bin=$(cd "${PCCL_BUILD:-build/release}/bin" && pwd)
+mount -t tmpfs tmpfs /run # ip keeps the names of namespaces there
+work=/run/link
+mkdir $work
+
+# A cable from the bridge to a namespace. What leaves either end is limited.
+plug() {
+	ip netns add "peer$1"
+	ip link add "cable$1" type veth peer name eth0 netns "peer$1"
+	ip link set "cable$1" master bridge up
+	ip -n "peer$1" addr add "10.77.0.$((10 + $1))/24" dev eth0
+	ip -n "peer$1" link set eth0 up
+	ip -n "peer$1" link set lo up
+	tc qdisc add dev "cable$1" root tbf rate "$rate" burst 256kb latency 20ms
+	tc -n "peer$1" qdisc add dev eth0 root tbf rate "$rate" burst 256kb latency 20ms
+}
+
+# Measures one codec and leaves the JSON of rank 0 in $work/NAME.json.
+measure() {
+	pids=
+	for i in $(seq "$peers"); do
+		ip netns exec "peer$i" "$bin/allreduce-bench" --master "10.77.0.11:48148" --peers "$peers" \
+			--sizes "$size" --iters "$iters" --warmup 1 --codec "$1" --check --json >"$work/$1.$i" &
+		pids="$pids $!"
+	done
+	failed=0
+	for pid in $pids; do
+		wait "$pid" || failed=1
+	done
+	cat "$work/$1".[0-9]* >"$work/$1.json"
+	[ $failed = 0 ] || { say "$1: a peer failed"; exit 1; }
+}
+
+# field NAME FILE: a number or word of a JSON line.
+field() {
+	sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2"
+}
+
+ip link set lo up
+ip link add bridge type bridge
+ip link set bridge up
+for i in $(seq "$peers"); do
+	plug "$i"
+done
+ip netns exec peer1 "$bin/pccl-master" --listen 0.0.0.0:48148 --log-level ERR >"$work/master.log" &
+sleep 1
+
+echo "$peers peers, each with $rate both ways, all-reduce of $size float32, median of $iters"
+printf '%6s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "wire bytes" "error dB" faster
+for codec in none int8 int4; do
+	measure $codec
+	file=$work/$codec.json
+	[ $codec != none ] || plain=$(field time_us "$file")
+	awk -v codec=$codec -v plain="$plain" -v us="$(field time_us "$file")" -v least="$(field time_us_min "$file")" \
+		-v wire="$(field wire_bytes_per_peer "$file")" -v db="$(field rel_l2_error_db "$file")" 'BEGIN {
+		printf "%6s %10.1f %10.1f %14.0f %10.1f %7.2fx\n", codec, us / 1000, least / 1000, wire, db, plain / us
+	}'
+done
