@@ -117,7 +117,10 @@ static bool next_result(const struct pccl_exec *exec, const struct op *op, uint3
 	if (peer->results_seen == op->log_count)
 		return false;
 	*local_out = op->log[peer->results_seen].local;
-	return peer->started || eager_fits(exec, peer, op_result_bytes(exec, op, *local_out));
+	if (peer->started)
+		return true;
+	/* Contributions come first: the other side may count on all of them coming without credit. */
+	return peer->item == peer->item_count && eager_fits(exec, peer, op_result_bytes(exec, op, *local_out));
 }
 
 /* A contribution: this rank's input, or a sum that it has made. */
