@@ -16,6 +16,8 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 
+#define RESTART_NS_PER_MEMBER UINT64_C(10000)
+
 /* Is somebody away who may come back in time? */
 static bool is_awaited(const struct pccl_master *master, const struct pccl_group *group)
 {
@@ -230,6 +232,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	}
 	pccl_group_drop_change(group, master);
 	group->change = *draft;
+	group->change.started_ns = master->now_ns;
 	group->epoch_top = draft->epoch;
 	give_up_missing(group);
 	for (index = 0; index < group->change.recipient_count; index++) {
@@ -244,6 +247,12 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 		pccl_master_send(master, client, pccl_message_share(message));
 	}
 	pccl_message_destroy(message);
+}
+
+/* When many are lost at once, a large group does not start again for each of them. */
+static uint64_t restart_time(const struct pccl_change *change)
+{
+	return change->started_ns + change->recipient_count * RESTART_NS_PER_MEMBER;
 }
 
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
@@ -277,7 +286,12 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	}
 	pccl_group_unstall(master, group);
 	if (group->change.epoch == 0 || !same_change(&group->change, &draft)) {
-		start_change(master, group, &draft);
+		if (group->change.epoch == 0 || master->now_ns >= restart_time(&group->change)) {
+			start_change(master, group, &draft);
+			return;
+		}
+		group->again_ns = restart_time(&group->change);
+		pccl_free(draft.recipients);
 		return;
 	}
 	pccl_free(draft.recipients);
@@ -296,5 +310,7 @@ void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_pre
 	client->report_count = prepared->report_count;
 	prepared->reports = NULL;
 	prepared->report_count = 0;
-	group->dirty = true;
+	/* Only the last answer changes anything. */
+	if (pccl_change_is_answered(&group->change))
+		group->dirty = true;
 }

@@ -9,17 +9,21 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-static bool is_ready(const struct pccl_group *group)
+bool pccl_change_is_answered(const struct pccl_change *change)
 {
 	uint32_t index;
 
-	if (group->change.epoch == 0 || !group->change.settled || group->dirty)
-		return false;
-	for (index = 0; index < group->change.recipient_count; index++) {
-		if (group->change.recipients[index] == NULL || !group->change.recipients[index]->prepared)
+	for (index = 0; index < change->recipient_count; index++) {
+		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
 			return false;
 	}
 	return true;
+}
+
+static bool is_ready(const struct pccl_group *group)
+{
+	return group->change.epoch != 0 && group->change.settled && !group->dirty &&
+	       pccl_change_is_answered(&group->change);
 }
 
 /* Marks the groups that share a bundle with a marked one. True if another was found. */

@@ -89,6 +89,7 @@ struct pccl_seat {
 /* The view change that runs. */
 struct pccl_change {
 	uint32_t epoch; /* 0: none */
+	uint64_t started_ns;
 	pcclRankUuid_t run;
 	struct pccl_client **recipients; /* owned: members of the new view in rank order, then witnesses */
 	uint32_t recipient_count;
@@ -135,7 +136,8 @@ struct pccl_group {
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
-	bool joint; /* scratch of the search for groups that change together */
+	bool joint;	  /* scratch of the search for groups that change together */
+	uint32_t pending; /* scratch of the world's numbers */
 	struct pccl_group *next;
 };
 
@@ -251,6 +253,9 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);
 void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared);
 
 /* master_install.c */
+
+/* Has everybody answered PREPARE? */
+bool pccl_change_is_answered(const struct pccl_change *change);
 
 /* Puts the next view in force if all have answered, here and in the groups that share a joining bundle. */
 void pccl_change_install(struct pccl_master *master, struct pccl_group *group);

@@ -10,7 +10,9 @@
 #include "membership/peer.h"
 
 #define SMALL_MASTERS 2
+#ifndef SMALL_PEERS
 #define SMALL_PEERS 128
+#endif
 #define SMALL_MS UINT64_C(1000000)
 
 struct small_peer {

@@ -189,7 +189,7 @@ static void death_during_a_view_change_starts_it_again(void **state)
 	small_kill(world, 3);
 	small_settle(world);
 	small_kill(world, 2);
-	small_settle(world);
+	small_pass(world, 5);
 	small_freeze_done(world, 1);
 	small_settle(world);
 	assert_int_equal(small_size(world, 0), 2);
@@ -246,7 +246,7 @@ static void hundred_peers_joining_at_once_make_one_view(void **state)
 	gather(world, 100);
 	for (index = 0; index < 100; index += 2)
 		small_kill(world, index);
-	small_settle(world);
+	small_pass(world, 5);
 	for (index = 1; index < 100; index += 2)
 		assert_int_equal(small_size(world, index), 50);
 }
@@ -264,7 +264,7 @@ static void joiner_dying_while_it_joins_disturbs_nobody(void **state)
 	small_vote(world, 1, PCCL_VOTE_UPDATE);
 	small_settle(world);
 	small_kill(world, 2);
-	small_settle(world);
+	small_pass(world, 5);
 	small_freeze_done(world, 0);
 	small_settle(world);
 	assert_int_equal(small_size(world, 0), 3);
@@ -319,7 +319,7 @@ static void bundle_member_dying_takes_the_others_back(void **state)
 	small_vote(world, 1, PCCL_VOTE_UPDATE);
 	small_settle(world);
 	small_kill(world, 3);
-	small_settle(world);
+	small_pass(world, 5);
 	small_freeze_done(world, 1);
 	small_settle(world);
 	assert_int_equal(small_size(world, 2), 0);
