@@ -162,7 +162,8 @@ static pcclResult_t install_view(pcclComm_t *comm, const struct pccl_install *in
 	comm->rank = rank;
 	comm->world = install->world;
 	comm->lanes_linked = 0;
-	comm->state = PCCL_COMM_MEMBER;
+	if (comm->state != PCCL_COMM_ENDED)
+		comm->state = PCCL_COMM_MEMBER;
 	return pccl_session_install(comm->session, install, rank);
 }
 

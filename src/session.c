@@ -8,6 +8,7 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/uuid.h"
 #include "collectives/dtype.h"
 #include "session_internal.h"
 
@@ -57,6 +58,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	pccl_session_notes_clear(session, false);
 	pccl_sequences_clear(&session->sequences);
 	pccl_free(session->spare_undo);
+	pccl_free(session->members);
 	pccl_free(session);
 }
 
@@ -243,16 +245,24 @@ static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op
 	return pcclSuccess;
 }
 
+/* The root's rank now. If it is gone: another one than this peer takes for it, so that every member gets pcclMismatch and
+ * none waits. */
+static uint32_t find_root(const struct pccl_session *session, const struct pccl_op *op)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < session->ranks; rank++)
+		if (pccl_uuid_equal(&session->members[rank], &op->root_at_launch))
+			return rank;
+	return (session->rank + 1) % session->ranks;
+}
+
 pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op)
 {
 	pcclOperation_t *operation = &op->request.operation;
 
-	/* A root that is gone, or was another member and has given no input: as somebody who takes another for the root, so
-	 * that every member gets pcclMismatch and none waits. */
-	if (op->request.kind == PCCL_BROADCAST &&
-	    (operation->root >= session->ranks ||
-	     (operation->count > 0 && operation->root == session->rank && op->request.input == NULL)))
-		operation->root = (session->rank + 1) % session->ranks;
+	if (op->request.kind == PCCL_BROADCAST)
+		operation->root = find_root(session, op);
 	if (op->request.kind != PCCL_ALL_GATHER && op->request.kind != PCCL_REDUCE_SCATTER)
 		return pcclSuccess;
 	if (stage(session, op) != pcclSuccess)
@@ -282,6 +292,8 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 	op->request = *request;
 	resolve_defaults(session, &op->request.operation);
 	op->rank_at_launch = session->rank;
+	if (request->kind == PCCL_BROADCAST)
+		op->root_at_launch = session->members[request->operation.root];
 	result = pccl_session_read_codecs(request->kind, &op->request.operation, &op->codecs);
 	if (result == pcclSuccess)
 		result = cut(session, op);

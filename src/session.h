@@ -61,6 +61,7 @@ struct pccl_op {
 	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
 	uint8_t *residual_made; /* by segment: its part is there */
 	uint32_t rank_at_launch;
+	pcclRankUuid_t root_at_launch; /* of a broadcast: who that rank was */
 	bool settled; /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
 	pcclResult_t result;

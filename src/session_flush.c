@@ -289,8 +289,11 @@ static pcclResult_t install_on_lanes(struct pccl_session *session)
 }
 
 /* Segments change lanes with the number of lanes, so it stays as it is while ops may be open. */
-static void adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
+static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
 {
+	pcclRankUuid_t *members;
+	uint32_t i;
+
 	if (install->newcomers || session->epoch == 0) {
 		session->lanes = install->view.lanes;
 		session->cut_for_ranks = install->view.member_count;
@@ -299,10 +302,18 @@ static void adopt_view(struct pccl_session *session, const struct pccl_install *
 		session->lanes = session->config.lanes;
 	if (session->lanes == 0)
 		session->lanes = 1;
+	members = pccl_calloc(install->view.member_count, sizeof(*members));
+	if (members == NULL)
+		return pcclOutOfMemory;
+	for (i = 0; i < install->view.member_count; i++)
+		members[i] = install->view.members[i].uuid;
+	pccl_free(session->members);
+	session->members = members;
 	session->epoch = install->view.epoch;
 	session->ranks = install->view.member_count;
 	session->rank = rank;
 	session->frozen = false;
+	return pcclSuccess;
 }
 
 static void resolve_waiting(struct pccl_session *session, struct pccl_op *op, const struct pccl_install *install)
@@ -329,7 +340,9 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 			leave_view(session, op, decision_for(install, op), install);
 	keep_notes(session, install);
 	session->failed.count = 0;
-	adopt_view(session, install, rank);
+	result = adopt_view(session, install, rank);
+	if (result != pcclSuccess)
+		return result;
 	result = install_on_lanes(session);
 	for (op = session->ops; op != NULL; op = op->next)
 		if (!op->settled && op->attempt == NULL)

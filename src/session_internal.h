@@ -43,6 +43,7 @@ struct pccl_session {
 	uint32_t epoch; /* 0: no view yet */
 	uint32_t ranks;
 	uint32_t rank;
+	pcclRankUuid_t *members; /* by rank */
 	uint32_t lanes; /* of the view */
 	uint32_t cut_for_ranks; /* members when newcomers last joined: all agree, so all cut ops alike until then */
 	bool frozen;
