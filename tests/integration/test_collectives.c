@@ -137,24 +137,47 @@ static void sizes_around_the_segments_borders_are_right(void **state)
 	peers_finish(world);
 }
 
-/* Beyond what 32 bits can count: PCCL_TEST_LARGE=1, 2 peers of 9 GiB each. */
+/* Beyond what 32 bits can count: PCCL_TEST_LARGE=1, and 17 GiB of memory. */
+enum { BLOCK = 251 * 4096 };
+
+/* A pattern whose period is no power of two: a block in the wrong place shows. */
+static unsigned char *make_block(unsigned factor, unsigned summand)
+{
+	unsigned char *block = get_memory(BLOCK);
+	unsigned i;
+
+	for (i = 0; i < BLOCK; i++)
+		block[i] = (unsigned char)(i % 251 * factor + summand);
+	return block;
+}
+
 static void reduces_more_than_4_gib(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	unsigned char *buffer;
-	size_t i;
+	unsigned char *buffer, *input, *sum;
+	size_t at, bytes;
 
 	operation.count = (UINT64_C(1) << 32) + 4099;
 	operation.datatype = pcclUint8;
 	buffer = get_memory(operation.count);
 	peer_join(me);
 	peer_grow(me, 2);
-	for (i = 0; i < operation.count; i++)
-		buffer[i] = (unsigned char)(i % 251 + peer_rank(me) % 2);
+	input = make_block(1, peer_rank(me));
+	sum = make_block(2, 1);
+	for (at = 0; at < operation.count; at += BLOCK) {
+		bytes = operation.count - at < BLOCK ? operation.count - at : BLOCK;
+		memcpy(buffer + at, input, bytes);
+	}
+	peer_reach(me, 1);
 	CHECK_RESULT(pcclSuccess, pcclAllReduceWith(buffer, buffer, &operation, me->comm, NULL));
-	for (i = 0; i < operation.count; i++)
-		CHECK(buffer[i] == (unsigned char)(2 * (i % 251) + 1));
+	peer_reach(me, 2);
+	for (at = 0; at < operation.count; at += BLOCK) {
+		bytes = operation.count - at < BLOCK ? operation.count - at : BLOCK;
+		CHECK(memcmp(buffer + at, sum, bytes) == 0);
+	}
 	free(buffer);
+	free(input);
+	free(sum);
 	peer_leave(me);
 }
 
@@ -164,9 +187,11 @@ static void more_than_4_gib_are_reduced(void **state)
 
 	if (getenv("PCCL_TEST_LARGE") == NULL)
 		skip();
+	world->slowness = 4;
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, 2, reduces_more_than_4_gib, NULL);
-	peers_await_all(world, 0, 2, 0);
+	peers_await_all(world, 0, 2, 1);
+	peers_await_all(world, 0, 2, 2);
 	peers_finish(world);
 }
 

@@ -236,6 +236,7 @@ int peers_open(void **state)
 		free(world);
 		return -1;
 	}
+	world->slowness = 1;
 	*state = world;
 	return 0;
 }
@@ -406,7 +407,7 @@ unsigned peers_start(struct world *world, unsigned count, world_body body, const
 
 void peers_await(struct world *world, unsigned peer, uint64_t milestone)
 {
-	uint64_t until_ns = peers_now_ns() + AWAIT_SECONDS * WORLD_SECOND_NS * peers_patience();
+	uint64_t until_ns = peers_now_ns() + AWAIT_SECONDS * WORLD_SECOND_NS * peers_patience() * world->slowness;
 
 	while (peers_get(&world->shared->slots[peer].milestone) < milestone) {
 		look_after_peers(world);
@@ -450,13 +451,14 @@ void peers_signal(struct world *world, unsigned peer, int signal_number)
 
 void peers_finish(struct world *world)
 {
-	uint64_t until_ns = peers_now_ns() + FINISH_SECONDS * WORLD_SECOND_NS * peers_patience();
+	uint64_t until_ns = peers_now_ns() + FINISH_SECONDS * WORLD_SECOND_NS * peers_patience() * world->slowness;
 	unsigned i;
 
 	while (look_after_peers(world) > 0) {
 		if (peers_now_ns() > until_ns) {
 			print_milestones(world);
-			fail_msg("peers still run after %d s", FINISH_SECONDS * (int)peers_patience());
+			fail_msg("peers still run after %d s",
+				 FINISH_SECONDS * (int)(peers_patience() * world->slowness));
 		}
 		peers_sleep_ms(2);
 	}

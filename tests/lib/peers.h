@@ -70,6 +70,7 @@ struct world {
 	struct world_process peers[WORLD_PEERS_MAX];
 	unsigned peer_count;
 	struct world_master masters[WORLD_MASTERS_MAX];
+	unsigned slowness; /* deadlines of the test are this many times longer; 1 unless the test says so */
 	bool ipv6; /* masters listen on ::1 and peers dial it; else 127.0.0.1. Set before anything is started. */
 };
 
