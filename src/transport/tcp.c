@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -140,8 +140,8 @@ static bool drain(struct pccl_tcp_stream *tcp)
 	ssize_t got;
 
 	do
-		got = recv(tcp->watch.fd, NULL, 1u << 20, MSG_TRUNC | MSG_DONTWAIT);
-	while (got > 0 || (got < 0 && errno == EINTR));
+		got = pccl_tcp_discard(tcp->watch.fd, 1u << 20);
+	while (got > 0);
 	return got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 

@@ -209,12 +209,8 @@ static ssize_t read_once(struct pccl_tcp_stream *tcp, size_t *asked_out)
 	ssize_t got;
 
 	if (tcp->phase == PCCL_TCP_BIN) {
-		/* The kernel throws it away without a copy. */
 		*asked_out = smaller(payload_left(tcp), BYTES_PER_DISCARD);
-		do
-			got = recv(tcp->watch.fd, NULL, *asked_out, MSG_TRUNC | MSG_DONTWAIT);
-		while (got < 0 && errno == EINTR);
-		return got;
+		return pccl_tcp_discard(tcp->watch.fd, *asked_out);
 	}
 	*asked_out = plan_read(tcp, parts, &message.msg_iovlen);
 	do

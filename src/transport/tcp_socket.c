@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -119,4 +120,19 @@ int pccl_tcp_connect_error(int fd)
 	/* A port of this host that nobody listens on may be given to the very socket that dials it: it then reaches
 	 * itself. */
 	return pccl_address_equal(&local, &remote) ? ECONNREFUSED : 0;
+}
+
+ssize_t pccl_tcp_discard(int fd, size_t bytes)
+{
+	ssize_t got;
+
+	do
+#if defined(__SANITIZE_THREAD__)
+		/* The sanitizer's recv() believes that the bytes were written to where NULL points. */
+		got = syscall(SYS_recvfrom, fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
+#else
+		got = recv(fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT);
+#endif
+	while (got < 0 && errno == EINTR);
+	return got;
 }

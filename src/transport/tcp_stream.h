@@ -87,6 +87,8 @@ int pccl_tcp_listening_socket(const struct pccl_address *address, uint16_t *port
 int pccl_tcp_connecting_socket(const struct pccl_address *address, int *error_out);
 /* The error that waits on a connecting socket, also if it reached itself; 0: it is connected. */
 int pccl_tcp_connect_error(int fd);
+/* As recv(2), but what came is thrown away by the kernel, without a copy. */
+ssize_t pccl_tcp_discard(int fd, size_t bytes);
 
 /* tcp_send.c. */
 bool pccl_tcp_has_room(const struct pccl_tcp_stream *tcp);
