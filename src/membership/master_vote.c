@@ -59,7 +59,9 @@ void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
  * count? */
 static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
 {
-	if (client->vote == 0 || client->vote_origin != group->answer.origin)
+	/* Who has not been told the view yet may still go on without it: an answer given in it is not for them. */
+	if (client->vote == 0 || client->vote_origin != group->answer.origin ||
+	    client->installed != group->base->view.epoch)
 		return false;
 	if (client->vote_sequence == group->answer.sequence) {
 		answer_one(master, client, &group->answer);

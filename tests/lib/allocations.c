@@ -29,6 +29,13 @@ bool check_allocation_failed(void)
 	return __atomic_load_n(&failed, __ATOMIC_RELAXED);
 }
 
+size_t check_allocations_left(void)
+{
+	long left = __atomic_load_n(&countdown, __ATOMIC_RELAXED);
+
+	return left > 0 ? (size_t)left : 0;
+}
+
 static bool fails_now(void)
 {
 	if (__atomic_load_n(&countdown, __ATOMIC_RELAXED) < 1)

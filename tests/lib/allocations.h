@@ -9,6 +9,9 @@
 /* From now on the allocation number `nth` fails, counted from 1, and all after it succeed again. 0: none fails. */
 void check_fail_allocation(size_t nth);
 
+/* How many allocations are still to succeed before the one that fails, that one included; 0: none will fail. */
+size_t check_allocations_left(void);
+
 /* Has the allocation been reached that check_fail_allocation() named? */
 bool check_allocation_failed(void);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocations.h"
 #include "base/bitmap.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -74,6 +75,23 @@ static struct small_peer *peer_at(struct small_world *world, uint64_t connection
 	return NULL;
 }
 
+/* Allocations fail in the machines only: the world around them has no way to go on without memory. */
+static void begin_step(struct small_world *world)
+{
+	check_fail_allocation(world->fail_allocation);
+}
+
+static void end_step(struct small_world *world)
+{
+	if (world->fail_allocation > 0 && check_allocation_failed()) {
+		world->allocation_failed = true;
+		world->fail_allocation = 0;
+	} else if (world->fail_allocation > 0) {
+		world->fail_allocation = check_allocations_left();
+	}
+	check_fail_allocation(0);
+}
+
 static void master_event(struct small_world *world, uint32_t index, struct pccl_master_event *event)
 {
 	struct pccl_master_action action;
@@ -83,7 +101,9 @@ static void master_event(struct small_world *world, uint32_t index, struct pccl_
 		return;
 	}
 	event->now_ns = world->now_ns;
+	begin_step(world);
 	pccl_master_step(world->masters[index], event);
+	end_step(world);
 	while (pccl_master_poll(world->masters[index], &action)) {
 		if (action.type == PCCL_MASTER_SEND)
 			post_message(world, action.connection, false, action.message);
@@ -151,6 +171,7 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 		break;
 	case PCCL_PEER_VOTED:
 		peer->voted = true;
+		peer->voting = false;
 		peer->vote_result = action->result;
 		peer->vote_value = action->value;
 		memcpy(peer->vote_text, action->text, sizeof(peer->vote_text));
@@ -173,7 +194,9 @@ static void peer_event(struct small_world *world, uint32_t index, struct pccl_pe
 	bool freeze = false;
 
 	event->now_ns = world->now_ns;
+	begin_step(world);
 	pccl_peer_step(peer->machine, event);
+	end_step(world);
 	while (pccl_peer_poll(peer->machine, &action)) {
 		take_action(world, peer, &action);
 		freeze = freeze || action.type == PCCL_PEER_FREEZE;
@@ -444,7 +467,16 @@ void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote)
 	struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = vote};
 
 	world->peers[index].voted = false;
+	world->peers[index].voting = true;
 	peer_event(world, index, &event);
+}
+
+void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote)
+{
+	const struct small_peer *peer = &world->peers[index];
+
+	if (peer->machine != NULL && !peer->ended && peer->install.view.member_count > 0 && !peer->voting)
+		small_vote(world, index, vote);
 }
 
 void small_kill(struct small_world *world, uint32_t index)

@@ -29,6 +29,7 @@ struct small_peer {
 	uint8_t first_verdict;	  /* of the first decision that came with an install */
 	uint32_t cut_from_master; /* 1 + index of the master whose messages don't come through; 0: all do */
 	struct pccl_world world;
+	bool voting; /* a joint call is outstanding */
 	bool voted;
 	pcclResult_t vote_result;
 	bool vote_value;
@@ -51,6 +52,8 @@ struct small_world {
 	struct small_packet *first;
 	struct small_packet *last;
 	uint32_t message_count[32]; /* delivered, by type */
+	size_t fail_allocation;	    /* the nth allocation inside a machine's step fails, 0: none; counts down */
+	bool allocation_failed;	    /* it has */
 };
 
 void small_world_init(struct small_world *world);
@@ -62,6 +65,7 @@ void small_master_crash(struct small_world *world, uint32_t index); /* what it h
 void small_join(struct small_world *world, uint32_t index, uint32_t group, uint32_t masters);
 void small_join_bundle(struct small_world *world, uint32_t index, uint32_t group, uint64_t bundle, uint32_t size);
 void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
+void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote); /* and is free to */
 void small_kill(struct small_world *world, uint32_t index);
 void small_leave(struct small_world *world, uint32_t index);
 

@@ -44,6 +44,18 @@ static void draw_two_masters(struct sim *sim)
 	plan->master_crash_ns = maybe(sim, 60, 1500 * SIM_MS);
 }
 
+/* Peers come by the dozen and do not stay. */
+static void draw_storm(struct sim *sim)
+{
+	struct sim_plan *plan = &sim->plan;
+
+	plan->peers_max = (uint32_t)sim_between(sim, 8, 14);
+	plan->spawn_ns = 40 * SIM_MS;
+	plan->leave_ns = maybe(sim, 70, 150 * SIM_MS);
+	plan->crash_ns = maybe(sim, 70, 150 * SIM_MS);
+	plan->chaos_ns = sim_between(sim, 1, 4) * SIM_SECOND;
+}
+
 void sim_plan_draw(struct sim *sim, uint64_t seed)
 {
 	struct sim_plan *plan = &sim->plan;
@@ -59,7 +71,6 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	plan->heartbeat_interval_ns = 250 * SIM_MS;
 	plan->heartbeat_timeout_ns = 1000 * SIM_MS;
 	plan->return_grace_ns = 2000 * SIM_MS;
-	plan->storm = sim_chance(sim, 20);
 	plan->spawn_ns = maybe(sim, 90, 800 * SIM_MS);
 	plan->crash_ns = maybe(sim, 50, 2000 * SIM_MS);
 	plan->leave_ns = maybe(sim, 25, 3000 * SIM_MS);
@@ -73,6 +84,8 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	plan->silent_crashes = sim_chance(sim, 40);
 	if (sim_chance(sim, 25))
 		draw_two_masters(sim);
+	else if (sim_chance(sim, 10))
+		draw_storm(sim);
 	plan->bundle_size = (uint32_t)(sim_chance(sim, 20) ? plan->groups : 0);
 }
 
@@ -138,7 +151,7 @@ static void spawn(struct sim *sim)
 
 	if (count_living(sim) >= sim->plan.peers_max)
 		return;
-	if (sim->plan.bundle_size > 0 && sim_chance(sim, 60)) {
+	if (sim->plan.bundle_size > 0 && sim->node_count + sim->plan.bundle_size <= SIM_NODES && sim_chance(sim, 60)) {
 		bundle = ++sim->bundles;
 		for (group = 0; group < sim->plan.bundle_size; group++)
 			(void)sim_peer_join(sim, group, bundle, sim->plan.bundle_size);

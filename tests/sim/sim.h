@@ -66,7 +66,6 @@ struct sim_plan {
 	uint32_t bundle_size; /* 0: no bundles */
 	uint32_t sabotage;    /* percent: a view change goes wrong just when it is announced */
 	bool silent_crashes;  /* a host may vanish without a word */
-	bool storm;	      /* many join within a second */
 };
 
 /* One op at one peer. */
