@@ -41,6 +41,15 @@ const char *chaos_call_name(uint32_t call)
 	return call < sizeof(names) / sizeof(names[0]) ? names[call] : "?";
 }
 
+uint64_t chaos_faults(const struct chaos_run *run)
+{
+	uint64_t count = 0;
+
+	for (int i = 0; i < CHAOS_FAULTS; i++)
+		count += run->faults[i];
+	return count;
+}
+
 static int peer_body(uint32_t index, void *context)
 {
 	struct chaos_table *table = (struct chaos_table *)context;
@@ -149,7 +158,7 @@ static void show_progress(struct chaos_run *run)
 		return;
 	run->told_ns = now;
 	fprintf(stderr, "\r%.0f s left, %" PRIu64 " faults, %" PRIu64 " hangs   ",
-		now < run->end_ns ? (double)(run->end_ns - now) / SECOND : 0, run->faults, run->hangs);
+		now < run->end_ns ? (double)(run->end_ns - now) / SECOND : 0, chaos_faults(run), run->hangs);
 }
 
 void chaos_tick(struct chaos_run *run, uint64_t held)

@@ -1,4 +1,4 @@
-/* Namespaces, a bridge and cables, by way of ip(8); see chaos_net.h. */
+/* Namespaces, a bridge and cables, by way of ip(8) and tc(8); see chaos_net.h. */
 #include "chaos_net.h"
 
 #include <errno.h>
@@ -13,29 +13,28 @@
 #define WORDS_MAX 16
 #define COMMAND_BYTES 160
 
-/* Runs ip(8) with the words of a line, without a shell. */
-static bool ip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Runs the words of a line as a command, without a shell. */
+static bool run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static bool ip(const char *format, ...)
+static bool run(const char *format, ...)
 {
-	static char program[] = "ip";
 	char line[COMMAND_BYTES];
-	char *words[WORDS_MAX + 2] = {program};
+	char *words[WORDS_MAX + 1] = {NULL};
 	char *rest = NULL;
 	va_list arguments;
-	int count = 1, status = 0;
+	int count = 0, status = 0;
 	pid_t pid;
 
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	for (char *word = strtok_r(line, " ", &rest); word != NULL && count <= WORDS_MAX;
+	for (char *word = strtok_r(line, " ", &rest); word != NULL && count < WORDS_MAX;
 	     word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		execvp(program, words);
+		execvp(words[0], words);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -50,8 +49,8 @@ bool chaos_net_create(void)
 			strerror(errno));
 		return false;
 	}
-	if (ip("link set lo up") && ip("link add bridge type bridge") && ip("addr add 10.77.0.1/16 dev bridge") &&
-	    ip("link set bridge up"))
+	if (run("ip link set lo up") && run("ip link add bridge type bridge") &&
+	    run("ip addr add 10.77.0.1/16 dev bridge") && run("ip link set bridge up"))
 		return true;
 	fprintf(stderr, "allreduce-bench: --chaos partition needs the command ip (Debian: iproute2) and veth\n");
 	return false;
@@ -66,8 +65,8 @@ ccoip_inet_address_t chaos_net_address(void)
 
 bool chaos_net_plug(uint32_t cable, pid_t pid)
 {
-	return ip("link add cable%u type veth peer name uplink netns %d", cable, (int)pid) &&
-	       ip("link set cable%u master bridge up", cable);
+	return run("ip link add cable%u type veth peer name uplink netns %d", cable, (int)pid) &&
+	       run("ip link set cable%u master bridge up", cable);
 }
 
 bool chaos_net_detach(void)
@@ -77,16 +76,31 @@ bool chaos_net_detach(void)
 
 bool chaos_net_configure(uint32_t cable)
 {
-	return ip("link set lo up") && ip("addr add 10.77.%u.%u/16 dev uplink", 1 + cable / 250, 1 + cable % 250) &&
-	       ip("link set uplink up");
+	return run("ip link set lo up") &&
+	       run("ip addr add 10.77.%u.%u/16 dev uplink", 1 + cable / 250, 1 + cable % 250) &&
+	       run("ip link set uplink up");
 }
 
-bool chaos_net_cut(uint32_t cable, bool cut)
+/* A bucket of one byte lets nothing through. */
+static bool deafen(uint32_t cable, bool on)
+{
+	if (on)
+		return run("tc qdisc add dev cable%u root tbf rate 8bit burst 1 latency 1ms", cable);
+	return run("tc qdisc del dev cable%u root", cable);
+}
+
+bool chaos_net_harm(uint32_t cable, enum chaos_net_harm harm, bool on)
 {
 	char name[16];
 
 	snprintf(name, sizeof(name), "cable%u", cable);
-	return if_nametoindex(name) != 0 && ip("link set %s %s", name, cut ? "down" : "up");
+	if (if_nametoindex(name) == 0)
+		return false;
+	if (harm == CHAOS_NET_DEAF)
+		return deafen(cable, on);
+	if (harm == CHAOS_NET_APART)
+		return run("ip link set %s type bridge_slave isolated %s", name, on ? "on" : "off");
+	return run("ip link set %s %s", name, on ? "down" : "up");
 }
 
 void chaos_net_unplug(uint32_t cable)
@@ -96,5 +110,5 @@ void chaos_net_unplug(uint32_t cable)
 	/* It goes with its namespace, but the kernel takes its time, and the name may be wanted at once. */
 	snprintf(name, sizeof(name), "cable%u", cable);
 	if (if_nametoindex(name) != 0)
-		(void)ip("link del %s", name);
+		(void)run("ip link del %s", name);
 }

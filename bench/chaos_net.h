@@ -1,5 +1,5 @@
 /* A small network of its own for a chaos run: a bridge in a network namespace of the run, and a namespace with one
- * cable for every peer. Needs root and ip(8). Nothing of the host's network is touched. */
+ * cable for every peer. Needs root, ip(8) and tc(8). Nothing of the host's network is touched. */
 #ifndef PCCL_BENCH_CHAOS_NET_H
 #define PCCL_BENCH_CHAOS_NET_H
 
@@ -23,8 +23,14 @@ bool chaos_net_detach(void);
 /* In a peer's process, once plugged: brings the cable up with the address of `cable`. */
 bool chaos_net_configure(uint32_t cable);
 
-/* In the parent: cuts a cable or mends it. */
-bool chaos_net_cut(uint32_t cable, bool cut);
+enum chaos_net_harm {
+	CHAOS_NET_CUT,	/* nothing passes */
+	CHAOS_NET_DEAF, /* nothing passes towards the peer */
+	CHAOS_NET_APART /* nothing passes between this peer and others that are set apart; the rest does */
+};
+
+/* In the parent: does harm to a cable, or mends it. */
+bool chaos_net_harm(uint32_t cable, enum chaos_net_harm harm, bool on);
 
 /* In the parent: takes the cable away; its process is gone. */
 void chaos_net_unplug(uint32_t cable);

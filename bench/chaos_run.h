@@ -11,13 +11,25 @@
 /* The longest that a call may last in a healthy library: detection of a silent peer, and a slow machine. */
 #define HANG_NS (20 * SECOND)
 
+enum chaos_fault {
+	CHAOS_KILLED,
+	CHAOS_STOPPED,
+	CHAOS_CUT_OFF,
+	CHAOS_DEAF,
+	CHAOS_APART,
+	CHAOS_MASTER_KILLED,
+	CHAOS_LEFT,
+	CHAOS_JOINER_KILLED,
+	CHAOS_FAULTS
+};
+
 struct chaos_run {
 	struct chaos_table *table;
 	struct bench_master master;
 	uint64_t draws; /* random numbers drawn so far */
 	uint64_t identities;
 	uint64_t end_ns;
-	uint64_t faults;
+	uint64_t faults[CHAOS_FAULTS];
 	uint64_t hangs;
 	uint64_t unexpected;  /* processes that ended by themselves with a failure */
 	uint64_t evictions;   /* peers that were told so: those we stopped or cut off, as a rule */
@@ -58,6 +70,9 @@ uint32_t chaos_pick(struct chaos_run *run, uint64_t set);
 
 /* Brings the group to its size and waits until all are in. Joiners that do not get in in time count as a hang. */
 void chaos_fill_up(struct chaos_run *run);
+
+/* Faults of all kinds. */
+uint64_t chaos_faults(const struct chaos_run *run);
 
 /* The name of the library's function that a peer is in. */
 const char *chaos_call_name(uint32_t call);

@@ -2,6 +2,7 @@
 #include "chaos.h"
 #include "demo.h"
 #include "local.h"
+#include "loss.h"
 #include "measure.h"
 #include "options.h"
 #include "peer.h"
@@ -33,7 +34,7 @@ int main(int argc, char **argv)
 	}
 	switch (options.mode) {
 	case BENCH_MODE_LOCAL:
-		return bench_local(&options);
+		return options.loss ? bench_loss(&options) : bench_local(&options);
 	case BENCH_MODE_PEER:
 		return run_peer(&options);
 	case BENCH_MODE_DEMO:

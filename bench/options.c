@@ -31,6 +31,7 @@ enum flag {
 	FLAG_CHECK,
 	FLAG_JSON,
 	FLAG_FOOTPRINT,
+	FLAG_LOSS,
 	FLAG_DEMO,
 	FLAG_CHAOS,
 	FLAG_SEED,
@@ -61,6 +62,7 @@ static const struct option flags[] = {
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
 	{"footprint", no_argument, NULL, FLAG_FOOTPRINT},
+	{"loss", no_argument, NULL, FLAG_LOSS},
 	{"demo", no_argument, NULL, FLAG_DEMO},
 	{"chaos", required_argument, NULL, FLAG_CHAOS},
 	{"seed", required_argument, NULL, FLAG_SEED},
@@ -280,6 +282,9 @@ static bool parse_switch(int flag, struct bench_options *options)
 	case FLAG_FOOTPRINT:
 		options->footprint = true;
 		break;
+	case FLAG_LOSS:
+		options->loss = true;
+		break;
 	default:
 		options->mode = BENCH_MODE_DEMO;
 		break;
@@ -318,6 +323,7 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 	case FLAG_CHECK:
 	case FLAG_JSON:
 	case FLAG_FOOTPRINT:
+	case FLAG_LOSS:
 	case FLAG_DEMO:
 		return parse_switch(flag, options);
 	default:
@@ -388,6 +394,11 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 		return complain(problem, "--seed belongs to --chaos");
 	if (options->footprint && (options->mode != BENCH_MODE_LOCAL || options->collective != BENCH_ALLREDUCE))
 		return complain(problem, "--footprint goes with --local and allreduce");
+	if (options->loss && (options->mode != BENCH_MODE_LOCAL || options->collective != BENCH_ALLREDUCE ||
+			      options->inflight > 1 || options->codec.wanted || options->footprint))
+		return complain(problem, "--loss goes with --local and one plain allreduce at a time");
+	if (options->loss && options->peers < 3)
+		return complain(problem, "--loss needs at least 3 peers, so that a group is left");
 	if (options->mode == BENCH_MODE_DEMO && (local || master))
 		return complain(problem, "--demo takes no other flags");
 	if (options->mode == BENCH_MODE_HELP)
@@ -457,6 +468,8 @@ static const char manual[] =
 	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"
 	"  --footprint         measures processor time while idle and memory beyond the buffers instead\n"
+	"  --loss              kills a peer in the middle of each of --iters operations instead, and compares their\n"
+	"                      time with that of undisturbed ones; with --policy repair or retry\n"
 	"  --check             compares results with independently computed ones; exit 1 on any difference\n"
 	"\n"
 	"Codecs: fewer bytes on the wire; inputs are then like gradients (bench/reference_data.h)\n"

@@ -49,6 +49,7 @@ struct bench_options {
 	bool in_place;
 	bool check;
 	bool json;
+	bool loss;	/* measure what a peer's death costs in place of speed */
 	bool footprint; /* measure idle processor time and memory in place of speed */
 };
 

@@ -51,9 +51,9 @@ static void bad_flags_are_explained_and_exit_2(void **state)
 static void help_names_every_flag(void **state)
 {
 	static const char *const flags[] = {
-		"--local", "--master", "--peers", "--collective", "--sizes", "--iters",	   "--warmup",	 "--seconds",
-		"--dtype", "--op",     "--plan",  "--policy",	  "--lanes", "--streams",  "--inflight", "--inplace",
-		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint"};
+		"--local", "--master", "--peers", "--collective", "--sizes", "--iters",	    "--warmup",	  "--seconds",
+		"--dtype", "--op",     "--plan",  "--policy",	  "--lanes", "--streams",   "--inflight", "--inplace",
+		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint", "--loss"};
 
 	static char output[OUTPUT_BYTES];
 
@@ -62,6 +62,30 @@ static void help_names_every_flag(void **state)
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if (strstr(output, flags[i]) == NULL)
 			fail_msg("--help does not know %s", flags[i]);
+}
+
+/* Each field comes after the one before; with `exactly`, nothing else does. */
+static void expect_fields(const char *output, const char *const *fields, size_t count, bool exactly)
+{
+	const char *at = output;
+	size_t found = 0;
+
+	assert_int_equal(output[0], '{');
+	for (size_t i = 0; i < count; i++) {
+		char field[64];
+		const char *next;
+
+		snprintf(field, sizeof(field), "\"%s\": ", fields[i]);
+		next = strstr(at, field);
+		if (next == NULL)
+			fail_msg("%s is missing or out of order in %s", field, output);
+		else
+			at = next;
+	}
+	for (at = output; (at = strstr(at, "\": ")) != NULL; at++)
+		found++;
+	if (exactly)
+		assert_int_equal(found, count);
 }
 
 static void a_row_of_json_has_the_promised_fields_in_order(void **state)
@@ -83,22 +107,10 @@ static void a_row_of_json_has_the_promised_fields_in_order(void **state)
 					     "parity",
 					     "errors"};
 	static char output[OUTPUT_BYTES];
-	const char *at = output;
 
 	(void)state;
 	assert_int_equal(run("--local 2 --sizes 4K --iters 3 --warmup 1 --json --check", output), 0);
-	assert_int_equal(output[0], '{');
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		char field[64];
-		const char *found;
-
-		snprintf(field, sizeof(field), "\"%s\": ", fields[i]);
-		found = strstr(at, field);
-		if (found == NULL)
-			fail_msg("%s is missing or out of order in %s", field, output);
-		else
-			at = found;
-	}
+	expect_fields(output, fields, sizeof(fields) / sizeof(fields[0]), false);
 	assert_non_null(strstr(output, "\"parity\": true, \"errors\": 0"));
 }
 
@@ -113,9 +125,29 @@ static void every_collective_checks_its_results(void **state)
 
 static void kills_leave_neither_hangs_nor_divergences(void **state)
 {
+	static const char *const fields[] = {
+		"chaos",	   "peers",	     "seconds",		 "operations",	     "faults",
+		"hangs",	   "divergences",    "detection_ms_p50", "detection_ms_p99", "recovery_ms_p50",
+		"recovery_ms_p99", "recovery_ms_max"};
+	static char output[OUTPUT_BYTES];
+
 	(void)state;
-	expect("--local 4 --chaos kill --seconds 2 --sizes 4K,64K --policy repair --json", 0,
-	       "\"hangs\": 0, \"divergences\": 0");
+	assert_int_equal(run("--local 4 --chaos kill --seconds 2 --sizes 4K,64K --policy repair --json", output), 0);
+	expect_fields(output, fields, sizeof(fields) / sizeof(fields[0]), true);
+	assert_non_null(strstr(output, "\"hangs\": 0, \"divergences\": 0"));
+}
+
+static void faults_are_told_by_kind(void **state)
+{
+	(void)state;
+	expect("--local 4 --chaos churn --seconds 2 --sizes 4K,64K --seed 1", 0, "peers that left");
+}
+
+static void a_loss_is_measured_beside_undisturbed_operations(void **state)
+{
+	(void)state;
+	expect("--local 4 --loss --sizes 4M --iters 2 --policy repair --op avg --check", 0, ", 0 divergences");
+	expect("--local 3 --loss --sizes 4M --iters 1 --policy abort --inplace --json", 0, "\"divergences\": 0");
 }
 
 int main(void)
@@ -126,6 +158,8 @@ int main(void)
 		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),
 		cmocka_unit_test(every_collective_checks_its_results),
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
+		cmocka_unit_test(faults_are_told_by_kind),
+		cmocka_unit_test(a_loss_is_measured_beside_undisturbed_operations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,8 @@ static void flags_that_do_not_fit_together_are_refused(void **state)
 	refuse_line("--chaos flood --local 4", "'flood'");
 	refuse_line("--local 4 --seed 3", "--chaos");
 	refuse_line("--demo --local 2", "--demo");
+	refuse_line("--local 2 --loss", "3 peers");
+	refuse_line("--local 4 --loss --inflight 2", "--loss");
 	refuse_line("--local 2 --footprint --collective broadcast", "--footprint");
 }
 
