@@ -14,8 +14,8 @@
 #define HUGE_BYTES (2u << 20)
 #define ROOT_RANK 0
 
-/* Who is to be killed has its memory in large pages, if the system has them: it frees small ones for a tenth of a second
- * before it closes a dead process's connections. */
+/* Who is to be killed has its memory in large pages, if the system has them: small ones take it a tenth of a second to
+ * free, before it closes a dead process's connections. */
 static void *allocate(const struct bench_peer *peer, size_t bytes)
 {
 	size_t alignment = peer->options->loss ? HUGE_BYTES : BLOCK_ALIGNMENT;

@@ -1,6 +1,6 @@
 /*
- * One round: peers that are started afresh run an all-reduce undisturbed; in the next one a peer is killed when about half of
- * that time has passed; the survivors then run as many undisturbed ones as it takes to compare. See loss.h.
+ * One round: peers that are started afresh run an all-reduce undisturbed; in the next one a peer is killed when about
+ * half of that time has passed; the survivors then run undisturbed ones to compare with. See loss.h.
  */
 #include "loss.h"
 

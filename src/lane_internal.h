@@ -6,6 +6,7 @@
 
 #include "comm.h"
 #include "lane.h"
+#include "silence.h"
 #include "transport/link.h"
 
 struct neighbour {
@@ -14,6 +15,7 @@ struct neighbour {
 	pcclRankUuid_t uuid;
 	uint32_t rank;
 	bool lost; /* the link, for good */
+	struct pccl_silence silence;
 };
 
 struct parked {

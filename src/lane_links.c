@@ -52,18 +52,25 @@ static void watch_links(struct pccl_timer *timer)
 	struct pccl_lane *lane = timer->context;
 	const struct pccl_settings *settings = &lane->comm->settings;
 	uint64_t now_ns = pccl_loop_now(lane->loop);
+	uint64_t next_ns = now_ns + settings->heartbeat_interval_ns;
 	uint32_t rank;
 
 	for (rank = 0; rank < lane->ranks; rank++) {
 		struct neighbour *neighbour = lane->neighbours[rank];
-		uint64_t heard_ns = neighbour->link == NULL ? now_ns : pccl_link_heard_ns(neighbour->link);
+		struct pccl_link_heard heard;
+		uint64_t end_ns;
 
-		if (heard_ns + settings->heartbeat_timeout_ns > now_ns || pccl_link_unacked(neighbour->link) == 0)
+		if (neighbour->link == NULL)
 			continue;
-		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
+		pccl_link_heard(neighbour->link, &heard);
+		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, settings->heartbeat_timeout_ns);
+		if (end_ns <= now_ns)
+			complain(neighbour, "nothing was heard or acknowledged while frames were under way");
+		else if (end_ns < next_ns)
+			next_ns = end_ns;
 	}
 	if (lane->attempts_open > 0)
-		pccl_loop_timer_set(lane->loop, timer, now_ns + settings->heartbeat_interval_ns);
+		pccl_loop_timer_set(lane->loop, timer, next_ns);
 }
 
 static bool link_next(void *context, struct pccl_link *link, struct pccl_frame_send *send_out)

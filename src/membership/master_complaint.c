@@ -1,5 +1,6 @@
-/* Complaints about members that others can't reach: collected for a while, then the one that most complain about
- * goes. And operations whose deadlines passed: they are ended by a view change that loses nobody. */
+/* Complaints about members that others can't reach: collected for a while, then the one goes that has trouble with most
+ * others, and of those the one that most complain about. And operations whose deadlines passed: they are ended by a
+ * view change that loses nobody. */
 #include "membership/master_internal.h"
 
 #include <stdio.h>
@@ -45,28 +46,42 @@ void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *cl
 		group->window_ns = master->now_ns + master->config.complaint_window_ns;
 }
 
-/* Complaints of and about members that are still here. */
-static uint32_t count_about(const struct pccl_group *group, uint32_t rank)
+static bool is_here(const struct pccl_group *group, const pcclRankUuid_t *uuid, uint32_t *rank_out)
 {
-	uint32_t count = 0;
-	uint32_t from;
+	return pccl_view_rank(&group->base->view, uuid, rank_out) && group->seats[*rank_out].state == PCCL_SEAT_HERE;
+}
+
+/* Between members that are still here: how many a member complains about or is complained about by, and how many only
+ * the latter. One that hears nobody complains about everybody, perhaps before anybody complains about it. */
+static void count_trouble(const struct pccl_group *group, uint32_t rank, uint32_t *troubles_out, uint32_t *accusers_out)
+{
+	const pcclRankUuid_t *uuid = &group->base->view.members[rank].uuid;
+	uint32_t other;
 	uint32_t index;
 
+	*troubles_out = 0;
+	*accusers_out = 0;
 	for (index = 0; index < group->complaint_count; index++) {
-		if (pccl_uuid_equal(&group->complaints[index].about, &group->base->view.members[rank].uuid) &&
-		    pccl_view_rank(&group->base->view, &group->complaints[index].from, &from) &&
-		    group->seats[from].state == PCCL_SEAT_HERE)
-			count++;
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		if (pccl_uuid_equal(&complaint->about, uuid) && is_here(group, &complaint->from, &other)) {
+			(*troubles_out)++;
+			(*accusers_out)++;
+		} else if (pccl_uuid_equal(&complaint->from, uuid) && is_here(group, &complaint->about, &other) &&
+			   !is_known(group, &complaint->about, uuid)) {
+			(*troubles_out)++;
+		}
 	}
-	return count;
 }
 
 static const char *text_about(const struct pccl_group *group, uint32_t rank)
 {
+	const pcclRankUuid_t *uuid = &group->base->view.members[rank].uuid;
 	uint32_t index;
 
 	for (index = 0; index < group->complaint_count; index++) {
-		if (pccl_uuid_equal(&group->complaints[index].about, &group->base->view.members[rank].uuid))
+		if (pccl_uuid_equal(&group->complaints[index].about, uuid) ||
+		    pccl_uuid_equal(&group->complaints[index].from, uuid))
 			return group->complaints[index].text;
 	}
 	return "";
@@ -75,22 +90,29 @@ static const char *text_about(const struct pccl_group *group, uint32_t rank)
 void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 {
 	char why[PCCL_CAUSE_TEXT_BYTES];
-	uint32_t most = 0;
+	uint32_t most_troubles = 0;
+	uint32_t most_accusers = 0;
 	uint32_t worst = 0;
 	uint32_t rank;
 
 	group->window_ns = PCCL_MASTER_NEVER;
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
-		uint32_t count = group->seats[rank].state == PCCL_SEAT_HERE ? count_about(group, rank) : 0;
+		uint32_t troubles;
+		uint32_t accusers;
 
-		if (count == 0 || count < most)
+		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			continue;
-		most = count;
+		count_trouble(group, rank, &troubles, &accusers);
+		if (troubles == 0 || troubles < most_troubles ||
+		    (troubles == most_troubles && accusers < most_accusers))
+			continue;
+		most_troubles = troubles;
+		most_accusers = accusers;
 		worst = rank;
 	}
-	if (most > 0) {
-		(void)snprintf(why, sizeof(why), "%u of %u members could not reach this peer: %.120s", most,
-			       group->base->view.member_count, text_about(group, worst));
+	if (most_troubles > 0) {
+		(void)snprintf(why, sizeof(why), "%u of %u members and this peer could not reach each other: %.120s",
+			       most_troubles, group->base->view.member_count, text_about(group, worst));
 		pccl_client_dismiss(master, group->seats[worst].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 	}
 	group->complaint_count = 0;

@@ -297,32 +297,30 @@ bool pccl_link_is_up(const struct pccl_link *link)
 	return link->up && !link->lost;
 }
 
-uint64_t pccl_link_heard_ns(const struct pccl_link *link)
+static uint64_t later(uint64_t left, uint64_t right)
 {
-	uint64_t heard_ns = link->heard_ns;
+	return left > right ? left : right;
+}
+
+void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out)
+{
 	uint16_t i;
 
+	memset(heard_out, 0, sizeof(*heard_out));
+	heard_out->received_ns = link->heard_ns;
+	heard_out->unacked_frames = link->pending_valid ? 1 : 0;
 	for (i = 0; i < link->config.streams; i++) {
 		const struct pccl_link_stream *ls = &link->streams[i];
 		struct pccl_stream_counters counters;
 
+		heard_out->unacked_frames += ls->logged - ls->acked;
 		if (ls->stream == NULL)
 			continue;
 		link->config.transport->count(ls->stream, &counters);
-		if (counters.heard_ns > heard_ns)
-			heard_ns = counters.heard_ns;
+		heard_out->received_ns = later(heard_out->received_ns, counters.heard_ns);
+		heard_out->acked_ns = later(heard_out->acked_ns, counters.acked_ns);
+		heard_out->acked_bytes += counters.acked_bytes;
 	}
-	return heard_ns;
-}
-
-uint64_t pccl_link_unacked(const struct pccl_link *link)
-{
-	uint64_t count = link->pending_valid ? 1 : 0;
-	uint16_t i;
-
-	for (i = 0; i < link->config.streams; i++)
-		count += link->streams[i].logged - link->streams[i].acked;
-	return count;
 }
 
 static int describe_stream(const struct pccl_link_stream *ls, char *text, size_t text_bytes)

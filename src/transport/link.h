@@ -35,6 +35,14 @@ struct pccl_link_config {
 	uint64_t redial_timeout_ns;  /* and again */
 };
 
+/* Signs of life of a neighbour, over all streams. Times are monotonic. */
+struct pccl_link_heard {
+	uint64_t received_ns;	 /* of the last byte that was read, or when a stream came up last */
+	uint64_t acked_ns;	 /* of the last acknowledgement of any bytes, new or old */
+	uint64_t acked_bytes;	 /* grows with what is acknowledged; any change is a sign of life */
+	uint64_t unacked_frames; /* that were pulled and are not acknowledged */
+};
+
 /* next(), accept() and dropped() must not destroy the link; the others may. All come from the loop, but next(), which
  * pccl_link_kick() calls too, and dropped(), which pccl_link_adopt() may call. */
 struct pccl_link_events {
@@ -79,10 +87,8 @@ void pccl_link_resume(struct pccl_link *link);
 
 /* up() has been called and the link is not lost. A stream may be down for the moment. */
 bool pccl_link_is_up(const struct pccl_link *link);
-/* Monotonic time of the last byte or acknowledgement from the neighbour; for the progress watch. */
-uint64_t pccl_link_heard_ns(const struct pccl_link *link);
-/* Frames that were pulled and are not acknowledged. */
-uint64_t pccl_link_unacked(const struct pccl_link *link);
+/* For the watch over silent neighbours. */
+void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);
 /* The transport state in words, for error texts. */
 void pccl_link_describe(const struct pccl_link *link, char *text, size_t text_bytes);
 

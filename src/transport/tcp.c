@@ -395,20 +395,20 @@ static void describe(const struct pccl_stream *stream, char *text, size_t text_b
 		 tcp->counters.sent_bytes, tcp->counters.received_bytes, tcp->queue_count);
 }
 
-/* A neighbour that only takes still acknowledges: the kernel knows when it last did. */
+/* A neighbour that only takes still acknowledges: the kernel knows how much, and when it last did. */
 static void count(const struct pccl_stream *stream, struct pccl_stream_counters *counters_out)
 {
 	const struct pccl_tcp_stream *tcp = as_const_tcp(stream);
 	struct tcp_info info;
 	socklen_t bytes = sizeof(info);
-	uint64_t acked_ns;
+	int queued = 0;
 
 	*counters_out = tcp->counters;
-	if (tcp->state != PCCL_TCP_OPEN || getsockopt(tcp->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0)
+	if (tcp->state != PCCL_TCP_OPEN || getsockopt(tcp->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+	    ioctl(tcp->watch.fd, SIOCOUTQ, &queued) != 0)
 		return;
-	acked_ns = pccl_clock_ns() - info.tcpi_last_ack_recv * UINT64_C(1000000);
-	if (acked_ns > counters_out->heard_ns)
-		counters_out->heard_ns = acked_ns;
+	counters_out->acked_ns = pccl_clock_ns() - info.tcpi_last_ack_recv * UINT64_C(1000000);
+	counters_out->acked_bytes = tcp->counters.sent_bytes - (uint64_t)queued;
 }
 
 static void remote_address(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES])

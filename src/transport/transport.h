@@ -37,6 +37,8 @@ struct pccl_stream_counters {
 	uint64_t sent_bytes;	 /* handed to the kernel or the device */
 	uint64_t received_bytes; /* read so far, incomplete frames included */
 	uint64_t heard_ns; /* loop time of the last byte that came in, or when the connection came up; 0: it is not */
+	uint64_t acked_bytes; /* of those sent, what the other side's kernel or device has; and ... */
+	uint64_t acked_ns;    /* ... when it last acknowledged anything, new or old; 0: that is not known */
 };
 
 /* What the user of a stream wants to hear. */

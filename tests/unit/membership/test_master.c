@@ -224,6 +224,21 @@ static void mutual_complaints_evict_the_higher_rank(void **state)
 	assert_int_equal(small_size(world, 0), 2);
 }
 
+/* It complains about everybody before anybody complains about it. */
+static void who_hears_nobody_goes_and_not_those_it_complains_about(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 4);
+	small_complain(world, 1, 0);
+	small_complain(world, 1, 2);
+	small_complain(world, 1, 3);
+	small_pass(world, 200);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 3), 3);
+}
+
 static void all_members_dying_lets_the_waiting_peer_found(void **state)
 {
 	struct small_world *world = *state;
@@ -371,6 +386,7 @@ int main(void)
 		CASE(death_during_a_view_change_starts_it_again),
 		CASE(complaints_evict_the_one_most_complain_about),
 		CASE(mutual_complaints_evict_the_higher_rank),
+		CASE(who_hears_nobody_goes_and_not_those_it_complains_about),
 		CASE(all_members_dying_lets_the_waiting_peer_found),
 		CASE(hundred_peers_joining_at_once_make_one_view),
 		CASE(joiner_dying_while_it_joins_disturbs_nobody),

@@ -329,4 +329,12 @@ static inline void rope_settle(struct rope *rope)
 		pccl_loop_turn(rope->loop, i < 60 ? 0 : pccl_clock_ns() + 1000000);
 }
 
+static inline uint64_t rope_unacked(const struct rope_end *end)
+{
+	struct pccl_link_heard heard;
+
+	pccl_link_heard(end->link, &heard);
+	return heard.unacked_frames;
+}
+
 #endif

@@ -29,7 +29,7 @@ static void deliver_everything(uint16_t streams, uint64_t cut_bytes, uint32_t co
 	assert_int_equal(rope.dialer.up_count, 1);
 	assert_int_equal(rope.waiter.up_count, 1);
 	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
-	assert_int_equal(pccl_link_unacked(rope.dialer.link), 0);
+	assert_int_equal(rope_unacked(&rope.dialer), 0);
 }
 
 static void frames_arrive_in_order_over_one_stream(void **state)
@@ -264,7 +264,7 @@ static void forget_and_go_on(uint16_t streams, bool cut)
 		assert_int_equal(rope.dialer.acked[i], i < 200 ? 0 : 1);
 		assert_in_range(rope.waiter.received[i], i < 200 ? 0 : 1, 1);
 	}
-	assert_int_equal(pccl_link_unacked(rope.dialer.link), 0);
+	assert_int_equal(rope_unacked(&rope.dialer), 0);
 	rope_close(&rope);
 }
 

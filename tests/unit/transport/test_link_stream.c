@@ -276,6 +276,7 @@ static void allocation_that_fails_once_is_survived(void **state)
 
 static void link_describes_itself(void **state)
 {
+	struct pccl_link_heard heard;
 	char text[1000];
 
 	(void)state;
@@ -287,7 +288,9 @@ static void link_describes_itself(void **state)
 	pccl_link_describe(rope.dialer.link, text, sizeof(text));
 	assert_non_null(strstr(text, "rank 0 (waiter)"));
 	assert_non_null(strstr(text, "stream 1 up"));
-	assert_true(pccl_link_heard_ns(rope.dialer.link) > 0);
+	pccl_link_heard(rope.dialer.link, &heard);
+	assert_true(heard.received_ns > 0 && heard.received_ns <= pccl_clock_ns());
+	assert_int_equal(heard.unacked_frames, 0);
 	pccl_link_describe(rope.dialer.link, text, 20);
 	assert_int_equal(strlen(text), 19);
 	rope_close(&rope);
