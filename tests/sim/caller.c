@@ -68,7 +68,7 @@ static void draw_codec(const struct sim *sim, struct call_spec *spec, uint64_t n
 	operation->datatype = pcclFloat;
 	operation->codec = codecs[number / 4 % 4];
 	operation->codec_down = number / 16 % 3 == 0 ? pcclQuantPlain : pcclQuantNone;
-	if (operation->codec == pcclQuantFP16 && operation->op == pcclSum)
+	if (operation->codec != pcclQuantBF16 && operation->op == pcclSum)
 		operation->residual = &not_null;
 }
 

@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "collectives/codec.h"
 #include "collectives/dtype.h"
 
 #define GUARD_BYTES 64
 #define PATTERN 64
 #define AVERAGE_STEP 840 /* 1 to 8 divide it */
-#define LEFT_OVER 0.25f	 /* of an op before: with fp16, ops that feed back are exact */
+#define LEFT_OVER 0.25f	 /* of an op before */
 #define INT8_ERROR 1.5	 /* of sums of up to 8 numbers below 16, each of them and the sum coded */
 
 static void *must(void *memory)
@@ -96,11 +97,32 @@ static void fill(const struct call_spec *spec, const uint32_t *nodes, uint32_t c
 		memcpy(to + index * size, pattern + (first + index) % PATTERN * size, size);
 }
 
-/* What is left over goes along; int8 is not exact. */
+static struct pccl_codec_params codec_of(const struct call_spec *spec)
+{
+	struct pccl_codec_params codec = {PCCL_CODEC_FP16, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, 0, 0, 0};
+
+	if (spec->operation.codec == pcclQuantInt8)
+		codec.id = PCCL_CODEC_INT8;
+	else if (spec->operation.codec == pcclQuantBF16)
+		codec.id = PCCL_CODEC_BF16;
+	codec.block = pccl_codec_find(codec.id)->block_default;
+	return codec;
+}
+
+/* Fewer bytes than plain? Blocks are the default ones. */
+static bool shrinks(const struct call_spec *spec, uint64_t elements)
+{
+	struct pccl_codec_params codec = codec_of(spec);
+
+	return pccl_codec_encoded_bytes(&codec, elements) < elements * sizeof(float);
+}
+
+/* What is left over goes along with what travels encoded; int8 is not exact. */
 static bool matches_coded(const struct call_spec *spec, uint32_t count, uint64_t elements, const uint8_t *expected,
 			  const uint8_t *bytes)
 {
-	double more = spec->operation.residual != NULL ? (double)LEFT_OVER * count : 0;
+	bool feeds_back = spec->operation.residual != NULL && shrinks(spec, elements);
+	double more = feeds_back ? (double)LEFT_OVER * count : 0;
 	double error = spec->operation.codec == pcclQuantInt8 ? INT8_ERROR : 0;
 	uint64_t index;
 
@@ -251,26 +273,58 @@ static void complain(struct shell *shell, const struct call *call, const char *w
 		 call->spec.operation.count, pccl_plan_name((int)call->op->info.plan), what);
 }
 
-/* It goes along with ops that succeed, once; codecs that are exact leave nothing over. */
-static void check_residual(struct shell *shell, const struct call *call, float expected)
+static void check_left_over(struct shell *shell, const struct call *call, uint64_t index, float expected)
 {
-	size_t index;
+	float left_over;
 
-	for (index = 0; call->memory[2] != NULL && index < call->spec.operation.count; index++) {
-		float left_over;
+	memcpy(&left_over, call->memory[2] + GUARD_BYTES + index * sizeof(left_over), sizeof(left_over));
+	if (left_over > expected || left_over < expected)
+		complain(shell, call, "what is left over was lost, kept, or made up");
+}
 
-		memcpy(&left_over, call->memory[2] + GUARD_BYTES + index * sizeof(left_over), sizeof(left_over));
-		if (left_over > expected || left_over < expected) {
-			complain(shell, call, "what is left over was lost, or kept");
-			return;
-		}
-	}
+/* What encoding took of one segment, to the bit; what goes plain neither takes nor gives. */
+static void check_segment_residual(struct shell *shell, const struct call *call, uint32_t segment)
+{
+	struct pccl_codec_params codec = codec_of(&call->spec);
+	uint64_t first = pccl_geometry_first(&call->op->geometry, segment), index;
+	uint32_t elements = pccl_geometry_elements(&call->op->geometry, segment);
+	float *wanted = must(malloc(elements * sizeof(float))), *decoded = must(malloc(elements * sizeof(float)));
+	uint8_t *encoded = must(malloc(pccl_codec_encoded_bytes(&codec, elements)));
+
+	memcpy(wanted, call->original + first * sizeof(float), elements * sizeof(float));
+	for (index = 0; index < elements; index++)
+		wanted[index] += LEFT_OVER;
+	if (pccl_codec_encode(&codec, wanted, elements, encoded) != elements)
+		complain(shell, call, "its input can't be encoded");
+	pccl_codec_decode(&codec, encoded, elements, decoded);
+	for (index = 0; index < elements; index++)
+		check_left_over(shell, call, first + index,
+				shrinks(&call->spec, elements) ? wanted[index] - decoded[index] : LEFT_OVER);
+	free(wanted);
+	free(decoded);
+	free(encoded);
+}
+
+/* It goes along with ops that succeed, once; and those that fail leave it. */
+static void check_residual(struct shell *shell, const struct call *call)
+{
+	uint64_t index;
+	uint32_t segment;
+
+	if (call->memory[2] == NULL)
+		return;
+	if (call->op->result == pcclSuccess)
+		for (segment = 0; segment < call->op->geometry.segment_count; segment++)
+			check_segment_residual(shell, call, segment);
+	else
+		for (index = 0; index < call->spec.operation.count; index++)
+			check_left_over(shell, call, index, LEFT_OVER);
 }
 
 void buffer_check_failure(struct shell *shell, const struct call *call)
 {
 	check_guards(shell, call);
-	check_residual(shell, call, LEFT_OVER);
+	check_residual(shell, call);
 	if (call->spec.kind == PCCL_BROADCAST && call->spec.operation.root % call->ranks != call->rank)
 		return; /* it has no input */
 	if (memcmp(call->input, call->original, call->input_bytes) != 0)
@@ -348,7 +402,7 @@ void buffer_check_success(struct shell *shell, const struct call *call)
 	uint32_t index;
 
 	check_guards(shell, call);
-	check_residual(shell, call, 0);
+	check_residual(shell, call);
 	if (!call->spec.in_place && call->input_bytes > 0 &&
 	    memcmp(call->input, call->original, call->input_bytes) != 0)
 		complain(shell, call, "its input was changed");
