@@ -4,6 +4,8 @@
 DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libzstd-dev libibverbs-dev librdmacm-dev
 # to check more: memory errors, network namespaces
 DEPS_CHECK := valgrind iproute2
+# to check the pure floors on another processor
+DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 # to lint, to fuzz, to compare with others
 DEPS_ALL := $(DEPS_CHECK) clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 libgloo-dev libopenmpi-dev openmpi-bin g++
 
