@@ -1,13 +1,17 @@
-# What the wire itself can do, below the collectives.
+# What single parts can do by themselves: the wire below the collectives, the codecs.
 
 STREAM_SPEED := $(B)/test/speed/stream_speed
+CODEC_SPEED := $(B)/test/speed/codec_speed
 
-$(STREAM_SPEED): $(B)/test/%: $(B)/obj/tests/%.o $(LIB_A)
+$(STREAM_SPEED) $(CODEC_SPEED): $(B)/test/%: $(B)/obj/tests/%.o $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 stream-speed: $(STREAM_SPEED) ## frames over one stream and one link beside plain sockets: GB/s and processor time
 	@$(STREAM_SPEED)
 
--include $(B)/obj/tests/speed/stream_speed.d
-.PHONY: stream-speed
+codec-speed: $(CODEC_SPEED) ## every codec beside memcpy, in the cache: GB/s of float32 on one core
+	@$(CODEC_SPEED)
+
+-include $(B)/obj/tests/speed/stream_speed.d $(B)/obj/tests/speed/codec_speed.d
+.PHONY: stream-speed codec-speed
