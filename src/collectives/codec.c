@@ -9,6 +9,9 @@
 #include <assert.h>
 #include <math.h>
 
+/* Elements that are decoded before they are added: they stay in the innermost cache, beside the sums. */
+#define ADD_ELEMENTS 1024
+
 static const struct pccl_codec codecs[PCCL_CODEC_COUNT] = {
 	[PCCL_CODEC_NONE] = {"none", 0, true, true, false},
 	[PCCL_CODEC_BF16] = {"bf16", 0, true, true, false},
@@ -103,7 +106,7 @@ uint32_t pccl_codec_align_elements(const struct pccl_codec_params *params)
 /* Elements per block; casts have no blocks, any number is theirs. */
 static size_t block_elements(const struct pccl_codec_params *params)
 {
-	return codecs[params->id].block_default != 0 ? params->block : PCCL_CODEC_CHUNK;
+	return codecs[params->id].block_default != 0 ? params->block : ADD_ELEMENTS;
 }
 
 /* Bytes of 4-bit codes: see pack4() in codec_template.h. */
@@ -144,18 +147,6 @@ static size_t block_bytes(const struct pccl_codec_params *params, size_t count)
 	return count * pccl_dtype_bytes(params->type);
 }
 
-static void decode_block(enum pccl_cpu_level level, const struct pccl_codec_params *params, const uint8_t *in,
-			 size_t count, void *out)
-{
-	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
-	const pccl_block_decode_fn decode = kernels->decode[params->id][pccl_codec_real(params->type)];
-
-	if (decode == NULL)
-		pccl_codec_range_decode(kernels, params, in, count, out);
-	else
-		decode(in, count, out);
-}
-
 size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t count)
 {
 	const size_t block = block_elements(params);
@@ -187,24 +178,41 @@ static size_t find_refused(const struct pccl_codec *codec, enum pccl_codec_real 
 	return 0;
 }
 
-/* Elements that are encoded together: blocks, as many as make a chunk where the kernels take several. */
-static size_t encode_elements(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params)
+/* Elements that are coded together: whole blocks, at most PCCL_CODEC_CHUNK elements. */
+static size_t together(const struct pccl_codec_params *params, size_t elements)
 {
 	const size_t block = block_elements(params);
 
-	return kernels->encode_several[params->id][0] == NULL ? block : PCCL_CODEC_CHUNK / block * block;
+	return elements < block ? block : elements / block * block;
 }
 
-static bool encode_blocks(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
-			  const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out)
+/* Encodes up to a chunk. False: some element can't be carried. */
+static bool encode_chunk(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			 const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out)
 {
 	const enum pccl_codec_real real = pccl_codec_real(params->type);
+	const size_t block = block_elements(params), whole_bytes = block_bytes(params, block);
+	const pccl_block_encode_fn encode = kernels->encode[params->id][real];
+	const uint8_t *from = in;
+	size_t at, n;
 
 	if (kernels->encode_several[params->id][real] != NULL)
 		return kernels->encode_several[params->id][real](in, count, params->block, random, out);
-	if (kernels->encode[params->id][real] != NULL)
-		return kernels->encode[params->id][real](in, count, random, out);
-	return pccl_codec_range_encode(kernels, params, in, count, random, out);
+	for (at = 0; at < count; at += n, out += whole_bytes) {
+		struct pccl_codec_random of_block;
+
+		n = count - at < block ? count - at : block;
+		if (random != NULL) {
+			of_block = *random;
+			of_block.counter += (uint32_t)at;
+		}
+		if (encode == NULL
+			    ? !pccl_codec_range_encode(kernels, params, from, n, random == NULL ? NULL : &of_block, out)
+			    : !encode(from, n, random == NULL ? NULL : &of_block, out))
+			return false;
+		from += n * (real == PCCL_REAL_DOUBLE ? sizeof(double) : sizeof(float));
+	}
+	return true;
 }
 
 size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
@@ -212,7 +220,8 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 {
 	const struct pccl_codec_kernels *kernels = pccl_codec_kernels(level);
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const size_t element_bytes = pccl_dtype_bytes(params->type), together = encode_elements(kernels, params);
+	const size_t element_bytes = pccl_dtype_bytes(params->type), step = together(params, PCCL_CODEC_CHUNK);
+	const size_t step_bytes = pccl_codec_encoded_bytes(params, step);
 	const uint64_t key = pccl_rng_hash(params->key, 0);
 	uint8_t *to = out;
 	struct pccl_codec_chunk chunk;
@@ -227,23 +236,44 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
 		const void *values;
 
-		n = count - at < together ? count - at : together;
+		n = count - at < step ? count - at : step;
 		values = pccl_codec_widen(reals, params->type, (const uint8_t *)in + at * element_bytes, n, &chunk);
-		if (!encode_blocks(kernels, params, values, n,
-				   params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
+		if (!encode_chunk(kernels, params, values, n,
+				  params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
 			return at + find_refused(&codecs[params->id], pccl_codec_real(params->type), values, n);
-		to += pccl_codec_encoded_bytes(params, n);
+		to += step_bytes;
 	}
 	return count;
 }
 
 /* ---- decoding ---- */
 
+/* Decodes whole blocks, the last one perhaps shorter. */
+static void decode_blocks(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			  const uint8_t *in, size_t count, void *out)
+{
+	const enum pccl_codec_real real = pccl_codec_real(params->type);
+	const size_t block = block_elements(params), whole_bytes = block_bytes(params, block);
+	const pccl_block_decode_fn decode = kernels->decode[params->id][real];
+	uint8_t *to = out;
+	size_t at, n;
+
+	for (at = 0; at < count; at += n, in += whole_bytes) {
+		n = count - at < block ? count - at : block;
+		if (decode == NULL)
+			pccl_codec_range_decode(kernels, params, in, n, to);
+		else
+			decode(in, n, to);
+		to += n * (real == PCCL_REAL_DOUBLE ? sizeof(double) : sizeof(float));
+	}
+}
+
 void pccl_codec_decode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *encoded,
 			    size_t count, void *out)
 {
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
-	const size_t element_bytes = pccl_dtype_bytes(params->type), block = block_elements(params);
+	const size_t element_bytes = pccl_dtype_bytes(params->type), step = together(params, PCCL_CODEC_CHUNK);
+	const size_t step_bytes = pccl_codec_encoded_bytes(params, step);
 	const uint8_t *from = encoded;
 	struct pccl_codec_chunk chunk;
 	size_t at, n;
@@ -253,13 +283,12 @@ void pccl_codec_decode_with(enum pccl_cpu_level level, const struct pccl_codec_p
 			memcpy(out, encoded, count * element_bytes);
 		return;
 	}
-	for (at = 0; at < count; at += n) {
+	for (at = 0; at < count; at += n, from += step_bytes) {
 		uint8_t *to = (uint8_t *)out + at * element_bytes;
 
-		n = count - at < block ? count - at : block;
-		decode_block(level, params, from, n, pccl_codec_target(params->type, to, &chunk));
+		n = count - at < step ? count - at : step;
+		decode_blocks(pccl_codec_kernels(level), params, from, n, pccl_codec_target(params->type, to, &chunk));
 		pccl_codec_narrow(reals, params->type, &chunk, n, to);
-		from += block_bytes(params, n);
 	}
 }
 
@@ -268,7 +297,8 @@ void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_cod
 {
 	const struct pccl_reduce_kernels *reals = pccl_reduce_kernels(level);
 	const pcclDataType_t partial = pccl_dtype_partial(params->type);
-	const size_t partial_bytes = pccl_dtype_bytes(partial), block = block_elements(params);
+	const size_t partial_bytes = pccl_dtype_bytes(partial), step = together(params, ADD_ELEMENTS);
+	const size_t step_bytes = pccl_codec_encoded_bytes(params, step);
 	struct pccl_codec_params wide = *params;
 	double decoded[PCCL_CODEC_CHUNK]; /* or as many floats */
 	const uint8_t *from = encoded;
@@ -281,12 +311,11 @@ void pccl_codec_accumulate_with(enum pccl_cpu_level level, const struct pccl_cod
 	}
 	wide.type = partial;
 	inputs[1] = decoded;
-	for (at = 0; at < count; at += n) {
+	for (at = 0; at < count; at += n, from += step_bytes) {
 		uint8_t *sums_at = (uint8_t *)sums + at * partial_bytes;
 
-		n = count - at < block ? count - at : block;
-		decode_block(level, &wide, from, n, decoded);
-		from += block_bytes(params, n);
+		n = count - at < step ? count - at : step;
+		decode_blocks(pccl_codec_kernels(level), &wide, from, n, decoded);
 		inputs[0] = sums_at;
 		reals->fold[partial][op](sums_at, inputs, 2, n);
 	}

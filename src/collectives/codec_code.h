@@ -46,6 +46,19 @@ static inline float limit(float value, float top)
 	return value > -top ? value : -top;
 }
 
+/* A double as a float that rounds on as the double would: towards zero, with the last bit set if anything was
+ * lost. */
+static inline float odd_float(double value)
+{
+	float near = (float)value;
+	uint32_t bits = pccl_float_bits(near);
+	double distance = (near < 0 ? -(double)near : (double)near) - (value < 0 ? -value : value);
+
+	bits -= distance > 0 ? 1u : 0u;
+	bits |= (double)near != value ? 1u : 0u;
+	return pccl_bits_float(bits);
+}
+
 /* ---- integers: -127 ... 127, -7 ... 7 ---- */
 
 /* Of integers: there are instructions for the smaller and the larger one everywhere. */

@@ -39,15 +39,15 @@ static void LOCAL(JOIN(factors, CODEC))(REAL *units, size_t subs, bool up)
 }
 
 /* Codes for `count` elements that share a factor. */
-static inline void LOCAL(JOIN(encode_sub, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL inverse,
-						  uint8_t *codes)
+static inline void LOCAL(JOIN(encode_sub, CODEC))(const ELEMENT *in, size_t count, REAL factor, uint8_t *codes)
 {
+	const size_t whole = count / NEAREST_BYTES * NEAREST_BYTES;
 	size_t i;
 
-	PCCL_INDEPENDENT
-	PCCL_NOT_UNROLLED
-	for (i = 0; i < count; i++)
-		codes[i] = CODE(TO_FLOAT(in[i] * before * inverse));
+	for (i = 0; i < whole; i += NEAREST_BYTES)
+		LOCAL(nearest_bytes)(in + i, factor, TOP, (1 << CODE_BITS) - 1, codes + i);
+	for (i = whole; i < count; i++)
+		codes[i] = CODE(TO_FLOAT(in[i] * factor));
 }
 
 static inline void LOCAL(JOIN(encode_sub_random, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
@@ -62,37 +62,47 @@ static inline void LOCAL(JOIN(encode_sub_random, CODEC))(const ELEMENT *in, size
 		codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * before / divisor), random_bits(&stream, (uint32_t)(first + i)));
 }
 
-/* The codes of a block, whose sub-blocks have these divisors (all factors times the scale). */
+/* The codes of a block, whose sub-blocks have these divisors (all factors times the scale). Multiplying with a power of
+ * two, `before`, is exact where it matters: so it may as well be multiplied into the factor, unless that would overflow
+ * (of tiny blocks). */
 static inline void LOCAL(JOIN(encode_codes, CODEC))(const ELEMENT *in, size_t count, REAL before, const REAL *divisors,
 						    const struct pccl_codec_random *random, size_t first,
 						    uint8_t *codes)
 {
+	REAL scaled[PCCL_CODEC_BLOCK_MAX];
 	size_t k;
 
+	if (random == NULL && before > (REAL)1) {
+		for (k = 0; k < count; k++)
+			scaled[k] = in[k] * before;
+		in = scaled;
+		before = 1;
+	}
 	for (k = 0; k * SUB < count; k++) {
 		const size_t at = k * SUB, n = count - at < SUB ? count - at : SUB;
-		const REAL divisor = divisors[k];
 
 		if (random != NULL)
 			LOCAL(JOIN(encode_sub_random, CODEC))
-		(in + at, n, before, divisor, random, first + at, codes + at);
-		else if (n == SUB) LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, before, (REAL)1 / divisor, codes + at);
-		else LOCAL(JOIN(encode_sub, CODEC))(in + at, n, before, (REAL)1 / divisor, codes + at);
+		(in + at, n, before, divisors[k], random, first + at, codes + at);
+		else if (n == SUB) LOCAL(JOIN(encode_sub, CODEC))(in + at, SUB, before / divisors[k], codes + at);
+		else LOCAL(JOIN(encode_sub, CODEC))(in + at, n, before / divisors[k], codes + at);
 	}
 }
 
 /* Largest magnitudes of the sub-blocks. False: there is a NaN or infinity. */
 static inline bool LOCAL(JOIN(measure, CODEC))(const ELEMENT *in, size_t count, REAL *magnitudes)
 {
+	const size_t subs = (count + SUB - 1) / SUB;
 	WORD greatest = 0;
-	size_t at;
+	size_t at = 0, k;
 
-	for (at = 0; at < count; at += SUB) {
-		WORD bits = at + SUB <= count ? LOCAL(greatest)(in + at, SUB) : LOCAL(greatest)(in + at, count - at);
-
-		magnitudes[at / SUB] = BITS_REAL(bits);
-		greatest = bits > greatest ? bits : greatest;
-	}
+	while (at + SUB_MAGNITUDES * SUB <= count && LOCAL(sub_magnitudes)(in + at, SUB, magnitudes + at / SUB))
+		at += SUB_MAGNITUDES * SUB;
+	for (; at < count; at += SUB)
+		magnitudes[at / SUB] = BITS_REAL(at + SUB <= count ? LOCAL(greatest)(in + at, SUB)
+								   : LOCAL(greatest)(in + at, count - at));
+	for (k = 0; k < subs; k++)
+		greatest = REAL_BITS(magnitudes[k]) > greatest ? REAL_BITS(magnitudes[k]) : greatest;
 	return greatest < INFINITE;
 }
 

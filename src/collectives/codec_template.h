@@ -13,6 +13,7 @@
 #include "collectives/codec_code.h"
 #include "collectives/codec_kernels.h"
 #include "collectives/codec_range.h"
+#include "collectives/codec_vector.h"
 #include "collectives/half_template.h"
 #include "collectives/unaligned.h"
 
@@ -71,19 +72,6 @@ static inline uint8_t read_factor_8(const uint8_t *in, size_t index)
 static inline uint8_t read_factor_4(const uint8_t *in, size_t index)
 {
 	return (in[index / 2] >> (4 * (index & 1))) & 15u;
-}
-
-/* A double as a float that rounds on as the double would: towards zero, with the last bit set if anything was lost.
- * */
-static inline float odd_float(double value)
-{
-	float near = (float)value;
-	uint32_t bits = pccl_float_bits(near);
-	double distance = (near < 0 ? -(double)near : (double)near) - (value < 0 ? -value : value);
-
-	bits -= distance > 0 ? 1u : 0u;
-	bits |= (double)near != value ? 1u : 0u;
-	return pccl_bits_float(bits);
 }
 
 #define SAME_FLOAT(value) (value)

@@ -4,10 +4,10 @@
  *	codec_speed [ROUNDS [KIB]]
  *
  * For each level of kernels that this processor has, and each codec at its default block and at 256: GB/s of float32
- * elements that are encoded to nearest, encoded stochastically, decoded, and decoded and added to sums; in brackets what
- * part of memcpy's speed that is. The elements are the reference data of bench/reference_data.h, KIB of them at a time
- * (default 256, one segment, which stays in the cache; 65536 doesn't). memcpy takes turns with the codecs: each figure
- * is the median of ROUNDS (default 7).
+ * elements that are encoded to nearest, encoded stochastically, decoded, and decoded and added to sums; in brackets
+ * what part of memcpy's speed that is. The elements are the reference data of bench/reference_data.h, KIB of them at a
+ * time (default 256, one segment, which stays in the cache; 65536 does not). memcpy takes turns with the codecs: each
+ * figure is the median of ROUNDS (default 7).
  */
 #include <stdbool.h>
 #include <stdio.h>
