@@ -206,23 +206,32 @@ static bool LOCAL(widen_range)(const void *in_bytes, size_t count, double *low, 
 	return true;
 }
 
+/* Is some of `count` elements no multiple of the step? */
+static inline bool LOCAL(off_grid)(double step, const ELEMENT *in, size_t count)
+{
+	int wrong = 0;
+	size_t i;
+
+	PCCL_NOT_UNROLLED
+	for (i = 0; i < count; i++) {
+		double value = (double)in[i];
+
+		wrong |= ((value / step + ROUND_DOUBLE) - ROUND_DOUBLE) * step != value;
+	}
+	return wrong != 0;
+}
+
 static bool LOCAL(on_grid)(double step, const void *in_bytes, size_t count)
 {
+	const size_t whole = count / GRID_BLOCK * GRID_BLOCK;
 	const ELEMENT *in = in_bytes;
-	size_t at, i;
+	size_t at;
 
-	for (at = 0; at < count; at += GRID_BLOCK) {
-		int wrong = 0;
-
-		for (i = at; i < count && i < at + GRID_BLOCK; i++) {
-			double value = (double)in[i];
-
-			wrong |= ((value / step + ROUND_DOUBLE) - ROUND_DOUBLE) * step != value;
-		}
-		if (wrong)
+	for (at = 0; at < whole; at += GRID_BLOCK) {
+		if (LOCAL(off_grid)(step, in + at, GRID_BLOCK))
 			return false;
 	}
-	return true;
+	return !LOCAL(off_grid)(step, in + whole, count - whole);
 }
 
 #define WIDTH 8

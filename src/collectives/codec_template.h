@@ -26,7 +26,7 @@
 #define CAST_BLOCK 256
 
 /* Elements that are looked at before the search for a grid gives one up. */
-#define GRID_BLOCK 32
+#define GRID_BLOCK 8
 
 /* Two 4-bit codes to a byte, in units of 32 codes: byte j of 16 holds code j and, in its upper half, code j + 16.
  * What is missing from the last unit counts as 0, and its last bytes as missing if they would hold nothing. */

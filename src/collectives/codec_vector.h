@@ -1,6 +1,7 @@
 /*
- * Two loops of the integer codecs that compilers vectorize badly, for AVX2 (and AVX-512, which has all of it) by hand: the
- * largest magnitude of every few elements, and rounding to bytes. Elsewhere the plain loops serve. Same bits, of course.
+ * Two loops of the integer codecs that compilers vectorize badly, for AVX2 (and AVX-512, which has all of it) by hand:
+ * the largest magnitude of every few elements, and rounding to bytes. Elsewhere the plain loops serve. Same bits, of
+ * course.
  */
 #ifndef PCCL_COLLECTIVES_CODEC_VECTOR_H
 #define PCCL_COLLECTIVES_CODEC_VECTOR_H
@@ -44,8 +45,8 @@ static inline __m256i merge_pairs(__m256i a, __m256i b)
 	return _mm256_max_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
 }
 
-/* Magnitudes of SUB_MAGNITUDES sub-blocks of `sub` elements each, a multiple of 8, as bits of float32: those order as the
- * numbers do. False if it has done nothing. */
+/* Magnitudes of SUB_MAGNITUDES sub-blocks of `sub` elements each, a multiple of 8, as bits of float32: those order as
+ * the numbers do. False if it has done nothing. */
 static inline bool sub_magnitudes_float(const any_float *in, size_t sub, float *out)
 {
 	__m256i lanes[SUB_MAGNITUDES], low, high;
@@ -61,8 +62,8 @@ static inline bool sub_magnitudes_float(const any_float *in, size_t sub, float *
 	return true;
 }
 
-/* The integers nearest to NEAREST_BYTES elements times `factor`, from -top to top, of each the bits of `mask`. Products are
- * below 2^15. */
+/* The integers nearest to NEAREST_BYTES elements times `factor`, from -top to top, of each the bits of `mask`. Products
+ * are below 2^15. */
 static inline void nearest_bytes_float(const any_float *in, float factor, int top, int mask, uint8_t *out)
 {
 	const __m256 times = _mm256_set1_ps(factor);
