@@ -4,16 +4,85 @@
  *	CODE_BITS, 4 or 8
  *	CARRIES_NAN, CARRIES_INFINITY	1 or 0
  *	CODE(value), CODE_RANDOM(value, bits), VALUE(code)
+ *	or BY_HAND	there are functions for many elements: codes_CODEC, codes_random_CODEC, values_CODEC
  * Layout: the scale, then the codes.
  */
+#ifndef BY_HAND
+/* Codes of scaled elements. */
+static inline void LOCAL(JOIN(scaled_codes, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
+						    uint8_t *codes)
+{
+	const REAL inverse = (REAL)1 / divisor;
+	size_t i;
+
+	PCCL_INDEPENDENT
+	for (i = 0; i < count; i++)
+		codes[i] = CODE(TO_FLOAT(in[i] * before * inverse));
+}
+
+static inline void LOCAL(JOIN(scaled_codes_random, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
+							   const struct pccl_codec_random *random, uint8_t *codes)
+{
+	const struct pccl_codec_random stream = *random;
+	size_t i;
+
+	PCCL_INDEPENDENT
+	for (i = 0; i < count; i++)
+		codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * before / divisor), random_bits(&stream, (uint32_t)i));
+}
+
+static inline void LOCAL(JOIN(scaled_values, CODEC))(const uint8_t *codes, size_t count, REAL scale, ELEMENT *out)
+{
+	size_t i;
+
+	PCCL_INDEPENDENT
+	for (i = 0; i < count; i++)
+		out[i] = (REAL)VALUE(codes[i]) * scale;
+}
+#else
+static inline void LOCAL(JOIN(scaled_codes, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
+						    uint8_t *codes)
+{
+	const REAL inverse = (REAL)1 / divisor;
+	float values[PCCL_CODEC_BLOCK_MAX];
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		values[i] = TO_FLOAT(in[i] * before * inverse);
+	JOIN(codes, CODEC)(values, count, codes);
+}
+
+static inline void LOCAL(JOIN(scaled_codes_random, CODEC))(const ELEMENT *in, size_t count, REAL before, REAL divisor,
+							   const struct pccl_codec_random *random, uint8_t *codes)
+{
+	const struct pccl_codec_random stream = *random;
+	float values[PCCL_CODEC_BLOCK_MAX], fractions[PCCL_CODEC_BLOCK_MAX];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		values[i] = TO_FLOAT(in[i] * before / divisor);
+		fractions[i] = random_fraction(random_bits(&stream, (uint32_t)i));
+	}
+	JOIN(codes_random, CODEC)(values, fractions, count, codes);
+}
+
+static inline void LOCAL(JOIN(scaled_values, CODEC))(const uint8_t *codes, size_t count, REAL scale, ELEMENT *out)
+{
+	float values[PCCL_CODEC_BLOCK_MAX];
+	size_t i;
+
+	JOIN(values, CODEC)(codes, count, values);
+	for (i = 0; i < count; i++)
+		out[i] = (REAL)values[i] * scale;
+}
+#endif
+
 static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const struct pccl_codec_random *random,
 				       uint8_t *out)
 {
 	const ELEMENT *in = in_bytes;
 	WORD greatest = LOCAL(greatest)(in, count);
 	struct LOCAL(scale) scale;
-	REAL inverse, divisor;
-	size_t i;
 #if CODE_BITS == 4
 	uint8_t codes[PCCL_CODEC_BLOCK_MAX];
 #else
@@ -26,20 +95,10 @@ static bool LOCAL(JOIN(encode, CODEC))(const void *in_bytes, size_t count, const
 		greatest = LOCAL(greatest_finite)(in, count);
 	}
 	scale = LOCAL(choose_scale)(BITS_REAL(greatest), (REAL)TOP, FRACTION_BITS, random != NULL, out);
-	divisor = scale.scale;
-	inverse = (REAL)1 / divisor;
-	if (random == NULL) {
-		PCCL_INDEPENDENT
-		for (i = 0; i < count; i++)
-			codes[i] = CODE(TO_FLOAT(in[i] * scale.before * inverse));
-	} else {
-		const struct pccl_codec_random stream = *random;
-
-		PCCL_INDEPENDENT
-		for (i = 0; i < count; i++)
-			codes[i] = CODE_RANDOM(TO_FLOAT(in[i] * scale.before / divisor),
-					       random_bits(&stream, (uint32_t)i));
-	}
+	if (random == NULL)
+		LOCAL(JOIN(scaled_codes, CODEC))(in, count, scale.before, scale.scale, codes);
+	else
+		LOCAL(JOIN(scaled_codes_random, CODEC))(in, count, scale.before, scale.scale, random, codes);
 #if CODE_BITS == 4
 	pack4(codes, count, out + sizeof(SCALE_TYPE));
 #endif
@@ -50,7 +109,6 @@ static void LOCAL(JOIN(decode, CODEC))(const uint8_t *in, size_t count, void *ou
 {
 	ELEMENT *out = out_bytes;
 	REAL scale = LOCAL(read_scale)(in);
-	size_t i;
 #if CODE_BITS == 4
 	uint8_t codes[PCCL_CODEC_BLOCK_MAX];
 
@@ -59,9 +117,7 @@ static void LOCAL(JOIN(decode, CODEC))(const uint8_t *in, size_t count, void *ou
 	const uint8_t *codes = in + sizeof(SCALE_TYPE);
 #endif
 
-	PCCL_INDEPENDENT
-	for (i = 0; i < count; i++)
-		out[i] = (REAL)VALUE(codes[i]) * scale;
+	LOCAL(JOIN(scaled_values, CODEC))(codes, count, scale, out);
 }
 
 #undef CODEC
@@ -70,6 +126,7 @@ static void LOCAL(JOIN(decode, CODEC))(const uint8_t *in, size_t count, void *ou
 #undef CODE_BITS
 #undef CARRIES_NAN
 #undef CARRIES_INFINITY
+#undef BY_HAND
 #undef CODE
 #undef CODE_RANDOM
 #undef VALUE

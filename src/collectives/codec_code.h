@@ -250,48 +250,6 @@ static inline float value_e3m0(uint8_t code)
 	return pccl_bits_float(((uint32_t)(code & 8u) << 28) | magnitude);
 }
 
-/* ---- NF4: sixteen quantiles of a normal distribution, the ends at -1 and 1 ---- */
-
-static const float nf4_levels[16] = {
-	-1.0f,	     -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
-	0.07958030f, 0.16093020f,  0.24611230f,	 0.33791524f,  0.44070983f,  0.56261700f,  0.72295684f,	 1.0f,
-};
-
-/* Halfway between neighbours. */
-static const float nf4_bounds[15] = {
-	-0.84809640f, -0.61063293f, -0.45999527f, -0.33967944f, -0.23460741f, -0.13791174f, -0.04552502f, 0.03979015f,
-	0.12025525f,  0.20352125f,  0.29201377f,  0.38931254f,	0.50166342f,  0.64278692f,  0.86147842f,
-};
-
-static inline uint8_t code_nf4(float value)
-{
-	uint32_t code = 0, k;
-
-	PCCL_UNROLLED
-	for (k = 0; k < 15; k++)
-		code += value > nf4_bounds[k] ? 1u : 0u;
-	return (uint8_t)code;
-}
-
-static inline uint8_t code_nf4_random(float value, uint32_t random)
-{
-	uint32_t code = 0, k;
-	float below;
-
-	value = limit(value, 1.0f);
-	PCCL_UNROLLED
-	for (k = 1; k < 15; k++)
-		code += value >= nf4_levels[k] ? 1u : 0u;
-	below = nf4_levels[code];
-	code += random_fraction(random) * (nf4_levels[code + 1] - below) < value - below ? 1u : 0u;
-	return (uint8_t)code;
-}
-
-static inline float value_nf4(uint8_t code)
-{
-	return nf4_levels[code & 15u];
-}
-
 /* ---- stochastic rounding of the casts ---- */
 
 static inline uint16_t bfloat_random(float value, uint32_t random)

@@ -377,9 +377,7 @@ static inline void JOIN(LOCAL(write_factors), 4)(const REAL *factors, size_t cou
 #define CODE_BITS 4
 #define CARRIES_NAN 0
 #define CARRIES_INFINITY 0
-#define CODE code_nf4
-#define CODE_RANDOM code_nf4_random
-#define VALUE value_nf4
+#define BY_HAND
 #include "collectives/codec_block.h"
 
 #undef ELEMENT

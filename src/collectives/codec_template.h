@@ -12,6 +12,7 @@
 
 #include "collectives/codec_code.h"
 #include "collectives/codec_kernels.h"
+#include "collectives/codec_nf4.h"
 #include "collectives/codec_range.h"
 #include "collectives/codec_vector.h"
 #include "collectives/half_template.h"
