@@ -3,7 +3,8 @@
 HEADERS := $(wildcard include/pccl/*.h)
 SO_NAMES := $(notdir $(LIB_SO)) libpccl.so.$(SOVERSION) libpccl.so
 
-$(B)/lib/pccl.pc: Makefile scripts/install.mk include/pccl/pccl.h
+# Made anew each time: PREFIX may be another one than last time.
+$(B)/lib/pccl.pc: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))' \
 		'includedir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))' '' 'Name: pccl' \
@@ -19,6 +20,7 @@ install: all $(B)/lib/pccl.pc ## install into $(DESTDIR)$(PREFIX)
 	ln -sf libpccl.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpccl.so
 	install -m 644 $(B)/lib/pccl.pc $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(if $(strip $(PROGS)),install $(PROGS) $(DESTDIR)$(BINDIR))
+	$(if $(DESTDIR),,-@ldconfig 2>/dev/null || true # root only: others set LD_LIBRARY_PATH)
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/pccl/,$(notdir $(HEADERS)))
@@ -26,4 +28,6 @@ uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGS)))
 	rmdir $(DESTDIR)$(INCLUDEDIR)/pccl 2>/dev/null || true
 
-.PHONY: install uninstall
+FORCE:
+
+.PHONY: install uninstall FORCE
