@@ -310,9 +310,9 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 	case FLAG_SECONDS:
 		return parse_seconds(text, options, problem);
 	case FLAG_LANES:
-		return parse_count("lanes", text, 1, 64, &options->lanes, problem);
+		return parse_count("lanes", text, 1, 16, &options->lanes, problem);
 	case FLAG_STREAMS:
-		return parse_count("streams", text, 1, 64, &options->streams, problem);
+		return parse_count("streams", text, 1, 16, &options->streams, problem);
 	case FLAG_INFLIGHT:
 		return parse_count("inflight", text, 1, PCCL_MAX_OPERATIONS, &options->inflight, problem);
 	case FLAG_CHAOS:
@@ -462,8 +462,8 @@ static const char manual[] =
 	"How\n"
 	"  --plan NAME         auto (default), oneshot, direct, ring\n"
 	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
-	"  --lanes N           I/O threads per peer\n"
-	"  --streams N         connections per lane and neighbour\n"
+	"  --lanes N           I/O threads per peer, at most 16\n"
+	"  --streams N         connections per lane and neighbour, at most 16\n"
 	"  --iters N           timed iterations per size (20)\n"
 	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"

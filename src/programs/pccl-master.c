@@ -9,6 +9,7 @@
 #include <ccoip.h>
 #include <pccl.h>
 
+#include "base/fail.h"
 #include "base/log.h"
 #include "transport/address.h"
 
@@ -23,7 +24,8 @@ static const char usage[] =
 	"  --version            print the version\n"
 	"  --help               print this\n"
 	"\n"
-	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n";
+	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n"
+	"Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.\n";
 
 struct options {
 	const char *listen;
@@ -49,7 +51,8 @@ static int parse(int argc, char **argv, struct options *options)
 			options->log_level = optarg;
 			break;
 		case 'V':
-			printf("pccl-master %d\n", pcclGetVersion());
+			printf("pccl-master %d.%d.%d\n", pcclGetVersion() / 10000, pcclGetVersion() / 100 % 100,
+			       pcclGetVersion() % 100);
 			return EXIT_SUCCESS;
 		case 'h':
 			fputs(usage, stdout);
@@ -80,10 +83,10 @@ static bool set_log_level(const char *name)
 	return true;
 }
 
-static int fail(const char *what)
+static int fail(const char *what, int status)
 {
 	fprintf(stderr, "pccl-master: %s: %s\n", what, pcclGetLastError(NULL));
-	return EXIT_FAILURE;
+	return status;
 }
 
 static pcclResult_t find_address(const char *text, ccoip_socket_address_t *address_out)
@@ -94,6 +97,8 @@ static pcclResult_t find_address(const char *text, ccoip_socket_address_t *addre
 	uint16_t port;
 	pcclResult_t result = pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, host, sizeof(host), &port);
 
+	if (result == pcclSuccess && port == 0)
+		result = pccl_fail(pcclInvalidArgument, "the master needs a port that peers can be told: 0 is none");
 	if (result == pcclSuccess)
 		result = pccl_address_resolve(host, port, &address, &count);
 	if (result == pcclSuccess)
@@ -114,13 +119,13 @@ int main(int argc, char **argv)
 	if (!set_log_level(options.log_level))
 		return 2;
 	if (find_address(options.listen, &address) != pcclSuccess)
-		return fail("--listen");
+		return fail("--listen", 2);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	if (pcclCreateMaster(address, &master) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
-		return fail("cannot start");
+		return fail("cannot start", EXIT_FAILURE);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
 	sigwait(&ends, &signal_number);
 	pcclDestroyMaster(master);

@@ -1,4 +1,4 @@
-/* The program allreduce-bench as people and scripts meet it: what it prints, and how it exits. */
+/* The programs allreduce-bench and pccl-master as people and scripts meet it: what they print, and how they exit. */
 #include "../lib/check.h"
 
 #include <stdbool.h>
@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <pccl.h>
+
 #define OUTPUT_BYTES 65536
 
-/* Runs the program with these flags; returns its exit status and what it wrote to both outputs. */
-static int run(const char *flags, char output[OUTPUT_BYTES])
+/* Runs a program with these flags; returns its exit status and what it wrote to both outputs. */
+static int run_program(const char *program, const char *flags, char output[OUTPUT_BYTES])
 {
 	const char *build = getenv("PCCL_BUILD");
 	char command[512];
@@ -18,7 +20,7 @@ static int run(const char *flags, char output[OUTPUT_BYTES])
 	FILE *pipe;
 	int status;
 
-	snprintf(command, sizeof(command), "%s/bin/allreduce-bench %s 2>&1", build == NULL ? "build/release" : build,
+	snprintf(command, sizeof(command), "%s/bin/%s %s 2>&1", build == NULL ? "build/release" : build, program,
 		 flags);
 	pipe = popen(command, "r");
 	assert_non_null(pipe);
@@ -29,15 +31,25 @@ static int run(const char *flags, char output[OUTPUT_BYTES])
 	return WEXITSTATUS(status);
 }
 
-static void expect(const char *flags, int status, const char *part)
+static int run(const char *flags, char output[OUTPUT_BYTES])
+{
+	return run_program("allreduce-bench", flags, output);
+}
+
+static void expect_of(const char *program, const char *flags, int status, const char *part)
 {
 	static char output[OUTPUT_BYTES];
-	int got = run(flags, output);
+	int got = run_program(program, flags, output);
 
 	if (got != status)
-		fail_msg("'%s' exited with %d, not %d:\n%s", flags, got, status, output);
+		fail_msg("%s '%s' exited with %d, not %d:\n%s", program, flags, got, status, output);
 	if (strstr(output, part) == NULL)
-		fail_msg("'%s' did not say '%s':\n%s", flags, part, output);
+		fail_msg("%s '%s' did not say '%s':\n%s", program, flags, part, output);
+}
+
+static void expect(const char *flags, int status, const char *part)
+{
+	expect_of("allreduce-bench", flags, status, part);
 }
 
 static void bad_flags_are_explained_and_exit_2(void **state)
@@ -45,7 +57,32 @@ static void bad_flags_are_explained_and_exit_2(void **state)
 	(void)state;
 	expect("--local 2 --frobnicate", 2, "--frobnicate");
 	expect("--local 2 --sizes huge", 2, "--sizes");
+	expect("--local 2 --lanes 17", 2, "from 1 to 16");
+	expect("--local 2 --streams 17", 2, "from 1 to 16");
 	expect("", 2, "--local");
+}
+
+static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
+{
+	(void)state;
+	expect_of("pccl-master", "--frobnicate", 2, "--frobnicate");
+	expect_of("pccl-master", "127.0.0.1:48148", 2, "unexpected argument '127.0.0.1:48148'");
+	expect_of("pccl-master", "--log-level loud", 2, "TRACE DEBUG");
+	expect_of("pccl-master", "--listen 127.0.0.1:99999", 2, "\"99999\" is not a port number");
+	expect_of("pccl-master", "--listen 127.0.0.1:0", 2, "needs a port");
+	expect_of("pccl-master", "--listen [::1", 2, "[IPv6]:port");
+	/* An address that only documents have: nothing is wrong with it but that it is not this machine's. */
+	expect_of("pccl-master", "--listen 192.0.2.1:48148", 1, "192.0.2.1:48148");
+}
+
+static void the_master_tells_its_version(void **state)
+{
+	char version[64];
+
+	(void)state;
+	snprintf(version, sizeof(version), "pccl-master %d.%d.%d\n", PCCL_VERSION_MAJOR, PCCL_VERSION_MINOR,
+		 PCCL_VERSION_PATCH);
+	expect_of("pccl-master", "--version", 0, version);
 }
 
 static void help_names_every_flag(void **state)
@@ -154,6 +191,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_flags_are_explained_and_exit_2),
+		cmocka_unit_test(bad_flags_of_the_master_are_explained_and_exit_2),
+		cmocka_unit_test(the_master_tells_its_version),
 		cmocka_unit_test(help_names_every_flag),
 		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),
 		cmocka_unit_test(every_collective_checks_its_results),
