@@ -135,11 +135,26 @@ static pcclResult_t check_buffers(const struct pccl_session *session, const stru
 	return pcclSuccess;
 }
 
+static bool is_by_rank(enum pccl_collective kind)
+{
+	return kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
+}
+
+static pcclResult_t check_size(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	size_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
+	uint64_t parts = is_by_rank(request->kind) ? session->ranks : 1;
+
+	if (request->operation.count <= PCCL_OP_BYTES_MAX / element_bytes / parts)
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument, "%zu elements of %zu bytes are too many: an operation's whole buffer may have "
+			 "%llu GiB", request->operation.count, element_bytes, (unsigned long long)(PCCL_OP_BYTES_MAX >> 30));
+}
+
 /* Everything about the request that is wrong by itself or in the state of the communicator. */
 static pcclResult_t check_request(const struct pccl_session *session, const struct pccl_op_request *request)
 {
 	const pcclOperation_t *operation = &request->operation;
-	size_t element_bytes;
 
 	if (session->end_result != pcclSuccess)
 		return pccl_fail(session->end_result, "%s", session->end_detail);
@@ -151,9 +166,8 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)operation->plan);
 	if (!policy_is_known(operation->failure_policy))
 		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
-	element_bytes = pccl_dtype_bytes(operation->datatype);
-	if (operation->count > (SIZE_MAX / 2) / element_bytes / PCCL_RANKS_MAX)
-		return pccl_fail(pcclInvalidArgument, "count %zu does not fit the address space", operation->count);
+	if (check_size(session, request) != pcclSuccess)
+		return pcclInvalidArgument;
 	if (pccl_session_find(session, operation->tag) != NULL)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
 				 (unsigned long long)operation->tag);
@@ -206,15 +220,15 @@ static void undo_give(struct pccl_session *session, struct pccl_op *op)
 /* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
 static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_collective kind)
 {
-	bool by_rank = kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
-
-	return by_rank ? session->ranks : session->cut_for_ranks;
+	return is_by_rank(kind) ? session->ranks : session->cut_for_ranks;
 }
 
 static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 {
 	const pcclOperation_t *operation = &op->request.operation;
 
+	if (check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
+		return pcclInvalidArgument;
 	pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
 			  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
 	pccl_free(op->held);
@@ -263,7 +277,7 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 
 	if (op->request.kind == PCCL_BROADCAST)
 		operation->root = find_root(session, op);
-	if (op->request.kind != PCCL_ALL_GATHER && op->request.kind != PCCL_REDUCE_SCATTER)
+	if (!is_by_rank(op->request.kind))
 		return pcclSuccess;
 	if (stage(session, op) != pcclSuccess)
 		return pcclOutOfMemory;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../lib/check.h"
+#include "base/fail.h"
 #include "base/memory.h"
 #include "session_sequence.h"
 
@@ -336,6 +337,28 @@ static void an_ended_session_fails_running_and_later_ops(void **state)
 	pccl_session_destroy(session);
 }
 
+/* More than an op may have is the caller's mistake, not a reason to end the process. */
+static void an_op_beyond_the_largest_is_refused_in_words(void **state)
+{
+	static const size_t counts[] = {((size_t)1 << 37) + 1, (size_t)1 << 49, SIZE_MAX / 4, SIZE_MAX};
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_request request = sum_of(0, 7);
+	struct pccl_op *op;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		request.operation.count = counts[i];
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclInvalidArgument);
+		assert_non_null(strstr(pccl_fail_text(), "may have 512 GiB"));
+	}
+	request.kind = PCCL_ALL_GATHER;
+	request.operation.count = ((size_t)1 << 37) / 3 + 1; /* of each of three ranks */
+	assert_int_equal(pccl_session_launch(session, &request, &op), pcclInvalidArgument);
+	assert_true(pccl_session_idle(session));
+	pccl_session_destroy(session);
+}
+
 static void sequences_survive_growth(void **state)
 {
 	struct pccl_sequences sequences = {NULL, 0, 0};
@@ -362,6 +385,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_op_is_launched_ends_and_is_released),
 		cmocka_unit_test(a_tag_in_use_and_a_world_of_one_are_refused),
+		cmocka_unit_test(an_op_beyond_the_largest_is_refused_in_words),
 		cmocka_unit_test(sequences_count_up_per_tag_and_start_again_when_newcomers_join),
 		cmocka_unit_test(an_aborted_op_ends_with_connection_lost),
 		cmocka_unit_test(a_retried_op_is_launched_again_in_the_new_view),
