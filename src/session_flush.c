@@ -195,7 +195,14 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 	uint8_t verdict = decision == NULL ? PCCL_VERDICT_ABORT : decision->verdict;
 	bool redo = verdict == PCCL_VERDICT_RETRY || verdict == PCCL_VERDICT_REPAIR;
 	const char *cause = install->cause;
+	char text[sizeof(install->cause) + 120];
 
+	/* Nobody was lost: this peer launched it while it, too, waited for the others in pcclUpdateTopology(). */
+	if (install->newcomers) {
+		snprintf(text, sizeof(text), "a new view (%s) came before all members had launched the operation; launch it again",
+			 cause);
+		cause = text;
+	}
 	if (verdict == PCCL_VERDICT_COMMIT)
 		pccl_attempt_cancel(session, op->attempt, pcclSuccess, "", false, false);
 	else if (verdict == PCCL_VERDICT_EXPIRE)
