@@ -378,9 +378,17 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
 
 /* ---- membership: joint calls, every member of the group makes them in the same order ------------------------------ */
 
-/* Admits the peers that wait to join and blocks until every member of the group has called it. In a group of one it
- * returns at once. pcclPendingAsyncOps: operations are still to be awaited. pcclUpdateTopologyFailed: the master is
- * gone or members voted for different things. pcclEvicted: the group went on without this peer. */
+/*
+ * Common to all three. Each blocks until every member of the group has made the same call, so every member must make the
+ * same ones in the same order: if one reduces while another updates, they wait for each other. One thread at a time;
+ * others wait for their turn. If members made different calls, all of them fail, and nothing has happened. If no master
+ * can be reached for connect_timeout_ms the call fails, the communicator stays what it is, and making the same call again goes on
+ * where it was. pcclEvicted: the group went on without this peer. pcclAborted: pcclCommAbort().
+ * pcclInvalidUsage: not connected.
+ */
+
+/* Admits the peers that wait to join. In a group of one it returns at once. pcclPendingAsyncOps: operations are still to
+ * be awaited. pcclUpdateTopologyFailed: no master can be reached, or members made different calls. */
 PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 
 /* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight. */

@@ -92,6 +92,14 @@ static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
 	assert(vote >= PCCL_VOTE_UPDATE && vote <= PCCL_VOTE_OPTIMIZE);
 	assert(peer->standing == PCCL_PEER_MEMBER && peer->vote == 0);
 	peer->vote = (uint8_t)vote;
+	peer->vote_end_ns = PCCL_NEVER;
+	if (peer->given_up == peer->vote && peer->given_up_done) {
+		const struct pccl_answer answer = {.kind = peer->vote, .result = pcclSuccess};
+
+		pccl_peer_answer(peer, &answer);
+	}
+	peer->given_up = 0;
+	peer->given_up_done = false;
 	pccl_peer_send_vote(peer);
 }
 
@@ -341,6 +349,7 @@ pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl
 	peer->connect_ns = PCCL_NEVER;
 	peer->admission_ns = PCCL_NEVER;
 	peer->stranded_ns = PCCL_NEVER;
+	peer->vote_end_ns = PCCL_NEVER;
 	peer->quiet_ns = PCCL_NEVER;
 	return pcclSuccess;
 }

@@ -253,6 +253,24 @@ static void watch_deadlines(struct pccl_peer *peer)
 		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
 }
 
+/* A joint call waits for a master no longer than joining does. Nothing of it is lost: the caller may make it again. */
+static void watch_vote(struct pccl_peer *peer)
+{
+	struct pccl_answer answer = {.kind = peer->vote, .result = pcclMasterConnectionFailed};
+
+	if (peer->vote == 0 || peer->link == PCCL_LINK_UP) {
+		peer->vote_end_ns = PCCL_NEVER;
+	} else if (peer->vote_end_ns == PCCL_NEVER) {
+		peer->vote_end_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	} else if (peer->now_ns >= peer->vote_end_ns) {
+		(void)snprintf(answer.text, sizeof(answer.text), "no master could be reached in time%s%.150s",
+			       peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
+		peer->vote_end_ns = PCCL_NEVER;
+		peer->given_up = peer->vote;
+		pccl_peer_answer(peer, &answer);
+	}
+}
+
 /* A founder that is alone looks in at the other masters from time to time: its group may have lived on there. */
 static bool should_roam(const struct pccl_peer *peer)
 {
@@ -274,6 +292,7 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 	watch_deadlines(peer);
 	if (peer->standing == PCCL_PEER_GONE)
 		return;
+	watch_vote(peer);
 	switch (peer->link) {
 	case PCCL_LINK_NONE:
 		break;
@@ -307,7 +326,8 @@ static uint64_t earlier(uint64_t left, uint64_t right)
 
 uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 {
-	uint64_t deadline = earlier(peer->connect_ns, earlier(peer->stranded_ns, peer->admission_ns));
+	uint64_t deadline = earlier(earlier(peer->connect_ns, peer->vote_end_ns),
+				    earlier(peer->stranded_ns, peer->admission_ns));
 
 	switch (peer->link) {
 	case PCCL_LINK_NONE:

@@ -1,6 +1,7 @@
 /* No single point of failure: masters that die, come back, or leave the place to a standby. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../lib/check.h"
@@ -136,6 +137,46 @@ static void a_vote_waits_for_the_master_to_come_back(void **state)
 	peers_finish(world);
 }
 
+static void votes_without_a_master(struct world_peer *me)
+{
+	pcclResult_t result;
+	bool pending;
+	int64_t sum;
+
+	setenv("PCCL_CONNECT_TIMEOUT_MS", "500", 1);
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclUpdateTopologyFailed, pcclUpdateTopology(me->comm));
+	CHECK(strstr(pcclGetLastError(NULL), "no master could be reached") != NULL);
+	CHECK_RESULT(pcclInvalidUsage, pcclArePeersPending(me->comm, &pending));
+	CHECK_RESULT(pcclTopologyOptimizationFailed, pcclOptimizeTopology(me->comm));
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	CHECK(sum == 2);
+	peer_reach(me, 2);
+	do
+		result = pcclUpdateTopology(me->comm);
+	while (result == pcclUpdateTopologyFailed);
+	CHECK_RESULT(pcclSuccess, result);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	peer_leave(me);
+}
+
+static void joint_calls_end_in_time_without_a_master(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_EMBEDDED);
+
+	peers_start(world, 2, votes_without_a_master, NULL);
+	peers_await_all(world, 0, 2, 1);
+	peers_kill_master(world, master);
+	peers_open_gate(world, 1);
+	peers_await_all(world, 0, 2, 2);
+	peers_restart_master(world, master, WORLD_EMBEDDED);
+	peers_finish(world);
+}
+
 /* A view change waits for the master, and comes when a majority has found it again. */
 static void loses_master_and_peer(struct world_peer *me)
 {
@@ -228,6 +269,7 @@ int main(void)
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_master_may_be_restarted_many_times, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_vote_waits_for_the_master_to_come_back, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(joint_calls_end_in_time_without_a_master, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_peer_lost_without_a_master_is_given_up_when_one_is_back, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_standby_takes_over, peers_open, peers_close),

@@ -85,6 +85,11 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 		  action->value, action->text);
 	if (node->voting == 0)
 		sim_fail(sim, "node %u got an answer without a call", node->id);
+	if (action->result == pcclMasterConnectionFailed) {
+		node->vote_again = true;
+		sim_program_wake(sim, node);
+		return;
+	}
 	/* One that came with an install is counted from there: step 0 of the new program comes next. */
 	if (node->vote_count > 0)
 		check_vote(sim, node, action->result, action->value);
@@ -160,7 +165,7 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 	config.self.bundle_size = bundle_size;
 	config.heartbeat_interval_ns = sim->plan.heartbeat_interval_ns;
 	config.heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns;
-	config.connect_timeout_ns = 10 * SIM_SECOND;
+	config.connect_timeout_ns = sim_between(sim, 1, 10) * SIM_SECOND;
 	config.seed = pccl_rng_u64(&sim->rng);
 	if (sim->shells != NULL)
 		shell_create(sim, node, &config.self);

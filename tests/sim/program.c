@@ -53,11 +53,29 @@ static void skip(struct sim_node *node)
 	node->calls++;
 }
 
+/* Programs call in a loop until they have an answer. */
+static void repeat_vote(struct sim *sim, struct sim_node *node)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = node->voting};
+
+	node->vote_again = false;
+	sim_trace(sim, "node %u calls %s again", node->id, pccl_vote_name(node->voting));
+	if (node->shell != NULL)
+		shell_post(node->shell, &event);
+	else
+		sim_peer_feed(sim, node, &event);
+	sim_program_wake(sim, node);
+}
+
 void sim_program(struct sim *sim, struct sim_node *node)
 {
 	uint64_t tag = draw(sim, node, 1) % SIM_TAGS;
 
 	node->queued = false;
+	if (node->vote_again && !node->paused && sim_peer_lives(node)) {
+		repeat_vote(sim, node);
+		return;
+	}
 	if (node->shell != NULL && !node->paused) {
 		caller_step(sim, node);
 		return;
@@ -98,7 +116,7 @@ void sim_program_wake(struct sim *sim, struct sim_node *node)
 {
 	struct sim_event event = {.type = SIM_PROGRAM, .node = node->id};
 
-	if (node->queued || (node->voting != 0 && node->shell == NULL))
+	if (node->queued || (node->voting != 0 && node->shell == NULL && !node->vote_again))
 		return;
 	node->queued = true;
 	sim_schedule(sim,

@@ -115,6 +115,7 @@ struct sim_node {
 	uint32_t calls;	     /* ever made */
 	bool queued;	     /* a program event is in the queue */
 	uint8_t voting;	     /* outstanding joint call */
+	bool vote_again;     /* it ended for lack of a master: it is to be made again */
 	uint32_t vote_count; /* joint calls since origin */
 	struct sim_op ops[SIM_OPS];
 	uint32_t sequence[SIM_TAGS];

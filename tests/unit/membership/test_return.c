@@ -234,6 +234,66 @@ static void members_move_to_the_second_master(void **state)
 	assert_int_equal(small_size(world, 1), 2);
 }
 
+static void joint_call_without_a_master_ends_in_time_and_goes_on_when_made_again(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2, 1);
+	small_master_crash(world, 0);
+	small_settle(world);
+	small_vote(world, 0, PCCL_VOTE_OPTIMIZE);
+	small_pass(world, 9000);
+	assert_false(world->peers[0].voted);
+	small_pass(world, 2000);
+	assert_true(world->peers[0].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclMasterConnectionFailed);
+	assert_non_null(strstr(world->peers[0].vote_text, "no master"));
+	assert_false(world->peers[0].ended);
+	small_master_start(world, 0);
+	small_pass(world, 3000);
+	small_vote(world, 1, PCCL_VOTE_OPTIMIZE);
+	small_pass(world, 1000);
+	assert_false(world->peers[1].voted);
+	small_vote(world, 0, PCCL_VOTE_OPTIMIZE);
+	small_settle(world);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	assert_int_equal(world->peers[1].vote_result, pcclSuccess);
+}
+
+/* The others had their answer by the view that this peer missed: for them the next joint call is another one. */
+static void update_given_up_is_answered_by_the_view_that_came_meanwhile(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2, 1);
+	small_join(world, 2, 0, 1);
+	small_pass(world, 100);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_deliver_until(world, PCCL_MESSAGE_PREPARED, 3);
+	world->peers[1].cut_from_master = 1;
+	small_settle(world);
+	small_pass(world, 500);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 1), 2);
+	small_master_crash(world, 0);
+	small_pass(world, 14000);
+	assert_int_equal(world->peers[1].vote_result, pcclMasterConnectionFailed);
+	world->peers[1].cut_from_master = 0;
+	small_master_start(world, 0);
+	small_pass(world, 3000);
+	assert_int_equal(small_size(world, 1), 3);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	assert_true(world->peers[1].voted);
+	assert_int_equal(world->peers[1].vote_result, pcclSuccess);
+	/* From here on the three agree on which call is which. */
+	small_vote(world, 0, PCCL_VOTE_OPTIMIZE);
+	small_vote(world, 1, PCCL_VOTE_OPTIMIZE);
+	small_vote(world, 2, PCCL_VOTE_OPTIMIZE);
+	small_settle(world);
+	assert_int_equal(world->peers[1].vote_result, pcclSuccess);
+}
+
 static void newcomer_finds_the_group_at_the_second_master(void **state)
 {
 	struct small_world *world = *state;
@@ -337,6 +397,8 @@ int main(void)
 		CASE(answer_that_one_member_missed_is_given_again),
 		CASE(install_that_some_missed_is_handed_on),
 		CASE(members_move_to_the_second_master),
+		CASE(joint_call_without_a_master_ends_in_time_and_goes_on_when_made_again),
+		CASE(update_given_up_is_answered_by_the_view_that_came_meanwhile),
 		CASE(newcomer_finds_the_group_at_the_second_master),
 		CASE(promise_keeps_the_second_master_from_deciding),
 		CASE(lone_founder_roams_between_its_masters),
