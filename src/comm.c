@@ -199,18 +199,24 @@ void pccl_comm_stop(pcclComm_t *comm)
 	pccl_view_fini(&comm->view);
 }
 
+/* What is created is seen by pcclCommAbort() in another thread when it is whole. After a failure end_connect() stops it. */
 static pcclResult_t start(pcclComm_t *comm)
 {
-	const struct pccl_session_config config = {comm->settings.lanes, comm->settings.plan, comm->settings.failure_policy};
-	pcclResult_t result = pccl_session_create(&config, &comm->session);
+	const struct pccl_session_config config = {comm->settings.lanes, comm->settings.plan,
+						   comm->settings.failure_policy};
+	struct pccl_session *session = NULL;
+	struct pccl_control *control = NULL;
+	pcclResult_t result = pccl_session_create(&config, &session);
 	uint32_t i;
 
 	for (i = 0; i < comm->settings.lanes && result == pcclSuccess; i++)
 		result = pccl_lane_create(comm, i, &comm->lanes[i]);
 	if (result == pcclSuccess)
-		result = pccl_control_create(comm, &comm->control);
-	if (result != pcclSuccess)
-		pccl_comm_stop(comm);
+		result = pccl_control_create(comm, &control);
+	pthread_mutex_lock(&comm->lock);
+	comm->session = session;
+	comm->control = control;
+	pthread_mutex_unlock(&comm->lock);
 	return result;
 }
 
@@ -245,8 +251,8 @@ static pcclResult_t begin_connect(pcclComm_t *comm)
 		comm->state = PCCL_COMM_JOINING;
 		comm->callers++;
 	} else if (comm->state == PCCL_COMM_ENDED) {
-		result = pccl_fail(pcclInvalidUsage, "the communicator has ended (%s): destroy it and create another",
-				   comm->end_detail);
+		result = pccl_fail(comm->end_result == pcclAborted ? pcclAborted : pcclInvalidUsage,
+				   "the communicator has ended (%s): destroy it and create another", comm->end_detail);
 	} else {
 		result = pccl_fail(pcclInvalidUsage, "the communicator is connected already, or being connected");
 	}
@@ -254,14 +260,22 @@ static pcclResult_t begin_connect(pcclComm_t *comm)
 	return result;
 }
 
+static const char abort_text[] = "the communicator was aborted by pcclCommAbort()";
+
 /* After a failed connect the caller may try again, unless the communicator was aborted. */
 static void end_connect(pcclComm_t *comm, pcclResult_t result)
 {
-	if (result != pcclSuccess)
-		pccl_comm_stop(comm);
 	pthread_mutex_lock(&comm->lock);
-	if (result != pcclSuccess && result != pcclAborted)
-		comm->state = PCCL_COMM_IDLE;
+	if (result != pcclSuccess) {
+		comm->stopping = true;
+		pthread_mutex_unlock(&comm->lock);
+		pccl_comm_stop(comm);
+		pthread_mutex_lock(&comm->lock);
+		comm->stopping = false;
+		comm->state = comm->aborted ? PCCL_COMM_ENDED : PCCL_COMM_IDLE;
+		comm->end_result = pcclAborted;
+		snprintf(comm->end_detail, sizeof(comm->end_detail), "%s", abort_text);
+	}
 	comm->callers--;
 	pthread_cond_broadcast(&comm->changed);
 	pthread_mutex_unlock(&comm->lock);
@@ -291,9 +305,10 @@ static void leave(pcclComm_t *comm, const char *detail)
 {
 	const struct pccl_peer_event event = {.type = PCCL_PEER_LEAVE};
 
-	if (comm->control != NULL)
+	comm->aborted = true;
+	if (comm->control != NULL && !comm->stopping)
 		pccl_control_post(comm->control, &event);
-	if (comm->session != NULL) {
+	if (comm->session != NULL && !comm->stopping) {
 		pccl_comm_end(comm, pcclAborted, detail);
 	} else if (comm->state != PCCL_COMM_ENDED) {
 		comm->state = PCCL_COMM_ENDED;
@@ -309,7 +324,7 @@ pcclResult_t pcclCommAbort(pcclComm_t *communicator)
 	if (result != pcclSuccess)
 		return result;
 	pthread_mutex_lock(&communicator->lock);
-	leave(communicator, "the communicator was aborted by pcclCommAbort()");
+	leave(communicator, abort_text);
 	pthread_mutex_unlock(&communicator->lock);
 	return pcclSuccess;
 }

@@ -20,13 +20,13 @@ enum pccl_comm_state {
 	PCCL_COMM_IDLE,	   /* not connected */
 	PCCL_COMM_JOINING, /* threads run, no view yet */
 	PCCL_COMM_MEMBER,
-	PCCL_COMM_ENDED	   /* left, evicted, aborted: only destroy is left (or, if it never was a member, connect) */
+	PCCL_COMM_ENDED /* left, evicted, aborted: only destroy is left (or, if it never was a member, connect) */
 };
 
 struct pcclComm_t {
 	pthread_mutex_t lock;
-	pthread_cond_t changed;	 /* state, view, vote, callers: everything but the end of an op */
-	pthread_mutex_t joint;	 /* held through a joint call: one at a time */
+	pthread_cond_t changed; /* state, view, vote, callers: everything but the end of an op */
+	pthread_mutex_t joint;	/* held through a joint call: one at a time */
 	pcclCommCreateParams_t params;
 	struct pccl_settings settings;
 	pcclRankUuid_t uuid;
@@ -37,12 +37,14 @@ struct pcclComm_t {
 	enum pccl_comm_state state;
 	pcclResult_t end_result; /* in ENDED */
 	char end_detail[200];
-	uint32_t callers;	 /* inside a blocking call; destroy waits for them */
+	uint32_t callers; /* inside a blocking call; destroy waits for them */
+	bool aborted;	  /* it never connects again */
+	bool stopping;	  /* after a failed connect: control and session are going, leave them alone */
 
 	struct pccl_view view; /* in force; empty before the first */
 	uint32_t rank;
 	struct pccl_world world;
-	uint32_t lanes_linked;	/* lanes whose links of the view in force are all up */
+	uint32_t lanes_linked; /* lanes whose links of the view in force are all up */
 
 	bool vote_pending; /* a joint call waits for its answer */
 	pcclResult_t vote_result;

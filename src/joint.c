@@ -29,8 +29,13 @@ static pcclResult_t vote(pcclComm_t *comm, enum pccl_vote kind, bool *value_out)
 	return pcclSuccess;
 }
 
-/* Enters, waits for the turn of this thread, votes. `quiet`: no op may be unreleased. `failure`: what PCCL 1.0 programs
- * expect when the vote fails; eviction and abort keep their names, so that a loop on `failure` ends. */
+/* What PCCL 1.0 programs expect when a vote fails; eviction and abort keep their names, so that a loop on `failure` ends. */
+static pcclResult_t as_known(pcclResult_t result, pcclResult_t failure)
+{
+	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted ? result : failure;
+}
+
+/* Enters, waits for the turn of this thread, votes. `quiet`: no op may be unreleased. */
 static pcclResult_t joint_call(const pcclComm_t *communicator, enum pccl_vote kind, bool quiet, pcclResult_t failure,
 			       bool *value_out)
 {
@@ -43,16 +48,14 @@ static pcclResult_t joint_call(const pcclComm_t *communicator, enum pccl_vote ki
 	pthread_mutex_lock(&comm->joint);
 	pthread_mutex_lock(&comm->lock);
 	if (comm->state == PCCL_COMM_ENDED)
-		result = pccl_fail(comm->end_result, "%s", comm->end_detail);
+		result = as_known(pccl_fail(comm->end_result, "%s", comm->end_detail), failure);
 	else if (quiet && !pccl_session_idle(comm->session))
-		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them before pcclUpdateTopology()");
-	else if (kind == PCCL_VOTE_OPTIMIZE && comm->view.member_count < 2)
+		result = pccl_fail(pcclPendingAsyncOps,
+				   "operations are in flight: await them before pcclUpdateTopology()");
+	else if (kind == PCCL_VOTE_OPTIMIZE && comm->world.peers < 2)
 		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
 	else
-		result = vote(comm, kind, value_out);
-	if (result != pcclSuccess && result != pcclPendingAsyncOps && result != pcclEvicted && result != pcclAborted &&
-	    !(kind == PCCL_VOTE_OPTIMIZE && comm->view.member_count < 2))
-		result = failure;
+		result = as_known(vote(comm, kind, value_out), failure);
 	pthread_mutex_unlock(&comm->joint);
 	pccl_comm_leave(comm);
 	return result;

@@ -147,8 +147,10 @@ static pcclResult_t check_size(const struct pccl_session *session, const struct 
 
 	if (request->operation.count <= PCCL_OP_BYTES_MAX / element_bytes / parts)
 		return pcclSuccess;
-	return pccl_fail(pcclInvalidArgument, "%zu elements of %zu bytes are too many: an operation's whole buffer may have "
-			 "%llu GiB", request->operation.count, element_bytes, (unsigned long long)(PCCL_OP_BYTES_MAX >> 30));
+	return pccl_fail(pcclInvalidArgument,
+			 "%zu elements of %zu bytes are too many: an operation's whole buffer may have "
+			 "%llu GiB",
+			 request->operation.count, element_bytes, (unsigned long long)(PCCL_OP_BYTES_MAX >> 30));
 }
 
 /* Everything about the request that is wrong by itself or in the state of the communicator. */

@@ -199,8 +199,8 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 
 	/* Nobody was lost: this peer launched it while it, too, waited for the others in pcclUpdateTopology(). */
 	if (install->newcomers) {
-		snprintf(text, sizeof(text), "a new view (%s) came before all members had launched the operation; launch it again",
-			 cause);
+		snprintf(text, sizeof(text),
+			 "a new view (%s) came before all members had launched the operation; launch it again", cause);
 		cause = text;
 	}
 	if (verdict == PCCL_VERDICT_COMMIT)
@@ -210,8 +210,8 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 	else if (redo && install->view.member_count < 2)
 		pccl_attempt_cancel(session, op->attempt, pcclTooFewPeers, cause, true, false);
 	else if (redo)
-		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause,
-				    verdict == PCCL_VERDICT_RETRY, true);
+		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, verdict == PCCL_VERDICT_RETRY,
+				    true);
 	else
 		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, true, false);
 }
@@ -259,8 +259,9 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 		return;
 	}
 	if (decision != NULL && decision->verdict == PCCL_VERDICT_ABORT) {
-		pccl_session_op_fail(session, op, pcclRankConnectionLost,
-				     "a member was lost before this peer launched the operation; the survivors gave it up");
+		pccl_session_op_fail(
+			session, op, pcclRankConnectionLost,
+			"a member was lost before this peer launched the operation; the survivors gave it up");
 		return;
 	}
 	if (session->ranks < 2) {
@@ -272,8 +273,8 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 	if (op->info.plan == pcclPlanAuto) /* its first attempt */
 		result = pccl_session_fit(session, op);
 	if (result == pcclSuccess)
-		result = pccl_attempt_start(session, op,
-					    decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
+		result = pccl_attempt_start(
+			session, op, decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
 	if (result != pcclSuccess)
 		pccl_session_op_fail(session, op, result, pccl_fail_text());
 }

@@ -36,8 +36,8 @@
 #ifdef __cplusplus
 #include <cstddef>
 #else
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #endif
 
 #define PCCL_VERSION_MAJOR 2
@@ -59,11 +59,11 @@ extern "C" {
 
 typedef enum pcclResult_t {
 	pcclSuccess = 0,
-	pcclNotInitialized = 1,	/* pcclInit() has not been called */
-	pcclInternalError = 2,	/* a defect of the library: please report it */
+	pcclNotInitialized = 1,	 /* pcclInit() has not been called */
+	pcclInternalError = 2,	 /* a defect of the library: please report it */
 	pcclInvalidArgument = 3, /* an argument is wrong by itself */
-	pcclInvalidUsage = 4,	/* a call that is not allowed in this state */
-	pcclTooFewPeers = 5,	/* the group has one member: there is nobody to reduce with */
+	pcclInvalidUsage = 4,	 /* a call that is not allowed in this state */
+	pcclTooFewPeers = 5,	 /* the group has one member: there is nobody to reduce with */
 	pcclMasterConnectionFailed = 6,
 	pcclRankConnectionFailed = 7,
 	pcclRankConnectionLost = 8, /* a member was lost; the survivors agreed to give this operation up */
@@ -73,11 +73,11 @@ typedef enum pcclResult_t {
 	pcclTopologyOptimizationFailed = 12,
 
 	pcclOutOfMemory = 100,
-	pcclSystemError = 101,	/* a system call failed; the last error names it */
-	pcclTimeout = 102,	/* a deadline passed; the last error names who had not arrived */
-	pcclAborted = 103,	/* pcclCommAbort() was called on the communicator */
-	pcclMismatch = 104,	/* peers called different things under one tag; the last error names both sides */
-	pcclEvicted = 105,	/* the group went on without this peer; the last error says why. Destroy and join again */
+	pcclSystemError = 101, /* a system call failed; the last error names it */
+	pcclTimeout = 102,     /* a deadline passed; the last error names who had not arrived */
+	pcclAborted = 103,     /* pcclCommAbort() was called on the communicator */
+	pcclMismatch = 104,    /* peers called different things under one tag; the last error names both sides */
+	pcclEvicted = 105, /* the group went on without this peer; the last error says why. Destroy and join again */
 	pcclTooManyOperations = 106 /* PCCL_MAX_OPERATIONS are in flight already */
 } pcclResult_t;
 
@@ -95,8 +95,8 @@ typedef enum pcclDataType_t {
 	pcclInt32 = 5,
 	pcclUint64 = 6,
 	pcclInt64 = 7,
-	pcclFloat16 = 8,   /* IEEE binary16; added in binary32, rounded once */
-	pcclBFloat16 = 9,  /* the upper half of a binary32; added in binary32, rounded once */
+	pcclFloat16 = 8,  /* IEEE binary16; added in binary32, rounded once */
+	pcclBFloat16 = 9, /* the upper half of a binary32; added in binary32, rounded once */
 	pcclFloat = 10,
 	pcclDouble = 11
 } pcclDataType_t;
@@ -109,7 +109,7 @@ typedef enum pcclDeviceType_t { pcclDeviceCpu = 0, pcclDeviceCuda = 1 } pcclDevi
 typedef enum pcclRedOp_t { pcclSum, pcclAvg, pcclProd, pcclMax, pcclMin } pcclRedOp_t;
 
 typedef enum pcclAttribute_t {
-	PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE = 1,	/* peers of all groups that the master has admitted */
+	PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE = 1,	  /* peers of all groups that the master has admitted */
 	PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE = 2, /* members of this communicator's view */
 	PCCL_ATTRIBUTE_NUM_DISTINCT_PEER_GROUPS = 3,
 	PCCL_ATTRIBUTE_LARGEST_PEER_GROUP_WORLD_SIZE = 4
@@ -258,16 +258,18 @@ typedef struct pcclBuildInfo_t {
  */
 typedef struct pcclConfig_t {
 	size_t size;
-	const char *masters;	     /* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
-	const char *listen_address;  /* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
-	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: the address the master sees */
-	uint16_t port_first;	     /* PCCL_PORT=first[-last]: listening port range; default any free port */
+	const char *masters;	    /* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
+	const char *listen_address; /* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
+	const char *
+		advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: the address the master sees */
+	uint16_t port_first;	    /* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
-	uint32_t lanes;		     /* PCCL_LANES: I/O threads; the smallest of the view's members counts */
-	uint32_t streams;	     /* PCCL_STREAMS: connections per lane and neighbour; default 1 */
-	uint32_t connect_timeout_ms; /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
+	uint32_t lanes;		       /* PCCL_LANES: I/O threads; the smallest of the view's members counts */
+	uint32_t streams;	       /* PCCL_STREAMS: connections per lane and neighbour; default 1 */
+	uint32_t connect_timeout_ms;   /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
 	uint32_t admission_timeout_ms; /* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
-	uint32_t operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are alive */
+	uint32_t
+		operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are alive */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
@@ -276,8 +278,11 @@ typedef struct pcclConfig_t {
 	uint32_t bundle_size;		    /* members of the bundle */
 } pcclConfig_t;
 
-#define PCCL_CONFIG_INITIALIZER {sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-	pcclPolicyDefault, pcclPlanAuto, 0, 0}
+#define PCCL_CONFIG_INITIALIZER                                                                                        \
+	{                                                                                                              \
+		sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, \
+			0                                                                                              \
+	}
 
 /*
  * One collective. `count` is in elements: of the whole buffer for all-reduce and broadcast; of one rank's part for
@@ -287,16 +292,16 @@ typedef struct pcclOperation_t {
 	size_t size;
 	size_t count;
 	pcclDataType_t datatype;
-	pcclRedOp_t op;		 /* all-reduce and reduce-scatter */
-	uint64_t tag;		 /* names the operation; at most one in flight per tag */
-	uint32_t root;		 /* broadcast: rank of the source in the current view */
-	uint32_t timeout_ms;	 /* 0: the communicator's */
-	pcclPlan_t plan;	 /* pcclPlanAuto: the communicator's */
+	pcclRedOp_t op;	     /* all-reduce and reduce-scatter */
+	uint64_t tag;	     /* names the operation; at most one in flight per tag */
+	uint32_t root;	     /* broadcast: rank of the source in the current view */
+	uint32_t timeout_ms; /* 0: the communicator's */
+	pcclPlan_t plan;     /* pcclPlanAuto: the communicator's */
 	pcclFailurePolicy_t failure_policy;
 	pcclQuantizationAlgorithm_t codec;	/* all-reduce: how contributions travel */
 	pcclQuantizationAlgorithm_t codec_down; /* how results travel; pcclQuantNone: as `codec` */
 	pcclDataType_t codec_datatype;		/* pcclQuantMinMax and pcclQuantZeroPointScale: the type sent */
-	uint32_t codec_block;			/* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
+	uint32_t codec_block; /* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
 	pcclRounding_t rounding;
 	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0. They are added to this peer's contribution,
 	 * and become what encoding took from that when the operation is awaited and has succeeded, however often it was
@@ -304,8 +309,11 @@ typedef struct pcclOperation_t {
 	void *residual;
 } pcclOperation_t;
 
-#define PCCL_OPERATION_INITIALIZER {sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, \
-	pcclPolicyDefault, pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL}
+#define PCCL_OPERATION_INITIALIZER                                                                        \
+	{                                                                                                 \
+		sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, \
+			pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL                \
+	}
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
@@ -318,7 +326,10 @@ typedef struct pcclOperationInfo_t {
 	pcclPlan_t plan; /* what pcclPlanAuto became */
 } pcclOperationInfo_t;
 
-#define PCCL_OPERATION_INFO_INITIALIZER {sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto}
+#define PCCL_OPERATION_INFO_INITIALIZER                                  \
+	{                                                                \
+		sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto \
+	}
 
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
@@ -395,7 +406,7 @@ PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 PCCL_EXPORT pcclResult_t pcclArePeersPending(const pcclComm_t *communicator, bool *pending_out);
 
 /* Lets the master reconsider the order of the ring. This version keeps the order: it costs one round trip. Returns
- * pcclInvalidUsage in a world of one, pcclTopologyOptimizationFailed if the vote failed. */
+ * pcclInvalidUsage if this peer is the only one of the master, pcclTopologyOptimizationFailed if the vote failed. */
 PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 
 /* ---- collectives ------------------------------------------------------------------------------------------------- */
@@ -410,8 +421,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 
 /* recvbuff = the reduction of all members' sendbuff. `reduce_info_out` may be NULL. */
 PCCL_EXPORT pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
-				       const pcclComm_t *communicator,
-				       pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
+				       const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
 
 PCCL_EXPORT pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff,
 					    const pcclReduceDescriptor_t *descriptor, const pcclComm_t *communicator,
@@ -448,8 +458,7 @@ PCCL_EXPORT pcclResult_t pcclBroadcastAsync(const void *sendbuff PCCL_NULLABLE, 
  * sendbuff + rank * count elements; the other elements of sendbuff keep their values. If the number of members changes
  * the operation fails whatever the policy, for its buffers no longer fit. */
 PCCL_EXPORT pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-					   const pcclComm_t *communicator,
-					   pcclOperationInfo_t *info_out PCCL_NULLABLE);
+					   const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 						const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
 

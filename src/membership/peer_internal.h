@@ -58,11 +58,11 @@ struct pccl_peer {
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 
-	uint8_t vote;					       /* outstanding joint call; 0: none */
-	uint64_t vote_end_ns;				       /* there is no master: when to give it up; else PCCL_NEVER */
-	uint8_t given_up;   /* joint call that ended for lack of a master; 0: none. Made again it goes on, */
-	bool given_up_done; /* or has its answer by the view that came meanwhile */
-	struct pccl_answer answered;			       /* the last one that ended */
+	uint8_t vote;		     /* outstanding joint call; 0: none */
+	uint64_t vote_end_ns;	     /* there is no master: when to give it up; else PCCL_NEVER */
+	uint8_t given_up;	     /* joint call that ended for lack of a master; 0: none. Made again it goes on, */
+	bool given_up_done;	     /* or has its answer by the view that came meanwhile */
+	struct pccl_answer answered; /* the last one that ended */
 	bool complained[PCCL_MEMBERS_MAX];		       /* by rank of the view in force */
 	struct pccl_message_expired expired[PCCL_EXPIRED_MAX]; /* of the view in force */
 	uint32_t expired_count;

@@ -326,8 +326,8 @@ static uint64_t earlier(uint64_t left, uint64_t right)
 
 uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 {
-	uint64_t deadline = earlier(earlier(peer->connect_ns, peer->vote_end_ns),
-				    earlier(peer->stranded_ns, peer->admission_ns));
+	uint64_t deadline =
+		earlier(earlier(peer->connect_ns, peer->vote_end_ns), earlier(peer->stranded_ns, peer->admission_ns));
 
 	switch (peer->link) {
 	case PCCL_LINK_NONE:

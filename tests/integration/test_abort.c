@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../lib/check.h"
 #include "../lib/peers.h"
@@ -136,6 +137,42 @@ static void abort_frees_blocked_votes(void **state)
 
 	peers_start_master(world, WORLD_EMBEDDED);
 	peers_start(world, 2, aborts_two_votes, NULL);
+	peers_finish(world);
+}
+
+/* There is no master, so every connect fails, and somewhere on its way it is aborted. */
+static void aborts_failing_connects(struct world_peer *me)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	pcclCommCreateParams_t params = {.master_address = me->params.master_address};
+	struct blocked blocked = {.me = me, .call = call_connect};
+	unsigned i;
+
+	params.master_address.inet.protocol = inetIPv4;
+	memcpy(params.master_address.inet.ipv4.data, "\x7f\0\0\1", 4);
+	params.master_address.port = peers_free_port(1);
+	config.connect_timeout_ms = 20;
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	for (i = 0; i < 60; i++) {
+		pthread_t thread;
+
+		CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&params, &config, &me->comm));
+		CHECK(pthread_create(&thread, NULL, block, &blocked) == 0);
+		usleep(i * 600);
+		CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+		CHECK(pthread_join(thread, NULL) == 0);
+		CHECK(blocked.result == pcclAborted || blocked.result == pcclMasterConnectionFailed);
+		CHECK_RESULT(pcclAborted, pcclConnect(me->comm));
+		CHECK(strstr(pcclGetLastError(NULL), "aborted") != NULL);
+		CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+	}
+}
+
+static void a_connect_that_fails_may_be_aborted_at_any_moment(void **state)
+{
+	struct world *world = *state;
+
+	peers_start(world, 1, aborts_failing_connects, NULL);
 	peers_finish(world);
 }
 
@@ -440,6 +477,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(abort_frees_blocked_operations, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(abort_frees_blocked_votes, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(abort_frees_a_peer_that_waits_for_admission, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_connect_that_fails_may_be_aborted_at_any_moment, peers_open,
+						peers_close),
 		cmocka_unit_test_setup_teardown(abort_amid_an_operation_is_a_lost_member_to_the_others, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_deadline_names_who_has_not_arrived, peers_open, peers_close),

@@ -99,6 +99,31 @@ static void groups_vote_independently(void **state)
 	peers_finish(world);
 }
 
+/* PCCL 1.0 asked how many peers there are in all, not in the group. */
+static void optimizes_alone_in_its_group(struct world_peer *me)
+{
+	int peers = 0;
+
+	me->params.peer_group = me->index;
+	peer_join(me);
+	while (peers < 2) {
+		CHECK_RESULT(pcclSuccess, pcclGetAttribute(me->comm, PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE, &peers));
+		peers_sleep_ms(1);
+	}
+	CHECK_RESULT(pcclSuccess, pcclOptimizeTopology(me->comm));
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void a_group_of_one_among_others_may_optimize(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, optimizes_alone_in_its_group, NULL);
+	peers_finish(world);
+}
+
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
 
 /* One member of each group; they update until both groups have two, and stay at one until the whole bundle is
@@ -204,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_failure_in_one_group_leaves_the_other_alone, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(groups_vote_independently, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_group_of_one_among_others_may_optimize, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_bundle_joins_together_or_not_at_all, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_bundle_founds_its_groups_together, peers_open, peers_close),
 	};
