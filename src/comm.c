@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "base/fail.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "control.h"
 #include "init.h"
@@ -150,21 +149,33 @@ static void wake_waiter(pcclComm_t *comm, const struct pccl_op *op)
 		pthread_cond_broadcast(&comm->changed);
 }
 
+/* What can't be handed to its lane: an op fails for it, of anything else the communicator ends. */
+static void give_to_lane(pcclComm_t *comm, struct pccl_command *command)
+{
+	bool launches = command->type == PCCL_COMMAND_LAUNCH;
+	struct pccl_exec_outcome outcome = {.cookie = command->launch.cookie, .result = pcclOutOfMemory};
+	uint32_t lane = command->lane;
+
+	if (pccl_lane_command(comm->lanes[lane], command, &comm->view) == pcclSuccess)
+		return;
+	snprintf(outcome.detail, sizeof(outcome.detail), "%s", pccl_fail_text());
+	if (launches)
+		pccl_session_outcome(comm->session, lane, &outcome);
+	else
+		pccl_comm_end(comm, pcclOutOfMemory, outcome.detail);
+}
+
 void pccl_comm_dispatch(pcclComm_t *comm)
 {
 	struct pccl_command *command;
 
 	while ((command = pccl_session_poll(comm->session)) != NULL) {
-		pcclResult_t result;
-
 		if (command->type == PCCL_COMMAND_ENDED) {
 			wake_waiter(comm, command->op);
 			pccl_free(command);
-			continue;
+		} else {
+			give_to_lane(comm, command);
 		}
-		result = pccl_lane_command(comm->lanes[command->lane], command, &comm->view);
-		if (result != pcclSuccess)
-			pccl_log_error("a command to a lane is lost: %s", pccl_fail_text());
 	}
 }
 
@@ -306,9 +317,9 @@ static void leave(pcclComm_t *comm, const char *detail)
 	const struct pccl_peer_event event = {.type = PCCL_PEER_LEAVE};
 
 	comm->aborted = true;
-	if (comm->control != NULL && !comm->stopping)
+	if (!comm->stopping && comm->control != NULL)
 		pccl_control_post(comm->control, &event);
-	if (comm->session != NULL && !comm->stopping) {
+	if (!comm->stopping && comm->session != NULL) {
 		pccl_comm_end(comm, pcclAborted, detail);
 	} else if (comm->state != PCCL_COMM_ENDED) {
 		comm->state = PCCL_COMM_ENDED;

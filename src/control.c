@@ -31,6 +31,8 @@ struct pccl_control {
 	struct pccl_timer timer;      /* the machine's deadline */
 	uint32_t freeze_epoch;	      /* what the last FREEZE asked for */
 	bool stopped;
+	bool short_of_memory; /* an event was lost; written by any thread */
+	struct pccl_task shortage;
 };
 
 struct event_task {
@@ -115,8 +117,14 @@ static void send_message(struct pccl_control *control, struct pccl_message *mess
 	uint8_t *data;
 	size_t bytes;
 
-	if (control->channel != NULL && pccl_message_encode(message, &data, &bytes) == pcclSuccess)
-		pccl_channel_send(control->channel, data, bytes);
+	if (control->channel != NULL) {
+		if (pccl_message_encode(message, &data, &bytes) == pcclSuccess) {
+			pccl_channel_send(control->channel, data, bytes);
+		} else { /* out of memory: what was not said now is said again to the next connection */
+			hang_up(control, false);
+			closed_by_failure(control);
+		}
+	}
 	pccl_message_destroy(message);
 }
 
@@ -275,12 +283,27 @@ static void run_event(struct pccl_task *task)
 	pccl_free(work);
 }
 
+/* What was lost may be what others wait for: this peer leaves, so that nobody does. */
+static void run_shortage(struct pccl_task *task)
+{
+	struct pccl_control *control = task->context;
+	struct pccl_peer_event event = {.type = PCCL_PEER_LEAVE};
+
+	if (control->stopped)
+		return;
+	pthread_mutex_lock(&control->comm->lock);
+	pccl_comm_end(control->comm, pcclOutOfMemory, "out of memory: an event of this communicator was lost");
+	pthread_mutex_unlock(&control->comm->lock);
+	step(control, &event);
+}
+
 void pccl_control_post(struct pccl_control *control, const struct pccl_peer_event *event)
 {
 	struct event_task *work = pccl_zalloc(sizeof(*work));
 
 	if (work == NULL) {
-		pccl_log_error("out of memory: a local event is lost");
+		if (!__atomic_exchange_n(&control->short_of_memory, true, __ATOMIC_RELAXED))
+			pccl_loop_post(control->loop, &control->shortage);
 		return;
 	}
 	work->task.run = run_event;
@@ -402,6 +425,8 @@ pcclResult_t pccl_control_create(pcclComm_t *comm, struct pccl_control **control
 	control->transport = &pccl_tcp;
 	control->timer.fire = timer_fired;
 	control->timer.context = control;
+	control->shortage.run = run_shortage;
+	control->shortage.context = control;
 	result = pccl_settings_masters(&comm->settings, &comm->params, control->masters, &control->master_count);
 	if (result == pcclSuccess)
 		result = pccl_loop_create(&control->loop);

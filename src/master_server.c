@@ -103,9 +103,15 @@ static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action 
 	size_t bytes;
 
 	if (action->type == PCCL_MASTER_SEND) {
-		if (client != NULL && pccl_message_encode(action->message, &data, &bytes) == pcclSuccess)
-			pccl_channel_send(client->channel, data, bytes);
+		pcclResult_t result = pcclSuccess;
+
+		if (client != NULL)
+			result = pccl_message_encode(action->message, &data, &bytes);
 		pccl_message_destroy(action->message);
+		if (client != NULL && result == pcclSuccess)
+			pccl_channel_send(client->channel, data, bytes);
+		else if (client != NULL)
+			client_gone(client, pccl_fail_text()); /* out of memory: the peer comes back and hears it then */
 	} else if (client != NULL) {
 		drop_client(client, true);
 	}
