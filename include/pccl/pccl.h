@@ -6,8 +6,9 @@
  *	pcclInit();
  *	pcclCreateCommunicator(&params, &comm);
  *	pcclConnect(comm);                       // blocks until the master admits this peer
- *	for (;;) {
- *		pcclUpdateTopology(comm);        // a joint step: admits the peers that wait
+ *	for (step = 0;; step++) {
+ *		if (step > 0)                    // a newcomer's pcclConnect() was its part in this call
+ *			pcclUpdateTopology(comm); // a joint step: admits the peers that wait
  *		...
  *		pcclAllReduce(send, recv, &descriptor, comm, &info);
  *	}
@@ -20,7 +21,8 @@
  * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
  * while or after pcclDestroyCommunicator() runs on it. The library starts threads of its own, blocks all signals
  * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
- * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR).
+ * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR). After fork() only the parent may use, or destroy,
+ * the communicators and masters that it had; the child may create its own. Descriptors close at exec().
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
  * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
@@ -122,13 +124,14 @@ typedef enum pcclDistributionHint_t {
 } pcclDistributionHint_t;
 
 /*
- * Codecs: how the elements of an all-reduce travel. Every contribution is encoded once, the owner of a shard adds the decoded
- * contributions in rank order (floats in binary32, doubles in binary64) and encodes the result once; everybody, the owner
- * too, uses the decoded bytes, so results are the same bits on all peers and for all plans, and the error does not grow
- * with the number of peers. float16, bfloat16, float and double can be coded. A ring adds at every hop and would encode
- * at every hop: with a codec it is an error, and pcclPlanAuto never becomes one. What would not get smaller (a short
- * rest, bfloat16 as bfloat16) travels plain. A NaN or infinity that the codec can't carry fails the operation on
- * every peer with pcclInvalidArgument; the last error names the rank and the element. All peers must choose alike.
+ * Codecs: how the elements of an all-reduce travel. Every contribution is encoded once, the owner of a shard adds the
+ * decoded contributions in rank order (floats in binary32, doubles in binary64) and encodes the result once;
+ * everybody, the owner too, uses the decoded bytes, so results are the same bits on all peers and for all plans, and
+ * the error does not grow with the number of peers. float16, bfloat16, float and double can be coded. A ring adds at
+ * every hop and would encode at every hop: with a codec it is an error, and pcclPlanAuto never becomes one. What
+ * would not get smaller (a short rest, bfloat16 as bfloat16) travels plain. A NaN or infinity that the codec can't
+ * carry fails the operation on every peer with pcclInvalidArgument; the last error names the rank and the element.
+ * All peers must choose alike.
  */
 typedef enum pcclQuantizationAlgorithm_t {
 	pcclQuantNone = 0,
@@ -258,18 +261,18 @@ typedef struct pcclBuildInfo_t {
  */
 typedef struct pcclConfig_t {
 	size_t size;
-	const char *masters;	    /* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
-	const char *listen_address; /* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
-	const char *
-		advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: the address the master sees */
-	uint16_t port_first;	    /* PCCL_PORT=first[-last]: listening port range; default any free port */
+	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
+	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
+	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: as the master sees it */
+	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
-	uint32_t lanes;		       /* PCCL_LANES: I/O threads; the smallest of the view's members counts */
-	uint32_t streams;	       /* PCCL_STREAMS: connections per lane and neighbour; default 1 */
-	uint32_t connect_timeout_ms;   /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
-	uint32_t admission_timeout_ms; /* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
-	uint32_t
-		operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are alive */
+	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
+					 * cores, 1 to 4 */
+	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
+	uint32_t connect_timeout_ms;	/* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
+	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
+	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are
+					 * alive, and after a loss until a master has decided */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
@@ -303,9 +306,9 @@ typedef struct pcclOperation_t {
 	pcclDataType_t codec_datatype;		/* pcclQuantMinMax and pcclQuantZeroPointScale: the type sent */
 	uint32_t codec_block; /* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
 	pcclRounding_t rounding;
-	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0. They are added to this peer's contribution,
+	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0. They are added to this peer's part,
 	 * and become what encoding took from that when the operation is awaited and has succeeded, however often it was
-	 * retried or repaired; if it has failed they stay. What travels plain neither uses nor changes them. NULL: none. */
+	 * retried or repaired; if it has failed they stay. What travels plain leaves them alone. NULL: none. */
 	void *residual;
 } pcclOperation_t;
 
@@ -351,18 +354,23 @@ PCCL_EXPORT const char *pcclGetLastError(const pcclComm_t *comm PCCL_NULLABLE);
 
 /* ---- communicators --------------------------------------------------------------------------------------------- */
 
-/* Creates a communicator; no network activity. The caller ends it with pcclDestroyCommunicator(). Returns
- * pcclNotInitialized, pcclInvalidArgument (NULL pointer, bad environment variable), pcclOutOfMemory. */
+/* Creates a communicator; no network activity. The parameters are copied; master_address.port 0 means that the masters
+ * are in PCCL_MASTERS or pcclConfig_t. The caller ends it with pcclDestroyCommunicator(). Returns pcclNotInitialized,
+ * pcclInvalidArgument (NULL pointer, bad environment variable), pcclSystemError, pcclOutOfMemory; *comm_out is NULL
+ * then. A process may have any number of communicators. */
 PCCL_EXPORT pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out);
 
-/* The same with settings. `config` may be NULL. */
+/* The same with settings, which are copied. `config` may be NULL. pcclInvalidArgument also for a bad setting; the last
+ * error names it. */
 PCCL_EXPORT pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *params,
 							  const pcclConfig_t *config PCCL_NULLABLE,
 							  pcclComm_t **comm_out);
 
 /* Joins: starts the threads, registers with the master and blocks until the group's members admit this peer (the first
  * peer of a group at once) and the links to all of them are up. Returns pcclMasterConnectionFailed if that failed
- * (no master, refused, timed out); the call may then be repeated. pcclInvalidUsage: connected already. */
+ * (no master, refused, timed out), pcclAborted, pcclInvalidArgument (no master is given), pcclOutOfMemory: the threads
+ * have ended then, and but for pcclAborted the call may be repeated. pcclInvalidUsage: connected already. To be
+ * admitted is a newcomer's part in the members' pcclUpdateTopology(): it must not make that call once more. */
 PCCL_EXPORT pcclResult_t pcclConnect(pcclComm_t *communicator);
 
 /* Leaves the group (the others see a graceful leave), ends all threads, frees everything; operations still in flight
@@ -370,39 +378,44 @@ PCCL_EXPORT pcclResult_t pcclConnect(pcclComm_t *communicator);
  * pcclInvalidArgument: NULL. */
 PCCL_EXPORT pcclResult_t pcclDestroyCommunicator(pcclComm_t *communicator);
 
-/* Frees every call that is blocked on the communicator, in any thread, at once: they return pcclAborted, as do all
- * later calls but pcclDestroyCommunicator(). The others see this peer leave. */
+/* Frees every call that is blocked on the communicator, in any thread, at once (one that waits for a name server, when
+ * that has answered): they return pcclAborted, as do all later calls but pcclDestroyCommunicator(). The others see this
+ * peer leave. Repeatable. pcclInvalidArgument: NULL. */
 PCCL_EXPORT pcclResult_t pcclCommAbort(pcclComm_t *communicator);
 
-/* A number about the world as of the last view change. Never blocks. */
+/* These four return pcclInvalidUsage if the communicator is not connected, pcclInvalidArgument for a NULL pointer, and
+ * if it has ended, why it has (pcclEvicted, pcclAborted). They never block. */
+
+/* A number about the world, as the master last told it. pcclInvalidArgument also: unknown attribute. */
 PCCL_EXPORT pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t attribute,
 					  int *p_attribute_out);
 
-/* This peer's place in the view's member list, from 0; it changes when members with a lower rank leave. Never blocks. */
+/* This peer's place in the view's member list, from 0; it changes when members with a lower rank leave. */
 PCCL_EXPORT pcclResult_t pcclGetRank(const pcclComm_t *communicator, uint32_t *rank_out);
 
-/* The number of the view in force; it only grows. Never blocks. */
+/* The number of the view in force; it only grows. */
 PCCL_EXPORT pcclResult_t pcclGetEpoch(const pcclComm_t *communicator, uint64_t *epoch_out);
 
-/* This peer's identity, new at every pcclCreateCommunicator(). Never blocks. */
+/* This peer's identity, new at every pcclCreateCommunicator(). */
 PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUuid_t *uuid_out);
 
-/* ---- membership: joint calls, every member of the group makes them in the same order ------------------------------ */
+/* ---- membership: joint calls, every member of the group makes them in the same order ----------------------------- */
 
 /*
- * Common to all three. Each blocks until every member of the group has made the same call, so every member must make the
- * same ones in the same order: if one reduces while another updates, they wait for each other. One thread at a time;
- * others wait for their turn. If members made different calls, all of them fail, and nothing has happened. If no master
- * can be reached for connect_timeout_ms the call fails, the communicator stays what it is, and making the same call again goes on
- * where it was. pcclEvicted: the group went on without this peer. pcclAborted: pcclCommAbort().
- * pcclInvalidUsage: not connected.
+ * Common to all three. Each blocks until every member of the group has made the same call, so every member must make
+ * the same ones in the same order: if one reduces while another updates, they wait for each other. One thread at a
+ * time; others wait for their turn. If members made different calls, all of them fail, and nothing has happened. If
+ * no master can be reached for connect_timeout_ms the call fails, the communicator stays what it is, and making the
+ * same call again goes on where it was. pcclEvicted: the group went on without this peer. pcclAborted:
+ * pcclCommAbort(). pcclInvalidUsage: not connected.
  */
 
-/* Admits the peers that wait to join. In a group of one it returns at once. pcclPendingAsyncOps: operations are still to
- * be awaited. pcclUpdateTopologyFailed: no master can be reached, or members made different calls. */
+/* Admits the peers that wait to join. In a group of one it returns at once. pcclPendingAsyncOps: operations are
+ * still to be awaited. pcclUpdateTopologyFailed: no master can be reached, or members made different calls. */
 PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 
-/* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight. */
+/* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight.
+ * pcclInvalidArgument: NULL. pcclInvalidUsage: no master can be reached, or members made different calls. */
 PCCL_EXPORT pcclResult_t pcclArePeersPending(const pcclComm_t *communicator, bool *pending_out);
 
 /* Lets the master reconsider the order of the ring. This version keeps the order: it costs one round trip. Returns
@@ -414,9 +427,10 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 /*
  * Common to all. Members of the view launch operations in any order, from any thread; a tag names which belong
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
- * place; other overlaps are undefined. Any alignment. If members disagree about an operation, all of them get
- * pcclMismatch. If a member is lost, `failure_policy` says what happens. pcclInvalidArgument: NULL pointer, unknown
- * enum value, tag in use. pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
+ * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
+ * disagree about an operation, all of them get pcclMismatch. If a member is lost, `failure_policy` says what happens.
+ * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use. pcclTooFewPeers: a world of one.
+ * pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
  */
 
 /* recvbuff = the reduction of all members' sendbuff. `reduce_info_out` may be NULL. */
@@ -474,20 +488,27 @@ PCCL_EXPORT pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcc
 PCCL_EXPORT pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
 					  pcclAsyncReduceOp_t *handle_out);
 
-/* pcclAwaitAsyncReduce() with the larger information. */
+/* pcclAwaitAsyncReduce() with the larger information, for the handle of any operation. */
 PCCL_EXPORT pcclResult_t pcclAwait(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 
-/* Has the operation ended, so that awaiting it would not block? Never blocks. pcclInvalidArgument: no such operation. */
+/* Has the operation ended, so that awaiting it would not block? Never blocks; the tag stays in use until it is awaited.
+ * pcclInvalidArgument: no such operation, or a NULL pointer. */
 PCCL_EXPORT pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out);
 
-/* Makes the named tensors bit-identical on all members of the group. */
+/* Makes the named tensors bit-identical on all members of the group. This version does so in a world of one only,
+ * where there is nothing to do; with more members it returns pcclInvalidUsage. pcclPendingAsyncOps: operations are
+ * still to be awaited. */
 PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 						    pcclSharedStateSyncStrategy_t strategy,
 						    pcclSharedStateSyncInfo_t *sync_info_out PCCL_NULLABLE);
 
 /* ---- an embedded master (the pccl-master program is a shell around these) ---------------------------------------- */
 
-/* Creates a master that will listen on `listen_address`; the caller ends it with pcclDestroyMaster(). */
+/* None of these needs pcclInit(). A handle must not be used while or after pcclDestroyMaster() runs on it; NULL is
+ * pcclInvalidArgument to all of them. */
+
+/* Creates a master that will listen on `listen_address`; the caller ends it with pcclDestroyMaster(). Returns
+ * pcclInvalidArgument (an address that is neither IPv4 nor IPv6), pcclOutOfMemory. */
 PCCL_EXPORT pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address,
 					  pcclMasterInstance_t **p_master_handle_out);
 
@@ -498,7 +519,7 @@ PCCL_EXPORT pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance);
 /* Asks the master to stop; does not wait. Repeatable. pcclInvalidUsage: it never ran. */
 PCCL_EXPORT pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance);
 
-/* Waits for the master's thread to end. pcclInvalidUsage: it never ran. */
+/* Waits for the master's thread to end, which is when somebody interrupts it. pcclInvalidUsage: it never ran. */
 PCCL_EXPORT pcclResult_t pcclMasterAwaitTermination(pcclMasterInstance_t *master_instance);
 
 /* Stops the master if it runs, and frees it. pcclInvalidArgument: NULL. */
