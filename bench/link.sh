@@ -87,14 +87,16 @@ done
 ip netns exec peer1 "$bin/pccl-master" --listen 0.0.0.0:48148 --log-level ERR >"$work/master.log" &
 sleep 1
 
-echo "$peers peers, each with $rate both ways, all-reduce of $size float32, median of $iters"
-printf '%6s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "wire bytes" "error dB" faster
+echo "$peers peers, each with $rate both ways, all-reduce of $size float32, median of $iters; cpu of all peers, per operation"
+printf '%6s %10s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "cpu ms" "wire bytes" "error dB" faster
 for codec in none int8 int4; do
 	measure $codec
 	file=$work/$codec.json
 	[ $codec != none ] || plain=$(field time_us "$file")
 	awk -v codec=$codec -v plain="$plain" -v us="$(field time_us "$file")" -v least="$(field time_us_min "$file")" \
-		-v wire="$(field wire_bytes_per_peer "$file")" -v db="$(field rel_l2_error_db "$file")" 'BEGIN {
-		printf "%6s %10.1f %10.1f %14.0f %10.1f %7.2fx\n", codec, us / 1000, least / 1000, wire, db, plain / us
+		-v wire="$(field wire_bytes_per_peer "$file")" -v db="$(field rel_l2_error_db "$file")" \
+		-v cpu="$(field cpu_s_per_GiB "$file")" -v bytes="$(field bytes "$file")" 'BEGIN {
+		printf "%6s %10.1f %10.1f %10.1f %14.0f %10.1f %7.2fx\n", codec, us / 1000, least / 1000,
+			cpu * bytes / 1024 ^ 3 * 1000, wire, db, plain / us
 	}'
 done

@@ -6,6 +6,8 @@ DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libzstd-dev li
 DEPS_CHECK := valgrind iproute2
 # to check the pure floors on another processor
 DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+# to check its AVX-512 kernels where no processor has it
+DEPS_AVX512 := bochs bochsbios vgabios grub-common grub-pc-bin xorriso mtools cpio
 # to lint, to fuzz, to compare with others
 DEPS_ALL := $(DEPS_CHECK) clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 libgloo-dev libopenmpi-dev openmpi-bin g++
 

@@ -16,12 +16,21 @@ $(VECTORS): $(call obj,tests/vectors/vectors.c) $(PURE_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(if $(filter aarch64,$(ARCH)),-static) -o $@ $^ -lm
 
+$(VECTORS)-static: $(call obj,tests/vectors/vectors.c) $(PURE_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -static -o $@ $^ -lm
+
 test-programs: $(VECTORS)
 
 check-aarch64: $(VECTORS) ## do codecs, reductions and checksums give the same bits on aarch64 (qemu-user) as here?
 	@scripts/install-packages.sh $(DEPS_AARCH64)
 	@$(SUBMAKE) FLAVOUR=aarch64 CC=$(CROSS_CC) build/aarch64/test/vectors/vectors
-	@tests/vectors/compare.sh $(VECTORS) build/aarch64
+	@tests/vectors/compare.sh $(VECTORS) aarch64 "qemu-aarch64 build/aarch64/test/vectors/vectors" \
+		build/aarch64/obj/src/collectives
+
+check-avx512: $(VECTORS) $(VECTORS)-static ## the same of AVX-512 without such a processor (Bochs, root; ten minutes)
+	@scripts/install-packages.sh $(DEPS_AVX512)
+	@tests/vectors/compare.sh $(VECTORS) Bochs "tests/vectors/bochs.sh $(VECTORS)-static"
 
 -include $(B)/obj/tests/vectors/vectors.d
-.PHONY: check-aarch64
+.PHONY: check-aarch64 check-avx512

@@ -1,22 +1,31 @@
 #!/bin/bash
-# Compares the hashes of this machine's kernels, level by level, with those of the program that was built for aarch64:
+# Compares the hashes of this machine's kernels, level by level, with those that a command for another machine prints:
 #
-#	tests/vectors/compare.sh PROGRAM AARCH64_BUILD
+#	tests/vectors/compare.sh PROGRAM NAME COMMAND [OBJECTS]
 #
-# and looks whether the latter's kernels are vectorized.
+# and looks whether the kernels in the folder OBJECTS are vectorized, which are for aarch64.
 set -u
 here=$1
-there=$2
+name=$2
+there=$3
+objects=${4:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0
 failed=0
 
-# judge NAME FILE: the first file is what the others are compared with.
+# run COMMAND: lines to $work/lines, and the kernels it has used to $level.
+run() {
+	$1 >"$work/all" 2>&1 || echo failed >>"$work/all"
+	level=$(sed -n 's/ kernels$//p' "$work/all")
+	grep -v ' kernels$' "$work/all" >"$work/lines"
+}
+
+# judge NAME: the first lines are what the others are compared with.
 judge() {
-	[ -e "$work/first" ] || cp "$2" "$work/first"
-	if [ -s "$2" ] && diff "$work/first" "$2" >"$work/diff"; then
-		echo "  $1: $(wc -l <"$2") lines, $(md5sum <"$2" | cut -c1-12)"
+	[ -e "$work/first" ] || cp "$work/lines" "$work/first"
+	if [ -s "$work/lines" ] && diff "$work/first" "$work/lines" >"$work/diff"; then
+		echo "  $1: $(wc -l <"$work/lines") lines, $(md5sum <"$work/lines" | cut -c1-12)"
 		passed=$((passed + 1))
 	else
 		echo "  $1: DIFFERS"
@@ -25,28 +34,34 @@ judge() {
 	fi
 }
 
-for level in scalar avx2 avx512; do
-	PCCL_CPU=$level "$here" >"$work/$level" 2>"$work/level" || echo failed >"$work/$level"
-	if grep -q "^$level " "$work/level"; then
-		judge "$(uname -m) $level" "$work/$level"
-	else
-		echo "  $(uname -m) $level: not checked, this processor does not have it"
-	fi
-done
-qemu-aarch64 "$there/test/vectors/vectors" >"$work/aarch64" 2>"$work/level" || echo failed >"$work/aarch64"
-judge "aarch64 $(cut -d' ' -f1 "$work/level") (qemu)" "$work/aarch64"
+# Four floats at a time?
+look() {
+	local count
 
-# Four floats at a time, in both tables of kernels.
-for kernels in codec reduce; do
-	count=$(aarch64-linux-gnu-objdump -d "$there/obj/src/collectives/${kernels}_scalar.o" |
+	count=$(aarch64-linux-gnu-objdump -d "$objects/${1}_scalar.o" |
 		grep -cE '[[:space:]]f(mul|add)[[:space:]].*\.4s')
 	if [ "$count" -gt 0 ]; then
-		echo "  aarch64 ${kernels}: $count NEON multiplications and additions of four floats"
+		echo "  $name $1: $count NEON multiplications and additions of four floats"
 		passed=$((passed + 1))
 	else
-		echo "  aarch64 ${kernels}: NOT VECTORIZED"
+		echo "  $name $1: NOT VECTORIZED"
 		failed=$((failed + 1))
 	fi
+}
+
+for wish in scalar avx2 avx512; do
+	PCCL_CPU=$wish run "$here"
+	if [ "$level" = $wish ]; then
+		judge "here, $wish"
+	else
+		echo "  here, $wish: not checked, this processor does not have it"
+	fi
 done
+run "$there"
+judge "$name, $level"
+if [ -n "$objects" ]; then
+	look codec
+	look reduce
+fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
