@@ -2,16 +2,16 @@
 # What codecs gain on a slow link: peers in network namespaces of their own, each behind a cable limited both ways, and
 # an all-reduce of float32 as it is, as int8 and as int4. Needs root, ip and tc (Debian: iproute2).
 #
-#	bench/link.sh [--peers 4] [--rate 1gbit] [--size 64M] [--iters 5]
+#	bench/link.sh [--peers 4] [--rate 1gbit] [--size 64M] [--iters 5] [--codecs none,int8,int4]
 #
 # Everything happens in namespaces (network, mounts, processes) that end with the script: the host sees nothing of it.
 set -eu
 
-peers=4 rate=1gbit size=64M iters=5
+peers=4 rate=1gbit size=64M iters=5 codecs=none,int8,int4
 
 usage() {
-	echo "usage: $0 [--peers N] [--rate RATE] [--size BYTES] [--iters N]"
-	echo "  defaults: $peers peers, $rate (as tc writes it), $size, $iters timed iterations"
+	echo "usage: $0 [--peers N] [--rate RATE] [--size BYTES] [--iters N] [--codecs NAME,...]"
+	echo "  defaults: $peers peers, $rate (as tc writes it), $size, $iters timed iterations, $codecs"
 }
 
 say() {
@@ -34,6 +34,7 @@ while [ $# -gt 0 ]; do
 	--rate) rate=$2 ;;
 	--size) size=$2 ;;
 	--iters) iters=$2 ;;
+	--codecs) codecs=$2 ;;
 	*) usage >&2; exit 2 ;;
 	esac
 	shift 2
@@ -89,14 +90,15 @@ sleep 1
 
 echo "$peers peers, each with $rate both ways, all-reduce of $size float32, median of $iters; cpu of all peers, per operation"
 printf '%6s %10s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "cpu ms" "wire bytes" "error dB" faster
-for codec in none int8 int4; do
-	measure $codec
+plain=0
+for codec in $(echo "$codecs" | tr , ' '); do
+	measure "$codec"
 	file=$work/$codec.json
-	[ $codec != none ] || plain=$(field time_us "$file")
-	awk -v codec=$codec -v plain="$plain" -v us="$(field time_us "$file")" -v least="$(field time_us_min "$file")" \
+	[ "$codec" != none ] || plain=$(field time_us "$file")
+	awk -v codec="$codec" -v plain="$plain" -v us="$(field time_us "$file")" -v least="$(field time_us_min "$file")" \
 		-v wire="$(field wire_bytes_per_peer "$file")" -v db="$(field rel_l2_error_db "$file")" \
 		-v cpu="$(field cpu_s_per_GiB "$file")" -v bytes="$(field bytes "$file")" 'BEGIN {
-		printf "%6s %10.1f %10.1f %10.1f %14.0f %10.1f %7.2fx\n", codec, us / 1000, least / 1000,
-			cpu * bytes / 1024 ^ 3 * 1000, wire, db, plain / us
+		printf "%6s %10.1f %10.1f %10.1f %14.0f %10.1f %8s\n", codec, us / 1000, least / 1000,
+			cpu * bytes / 1024 ^ 3 * 1000, wire, db, (plain > 0 ? sprintf("%.2fx", plain / us) : "-")
 	}'
 done

@@ -68,4 +68,5 @@ until grep -aq "Kernel panic" "$work/serial" || ! kill -0 $bochs 2>/dev/null; do
 	sleep 1
 done
 kill $bochs 2>/dev/null || true
-tr -d '\r' <"$work/serial" | grep -av '^\['
+# Its messages may interrupt the last line.
+tr -d '\r' <"$work/serial" | sed 's/\[ .*//' | grep -a .

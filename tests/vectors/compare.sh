@@ -1,14 +1,23 @@
 #!/bin/bash
 # Compares the hashes of this machine's kernels, level by level, with those that a command for another machine prints:
 #
-#	tests/vectors/compare.sh PROGRAM NAME COMMAND [OBJECTS]
+#	tests/vectors/compare.sh PROGRAM NAME COMMAND [-o OBJECTS] [-x WORDS]
 #
-# and looks whether the kernels in the folder OBJECTS are vectorized, which are for aarch64.
+# and looks whether the kernels in the folder OBJECTS are vectorized, which are for aarch64. Lines with one of the WORDS are
+# left out of what the command prints.
 set -u
 here=$1
 name=$2
 there=$3
-objects=${4:-}
+shift 3
+objects='' words='no such word'
+while getopts o:x: option; do
+	case $option in
+	o) objects=$OPTARG ;;
+	x) words=$OPTARG ;;
+	*) exit 2 ;;
+	esac
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0
@@ -58,6 +67,9 @@ for wish in scalar avx2 avx512; do
 	fi
 done
 run "$there"
+for file in first lines; do
+	grep -vwE "$words" "$work/$file" >"$work/fewer" && mv "$work/fewer" "$work/$file"
+done
 judge "$name, $level"
 if [ -n "$objects" ]; then
 	look codec

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "../unit/collectives/codec_fixture.h"
 #include "base/crc32c.h"
@@ -274,5 +276,7 @@ int main(void)
 		if (pccl_dtype_valid(type))
 			print_planes((pcclDataType_t)type);
 	print_checksums();
+	fflush(stdout);
+	tcdrain(STDOUT_FILENO); /* a console is slow, and this program may be all that runs */
 	return ferror(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
