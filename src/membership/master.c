@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 
 uint64_t pccl_master_earlier(uint64_t left, uint64_t right)
@@ -79,15 +78,11 @@ static void on_closed(struct pccl_master *master, struct pccl_client *client, co
 	pccl_client_lose(master, client, PCCL_LOSS_DEAD, why);
 }
 
-/* Who slept past its deadline heard nobody, and that says nothing about them. */
+/* Who slept past its deadline heard nobody, and that says nothing about them: what has come meanwhile is read now. */
 static void forgive_own_sleep(struct pccl_master *master)
 {
-	if (master->promised_ns == PCCL_MASTER_NEVER ||
-	    master->now_ns <= master->promised_ns + master->config.heartbeat_interval_ns)
-		return;
-	pccl_log_info("the master overslept by %llu ms: everybody gets a fresh heartbeat period",
-		      (unsigned long long)((master->now_ns - master->promised_ns) / 1000000));
-	pccl_clients_forgive(master);
+	if (master->promised_ns != PCCL_MASTER_NEVER && master->now_ns > master->promised_ns)
+		pccl_clients_forgive(master, master->now_ns - master->promised_ns);
 }
 
 void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event)

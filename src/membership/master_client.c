@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 
 #define REGISTER_TIMEOUT_NS UINT64_C(10000000000) /* who says nothing for so long is no peer */
+#define FORGIVEN_SHARE 8			  /* own delays below this part of a time-out are part of it */
 #define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
 
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
@@ -200,14 +201,16 @@ void pccl_clients_tick(struct pccl_master *master)
 	}
 }
 
-void pccl_clients_forgive(struct pccl_master *master)
+void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns)
 {
 	struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		client->since_ns = master->now_ns;
-		client->heard_ns = master->now_ns;
-		client->asked_ns = master->now_ns;
+		if (late_ns < client->heartbeat_timeout_ns / FORGIVEN_SHARE)
+			continue;
+		client->since_ns = pccl_master_earlier(client->since_ns + late_ns, master->now_ns);
+		client->heard_ns = pccl_master_earlier(client->heard_ns + late_ns, master->now_ns);
+		client->asked_ns = pccl_master_earlier(client->asked_ns + late_ns, master->now_ns);
 	}
 }
 

@@ -190,7 +190,7 @@ void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *
 void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client, enum pccl_message_type type,
 			 pcclResult_t result, const char *text);
 void pccl_clients_tick(struct pccl_master *master);
-void pccl_clients_forgive(struct pccl_master *master);
+void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns);
 uint64_t pccl_clients_deadline(const struct pccl_master *master);
 void pccl_clients_sweep(struct pccl_master *master, bool all);
 

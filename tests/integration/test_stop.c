@@ -113,6 +113,45 @@ static void the_bound_follows_the_setting(void **state)
 	peers_finish(world);
 }
 
+/* ---- stopped for long ---------------------------------------------------------------------------------------- */
+
+/* PCCL_TEST_LONG: as long as it says, not scaled down. */
+static bool is_long(void)
+{
+	return getenv("PCCL_TEST_LONG") != NULL;
+}
+
+static void works_with_one_who_stops_for_long(struct world_peer *me)
+{
+	if (!is_long())
+		set_short_heartbeats(me);
+	works_with_one_who_stops(me);
+}
+
+/* A minute with the default time-out, longer than any timer of the connections; else as many time-outs as make twelve
+ * seconds. Nobody waits for it, and it may come back. */
+static void a_peer_stopped_for_a_minute_holds_nobody_up(void **state)
+{
+	const uint64_t timeout_ns = (is_long() ? 3000u : 1000u) * WORLD_MS_NS * peers_patience();
+	struct world *world = *state;
+	uint64_t stopped_ns, bound_ns, until_ns;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, works_with_one_who_stops_for_long, NULL);
+	peers_await_all(world, 0, 3, 1);
+	stopped_ns = peers_now_ns();
+	bound_ns = stopped_ns + timeout_ns + 500 * WORLD_MS_NS * peers_patience();
+	peers_signal(world, 1, SIGSTOP);
+	peers_await(world, 0, 2);
+	peers_await(world, 2, 2);
+	assert_true(peers_told(world, 0, TOLD_END_NS) < bound_ns);
+	assert_true(peers_told(world, 2, TOLD_END_NS) < bound_ns);
+	for (until_ns = stopped_ns + (is_long() ? 60 : 12) * WORLD_SECOND_NS; peers_now_ns() < until_ns;)
+		peers_sleep_ms(10);
+	peers_signal(world, 1, SIGCONT);
+	peers_finish(world);
+}
+
 /* ---- stopped amid a large operation -------------------------------------------------------------------------- */
 
 enum { LARGE = 4 << 20 };
@@ -238,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stopped_peer_is_gone_in_time_and_may_come_back, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(the_bound_follows_the_setting, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_peer_stopped_for_a_minute_holds_nobody_up, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_stop_amid_an_operation_is_repaired, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_busy_caller_is_not_a_dead_peer, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_short_stop_costs_nothing_but_time, peers_open, peers_close),

@@ -435,8 +435,8 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	config->self.port = (uint16_t)(1000 + index);
 	config->self.lanes = 2;
 	config->self.streams = 1;
-	config->heartbeat_interval_ns = 500 * SMALL_MS;
-	config->heartbeat_timeout_ns = 3000 * SMALL_MS;
+	config->heartbeat_interval_ns = world->hasty ? 50 * SMALL_MS : 500 * SMALL_MS;
+	config->heartbeat_timeout_ns = 6 * config->heartbeat_interval_ns;
 	config->connect_timeout_ns = 10000 * SMALL_MS;
 	config->seed = index;
 	result = pccl_peer_create(config, &peer->machine);

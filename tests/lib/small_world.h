@@ -48,6 +48,7 @@ struct small_world {
 	uint64_t next_connection;
 	struct pccl_master *masters[SMALL_MASTERS]; /* NULL: down */
 	uint32_t master_starts;
+	bool hasty; /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
 	struct small_packet *first;
 	struct small_packet *last;

@@ -14,6 +14,7 @@ enum fault {
 	FAULT_CLOCK_JUMP,
 	FAULT_EXPIRE,
 	FAULT_STUCK,
+	FAULT_RESET,
 	FAULT_COUNT
 };
 
@@ -86,6 +87,10 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 		draw_two_masters(sim);
 	else if (sim_chance(sim, 10))
 		draw_storm(sim);
+	/* With several masters a reset may split a run: docs/parts/membership.md. Drawn by itself, so that the seeds from
+	 * before this fault stay as they were. */
+	if (plan->known_masters == 1 && pccl_rng_hash(seed, 12) % 4 == 0)
+		plan->reset_ns = (200 + pccl_rng_hash(seed, 13) % 3000) * SIM_MS;
 	plan->bundle_size = (uint32_t)(sim_chance(sim, 20) ? plan->groups : 0);
 }
 
@@ -112,6 +117,8 @@ static uint64_t mean_of(const struct sim_plan *plan, enum fault fault)
 		return plan->expire_ns;
 	case FAULT_STUCK:
 		return plan->pause_ns * 4;
+	case FAULT_RESET:
+		return plan->reset_ns;
 	case FAULT_COUNT:
 		break;
 	}
@@ -284,6 +291,17 @@ static void complain(struct sim *sim)
 	sim_peer_feed(sim, node, &event);
 }
 
+/* To its master, a peer whose connection the network has broken is dead; it is not. */
+static void reset(struct sim *sim)
+{
+	const struct sim_node *node = any_peer(sim);
+
+	if (node == NULL || node->connection == 0)
+		return;
+	sim_trace(sim, "the connection of node %u to master %u is reset", node->id, node->connected_to);
+	sim_net_reset(sim, node->id, node->connected_to, node->connection);
+}
+
 static void crash_master(struct sim *sim)
 {
 	struct sim_event event = {.type = SIM_REVIVE, .node = (uint32_t)sim_between(sim, 0, SIM_MASTERS - 1)};
@@ -364,6 +382,9 @@ void sim_fault(struct sim *sim, uint32_t kind)
 		node = any_peer(sim);
 		if (node != NULL)
 			node->stuck = true;
+		break;
+	case FAULT_RESET:
+		reset(sim);
 		break;
 	case FAULT_COUNT:
 		break;

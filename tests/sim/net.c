@@ -37,8 +37,13 @@ static void queue_pipe(struct sim *sim, struct sim_pipe *pipe, uint64_t time_ns)
 void sim_send(struct sim *sim, uint32_t from, uint32_t to, const struct sim_packet *packet)
 {
 	struct sim_pipe *pipe = find_pipe(sim, from, to, packet->connection);
-	struct sim_packet *copy = pccl_zalloc(sizeof(*copy));
+	struct sim_packet *copy;
 
+	if (pipe->broken) {
+		pccl_free(packet->bytes);
+		return;
+	}
+	copy = pccl_zalloc(sizeof(*copy));
 	*copy = *packet;
 	copy->next = NULL;
 	copy->time_ns = sim->now_ns + sim->plan.delay_min_ns + sim_exponential(sim, sim->plan.delay_mean_ns);
@@ -80,6 +85,8 @@ void sim_pipe_arrived(struct sim *sim, struct sim_pipe *pipe)
 	struct sim_packet *packet = pipe->first;
 
 	pipe->queued = false;
+	if (packet == NULL)
+		return;
 	if (sim->cut[pipe->from][pipe->to] > 0 || sim->nodes[pipe->to].paused) {
 		queue_pipe(sim, pipe, sim->now_ns + STALL_NS);
 		return;
@@ -92,8 +99,45 @@ void sim_pipe_arrived(struct sim *sim, struct sim_pipe *pipe)
 	pccl_free(packet);
 	if (pipe->first != NULL)
 		queue_pipe(sim, pipe, pipe->first->time_ns > sim->now_ns ? pipe->first->time_ns : sim->now_ns);
-	else if (!pipe->queued && pipe->last_ns <= sim->now_ns && pipe->connection != 0)
+	else if (!pipe->queued && pipe->last_ns <= sim->now_ns && pipe->connection != 0 && !pipe->broken)
 		drop_pipe(sim, pipe);
+}
+
+/* What is behind the first `keep` packets is lost. */
+static void lose_tail(struct sim_pipe *pipe, uint64_t keep)
+{
+	struct sim_packet **link = &pipe->first;
+
+	pipe->last = NULL;
+	for (; keep > 0 && *link != NULL; keep--) {
+		pipe->last = *link;
+		link = &(*link)->next;
+	}
+	while (*link != NULL) {
+		struct sim_packet *packet = *link;
+
+		*link = packet->next;
+		pccl_free(packet->bytes);
+		pccl_free(packet);
+	}
+}
+
+static void break_pipe(struct sim *sim, uint32_t from, uint32_t to, uint64_t connection)
+{
+	const struct sim_packet close = {.type = SIM_CLOSE, .connection = connection};
+	struct sim_pipe *pipe = find_pipe(sim, from, to, connection);
+
+	if (pipe->broken)
+		return;
+	lose_tail(pipe, sim_between(sim, 0, 3));
+	sim_send(sim, from, to, &close);
+	pipe->broken = true;
+}
+
+void sim_net_reset(struct sim *sim, uint32_t peer, uint32_t master, uint64_t connection)
+{
+	break_pipe(sim, peer, master, connection);
+	break_pipe(sim, master, peer, connection);
 }
 
 void sim_net_fini(struct sim *sim)

@@ -60,6 +60,7 @@ struct sim_plan {
 	uint64_t pause_ns;
 	uint64_t partition_ns;
 	uint64_t complaint_ns;
+	uint64_t reset_ns;
 	uint64_t master_crash_ns;
 	uint64_t clock_jump_ns;
 	uint64_t expire_ns;
@@ -120,7 +121,7 @@ struct sim_node {
 	struct sim_op ops[SIM_OPS];
 	uint32_t sequence[SIM_TAGS];
 	uint32_t attempts;
-	struct shell *shell;   /* level 2; else NULL */
+	struct shell *shell; /* level 2; else NULL */
 };
 
 enum sim_event_type {
@@ -175,6 +176,7 @@ struct sim_pipe {
 	uint32_t to;
 	uint64_t connection;
 	bool queued; /* SIM_PIPE is in the queue */
+	bool broken; /* nothing more gets in */
 	uint64_t last_ns;
 	struct sim_packet *first;
 	struct sim_packet *last;
@@ -231,6 +233,9 @@ bool sim_run(uint64_t seed, uint32_t level, bool loud, uint64_t *steps_out);
 /* Takes packet->bytes. It arrives after packet->time_ns. */
 void sim_send(struct sim *sim, uint32_t from, uint32_t to, const struct sim_packet *packet);
 void sim_pipe_arrived(struct sim *sim, struct sim_pipe *pipe);
+
+/* The network breaks a connection: part of what is under way is lost, and both sides are told, each in its time. */
+void sim_net_reset(struct sim *sim, uint32_t peer, uint32_t master, uint64_t connection);
 void sim_net_fini(struct sim *sim);
 
 /* node_master.c */

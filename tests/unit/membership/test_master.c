@@ -354,6 +354,35 @@ static void overslept_master_evicts_nobody(void **state)
 	assert_false(world->peers[0].ended);
 }
 
+/* The heartbeats that came meanwhile are read one by one. */
+static void a_nap_of_the_master_evicts_nobody_however_short_the_time_outs(void **state)
+{
+	struct small_world *world = *state;
+
+	world->hasty = true;
+	gather(world, 3);
+	world->now_ns += 400 * SMALL_MS;
+	small_pass(world, 100);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_false(world->peers[0].ended);
+}
+
+/* A master that is a little late all the time still notices who is silent. */
+static void a_tired_master_evicts_the_silent(void **state)
+{
+	struct small_world *world = *state;
+	unsigned naps;
+
+	gather(world, 3);
+	world->peers[2].paused = true;
+	for (naps = 0; naps < 15; naps++) {
+		world->now_ns += 200 * SMALL_MS;
+		small_pass(world, 100);
+	}
+	assert_int_equal(small_size(world, 0), 2);
+	assert_false(world->peers[0].ended);
+}
+
 static void world_numbers_reach_all(void **state)
 {
 	struct small_world *world = *state;
@@ -394,6 +423,8 @@ int main(void)
 		CASE(bundle_joins_all_its_groups_together_or_none),
 		CASE(bundle_member_dying_takes_the_others_back),
 		CASE(overslept_master_evicts_nobody),
+		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
+		CASE(a_tired_master_evicts_the_silent),
 		CASE(world_numbers_reach_all),
 	};
 
