@@ -26,7 +26,7 @@
 
 #include <pccl.h>
 
-#define WORLD_PEERS_MAX 40
+#define WORLD_PEERS_MAX 104
 #define WORLD_MASTERS_MAX 2
 #define WORLD_NUMBERS_MAX 16
 #define WORLD_SECOND_NS UINT64_C(1000000000)
