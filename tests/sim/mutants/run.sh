@@ -2,6 +2,7 @@
 # Proves the simulator's checkers: each mutant is a one-line break of the machines and must be caught within 1,000 seeds.
 #
 #	tests/sim/mutants/run.sh [NAME]...
+#	tests/sim/mutants/run.sh -n		only says which would change nothing
 #
 # A .mutant file says: what it breaks; in which file, and on which level, unless the file's own; the sed script that does it. The sources are copied: the
 # library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes anything.
@@ -13,6 +14,27 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cc=${CC:-gcc}
 flags="-std=c99 -O1 -D_GNU_SOURCE -I$work/src -I$root/include -I$root/include/pccl -I$root/tests/sim -pthread -w"
+
+# Mutants that the sources have moved away from.
+find_stale() {
+	local mutant file stale=0
+
+	for mutant in "$here"/*.mutant; do
+		read -r file _ < <(sed -n 2p "$mutant")
+		sed -n '3,$p' "$mutant" > "$work/script"
+		sed -f "$work/script" "$root/$file" > "$work/changed"
+		if cmp -s "$root/$file" "$work/changed"; then
+			echo "STALE   $(basename "$mutant" .mutant): changes nothing in $file"
+			stale=1
+		fi
+	done
+	return $stale
+}
+
+if [ "${1:-}" = -n ]; then
+	find_stale
+	exit
+fi
 
 cp -r "$root/src" "$work/src"
 mkdir -p "$work/obj"
