@@ -31,6 +31,9 @@ enum pccl_frame_type {
 	PCCL_FRAME_REFUSE = 22	 /* the op has failed here: nothing more comes for it; flags: why */
 };
 
+/* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
+#define PCCL_FRAME_PACKED 1u
+
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */
 enum pccl_frame_refusal {
 	PCCL_REFUSAL_SIGNATURE = 0,    /* signatures differ */

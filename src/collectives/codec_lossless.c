@@ -9,10 +9,14 @@
 
 #include <assert.h>
 #include <string.h>
+
+/* For contexts in memory of our own: others allocate while they work. */
+#define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 
 #define BYTES_MAX ((size_t)1 << 30)
 #define PLANE_HEADER_BYTES 5
+#define ALIGN_BYTES 64
 
 /* Wire format. */
 enum plane_kind { PLANE_RAW = 0, PLANE_ZSTD = 1 };
@@ -26,6 +30,9 @@ enum plane_kind { PLANE_RAW = 0, PLANE_ZSTD = 1 };
 /* Encoding pays if it saves this much of the time; then errors of the measurements do not make it a loss. */
 #define WORTH_WHILE 0.97
 
+/* Decoding takes half as long as encoding. */
+#define WITH_DECODING 1.5
+
 /* Trials take at most one in this many parts of the time, and come after so many segments at the earliest. */
 #define TRIAL_SHARE 100
 #define TRIAL_PAUSE 10
@@ -35,6 +42,7 @@ struct pccl_lossless {
 	ZSTD_DCtx *decompressor;
 	uint8_t *planes; /* bytes_max of them */
 	size_t bytes_max;
+	/* behind it: the memory of the three */
 };
 
 /* Few matches are looked for, and long ones only: exponents repeat by chance, and entropy coding alone gets more
@@ -51,23 +59,41 @@ static bool set_parameters(ZSTD_CCtx *compressor)
 	       !ZSTD_isError(ZSTD_CCtx_setParameter(compressor, ZSTD_c_contentSizeFlag, 1));
 }
 
+static size_t compressor_bytes(size_t bytes_max)
+{
+	ZSTD_compressionParameters parameters = ZSTD_getCParams(1, bytes_max, 0);
+
+	parameters.strategy = ZSTD_fast;
+	parameters.hashLog = HASH_LOG;
+	parameters.minMatch = MATCH_MIN;
+	return ZSTD_estimateCCtxSize_usingCParams(parameters);
+}
+
+static size_t aligned(size_t bytes)
+{
+	return (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+}
+
 pcclResult_t pccl_lossless_create(size_t bytes_max, struct pccl_lossless **lossless_out)
 {
+	size_t head = aligned(sizeof(struct pccl_lossless)), compressor = aligned(compressor_bytes(bytes_max));
+	size_t decompressor = aligned(ZSTD_estimateDCtxSize());
 	struct pccl_lossless *lossless;
+	uint8_t *memory;
 
 	assert(bytes_max <= BYTES_MAX);
 	*lossless_out = NULL;
-	lossless = pccl_zalloc(sizeof(*lossless));
-	if (lossless == NULL)
-		return pcclOutOfMemory;
-	lossless->bytes_max = bytes_max;
-	lossless->planes = pccl_alloc(bytes_max > 0 ? bytes_max : 1);
-	lossless->compressor = ZSTD_createCCtx();
-	lossless->decompressor = ZSTD_createDCtx();
-	if (lossless->planes == NULL || lossless->compressor == NULL || lossless->decompressor == NULL ||
-	    !set_parameters(lossless->compressor)) {
-		pccl_lossless_destroy(lossless);
+	memory = pccl_alloc_aligned(ALIGN_BYTES, head + compressor + decompressor + bytes_max);
+	if (memory == NULL)
 		return pccl_fail(pcclOutOfMemory, "no memory for compression");
+	lossless = (struct pccl_lossless *)(void *)memory;
+	lossless->bytes_max = bytes_max;
+	lossless->compressor = ZSTD_initStaticCCtx(memory + head, compressor);
+	lossless->decompressor = ZSTD_initStaticDCtx(memory + head + compressor, decompressor);
+	lossless->planes = memory + head + compressor + decompressor;
+	if (lossless->compressor == NULL || lossless->decompressor == NULL || !set_parameters(lossless->compressor)) {
+		pccl_free(memory);
+		return pccl_fail(pcclOutOfMemory, "this libzstd needs more memory than it says");
 	}
 	*lossless_out = lossless;
 	return pcclSuccess;
@@ -75,11 +101,6 @@ pcclResult_t pccl_lossless_create(size_t bytes_max, struct pccl_lossless **lossl
 
 void pccl_lossless_destroy(struct pccl_lossless *lossless)
 {
-	if (lossless == NULL)
-		return;
-	ZSTD_freeCCtx(lossless->compressor);
-	ZSTD_freeDCtx(lossless->decompressor);
-	pccl_free(lossless->planes);
 	pccl_free(lossless);
 }
 
@@ -212,10 +233,12 @@ static void learn(double *known, double measured)
 	*known = *known > 0 ? *known + (measured - *known) * SMOOTHING : measured;
 }
 
-/* Encoding and sending take turns on one thread at worst: then a byte costs the sum of both. */
+/* Encoding and sending take turns on one thread at worst, receiving and decoding too: then a byte costs the sum. */
 static bool pays(const struct pccl_lossless_choice *choice)
 {
-	return 1 / choice->encode_rate + choice->ratio / choice->link_rate < WORTH_WHILE / choice->link_rate;
+	const double now = 1 / choice->link_rate;
+
+	return WITH_DECODING / choice->encode_rate + choice->ratio * now < WORTH_WHILE * now;
 }
 
 bool pccl_lossless_choose(struct pccl_lossless_choice *choice)
@@ -244,6 +267,11 @@ void pccl_lossless_learn_encoding(struct pccl_lossless_choice *choice, size_t by
 
 void pccl_lossless_learn_link(struct pccl_lossless_choice *choice, size_t bytes, uint64_t elapsed_ns)
 {
-	if (bytes > 0 && elapsed_ns > 0)
-		learn(&choice->link_rate, (double)bytes / (double)elapsed_ns);
+	double cost = choice->link_rate > 0 ? 1 / choice->link_rate : 0;
+
+	if (bytes == 0 || elapsed_ns == 0)
+		return;
+	/* Times are what adds up: a moment in which the link seemed endlessly fast says little. */
+	learn(&cost, (double)elapsed_ns / (double)bytes);
+	choice->link_rate = 1 / cost;
 }

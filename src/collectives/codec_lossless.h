@@ -16,8 +16,8 @@
 /* Working memory of one thread. */
 struct pccl_lossless;
 
-/* For runs of up to `bytes_max` bytes of elements, at most 1 GiB. The caller owns it and ends it with
- * pccl_lossless_destroy(). Returns pcclOutOfMemory; *lossless_out is NULL then. */
+/* For runs of up to `bytes_max` bytes of elements, at most 1 GiB. All memory is taken here. The caller owns it and
+ * ends it with pccl_lossless_destroy(). Returns pcclOutOfMemory; *lossless_out is NULL then. */
 pcclResult_t pccl_lossless_create(size_t bytes_max, struct pccl_lossless **lossless_out);
 
 /* NULL is fine. */
@@ -30,7 +30,7 @@ size_t pccl_lossless_encode(struct pccl_lossless *lossless, const void *in, size
 			    void *out, size_t capacity);
 
 /* Decodes to exactly `count` elements. The bytes may come from anywhere: pcclInvalidArgument says why they are not
- * what encode() makes of so many elements, with `out` undefined. */
+ * what encode() makes of so many elements, with `out` undefined. `out` may be `encoded`, or overlap it. */
 pcclResult_t pccl_lossless_decode(struct pccl_lossless *lossless, const void *encoded, size_t encoded_bytes,
 				  size_t count, pcclDataType_t type, void *out);
 

@@ -6,6 +6,7 @@
 
 #include "base/bitmap.h"
 #include "base/memory.h"
+#include "collectives/codec_lossless.h"
 #include "collectives/exec_internal.h"
 
 /* ---- shares and places ----------------------------------------------------------------------------------------------- */
@@ -163,6 +164,8 @@ void pccl_exec_destroy(struct pccl_exec *exec)
 	free_ops(exec);
 	early_destroy(exec);
 	arena_destroy(exec);
+	pack_forget(exec);
+	pccl_lossless_destroy(exec->lossless);
 	pccl_free(exec->bounce);
 	pccl_free(exec->neighbours);
 	pccl_free(exec);
@@ -219,6 +222,7 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 	assert(ranks >= 1 && ranks <= PCCL_RANKS_MAX && rank < ranks);
 	reap(exec);
 	leave_view(exec);
+	pack_forget(exec);
 	neighbours = pccl_calloc(ranks, sizeof(*neighbours));
 	if (neighbours == NULL)
 		return pcclOutOfMemory;

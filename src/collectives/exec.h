@@ -20,6 +20,9 @@
  * neither on the plan nor on the lanes. What is encoded waits in a bounded number of slots per op until it is
  * acknowledged. A segment that would not get smaller travels plain; so do results that a repair sends again, for they
  * have been through the codec already. An element that a codec can't carry ends the op on every peer.
+ *
+ * The lossless stage is a second one, over whatever a segment's payload is: each sender decides for each segment, every
+ * receiver can undo it.
  */
 #ifndef PCCL_COLLECTIVES_EXEC_H
 #define PCCL_COLLECTIVES_EXEC_H
@@ -34,14 +37,33 @@
 #define PCCL_EXEC_EAGER_BYTES (64u << 10) /* of an op that a rank may send to another without being asked; at most */
 #define PCCL_EXEC_EAGER_POOL_BYTES (16u << 20) /* of all ops, ranks and lanes of a communicator together */
 #define PCCL_EXEC_EAGER_FRAMES 16	       /* likewise, per op and rank */
+#define PCCL_EXEC_PACKED_LEAST (4u << 10)      /* a payload with fewer bytes is never compressed */
 
 struct pccl_exec;
 
+/* Does this rank compress what it sends? */
+enum pccl_packing {
+	PCCL_PACK_NEVER = 0,
+	PCCL_PACK_CHOOSE = 1, /* where it pays */
+	PCCL_PACK_ALWAYS = 2  /* whatever gets smaller */
+};
+
+/* Whether compressing pays is a question of time, which is the carrier's. With choose NULL it never does. */
+struct pccl_packer {
+	/* Shall a segment of elements of this type be compressed? After a yes it is compressed at once, and learn()
+	 * tells how many bytes became how many; 0: no fewer. */
+	bool (*choose)(void *context, pcclDataType_t type);
+	void (*learn)(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes);
+	void *context;
+};
+
 struct pccl_exec_config {
 	uint32_t lane;
-	uint32_t lanes;	      /* of the communicator; segment s belongs to lane (s + tag) mod lanes */
-	size_t scratch_bytes; /* arena for partials; raised to what the number of ranks needs */
-	size_t encoded_bytes; /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
+	uint32_t lanes;	       /* of the communicator; segment s belongs to lane (s + tag) mod lanes */
+	size_t scratch_bytes;  /* arena for partials; raised to what the number of ranks needs */
+	size_t encoded_bytes;  /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
+	uint32_t packed_slots; /* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
+	struct pccl_packer packer;
 };
 
 /* Names one attempt of one op. */
@@ -87,8 +109,9 @@ struct pccl_exec_launch {
 	const void *residual;
 	void *residual_next;
 	uint8_t *residual_made;
-	uint32_t divisor;     /* of an average: participants; 0: no division */
-	void *cookie;	      /* comes back with the outcome; not NULL, differs from that of any other op */
+	enum pccl_packing packing;
+	uint32_t divisor; /* of an average: participants; 0: no division */
+	void *cookie;	  /* comes back with the outcome; not NULL, differs from that of any other op */
 };
 
 /* How an op of this lane ended. */

@@ -273,6 +273,8 @@ enum pccl_frame_verdict early_accept(struct pccl_exec *exec, uint32_t rank, cons
 		return PCCL_FRAME_DISCARD; /* nobody says so of an op that was never launched here */
 	if (ended_before(exec, frame->tag, frame->sequence))
 		return PCCL_FRAME_DISCARD;
+	if (is_packed(frame))
+		return reject(rank, frame, "compressed before there is room for the whole segment");
 	early = early_take(exec, rank, frame);
 	if (early == NULL)
 		return reject(rank, frame, "too many operations are open");

@@ -52,6 +52,7 @@ void op_release(struct pccl_exec *exec, struct op *op)
 		return;
 	op->released = true;
 	window_close(exec, op);
+	pack_close(exec, op);
 	for (rank = 0; rank < exec->ranks; rank++) {
 		region_free(exec, rank, &op->peers[rank].region);
 		if (op->peers[rank].early != NULL)

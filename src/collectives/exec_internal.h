@@ -7,6 +7,7 @@
  *	exec_early.c	frames that come before their op is launched, or before there is room for them
  *	exec_reduce.c	contributions become sums and results
  *	exec_codec.c	the same with codecs, and where what is encoded waits
+ *	exec_pack.c	payloads that travel compressed
  *	exec_credit.c	the arena, the windows of the ops, credit
  *	exec_end.c	how ops end
  *	exec_signature.c the payload of START
@@ -145,6 +146,39 @@ struct coder {
 	bool waiting; /* a segment whose contributions are all here had no slot for the result */
 };
 
+/* What an acknowledgement lets go of. */
+enum token_kind {
+	TOKEN_INERT = 0,
+	TOKEN_SUM = 1,	   /* a partial sum */
+	TOKEN_ENCODED = 2, /* a contribution or result, out of a slot of the op */
+	TOKEN_PACKED = 3   /* a slot of the executor, and what that says */
+};
+
+/* A segment's payload on its way out. */
+struct outgoing {
+	uint32_t local;
+	bool is_result; /* else a contribution: this rank's input, or a sum that it has made */
+	bool is_sum;
+	bool is_coded; /* a contribution's payload is there once it was encoded */
+	enum token_kind kind;
+	const void *payload;
+	uint32_t bytes;
+	uint32_t crc;  /* 0: by who carries it */
+	uint32_t slot; /* it is packed in; NONE: it is not packed */
+};
+
+/* A packed payload that is still to be acknowledged, or its slot, which is free. */
+struct packed {
+	const struct op *op; /* NULL: free */
+	uint32_t next;	     /* free list */
+	uint32_t local;
+	bool is_result;
+	enum token_kind kind; /* of what it was made from */
+	uint32_t uses;	      /* ranks that have not acknowledged it */
+	uint32_t bytes;
+	uint32_t crc;
+};
+
 /* A segment of this lane's share. */
 struct place {
 	uint32_t route;
@@ -225,6 +259,9 @@ struct op {
 	uint32_t log_count;
 	bool coded;	    /* at least one way */
 	struct coder coder; /* if so */
+	bool packs;	    /* some of its segments may travel compressed from here */
+	bool unpacks;	    /* and to here */
+	uint32_t *packed;   /* two for each local number, contribution and result: the slot it is in, or none */
 	/* how far it is */
 	uint32_t started_count;
 	uint32_t done_count;
@@ -277,6 +314,12 @@ struct pccl_exec {
 	uint32_t unsure_blocks; /* in use by ops that are not known to be launched everywhere */
 	uint8_t *bounce;
 	size_t bounce_bytes;
+	struct pccl_lossless *lossless; /* NULL: nothing was launched that could need it */
+	struct packed *pack_slots;	/* likewise */
+	uint8_t *pack_memory;
+	uint32_t pack_slot_count;
+	uint32_t pack_free; /* the first free one; NONE */
+	bool packed_last;   /* the last segment that was looked at got smaller */
 	struct ended ended[ENDED_SETS][ENDED_WAYS];
 	uint8_t notes[NOTES][SIGNATURE_BYTES];
 	uint32_t next_note;
@@ -358,6 +401,13 @@ void ended_note(struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
 
 enum pccl_frame_verdict reject(uint32_t rank, const struct pccl_frame *frame, const char *what);
 
+/* Is it a segment whose payload is packed? (A refusal's flags are something else.) */
+static inline bool is_packed(const struct pccl_frame *frame)
+{
+	return (frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT) &&
+	       frame->flags == PCCL_FRAME_PACKED;
+}
+
 /* ---- exec_receive.c ---------------------------------------------------------------------------------------------------- */
 
 /* START of a rank is here: compares, and takes in what was kept because of its lack. */
@@ -420,6 +470,29 @@ void encoded_sent(struct pccl_exec *exec, struct op *op, uint32_t local);
 bool coded_reduce(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* Decodes a result that came into `output`, or was kept elsewhere, into `output`. */
 void result_decode(struct pccl_exec *exec, struct op *op, uint32_t local, const void *encoded);
+
+/* ---- exec_pack.c ------------------------------------------------------------------------------------------------- */
+
+/* What may be packed of an op, here and elsewhere, and memory for that: pcclOutOfMemory. */
+pcclResult_t pack_prepare(struct pccl_exec *exec, struct op *op);
+void pack_open(struct op *op);
+/* Gives the op's slots back. */
+void pack_close(struct pccl_exec *exec, const struct op *op);
+/* Ends the memory of all slots: no op has one. */
+void pack_forget(struct pccl_exec *exec);
+/* Puts the packed payload in place of the whole one, if that is worth while; `may`: the rank that it goes to has room
+ * to unpack it. To be called once for each rank that the payload goes to. */
+void pack_outgoing(struct pccl_exec *exec, struct op *op, bool may, struct outgoing *out);
+/* A frame out of a slot was acknowledged: tells what it was made from. False: the slot is not the op's. */
+bool pack_sent(struct pccl_exec *exec, struct op *op, uint32_t slot, uint32_t *local_out, enum token_kind *kind_out);
+/* Will the next segment be packed? A guess. */
+bool pack_is_likely(const struct pccl_exec *exec, const struct op *op);
+/* May a payload of `whole_bytes` come as so few? */
+bool packed_fits(const struct op *op, uint32_t bytes, uint32_t whole_bytes);
+/* A packed payload is here: makes it whole. False: it can't be, and the rank has violated the protocol. */
+bool unpack_contribution(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t local, uint32_t position,
+			 uint32_t bytes);
+bool unpack_result(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t local, uint32_t bytes);
 
 /* ---- exec_credit.c ------------------------------------------------------------------------------------------------------ */
 

@@ -132,6 +132,8 @@ static struct op *lay_out(const struct pccl_exec *exec, const struct op *op, con
 		to->coder.uses = piece(carve, op->coder.slot_count, sizeof(*to->coder.uses));
 		to->coder.slot_of = piece(carve, op->local_count, sizeof(*to->coder.slot_of));
 	}
+	if (op->packs)
+		to->packed = piece(carve, 2 * (size_t)op->local_count, sizeof(*to->packed));
 	to->log = piece(carve, m->log, sizeof(*to->log));
 	to->peers = piece(carve, exec->ranks, sizeof(*to->peers));
 	*items_out = piece(carve, m->items, sizeof(**items_out));
@@ -412,11 +414,14 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 	sketch.takes_slot = true;
 	measure_plan(exec, &sketch, &measure);
 	plan_room(exec, &sketch, &measure);
+	if (pack_prepare(exec, &sketch) != pcclSuccess)
+		return pcclOutOfMemory;
 	op = allocate(exec, &sketch, &measure, &items);
 	if (op == NULL || !grow_bounce(exec, op) || (op->coded && coder_open(op) != pcclSuccess))
 		goto fail;
 	if (window_open(exec, op) != pcclSuccess)
 		goto fail_window;
+	pack_open(op);
 	fill_places(exec, op);
 	fill_awaited(exec, op);
 	fill_items(exec, op, items);

@@ -11,6 +11,11 @@
 
 /* ---- does a frame fit the plan? -------------------------------------------------------------------------------------------- */
 
+struct payload {
+	uint32_t bytes;
+	bool packed;
+};
+
 struct awaited {
 	uint32_t local;
 	uint32_t index;
@@ -34,8 +39,14 @@ static bool find_position(const struct pccl_route *route, uint32_t rank, uint32_
 	return false;
 }
 
+/* Has it the size that was expected, or is it packed and smaller? */
+static bool size_fits(const struct op *op, const struct payload *payload, uint32_t expected)
+{
+	return payload->packed ? packed_fits(op, payload->bytes, expected) : payload->bytes == expected;
+}
+
 static bool partial_fits(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment,
-			 uint32_t bytes, struct awaited *out)
+			 const struct payload *payload, struct awaited *out)
 {
 	const struct pccl_route *route;
 
@@ -44,7 +55,7 @@ static bool partial_fits(const struct pccl_exec *exec, const struct op *op, uint
 	route = op_route(op, out->local);
 	if (!find_position(route, rank, &out->position))
 		return false;
-	if (bytes != op_partial_bytes(exec, op, out->local, route->input_is_sum))
+	if (!size_fits(op, payload, op_partial_bytes(exec, op, out->local, route->input_is_sum)))
 		return false;
 	out->index = op->places[out->local].index;
 	if (out->index < op->closed_first || out->index - op->closed_first >= op->work_count)
@@ -53,11 +64,12 @@ static bool partial_fits(const struct pccl_exec *exec, const struct op *op, uint
 }
 
 static bool result_fits(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment,
-			uint32_t bytes, uint32_t *local_out)
+			const struct payload *payload, uint32_t *local_out)
 {
 	if (!op_local(exec, op, segment, local_out))
 		return false;
-	if (op_route(op, *local_out)->result_from != rank || bytes != op_result_bytes(exec, op, *local_out))
+	if (op_route(op, *local_out)->result_from != rank ||
+	    !size_fits(op, payload, op_result_bytes(exec, op, *local_out)))
 		return false;
 	return !pccl_bitmap_test(op->held, *local_out) && !pccl_bitmap_test(op->incoming, *local_out);
 }
@@ -92,14 +104,15 @@ static enum pccl_frame_verdict accept_partial(struct pccl_exec *exec, struct op 
 {
 	struct peer *peer = &op->peers[rank];
 	enum pccl_frame_verdict verdict;
+	struct payload payload = {frame->payload_bytes, is_packed(frame)};
 	struct stored *stored;
 	struct awaited at;
 	uint32_t slot;
 
 	if (region_has(peer->region, frame))
 		return reject(rank, frame, "a segment comes twice");
-	if (!partial_fits(exec, op, rank, frame->segment, frame->payload_bytes, &at)) {
-		if (peer->started)
+	if (!partial_fits(exec, op, rank, frame->segment, &payload, &at)) {
+		if (peer->started || payload.packed)
 			return reject(rank, frame, "a contribution that is not in the plan");
 		return keep(exec, op, rank, frame, &stored, destination_out);
 	}
@@ -111,6 +124,8 @@ static enum pccl_frame_verdict accept_partial(struct pccl_exec *exec, struct op 
 		op->receiving++;
 		return PCCL_FRAME_TAKE;
 	}
+	if (payload.packed)
+		return reject(rank, frame, "compressed without credit");
 	verdict = keep(exec, op, rank, frame, &stored, destination_out);
 	if (verdict == PCCL_FRAME_TAKE && peer->started) {
 		stored->admitted = true;
@@ -122,14 +137,15 @@ static enum pccl_frame_verdict accept_partial(struct pccl_exec *exec, struct op 
 static enum pccl_frame_verdict accept_result(struct pccl_exec *exec, struct op *op, uint32_t rank,
 					     const struct pccl_frame *frame, void **destination_out)
 {
+	struct payload payload = {frame->payload_bytes, is_packed(frame)};
 	struct peer *peer = &op->peers[rank];
 	struct stored *stored;
 	uint32_t local;
 
 	if (region_has(peer->region, frame))
 		return reject(rank, frame, "a segment comes twice");
-	if (!result_fits(exec, op, rank, frame->segment, frame->payload_bytes, &local)) {
-		if (peer->started)
+	if (!result_fits(exec, op, rank, frame->segment, &payload, &local)) {
+		if (peer->started || payload.packed)
 			return reject(rank, frame, "a result that is not in the plan");
 		return keep(exec, op, rank, frame, &stored, destination_out);
 	}
@@ -166,7 +182,7 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 {
 	if (frame->lane != exec->config.lane)
 		return "a frame of another lane";
-	if (frame->flags != 0 && frame->type != PCCL_FRAME_REFUSE)
+	if (frame->flags != 0 && frame->type != PCCL_FRAME_REFUSE && !is_packed(frame))
 		return "unknown flags";
 	switch (frame->type) {
 	case PCCL_FRAME_START:
@@ -232,11 +248,12 @@ static void copy_result(struct pccl_exec *exec, struct op *op, uint32_t local, s
 /* What was kept unseen takes its place. False: it fits nowhere. */
 static bool admit(struct pccl_exec *exec, struct op *op, uint32_t rank, struct stored *stored)
 {
+	const struct payload payload = {stored->bytes, false};
 	struct awaited at;
 	uint32_t local;
 
 	if (stored->type == PCCL_FRAME_PARTIAL) {
-		if (!partial_fits(exec, op, rank, stored->segment, stored->bytes, &at))
+		if (!partial_fits(exec, op, rank, stored->segment, &payload, &at))
 			return false;
 		stored->admitted = true;
 		work_inputs(op, at.index)[at.position] = stored_payload(stored);
@@ -244,7 +261,7 @@ static bool admit(struct pccl_exec *exec, struct op *op, uint32_t rank, struct s
 			contribution_arrived(exec, op, at.index);
 		return true;
 	}
-	if (!result_fits(exec, op, rank, stored->segment, stored->bytes, &local))
+	if (!result_fits(exec, op, rank, stored->segment, &payload, &local))
 		return false;
 	stored->admitted = true;
 	pccl_bitmap_set(op->incoming, local);
@@ -322,6 +339,36 @@ static bool received_stored(struct pccl_exec *exec, struct op *op, uint32_t rank
 	return true;
 }
 
+static void give_back_input(struct op *op, uint32_t index, uint32_t position)
+{
+	uint32_t *slot = &work_slots(op, index)[position];
+
+	work_inputs(op, index)[position] = NULL;
+	if (*slot != NONE)
+		slot_give(op, *slot);
+	*slot = NONE;
+}
+
+/* Makes a packed segment whole. What can't be counts as not received: its sender is about to be hung up on. */
+static bool received_packed(struct pccl_exec *exec, struct op *op, uint32_t rank, const struct pccl_frame *frame,
+			    uint32_t local)
+{
+	uint32_t position = 0;
+
+	if (frame->type == PCCL_FRAME_RESULT) {
+		if (unpack_result(exec, op, rank, local, frame->payload_bytes))
+			return true;
+		pccl_bitmap_clear(op->incoming, local);
+		return false;
+	}
+	if (!find_position(op_route(op, local), rank, &position))
+		assert(false); /* it was accepted */
+	if (unpack_contribution(exec, op, rank, local, position, frame->payload_bytes))
+		return true;
+	give_back_input(op, op->places[local].index, position);
+	return false;
+}
+
 static void received_segment(struct pccl_exec *exec, struct op *op, uint32_t rank, const struct pccl_frame *frame)
 {
 	struct stored *stored = region_find(op->peers[rank].region, frame, COMING);
@@ -332,6 +379,8 @@ static void received_segment(struct pccl_exec *exec, struct op *op, uint32_t ran
 		return;
 	if (!op_local(exec, op, frame->segment, &local))
 		return; /* kept, and then found not to fit: the violation is noted */
+	if (is_packed(frame) && !received_packed(exec, op, rank, frame, local))
+		return;
 	if (frame->type == PCCL_FRAME_RESULT)
 		result_arrived(exec, op, local, op_output(exec, op, local));
 	else if (op->places[local].index != NONE)
@@ -405,16 +454,6 @@ static void dropped_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	peer->early = NULL;
 	peer->start_arrival = NOT_HERE;
 	op->receiving--;
-}
-
-static void give_back_input(struct op *op, uint32_t index, uint32_t position)
-{
-	uint32_t *slot = &work_slots(op, index)[position];
-
-	work_inputs(op, index)[position] = NULL;
-	if (*slot != NONE)
-		slot_give(op, *slot);
-	*slot = NONE;
 }
 
 static void dropped_segment(struct pccl_exec *exec, struct op *op, uint32_t rank, const struct pccl_frame *frame)

@@ -8,17 +8,11 @@
 /* So many results in a row, then a contribution if there is one: ops that only pass results on must not starve others. */
 #define RESULTS_IN_A_ROW 3
 
-/* ---- tokens: serial of the op, its slot, the segment, and what was sent of it ---------------------------------------- */
+/* ---- tokens: serial of the op, its slot, the segment (or the slot it is packed in), and what was sent of it ---- */
 
 #define TOKEN_LOCAL_BITS 16
 #define TOKEN_SLOT_BITS 7
 #define TOKEN_SERIAL_BITS (64 - 2 - TOKEN_LOCAL_BITS - TOKEN_SLOT_BITS)
-
-enum token_kind {
-	TOKEN_INERT = 0,
-	TOKEN_SUM = 1,	  /* a partial sum */
-	TOKEN_ENCODED = 2 /* a contribution or result, out of a slot */
-};
 
 static void *make_token(const struct op *op, uint32_t local, enum token_kind kind)
 {
@@ -31,7 +25,7 @@ static void *make_token(const struct op *op, uint32_t local, enum token_kind kin
 void pccl_exec_sent(struct pccl_exec *exec, void *token)
 {
 	uint64_t bits = (uint64_t)(uintptr_t)token;
-	uint32_t kind = bits & 3;
+	enum token_kind kind = (enum token_kind)(bits & 3);
 	uint32_t local = bits >> 2 & ((UINT64_C(1) << TOKEN_LOCAL_BITS) - 1);
 	uint32_t slot = bits >> (2 + TOKEN_LOCAL_BITS) & ((UINT64_C(1) << TOKEN_SLOT_BITS) - 1);
 	uint64_t serial = bits >> (2 + TOKEN_LOCAL_BITS + TOKEN_SLOT_BITS);
@@ -41,9 +35,11 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token)
 		return;
 	if ((op->serial & ((UINT64_C(1) << TOKEN_SERIAL_BITS) - 1)) != serial)
 		return;
+	if (kind == TOKEN_PACKED && !pack_sent(exec, op, local, &local, &kind))
+		return;
 	if (kind == TOKEN_SUM)
 		sum_sent(exec, op, local);
-	else
+	else if (kind == TOKEN_ENCODED)
 		encoded_sent(exec, op, local);
 }
 
@@ -123,23 +119,15 @@ static bool next_result(const struct pccl_exec *exec, const struct op *op, uint3
 	return peer->item == peer->item_count && eager_fits(exec, peer, op_result_bytes(exec, op, *local_out));
 }
 
-/* A contribution: this rank's input, or a sum that it has made. */
-struct contribution {
-	uint32_t local;
-	uint32_t bytes;
-	const void *payload;
-	bool is_sum;
-	bool is_coded; /* its payload is there once it was encoded */
-};
-
 /* The next contribution for a rank; false: none now. */
 static bool next_partial(const struct pccl_exec *exec, const struct op *op, const struct peer *peer,
-			 struct contribution *out)
+			 struct outgoing *out)
 {
 	const struct pccl_route *route;
 
 	if (peer->item == peer->item_count || op->failing)
 		return false;
+	memset(out, 0, sizeof(*out));
 	out->local = peer->item_local;
 	route = op_route(op, out->local);
 	out->is_sum = route->sum_to != PCCL_RANK_NONE; /* then nobody gets the input as it is */
@@ -148,6 +136,7 @@ static bool next_partial(const struct pccl_exec *exec, const struct op *op, cons
 		return false;
 	out->is_coded = op->coded && contribution_is_coded(exec, op, out->local);
 	if (out->is_coded) {
+		out->kind = TOKEN_ENCODED;
 		out->payload = encoded_memory(op, out->local);
 		return out->payload != NULL || coder_has_room(op);
 	}
@@ -157,6 +146,7 @@ static bool next_partial(const struct pccl_exec *exec, const struct op *op, cons
 
 		if (index - op->closed_first >= op->work_count || work->sum_slot == NONE)
 			return false;
+		out->kind = TOKEN_SUM;
 		out->payload = slot_memory(exec, op, work->sum_slot);
 	} else {
 		out->payload = op_own(exec, op, out->local);
@@ -192,7 +182,7 @@ void refresh_results(struct pccl_exec *exec, struct op *op, uint32_t rank)
 
 void refresh_partials(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
-	struct contribution contribution;
+	struct outgoing contribution;
 
 	set_bit(exec->neighbours[rank].partials, op,
 		op->state == OP_OPEN && next_partial(exec, op, &op->peers[rank], &contribution));
@@ -317,64 +307,65 @@ const void *result_payload(const struct pccl_exec *exec, const struct op *op, ui
 	return op_output(exec, op, local);
 }
 
+/* The frame of a segment, packed if that is worth while; `may`: the rank could unpack it. */
+static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct outgoing *out,
+			 struct pccl_frame_send *send_out)
+{
+	pack_outgoing(exec, op, may, out);
+	fill_frame(exec, &op->launch.key, out->is_result ? PCCL_FRAME_RESULT : PCCL_FRAME_PARTIAL, send_out);
+	send_out->frame.flags = out->slot == NONE ? 0 : PCCL_FRAME_PACKED;
+	send_out->frame.segment = op_segment(exec, op, out->local);
+	send_out->frame.payload_bytes = out->bytes;
+	send_out->frame.payload_crc = out->crc;
+	send_out->payload = out->payload;
+	send_out->token =
+		out->slot == NONE ? make_token(op, out->local, out->kind) : make_token(op, out->slot, TOKEN_PACKED);
+	send_out->cookie = op->launch.cookie;
+	op->tx_bytes += PCCL_FRAME_BYTES + out->bytes;
+}
+
 static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
 {
 	struct peer *peer = &op->peers[rank];
-	uint32_t local, bytes;
-	bool coded, there = next_result(exec, op, rank, &local);
+	struct outgoing out = {.is_result = true};
+	bool there = next_result(exec, op, rank, &out.local);
 
 	assert(there);
-	bytes = op_result_bytes(exec, op, local);
-	coded = op->coded && result_is_coded(exec, op, local);
+	out.bytes = op_result_bytes(exec, op, out.local);
+	out.is_coded = op->coded && result_is_coded(exec, op, out.local);
+	out.kind = out.is_coded ? TOKEN_ENCODED : TOKEN_INERT;
+	out.crc = op->log[peer->results_seen++].crc;
 	if (!peer->started)
-		eager_spend(peer, bytes);
-	if (!pccl_bitmap_test(op->held, local))
-		result_copy_own(exec, op, local);
-	fill_frame(exec, &op->launch.key, PCCL_FRAME_RESULT, send_out);
-	send_out->frame.payload_crc = op->log[peer->results_seen++].crc;
-	send_out->frame.segment = op_segment(exec, op, local);
-	send_out->frame.payload_bytes = bytes;
-	send_out->payload = result_payload(exec, op, local);
-	send_out->token = make_token(op, local, coded ? TOKEN_ENCODED : TOKEN_INERT);
-	send_out->cookie = op->launch.cookie;
-	op->tx_bytes += PCCL_FRAME_BYTES + bytes;
+		eager_spend(peer, out.bytes);
+	if (!pccl_bitmap_test(op->held, out.local))
+		result_copy_own(exec, op, out.local);
+	out.payload = result_payload(exec, op, out.local);
+	fill_segment(exec, op, peer->started, &out, send_out);
 	refresh_results(exec, op, rank);
 	refresh_partials(exec, op, rank);
 	op_settle(exec, op);
-}
-
-static enum token_kind contribution_token(const struct contribution *contribution)
-{
-	if (contribution->is_coded)
-		return TOKEN_ENCODED;
-	return contribution->is_sum ? TOKEN_SUM : TOKEN_INERT;
 }
 
 /* False: nothing was handed out, for the codec can't carry it. */
 static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
 {
 	struct peer *peer = &op->peers[rank];
-	struct contribution contribution;
-	bool there = next_partial(exec, op, peer, &contribution);
+	bool has_credit = peer->partials_sent < peer->credit;
+	struct outgoing out;
+	bool there = next_partial(exec, op, peer, &out);
 
 	assert(there);
-	if (contribution.is_coded) {
-		if (!contribution_encode(exec, op, contribution.local)) {
+	if (out.is_coded) {
+		if (!contribution_encode(exec, op, out.local)) {
 			op_settle(exec, op);
 			return false;
 		}
-		contribution.payload = encoded_memory(op, contribution.local);
+		out.payload = encoded_memory(op, out.local);
 	}
-	if (peer->partials_sent >= peer->credit)
-		eager_spend(peer, contribution.bytes);
+	if (!has_credit)
+		eager_spend(peer, out.bytes);
 	advance_partial(exec, op, peer);
-	fill_frame(exec, &op->launch.key, PCCL_FRAME_PARTIAL, send_out);
-	send_out->frame.segment = op_segment(exec, op, contribution.local);
-	send_out->frame.payload_bytes = contribution.bytes;
-	send_out->payload = contribution.payload;
-	send_out->token = make_token(op, contribution.local, contribution_token(&contribution));
-	send_out->cookie = op->launch.cookie;
-	op->tx_bytes += PCCL_FRAME_BYTES + contribution.bytes;
+	fill_segment(exec, op, has_credit, &out, send_out);
 	refresh_partials(exec, op, rank);
 	refresh_results(exec, op, rank);
 	return true;

@@ -323,6 +323,23 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 	}
 }
 
+void pccl_link_pace(const struct pccl_link *link, struct pccl_stream_counters *sums)
+{
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++) {
+		const struct pccl_link_stream *ls = &link->streams[i];
+		struct pccl_stream_counters counters;
+
+		if (ls->stream == NULL)
+			continue;
+		link->config.transport->count(ls->stream, &counters);
+		sums->acked_bytes += counters.acked_bytes;
+		sums->network_ns += counters.network_ns;
+		sums->bytes_per_second += counters.bytes_per_second;
+	}
+}
+
 static int describe_stream(const struct pccl_link_stream *ls, char *text, size_t text_bytes)
 {
 	static const char *const states[] = {"down", "dialling", "greeting", "up"};

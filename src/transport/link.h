@@ -89,6 +89,8 @@ void pccl_link_resume(struct pccl_link *link);
 bool pccl_link_is_up(const struct pccl_link *link);
 /* For the watch over silent neighbours. */
 void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);
+/* Adds what pccl_stream_counters says of the way, of the streams that are up now: when one breaks, the sums fall. */
+void pccl_link_pace(const struct pccl_link *link, struct pccl_stream_counters *sums);
 /* The transport state in words, for error texts. */
 void pccl_link_describe(const struct pccl_link *link, char *text, size_t text_bytes);
 

@@ -399,15 +399,12 @@ static void describe(const struct pccl_stream *stream, char *text, size_t text_b
 static void count(const struct pccl_stream *stream, struct pccl_stream_counters *counters_out)
 {
 	const struct pccl_tcp_stream *tcp = as_const_tcp(stream);
-	struct tcp_info info;
-	socklen_t bytes = sizeof(info);
 	int queued = 0;
 
 	*counters_out = tcp->counters;
-	if (tcp->state != PCCL_TCP_OPEN || getsockopt(tcp->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
-	    ioctl(tcp->watch.fd, SIOCOUTQ, &queued) != 0)
+	if (tcp->state != PCCL_TCP_OPEN || ioctl(tcp->watch.fd, SIOCOUTQ, &queued) != 0 ||
+	    !pccl_tcp_measure(tcp->watch.fd, counters_out))
 		return;
-	counters_out->acked_ns = pccl_clock_ns() - info.tcpi_last_ack_recv * UINT64_C(1000000);
 	counters_out->acked_bytes = tcp->counters.sent_bytes - (uint64_t)queued;
 }
 

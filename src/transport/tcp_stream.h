@@ -79,6 +79,9 @@ struct pccl_tcp_stream {
 	uint8_t buffer[PCCL_TCP_BUFFER_BYTES];
 };
 
+/* tcp_measure.c: adds to the counters what the kernel knows of the way. False: it tells nothing. */
+bool pccl_tcp_measure(int fd, struct pccl_stream_counters *counters);
+
 /* tcp_socket.c: options of a connected or connecting socket; what fails is not vital and only logged. */
 void pccl_tcp_set_options(int fd);
 /* A socket that listens; -1 and the cause in words on failure. */

@@ -39,6 +39,11 @@ struct pccl_stream_counters {
 	uint64_t heard_ns; /* loop time of the last byte that came in, or when the connection came up; 0: it is not */
 	uint64_t acked_bytes; /* of those sent, what the other side's kernel or device has; and ... */
 	uint64_t acked_ns;    /* ... when it last acknowledged anything, new or old; 0: that is not known */
+	/* How fast the way is, whoever sends and reads: the time that the network took for the bytes acknowledged, not
+	 * counting waits for the other side to read; and how fast the last ones went. Both 0 where a wire doesn't
+	 * know. */
+	uint64_t network_ns;
+	uint64_t bytes_per_second;
 };
 
 /* What the user of a stream wants to hear. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collectives/codec.h"
+#include "collectives/codec_lossless.h"
 #include "collectives/dtype.h"
 #include "collectives/exec.h"
 
@@ -89,6 +90,7 @@ static void fill_launch(const struct state *s, uint32_t index, struct call *call
 		launch->signature.up.id = launch->signature.down.id = calls[index].codec;
 		launch->signature.up.block = launch->signature.down.block = 256;
 	}
+	launch->packing = (enum pccl_packing)(index % 3);
 	launch->divisor = calls[index].op == pcclAvg ? RANKS : 0;
 	launch->cookie = call;
 }
@@ -200,13 +202,18 @@ static void change_view(struct state *s)
 
 /* ---- frames from outside ---------------------------------------------------------------------------------------------------- */
 
+static void cut(uint32_t index, struct pccl_geometry *geometry_out)
+{
+	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
+			  geometry_out);
+}
+
 static void fill_segment(struct state *s, uint32_t index, struct pccl_frame *frame)
 {
 	struct pccl_geometry geometry;
 	uint32_t elements, bytes = take(s);
 
-	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
-			  &geometry);
+	cut(index, &geometry);
 	frame->segment = take(s);
 	if (frame->segment >= geometry.segment_count) {
 		frame->payload_bytes = bytes * 300;
@@ -221,6 +228,33 @@ static void fill_segment(struct state *s, uint32_t index, struct pccl_frame *fra
 		frame->payload_bytes = elements + (elements + 255) / 256 * 4;
 	if (bytes >= 240)
 		frame->payload_bytes = bytes;
+}
+
+/* The same byte many times, as the stage makes it of so many elements, in `out`; or only how long that is. */
+static uint32_t packed_bytes(uint32_t whole_bytes, pcclDataType_t type, uint8_t filler, uint8_t *out)
+{
+	static struct pccl_lossless *lossless;
+	static uint8_t whole[PCCL_SEGMENT_BYTES_MAX], scrap[PCCL_SEGMENT_BYTES_MAX];
+
+	if (lossless == NULL && pccl_lossless_create(sizeof(whole), &lossless) != pcclSuccess)
+		abort();
+	if (whole_bytes > sizeof(whole))
+		return 0;
+	memset(whole, filler, whole_bytes);
+	return (uint32_t)pccl_lossless_encode(lossless, whole, whole_bytes / pccl_dtype_bytes(type), type,
+					      out != NULL ? out : scrap, whole_bytes);
+}
+
+/* Of elements of the op's own type; all bytes alike take equally many. */
+static void pack(struct pccl_frame *frame)
+{
+	uint32_t bytes = packed_bytes(frame->payload_bytes, calls[frame->tag].datatype, 0, NULL);
+
+	if (bytes == 0)
+		return;
+	frame->aux = 0;
+	frame->flags = PCCL_FRAME_PACKED;
+	frame->payload_bytes = bytes;
 }
 
 static void fill_frame(struct state *s, struct pccl_frame *frame)
@@ -241,6 +275,8 @@ static void fill_frame(struct state *s, struct pccl_frame *frame)
 		frame->payload_bytes = START_BYTES;
 	if (frame->type == PCCL_FRAME_START || frame->type == PCCL_FRAME_CREDIT)
 		frame->aux = odd % 16;
+	if ((frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT) && odd % 4 == 0)
+		pack(frame);
 	if (odd < 200)
 		return;
 	switch (odd % 8) {
@@ -272,6 +308,23 @@ static void fill_frame(struct state *s, struct pccl_frame *frame)
 	}
 }
 
+/* What can be unpacked, if the frame has the size of that. */
+static void unpackable(const struct coming *coming, uint8_t filler)
+{
+	uint8_t packed[PCCL_SEGMENT_BYTES_MAX];
+	uint32_t index = (uint32_t)(coming->frame.tag % OPS), bytes;
+	struct pccl_geometry geometry;
+
+	cut(index, &geometry);
+	if (coming->frame.segment >= geometry.segment_count)
+		return;
+	bytes = packed_bytes(pccl_geometry_elements(&geometry, coming->frame.segment) *
+				     (uint32_t)pccl_dtype_bytes(calls[index].datatype),
+			     calls[index].datatype, filler, packed);
+	if (bytes == coming->frame.payload_bytes)
+		memcpy(coming->destination, packed, bytes);
+}
+
 /* As the payload comes: right or wrong signatures, any elements. */
 static void write_payload(struct state *s, const struct coming *coming)
 {
@@ -280,6 +333,8 @@ static void write_payload(struct state *s, const struct coming *coming)
 	if (coming->destination == NULL)
 		return;
 	memset(coming->destination, filler, coming->frame.payload_bytes);
+	if (coming->frame.type != PCCL_FRAME_REFUSE && coming->frame.flags == PCCL_FRAME_PACKED && filler < 230)
+		unpackable(coming, filler);
 	if (coming->frame.type == PCCL_FRAME_START && filler < 230)
 		memcpy(coming->destination, s->starts[coming->frame.tag % OPS], START_BYTES);
 }

@@ -27,6 +27,30 @@ struct world_call *world_call(struct world *world, uint32_t peer, uint32_t op)
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
 
+static bool choose_packing(void *context, pcclDataType_t type)
+{
+	struct world *world = context;
+
+	(void)type;
+	return pccl_rng_hash(world->config.seed, ++world->pack_choices) % 2 == 0;
+}
+
+static void learn_packing(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
+{
+	(void)context;
+	assert_true(pccl_dtype_valid((int)type));
+	assert_true(packed_bytes < bytes);
+}
+
+static enum pccl_packing packing_of(const struct world *world, uint32_t peer, const struct world_call *call)
+{
+	uint64_t number = pccl_rng_hash(world->config.seed, call->spec.tag * WORLD_PEERS_MAX + peer);
+
+	if (world->config.packs_always)
+		return PCCL_PACK_ALWAYS;
+	return world->config.packs ? (enum pccl_packing)(number % 3) : PCCL_PACK_NEVER;
+}
+
 struct world *world_create(const struct world_config *config)
 {
 	struct world *world = must(calloc(1, sizeof(*world)));
@@ -41,8 +65,15 @@ struct world *world_create(const struct world_config *config)
 	for (peer = 0; peer < config->peers; peer++) {
 		members[peer] = peer;
 		for (lane = 0; lane < config->lanes; lane++) {
-			struct pccl_exec_config exec = {lane, config->lanes, config->scratch_bytes,
-							config->encoded_bytes};
+			struct pccl_exec_config exec = {.lane = lane,
+							.lanes = config->lanes,
+							.scratch_bytes = config->scratch_bytes,
+							.encoded_bytes = config->encoded_bytes,
+							.packed_slots = config->packed_slots};
+
+			exec.packer.choose = choose_packing;
+			exec.packer.learn = learn_packing;
+			exec.packer.context = world;
 
 			assert_int_equal(pccl_exec_create(&exec, &world->peers[peer].execs[lane]), pcclSuccess);
 		}
@@ -425,6 +456,7 @@ void world_launch_call(struct world *world, uint32_t peer, struct world_call *ca
 	launch.residual_next = call->residual_next;
 	launch.residual_made = call->residual_made;
 	launch.held = held;
+	launch.packing = packing_of(world, peer, call);
 	launch.divisor = divisor;
 	launch.cookie = call;
 	call->launched = true;

@@ -66,6 +66,9 @@ struct world_config {
 	uint32_t drop_chance; /* of 100 */
 	size_t scratch_bytes; /* of an executor, as the next */
 	size_t encoded_bytes;
+	bool packs;	       /* peers compress: some always, some now and then, some never */
+	bool packs_always;     /* all of them, always */
+	uint32_t packed_slots; /* of an executor */
 };
 
 struct world;

@@ -53,6 +53,7 @@ struct world {
 	uint32_t members[WORLD_PEERS_MAX];
 	uint32_t member_count;
 	uint32_t op_count;
+	uint64_t pack_choices;
 	uint32_t idle; /* attempts at random in which nothing happened */
 };
 

@@ -21,6 +21,8 @@ static void random_config(uint64_t seed, struct world_config *config)
 	config->streams = 1 + (uint32_t)pccl_rng_below(&rng, 3);
 	config->frames_max = 1 + (uint32_t)pccl_rng_below(&rng, 4);
 	config->drop_chance = pccl_rng_chance(&rng, 1, 3) ? 20 : 0;
+	config->packs = seed % 3 == 0;
+	config->packed_slots = seed % 2 == 0 ? 2 : 0;
 }
 
 static uint64_t random_count(struct pccl_rng *rng)

@@ -32,6 +32,7 @@ static void random_config(uint64_t seed, struct world_config *config)
 	config->frames_max = 1 + (uint32_t)pccl_rng_below(&rng, 4);
 	config->drop_chance = pccl_rng_chance(&rng, 1, 3) ? 20 : 0;
 	config->encoded_bytes = pccl_rng_chance(&rng, 1, 2) ? 1 : 0; /* as few slots as there may be */
+	config->packs = seed % 3 == 0;
 }
 
 static void random_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *spec)

@@ -87,6 +87,7 @@ static void start(struct run *run, uint64_t seed)
 	config.peers = run->peers = 3 + (uint32_t)(seed % 4);
 	config.lanes = 1 + (uint32_t)(seed / 4 % 3);
 	config.drop_chance = seed % 5 == 0 ? 20 : 0;
+	config.packs = seed % 2 == 0;
 	run->world = world_create(&config);
 	run->rng = world_rng(run->world);
 	for (peer = 0; peer < run->peers; peer++)

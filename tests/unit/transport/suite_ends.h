@@ -349,6 +349,7 @@ static void streams_tell_who_they_are_and_what_they_moved(void **state)
 	assert_int_equal(counters.sent_bytes, 1000 + PCCL_FRAME_BYTES);
 	assert_int_equal(counters.acked_bytes, counters.sent_bytes);
 	assert_true(counters.acked_ns > 0 && counters.acked_ns <= pccl_clock_ns());
+	assert_true(counters.network_ns < pccl_clock_ns());
 	wire.kind->transport->describe(wire.dialer.stream, text, sizeof(text));
 	wire.kind->transport->remote(wire.dialer.stream, host);
 	assert_string_equal(host, wire.kind->host);
