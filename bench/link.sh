@@ -1,17 +1,19 @@
 #!/bin/sh
-# What codecs gain on a slow link: peers in network namespaces of their own, each behind a cable limited both ways, and
-# an all-reduce of float32 as it is, as int8 and as int4. Needs root, ip and tc (Debian: iproute2).
+# What codecs and the lossless stage gain on a slow link: peers in network namespaces of their own, each behind a cable
+# limited both ways, and an all-reduce of float32 as it is, compressed, as int8 and as int4. Needs root, ip and tc
+# (Debian: iproute2).
 #
-#	bench/link.sh [--peers 4] [--rate 1gbit] [--size 64M] [--iters 5] [--codecs none,int8,int4]
+#	bench/link.sh [--peers 4] [--rate 1gbit] [--size 64M] [--iters 5] [--dtype float32]
+#		[--codecs none,none+auto,int8,int4]	NAME+ZSTD: with the lossless stage auto or on
 #
 # Everything happens in namespaces (network, mounts, processes) that end with the script: the host sees nothing of it.
 set -eu
 
-peers=4 rate=1gbit size=64M iters=5 codecs=none,int8,int4
+peers=4 rate=1gbit size=64M iters=5 dtype=float32 codecs=none,none+auto,int8,int4
 
 usage() {
-	echo "usage: $0 [--peers N] [--rate RATE] [--size BYTES] [--iters N] [--codecs NAME,...]"
-	echo "  defaults: $peers peers, $rate (as tc writes it), $size, $iters timed iterations, $codecs"
+	echo "usage: $0 [--peers N] [--rate RATE] [--size BYTES] [--iters N] [--dtype NAME] [--codecs NAME,...]"
+	echo "  defaults: $peers peers, $rate (as tc writes it), $size, $iters timed iterations, $dtype, $codecs"
 }
 
 say() {
@@ -34,6 +36,7 @@ while [ $# -gt 0 ]; do
 	--rate) rate=$2 ;;
 	--size) size=$2 ;;
 	--iters) iters=$2 ;;
+	--dtype) dtype=$2 ;;
 	--codecs) codecs=$2 ;;
 	*) usage >&2; exit 2 ;;
 	esac
@@ -61,9 +64,14 @@ plug() {
 # Measures one codec and leaves the JSON of rank 0 in $work/NAME.json.
 measure() {
 	pids=
+	case $1 in
+	*+*) zstd=${1#*+} ;;
+	*) zstd=off ;;
+	esac
 	for i in $(seq "$peers"); do
 		ip netns exec "peer$i" "$bin/allreduce-bench" --master "10.77.0.11:48148" --peers "$peers" \
-			--sizes "$size" --iters "$iters" --warmup 1 --codec "$1" --check --json >"$work/$1.$i" &
+			--sizes "$size" --iters "$iters" --warmup 1 --dtype "$dtype" --codec "${1%+*}" --zstd "$zstd" \
+			--check --json >"$work/$1.$i" &
 		pids="$pids $!"
 	done
 	failed=0
@@ -88,8 +96,8 @@ done
 ip netns exec peer1 "$bin/pccl-master" --listen 0.0.0.0:48148 --log-level ERR >"$work/master.log" &
 sleep 1
 
-echo "$peers peers, each with $rate both ways, all-reduce of $size float32, median of $iters; cpu of all peers, per operation"
-printf '%6s %10s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "cpu ms" "wire bytes" "error dB" faster
+echo "$peers peers, each with $rate both ways, all-reduce of $size $dtype, median of $iters; cpu of all peers, per operation"
+printf '%10s %10s %10s %10s %14s %10s %8s\n' codec "time ms" "least ms" "cpu ms" "wire bytes" "error dB" faster
 plain=0
 for codec in $(echo "$codecs" | tr , ' '); do
 	measure "$codec"
@@ -98,7 +106,7 @@ for codec in $(echo "$codecs" | tr , ' '); do
 	awk -v codec="$codec" -v plain="$plain" -v us="$(field time_us "$file")" -v least="$(field time_us_min "$file")" \
 		-v wire="$(field wire_bytes_per_peer "$file")" -v db="$(field rel_l2_error_db "$file")" \
 		-v cpu="$(field cpu_s_per_GiB "$file")" -v bytes="$(field bytes "$file")" 'BEGIN {
-		printf "%6s %10.1f %10.1f %10.1f %14.0f %10.1f %8s\n", codec, us / 1000, least / 1000,
+		printf "%10s %10.1f %10.1f %10.1f %14.0f %10.1f %8s\n", codec, us / 1000, least / 1000,
 			cpu * bytes / 1024 ^ 3 * 1000, wire, db, (plain > 0 ? sprintf("%.2fx", plain / us) : "-")
 	}'
 done

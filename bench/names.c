@@ -42,6 +42,13 @@ static const struct word policies[] = {
 	{NULL, 0},
 };
 
+static const struct word zstds[] = {
+	{"off", pcclZstdOff},
+	{"auto", pcclZstdAuto},
+	{"on", pcclZstdOn},
+	{NULL, 0},
+};
+
 static bool find_value(const struct word *words, const char *text, int *value_out)
 {
 	for (; words->text != NULL; words++)
@@ -103,6 +110,20 @@ bool bench_policy_of(const char *word, pcclFailurePolicy_t *out)
 
 	*out = (pcclFailurePolicy_t)value;
 	return found;
+}
+
+bool bench_zstd_of(const char *word, pcclZstd_t *out)
+{
+	int value = 0;
+	bool found = find_value(zstds, word, &value);
+
+	*out = (pcclZstd_t)value;
+	return found;
+}
+
+const char *bench_zstd_name(pcclZstd_t zstd)
+{
+	return find_text(zstds, (int)zstd);
 }
 
 const char *bench_collective_name(enum bench_collective collective)

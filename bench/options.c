@@ -27,6 +27,7 @@ enum flag {
 	FLAG_CODEC_DOWN,
 	FLAG_CODEC_TYPE,
 	FLAG_ROUNDING,
+	FLAG_ZSTD,
 	FLAG_INPLACE,
 	FLAG_CHECK,
 	FLAG_JSON,
@@ -58,6 +59,7 @@ static const struct option flags[] = {
 	{"codec-down", required_argument, NULL, FLAG_CODEC_DOWN},
 	{"codec-type", required_argument, NULL, FLAG_CODEC_TYPE},
 	{"rounding", required_argument, NULL, FLAG_ROUNDING},
+	{"zstd", required_argument, NULL, FLAG_ZSTD},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
@@ -258,6 +260,9 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 		return bench_codec_parse_target(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
 	case FLAG_ROUNDING:
 		return bench_codec_parse_rounding(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
+	case FLAG_ZSTD:
+		return bench_zstd_of(text, &options->zstd) ||
+		       complain(problem, "--zstd wants auto, on or off, not '%s'", text);
 	case FLAG_PLAN:
 		return bench_plan_of(text, &options->plan) ||
 		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
@@ -343,6 +348,7 @@ static void set_defaults(struct bench_options *options)
 	options->op = pcclSum;
 	options->plan = pcclPlanAuto;
 	options->policy = pcclPolicyDefault;
+	options->zstd = pcclZstdDefault;
 	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);
 	memcpy(options->sizes, sizes, sizeof(sizes));
@@ -479,6 +485,8 @@ static const char manual[] =
 	"  --codec-type NAME   the integers that minmax and zero-point send (uint8)\n"
 	"  --rounding NAME     nearest (default), stochastic\n"
 	"  --check             then compares the error with a bound of the codec\n"
+	"  --zstd NAME         the lossless stage, with or without a codec: off (default), auto (where it pays), on;\n"
+	"                      --codec none gives it inputs like gradients\n"
 	"\n"
 	"Output\n"
 	"  --json              one JSON object per line\n"

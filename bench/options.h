@@ -44,6 +44,7 @@ struct bench_options {
 	uint32_t streams;
 	uint32_t inflight; /* operations per iteration, all in flight at once */
 	struct bench_codec codec;
+	pcclZstd_t zstd;
 	enum bench_chaos chaos;
 	uint64_t seed; /* of the chaos; 0: from the clock */
 	bool in_place;

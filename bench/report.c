@@ -54,6 +54,8 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 	if (options->codec.wanted)
 		fprintf(to, ", codec %s, back %s, rounding %s", bench_codec_name(&options->codec, codec),
 			bench_codec_down_name(&options->codec), rounding_name(options));
+	if (options->zstd != pcclZstdDefault)
+		fprintf(to, ", zstd %s", bench_zstd_name(options->zstd));
 	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",
 		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity");
 	if (options->codec.wanted)
@@ -111,6 +113,8 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 		gigabytes * bench_bus_factor(options->collective, row->peers));
 	if (options->codec.wanted)
 		report_codec(to, options, row);
+	if (options->zstd != pcclZstdDefault)
+		fprintf(to, "\"zstd\": \"%s\", ", bench_zstd_name(options->zstd));
 	fprintf(to,
 		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);

@@ -213,8 +213,10 @@ void pccl_comm_stop(pcclComm_t *comm)
 /* What is created is seen by pcclCommAbort() in another thread when it is whole. After a failure end_connect() stops it. */
 static pcclResult_t start(pcclComm_t *comm)
 {
-	const struct pccl_session_config config = {comm->settings.lanes, comm->settings.plan,
-						   comm->settings.failure_policy};
+	const struct pccl_session_config config = {.lanes = comm->settings.lanes,
+						   .plan = comm->settings.plan,
+						   .policy = comm->settings.failure_policy,
+						   .zstd = comm->settings.zstd};
 	struct pccl_session *session = NULL;
 	struct pccl_control *control = NULL;
 	pcclResult_t result = pccl_session_create(&config, &session);

@@ -28,7 +28,8 @@ static void drain(struct pccl_lane *lane)
 	while (pccl_exec_poll(lane->exec, &outcome)) {
 		if (outcome.result != pcclSuccess)
 			pccl_lane_forget(lane, outcome.cookie);
-		lane->attempts_open--;
+		if (--lane->attempts_open == 0)
+			pccl_lane_busy(lane, false);
 		pthread_mutex_lock(&lane->comm->lock);
 		pccl_session_outcome(lane->comm->session, lane->index, &outcome);
 		pccl_comm_dispatch(lane->comm);
@@ -49,7 +50,11 @@ void pccl_lane_pump(struct pccl_lane *lane)
 
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 {
-	struct pccl_exec_config config = {.lane = lane->index, .lanes = lanes, .scratch_bytes = SCRATCH_BYTES / lanes};
+	struct pccl_exec_config config = {
+		.lane = lane->index,
+		.lanes = lanes,
+		.scratch_bytes = SCRATCH_BYTES / lanes,
+		.packer = {.choose = pccl_lane_choose, .learn = pccl_lane_learn, .context = lane}};
 
 	lane->lanes = lanes;
 	return pccl_exec_create(&config, &lane->exec);
@@ -117,7 +122,8 @@ static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what)
 	struct pccl_exec_outcome outcome = {.cookie = what->cookie, .result = result};
 
 	if (result == pcclSuccess) {
-		lane->attempts_open++;
+		if (lane->attempts_open++ == 0)
+			pccl_lane_busy(lane, true);
 		pccl_lane_watch(lane);
 		return;
 	}

@@ -1,9 +1,12 @@
-/* What the two files of a lane share: lane.c carries out commands, lane_links.c has the neighbours. */
+/* What the files of a lane share: lane.c carries out commands, lane_links.c has the neighbours, lane_pace.c finds out
+ * whether compressing pays. */
 #ifndef PCCL_LANE_INTERNAL_H
 #define PCCL_LANE_INTERNAL_H
 
 #include <pthread.h>
 
+#include "collectives/codec_lossless.h"
+#include "collectives/dtype.h"
 #include "comm.h"
 #include "lane.h"
 #include "silence.h"
@@ -25,6 +28,17 @@ struct parked {
 	struct parked *next;
 };
 
+/* How fast the lane's links are, and whether compressing what goes over them pays. */
+struct pace {
+	uint64_t open_ns;     /* time in which attempts were open, as far as that has ended */
+	uint64_t since_ns;    /* since when some are; 0: none is */
+	uint64_t measured_ns; /* of that time, when the links were looked at last; and what they had moved then */
+	uint64_t acked_bytes;
+	uint64_t network_ns;
+	uint64_t began_ns; /* a segment is being compressed since */
+	struct pccl_lossless_choice choices[PCCL_DTYPE_COUNT];
+};
+
 struct pccl_lane {
 	pcclComm_t *comm;
 	uint32_t index;
@@ -40,9 +54,10 @@ struct pccl_lane {
 	struct parked *parked;
 	uint32_t parked_count;
 	struct pccl_timer parked_timer;
-	bool linked; /* told the communicator that all links of the view are up */
-	uint32_t attempts_open; /* launched here and not ended */
+	bool linked;		       /* told the communicator that all links of the view are up */
+	uint32_t attempts_open;	       /* launched here and not ended */
 	struct pccl_timer watch_timer; /* set while attempts are open */
+	struct pace pace;
 	bool stopped;
 };
 
@@ -50,6 +65,14 @@ struct pccl_lane {
 
 /* Whatever happened: links pull what the executor has for them now, and the session hears what has ended. */
 void pccl_lane_pump(struct pccl_lane *lane);
+
+/* lane_pace.c */
+
+/* For the executor: the context is the lane. */
+bool pccl_lane_choose(void *context, pcclDataType_t type);
+void pccl_lane_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes);
+/* The first attempt has opened, the last one has ended. */
+void pccl_lane_busy(struct pccl_lane *lane, bool busy);
 
 /* lane_links.c */
 

@@ -122,6 +122,11 @@ static bool policy_is_known(pcclFailurePolicy_t policy)
 	       policy == pcclPolicyRepair;
 }
 
+static bool zstd_is_known(pcclZstd_t zstd)
+{
+	return zstd == pcclZstdDefault || zstd == pcclZstdOff || zstd == pcclZstdAuto || zstd == pcclZstdOn;
+}
+
 static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
 {
 	bool reads = request->kind != PCCL_BROADCAST || request->operation.root == session->rank;
@@ -168,6 +173,8 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)operation->plan);
 	if (!policy_is_known(operation->failure_policy))
 		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
+	if (!zstd_is_known(operation->zstd))
+		return pccl_fail(pcclInvalidArgument, "zstd %d is unknown", (int)operation->zstd);
 	if (check_size(session, request) != pcclSuccess)
 		return pcclInvalidArgument;
 	if (pccl_session_find(session, operation->tag) != NULL)
@@ -294,6 +301,8 @@ static void resolve_defaults(const struct pccl_session *session, pcclOperation_t
 		operation->failure_policy = session->config.policy;
 	if (operation->failure_policy == pcclPolicyDefault)
 		operation->failure_policy = pcclPolicyAbort;
+	if (operation->zstd == pcclZstdDefault)
+		operation->zstd = session->config.zstd;
 }
 
 static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op_request *request,

@@ -26,6 +26,7 @@ struct pccl_session_config {
 	uint32_t lanes; /* lanes that exist; a view may use fewer */
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
+	pcclZstd_t zstd;
 };
 
 /* What the caller asked for. */

@@ -119,6 +119,13 @@ static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *
 		signature_out->root = operation->root;
 }
 
+static enum pccl_packing packing_of(pcclZstd_t zstd)
+{
+	if (zstd == pcclZstdOn)
+		return PCCL_PACK_ALWAYS;
+	return zstd == pcclZstdAuto ? PCCL_PACK_CHOOSE : PCCL_PACK_NEVER;
+}
+
 static void fill_launch(const struct pccl_session *session, const struct pccl_op *op,
 			const struct pccl_attempt *attempt, struct pccl_exec_launch *launch_out)
 {
@@ -133,6 +140,7 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->residual_next = op->residual_next;
 	launch_out->residual_made = op->residual_made;
 	launch_out->held = attempt->held;
+	launch_out->packing = packing_of(op->request.operation.zstd);
 	launch_out->divisor = op->request.operation.op == pcclAvg ? session->ranks : 0;
 	launch_out->cookie = op->attempt;
 }

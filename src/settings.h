@@ -26,6 +26,7 @@ struct pccl_settings {
 	uint64_t heartbeat_timeout_ns;
 	pcclFailurePolicy_t failure_policy;
 	pcclPlan_t plan;
+	pcclZstd_t zstd;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 };

@@ -155,6 +155,20 @@ typedef enum pcclRounding_t {
 	pcclRoundStochastic = 100 /* without bias; the random numbers follow from tag and element, so runs repeat */
 } pcclRounding_t;
 
+/*
+ * The lossless stage: whatever travels of a segment, elements or what a codec has made of them, is split into byte
+ * planes and compressed with zstd. Results keep every bit. Each peer chooses for what it sends, members need not choose
+ * alike, and a segment that would not get smaller travels as it is. Gradients in bfloat16 shrink by a quarter to a
+ * third, in float32 by a seventh. What is small enough to be sent without asking the receiver (64 KiB for each
+ * neighbour at most) is left alone.
+ */
+typedef enum pcclZstd_t {
+	pcclZstdDefault = 0, /* the communicator's, and there `pcclZstdOff` */
+	pcclZstdOff = 100,
+	pcclZstdAuto = 101, /* where it was measured to pay: the network is slow and the data gets smaller */
+	pcclZstdOn = 102    /* everywhere */
+} pcclZstd_t;
+
 typedef enum pcclSharedStateSyncStrategy_t {
 	PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0,
 	PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY = 1,
@@ -279,12 +293,13 @@ typedef struct pcclConfig_t {
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
 	uint64_t bundle_id;		    /* ranks of one bundle join their groups together or not at all; 0: none */
 	uint32_t bundle_size;		    /* members of the bundle */
+	pcclZstd_t zstd;		    /* PCCL_ZSTD=off|auto|on */
 } pcclConfig_t;
 
 #define PCCL_CONFIG_INITIALIZER                                                                                        \
 	{                                                                                                              \
 		sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, \
-			0                                                                                              \
+			0, pcclZstdDefault                                                                             \
 	}
 
 /*
@@ -310,12 +325,13 @@ typedef struct pcclOperation_t {
 	 * and become what encoding took from that when the operation is awaited and has succeeded, however often it was
 	 * retried or repaired; if it has failed they stay. What travels plain leaves them alone. NULL: none. */
 	void *residual;
+	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
 } pcclOperation_t;
 
-#define PCCL_OPERATION_INITIALIZER                                                                        \
-	{                                                                                                 \
-		sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, \
-			pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL                \
+#define PCCL_OPERATION_INITIALIZER                                                                          \
+	{                                                                                                   \
+		sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault,   \
+			pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault \
 	}
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */

@@ -90,7 +90,7 @@ static void help_names_every_flag(void **state)
 	static const char *const flags[] = {
 		"--local", "--master", "--peers", "--collective", "--sizes", "--iters",	    "--warmup",	  "--seconds",
 		"--dtype", "--op",     "--plan",  "--policy",	  "--lanes", "--streams",   "--inflight", "--inplace",
-		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint", "--loss"};
+		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint", "--loss",	  "--zstd"};
 
 	static char output[OUTPUT_BYTES];
 
@@ -160,6 +160,21 @@ static void every_collective_checks_its_results(void **state)
 	expect("--local 3 --sizes 1,64K --iters 2 --check --collective allgather --inflight 3", 0, "right");
 }
 
+static void the_lossless_stage_shows_in_the_bytes(void **state)
+{
+	static char output[OUTPUT_BYTES];
+	const char *found;
+
+	(void)state;
+	assert_int_equal(
+		run("--local 2 --sizes 1M --iters 3 --codec none --dtype bf16 --zstd on --check --json", output), 0);
+	assert_non_null(strstr(output, "\"zstd\": \"on\""));
+	assert_non_null(strstr(output, "\"parity\": true, \"errors\": 0"));
+	found = strstr(output, "\"wire_bytes_per_peer\": ");
+	assert_non_null(found);
+	assert_in_range(strtoull(found + strlen("\"wire_bytes_per_peer\": "), NULL, 10), 100000, 900000);
+}
+
 static void kills_leave_neither_hangs_nor_divergences(void **state)
 {
 	static const char *const fields[] = {
@@ -196,6 +211,7 @@ int main(void)
 		cmocka_unit_test(help_names_every_flag),
 		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),
 		cmocka_unit_test(every_collective_checks_its_results),
+		cmocka_unit_test(the_lossless_stage_shows_in_the_bytes),
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
 		cmocka_unit_test(faults_are_told_by_kind),
 		cmocka_unit_test(a_loss_is_measured_beside_undisturbed_operations),

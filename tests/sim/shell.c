@@ -59,8 +59,10 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 {
 	const struct shell_plan *plan = &sim->shells->plan;
 	const struct pccl_session_config config = {
-		(uint32_t)(sim_chance(sim, 80) ? plan->lanes : sim_between(sim, 1, plan->lanes)), pcclPlanAuto,
-		pcclPolicyDefault};
+		.lanes = (uint32_t)(sim_chance(sim, 80) ? plan->lanes : sim_between(sim, 1, plan->lanes)),
+		.plan = pcclPlanAuto,
+		.policy = pcclPolicyDefault,
+		.zstd = plan->zstd};
 	struct shell *shell = must(calloc(1, sizeof(*shell)));
 	uint32_t lane;
 

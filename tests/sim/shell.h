@@ -40,6 +40,7 @@ struct shell_plan {
 	uint32_t large_percent; /* of the ops */
 	uint32_t timeout_percent;
 	bool codecs;
+	pcclZstd_t zstd;       /* of peers whose ops leave it open */
 	uint32_t vote_percent; /* of the steps of a program */
 };
 
@@ -120,6 +121,7 @@ struct shell_lane {
 	uint32_t rank;
 	uint32_t ranks;
 	uint64_t installs;
+	uint64_t choices;	   /* whether to compress */
 	uint32_t nodes[SIM_NODES]; /* by rank */
 	struct link *links[SIM_NODES];
 	struct work *first, *last;

@@ -23,6 +23,11 @@ void shell_plan_draw(struct sim *sim)
 	plan->large_percent = (uint32_t)(sim_chance(sim, 10) ? 20 : 0);
 	plan->timeout_percent = (uint32_t)(sim_chance(sim, 30) ? sim_between(sim, 5, 50) : 0);
 	plan->codecs = pccl_rng_hash(sim->plan.seed, 11) % 3 == 0; /* seeds from before the codecs stay as they were */
+	/* Only large ops can be compressed. The number leaves those in seeds.txt as they were. */
+	if (pccl_rng_hash(sim->plan.seed, 27) % 4 == 0) {
+		plan->zstd = pcclZstdAuto;
+		plan->large_percent = 15;
+	}
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
 	/* Ops are many more events than membership alone: shorter histories, denser faults. */
 	sim->plan.groups = sim->plan.groups > 1 ? 2 : 1;

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 
 #define SCRATCH_BYTES (1u << 20)
+#define PACKED_SLOTS 6
 
 static void *must(void *memory)
 {
@@ -237,13 +238,35 @@ void shell_lane_run(struct shell_lane *lane)
 	free(work);
 }
 
+/* ---- compressing ------------------------------ */
+
+static bool choose(void *context, pcclDataType_t type)
+{
+	struct shell_lane *lane = context;
+	uint64_t which = pccl_rng_hash(lane->shell->sim->plan.seed, (uint64_t)lane->shell->node->id << 32 | type);
+
+	return pccl_rng_hash(which, ++lane->choices) % 3 != 0;
+}
+
+static void learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
+{
+	const struct shell_lane *lane = context;
+
+	if (packed_bytes >= bytes)
+		sim_fail(lane->shell->sim, "%u bytes of type %u were compressed to %u", bytes, (unsigned)type,
+			 packed_bytes);
+}
+
 /* ---- life ------------------------------ */
 
 void shell_lane_create(struct shell *shell, uint32_t index)
 {
-	const struct pccl_exec_config config = {
-		.lane = index, .lanes = shell->lane_count, .scratch_bytes = SCRATCH_BYTES};
 	struct shell_lane *lane = &shell->lanes[index];
+	const struct pccl_exec_config config = {.lane = index,
+						.lanes = shell->lane_count,
+						.scratch_bytes = SCRATCH_BYTES,
+						.packed_slots = PACKED_SLOTS,
+						.packer = {.choose = choose, .learn = learn, .context = lane}};
 
 	lane->shell = shell;
 	lane->index = index;

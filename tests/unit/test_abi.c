@@ -177,6 +177,10 @@ static void what_is_new_starts_at_100_or_says_default(void **state)
 	assert_int_equal(pcclPolicyAbort, 100);
 	assert_int_equal(pcclPolicyRetry, 101);
 	assert_int_equal(pcclPolicyRepair, 102);
+	assert_int_equal(pcclZstdDefault, 0);
+	assert_int_equal(pcclZstdOff, 100);
+	assert_int_equal(pcclZstdAuto, 101);
+	assert_int_equal(pcclZstdOn, 102);
 }
 
 static void growing_structures_begin_with_their_size(void **state)

@@ -124,6 +124,31 @@ static void a_tag_in_use_and_a_world_of_one_are_refused(void **state)
 	pccl_session_destroy(alone);
 }
 
+/* What the operation leaves open the communicator decides. */
+static void an_op_may_choose_compression_for_itself(void **state)
+{
+	const pcclZstd_t choices[] = {pcclZstdDefault, pcclZstdOff, pcclZstdAuto, pcclZstdOn};
+	const enum pccl_packing expected[] = {PCCL_PACK_CHOOSE, PCCL_PACK_NEVER, PCCL_PACK_CHOOSE, PCCL_PACK_ALWAYS};
+	struct pccl_session_config config = {.lanes = 1, .zstd = pcclZstdAuto};
+	const struct pccl_install install = install_of(1, 2, true);
+	struct pccl_session *session;
+	struct pccl_op *op;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(pccl_session_create(&config, &session), pcclSuccess);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	for (i = 0; i < 4; i++) {
+		struct pccl_op_request request = sum_of(1, i);
+
+		request.operation.zstd = choices[i];
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+		assert_int_equal(expect(session, PCCL_COMMAND_LAUNCH)->launch.packing, expected[i]);
+	}
+	pccl_session_destroy(session);
+}
+
 static void sequences_count_up_per_tag_and_start_again_when_newcomers_join(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -386,6 +411,7 @@ int main(void)
 		cmocka_unit_test(an_op_is_launched_ends_and_is_released),
 		cmocka_unit_test(a_tag_in_use_and_a_world_of_one_are_refused),
 		cmocka_unit_test(an_op_beyond_the_largest_is_refused_in_words),
+		cmocka_unit_test(an_op_may_choose_compression_for_itself),
 		cmocka_unit_test(sequences_count_up_per_tag_and_start_again_when_newcomers_join),
 		cmocka_unit_test(an_aborted_op_ends_with_connection_lost),
 		cmocka_unit_test(a_retried_op_is_launched_again_in_the_new_view),

@@ -23,7 +23,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_FAILURE_POLICY",
 					"PCCL_PLAN",
 					"PCCL_BUNDLE_ID",
-					"PCCL_BUNDLE_SIZE"};
+					"PCCL_BUNDLE_SIZE",
+					"PCCL_ZSTD"};
 
 static int clear_environment(void **state)
 {
@@ -74,6 +75,7 @@ static void without_anything_the_defaults_count(void **state)
 	assert_int_equal(settings.heartbeat_timeout_ns, 3000 * MS);
 	assert_int_equal(settings.failure_policy, pcclPolicyAbort);
 	assert_int_equal(settings.plan, pcclPlanAuto);
+	assert_int_equal(settings.zstd, pcclZstdOff);
 	assert_int_equal(settings.bundle_id, 0);
 	assert_int_equal(settings.bundle_size, 0);
 }
@@ -99,6 +101,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_PLAN", "ring", 1);
 	setenv("PCCL_BUNDLE_ID", "18446744073709551615", 1);
 	setenv("PCCL_BUNDLE_SIZE", "8", 1);
+	setenv("PCCL_ZSTD", "auto", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_string_equal(settings.masters, "a:1,b:2");
 	assert_string_equal(settings.listen_address, "127.0.0.1");
@@ -116,6 +119,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.plan, pcclPlanRing);
 	assert_true(settings.bundle_id == UINT64_MAX);
 	assert_int_equal(settings.bundle_size, 8);
+	assert_int_equal(settings.zstd, pcclZstdAuto);
 }
 
 static void the_caller_is_stronger_than_the_environment(void **state)
@@ -136,7 +140,10 @@ static void the_caller_is_stronger_than_the_environment(void **state)
 	config.streams = 1;
 	config.failure_policy = pcclPolicyRetry;
 	config.plan = pcclPlanDirect;
+	setenv("PCCL_ZSTD", "auto", 1);
+	config.zstd = pcclZstdOn;
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_int_equal(settings.zstd, pcclZstdOn);
 	assert_string_equal(settings.masters, "b:2");
 	assert_int_equal(settings.port_first, 9);
 	assert_int_equal(settings.port_last, 9);
@@ -177,6 +184,7 @@ static void what_is_wrong_is_named(void **state)
 	refuse("PCCL_PORT", "10-65536");
 	refuse("PCCL_PORT", "ten");
 	refuse("PCCL_BUNDLE_SIZE", "1025");
+	refuse("PCCL_ZSTD", "yes");
 }
 
 static void what_does_not_fit_together_is_refused(void **state)
@@ -211,6 +219,9 @@ static void what_does_not_fit_together_is_refused(void **state)
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 	config.failure_policy = pcclPolicyDefault;
 	config.plan = (pcclPlan_t)7;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.plan = pcclPlanAuto;
+	config.zstd = (pcclZstd_t)1;
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 }
 

@@ -176,6 +176,12 @@ static void codecs_reach_their_fields(void **state)
 	accept_line("--local 2 --codec zero-point --codec-type int16 --codec-down plain --op avg", &options);
 	assert_int_equal(options.codec.target, pcclInt16);
 	assert_int_equal(options.codec.down, pcclQuantPlain);
+	assert_int_equal(options.zstd, pcclZstdDefault);
+	accept_line("--local 2 --zstd on", &options);
+	assert_int_equal(options.zstd, pcclZstdOn);
+	accept_line("--local 2 --zstd auto --codec int8 --collective allreduce", &options);
+	assert_int_equal(options.zstd, pcclZstdAuto);
+	assert_string_equal(bench_zstd_name(options.zstd), "auto");
 	accept_line("--master host:1 --peers 2 --codec-down fp16", &options);
 	assert_true(options.codec.wanted && options.codec.up == pcclQuantNone);
 }
@@ -197,6 +203,7 @@ static void bad_codecs_are_refused_with_what_is_allowed(void **state)
 	refuse_line("--local 2 --codec int8 --rounding up", "stochastic");
 	refuse_line("--local 2 --codec minmax --codec-type float16", "uint16");
 	refuse_line("--local 2 --rounding nearest", "--codec");
+	refuse_line("--local 2 --zstd 3", "auto, on or off, not '3'");
 	refuse_line("--local 2 --codec-type int8", "--codec");
 }
 
