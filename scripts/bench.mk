@@ -17,6 +17,7 @@ demo: ## install what is missing, build, and watch peers join, all-reduce, leave
 
 bench: all compare ## measure, beside the alternatives that are installed (minutes)
 	@PCCL_BUILD=$(B) bench/run.sh
+	@$(MAKE) --no-print-directory codec-speed codec-error
 
 bench-link: all ## what codecs gain between namespaces with a link of 1 Gbit/s each (root; a minute)
 	@PCCL_BUILD=$(B) bench/link.sh

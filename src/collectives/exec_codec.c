@@ -13,8 +13,9 @@
 #include "collectives/exec_internal.h"
 #include "collectives/reduce.h"
 
-/* As much of an op may be on its way at once; pages that are never used cost nothing. */
-#define ENCODED_BYTES_DEFAULT ((size_t)4 << 20)
+/* As much of an op may be on its way at once, more than waits in the queues of a slow link; pages that are never used cost
+ * nothing. */
+#define ENCODED_BYTES_DEFAULT ((size_t)16 << 20)
 #define ENCODED_SLOTS_MIN 2
 
 /* ---- what travels how ------------------------------------------------------------------------------------------------ */
