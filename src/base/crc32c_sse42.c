@@ -11,6 +11,10 @@
 
 #define LONG_BYTES 1024
 #define SHORT_BYTES 128
+#define LINE_BYTES 64
+/* What is read from memory has to be asked for by us: the processor does not see three parts in turn coming. Twice as
+ * fast so; further ahead is no better. */
+#define AHEAD_BYTES 4096
 
 /* x^(8n - 33) modulo the polynomial, bits reversed: the instruction on 64 bits makes up for the missing 33. */
 #define SHIFT_128 0x0d3b6092
@@ -33,17 +37,28 @@ static uint64_t multiply(uint64_t crc, uint32_t shift)
 	return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
+/* Reads nothing: it does no harm beyond the end. */
+static inline void prefetch_line(const uint8_t *at, size_t offset)
+{
+	_mm_prefetch((const char *)((uintptr_t)at + offset), _MM_HINT_T0);
+}
+
 /* The register after 3 * part bytes; shift_1 and shift_2 move it over one and two parts. */
 static inline uint64_t three_parts(uint64_t crc, const uint8_t *at, size_t part, uint32_t shift_1, uint32_t shift_2)
 {
 	uint64_t second = 0;
 	uint64_t third = 0;
-	size_t offset;
+	size_t line, offset;
 
-	for (offset = 0; offset < part; offset += 8) {
-		crc = _mm_crc32_u64(crc, load64(at + offset));
-		second = _mm_crc32_u64(second, load64(at + part + offset));
-		third = _mm_crc32_u64(third, load64(at + 2 * part + offset));
+	for (line = 0; line < part; line += LINE_BYTES) {
+		prefetch_line(at, AHEAD_BYTES + 3 * line);
+		prefetch_line(at, AHEAD_BYTES + 3 * line + LINE_BYTES);
+		prefetch_line(at, AHEAD_BYTES + 3 * line + 2 * LINE_BYTES);
+		for (offset = line; offset < line + LINE_BYTES; offset += 8) {
+			crc = _mm_crc32_u64(crc, load64(at + offset));
+			second = _mm_crc32_u64(second, load64(at + part + offset));
+			third = _mm_crc32_u64(third, load64(at + 2 * part + offset));
+		}
 	}
 	return third ^ _mm_crc32_u64(0, multiply(crc, shift_2) ^ multiply(second, shift_1));
 }

@@ -249,12 +249,17 @@ void pccl_address_set_port(struct pccl_address *address, uint16_t port)
 	as_v4(address)->sin_port = htons(port);
 }
 
+bool pccl_address_same_host(const struct pccl_address *left, const struct pccl_address *right)
+{
+	char left_text[PCCL_ADDRESS_BYTES];
+	char right_text[PCCL_ADDRESS_BYTES];
+
+	pccl_address_text(left, left_text);
+	pccl_address_text(right, right_text);
+	return strcmp(left_text, right_text) == 0;
+}
+
 bool pccl_address_equal(const struct pccl_address *left, const struct pccl_address *right)
 {
-	char left_text[PCCL_ADDRESS_PORT_BYTES];
-	char right_text[PCCL_ADDRESS_PORT_BYTES];
-
-	pccl_address_text_port(left, left_text);
-	pccl_address_text_port(right, right_text);
-	return strcmp(left_text, right_text) == 0;
+	return pccl_address_port(left) == pccl_address_port(right) && pccl_address_same_host(left, right);
 }

@@ -47,5 +47,7 @@ void pccl_address_set_port(struct pccl_address *address, uint16_t port);
 
 /* The same host and port; an IPv4-mapped IPv6 address equals the IPv4 address. */
 bool pccl_address_equal(const struct pccl_address *left, const struct pccl_address *right);
+/* The same host, whatever the ports. */
+bool pccl_address_same_host(const struct pccl_address *left, const struct pccl_address *right);
 
 #endif

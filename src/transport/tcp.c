@@ -219,6 +219,7 @@ static void on_connected(struct pccl_tcp_stream *tcp)
 		pccl_tcp_break(tcp, "can't connect to %s: %s", remote, strerror(error));
 		return;
 	}
+	pccl_tcp_choose_congestion_control(tcp->watch.fd);
 	tcp->state = PCCL_TCP_OPEN;
 	tcp->counters.heard_ns = pccl_loop_now(tcp->loop);
 	pccl_loop_defer(tcp->loop, &tcp->read_hook); /* the event may have told of bytes, too */

@@ -35,6 +35,7 @@ static bool hand_over(struct tcp_listener *listener, int fd, const struct pccl_a
 		return true;
 	}
 	pccl_tcp_set_options(fd);
+	pccl_tcp_choose_congestion_control(fd);
 	pccl_guard_enter(&listener->guard, &guard);
 	listener->accepted(listener->context, &tcp->base);
 	if (guard.gone)

@@ -150,6 +150,9 @@ static void ports_are_set_and_addresses_compared(void **state)
 	pccl_address_set_port(&left, 9);
 	assert_int_equal(pccl_address_port(&left), 9);
 	assert_false(pccl_address_equal(&left, &right));
+	assert_true(pccl_address_same_host(&left, &right));
+	assert_int_equal(pccl_address_numeric("192.0.2.8", 9, &right), pcclSuccess);
+	assert_false(pccl_address_same_host(&left, &right));
 }
 
 int main(void)
