@@ -38,7 +38,8 @@ ifeq ($(ARCH),x86_64)
 AVX2_FLAGS := -mavx2 -mf16c -mbmi2
 AVX512_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mbmi2 -mprefer-vector-width=512
 SSE42_FLAGS := -msse4.2 -mpclmul
-VPCLMUL_FLAGS := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2
+VPCLMUL256_FLAGS := -O3 -mavx2 -mvpclmulqdq -mpclmul -msse4.2
+VPCLMUL512_FLAGS := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2
 endif
 
 LIB_SRC := $(wildcard src/*.c src/base/*.c src/transport/*.c src/collectives/*.c src/membership/*.c src/sync/*.c)
@@ -66,7 +67,8 @@ $(B)/obj/src/collectives/%_avx2.o: CFLAGS += $(KERNEL_FLAGS) $(AVX2_FLAGS)
 $(B)/obj/src/collectives/%_avx512.o: CFLAGS += $(KERNEL_FLAGS) $(AVX512_FLAGS)
 $(B)/obj/src/collectives/%_scalar.o: CFLAGS += $(KERNEL_FLAGS)
 $(B)/obj/src/base/%_sse42.o: CFLAGS += $(SSE42_FLAGS)
-$(B)/obj/src/base/%_vpclmul.o: CFLAGS += $(VPCLMUL_FLAGS)
+$(B)/obj/src/base/%_vpclmul256.o: CFLAGS += $(VPCLMUL256_FLAGS)
+$(B)/obj/src/base/%_vpclmul512.o: CFLAGS += $(VPCLMUL512_FLAGS)
 
 $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -35,7 +35,7 @@ static int detect(void)
 		abilities = PCCL_CPU_AVX512;
 	if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
 		abilities |= FLAG_SSE42;
-	if (abilities == (PCCL_CPU_AVX512 | FLAG_SSE42) && __builtin_cpu_supports("vpclmulqdq"))
+	if (abilities > FLAG_SSE42 && __builtin_cpu_supports("vpclmulqdq"))
 		abilities |= FLAG_VPCLMUL;
 	return abilities;
 }
@@ -55,7 +55,7 @@ static int lower(int abilities, const char *wish)
 	if (strcmp(wish, "scalar") == 0)
 		return PCCL_CPU_SCALAR;
 	if (strcmp(wish, "avx2") == 0 && level > PCCL_CPU_AVX2)
-		return PCCL_CPU_AVX2 | (abilities & FLAG_SSE42);
+		return PCCL_CPU_AVX2 | (abilities & ~LEVEL_MASK);
 	return abilities;
 }
 

@@ -64,8 +64,10 @@ uint32_t pccl_crc32c_table(uint32_t crc, const void *bytes, size_t count)
 #if defined(__x86_64__)
 uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count)
 {
+	if (pccl_cpu_has_vpclmul() && pccl_cpu_level() == PCCL_CPU_AVX512)
+		return pccl_crc32c_vpclmul512(crc, bytes, count);
 	if (pccl_cpu_has_vpclmul())
-		return pccl_crc32c_vpclmul(crc, bytes, count);
+		return pccl_crc32c_vpclmul256(crc, bytes, count);
 	if (pccl_cpu_has_sse42())
 		return pccl_crc32c_sse42(crc, bytes, count);
 	return pccl_crc32c_table(crc, bytes, count);

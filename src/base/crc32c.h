@@ -13,6 +13,7 @@ uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count);
  * have must not be called: ask base/cpu.h. */
 uint32_t pccl_crc32c_table(uint32_t crc, const void *bytes, size_t count);
 uint32_t pccl_crc32c_sse42(uint32_t crc, const void *bytes, size_t count);
-uint32_t pccl_crc32c_vpclmul(uint32_t crc, const void *bytes, size_t count);
+uint32_t pccl_crc32c_vpclmul256(uint32_t crc, const void *bytes, size_t count);
+uint32_t pccl_crc32c_vpclmul512(uint32_t crc, const void *bytes, size_t count);
 
 #endif

@@ -5,43 +5,15 @@
 
 #if defined(__SSE4_2__) && defined(__PCLMUL__)
 
-#include <nmmintrin.h>
-#include <string.h>
-#include <wmmintrin.h>
+#include "base/crc32c_parts.h"
 
 #define LONG_BYTES 1024
 #define SHORT_BYTES 128
-#define LINE_BYTES 64
-/* What is read from memory has to be asked for by us: the processor does not see three parts in turn coming. Twice as
- * fast so; further ahead is no better. */
-#define AHEAD_BYTES 4096
 
-/* x^(8n - 33) modulo the polynomial, bits reversed: the instruction on 64 bits makes up for the missing 33. */
 #define SHIFT_128 0x0d3b6092
 #define SHIFT_256 0xb9e02b86
 #define SHIFT_1024 0x170076fa
 #define SHIFT_2048 0xa51b6135
-
-static uint64_t load64(const uint8_t *at)
-{
-	uint64_t word;
-
-	memcpy(&word, at, sizeof(word));
-	return word;
-}
-
-static uint64_t multiply(uint64_t crc, uint32_t shift)
-{
-	__m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc), _mm_cvtsi64_si128(shift), 0);
-
-	return (uint64_t)_mm_cvtsi128_si64(product);
-}
-
-/* Reads nothing: it does no harm beyond the end. */
-static inline void prefetch_line(const uint8_t *at, size_t offset)
-{
-	_mm_prefetch((const char *)((uintptr_t)at + offset), _MM_HINT_T0);
-}
 
 /* The register after 3 * part bytes; shift_1 and shift_2 move it over one and two parts. */
 static inline uint64_t three_parts(uint64_t crc, const uint8_t *at, size_t part, uint32_t shift_1, uint32_t shift_2)

@@ -39,10 +39,9 @@ static void avx2_turns_only_avx512_off(void **state)
 
 	(void)state;
 	assert_true(lowered % 10 <= PCCL_CPU_AVX2);
-	assert_true(lowered < 20);
 	if (best % 10 >= PCCL_CPU_AVX2)
 		assert_int_equal(lowered % 10, PCCL_CPU_AVX2);
-	assert_int_equal(lowered / 10 % 2, best / 10 % 2);
+	assert_int_equal(lowered / 10, best / 10);
 }
 
 static void a_wish_cannot_raise_the_level(void **state)
@@ -52,13 +51,13 @@ static void a_wish_cannot_raise_the_level(void **state)
 	assert_int_equal(abilities_with("quantum"), abilities_with(NULL));
 }
 
-static void wide_multiplication_implies_the_highest_level(void **state)
+static void wide_multiplication_implies_vectors_and_the_instruction(void **state)
 {
 	int best = abilities_with(NULL);
 
 	(void)state;
 	if (best >= 20)
-		assert_int_equal(best, 30 + PCCL_CPU_AVX512);
+		assert_true(best >= 30 + PCCL_CPU_AVX2);
 }
 
 static void levels_have_names(void **state)
@@ -75,7 +74,7 @@ int main(void)
 		cmocka_unit_test(scalar_turns_everything_off),
 		cmocka_unit_test(avx2_turns_only_avx512_off),
 		cmocka_unit_test(a_wish_cannot_raise_the_level),
-		cmocka_unit_test(wide_multiplication_implies_the_highest_level),
+		cmocka_unit_test(wide_multiplication_implies_vectors_and_the_instruction),
 		cmocka_unit_test(levels_have_names),
 	};
 

@@ -94,14 +94,25 @@ static void the_instruction_way_is_right(void **state)
 #endif
 }
 
-static void the_folding_way_is_right(void **state)
+static void the_mixed_way_is_right(void **state)
 {
 	(void)state;
 	if (!pccl_cpu_has_vpclmul())
 		skip();
 #if defined(__x86_64__)
-	check_known_values(pccl_crc32c_vpclmul);
-	check_against_bitwise(pccl_crc32c_vpclmul);
+	check_known_values(pccl_crc32c_vpclmul256);
+	check_against_bitwise(pccl_crc32c_vpclmul256);
+#endif
+}
+
+static void the_folding_way_is_right(void **state)
+{
+	(void)state;
+	if (!pccl_cpu_has_vpclmul() || pccl_cpu_level() != PCCL_CPU_AVX512)
+		skip();
+#if defined(__x86_64__)
+	check_known_values(pccl_crc32c_vpclmul512);
+	check_against_bitwise(pccl_crc32c_vpclmul512);
 #endif
 }
 
@@ -149,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_way_is_right),
 		cmocka_unit_test(the_instruction_way_is_right),
+		cmocka_unit_test(the_mixed_way_is_right),
 		cmocka_unit_test(the_folding_way_is_right),
 		cmocka_unit_test(the_chosen_way_is_right),
 		cmocka_unit_test(a_checksum_can_be_continued_anywhere),

@@ -73,7 +73,7 @@ static uint32_t fold_all(uint32_t state, const uint8_t *at, size_t count)
 	return reduce(d);
 }
 
-uint32_t pccl_crc32c_vpclmul(uint32_t crc, const void *bytes, size_t count)
+uint32_t pccl_crc32c_vpclmul512(uint32_t crc, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
 	size_t folded = count - count % VECTOR_BYTES;
@@ -85,5 +85,5 @@ uint32_t pccl_crc32c_vpclmul(uint32_t crc, const void *bytes, size_t count)
 }
 
 #else
-typedef int pccl_crc32c_vpclmul_is_empty; /* ISO C wants something in every file */
+typedef int pccl_crc32c_vpclmul512_is_empty; /* ISO C wants something in every file */
 #endif
