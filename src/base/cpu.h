@@ -17,7 +17,8 @@ enum pccl_cpu_level pccl_cpu_level(void);
 /* "scalar", "avx2", "avx512". */
 const char *pccl_cpu_level_name(enum pccl_cpu_level level);
 
-/* Carry-less multiplication of vectors, as wide as those of the level; implies PCCL_CPU_AVX2 and pccl_cpu_has_sse42(). */
+/* Carry-less multiplication of vectors, as wide as those of the level; implies PCCL_CPU_AVX2 and
+ * pccl_cpu_has_sse42(). */
 bool pccl_cpu_has_vpclmul(void);
 
 /* The CRC32C instruction and 128-bit carry-less multiplication. */

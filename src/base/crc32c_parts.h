@@ -1,5 +1,5 @@
-/* What the ways that use the processor's CRC32C instruction share. Registers are as the instruction has them, and 64 bits
- * wide. */
+/* What the ways that use the processor's CRC32C instruction share. Registers are as the instruction has them, and 64
+ * bits wide. */
 #ifndef PCCL_BASE_CRC32C_PARTS_H
 #define PCCL_BASE_CRC32C_PARTS_H
 
@@ -9,8 +9,8 @@
 #include <wmmintrin.h>
 
 #define LINE_BYTES 64
-/* What is read from memory has to be asked for by us: the processor does not see several places in turn coming. Twice as
- * fast so; further ahead is no better. */
+/* What is read from memory has to be asked for by us: the processor does not see several places in turn coming. Twice
+ * as fast so; further ahead is no better. */
 #define AHEAD_BYTES 4096
 
 /* Reads nothing: it does no harm beyond the end. */

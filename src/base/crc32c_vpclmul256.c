@@ -1,5 +1,5 @@
-/* CRC32C by the processor's instruction and by folding (see crc32c_vpclmul512.c) at the same time: they use different parts
- * of the processor, so half of a block by each takes little longer than half of it by one. */
+/* CRC32C by the processor's instruction and by folding (see crc32c_vpclmul512.c) at the same time: they use different
+ * parts of the processor, so half of a block by each takes little longer than half of it by one. */
 #include "base/crc32c.h"
 
 #if defined(__AVX2__) && defined(__VPCLMULQDQ__) && defined(__SSE4_2__)

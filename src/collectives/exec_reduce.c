@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/copy.h"
 #include "base/crc32c.h"
 #include "collectives/dtype.h"
 #include "collectives/exec_internal.h"
@@ -57,7 +58,7 @@ void undo_save(struct pccl_exec *exec, struct op *op, uint32_t local)
 {
 	if (!op->keeps_undo || pccl_bitmap_test(op->saved, local))
 		return;
-	memcpy(op_undo(exec, op, local), op_output(exec, op, local), op_segment_bytes(exec, op, local));
+	pccl_copy_aside(op_undo(exec, op, local), op_output(exec, op, local), op_segment_bytes(exec, op, local));
 	pccl_bitmap_set(op->saved, local);
 }
 

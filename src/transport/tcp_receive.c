@@ -13,8 +13,8 @@
 #include "base/crc32c.h"
 #include "base/fail.h"
 
-#define BYTES_PER_READ (128u << 10) /* so that the checksum finds the bytes in the cache */
-#define BYTES_PER_TURN (256u << 10) /* then other streams, and sending, have their turn */
+#define BYTES_PER_READ (256u << 10) /* so that the checksum finds the bytes in the cache */
+#define BYTES_PER_TURN (512u << 10) /* then other streams, and sending, have their turn */
 #define BYTES_PER_DISCARD (1u << 20)
 #define SMALL_PAYLOAD_BYTES 4096u
 
