@@ -55,7 +55,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_master_on_expired(master, client, &message->body.expired);
 		break;
 	case PCCL_MESSAGE_LEAVE:
-		pccl_client_lose(master, client, PCCL_LOSS_DEAD, "left");
+		pccl_client_lose(master, client, PCCL_LOSS_LEFT, "left");
 		break;
 	case PCCL_MESSAGE_ABANDON:
 		pccl_client_lose(master, client, PCCL_LOSS_AWAY, "went to another master");

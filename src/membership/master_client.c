@@ -101,6 +101,17 @@ void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *
 	break_bundle(master, client);
 }
 
+static void note_left(struct pccl_master *master, const struct pccl_client *client)
+{
+	struct pccl_left *left = &master->left[master->left_count % PCCL_LEFT_MAX];
+
+	if (client->installed == 0)
+		return;
+	master->left_count++;
+	left->uuid = client->self.uuid;
+	left->epoch = client->installed;
+}
+
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
 {
 	struct pccl_group *group = client->group;
@@ -116,7 +127,9 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			leave_seat(master, client, loss, why);
 		if (client->admitting)
 			pccl_group_note_cause(group, "a peer was lost while it joined: %.110s", why);
-		if (loss == PCCL_LOSS_DEAD)
+		if (loss == PCCL_LOSS_LEFT)
+			note_left(master, client);
+		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
 			pccl_group_note_dead(group, &client->self.uuid);
 		group->dirty = true;
 		pccl_world_changed(master);

@@ -25,6 +25,7 @@
 #define PCCL_GROUP_DEAD_MAX (2 * PCCL_MEMBERS_MAX)
 #define PCCL_GROUP_EXPIRED_MAX 1024
 #define PCCL_GROUP_COMPLAINTS_MAX (4 * PCCL_MEMBERS_MAX)
+#define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
 
 struct pccl_group;
 
@@ -156,6 +157,12 @@ struct pccl_master {
 	struct pccl_client *clients;
 	uint32_t client_count;
 	struct pccl_group *groups;
+	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are kept. */
+	struct pccl_left {
+		pcclRankUuid_t uuid;
+		uint32_t epoch; /* of the view that it left */
+	} left[PCCL_LEFT_MAX];
+	uint32_t left_count; /* of all that left */
 	struct pccl_master_queued *first;
 	struct pccl_master_queued *last;
 };
@@ -174,7 +181,8 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 
 /* Why a client is lost to its group. */
 enum pccl_loss {
-	PCCL_LOSS_DEAD,	  /* connection closed, or it left: surely dead */
+	PCCL_LOSS_LEFT,	  /* said so */
+	PCCL_LOSS_DEAD,	  /* connection closed: counts as dead */
 	PCCL_LOSS_AWAY,	  /* went to another master, or to another connection; may come back in time */
 	PCCL_LOSS_SILENT, /* may live, but has been waited for long enough; comes back if the group still needs it */
 	PCCL_LOSS_EVICTED /* the group goes on without it */

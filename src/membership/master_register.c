@@ -132,6 +132,36 @@ static bool is_only_run(const struct pccl_group *group, const pcclRankUuid_t *ru
 	return group->base == NULL || pccl_uuid_equal(&group->base->run, run);
 }
 
+static const struct pccl_left *find_left(const struct pccl_master *master, const pcclRankUuid_t *uuid)
+{
+	uint32_t count = master->left_count < PCCL_LEFT_MAX ? master->left_count : PCCL_LEFT_MAX;
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		if (pccl_uuid_equal(&master->left[index].uuid, uuid))
+			return &master->left[index];
+	}
+	return NULL;
+}
+
+/* Members of its view that have left will not come back, though the group may be forgotten: if they left from a later view,
+ * they had gone on without this peer, and true is returned. */
+static bool learn_who_left(const struct pccl_master *master, struct pccl_group *group, const struct pccl_view *view)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < view->member_count; rank++) {
+		const struct pccl_left *left = find_left(master, &view->members[rank].uuid);
+
+		if (left == NULL)
+			continue;
+		if (left->epoch > view->epoch)
+			return true;
+		pccl_group_note_dead(group, &left->uuid);
+	}
+	return false;
+}
+
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -143,6 +173,10 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 		group->epoch_top = last->view.epoch;
 	if (pccl_uuid_equal(&group->past_run, &last->run)) {
 		evict(master, client, "its run has ended here");
+		return;
+	}
+	if (group->base == NULL && learn_who_left(master, group, &last->view)) {
+		evict(master, client, "it has ended since");
 		return;
 	}
 	if (last->lone && !is_only_run(group, &last->run))

@@ -382,6 +382,42 @@ static void group_is_not_founded_at_the_second_master(void **state)
 	assert_int_equal(world->peers[0].end_result, pcclMasterConnectionFailed);
 }
 
+/* Its connection broke, the others went on without it, and left: nobody will ever come back for a majority. */
+static void member_that_returns_to_a_group_that_has_ended_is_told_at_once(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2, 1);
+	world->peers[1].muted = true;
+	world->peers[1].cut_from_master = 1;
+	small_pass(world, 3500);
+	assert_int_equal(small_size(world, 0), 1);
+	small_leave(world, 0);
+	small_settle(world);
+	small_join(world, 2, 1, 1);
+	small_settle(world);
+	assert_false(world->peers[1].ended);
+	world->peers[1].muted = false;
+	world->peers[1].cut_from_master = 0;
+	small_pass(world, 3000);
+	assert_true(world->peers[1].ended);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+	assert_non_null(strstr(world->peers[1].end_text, "it has ended since"));
+}
+
+/* Both were in the view when one connection broke and the other one left: who is alone now need not wait. */
+static void member_that_returns_does_not_wait_for_one_that_left(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2, 1);
+	small_lose_connection(world, 1);
+	small_leave(world, 0);
+	small_pass(world, 5000);
+	assert_false(world->peers[1].ended);
+	assert_int_equal(small_size(world, 1), 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -404,6 +440,8 @@ int main(void)
 		CASE(lone_founder_roams_between_its_masters),
 		CASE(newcomer_without_any_master_ends_in_time),
 		CASE(group_is_not_founded_at_the_second_master),
+		CASE(member_that_returns_to_a_group_that_has_ended_is_told_at_once),
+		CASE(member_that_returns_does_not_wait_for_one_that_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
