@@ -149,33 +149,15 @@ static void wake_waiter(pcclComm_t *comm, const struct pccl_op *op)
 		pthread_cond_broadcast(&comm->changed);
 }
 
-/* What can't be handed to its lane: an op fails for it, of anything else the communicator ends. */
-static void give_to_lane(pcclComm_t *comm, struct pccl_command *command)
-{
-	bool launches = command->type == PCCL_COMMAND_LAUNCH;
-	struct pccl_exec_outcome outcome = {.cookie = command->launch.cookie, .result = pcclOutOfMemory};
-	uint32_t lane = command->lane;
-
-	if (pccl_lane_command(comm->lanes[lane], command, &comm->view) == pcclSuccess)
-		return;
-	snprintf(outcome.detail, sizeof(outcome.detail), "%s", pccl_fail_text());
-	if (launches)
-		pccl_session_outcome(comm->session, lane, &outcome);
-	else
-		pccl_comm_end(comm, pcclOutOfMemory, outcome.detail);
-}
-
 void pccl_comm_dispatch(pcclComm_t *comm)
 {
 	struct pccl_command *command;
 
 	while ((command = pccl_session_poll(comm->session)) != NULL) {
-		if (command->type == PCCL_COMMAND_ENDED) {
+		if (command->type == PCCL_COMMAND_ENDED)
 			wake_waiter(comm, command->op);
-			pccl_free(command);
-		} else {
-			give_to_lane(comm, command);
-		}
+		else
+			pccl_lane_command(comm->lanes[command->lane], command);
 	}
 }
 

@@ -13,13 +13,6 @@
 
 #define SCRATCH_BYTES (32u << 20) /* of all lanes of a communicator together */
 
-struct command_task {
-	struct pccl_task task;
-	struct pccl_lane *lane;
-	struct pccl_command *command;
-	struct pccl_view view;
-};
-
 /* Tells the session what has ended. The only place where a lane takes the communicator's lock for an op. */
 static void drain(struct pccl_lane *lane)
 {
@@ -60,7 +53,7 @@ static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 	return pccl_exec_create(&config, &lane->exec);
 }
 
-static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *command, const struct pccl_view *view)
+static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *command)
 {
 	pcclResult_t result;
 
@@ -71,7 +64,7 @@ static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *c
 	lane->epoch = command->epoch;
 	lane->rank = command->rank;
 	lane->linked = lane->index >= command->lanes;
-	result = pccl_lane_list_neighbours(lane, view);
+	result = pccl_lane_list_neighbours(lane, &command->view);
 	if (result == pcclSuccess && !lane->linked)
 		result = pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank);
 	if (result != pcclSuccess)
@@ -167,7 +160,7 @@ static void give_up(struct pccl_lane *lane, pcclResult_t result)
 	pthread_mutex_unlock(&lane->comm->lock);
 }
 
-static void carry_out(struct pccl_lane *lane, struct pccl_command *command, const struct pccl_view *view)
+static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
 {
 	pcclResult_t result;
 
@@ -190,9 +183,10 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command, cons
 		freeze(lane);
 		break;
 	case PCCL_COMMAND_INSTALL:
-		result = install(lane, command, view);
+		result = install(lane, command);
 		if (result != pcclSuccess)
 			give_up(lane, result);
+		pccl_command_free(command);
 		break;
 	case PCCL_COMMAND_ENDED:
 		assert(!"the communicator keeps these");
@@ -200,38 +194,37 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command, cons
 	pccl_lane_pump(lane);
 }
 
-static void run_command(struct pccl_task *task)
+static void run_commands(struct pccl_task *task)
 {
-	struct command_task *work = (struct command_task *)task;
+	struct pccl_lane *lane = task->context;
+	struct pccl_command *command;
 
-	if (!work->lane->stopped)
-		carry_out(work->lane, work->command, &work->view);
-	pccl_view_fini(&work->view);
-	pccl_free(work->command);
-	pccl_free(work);
+	pthread_mutex_lock(&lane->comm->lock);
+	command = lane->first;
+	lane->first = NULL;
+	lane->last = NULL;
+	pthread_mutex_unlock(&lane->comm->lock);
+	while (command != NULL) {
+		struct pccl_command *next = command->next;
+
+		if (lane->stopped)
+			pccl_command_free(command);
+		else
+			carry_out(lane, command);
+		command = next;
+	}
 }
 
-pcclResult_t pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, const struct pccl_view *view)
+void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command)
 {
-	struct command_task *work = pccl_zalloc(sizeof(*work));
-	pcclResult_t result = pcclOutOfMemory;
-
-	if (work == NULL)
-		goto fail;
-	work->task.run = run_command;
-	work->lane = lane;
-	work->command = command;
-	if (command->type == PCCL_COMMAND_INSTALL) {
-		result = pccl_view_copy(view, &work->view);
-		if (result != pcclSuccess)
-			goto fail;
+	command->next = NULL;
+	if (lane->last == NULL) {
+		lane->first = command;
+		pccl_loop_post(lane->loop, &lane->work);
+	} else {
+		lane->last->next = command;
 	}
-	pccl_loop_post(lane->loop, &work->task);
-	return pcclSuccess;
-fail:
-	pccl_free(work);
-	pccl_free(command);
-	return result;
+	lane->last = command;
 }
 
 static void *run(void *context)
@@ -257,6 +250,8 @@ pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane
 	lane->comm = comm;
 	lane->index = index;
 	lane->transport = &pccl_tcp;
+	lane->work.run = run_commands;
+	lane->work.context = lane;
 	pccl_lane_init_links(lane);
 	result = make_exec(lane, comm->settings.lanes);
 	if (result != pcclSuccess)

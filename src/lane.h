@@ -14,8 +14,8 @@ struct pccl_lane;
 /* Creates lane `index` and starts its thread. */
 pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane **lane_out);
 
-/* From any thread, in order: carry out a command; takes it over. INSTALL: `view` is copied. */
-pcclResult_t pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, const struct pccl_view *view);
+/* From any thread that holds the communicator's lock, in order: carry out a command. */
+void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command);
 
 /* From any thread: a neighbour's stream arrived; takes it over. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello);

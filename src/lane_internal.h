@@ -58,6 +58,9 @@ struct pccl_lane {
 	uint32_t attempts_open;	       /* launched here and not ended */
 	struct pccl_timer watch_timer; /* set while attempts are open */
 	struct pace pace;
+	struct pccl_task work;	    /* posted while there are commands: */
+	struct pccl_command *first; /* under the communicator's lock, as the next */
+	struct pccl_command *last;
 	bool stopped;
 };
 

@@ -18,10 +18,16 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 {
 	struct pccl_session *session = pccl_zalloc(sizeof(*session));
 
-	*session_out = session;
+	*session_out = NULL;
 	if (session == NULL)
 		return pcclOutOfMemory;
 	session->config = *config;
+	session->freezes = pccl_calloc(config->lanes, sizeof(*session->freezes));
+	if (session->freezes == NULL) {
+		pccl_free(session);
+		return pcclOutOfMemory;
+	}
+	*session_out = session;
 	return pcclSuccess;
 }
 
@@ -42,7 +48,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	if (session == NULL)
 		return;
 	while ((command = pccl_session_poll(session)) != NULL)
-		pccl_free(command);
+		pccl_command_free(command);
 	while (session->attempts != NULL) {
 		struct pccl_attempt *attempt = session->attempts;
 
@@ -59,23 +65,29 @@ void pccl_session_destroy(struct pccl_session *session)
 	pccl_sequences_clear(&session->sequences);
 	pccl_free(session->spare_undo);
 	pccl_free(session->members);
+	pccl_free(session->freezes);
 	pccl_free(session);
 }
 
-struct pccl_command *pccl_session_command(struct pccl_session *session, enum pccl_command_type type, uint32_t lane)
+void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
+			  uint32_t lane)
 {
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
-
-	if (command == NULL)
-		return NULL;
 	command->type = type;
 	command->lane = lane;
+	command->next = NULL;
 	if (session->last != NULL)
 		session->last->next = command;
 	else
 		session->first = command;
 	session->last = command;
-	return command;
+}
+
+void pccl_command_free(struct pccl_command *command)
+{
+	if (command->type != PCCL_COMMAND_INSTALL)
+		return;
+	pccl_view_fini(&command->view);
+	pccl_free(command);
 }
 
 struct pccl_command *pccl_session_poll(struct pccl_session *session)
@@ -382,8 +394,6 @@ void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
 {
-	struct pccl_command *command = pccl_session_command(session, PCCL_COMMAND_ENDED, 0);
-
 	assert(!op->ended);
 	op->ended = true;
 	op->result = result;
@@ -394,8 +404,8 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	if (result != pcclSuccess && op->staged_home != NULL)
 		memcpy(op->staged_home, op->staged, op->staged_bytes);
 	undo_give(session, op);
-	if (command != NULL)
-		command->op = op;
+	op->end_command.op = op;
+	pccl_session_command(session, &op->end_command, PCCL_COMMAND_ENDED, 0);
 }
 
 /* Ends an op that is not settled: through its lanes if they have it. */

@@ -46,6 +46,36 @@ struct pccl_op_codecs {
 	uint64_t contribution_bytes; /* of one peer, as it travels */
 };
 
+enum pccl_command_type {
+	PCCL_COMMAND_LAUNCH,  /* pccl_exec_launch(launch); failure is the lane's outcome */
+	PCCL_COMMAND_CANCEL,  /* forget the attempt on all links, pccl_exec_cancel() */
+	PCCL_COMMAND_FREEZE,  /* pccl_exec_freeze(), then pccl_session_collect() */
+	PCCL_COMMAND_EXPIRE,  /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
+	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
+	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
+};
+
+/* Only LAUNCH and INSTALL need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks is never lost.
+ * INSTALL belongs to the taker. The others lie in the session, the attempt or the op, until the taker has said what became of
+ * them: collect, outcome, unpin; it does not touch them after that. */
+struct pccl_command {
+	enum pccl_command_type type;
+	uint32_t lane;
+	struct pccl_exec_launch launch; /* cookie: the attempt */
+	struct pccl_attempt *attempt;	/* CANCEL, EXPIRE */
+	struct pccl_op_key key;		/* EXPIRE */
+	pcclResult_t result;
+	bool restore;
+	const char *detail;
+	uint32_t epoch; /* INSTALL, as the next four */
+	uint32_t ranks;
+	uint32_t rank;
+	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
+	struct pccl_view view;
+	struct pccl_op *op; /* ENDED */
+	struct pccl_command *next;
+};
+
 /* One collective call, from launch to release. Read by the shell under its lock; written by the session only. */
 struct pccl_op {
 	struct pccl_op_request request;
@@ -56,14 +86,14 @@ struct pccl_op {
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;
-	void *staged;		/* copy of an input that is in place for another rank than now; NULL */
-	void *staged_home;	      /* where that belongs if the op fails: results may have come there; NULL */
+	void *staged;	   /* copy of an input that is in place for another rank than now; NULL */
+	void *staged_home; /* where that belongs if the op fails: results may have come there; NULL */
 	size_t staged_bytes;
 	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
 	uint8_t *residual_made; /* by segment: its part is there */
 	uint32_t rank_at_launch;
 	pcclRankUuid_t root_at_launch; /* of a broadcast: who that rank was */
-	bool settled; /* `result` stands; it has ended when all attempts are gone too */
+	bool settled;		       /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
 	pcclResult_t result;
 	char detail[200];
@@ -73,33 +103,8 @@ struct pccl_op {
 	void *waiter;	      /* the shell's, as the next two */
 	uint64_t deadline_ns; /* monotonic; UINT64_MAX: none */
 	bool awaited;	      /* a caller waits for its end */
+	struct pccl_command end_command;
 	struct pccl_op *next;
-};
-
-enum pccl_command_type {
-	PCCL_COMMAND_LAUNCH,  /* pccl_exec_launch(launch); failure is the lane's outcome */
-	PCCL_COMMAND_CANCEL,  /* forget the attempt on all links, pccl_exec_cancel() */
-	PCCL_COMMAND_FREEZE,  /* pccl_exec_freeze(), then pccl_session_collect() */
-	PCCL_COMMAND_EXPIRE,  /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
-	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
-	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
-};
-
-struct pccl_command {
-	enum pccl_command_type type;
-	uint32_t lane;
-	struct pccl_exec_launch launch; /* cookie: the attempt */
-	struct pccl_attempt *attempt;	/* CANCEL, EXPIRE */
-	struct pccl_op_key key;		/* EXPIRE */
-	pcclResult_t result;
-	bool restore;
-	char detail[200];
-	uint32_t epoch; /* INSTALL, as the next three */
-	uint32_t ranks;
-	uint32_t rank;
-	uint32_t lanes;	    /* that the view uses; a lane beyond has nothing to do */
-	struct pccl_op *op; /* ENDED */
-	struct pccl_command *next;
 };
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out);
@@ -151,8 +156,11 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 /* A new view and the decisions that came with it are in force. */
 pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank);
 
-/* The next command; the taker frees it with pccl_free(). NULL: none. */
+/* The next command; NULL: none. */
 struct pccl_command *pccl_session_poll(struct pccl_session *session);
+
+/* Ends an INSTALL command; does nothing with others. */
+void pccl_command_free(struct pccl_command *command);
 
 /* Does a received frame belong to the attempt? For pccl_link_forget(). */
 bool pccl_attempt_owns(const void *attempt, const struct pccl_frame *frame);

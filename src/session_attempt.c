@@ -14,6 +14,7 @@ void pccl_attempt_free(struct pccl_attempt *attempt)
 	pccl_plan_destroy(attempt->plan);
 	pccl_free(attempt->held);
 	pccl_free(attempt->lanes_ended);
+	pccl_free(attempt->commands);
 	pccl_free(attempt);
 }
 
@@ -77,7 +78,8 @@ static pcclResult_t attempt_create(const struct pccl_session *session, struct pc
 		attempt->lanes_used = attempt->lanes;
 	attempt->lanes_open = attempt->lanes_used;
 	attempt->lanes_ended = pccl_calloc(pccl_bitmap_words(attempt->lanes), sizeof(uint64_t));
-	if (attempt->lanes_ended == NULL)
+	attempt->commands = pccl_calloc(2 * (size_t)attempt->lanes + 1, sizeof(*attempt->commands));
+	if (attempt->lanes_ended == NULL || attempt->commands == NULL)
 		goto fail;
 	if (repair != NULL) {
 		attempt->held = pccl_calloc(words + 1, sizeof(uint64_t));
@@ -145,8 +147,7 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->cookie = op->attempt;
 }
 
-pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op,
-				const struct pccl_op_decision *repair)
+pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *repair)
 {
 	struct pccl_attempt *attempt;
 	pcclResult_t result = attempt_create(session, op, repair, &attempt);
@@ -160,14 +161,12 @@ pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op
 	attempt->next = session->attempts;
 	session->attempts = attempt;
 	for (lane = 0; lane < session->lanes; lane++) {
-		struct pccl_command *command;
+		struct pccl_command *command = &attempt->commands[2 * lane];
 
 		if (!pccl_attempt_on_lane(attempt, lane))
 			continue;
-		command = pccl_session_command(session, PCCL_COMMAND_LAUNCH, lane);
-		if (command == NULL)
-			return pcclOutOfMemory;
 		fill_launch(session, op, attempt, &command->launch);
+		pccl_session_command(session, command, PCCL_COMMAND_LAUNCH, lane);
 	}
 	return pcclSuccess;
 }
@@ -211,8 +210,8 @@ static void fail_op(struct pccl_op *op, pcclResult_t result, const char *detail)
 		snprintf(op->detail, sizeof(op->detail), "%s", detail);
 }
 
-pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
-				 const char *detail, bool restore, bool supersede)
+void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
+			 const char *detail, bool restore, bool supersede)
 {
 	uint32_t lane;
 
@@ -221,28 +220,26 @@ pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attem
 		attempt->op->attempt = NULL;
 	}
 	if (attempt->cancelled)
-		return pcclSuccess;
+		return;
 	attempt->cancelled = true;
+	snprintf(attempt->detail, sizeof(attempt->detail), "%s", detail);
 	attempt->restore = restore && result != pcclSuccess;
 	/* A lane may end with success before it hears of this: too late, for its input comes back. */
 	if (!supersede && attempt->op->result == pcclSuccess && result != pcclSuccess)
 		fail_op(attempt->op, result, detail);
 	restore_ended_lanes(attempt);
 	for (lane = 0; lane < attempt->lanes; lane++) {
-		struct pccl_command *command;
+		struct pccl_command *command = &attempt->commands[2 * lane + 1];
 
 		if (!pccl_attempt_on_lane(attempt, lane) || pccl_bitmap_test(attempt->lanes_ended, lane))
 			continue;
-		command = pccl_session_command(session, PCCL_COMMAND_CANCEL, lane);
-		if (command == NULL)
-			return pcclOutOfMemory;
 		attempt->pins++;
 		command->attempt = attempt;
 		command->result = result;
 		command->restore = restore;
-		snprintf(command->detail, sizeof(command->detail), "%s", detail);
+		command->detail = attempt->detail;
+		pccl_session_command(session, command, PCCL_COMMAND_CANCEL, lane);
 	}
-	return pcclSuccess;
 }
 
 static void unlink_attempt(struct pccl_session *session, struct pccl_attempt *attempt)
@@ -326,14 +323,16 @@ bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
 
 	if (attempt == NULL)
 		return false;
+	if (attempt->expiring)
+		return true;
 	lane = home_lane(attempt);
 	while (pccl_bitmap_test(attempt->lanes_ended, lane))
 		lane = (lane + 1) % attempt->lanes;
-	command = pccl_session_command(session, PCCL_COMMAND_EXPIRE, lane);
-	if (command == NULL)
-		return false;
+	command = &attempt->commands[2 * attempt->lanes];
 	command->attempt = attempt;
 	command->key = op->key;
+	pccl_session_command(session, command, PCCL_COMMAND_EXPIRE, lane);
+	attempt->expiring = true;
 	attempt->pins++;
 	return true;
 }

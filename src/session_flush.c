@@ -71,6 +71,7 @@ void pccl_session_freeze(struct pccl_session *session)
 	struct pccl_op *op;
 	uint32_t lane;
 
+	assert(session->lanes_to_collect == 0);
 	session->frozen = true;
 	session->lanes_to_collect = session->config.lanes;
 	for (op = session->ops; op != NULL; op = op->next) {
@@ -78,7 +79,7 @@ void pccl_session_freeze(struct pccl_session *session)
 		op->complete = true;
 	}
 	for (lane = 0; lane < session->config.lanes; lane++)
-		pccl_session_command(session, PCCL_COMMAND_FREEZE, lane);
+		pccl_session_command(session, &session->freezes[lane], PCCL_COMMAND_FREEZE, lane);
 }
 
 /* A lane that has ended with success holds all of its share. */
@@ -279,19 +280,22 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 		pccl_session_op_fail(session, op, result, pccl_fail_text());
 }
 
-static pcclResult_t install_on_lanes(struct pccl_session *session)
+static pcclResult_t install_on_lanes(struct pccl_session *session, const struct pccl_view *view)
 {
 	uint32_t lane;
 
 	for (lane = 0; lane < session->config.lanes; lane++) {
-		struct pccl_command *command = pccl_session_command(session, PCCL_COMMAND_INSTALL, lane);
+		struct pccl_command *command = pccl_zalloc(sizeof(*command));
 
-		if (command == NULL)
+		if (command == NULL || pccl_view_copy(view, &command->view) != pcclSuccess) {
+			pccl_free(command);
 			return pcclOutOfMemory;
+		}
 		command->epoch = session->epoch;
 		command->ranks = session->ranks;
 		command->rank = session->rank;
 		command->lanes = session->lanes;
+		pccl_session_command(session, command, PCCL_COMMAND_INSTALL, lane);
 	}
 	return pcclSuccess;
 }
@@ -351,7 +355,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 	result = adopt_view(session, install, rank);
 	if (result != pcclSuccess)
 		return result;
-	result = install_on_lanes(session);
+	result = install_on_lanes(session, &install->view);
 	for (op = session->ops; op != NULL; op = op->next)
 		if (!op->settled && op->attempt == NULL)
 			resolve_waiting(session, op, install);

@@ -9,17 +9,20 @@
 struct pccl_attempt {
 	struct pccl_op *op;
 	struct pccl_plan *plan;
-	uint64_t *held;	    /* of a repair: what was final when it began; NULL: none */
+	uint64_t *held; /* of a repair: what was final when it began; NULL: none */
 	uint32_t epoch;
 	struct pccl_op_key key;
-	uint32_t lanes;	    /* of the view */
+	uint32_t lanes; /* of the view */
 	uint32_t lanes_used;
-	uint32_t lanes_open; /* that have not let go yet */
-	uint32_t pins; /* commands that name the attempt and were not carried out yet */
+	uint32_t lanes_open;   /* that have not let go yet */
+	uint32_t pins;	       /* commands that name the attempt and were not carried out yet */
 	uint64_t *lanes_ended; /* bitmap by lane */
 	bool cancelled;
-	bool superseded; /* another attempt follows: its outcomes are not the op's */
-	bool restore;	 /* when cancelled: the input of what was overwritten comes back */
+	bool superseded;	       /* another attempt follows: its outcomes are not the op's */
+	bool restore;		       /* when cancelled: the input of what was overwritten comes back */
+	char detail[200];	       /* when cancelled: why */
+	bool expiring;		       /* EXPIRE has been commanded */
+	struct pccl_command *commands; /* LAUNCH and CANCEL of each lane, then EXPIRE */
 	struct pccl_attempt *next;
 };
 
@@ -44,8 +47,8 @@ struct pccl_session {
 	uint32_t ranks;
 	uint32_t rank;
 	pcclRankUuid_t *members; /* by rank */
-	uint32_t lanes; /* of the view */
-	uint32_t cut_for_ranks; /* members when newcomers last joined: all agree, so all cut ops alike until then */
+	uint32_t lanes;		 /* of the view */
+	uint32_t cut_for_ranks;	 /* members when newcomers last joined: all agree, so all cut ops alike until then */
 	bool frozen;
 	uint32_t lanes_to_collect;
 	struct pccl_op *ops; /* unreleased, newest first */
@@ -58,6 +61,7 @@ struct pccl_session {
 	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */
 	char end_detail[200];
+	struct pccl_command *freezes; /* by lane */
 	struct pccl_command *first, *last;
 };
 
@@ -67,15 +71,16 @@ struct pccl_session {
 pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op,
 				const struct pccl_op_decision *decision);
 /* Tells all lanes that still hold the attempt to let go of it. Its outcomes go to the op, unless `supersede`. */
-pcclResult_t pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
-				 const char *detail, bool restore, bool supersede);
+void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
+			 const char *detail, bool restore, bool supersede);
 bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane);
 void pccl_attempt_free(struct pccl_attempt *attempt);
 
 /* session.c */
 /* The op waited for a view, and that is smaller than the one it was launched in: fits it to the new one. */
 pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op);
-struct pccl_command *pccl_session_command(struct pccl_session *session, enum pccl_command_type type, uint32_t lane);
+void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
+			  uint32_t lane);
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 

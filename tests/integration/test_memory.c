@@ -7,7 +7,7 @@
 #include "../lib/check.h"
 #include "../lib/peers.h"
 
-enum { ALLOCATIONS = 2 }; /* the local event, and the message that is made of it */
+enum { ALLOCATIONS = 14 }; /* the local event, the message that is made of it, the answer, the op, its commands */
 
 /* Whatever came of it, both peers are still in step: who is out of memory leaves, and the other one is told. */
 static void reduces_and_updates(struct world_peer *me, uint32_t group)

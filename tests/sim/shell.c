@@ -157,7 +157,6 @@ void shell_dispatch(struct shell *shell)
 			continue;
 		}
 		caller_ended(shell, command->op);
-		pccl_free(command);
 	}
 }
 

@@ -188,6 +188,7 @@ static void carry_out(struct shell_lane *lane, const struct work *work)
 		break;
 	case PCCL_COMMAND_INSTALL:
 		install(lane, command, work->members);
+		pccl_command_free(command);
 		break;
 	case PCCL_COMMAND_ENDED:
 		abort();
@@ -234,7 +235,6 @@ void shell_lane_run(struct shell_lane *lane)
 	if (work == NULL)
 		return;
 	carry_out(lane, work);
-	pccl_free(work->command);
 	free(work);
 }
 
@@ -284,7 +284,7 @@ void shell_lane_destroy(struct shell_lane *lane)
 		if (lane->links[rank] != NULL)
 			link_close(lane->shell->sim, lane->links[rank], lane->shell->node->id);
 	while ((work = take_work(lane)) != NULL) {
-		pccl_free(work->command);
+		pccl_command_free(work->command);
 		free(work);
 	}
 	pccl_exec_destroy(lane->exec);

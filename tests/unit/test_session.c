@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../lib/allocations.h"
 #include "../lib/check.h"
 #include "base/fail.h"
 #include "base/memory.h"
@@ -60,7 +61,7 @@ static struct pccl_command *expect(struct pccl_session *session, enum pccl_comma
 	assert_non_null(command);
 	assert_int_equal(command->type, type);
 	last = *command;
-	pccl_free(command);
+	pccl_command_free(command);
 	return &last;
 }
 
@@ -405,6 +406,61 @@ static void sequences_survive_growth(void **state)
 	pccl_sequences_clear(&sequences);
 }
 
+static void what_freezes_ends_or_asks_needs_no_memory(void **state)
+{
+	struct pccl_session *session = session_in_view(2);
+	struct pccl_op *op;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(100, 7), &cookie);
+	check_fail_allocation(1);
+	assert_true(pccl_session_expire(session, op));
+	pccl_session_freeze(session);
+	pccl_session_end(session, pcclAborted, "for the test");
+	assert_ptr_equal(expect(session, PCCL_COMMAND_EXPIRE)->attempt, cookie);
+	expect(session, PCCL_COMMAND_FREEZE);
+	assert_string_equal(expect(session, PCCL_COMMAND_CANCEL)->detail, "for the test");
+	pccl_session_unpin(session, cookie);
+	end_share(session, cookie, pcclAborted);
+	pccl_session_unpin(session, cookie);
+	assert_ptr_equal(expect(session, PCCL_COMMAND_ENDED)->op, op);
+	assert_false(check_allocation_failed());
+	check_fail_allocation(0);
+	assert_int_equal(op->result, pcclAborted);
+	pccl_session_release(session, op);
+	pccl_session_destroy(session);
+}
+
+static void an_op_without_memory_fails_and_no_lane_hears_of_it(void **state)
+{
+	struct pccl_op_request request = sum_of(100, 7);
+	size_t nth = 0;
+	bool failed = true;
+
+	(void)state;
+	while (failed) {
+		struct pccl_session *session = session_in_view(2);
+		pcclResult_t result;
+		struct pccl_op *op;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		check_fail_allocation(++nth);
+		result = pccl_session_launch(session, &request, &op);
+		failed = check_allocation_failed();
+		check_fail_allocation(0);
+		if (failed && result == pcclSuccess) {
+			assert_ptr_equal(expect(session, PCCL_COMMAND_ENDED)->op, op);
+			assert_int_equal(op->result, pcclOutOfMemory);
+		}
+		if (failed)
+			expect_nothing(session);
+		pccl_session_destroy(session);
+	}
+	assert_true(nth > 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +477,8 @@ int main(void)
 		cmocka_unit_test(the_last_of_a_group_ends_what_would_be_redone),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
 		cmocka_unit_test(sequences_survive_growth),
+		cmocka_unit_test(what_freezes_ends_or_asks_needs_no_memory),
+		cmocka_unit_test(an_op_without_memory_fails_and_no_lane_hears_of_it),
 	};
 	size_t i;
 
