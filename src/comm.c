@@ -192,7 +192,8 @@ void pccl_comm_stop(pcclComm_t *comm)
 	pccl_view_fini(&comm->view);
 }
 
-/* What is created is seen by pcclCommAbort() in another thread when it is whole. After a failure end_connect() stops it. */
+/* What is created is seen by pcclCommAbort() in another thread when it is whole. After a failure end_connect() stops
+ * it. */
 static pcclResult_t start(pcclComm_t *comm)
 {
 	const struct pccl_session_config config = {.lanes = comm->settings.lanes,

@@ -1,6 +1,7 @@
 /*
- * A communicator from inside. Threads: the callers'; one control thread (control.c: membership, the listening port); the
- * lanes (lane.c: the data). What they share is here, under `lock`; the data path takes it only when an op begins or ends.
+ * A communicator from inside. Threads: the callers'; one control thread (control.c: membership, the listening port);
+ * the lanes (lane.c: the data). What they share is here, under `lock`; the data path takes it only when an op begins or
+ * ends.
  */
 #ifndef PCCL_COMM_H
 #define PCCL_COMM_H

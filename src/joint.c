@@ -29,7 +29,8 @@ static pcclResult_t vote(pcclComm_t *comm, enum pccl_vote kind, bool *value_out)
 	return pcclSuccess;
 }
 
-/* What PCCL 1.0 programs expect when a vote fails; eviction and abort keep their names, so that a loop on `failure` ends. */
+/* What PCCL 1.0 programs expect when a vote fails; eviction and abort keep their names, so that a loop on `failure`
+ * ends. */
 static pcclResult_t as_known(pcclResult_t result, pcclResult_t failure)
 {
 	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted ? result : failure;

@@ -20,8 +20,8 @@ void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command);
 /* From any thread: a neighbour's stream arrived; takes it over. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello);
 
-/* Ends the thread after what was posted, and closes all links. Commands may still be posted: they count for nothing. NULL
- * is allowed. */
+/* Ends the thread after what was posted, and closes all links. Commands may still be posted: they count for nothing.
+ * NULL is allowed. */
 void pccl_lane_stop(struct pccl_lane *lane);
 
 /* Frees, after all lanes have stopped. NULL is allowed. */

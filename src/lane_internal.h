@@ -79,11 +79,11 @@ void pccl_lane_busy(struct pccl_lane *lane, bool busy);
 
 /* lane_links.c */
 
-/* Lists the neighbours of the view: known ones keep their links, new ones get theirs, the rest goes. What is being received
- * for an older view goes to the bin: the executor is about to forget where it belonged. */
+/* Lists the neighbours of the view: known ones keep their links, new ones get theirs, the rest goes. What is being
+ * received for an older view goes to the bin: the executor is about to forget where it belonged. */
 pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view);
-/* The executor knows the view: streams that had come before it find their link, those on hold are asked again; members whose
- * link was lost before are complained about once more. */
+/* The executor knows the view: streams that had come before it find their link, those on hold are asked again; members
+ * whose link was lost before are complained about once more. */
 void pccl_lane_go_on(struct pccl_lane *lane);
 /* Tells the communicator once all links of the view are up. */
 void pccl_lane_check_linked(struct pccl_lane *lane);

@@ -288,7 +288,7 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 		if (list[rank] == NULL)
 			list[rank] = pccl_zalloc(sizeof(*list[rank]));
 		if (list[rank] == NULL)
-			return pcclOutOfMemory; /* the communicator ends; what is listed so far leaks nothing that matters */
+			return pcclOutOfMemory; /* the communicator ends; what is listed leaks nothing that matters */
 		list[rank]->lane = lane;
 		list[rank]->uuid = view->members[rank].uuid;
 		list[rank]->rank = rank;

@@ -1,4 +1,5 @@
-/* The shell around the master machine, and the public master calls: one thread, one listening port, a channel per peer. */
+/* The shell around the master machine, and the public master calls: one thread, one listening port, a channel per
+ * peer. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -111,7 +112,8 @@ static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action 
 		if (client != NULL && result == pcclSuccess)
 			pccl_channel_send(client->channel, data, bytes);
 		else if (client != NULL)
-			client_gone(client, pccl_fail_text()); /* out of memory: the peer comes back and hears it then */
+			client_gone(client,
+				    pccl_fail_text()); /* out of memory: the peer comes back and hears it then */
 	} else if (client != NULL) {
 		drop_client(client, true);
 	}
@@ -204,9 +206,9 @@ pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterI
 static pcclResult_t start(pcclMasterInstance_t *instance)
 {
 	struct pccl_master_config config = {.heartbeat_interval_ns = SECOND_NS / 2,
-						  .heartbeat_timeout_ns = 3 * SECOND_NS,
-						  .complaint_window_ns = SECOND_NS / 10,
-						  .return_grace_ns = 2 * SECOND_NS};
+					    .heartbeat_timeout_ns = 3 * SECOND_NS,
+					    .complaint_window_ns = SECOND_NS / 10,
+					    .return_grace_ns = 2 * SECOND_NS};
 	uint16_t port = pccl_address_port(&instance->address);
 	pcclResult_t result;
 
@@ -220,8 +222,8 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 	result = pccl_master_create(&config, &instance->master);
 	if (result != pcclSuccess)
 		goto fail_master;
-	result = pccl_doorman_create(instance->loop, &pccl_tcp, &instance->address, port, HELLO_TIMEOUT_NS, arrived, instance,
-				     &instance->doorman);
+	result = pccl_doorman_create(instance->loop, &pccl_tcp, &instance->address, port, HELLO_TIMEOUT_NS, arrived,
+				     instance, &instance->doorman);
 	if (result != pcclSuccess)
 		goto fail_listen;
 	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);

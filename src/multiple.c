@@ -118,7 +118,8 @@ pcclResult_t pcclAllReduceMultipleWithRetry(const pcclReduceOpDescriptor_t *desc
 	int world;
 
 	if (descriptors == NULL || count == 0 || communicator == NULL || max_in_flight <= 0)
-		return pccl_fail(pcclInvalidArgument, "descriptors or communicator is NULL, or count or max_in_flight is not "
+		return pccl_fail(pcclInvalidArgument,
+				 "descriptors or communicator is NULL, or count or max_in_flight is not "
 				 "positive");
 	result = pcclGetAttribute(communicator, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &world);
 	if (result != pcclSuccess)

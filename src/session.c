@@ -257,7 +257,8 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;
 }
 
-/* Input and output overlap as they should for the rank at launch; for another rank the input needs a place of its own. */
+/* Input and output overlap as they should for the rank at launch; for another rank the input needs a place of its
+ * own. */
 static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op)
 {
 	struct pccl_op_request *request = &op->request;
@@ -280,8 +281,8 @@ static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op
 	return pcclSuccess;
 }
 
-/* The root's rank now. If it is gone: another one than this peer takes for it, so that every member gets pcclMismatch and
- * none waits. */
+/* The root's rank now. If it is gone: another one than this peer takes for it, so that every member gets pcclMismatch
+ * and none waits. */
 static uint32_t find_root(const struct pccl_session *session, const struct pccl_op *op)
 {
 	uint32_t rank;

@@ -2,8 +2,8 @@
  * The session: the table of a communicator's ops, between its membership and its executors. Pure: no thread, socket or
  * clock; the communicator calls it under its lock, the simulator directly.
  *
- * What the lanes have to do comes out as commands, in an order that each lane must keep. What membership needs for a flush
- * (reports) is collected lane by lane after FREEZE; what it decided comes in with pccl_session_install().
+ * What the lanes have to do comes out as commands, in an order that each lane must keep. What membership needs for a
+ * flush (reports) is collected lane by lane after FREEZE; what it decided comes in with pccl_session_install().
  *
  * An op is one collective call; an attempt is one try of it in one view. Attempts outlive nothing: they are freed when
  * all lanes have let go of them.
@@ -55,9 +55,9 @@ enum pccl_command_type {
 	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
 };
 
-/* Only LAUNCH and INSTALL need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks is never lost.
- * INSTALL belongs to the taker. The others lie in the session, the attempt or the op, until the taker has said what became of
- * them: collect, outcome, unpin; it does not touch them after that. */
+/* Only LAUNCH and INSTALL need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks is never
+ * lost. INSTALL belongs to the taker. The others lie in the session, the attempt or the op, until the taker has said
+ * what became of them: collect, outcome, unpin; it does not touch them after that. */
 struct pccl_command {
 	enum pccl_command_type type;
 	uint32_t lane;
@@ -112,8 +112,9 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 /* All lanes must have stopped. Open ops are freed without a word. */
 void pccl_session_destroy(struct pccl_session *session);
 
-/* Starts an op. pcclInvalidArgument: tag in use, bad request; pcclTooFewPeers, pcclTooManyOperations, pcclOutOfMemory. The
- * op is the session's until pccl_session_release(). If the flush of an earlier view has already decided it, it has ended. */
+/* Starts an op. pcclInvalidArgument: tag in use, bad request; pcclTooFewPeers, pcclTooManyOperations, pcclOutOfMemory.
+ * The op is the session's until pccl_session_release(). If the flush of an earlier view has already decided it, it has
+ * ended. */
 pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
 				 struct pccl_op **op_out);
 
@@ -124,8 +125,8 @@ bool pccl_session_idle(const struct pccl_session *session); /* no op is unreleas
 /* The caller has taken the result of an ended op. */
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op);
 
-/* Error feedback of an op that has succeeded becomes the caller's. Touches the op and the caller's buffer only, so that it needs
- * no lock between the op's end and its release. */
+/* Error feedback of an op that has succeeded becomes the caller's. Touches the op and the caller's buffer only, so that
+ * it needs no lock between the op's end and its release. */
 void pccl_op_commit_residual(const struct pccl_op *op);
 
 /* Ends every op with `result`, gives every later launch the same: the communicator leaves or is evicted. */

@@ -67,7 +67,8 @@ struct pccl_session {
 
 /* session_attempt.c */
 
-/* Starts an attempt of the op in the view in force: a plain one, or the repair that `decision` describes (else NULL). */
+/* Starts an attempt of the op in the view in force: a plain one, or the repair that `decision` describes (else
+ * NULL). */
 pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op,
 				const struct pccl_op_decision *decision);
 /* Tells all lanes that still hold the attempt to let go of it. Its outcomes go to the op, unless `supersede`. */

@@ -18,7 +18,8 @@ static struct pccl_sequence_slot *slot_of(const struct pccl_sequences *sequences
 
 static bool grow(struct pccl_sequences *sequences)
 {
-	struct pccl_sequences larger = {NULL, sequences->capacity == 0 ? 64 : sequences->capacity * 2, sequences->count};
+	struct pccl_sequences larger = {NULL, sequences->capacity == 0 ? 64 : sequences->capacity * 2,
+					sequences->count};
 	size_t i;
 
 	larger.slots = pccl_calloc(larger.capacity, sizeof(*larger.slots));

@@ -11,7 +11,7 @@ struct pccl_sequences {
 		uint64_t tag;
 		uint32_t next;
 		bool used;
-	} *slots;
+	} * slots;
 	size_t capacity; /* a power of two, or 0 */
 	size_t count;
 };

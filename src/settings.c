@@ -37,7 +37,8 @@ static pcclResult_t merge_number(const struct number *number)
 
 	*number->value = number->given;
 	if (number->given > number->most)
-		return pccl_fail(pcclInvalidArgument, "%llu is too large for the setting that %s also sets: at most %llu",
+		return pccl_fail(pcclInvalidArgument,
+				 "%llu is too large for the setting that %s also sets: at most %llu",
 				 (unsigned long long)number->given, number->variable, (unsigned long long)number->most);
 	if (*number->value == 0 && text != NULL && *text != '\0') {
 		pcclResult_t result = parse_number(number->variable, text, number->most, number->value);
@@ -50,7 +51,8 @@ static pcclResult_t merge_number(const struct number *number)
 	return pcclSuccess;
 }
 
-static pcclResult_t merge_text(const char *variable, const char *given, const char *fallback, char *out, size_t out_bytes)
+static pcclResult_t merge_text(const char *variable, const char *given, const char *fallback, char *out,
+			       size_t out_bytes)
 {
 	const char *text = given;
 
@@ -59,8 +61,8 @@ static pcclResult_t merge_text(const char *variable, const char *given, const ch
 	if (text == NULL || *text == '\0')
 		text = fallback;
 	if ((size_t)snprintf(out, out_bytes, "%s", text) >= out_bytes)
-		return pccl_fail(pcclInvalidArgument, "the setting that %s also sets is longer than %zu characters", variable,
-				 out_bytes - 1);
+		return pccl_fail(pcclInvalidArgument, "the setting that %s also sets is longer than %zu characters",
+				 variable, out_bytes - 1);
 	return pcclSuccess;
 }
 
@@ -77,8 +79,7 @@ static const struct choice plans[] = {{"auto", pcclPlanAuto},
 				      {"ring", pcclPlanRing},
 				      {NULL, 0}};
 
-static const struct choice zstds[] = {
-	{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
+static const struct choice zstds[] = {{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
 
 static pcclResult_t merge_choice(const char *variable, int given, int unset, const struct choice *choices, int fallback,
 				 int *value_out)
@@ -96,7 +97,8 @@ static pcclResult_t merge_choice(const char *variable, int given, int unset, con
 		}
 	}
 	if (given != unset)
-		return pccl_fail(pcclInvalidArgument, "%d is no value for the setting that %s also sets", given, variable);
+		return pccl_fail(pcclInvalidArgument, "%d is no value for the setting that %s also sets", given,
+				 variable);
 	return pccl_fail(pcclInvalidArgument, "%s is \"%s\", which is none of its values", variable, text);
 }
 
@@ -114,8 +116,10 @@ static pcclResult_t merge_ports(const pcclConfig_t *config, struct pccl_settings
 
 		if (found == 1 && strchr(text, '-') == NULL)
 			last = first;
-		if (found < 1 || found > 2 || (found == 1 && strchr(text, '-') != NULL) || first > 65535 || last > 65535)
-			return pccl_fail(pcclInvalidArgument, "PCCL_PORT is \"%s\": it wants a port or first-last", text);
+		if (found < 1 || found > 2 || (found == 1 && strchr(text, '-') != NULL) || first > 65535 ||
+		    last > 65535)
+			return pccl_fail(pcclInvalidArgument, "PCCL_PORT is \"%s\": it wants a port or first-last",
+					 text);
 		settings->port_first = (uint16_t)first;
 		settings->port_last = (uint16_t)last;
 	}
@@ -147,14 +151,17 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 	const uint64_t ms = 1000000, most_ms = UINT32_MAX;
 	uint64_t lanes, streams, bundle_size;
 	const uint64_t pool = params->p2p_connection_pool_size;
-	const uint64_t streams_given = config->streams != 0 ? config->streams
-				       : pool < PCCL_STREAMS_MAX ? pool : PCCL_STREAMS_MAX;
+	const uint64_t streams_given = config->streams != 0	 ? config->streams
+				       : pool < PCCL_STREAMS_MAX ? pool
+								 : PCCL_STREAMS_MAX;
 	const struct number numbers[] = {
 		{"PCCL_LANES", config->lanes, 0, PCCL_LANES_MAX, &lanes},
 		{"PCCL_STREAMS", streams_given, 1, PCCL_STREAMS_MAX, &streams},
 		{"PCCL_CONNECT_TIMEOUT_MS", config->connect_timeout_ms, 10000, most_ms, &settings->connect_timeout_ns},
-		{"PCCL_ADMISSION_TIMEOUT_MS", config->admission_timeout_ms, 0, most_ms, &settings->admission_timeout_ns},
-		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms, &settings->operation_timeout_ns},
+		{"PCCL_ADMISSION_TIMEOUT_MS", config->admission_timeout_ms, 0, most_ms,
+		 &settings->admission_timeout_ns},
+		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms,
+		 &settings->operation_timeout_ns},
 		{"PCCL_HEARTBEAT_INTERVAL_MS", config->heartbeat_interval_ms, 500, most_ms,
 		 &settings->heartbeat_interval_ns},
 		{"PCCL_HEARTBEAT_TIMEOUT_MS", config->heartbeat_timeout_ms, 3000, most_ms,
@@ -179,8 +186,10 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 	settings->heartbeat_interval_ns *= ms;
 	settings->heartbeat_timeout_ns *= ms;
 	if (settings->heartbeat_timeout_ns < 2 * settings->heartbeat_interval_ns)
-		return pccl_fail(pcclInvalidArgument, "the heartbeat timeout (%llu ms) must be at least twice the interval "
-				 "(%llu ms)", (unsigned long long)(settings->heartbeat_timeout_ns / ms),
+		return pccl_fail(pcclInvalidArgument,
+				 "the heartbeat timeout (%llu ms) must be at least twice the interval "
+				 "(%llu ms)",
+				 (unsigned long long)(settings->heartbeat_timeout_ns / ms),
 				 (unsigned long long)(settings->heartbeat_interval_ns / ms));
 	if ((settings->bundle_id == 0) != (settings->bundle_size == 0))
 		return pccl_fail(pcclInvalidArgument, "a bundle needs both an id and a size");
@@ -189,7 +198,8 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 
 static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings *settings)
 {
-	pcclResult_t result = merge_text("PCCL_MASTERS", config->masters, "", settings->masters, sizeof(settings->masters));
+	pcclResult_t result =
+		merge_text("PCCL_MASTERS", config->masters, "", settings->masters, sizeof(settings->masters));
 
 	if (result == pcclSuccess)
 		result = merge_text("PCCL_LISTEN_ADDRESS", config->listen_address, "", settings->listen_address,
@@ -210,7 +220,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	memset(settings_out, 0, sizeof(*settings_out));
 	if (config != NULL) {
 		if (config->size < sizeof(size_t) || config->size > 4096)
-			return pccl_fail(pcclInvalidArgument, "config->size is %zu: use PCCL_CONFIG_INITIALIZER", config->size);
+			return pccl_fail(pcclInvalidArgument, "config->size is %zu: use PCCL_CONFIG_INITIALIZER",
+					 config->size);
 		memcpy(&full, config, config->size < sizeof(full) ? config->size : sizeof(full));
 	}
 	result = merge_numbers(params, &full, settings_out);
@@ -277,6 +288,7 @@ pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const p
 			return result;
 	}
 	if (*count_out == 0)
-		return pccl_fail(pcclInvalidArgument, "no master: give master_address, pcclConfig_t.masters or PCCL_MASTERS");
+		return pccl_fail(pcclInvalidArgument,
+				 "no master: give master_address, pcclConfig_t.masters or PCCL_MASTERS");
 	return pcclSuccess;
 }

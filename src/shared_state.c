@@ -28,7 +28,8 @@ static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStr
 }
 
 pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
-					pcclSharedStateSyncStrategy_t strategy, pcclSharedStateSyncInfo_t *sync_info_out)
+					pcclSharedStateSyncStrategy_t strategy,
+					pcclSharedStateSyncInfo_t *sync_info_out)
 {
 	pcclComm_t *comm;
 	pcclResult_t result = pccl_comm_enter(communicator, &comm);
@@ -39,7 +40,8 @@ pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclShar
 	if (result == pcclSuccess && !pccl_session_idle(comm->session))
 		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
 	else if (result == pcclSuccess && comm->view.member_count > 1)
-		result = pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
+		result =
+			pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
 	if (result == pcclSuccess && sync_info_out != NULL) {
 		sync_info_out->tx_bytes = 0;
 		sync_info_out->rx_bytes = 0;

@@ -9,7 +9,7 @@
 #include "collectives/codec_lossless.h"
 #include "collectives/exec_internal.h"
 
-/* ---- shares and places ----------------------------------------------------------------------------------------------- */
+/* ---- shares and places ------------------------------------------------------------------------------------------- */
 
 struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 {
@@ -110,7 +110,7 @@ uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uin
 	return op_elements(exec, op, local) * (is_sum ? op->partial_bytes : op->element_bytes);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes)
 {
@@ -246,7 +246,7 @@ void pccl_exec_freeze(struct pccl_exec *exec)
 	exec->frozen = true;
 }
 
-/* ---- questions about ops -------------------------------------------------------------------------------------------------- */
+/* ---- questions about ops ----------------------------------------------------------------------------------------- */
 
 /* Open ones, and those whose outcome has not been polled. */
 static struct op *find_cookie(const struct pccl_exec *exec, const void *cookie)
@@ -304,9 +304,10 @@ void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint6
 	}
 }
 
-/* ---- outcomes --------------------------------------------------------------------------------------------------------------- */
+/* ---- outcomes ---------------------------------------------------------------------------------------------------- */
 
-/* The first outcome that can be told. A failure has to wait while too many others still have to be told to all ranks. */
+/* The first outcome that can be told. A failure has to wait while too many others still have to be told to all
+ * ranks. */
 static struct op *take_ended(struct pccl_exec *exec)
 {
 	struct op *before = NULL, *op;

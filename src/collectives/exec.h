@@ -1,19 +1,20 @@
-/* The executor: one lane's share of all running ops of one communicator. Pure: no socket, clock, lock or thread; owned by
- * one lane (or by the simulator) and called by it only. It allocates at create, install and launch, never in between.
+/* The executor: one lane's share of all running ops of one communicator. Pure: no socket, clock, lock or thread; owned
+ * by one lane (or by the simulator) and called by it only. It allocates at create, install and launch, never in
+ * between.
  *
- * Pull model. Whoever moves the bytes asks pccl_exec_next() what to send to a rank when a stream to it can take more, and
- * tells what came in with pccl_exec_accept() (header read: where do the bytes go?) and pccl_exec_received() (all there
- * and the checksum right). Frames may arrive in any order across streams; each frame handed out by next() is delivered
- * exactly once to the other side's accept(), or the rank leaves the view.
+ * Pull model. Whoever moves the bytes asks pccl_exec_next() what to send to a rank when a stream to it can take more,
+ * and tells what came in with pccl_exec_accept() (header read: where do the bytes go?) and pccl_exec_received() (all
+ * there and the checksum right). Frames may arrive in any order across streams; each frame handed out by next() is
+ * delivered exactly once to the other side's accept(), or the rank leaves the view.
  *
  * An op of one lane ends locally when (a) it holds every result segment of its share, has START from all ranks, and has
- * DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures differ: failure. On failure
- * in place, overwritten input is restored from `undo`.
+ * DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures differ: failure. On
+ * failure in place, overwritten input is restored from `undo`.
  *
- * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the arena
- * that is reserved for ops not known to be launched everywhere, and may get more once START has come from all ranks
- * (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before it has credit or
- * START is bounded by pccl_exec_eager_bytes(), and kept in a bounded pool if there is no better place yet.
+ * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the
+ * arena that is reserved for ops not known to be launched everywhere, and may get more once START has come from all
+ * ranks (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before it has
+ * credit or START is bounded by pccl_exec_eager_bytes(), and kept in a bounded pool if there is no better place yet.
  *
  * Codecs. A contribution is encoded once, when it is first handed out, its own owner's as well; the owner adds what it
  * decodes in rank order, encodes the result once, and decodes that as everybody does. So the bits of a result depend
@@ -103,9 +104,10 @@ struct pccl_exec_launch {
 	void *undo;	      /* all-reduce and reduce-scatter in place: as large as the op's output region, keeps
 				       * overwritten input; else NULL. In a repair: what the attempt before has kept */
 	const uint64_t *held; /* repair: segments whose result `output` holds already; NULL none; copied */
-	/* Error feedback with codecs, in the partial type; NULL: none. What contributions that travel encoded have left over
-	 * of the op before, which is added to them; and room for what they leave over now, with one byte for each segment
-	 * of the op, set when its part is there. An attempt that follows overwrites what one before has left. */
+	/* Error feedback with codecs, in the partial type; NULL: none. What contributions that travel encoded have left
+	 * over of the op before, which is added to them; and room for what they leave over now, with one byte for each
+	 * segment of the op, set when its part is there. An attempt that follows overwrites what one before has
+	 * left. */
 	const void *residual;
 	void *residual_next;
 	uint8_t *residual_made;
@@ -124,10 +126,10 @@ struct pccl_exec_outcome {
 	char detail[200]; /* the cause in words; empty on success */
 };
 
-/* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled: then
- * the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or forgotten
- * it. START has neither cookie nor token: its payload (26 bytes) stays readable as long as the executor lives, and the
- * frame must be delivered even if its op has ended.
+/* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled:
+ * then the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or
+ * forgotten it. START has neither cookie nor token: its payload (26 bytes) stays readable as long as the executor
+ * lives, and the frame must be delivered even if its op has ended.
  *
  * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here
  * yet (ask again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
@@ -142,18 +144,18 @@ void pccl_exec_destroy(struct pccl_exec *exec);
 /* From the next install on the communicator has so many lanes, this one among them. No op may be open. */
 void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes);
 
-/* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs: no payload
- * may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
+/* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs: no
+ * payload may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
 
-/* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use and that at
- * most PCCL_MAX_OPERATIONS ops are open. On failure (pcclOutOfMemory, pcclInvalidArgument for a codec that is unknown)
- * nothing was started. An op without a segment for this lane ends at once unless this is its home lane (tag mod lanes),
- * which carries START and DONE of empty ops. */
+/* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use and that
+ * at most PCCL_MAX_OPERATIONS ops are open. On failure (pcclOutOfMemory, pcclInvalidArgument for a codec that is
+ * unknown) nothing was started. An op without a segment for this lane ends at once unless this is its home lane (tag
+ * mod lanes), which carries START and DONE of empty ops. */
 pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_launch *launch);
 
-/* From now on nothing of the view in force is sent or accepted any more. What is launched now has to be cancelled before
- * the install like all other ops. */
+/* From now on nothing of the view in force is sent or accepted any more. What is launched now has to be cancelled
+ * before the install like all other ops. */
 void pccl_exec_freeze(struct pccl_exec *exec);
 
 /* What this lane holds of an op, for the flush: sets the bits of its own segments whose result is complete in `output`;
@@ -162,16 +164,19 @@ void pccl_exec_freeze(struct pccl_exec *exec);
 void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out);
 
 /* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; this lane must hold everything). The
- * carrier has forgotten it: no payload is on its way into or out of its memory. If it fails and undo was given, the input
- * of everything that was overwritten is restored if `restore`, else that of the segments that are not complete: a
- * repair goes on from there. Its outcome is ready in pccl_exec_poll() afterwards. Nothing happens if there is no such op. */
+ * carrier has forgotten it: no payload is on its way into or out of its memory. If it fails and undo was given, the
+ * input of everything that was overwritten is restored if `restore`, else that of the segments that are not complete: a
+ * repair goes on from there. Its outcome is ready in pccl_exec_poll() afterwards. Nothing happens if there is no such
+ * op. */
 void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail,
 		      bool restore);
 
-/* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets bits. */
+/* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets
+ * bits. */
 void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
 
-/* Next frame for a rank; false: nothing now. Small frames come first. Never hands out what the receiver has no room for. */
+/* Next frame for a rank; false: nothing now. Small frames come first. Never hands out what the receiver has no room
+ * for. */
 bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out);
 
 /* Is there something for the rank? Cheap; for the lane's bookkeeping after each event. */
@@ -186,12 +191,12 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token);
 enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
 					 void **destination_out);
 
-/* The payload of an accepted frame is there and its checksum right: act on it (reduce, forward, finish). Also called for
- * accepted frames without payload. */
+/* The payload of an accepted frame is there and its checksum right: act on it (reduce, forward, finish). Also called
+ * for accepted frames without payload. */
 void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
-/* The payload of an accepted frame will not come on this stream (it broke): take back what accept() reserved; the frame will
- * come again. */
+/* The payload of an accepted frame will not come on this stream (it broke): take back what accept() reserved; the frame
+ * will come again. */
 void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
 /* Takes the next outcome; false: none. After it the op's buffers are not touched any more. After a failure the carrier

@@ -1,10 +1,10 @@
-/* Ops whose elements travel encoded. Every contribution is encoded once, its owner's too, and decoded where it is added;
- * the result is encoded once by who makes it, and everybody uses what is decoded from that: so it makes no difference to
- * the bits who adds.
+/* Ops whose elements travel encoded. Every contribution is encoded once, its owner's too, and decoded where it is
+ * added; the result is encoded once by who makes it, and everybody uses what is decoded from that: so it makes no
+ * difference to the bits who adds.
  *
- * What is encoded waits in slots of its own until all it goes to have acknowledged it. Nobody waits for ever for a slot:
- * contributions take one when they are handed out, in the same order to everybody, and results need nothing of their
- * receivers but that they have launched the op. */
+ * What is encoded waits in slots of its own until all it goes to have acknowledged it. Nobody waits for ever for a
+ * slot: contributions take one when they are handed out, in the same order to everybody, and results need nothing of
+ * their receivers but that they have launched the op. */
 #include <assert.h>
 #include <string.h>
 
@@ -13,12 +13,12 @@
 #include "collectives/exec_internal.h"
 #include "collectives/reduce.h"
 
-/* As much of an op may be on its way at once, more than waits in the queues of a slow link; pages that are never used cost
- * nothing. */
+/* As much of an op may be on its way at once, more than waits in the queues of a slow link; pages that are never used
+ * cost nothing. */
 #define ENCODED_BYTES_DEFAULT ((size_t)16 << 20)
 #define ENCODED_SLOTS_MIN 2
 
-/* ---- what travels how ------------------------------------------------------------------------------------------------ */
+/* ---- what travels how -------------------------------------------------------------------------------------------- */
 
 static void read_codec(const struct op *op, const struct pccl_op_codec *codec, uint64_t key,
 		       struct pccl_codec_params *out)
@@ -89,7 +89,7 @@ bool result_is_coded(const struct pccl_exec *exec, const struct op *op, uint32_t
 	       shrinks(&op->coder.down, op_elements(exec, op, local));
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t largest_elements(const struct op *op)
 {
@@ -191,7 +191,7 @@ static uint8_t *take_slot(struct pccl_exec *exec, struct op *op, uint32_t local,
 	return slot_at(op, slot);
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
 static size_t encode(const struct pccl_exec *exec, const struct op *op, const struct pccl_codec_params *codec,
 		     uint32_t local, const void *values, void *out)
@@ -295,7 +295,7 @@ void encoded_sent(struct pccl_exec *exec, struct op *op, uint32_t local)
 	op_settle(exec, op);
 }
 
-/* ---- adding ------------------------------------------------------------------------------------------------------------- */
+/* ---- adding ------------------------------------------------------------------------------------------------------ */
 
 /* This rank's contribution as it would travel; NULL: the codec can't carry it. */
 static const void *own_contribution(struct pccl_exec *exec, struct op *op, uint32_t local)

@@ -3,10 +3,10 @@
  * contributions, reused last in, first out, so that they stay in the cache. An op's window is the number of segments it
  * has room for; senders have credit for as many segments as are not yet added up.
  *
- * Why nobody waits for ever: at most half of the arena belongs to ops that some rank may never launch. Ops that all have
- * launched take what they can get and give it back when their segments are added up, which needs nothing but the
- * others' inputs; those that got nothing wait in line. Rings are different, for a sum that is passed on needs room at the
- * next rank: a ring that can't get its minimum from the arena has memory of its own.
+ * Why nobody waits for ever: at most half of the arena belongs to ops that some rank may never launch. Ops that all
+ * have launched take what they can get and give it back when their segments are added up, which needs nothing but the
+ * others' inputs; those that got nothing wait in line. Rings are different, for a sum that is passed on needs room at
+ * the next rank: a ring that can't get its minimum from the arena has memory of its own.
  */
 #include <assert.h>
 
@@ -54,7 +54,7 @@ void arena_destroy(struct pccl_exec *exec)
 	exec->free_block_count = 0;
 }
 
-/* ---- slots --------------------------------------------------------------------------------------------------------------- */
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
 
 uint32_t slot_take(struct op *op)
 {
@@ -80,7 +80,7 @@ uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t
 	return exec->arena + (size_t)block * BLOCK_BYTES + (size_t)(slot % op->slots_per_block) * op->slot_bytes;
 }
 
-/* ---- windows --------------------------------------------------------------------------------------------------------------- */
+/* ---- windows ----------------------------------------------------------------------------------------------------- */
 
 uint32_t window_blocks(const struct op *op, uint32_t window)
 {
@@ -238,7 +238,7 @@ void window_close(struct pccl_exec *exec, struct op *op)
 	feed(exec);
 }
 
-/* ---- credit ------------------------------------------------------------------------------------------------------------------- */
+/* ---- credit ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t credit_limit(const struct op *op)
 {

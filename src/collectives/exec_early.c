@@ -16,7 +16,7 @@ enum pccl_frame_verdict reject(uint32_t rank, const struct pccl_frame *frame, co
 	return PCCL_FRAME_REJECT;
 }
 
-/* ---- regions --------------------------------------------------------------------------------------------------------- */
+/* ---- regions ----------------------------------------------------------------------------------------------------- */
 
 uint32_t eager_cost(uint32_t payload_bytes)
 {
@@ -117,7 +117,7 @@ void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region
 	return stored_payload(stored);
 }
 
-/* ---- ops that are not launched here ---------------------------------------------------------------------------------- */
+/* ---- ops that are not launched here ------------------------------------------------------------------------------ */
 
 static void early_forget(struct pccl_exec *exec)
 {
@@ -154,8 +154,7 @@ pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 {
 	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_MAX_OPERATIONS + REGIONS_MAX;
 	size_t index;
-	bool fits = exec->pool_ranks == ranks &&
-		    exec->eager_bytes == pccl_exec_eager_bytes(ranks, exec->config.lanes);
+	bool fits = exec->pool_ranks == ranks && exec->eager_bytes == pccl_exec_eager_bytes(ranks, exec->config.lanes);
 
 	if (!fits && make_pools(exec, ranks, region_count) != pcclSuccess)
 		return pcclOutOfMemory;
@@ -373,7 +372,7 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	early_release(&exec->neighbours[rank], early);
 }
 
-/* ---- ops that have ended ------------------------------------------------------------------------------------------------ */
+/* ---- ops that have ended ----------------------------------------------------------------------------------------- */
 
 static bool not_after(uint32_t a, uint32_t b)
 {

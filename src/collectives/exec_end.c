@@ -72,7 +72,7 @@ void op_destroy(struct pccl_exec *exec, struct op *op)
 	pccl_free(op);
 }
 
-/* ---- success ------------------------------------------------------------------------------------------------------------ */
+/* ---- success ----------------------------------------------------------------------------------------------------- */
 
 /* DONE goes out after the op has left, for its outcome needs not wait for a stream to have room. */
 static bool leave_dones(struct pccl_exec *exec, struct op *op)
@@ -135,7 +135,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 	end(exec, op, pcclSuccess);
 }
 
-/* ---- failure ------------------------------------------------------------------------------------------------------------ */
+/* ---- failure ----------------------------------------------------------------------------------------------------- */
 
 /* Others must see both signatures, and that nothing more comes from here. */
 static void say_farewell(struct pccl_exec *exec, struct op *op)

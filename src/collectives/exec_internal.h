@@ -12,8 +12,9 @@
  *	exec_end.c	how ops end
  *	exec_signature.c the payload of START
  *
- * Words. A segment of this lane's share has a number among them, its *local* number. The segments to which this rank adds
- * something have an *index*: their place in the order in which contributions are awaited (and sent, by every sender).
+ * Words. A segment of this lane's share has a number among them, its *local* number. The segments to which this rank
+ * adds something have an *index*: their place in the order in which contributions are awaited (and sent, by every
+ * sender).
  */
 #ifndef PCCL_COLLECTIVES_EXEC_INTERNAL_H
 #define PCCL_COLLECTIVES_EXEC_INTERNAL_H
@@ -325,7 +326,7 @@ struct pccl_exec {
 	uint32_t next_note;
 };
 
-/* ---- exec.c: shares and places -------------------------------------------------------------------------------------- */
+/* ---- exec.c: shares and places ----------------------------------------------------------------------------------- */
 
 /* Open ops only. */
 struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
@@ -345,13 +346,13 @@ uint32_t op_segment_bytes(const struct pccl_exec *exec, const struct op *op, uin
 uint32_t op_result_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uint32_t local, bool is_sum);
 
-/* ---- exec_signature.c ------------------------------------------------------------------------------------------------ */
+/* ---- exec_signature.c -------------------------------------------------------------------------------------------- */
 
 void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES]);
 /* "all-reduce of 20 float32 (sum, direct)". */
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes);
 
-/* ---- exec_send.c ------------------------------------------------------------------------------------------------------ */
+/* ---- exec_send.c ------------------------------------------------------------------------------------------------- */
 
 /* To be called for an op and a rank after anything that may give it something to send, or take it away. */
 void refresh_control(struct pccl_exec *exec, struct op *op, uint32_t rank);
@@ -365,7 +366,7 @@ const void *result_payload(const struct pccl_exec *exec, const struct op *op, ui
 /* DONE for an op that is about to go. False: no room; it has to stay. */
 bool parting_add(struct neighbour *neighbour, const struct pccl_op_key *key);
 
-/* ---- exec_early.c ----------------------------------------------------------------------------------------------------- */
+/* ---- exec_early.c ------------------------------------------------------------------------------------------------ */
 
 pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks);
 void early_destroy(struct pccl_exec *exec);
@@ -408,12 +409,12 @@ static inline bool is_packed(const struct pccl_frame *frame)
 	       frame->flags == PCCL_FRAME_PACKED;
 }
 
-/* ---- exec_receive.c ---------------------------------------------------------------------------------------------------- */
+/* ---- exec_receive.c ---------------------------------------------------------------------------------------------- */
 
 /* START of a rank is here: compares, and takes in what was kept because of its lack. */
 void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank);
 
-/* ---- exec_reduce.c ----------------------------------------------------------------------------------------------------- */
+/* ---- exec_reduce.c ----------------------------------------------------------------------------------------------- */
 
 struct work *work_at(const struct op *op, uint32_t index);
 const void **work_inputs(const struct op *op, uint32_t index);
@@ -442,7 +443,7 @@ void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_c
 /* This rank's own input is the result: copies it to the output. */
 void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local);
 
-/* ---- exec_codec.c ------------------------------------------------------------------------------------------------------ */
+/* ---- exec_codec.c ------------------------------------------------------------------------------------------------ */
 
 /* Reads the codecs of the launch: pcclInvalidArgument, with a text, if there are no such codecs. */
 pcclResult_t coder_init(const struct pccl_exec *exec, struct op *op);
@@ -465,8 +466,8 @@ bool coder_has_room(const struct op *op);
 bool contribution_encode(struct pccl_exec *exec, struct op *op, uint32_t local);
 /* A frame of what is encoded of a segment was acknowledged. */
 void encoded_sent(struct pccl_exec *exec, struct op *op, uint32_t local);
-/* All contributions of this index are here: the result of it, into `output`. False: there is no slot for it now, or the op
- * is failing. */
+/* All contributions of this index are here: the result of it, into `output`. False: there is no slot for it now, or the
+ * op is failing. */
 bool coded_reduce(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* Decodes a result that came into `output`, or was kept elsewhere, into `output`. */
 void result_decode(struct pccl_exec *exec, struct op *op, uint32_t local, const void *encoded);
@@ -494,7 +495,7 @@ bool unpack_contribution(struct pccl_exec *exec, struct op *op, uint32_t rank, u
 			 uint32_t bytes);
 bool unpack_result(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t local, uint32_t bytes);
 
-/* ---- exec_credit.c ------------------------------------------------------------------------------------------------------ */
+/* ---- exec_credit.c ----------------------------------------------------------------------------------------------- */
 
 pcclResult_t arena_install(struct pccl_exec *exec, uint32_t ranks);
 void arena_destroy(struct pccl_exec *exec);
@@ -514,7 +515,7 @@ uint32_t slot_take(struct op *op);
 void slot_give(struct op *op, uint32_t slot);
 uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t slot);
 
-/* ---- exec_end.c --------------------------------------------------------------------------------------------------------- */
+/* ---- exec_end.c -------------------------------------------------------------------------------------------------- */
 
 /* Ends the op if nothing is missing any more. To be called after every event that may have been the last. */
 void op_settle(struct pccl_exec *exec, struct op *op);

@@ -1,5 +1,5 @@
-/* An op comes in: its memory is laid out in one piece, its lists are made from the plan, what needs nobody else is done,
- * and what has come early is taken in. */
+/* An op comes in: its memory is laid out in one piece, its lists are made from the plan, what needs nobody else is
+ * done, and what has come early is taken in. */
 #include <assert.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "collectives/dtype.h"
 #include "collectives/exec_internal.h"
 
-/* ---- what the plan means for this lane ------------------------------------------------------------------------------------ */
+/* ---- what the plan means for this lane --------------------------------------------------------------------------- */
 
 /* Sizes of the op's lists. */
 struct measure {
@@ -93,7 +93,7 @@ static void plan_room(const struct pccl_exec *exec, struct op *op, struct measur
 	m->blocks = window_blocks(op, op->window_wanted);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Takes pieces from one allocation; without memory it only measures. */
 struct carve {
@@ -172,7 +172,7 @@ static bool grow_bounce(struct pccl_exec *exec, const struct op *op)
 	return true;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------------------------------------- */
+/* ---- lists ------------------------------------------------------------------------------------------------------- */
 
 static void fill_places(const struct pccl_exec *exec, struct op *op)
 {
@@ -268,7 +268,7 @@ static void fill_items(const struct pccl_exec *exec, struct op *op, uint32_t *it
 	}
 }
 
-/* ---- what can be done at once --------------------------------------------------------------------------------------------------- */
+/* ---- what can be done at once ------------------------------------------------------------------------------------ */
 
 /* Input in place that others need while results overwrite it: everybody sends everything to everybody. */
 static void save_for_sending(struct pccl_exec *exec, struct op *op)

@@ -1,6 +1,6 @@
 /* What comes in. Everything in a frame is from outside: it is compared with what the plan expects, and refused if it is
- * anything else. Before START has come from a rank what it sends can't be judged: what does not fit may be of an op that
- * was called differently there, so it is kept unseen, within what a rank may send without being asked. */
+ * anything else. Before START has come from a rank what it sends can't be judged: what does not fit may be of an op
+ * that was called differently there, so it is kept unseen, within what a rank may send without being asked. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "collectives/exec_internal.h"
 
-/* ---- does a frame fit the plan? -------------------------------------------------------------------------------------------- */
+/* ---- does a frame fit the plan? ---------------------------------------------------------------------------------- */
 
 struct payload {
 	uint32_t bytes;
@@ -74,7 +74,7 @@ static bool result_fits(const struct pccl_exec *exec, const struct op *op, uint3
 	return !pccl_bitmap_test(op->held, *local_out) && !pccl_bitmap_test(op->incoming, *local_out);
 }
 
-/* ---- accept ------------------------------------------------------------------------------------------------------------------ */
+/* ---- accept ------------------------------------------------------------------------------------------------------ */
 
 static enum pccl_frame_verdict accept_start(struct op *op, uint32_t rank, const struct pccl_frame *frame,
 					    void **destination_out)
@@ -223,7 +223,7 @@ enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, 
 	return accept_for_op(exec, op, rank, frame, destination_out);
 }
 
-/* ---- received ------------------------------------------------------------------------------------------------------------------ */
+/* ---- received ---------------------------------------------------------------------------------------------------- */
 
 /* `bytes` are where they came to: in the output, or kept. */
 static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local, const void *bytes)
@@ -443,7 +443,7 @@ void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl
 		early_received(exec, rank, frame);
 }
 
-/* ---- dropped ------------------------------------------------------------------------------------------------------------------- */
+/* ---- dropped ----------------------------------------------------------------------------------------------------- */
 
 static void dropped_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {

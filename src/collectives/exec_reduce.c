@@ -9,7 +9,7 @@
 #include "collectives/exec_internal.h"
 #include "collectives/reduce.h"
 
-/* ---- segments in work ------------------------------------------------------------------------------------------------- */
+/* ---- segments in work -------------------------------------------------------------------------------------------- */
 
 struct work *work_at(const struct op *op, uint32_t index)
 {
@@ -52,7 +52,7 @@ static void free_inputs(struct op *op, uint32_t index)
 	}
 }
 
-/* ---- input that is overwritten ------------------------------------------------------------------------------------------ */
+/* ---- input that is overwritten ----------------------------------------------------------------------------------- */
 
 void undo_save(struct pccl_exec *exec, struct op *op, uint32_t local)
 {
@@ -73,7 +73,7 @@ void undo_restore(struct pccl_exec *exec, struct op *op, bool all)
 			memcpy(op_output(exec, op, local), op_undo(exec, op, local), op_segment_bytes(exec, op, local));
 }
 
-/* ---- results ---------------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 void result_hold(struct op *op, uint32_t local)
 {
@@ -163,7 +163,7 @@ void result_retry(struct pccl_exec *exec, struct op *op, uint32_t index)
 		make_result(exec, op, index);
 }
 
-/* ---- partial sums that travel on --------------------------------------------------------------------------------------------- */
+/* ---- partial sums that travel on --------------------------------------------------------------------------------- */
 
 static void make_sum(struct pccl_exec *exec, struct op *op, uint32_t index)
 {

@@ -5,7 +5,8 @@
 #include "base/bitmap.h"
 #include "collectives/exec_internal.h"
 
-/* So many results in a row, then a contribution if there is one: ops that only pass results on must not starve others. */
+/* So many results in a row, then a contribution if there is one: ops that only pass results on must not starve
+ * others. */
 #define RESULTS_IN_A_ROW 3
 
 /* ---- tokens: serial of the op, its slot, the segment (or the slot it is packed in), and what was sent of it ---- */
@@ -43,7 +44,7 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token)
 		encoded_sent(exec, op, local);
 }
 
-/* ---- what an op has for a rank -------------------------------------------------------------------------------------------- */
+/* ---- what an op has for a rank ----------------------------------------------------------------------------------- */
 
 static void set_bit(uint64_t *mask, const struct op *op, bool value)
 {
@@ -212,7 +213,7 @@ void refresh_all(struct pccl_exec *exec, struct op *op)
 	}
 }
 
-/* ---- handing out ------------------------------------------------------------------------------------------------------------ */
+/* ---- handing out ------------------------------------------------------------------------------------------------- */
 
 static struct op *oldest(const struct pccl_exec *exec, const uint64_t *mask)
 {

@@ -157,7 +157,8 @@ struct pccl_master {
 	struct pccl_client *clients;
 	uint32_t client_count;
 	struct pccl_group *groups;
-	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are kept. */
+	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are
+	 * kept. */
 	struct pccl_left {
 		pcclRankUuid_t uuid;
 		uint32_t epoch; /* of the view that it left */

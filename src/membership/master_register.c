@@ -144,8 +144,8 @@ static const struct pccl_left *find_left(const struct pccl_master *master, const
 	return NULL;
 }
 
-/* Members of its view that have left will not come back, though the group may be forgotten: if they left from a later view,
- * they had gone on without this peer, and true is returned. */
+/* Members of its view that have left will not come back, though the group may be forgotten: if they left from a later
+ * view, they had gone on without this peer, and true is returned. */
 static bool learn_who_left(const struct pccl_master *master, struct pccl_group *group, const struct pccl_view *view)
 {
 	uint32_t rank;

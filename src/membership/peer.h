@@ -43,7 +43,7 @@ enum pccl_peer_event_type {
 	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
 				the group with the same members: that op is COMMIT if all reporters are complete, else
 				EXPIRE; every other open op goes on whatever its policy, for nobody was lost */
-	PCCL_PEER_LEAVE /* the caller goes */
+	PCCL_PEER_LEAVE	     /* the caller goes */
 };
 
 struct pccl_peer_event {

@@ -126,7 +126,8 @@ static void send_register(struct pccl_peer *peer)
 	pccl_peer_send(peer, message);
 }
 
-/* What a master may not have acted on, because it could not act for the group yet. It knows what it has heard before. */
+/* What a master may not have acted on, because it could not act for the group yet. It knows what it has heard
+ * before. */
 static void repeat_complaints(struct pccl_peer *peer)
 {
 	struct pccl_message *message;

@@ -45,15 +45,15 @@ struct pccl_world {
 	uint32_t pending; /* peers of this group that wait for admission */
 };
 
-/* Instead of a policy: the op has failed at this member by itself (a mismatch, a value that can't be sent), so that nobody may
- * redo it. */
+/* Instead of a policy: the op has failed at this member by itself (a mismatch, a value that can't be sent), so that
+ * nobody may redo it. */
 #define PCCL_POLICY_FAILED 0
 
 /* What one member says in the flush of one op that has not ended at it. */
 struct pccl_op_report {
 	uint64_t tag;
 	uint32_t sequence;
-	uint8_t policy;	       /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED */
+	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED */
 	bool repairable;	   /* an all-reduce: single segments can be redone */
 	bool complete;		   /* holds every result and knows that every member launched it */
 	uint32_t participants_min; /* contributions in any element that it holds or expects */

@@ -74,11 +74,12 @@ static void give_up(struct pccl_link_stream *ls)
 {
 	struct pccl_link *link = ls->link;
 
-	pccl_link_lose(link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
-		       link->config.lane, ls->was_up ? "up again" : "up",
-		       (unsigned long long)((ls->was_up ? link->config.redial_timeout_ns
-							: link->config.connect_timeout_ns) / 1000000),
-		       ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
+	pccl_link_lose(
+		link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
+		link->config.lane, ls->was_up ? "up again" : "up",
+		(unsigned long long)((ls->was_up ? link->config.redial_timeout_ns : link->config.connect_timeout_ns) /
+				     1000000),
+		ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
 }
 
 /* An attempt to come up has failed for the noted reason. */

@@ -1,6 +1,6 @@
 /* The executor among hostile peers: the bytes are events, most of them frames with fields that nearly fit, or don't.
- * Payloads are written where accept() says, in pieces, finished in any order, or dropped. Nothing may be written outside
- * the buffers, no assertion may fail, and what ends with success has heard of everybody. */
+ * Payloads are written where accept() says, in pieces, finished in any order, or dropped. Nothing may be written
+ * outside the buffers, no assertion may fail, and what ends with success has heard of everybody. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static uint8_t take(struct state *s)
 	return s->at < s->end ? *s->at++ : 0;
 }
 
-/* ---- this peer's ops ----------------------------------------------------------------------------------------------------- */
+/* ---- this peer's ops --------------------------------------------------------------------------------------------- */
 
 static void fill_launch(const struct state *s, uint32_t index, struct call *call)
 {
@@ -200,7 +200,7 @@ static void change_view(struct state *s)
 	next_view(s);
 }
 
-/* ---- frames from outside ---------------------------------------------------------------------------------------------------- */
+/* ---- frames from outside ----------------------------------------------------------------------------------------- */
 
 static void cut(uint32_t index, struct pccl_geometry *geometry_out)
 {
@@ -381,7 +381,7 @@ static void come(struct state *s)
 		finish(s, index);
 }
 
-/* ---- the other way ------------------------------------------------------------------------------------------------------------ */
+/* ---- the other way ----------------------------------------------------------------------------------------------- */
 
 static void send_some(struct state *s)
 {

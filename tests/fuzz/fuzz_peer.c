@@ -1,6 +1,7 @@
 /*
- * A peer's machine under a master that says anything: bytes are a sequence of events. No assertion may fail; views grow and
- * contain the peer; it is not frozen twice; a joint call ends once; nothing happens after the end; all memory returns.
+ * A peer's machine under a master that says anything: bytes are a sequence of events. No assertion may fail; views grow
+ * and contain the peer; it is not frozen twice; a joint call ends once; nothing happens after the end; all memory
+ * returns.
  */
 #include "membership/peer.h"
 

@@ -10,8 +10,8 @@ enum { TOLD_SIZE, TOLD_LIVES, GATE_VALUE = 1000 };
 static const pcclReduceDescriptor_t one_integer = {
 	.count = 1, .op = pcclSum, .tag = 9, .src_descriptor = {pcclInt64, pcclDistributionNone}};
 
-/* One joint step: an all-reduce, then an update. A newcomer is in the same place, for it was let in by the others' update.
- * Returns true when everybody has seen that the gate is open. */
+/* One joint step: an all-reduce, then an update. A newcomer is in the same place, for it was let in by the others'
+ * update. Returns true when everybody has seen that the gate is open. */
 static bool step(struct world_peer *me, uint64_t *steps)
 {
 	int64_t value = peer_gate_is_open(me, 1) ? GATE_VALUE + 1 : 1, sum = 0;

@@ -1,7 +1,7 @@
 /*
  * A world of executors in memory: several peers with one executor per lane, joined by streams that deliver frames in
- * random order, late, in two steps (header, payload), sometimes after having dropped the payload once. Everything is drawn from one
- * seed. Checks that borrowed payloads stay what they were until they are delivered.
+ * random order, late, in two steps (header, payload), sometimes after having dropped the payload once. Everything is
+ * drawn from one seed. Checks that borrowed payloads stay what they were until they are delivered.
  */
 #ifndef PCCL_TESTS_EXEC_WORLD_H
 #define PCCL_TESTS_EXEC_WORLD_H
@@ -87,8 +87,8 @@ void world_add(struct world *world, uint32_t op, const struct world_spec *spec);
 void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec);
 void world_launch(struct world *world, uint32_t peer, uint32_t op);
 
-/* Launches everything that was added, in random order at random times, and runs until every call has ended. Fails the test
- * if nothing can happen any more before that. */
+/* Launches everything that was added, in random order at random times, and runs until every call has ended. Fails the
+ * test if nothing can happen any more before that. */
 void world_run(struct world *world);
 /* At most so many random events; returns false if nothing can happen any more. Launches nothing. */
 bool world_steps(struct world *world, uint32_t events);
@@ -102,7 +102,8 @@ void world_check_input_back(const struct world *world, uint32_t peer, uint32_t o
 
 /* Stops a peer's transfers of the view, as a flush does. */
 void world_freeze(struct world *world, uint32_t peer);
-/* A new view of some of the peers, in this order; those who are left out are dead. Peers go over one by one: world_install(). */
+/* A new view of some of the peers, in this order; those who are left out are dead. Peers go over one by one:
+ * world_install(). */
 void world_view(struct world *world, const uint32_t *members, uint32_t count);
 void world_install(struct world *world, uint32_t peer);
 /* Cancels a call on all lanes of the peer. */
@@ -123,8 +124,8 @@ void world_finish(struct world *world);
 void world_order(const struct world *world, uint32_t op, uint32_t segment, uint32_t *peers);
 /* Any codec that serves elements of this floating point type, "none" among them. */
 void world_random_codec(struct pccl_rng *rng, pcclDataType_t type, struct pccl_op_codec *out);
-/* The parameters of a codec of the call, for a contribution of this rank of the view in force (down: PCCL_RANK_NONE) to a
- * segment. */
+/* The parameters of a codec of the call, for a contribution of this rank of the view in force (down: PCCL_RANK_NONE) to
+ * a segment. */
 void world_codec(const struct world_spec *spec, const struct pccl_geometry *geometry, uint32_t segment, uint32_t rank,
 		 struct pccl_codec_params *out);
 /* What the op must give for a segment, from the originals of these peers in this order, into `out`. */

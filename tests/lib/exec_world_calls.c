@@ -13,7 +13,7 @@ void world_assert_equal(const void *a, const void *b, size_t bytes)
 		assert_memory_equal(a, b, bytes);
 }
 
-/* ---- calls and their buffers -------------------------------------------------------------------------------------------- */
+/* ---- calls and their buffers ------------------------------------------------------------------------------------- */
 
 static size_t element_bytes(const struct world_spec *spec)
 {
@@ -154,7 +154,7 @@ void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
 		world_add_call(world, world->members[rank], op, spec);
 }
 
-/* ---- what must come out --------------------------------------------------------------------------------------------------------- */
+/* ---- what must come out ------------------------------------------------------------------------------------------ */
 
 void world_random_codec(struct pccl_rng *rng, pcclDataType_t type, struct pccl_op_codec *out)
 {

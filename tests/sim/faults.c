@@ -87,8 +87,8 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 		draw_two_masters(sim);
 	else if (sim_chance(sim, 10))
 		draw_storm(sim);
-	/* With several masters a reset may split a run: docs/parts/membership.md. Drawn by itself, so that the seeds from
-	 * before this fault stay as they were. */
+	/* With several masters a reset may split a run: docs/parts/membership.md. Drawn by itself, so that the seeds
+	 * from before this fault stay as they were. */
 	if (plan->known_masters == 1 && pccl_rng_hash(seed, 12) % 4 == 0)
 		plan->reset_ns = (200 + pccl_rng_hash(seed, 13) % 3000) * SIM_MS;
 	plan->bundle_size = (uint32_t)(sim_chance(sim, 20) ? plan->groups : 0);

@@ -1,7 +1,7 @@
 /*
  * pccl-sim: runs seeds of the simulator.
  *
- *	pccl-sim			a slice of seeds that is the same every time, and those that have found something
+ *	pccl-sim			a slice of seeds, the same every time, and those that have found something
  *					(tests/sim/seeds.txt, where it is run in the root of the sources)
  *	pccl-sim --seeds N [--from S]	N seeds from S on
  *	pccl-sim --seed S		one seed, with its trace

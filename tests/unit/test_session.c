@@ -1,5 +1,5 @@
-/* The session by itself: what it refuses, what it commands, and what a view change makes of ops. The lanes are played by the
- * test, without executors. */
+/* The session by itself: what it refuses, what it commands, and what a view change makes of ops. The lanes are played
+ * by the test, without executors. */
 #include "session.h"
 
 #include <pccl.h>

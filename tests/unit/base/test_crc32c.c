@@ -158,12 +158,9 @@ static void every_flipped_bit_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_table_way_is_right),
-		cmocka_unit_test(the_instruction_way_is_right),
-		cmocka_unit_test(the_mixed_way_is_right),
-		cmocka_unit_test(the_folding_way_is_right),
-		cmocka_unit_test(the_chosen_way_is_right),
-		cmocka_unit_test(a_checksum_can_be_continued_anywhere),
+		cmocka_unit_test(the_table_way_is_right),    cmocka_unit_test(the_instruction_way_is_right),
+		cmocka_unit_test(the_mixed_way_is_right),    cmocka_unit_test(the_folding_way_is_right),
+		cmocka_unit_test(the_chosen_way_is_right),   cmocka_unit_test(a_checksum_can_be_continued_anywhere),
 		cmocka_unit_test(every_flipped_bit_is_seen),
 	};
 

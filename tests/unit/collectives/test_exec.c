@@ -177,7 +177,7 @@ static void results_repeat_from_run_to_run(void **state)
 	free(first);
 }
 
-/* ---- what travels ------------------------------------------------------------------------------------------------------- */
+/* ---- what travels ------------------------------------------------------------------------------------------------ */
 
 static void run_one(const struct world_spec *spec, uint32_t peers, uint64_t *tx_out, uint64_t *rx_out)
 {
@@ -220,7 +220,7 @@ static void large_ops_send_every_byte_once_and_little_else(void **state)
 	}
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
 
 static void differ(struct pccl_rng *rng, struct world_spec *spec)
 {
@@ -364,7 +364,7 @@ static void many_mismatches_in_a_row_are_bounded(void **state)
 	world_destroy(world);
 }
 
-/* ---- out of memory, cancelling ----------------------------------------------------------------------------------------------- */
+/* ---- out of memory, cancelling ----------------------------------------------------------------------------------- */
 
 static void cancelled_ops_give_their_input_back(void **state)
 {

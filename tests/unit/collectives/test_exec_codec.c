@@ -1,4 +1,5 @@
-/* Worlds of executors whose elements travel encoded: every codec, type, plan and number of ranks; and what can't be carried. */
+/* Worlds of executors whose elements travel encoded: every codec, type, plan and number of ranks; and what can't be
+ * carried. */
 #include <math.h>
 #include <pccl.h>
 #include <stdio.h>
@@ -80,7 +81,7 @@ static void random_ops_end_with_the_right_bytes(void **state)
 	}
 }
 
-/* ---- who adds makes no difference --------------------------------------------------------------------------------------- */
+/* ---- who adds makes no difference -------------------------------------------------------------------------------- */
 
 /* The output of one peer, to be freed; all peers have the same. */
 static uint8_t *run_parity(const struct world_spec *spec, uint32_t peers, uint32_t lanes, size_t *bytes_out)
@@ -139,7 +140,7 @@ static void bits_do_not_depend_on_plan_and_lanes(void **state)
 	}
 }
 
-/* ---- room ---------------------------------------------------------------------------------------------------------------- */
+/* ---- room -------------------------------------------------------------------------------------------------------- */
 
 static void sixty_four_ops_share_a_small_arena(void **state)
 {
@@ -197,7 +198,7 @@ static void large_ops_send_as_many_bytes_as_they_should(void **state)
 	world_destroy(world);
 }
 
-/* ---- what can't be carried -------------------------------------------------------------------------------------------- */
+/* ---- what can't be carried --------------------------------------------------------------------------------------- */
 
 static void put(struct world_call *call, uint64_t element, float value)
 {
@@ -220,7 +221,8 @@ static void float_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *spe
 	spec->down = spec->up;
 }
 
-/* One element of one contribution is not finite: that op fails everywhere and says which, the one beside it does not. */
+/* One element of one contribution is not finite: that op fails everywhere and says which, the one beside it does
+ * not. */
 static void run_refusal(uint64_t seed)
 {
 	struct world_config config;
@@ -336,7 +338,7 @@ static void a_nan_travels_where_it_can(void **state)
 	world_destroy(world);
 }
 
-/* ---- codecs that differ --------------------------------------------------------------------------------------------------- */
+/* ---- codecs that differ ------------------------------------------------------------------------------------------ */
 
 static void differ(uint32_t how, struct world_spec *spec)
 {
@@ -385,7 +387,7 @@ static void codecs_that_differ_are_a_mismatch(void **state)
 	}
 }
 
-/* ---- out of memory, unknown codecs ---------------------------------------------------------------------------------------- */
+/* ---- out of memory, unknown codecs ------------------------------------------------------------------------------- */
 
 /* Each allocation of a launch fails once: the op was not started, and can be. */
 static void a_launch_without_memory_starts_nothing(void **state)

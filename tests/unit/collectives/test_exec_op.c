@@ -8,7 +8,7 @@
 #include "../../lib/exec_desk.h"
 #include "base/bitmap.h"
 
-/* ---- flow control from the sender's side ------------------------------------------------------------------------------------------ */
+/* ---- flow control from the sender's side ------------------------------------------------------------------------- */
 
 static void a_sender_stops_where_credit_ends(void **state)
 {
@@ -63,7 +63,7 @@ static void credit_before_start_counts_when_start_is_here(void **state)
 	close_desk(&desk);
 }
 
-/* ---- a whole op, by hand ------------------------------------------------------------------------------------------------------------ */
+/* ---- a whole op, by hand ----------------------------------------------------------------------------------------- */
 
 static void an_op_ends_when_all_are_done(void **state)
 {
@@ -280,7 +280,7 @@ static void an_outcome_outlives_its_view(void **state)
 	close_desk(&desk);
 }
 
-/* ---- small things --------------------------------------------------------------------------------------------------------------------- */
+/* ---- small things ------------------------------------------------------------------------------------------------ */
 
 static void unknown_codecs_are_refused_at_launch(void **state)
 {

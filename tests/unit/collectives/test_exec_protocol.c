@@ -5,7 +5,7 @@
 #include "../../lib/check.h"
 #include "../../lib/exec_desk.h"
 
-/* ---- views --------------------------------------------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------------------------------------- */
 
 static void frames_of_other_views_are_dropped_or_held(void **state)
 {
@@ -67,7 +67,7 @@ static void early_frames_do_not_outlive_their_view(void **state)
 	close_desk(&desk);
 }
 
-/* ---- malformed frames ------------------------------------------------------------------------------------------------------- */
+/* ---- malformed frames -------------------------------------------------------------------------------------------- */
 
 static void malformed_frames_are_rejected(void **state)
 {
@@ -180,7 +180,7 @@ static void a_misfit_from_before_start_is_found_out(void **state)
 	close_desk(&desk);
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
 static void early_frames_are_bounded_in_bytes(void **state)
 {

@@ -1,5 +1,5 @@
-/* Members are lost while ops run: survivors stop, report, agree, and commit, give up, or repair in the smaller view. What
- * comes out is compared with sums of the members that each segment has contributions of. */
+/* Members are lost while ops run: survivors stop, report, agree, and commit, give up, or repair in the smaller view.
+ * What comes out is compared with sums of the members that each segment has contributions of. */
 #include <pccl.h>
 #include <stdlib.h>
 #include <string.h>

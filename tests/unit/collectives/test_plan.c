@@ -1,5 +1,4 @@
-/* Every plan of every rank, executed symbolically: a value is the list of the ranks whose inputs are in it, in the
- * order in which they were added. */
+/* All plans of all ranks, run symbolically: a value lists the ranks whose inputs are in it, as they were added. */
 #include <pccl.h>
 #include <string.h>
 
@@ -608,8 +607,7 @@ static void repair_spreads_the_lost_segments_over_all(void **state)
 	destroy_plans(&world);
 }
 
-/* ---- choice, errors, printing
- * ----------------------------------------------------------------------------------------- */
+/* ---- choice, errors, printing ------------------------------------------------------------------------------------ */
 
 static void nonsense_is_refused(void **state)
 {

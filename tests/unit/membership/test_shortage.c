@@ -1,5 +1,5 @@
-/* Memory runs out in the machines, once, at every place where it can: nobody crashes, nothing leaks, and those who did not
- * end share a view in the end. */
+/* Memory runs out in the machines, once, at every place where it can: nobody crashes, nothing leaks, and those who did
+ * not end share a view in the end. */
 #include <stdio.h>
 #include <string.h>
 
