@@ -176,7 +176,7 @@ static void count_votes_anew(struct pccl_peer *peer)
 	if (peer->vote != 0)
 		pccl_peer_answer(peer, &answer);
 	else
-		peer->given_up_done = peer->given_up == PCCL_VOTE_UPDATE;
+		peer->given_up_done = peer->given_up != 0;
 }
 
 void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
