@@ -49,7 +49,8 @@ compile() { # FILE below src or tests
 	local extra=
 	case $1 in
 	*_sse42.c) extra="-msse4.2 -mpclmul" ;;
-	*_vpclmul.c) extra="-mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2" ;;
+	*_vpclmul256.c) extra="-mavx2 -mvpclmulqdq -mpclmul -msse4.2" ;;
+	*_vpclmul512.c) extra="-mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2" ;;
 	*_avx2.c) extra="-mavx2 -mf16c -mbmi2" ;;
 	*_avx512.c) extra="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mbmi2" ;;
 	esac
@@ -58,7 +59,7 @@ compile() { # FILE below src or tests
 }
 
 # Of the base floor, what the machines, the session and the executors need; the portable kernels are enough.
-sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid,cpu,crc32c*}.c src/membership/*.c src/collectives/*.c \
+sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid,copy,cpu,crc32c*}.c src/membership/*.c src/collectives/*.c \
 	src/session*.c tests/sim/*.c)
 export PCCL_CPU=scalar
 for file in $sources; do
