@@ -17,6 +17,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 	@$(MAKE) --no-print-directory deps
 	@$(SUBMAKE) all test-programs
 	@$(TEST_ENV) tests/run.sh "run-itself::tests/run-itself.sh" $(UNIT) $(FUZZ_REPLAY) \
+		"check-style::scripts/check-style.sh $(C_FILES)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO)" "readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION)
 

@@ -7,26 +7,13 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "collectives/plan.h"
+#include "plan_world.h"
 
-#define RANKS_MAX 64
 #define OLD_RESULT 255 /* count of a value that stands for a result from before a repair */
 
 struct value {
 	uint8_t count; /* 0: not there */
 	uint8_t ranks[RANKS_MAX];
-};
-
-/* All ranks' plans of one op. */
-struct world {
-	enum pccl_collective kind;
-	pcclPlan_t algorithm;
-	uint32_t ranks;
-	uint32_t root;
-	struct pccl_geometry geometry;
-	struct pccl_plan *plans[RANKS_MAX];
-	const struct pccl_route *now[RANKS_MAX]; /* of the segment that is being executed */
-	uint32_t next_route[RANKS_MAX];
 };
 
 /* What one rank has of one segment. */
@@ -41,36 +28,6 @@ struct place {
 };
 
 static struct place places[RANKS_MAX];
-
-static void set_geometry(struct world *world, uint32_t segments)
-{
-	struct pccl_geometry *g = &world->geometry;
-
-	memset(g, 0, sizeof(*g));
-	g->segment_elements = 64;
-	g->chunk_count = world->kind == PCCL_REDUCE_SCATTER || world->kind == PCCL_ALL_GATHER ? world->ranks : 1;
-	g->chunk_segments = segments;
-	g->chunk_elements = segments == 0 ? 0 : segments * 64 - 5;
-	g->segment_count = g->chunk_count * segments;
-}
-
-static void make_plans(struct world *world)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < world->ranks; rank++)
-		assert_int_equal(pccl_plan_create(world->kind, world->algorithm, world->ranks, rank, world->root,
-						  &world->geometry, &world->plans[rank]),
-				 pcclSuccess);
-}
-
-static void destroy_plans(struct world *world)
-{
-	uint32_t rank;
-
-	for (rank = 0; rank < world->ranks; rank++)
-		pccl_plan_destroy(world->plans[rank]);
-}
 
 static bool is_in(const uint32_t *list, uint32_t count, uint32_t rank)
 {
@@ -396,119 +353,6 @@ static void barrier_has_no_routes(void **state)
 	check_world(&world, 0);
 }
 
-/* ---- the ring with little room ------------------------------------------------------------------------------------
- */
-
-#define ROOM 2
-#define RING_SEGMENTS_MAX 256
-
-/* One lane of a ring in which every rank has room for two sums. */
-struct narrow {
-	struct world world;
-	uint32_t lane, lanes;
-	uint32_t awaited[RANKS_MAX][RING_SEGMENTS_MAX]; /* segments in order of awaiting */
-	uint32_t awaited_count[RANKS_MAX];
-	uint32_t sending[RANKS_MAX][RING_SEGMENTS_MAX];
-	uint32_t sending_count[RANKS_MAX];
-	bool here[RANKS_MAX][RING_SEGMENTS_MAX]; /* by segment: the sum has come */
-	bool gone[RANKS_MAX][RING_SEGMENTS_MAX]; /* by segment: and has been passed on or become the result */
-	uint32_t sent[RANKS_MAX];
-	uint32_t finished[RANKS_MAX];
-};
-
-static struct narrow narrow;
-
-static void list_lane(uint32_t rank)
-{
-	const struct pccl_plan *plan = narrow.world.plans[rank];
-	uint32_t index;
-
-	narrow.awaited_count[rank] = narrow.sending_count[rank] = 0;
-	narrow.sent[rank] = narrow.finished[rank] = 0;
-	for (index = 0; index < plan->route_count; index++) {
-		const struct pccl_route *route = &plan->routes[plan->order[index]];
-
-		if (route->first_segment % narrow.lanes != narrow.lane)
-			continue;
-		if (route->input_count > 0)
-			narrow.awaited[rank][narrow.awaited_count[rank]++] = route->first_segment;
-		if (route->sum_to != PCCL_RANK_NONE || route->own_to_count > 0)
-			narrow.sending[rank][narrow.sending_count[rank]++] = route->first_segment;
-	}
-}
-
-static void finish_one(uint32_t rank, uint32_t segment)
-{
-	assert_false(narrow.gone[rank][segment]);
-	narrow.gone[rank][segment] = true;
-	narrow.finished[rank]++;
-}
-
-static bool narrow_step(uint32_t rank)
-{
-	uint32_t next = (rank + 1) % narrow.world.ranks;
-	uint32_t index = narrow.sent[rank];
-	const struct pccl_route *route;
-	uint32_t segment;
-
-	if (index == narrow.sending_count[rank] || index >= narrow.finished[next] + ROOM)
-		return false;
-	segment = narrow.sending[rank][index];
-	route = &narrow.world.plans[rank]->routes[segment];
-	if (route->input_count > 0 && !narrow.here[rank][segment])
-		return false;
-	assert_int_equal(narrow.awaited[next][index], segment);
-	narrow.sent[rank]++;
-	narrow.here[next][segment] = true;
-	if (route->input_count > 0)
-		finish_one(rank, segment);
-	if (narrow.world.plans[next]->routes[segment].sum_to == PCCL_RANK_NONE)
-		finish_one(next, segment);
-	return true;
-}
-
-static void run_narrow(struct pccl_rng *rng)
-{
-	uint32_t rank, idle = 0;
-
-	memset(narrow.here, 0, sizeof(narrow.here));
-	memset(narrow.gone, 0, sizeof(narrow.gone));
-	for (rank = 0; rank < narrow.world.ranks; rank++)
-		list_lane(rank);
-	while (idle < 40 * narrow.world.ranks) {
-		rank = (uint32_t)pccl_rng_below(rng, narrow.world.ranks);
-		idle = narrow_step(rank) ? 0 : idle + 1;
-	}
-	for (rank = 0; rank < narrow.world.ranks; rank++)
-		while (narrow_step(rank))
-			rank = 0;
-	for (rank = 0; rank < narrow.world.ranks; rank++)
-		assert_int_equal(narrow.finished[rank], narrow.awaited_count[rank]);
-}
-
-static void a_ring_needs_room_for_two_segments_only(void **state)
-{
-	struct pccl_rng rng;
-	uint32_t trial;
-
-	(void)state;
-	pccl_rng_seed(&rng, 7);
-	for (trial = 0; trial < 300; trial++) {
-		uint32_t segments;
-
-		narrow.world.kind = trial % 2 == 0 ? PCCL_ALL_REDUCE : PCCL_REDUCE_SCATTER;
-		narrow.world.algorithm = pcclPlanRing;
-		narrow.world.ranks = 2 + (uint32_t)pccl_rng_below(&rng, 9);
-		segments = 1 + (uint32_t)pccl_rng_below(&rng, 60);
-		set_geometry(&narrow.world, trial % 2 == 0 ? segments : 1 + segments % 12);
-		make_plans(&narrow.world);
-		narrow.lanes = 1 + (uint32_t)pccl_rng_below(&rng, 4);
-		for (narrow.lane = 0; narrow.lane < narrow.lanes; narrow.lane++)
-			run_narrow(&rng);
-		destroy_plans(&narrow.world);
-	}
-}
-
 /* ---- repair ---------------------------------------------------------------------------------------------------------
  */
 
@@ -664,7 +508,6 @@ int main(void)
 		cmocka_unit_test(all_gather_gives_everybody_every_part),
 		cmocka_unit_test(broadcast_reaches_everybody_from_every_root),
 		cmocka_unit_test(barrier_has_no_routes),
-		cmocka_unit_test(a_ring_needs_room_for_two_segments_only),
 		cmocka_unit_test(repair_resends_what_somebody_holds_and_redoes_the_rest),
 		cmocka_unit_test(repair_spreads_the_lost_segments_over_all),
 		cmocka_unit_test(nonsense_is_refused),
