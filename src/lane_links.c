@@ -186,22 +186,6 @@ static void neighbour_destroy(struct neighbour *neighbour)
 	pccl_free(neighbour);
 }
 
-/* The neighbour with this uuid, taken out of the old list. */
-static struct neighbour *take_neighbour(struct neighbour **neighbours, uint32_t count, const pcclRankUuid_t *uuid)
-{
-	uint32_t i;
-
-	for (i = 0; i < count; i++) {
-		struct neighbour *found = neighbours[i];
-
-		if (found == NULL || !pccl_uuid_equal(&found->uuid, uuid))
-			continue;
-		neighbours[i] = NULL;
-		return found;
-	}
-	return NULL;
-}
-
 static struct neighbour *find_neighbour(const struct pccl_lane *lane, const pcclRankUuid_t *uuid)
 {
 	uint32_t rank;
@@ -275,27 +259,45 @@ static bool is_older(const void *cookie, const struct pccl_frame *frame)
 	return frame->epoch < *epoch;
 }
 
-static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view *view)
+/* By rank, those that stay and new ones, which have no lane yet. False: out of memory, and none is new. */
+static bool list_members(struct pccl_lane *lane, const struct pccl_view *view, struct neighbour **list)
 {
-	struct neighbour **old = lane->neighbours;
-	uint32_t old_count = lane->ranks, rank;
-	struct neighbour **list = pccl_calloc(view->member_count, sizeof(*list));
+	uint32_t rank;
 
-	if (list == NULL)
-		return pcclOutOfMemory;
 	for (rank = 0; rank < view->member_count; rank++) {
-		list[rank] = take_neighbour(old, old_count, &view->members[rank].uuid);
+		list[rank] = find_neighbour(lane, &view->members[rank].uuid);
 		if (list[rank] == NULL)
 			list[rank] = pccl_zalloc(sizeof(*list[rank]));
 		if (list[rank] == NULL)
-			return pcclOutOfMemory; /* the communicator ends; what is listed leaks nothing that matters */
+			break;
+	}
+	if (rank == view->member_count)
+		return true;
+	while (rank-- > 0)
+		if (list[rank]->lane == NULL)
+			pccl_free(list[rank]);
+	return false;
+}
+
+/* On failure the old list stays. */
+static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view *view)
+{
+	struct neighbour **list = pccl_calloc(view->member_count, sizeof(*list));
+	uint32_t rank, stays_at;
+
+	if (list == NULL || !list_members(lane, view, list)) {
+		pccl_free(list);
+		return pcclOutOfMemory;
+	}
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (!pccl_view_rank(view, &lane->neighbours[rank]->uuid, &stays_at))
+			neighbour_destroy(lane->neighbours[rank]);
+	pccl_free(lane->neighbours);
+	for (rank = 0; rank < view->member_count; rank++) {
 		list[rank]->lane = lane;
 		list[rank]->uuid = view->members[rank].uuid;
 		list[rank]->rank = rank;
 	}
-	for (rank = 0; rank < old_count; rank++)
-		neighbour_destroy(old[rank]);
-	pccl_free(old);
 	lane->neighbours = list;
 	lane->ranks = view->member_count;
 	return pcclSuccess;
