@@ -202,8 +202,8 @@ static void destroy_inside(struct rope_end *end, enum rope_call call)
 {
 	rope_open(&rope, 2);
 	end->destroy_at = call;
-	rope.waiter.config.connect_timeout_ns = rope.dialer.config.connect_timeout_ns = 200000000;
-	rope.dialer.config.redial_timeout_ns = rope.waiter.config.redial_timeout_ns = 200000000;
+	rope.waiter.config.connect_timeout_ns = rope.dialer.config.connect_timeout_ns = 1000000000;
+	rope.dialer.config.redial_timeout_ns = rope.waiter.config.redial_timeout_ns = 1000000000;
 	rope_load(&rope.dialer, 50, ROPE_BYTES_MOST, 1);
 	rope_load(&rope.waiter, 50, ROPE_BYTES_MOST, 2);
 	rope_tie_both(&rope);
