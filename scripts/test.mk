@@ -7,6 +7,7 @@ SIM_ITEM := $(if $(SIM),simulator::$(SIM))
 SECONDS ?= 60
 SEED ?= 1
 SEEDS ?= 100000
+FROM ?= 1
 
 SAN_ENV := ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=second_deadlock_stack=1
@@ -60,8 +61,8 @@ check-sim: $(SIM) ## 22,000 seeds of the simulator: the slice that every change 
 	@$(SIM) --level 1 --seeds 12000 & first=$$!; $(SIM) --level 2 --seeds 10000; second=$$?; \
 		wait $$first && exit $$second
 
-soak: $(SIM) ## many seeds of the simulator: make soak SEEDS=n
-	$(SIM) --seeds $(SEEDS)
+soak: $(SIM) ## many seeds of the simulator, on all cores: make soak SEEDS=n FROM=s
+	@tests/sim/soak.sh $(SIM) $(SEEDS) $(FROM)
 
 # New finds go to build/; the corpus in the tree keeps to what is worth keeping.
 fuzz-%: ## fuzz one target: make fuzz-NAME SECONDS=60 (clang's libFuzzer)

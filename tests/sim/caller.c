@@ -12,6 +12,7 @@
 #include "base/uuid.h"
 #include "membership/decide.h"
 
+#define GRAVES_KEPT 12
 #define ASK_INTERVAL_NS (100 * SIM_MS)
 #define PATIENCE_NS (12 * SIM_SECOND) /* after a deadline, for the group's decision */
 
@@ -363,7 +364,7 @@ void caller_step(struct sim *sim, struct sim_node *node)
 	struct shell *shell = node->shell;
 
 	(void)caller_collect(shell, 70);
-	buffer_check_graves(shell, false);
+	buffer_open_graves(shell, GRAVES_KEPT);
 	if (shell->ended || node->view.view.member_count == 0)
 		return;
 	if (!launch_any(sim, shell) && node->voting == 0 && !is_at_end(shell))
@@ -379,5 +380,5 @@ void caller_destroy(struct shell *shell)
 	for (index = 0; index < SHELL_CALLS; index++)
 		if (shell->calls[index].state == CALL_LAUNCHED)
 			buffer_bury(shell, &shell->calls[index]);
-	buffer_check_graves(shell, true);
+	buffer_open_graves(shell, 0);
 }

@@ -75,26 +75,41 @@ static int64_t combine(pcclRedOp_t op, int64_t left, int64_t right)
 	}
 }
 
-/* The elements from `first` on of what these nodes have together, or of a single node's input. */
-static void fill(const struct call_spec *spec, const uint32_t *nodes, uint32_t count, uint64_t first, uint64_t elements,
-		 uint8_t *to)
+/* What these nodes have together, or a single node's input, from the element `first` on: it repeats itself. */
+static void draw_pattern(const struct call_spec *spec, const uint32_t *nodes, uint32_t count, uint64_t first,
+			 uint8_t pattern[PATTERN * 8])
 {
 	size_t size = pccl_dtype_bytes(spec->operation.datatype);
-	uint8_t pattern[PATTERN * 8];
 	uint64_t index;
 	uint32_t other;
 
 	for (index = 0; index < PATTERN; index++) {
-		int64_t value = value_of(spec, nodes[0], index);
+		int64_t value = value_of(spec, nodes[0], first + index);
 
 		for (other = 1; other < count; other++)
-			value = combine(spec->operation.op, value, value_of(spec, nodes[other], index));
+			value = combine(spec->operation.op, value, value_of(spec, nodes[other], first + index));
 		if (spec->operation.op == pcclAvg && count > 1)
 			value /= count;
 		put(spec->operation.datatype, pattern + index * size, value);
 	}
-	for (index = 0; index < elements; index++)
-		memcpy(to + index * size, pattern + (first + index) % PATTERN * size, size);
+}
+
+static size_t smaller(size_t left, size_t right)
+{
+	return left < right ? left : right;
+}
+
+static void fill_input(const struct call_spec *spec, uint32_t node, uint8_t *to, size_t bytes)
+{
+	size_t done = smaller(bytes, PATTERN * pccl_dtype_bytes(spec->operation.datatype)), more;
+	uint8_t pattern[PATTERN * 8];
+
+	draw_pattern(spec, &node, 1, 0, pattern);
+	memcpy(to, pattern, done);
+	for (; done < bytes; done += more) {
+		more = smaller(done, bytes - done);
+		memcpy(to + done, to, more);
+	}
 }
 
 static struct pccl_codec_params codec_of(const struct call_spec *spec)
@@ -118,7 +133,7 @@ static bool shrinks(const struct call_spec *spec, uint64_t elements)
 }
 
 /* What is left over goes along with what travels encoded; int8 is not exact. */
-static bool matches_coded(const struct call_spec *spec, uint32_t count, uint64_t elements, const uint8_t *expected,
+static bool matches_coded(const struct call_spec *spec, uint32_t count, uint64_t elements, const uint8_t *pattern,
 			  const uint8_t *bytes)
 {
 	bool feeds_back = spec->operation.residual != NULL && shrinks(spec, elements);
@@ -129,7 +144,7 @@ static bool matches_coded(const struct call_spec *spec, uint32_t count, uint64_t
 	for (index = 0; index < elements; index++) {
 		float wanted, got;
 
-		memcpy(&wanted, expected + index * sizeof(wanted), sizeof(wanted));
+		memcpy(&wanted, pattern + index % PATTERN * sizeof(wanted), sizeof(wanted));
 		memcpy(&got, bytes + index * sizeof(got), sizeof(got));
 		if (!((double)got >= (double)wanted + more - error && (double)got <= (double)wanted + more + error))
 			return false;
@@ -141,16 +156,13 @@ static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_
 		    uint64_t elements, const uint8_t *bytes)
 {
 	size_t size = pccl_dtype_bytes(spec->operation.datatype);
-	uint8_t *expected = must(malloc(elements * size + 1));
-	bool same;
+	size_t period = smaller(elements, PATTERN) * size;
+	uint8_t pattern[PATTERN * 8];
 
-	fill(spec, nodes, count, first, elements, expected);
+	draw_pattern(spec, nodes, count, first, pattern);
 	if (spec->operation.codec != pcclQuantNone)
-		same = matches_coded(spec, count, elements, expected, bytes);
-	else
-		same = memcmp(expected, bytes, elements * size) == 0;
-	free(expected);
-	return same;
+		return matches_coded(spec, count, elements, pattern, bytes);
+	return memcmp(bytes, pattern, period) == 0 && memcmp(bytes, bytes + period, elements * size - period) == 0;
 }
 
 /* ---- life ------------------------------ */
@@ -177,7 +189,6 @@ static void create_residual(struct call *call)
 void buffer_create(struct sim *sim, const struct shell *shell, struct call *call)
 {
 	const pcclOperation_t *operation = &call->spec.operation;
-	uint32_t own = shell->node->id;
 	size_t part;
 
 	(void)sim;
@@ -200,7 +211,7 @@ void buffer_create(struct sim *sim, const struct shell *shell, struct call *call
 		call->output = guarded(call, 1, call->output_bytes);
 	}
 	if (part > 0)
-		fill(&call->spec, &own, 1, 0, call->input_bytes / pccl_dtype_bytes(operation->datatype), call->input);
+		fill_input(&call->spec, shell->node->id, call->input, call->input_bytes);
 	if (operation->residual != NULL)
 		create_residual(call);
 	call->original = must(malloc(call->input_bytes + 1));
@@ -233,20 +244,20 @@ static bool is_poison(const uint8_t *bytes, size_t count)
 	return count == 0 || (bytes[0] == SHELL_POISON && memcmp(bytes, bytes + 1, count - 1) == 0);
 }
 
-void buffer_check_graves(struct shell *shell, bool all)
+void buffer_open_graves(struct shell *shell, uint32_t keep)
 {
 	struct grave **link = &shell->graves;
-	uint32_t kept = 0;
 
 	while (*link != NULL) {
 		struct grave *grave = *link;
 
-		if (!is_poison(grave->memory, grave->bytes))
-			sim_fail(shell->sim, "somebody wrote to memory that node %u had back", shell->node->id);
-		if (!all && ++kept <= 12) {
+		if (keep > 0) {
+			keep--;
 			link = &grave->next;
 			continue;
 		}
+		if (!is_poison(grave->memory, grave->bytes))
+			sim_fail(shell->sim, "somebody wrote to memory that node %u had back", shell->node->id);
 		*link = grave->next;
 		free(grave->memory);
 		free(grave);

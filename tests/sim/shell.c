@@ -86,7 +86,7 @@ void shell_destroy(struct sim *sim, struct sim_node *node)
 	if (shell == NULL)
 		return;
 	node->shell = NULL;
-	buffer_check_graves(shell, true);
+	buffer_open_graves(shell, 0);
 	for (lane = 0; lane < shell->lane_count; lane++)
 		shell_lane_destroy(&shell->lanes[lane]);
 	while (shell->first_post != NULL) {

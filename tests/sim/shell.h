@@ -299,7 +299,8 @@ void buffer_check_failure(struct shell *shell, const struct call *call);
 uint64_t buffer_hash(const struct call *call);
 /* The caller has its memory back: nobody may touch it any more. */
 void buffer_bury(struct shell *shell, struct call *call);
-void buffer_check_graves(struct shell *shell, bool all);
+/* Did anybody? The newest graves are kept for a later look. */
+void buffer_open_graves(struct shell *shell, uint32_t keep);
 
 /* check_call.c */
 void check_call(struct shell *shell, const struct call *call);
