@@ -91,7 +91,6 @@ static void yield_to_return(struct pccl_master *master, struct pccl_group *group
 	if (founder != NULL) {
 		founder->state = PCCL_CLIENT_WAITING;
 		founder->bundle = 0; /* the other ranks have joined already */
-		founder->vote = 0;
 	}
 	pccl_group_drop_base(group);
 }

@@ -154,9 +154,12 @@ static uint32_t bundle_waiting(const struct pccl_master *master, const struct pc
 	return count;
 }
 
+/* A lone founder that has yielded waits among the newcomers, but it has a caller: it is taken over during a joint call,
+ * which that answers, as it does the members' calls. Else its next call would count from the new view, and wait for
+ * members that have gone on. */
 bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client)
 {
-	if (client->state != PCCL_CLIENT_WAITING)
+	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
 	return client->bundle == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
 }

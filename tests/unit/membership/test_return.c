@@ -151,6 +151,38 @@ static void founder_that_came_first_yields_to_the_members_that_return(void **sta
 	assert_true(world->peers[3].voted);
 }
 
+static void update_all(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		small_vote(world, index, PCCL_VOTE_UPDATE);
+	small_settle(world);
+}
+
+/* Its next call would wait for members that have gone on if it were taken over between two calls. */
+static void founder_that_has_yielded_is_taken_over_during_a_call(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3, 1);
+	small_master_crash(world, 0);
+	small_settle(world);
+	small_master_start(world, 0);
+	small_join(world, 3, 0, 1);
+	small_pass(world, 2500);
+	update_all(world, 3);
+	assert_true(world->peers[0].voted);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 3), 1);
+	small_vote(world, 3, PCCL_VOTE_OPTIMIZE);
+	small_settle(world);
+	assert_false(world->peers[3].voted);
+	update_all(world, 3);
+	assert_int_equal(small_size(world, 3), 4);
+	assert_true(world->peers[3].voted);
+}
+
 static void vote_that_was_outstanding_is_answered_by_the_next_master(void **state)
 {
 	struct small_world *world = *state;
@@ -429,6 +461,7 @@ int main(void)
 		CASE(half_goes_on_if_it_has_the_lowest_rank),
 		CASE(newcomer_waits_while_members_return),
 		CASE(founder_that_came_first_yields_to_the_members_that_return),
+		CASE(founder_that_has_yielded_is_taken_over_during_a_call),
 		CASE(vote_that_was_outstanding_is_answered_by_the_next_master),
 		CASE(answer_that_one_member_missed_is_given_again),
 		CASE(install_that_some_missed_is_handed_on),
