@@ -29,6 +29,7 @@ static void answer_one(struct pccl_master *master, struct pccl_client *client, c
 	}
 	client->vote = 0;
 	client->answered = *answer;
+	client->answer_unsure = true;
 	pccl_master_send(master, client, message);
 }
 
@@ -40,6 +41,8 @@ void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_v
 	client->vote = vote->kind;
 	client->vote_origin = vote->origin;
 	client->vote_sequence = vote->sequence;
+	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
+		client->answer_unsure = false;
 	group->dirty = true;
 }
 
@@ -51,20 +54,54 @@ void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
 	if (client->installed == 0 || (group->base->newcomers && client->installed != group->base->view.epoch))
 		return;
 	if (answered->origin > group->answer.origin ||
-	    (answered->origin == group->answer.origin && answered->sequence > group->answer.sequence))
+	    (answered->origin == group->answer.origin && answered->sequence >= group->answer.sequence))
 		group->answer = *answered;
+}
+
+static bool has_answer(const struct pccl_group *group, const struct pccl_client *client)
+{
+	return client->answered.origin == group->answer.origin && client->answered.sequence >= group->answer.sequence;
+}
+
+/* Does somebody who is here have the last answer for sure? Else nobody else gets it: who is away may have moved to
+ * another master meanwhile, and have another one from there. When all are here and none has it, it was lost on its way
+ * to every one of them, and counts for nothing. */
+static bool answer_stands(struct pccl_group *group)
+{
+	bool lost = true;
+	uint32_t rank;
+
+	if (group->base == NULL || group->answer.sequence == 0)
+		return true;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		const struct pccl_seat *seat = &group->seats[rank];
+
+		if (seat->state == PCCL_SEAT_OUT)
+			continue;
+		if (seat->client != NULL && has_answer(group, seat->client) && !seat->client->answer_unsure)
+			return true;
+		if (seat->client == NULL || has_answer(group, seat->client))
+			lost = false;
+	}
+	if (!lost)
+		return false;
+	group->answer.sequence--;
+	group->dirty = true;
+	return true;
 }
 
 /* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote
  * count? */
-static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, bool stands)
 {
 	/* Who has not been told the view yet may still go on without it: an answer given in it is not for them. */
 	if (client->vote == 0 || client->vote_origin != group->answer.origin ||
 	    client->installed != group->base->view.epoch)
 		return false;
 	if (client->vote_sequence == group->answer.sequence) {
-		answer_one(master, client, &group->answer);
+		/* Who was told on this connection, and had given the call up when it came, is told again. */
+		if (stands || has_answer(group, client))
+			answer_one(master, client, &group->answer);
 		return false;
 	}
 	return client->vote_sequence == group->answer.sequence + 1;
@@ -117,13 +154,14 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_answer answer = {.result = pcclSuccess};
 	bool all = group->base != NULL;
+	bool stands = answer_stands(group);
 	uint32_t rank;
 	uint32_t other = 0;
 
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = seated(group, rank);
 
-		if (client == NULL || !settle_vote(master, group, client)) {
+		if (client == NULL || !settle_vote(master, group, client, stands)) {
 			all = false;
 			continue;
 		}

@@ -14,13 +14,13 @@
 #define PCCL_PROMISES_MAX 16 /* masters that one peer may have made a promise to */
 
 /* A joint call of the members of a group. Values are wire format. */
-enum pccl_vote { PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2, PCCL_VOTE_OPTIMIZE = 3 };
+enum pccl_vote { PCCL_VOTE_NONE = 0, PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2, PCCL_VOTE_OPTIMIZE = 3 };
 
 /* What a message is. Values are wire format. */
 enum pccl_message_type {
 	/* peer to master */
 	PCCL_MESSAGE_REGISTER = 1,  /* first on a connection */
-	PCCL_MESSAGE_VOTE = 2,	    /* a joint call was made */
+	PCCL_MESSAGE_VOTE = 2,	    /* a joint call was made; of kind NONE: all before it have ended here */
 	PCCL_MESSAGE_PREPARED = 3,  /* all transfers of the old view have stopped; the open ops */
 	PCCL_MESSAGE_COMPLAINT = 4, /* a member can't be reached */
 	PCCL_MESSAGE_LEAVE = 5,	    /* I go for good */

@@ -72,11 +72,12 @@ void pccl_peer_answer(struct pccl_peer *peer, const struct pccl_answer *answer)
 	pccl_peer_push(peer, &action);
 }
 
-void pccl_peer_send_vote(struct pccl_peer *peer)
+/* What this peer waits for, NONE if for nothing; and how many calls have ended before. */
+static void tell_vote(struct pccl_peer *peer)
 {
 	struct pccl_message *message;
 
-	if (peer->vote == 0 || peer->link < PCCL_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
+	if (peer->link < PCCL_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
 		return;
 	message = pccl_message_create(PCCL_MESSAGE_VOTE);
 	if (message != NULL) {
@@ -85,6 +86,12 @@ void pccl_peer_send_vote(struct pccl_peer *peer)
 		message->body.vote.sequence = peer->answered.sequence + 1;
 	}
 	pccl_peer_send(peer, message);
+}
+
+void pccl_peer_send_vote(struct pccl_peer *peer)
+{
+	if (peer->vote != 0)
+		tell_vote(peer);
 }
 
 static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
@@ -111,6 +118,7 @@ static void on_voted(struct pccl_peer *peer, const struct pccl_answer *answer)
 		return;
 	peer->answered = *answer;
 	pccl_peer_answer(peer, answer);
+	tell_vote(peer); /* so that the master knows that this peer has it */
 }
 
 static void on_link_lost(struct pccl_peer *peer, const pcclRankUuid_t *uuid, const char *text)

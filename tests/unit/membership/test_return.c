@@ -223,6 +223,27 @@ static void answer_that_one_member_missed_is_given_again(void **state)
 	assert_true(world->peers[1].vote_value);
 }
 
+/* It was lost with the connections of both, and both are back: the call is answered anew. */
+static void answer_that_nobody_got_counts_for_nothing(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2, 1);
+	world->peers[0].cut_from_master = world->peers[1].cut_from_master = 1;
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	world->peers[0].cut_from_master = world->peers[1].cut_from_master = 0;
+	small_join(world, 2, 0, 1);
+	small_lose_connection(world, 0);
+	small_pass(world, 1000);
+	assert_true(!world->peers[0].voted && !world->peers[1].voted);
+	small_lose_connection(world, 1);
+	small_pass(world, 1000);
+	assert_true(world->peers[0].voted && world->peers[0].vote_value);
+	assert_true(world->peers[1].voted && world->peers[1].vote_value);
+}
+
 /* The master dies after telling one of three; the others get the very same install, with its decisions. */
 static void install_that_some_missed_is_handed_on(void **state)
 {
@@ -464,6 +485,7 @@ int main(void)
 		CASE(founder_that_has_yielded_is_taken_over_during_a_call),
 		CASE(vote_that_was_outstanding_is_answered_by_the_next_master),
 		CASE(answer_that_one_member_missed_is_given_again),
+		CASE(answer_that_nobody_got_counts_for_nothing),
 		CASE(install_that_some_missed_is_handed_on),
 		CASE(members_move_to_the_second_master),
 		CASE(joint_call_without_a_master_ends_in_time_and_goes_on_when_made_again),

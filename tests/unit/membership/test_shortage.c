@@ -11,6 +11,14 @@
 
 #define PEERS 4
 
+static void update_all(struct small_world *world)
+{
+	uint32_t index;
+
+	for (index = 0; index <= PEERS; index++)
+		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
+}
+
 /* Members come, one dies with an op open, the master is replaced, somebody joins and one leaves. */
 static void run_history(struct small_world *world)
 {
@@ -38,8 +46,7 @@ static void run_history(struct small_world *world)
 		world->peers[index].reports = false;
 	small_join(world, PEERS, 0, 1);
 	small_pass(world, 100);
-	for (index = 0; index <= PEERS; index++)
-		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
+	update_all(world);
 	small_pass(world, 8000);
 }
 
@@ -83,6 +90,8 @@ static void every_allocation_of_the_machines_may_fail(void **state)
 		failed = world.allocation_failed;
 		world.fail_allocation = 0;
 		small_pass(&world, 5000); /* who was lost at the last moment learns it */
+		update_all(&world);	  /* who founded a run of its own at the last moment comes over */
+		small_pass(&world, 5000);
 		assert_united(&world);
 		small_world_fini(&world);
 	}
