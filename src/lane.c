@@ -30,6 +30,19 @@ static void drain(struct pccl_lane *lane)
 	}
 }
 
+/* An op that others have launched while this peer waits for them in pcclUpdateTopology(). */
+static void tell_missed(struct pccl_lane *lane)
+{
+	struct pccl_op_key key;
+
+	while (pccl_exec_missed(lane->exec, &key)) {
+		pthread_mutex_lock(&lane->comm->lock);
+		pccl_session_missed(lane->comm->session, &key);
+		pccl_comm_dispatch(lane->comm);
+		pthread_mutex_unlock(&lane->comm->lock);
+	}
+}
+
 /* Whatever happened: links pull what the executor has for them now. */
 void pccl_lane_pump(struct pccl_lane *lane)
 {
@@ -39,6 +52,7 @@ void pccl_lane_pump(struct pccl_lane *lane)
 		if (lane->neighbours[rank]->link != NULL && pccl_exec_wants(lane->exec, rank))
 			pccl_link_kick(lane->neighbours[rank]->link);
 	drain(lane);
+	tell_missed(lane);
 }
 
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
@@ -186,6 +200,10 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
 		result = install(lane, command);
 		if (result != pcclSuccess)
 			give_up(lane, result);
+		pccl_command_free(command);
+		break;
+	case PCCL_COMMAND_UPDATE:
+		pccl_exec_await_update(lane->exec, command->joint);
 		pccl_command_free(command);
 		break;
 	case PCCL_COMMAND_ENDED:

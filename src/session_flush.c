@@ -222,6 +222,7 @@ static void keep_notes(struct pccl_session *session, const struct pccl_install *
 	uint32_t i;
 
 	if (install->newcomers) {
+		session->joint = 0;
 		pccl_session_notes_clear(session, false);
 		pccl_sequences_clear(&session->sequences);
 		return;

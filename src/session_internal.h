@@ -57,7 +57,10 @@ struct pccl_session {
 	struct pccl_verdict_note *notes;
 	struct pccl_sequences sequences;
 	struct pccl_failed_ops failed;
-	void *spare_undo; /* of the last op in place, for the next; NULL: none */
+	uint32_t joint;		  /* calls made since newcomers last joined */
+	bool updating;		  /* the caller waits in pcclUpdateTopology() */
+	struct pccl_op *stand_in; /* for that call; NULL: none */
+	void *spare_undo;	  /* of the last op in place, for the next; NULL: none */
 	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */
 	char end_detail[200];
@@ -84,6 +87,11 @@ void pccl_session_command(struct pccl_session *session, struct pccl_command *com
 			  uint32_t lane);
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
+
+/* session_update.c */
+
+/* What an op that is launched now has before it: a call that is under way counts as well. */
+uint32_t pccl_session_joint_calls(const struct pccl_session *session);
 
 /* session_codec.c */
 

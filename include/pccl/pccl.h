@@ -419,8 +419,9 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
 
 /*
  * Common to all three. Each blocks until every member of the group has made the same call, so every member must make
- * the same ones in the same order: if one reduces while another updates, they wait for each other. One thread at a
- * time; others wait for their turn. If members made different calls, all of them fail, and nothing has happened. If
+ * the same ones in the same order. One thread at a time; others wait for their turn. If members made different calls,
+ * all of them fail, and nothing has happened: so too if one waits in an operation and another in pcclUpdateTopology()
+ * (operations are launched by all members before that call, or by all after it). If
  * no master can be reached for connect_timeout_ms the call fails, the communicator stays what it is, and making the
  * same call again goes on where it was. pcclEvicted: the group went on without this peer. pcclAborted:
  * pcclCommAbort(). pcclInvalidUsage: not connected.

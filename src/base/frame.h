@@ -41,7 +41,8 @@ enum pccl_frame_refusal {
 	PCCL_REFUSAL_CONTRIBUTION =
 		1,		 /* the codec can't carry element `aux` of `segment` of the sender's contribution */
 	PCCL_REFUSAL_RESULT = 2, /* likewise, of the result that the sender has made */
-	PCCL_REFUSAL_HEARD = 3	 /* another rank has refused it, and tells everybody itself */
+	PCCL_REFUSAL_HEARD = 3,	 /* another rank has refused it, and tells everybody itself */
+	PCCL_REFUSAL_UPDATE = 4	 /* signatures differ: a member waits in pcclUpdateTopology(), joint call `aux` */
 };
 
 /* One decoded header. Fields that a type does not use are 0. */

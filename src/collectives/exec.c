@@ -238,6 +238,8 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 	memset(exec->ended, 0, sizeof(exec->ended));
 	exec->epoch = epoch;
 	exec->frozen = false;
+	exec->joint = 0;
+	exec->any_missed = false;
 	return pcclSuccess;
 }
 
@@ -340,6 +342,9 @@ bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_ou
 	outcome_out->result = op->result;
 	outcome_out->tx_bytes = op->tx_bytes;
 	outcome_out->rx_bytes = op->rx_bytes;
+	outcome_out->joint = 0;
+	if (op->result == pcclMismatch && op->refusal.reason == PCCL_REFUSAL_UPDATE)
+		outcome_out->joint = op->refusal.element;
 	memcpy(outcome_out->detail, op->detail, sizeof(outcome_out->detail));
 	exec->reaped = op;
 	return true;

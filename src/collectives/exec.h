@@ -94,8 +94,12 @@ struct pccl_op_signature {
 	uint64_t count;
 };
 
+/* Kind of a signature that is no op's: the caller waits in pcclUpdateTopology(). It differs from that of any op. */
+#define PCCL_SIGNATURE_UPDATE 255u
+
 struct pccl_exec_launch {
 	struct pccl_op_key key;
+	uint32_t joint; /* joint calls that the caller had made when it launched the op; travels in START */
 	struct pccl_op_signature signature;
 	struct pccl_geometry geometry;
 	const struct pccl_plan *plan; /* borrowed until the op has left (pccl_exec_poll) */
@@ -123,6 +127,7 @@ struct pccl_exec_outcome {
 			      * every peer), or what it was cancelled with */
 	uint64_t tx_bytes;   /* payload, frame headers included */
 	uint64_t rx_bytes;
+	uint32_t joint;	  /* mismatch: a member waits in this joint call, pcclUpdateTopology(); else 0 */
 	char detail[200]; /* the cause in words; empty on success */
 };
 
@@ -174,6 +179,13 @@ void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t r
 /* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets
  * bits. */
 void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
+
+/* The caller waits in pcclUpdateTopology(), its joint call number `joint`. An op that another rank has launched after
+ * fewer joint calls, and this one has not, is missed: that rank waits for this one, and this one for it. */
+void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint);
+
+/* Takes the next op that is missed; false: none. Each is told once per call of pccl_exec_await_update(). */
+bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out);
 
 /* Next frame for a rank; false: nothing now. Small frames come first. Never hands out what the receiver has no room
  * for. */

@@ -258,6 +258,7 @@ static enum pccl_frame_verdict keep_start(uint32_t rank, const struct pccl_frame
 		return reject(rank, frame, "an op starts twice");
 	early->start_arrival = COMING;
 	early->start_credit = frame->aux;
+	early->joint = frame->segment;
 	*destination_out = early->start;
 	return PCCL_FRAME_TAKE;
 }
@@ -303,6 +304,7 @@ static void frame_ended(struct pccl_exec *exec, uint32_t rank, const struct pccl
 		return;
 	if (frame->type == PCCL_FRAME_START) {
 		early->start_arrival = here ? HERE : NOT_HERE;
+		exec->any_missed = exec->any_missed || early->joint < exec->joint;
 	} else if (frame->type == PCCL_FRAME_REFUSE) {
 		if (!early->refused) {
 			early->refusal.reason = frame->flags;
@@ -358,6 +360,7 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	peer->refusal = early->refusal;
 	op->refused_count += early->refused && early->refusal.reason != PCCL_REFUSAL_HEARD;
 	peer->start_credit = early->start_credit;
+	peer->joint = early->joint;
 	peer->start_arrival = early->start_arrival;
 	peer->region = early->region;
 	early->region = NULL;
@@ -370,6 +373,44 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	}
 	memcpy(peer->start, early->start, sizeof(peer->start));
 	early_release(&exec->neighbours[rank], early);
+}
+
+/* ---- ops that are missed ----------------------------------------------------------------------------------------- */
+
+void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint)
+{
+	uint32_t rank, index;
+
+	exec->joint = joint;
+	exec->any_missed = true;
+	for (rank = 0; rank < exec->ranks; rank++)
+		for (index = 0; index < EARLY_MAX; index++)
+			exec->neighbours[rank].early[index].missed = false;
+}
+
+static bool is_missed(const struct pccl_exec *exec, const struct early *early)
+{
+	return early->used && !early->adopted && !early->doomed && !early->missed && early->start_arrival == HERE &&
+	       early->joint < exec->joint;
+}
+
+bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out)
+{
+	uint32_t rank, index;
+
+	for (rank = 0; exec->any_missed && rank < exec->ranks; rank++) {
+		for (index = 0; index < EARLY_MAX; index++) {
+			struct early *early = &exec->neighbours[rank].early[index];
+
+			if (!is_missed(exec, early))
+				continue;
+			early->missed = true;
+			*key_out = early->key;
+			return true;
+		}
+	}
+	exec->any_missed = false;
+	return false;
 }
 
 /* ---- ops that have ended ----------------------------------------------------------------------------------------- */

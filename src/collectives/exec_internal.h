@@ -83,6 +83,8 @@ struct early {
 	uint8_t start_arrival;
 	uint8_t start[SIGNATURE_BYTES];
 	uint32_t start_credit;
+	uint32_t joint; /* joint calls that its rank had made before */
+	bool missed;	/* has been told */
 	uint64_t age;
 	struct region *region; /* NULL: none yet */
 };
@@ -114,6 +116,7 @@ struct peer {
 	struct refusal refusal;
 	bool contributes; /* to sums that are made here */
 	uint32_t start_credit;
+	uint32_t joint;	     /* as START says */
 	struct early *early; /* holds its START, which is coming */
 	struct region *region;
 	/* what goes to it */
@@ -299,6 +302,8 @@ struct pccl_exec {
 	struct op *ops[OP_SLOTS];
 	struct op *buckets[KEY_BUCKETS];
 	uint32_t leaving_count;
+	uint32_t joint;	 /* pcclUpdateTopology() that the caller waits in, or waited in last; 0: none */
+	bool any_missed; /* perhaps */
 	struct op *ended_first, *ended_last;
 	struct op *reaped; /* polled, its memory is let go by the next poll */
 	struct neighbour *neighbours;
@@ -350,6 +355,7 @@ uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uin
 
 void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES]);
 /* "all-reduce of 20 float32 (sum, direct)". */
+bool signature_is_update(const uint8_t encoded[SIGNATURE_BYTES]);
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes);
 
 /* ---- exec_send.c ------------------------------------------------------------------------------------------------- */

@@ -186,14 +186,14 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 		return "unknown flags";
 	switch (frame->type) {
 	case PCCL_FRAME_START:
-		return frame->payload_bytes == SIGNATURE_BYTES && frame->segment == 0 ? NULL : "a malformed start";
+		return frame->payload_bytes == SIGNATURE_BYTES ? NULL : "a malformed start";
 	case PCCL_FRAME_PARTIAL:
 	case PCCL_FRAME_RESULT:
 		return frame->payload_bytes > 0 && frame->aux == 0 ? NULL : "a malformed segment";
 	case PCCL_FRAME_CREDIT:
 		return frame->payload_bytes == 0 && frame->segment == 0 ? NULL : "malformed credit";
 	case PCCL_FRAME_REFUSE:
-		return frame->payload_bytes == 0 && frame->flags <= PCCL_REFUSAL_HEARD ? NULL : "a malformed refusal";
+		return frame->payload_bytes == 0 && frame->flags <= PCCL_REFUSAL_UPDATE ? NULL : "a malformed refusal";
 	case PCCL_FRAME_DONE:
 		return frame->payload_bytes == 0 && frame->segment == 0 && frame->aux == 0 ? NULL : "a malformed end";
 	default:
@@ -319,6 +319,7 @@ static void received_start(struct pccl_exec *exec, struct op *op, uint32_t rank,
 	peer->start_arrival = HERE;
 	if (frame->aux > peer->start_credit)
 		peer->start_credit = frame->aux;
+	peer->joint = frame->segment;
 	start_arrived(exec, op, rank);
 }
 

@@ -256,6 +256,7 @@ static void fill_start(struct op *op, struct peer *peer, struct pccl_frame_send 
 	peer->start_sent = true;
 	peer->credit_told = peer->contributes ? op->credit : 0;
 	send_out->frame.aux = peer->credit_told;
+	send_out->frame.segment = op->launch.joint;
 	send_out->frame.payload_bytes = SIGNATURE_BYTES;
 	send_out->payload = op->note;
 }

@@ -67,6 +67,7 @@ void pccl_peer_answer(struct pccl_peer *peer, const struct pccl_answer *answer)
 
 	action.result = answer->result;
 	action.value = answer->value;
+	action.joint = peer->answered.sequence;
 	copy_text(action.text, answer->text);
 	peer->vote = 0;
 	pccl_peer_push(peer, &action);
@@ -92,6 +93,24 @@ void pccl_peer_send_vote(struct pccl_peer *peer)
 {
 	if (peer->vote != 0)
 		tell_vote(peer);
+}
+
+/* All members hear of it from each other, whether they have made this joint call or an op instead. The master learns it
+ * from the number of the next one. */
+static void on_mismatch(struct pccl_peer *peer, uint32_t sequence, const char *text)
+{
+	struct pccl_answer answer = {.origin = peer->answered.origin,
+				     .sequence = sequence,
+				     .kind = PCCL_VOTE_UPDATE,
+				     .result = pcclMismatch};
+
+	if (peer->standing != PCCL_PEER_MEMBER || sequence != peer->answered.sequence + 1)
+		return;
+	copy_text(answer.text, text);
+	peer->answered = answer;
+	if (peer->vote != 0)
+		pccl_peer_answer(peer, &answer);
+	tell_vote(peer);
 }
 
 static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
@@ -265,6 +284,9 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 	case PCCL_PEER_VOTE:
 		if (peer->standing != PCCL_PEER_GONE)
 			on_vote(peer, event->vote);
+		break;
+	case PCCL_PEER_MISMATCH:
+		on_mismatch(peer, event->sequence, event->text);
 		break;
 	case PCCL_PEER_FROZEN:
 		pccl_peer_on_frozen(peer, event->reports, event->report_count);

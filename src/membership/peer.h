@@ -38,6 +38,8 @@ enum pccl_peer_event_type {
 	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why */
 	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
 	PCCL_PEER_VOTE,	     /* the caller makes a joint call; one at a time; answered by VOTED */
+	PCCL_PEER_MISMATCH,  /* joint call number `sequence` has ended: members made other calls instead, text says
+				which. If this peer had made it, VOTED follows */
 	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
 	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
@@ -66,7 +68,7 @@ enum pccl_peer_action_type {
 	PCCL_PEER_HANG_UP, /* close the connection to the master after what was sent */
 	PCCL_PEER_FREEZE,  /* stop all transfers of the view in force, then answer FROZEN with `epoch` */
 	PCCL_PEER_INSTALL, /* `install` is in force: apply the decisions, link up; borrowed until the next step */
-	PCCL_PEER_VOTED,   /* the joint call has ended: `result`, `value`, `text` */
+	PCCL_PEER_VOTED,   /* the joint call has ended: `result`, `value`, `text`, and how many had until now */
 	PCCL_PEER_WORLD,   /* the world's numbers changed: `world` */
 	PCCL_PEER_ENDED	   /* the machine is GONE: `result` and `text` say why (pcclEvicted, pcclMasterConnectionFailed,
 			      pcclTimeout, pcclSuccess after LEAVE) */
@@ -81,6 +83,7 @@ struct pccl_peer_action {
 	struct pccl_world world;
 	pcclResult_t result;
 	bool value;
+	uint32_t joint; /* VOTED: calls answered since newcomers last joined */
 	char text[200];
 };
 

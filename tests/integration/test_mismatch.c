@@ -249,6 +249,53 @@ static void a_mismatch_leaves_other_operations_alone(void **state)
 	peers_finish(world);
 }
 
+/* One of two calls, of which each waits for the other members to make it, too. */
+static void update_or_reduce(struct world_peer *me, bool updates, struct buffers *buffers)
+{
+	const pcclOperation_t operation = usual_operation();
+	pcclResult_t result = updates ? pcclUpdateTopology(me->comm) : all_reduce(me, &operation, buffers);
+	const char *cause = pcclGetLastError(me->comm);
+
+	if (result != (updates ? pcclUpdateTopologyFailed : pcclMismatch))
+		fprintf(stderr, "rank %u: result %d, \"%s\"\n", peer_rank(me), (int)result, cause);
+	CHECK(result == (updates ? pcclUpdateTopologyFailed : pcclMismatch));
+	CHECK(strstr(cause, "pcclUpdateTopology()") != NULL);
+}
+
+static void updates_while_others_reduce(struct world_peer *me)
+{
+	struct buffers *buffers;
+	uint64_t epoch;
+	unsigned round;
+
+	peer_join(me);
+	peer_grow(me, WORLD);
+	buffers = make_buffers(me);
+	epoch = peer_epoch(me);
+	for (round = 0; round < 4 * WORLD; round++) {
+		bool odd = peer_rank(me) == round % WORLD;
+
+		if (round / WORLD % 2 == 0 && odd)
+			peers_sleep_ms(30);
+		update_or_reduce(me, odd == (round / WORLD < 2), buffers);
+		CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
+		check_that_all_is_well(me, buffers);
+	}
+	CHECK(peer_epoch(me) == epoch);
+	free(buffers);
+	peer_meet(me, WORLD);
+	peer_leave(me);
+}
+
+static void an_operation_and_an_update_do_not_wait_for_each_other(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, WORLD, updates_while_others_reduce, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +303,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_late_mistake_is_told_too, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(different_roots_are_a_mismatch, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_mismatch_leaves_other_operations_alone, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(an_operation_and_an_update_do_not_wait_for_each_other, peers_open,
+						peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

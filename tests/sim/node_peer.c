@@ -85,6 +85,8 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 		  action->value, action->text);
 	if (node->voting == 0)
 		sim_fail(sim, "node %u got an answer without a call", node->id);
+	if (node->shell != NULL)
+		shell_voted(node->shell, action->joint);
 	if (action->result == pcclMasterConnectionFailed) {
 		node->vote_again = true;
 		sim_program_wake(sim, node);

@@ -160,6 +160,21 @@ void shell_dispatch(struct shell *shell)
 	}
 }
 
+void shell_vote(struct shell *shell, const struct pccl_peer_event *event)
+{
+	if (event->vote == PCCL_VOTE_UPDATE)
+		pccl_session_begin_update(shell->session);
+	shell_dispatch(shell);
+	shell_post(shell, event);
+}
+
+void shell_voted(struct shell *shell, uint32_t joint)
+{
+	pccl_session_count_joint(shell->session, joint);
+	pccl_session_end_update(shell->session);
+	shell_dispatch(shell);
+}
+
 void shell_freeze(struct shell *shell)
 {
 	pccl_session_freeze(shell->session);

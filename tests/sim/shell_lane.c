@@ -59,6 +59,18 @@ static void drain(struct shell_lane *lane)
 	}
 }
 
+/* Programs here make all their calls in one order: nobody waits in an update for who waits in an op. */
+static void check_missed(struct shell_lane *lane)
+{
+	struct shell *shell = lane->shell;
+	struct pccl_op_key key;
+
+	while (pccl_exec_missed(lane->exec, &key))
+		if (shell->node->voting == PCCL_VOTE_UPDATE)
+			sim_fail(shell->sim, "node %u believes that it misses op %u.%u in an update", shell->node->id,
+				 (unsigned)key.tag, key.sequence);
+}
+
 void shell_lane_pump(struct shell_lane *lane)
 {
 	uint32_t rank;
@@ -68,6 +80,7 @@ void shell_lane_pump(struct shell_lane *lane)
 		       stream_pull(lane, lane->links[rank], rank))
 			;
 	drain(lane);
+	check_missed(lane);
 }
 
 /* ---- commands ------------------------------ */
@@ -188,6 +201,10 @@ static void carry_out(struct shell_lane *lane, const struct work *work)
 		break;
 	case PCCL_COMMAND_INSTALL:
 		install(lane, command, work->members);
+		pccl_command_free(command);
+		break;
+	case PCCL_COMMAND_UPDATE:
+		pccl_exec_await_update(lane->exec, command->joint);
 		pccl_command_free(command);
 		break;
 	case PCCL_COMMAND_ENDED:

@@ -112,6 +112,38 @@ static void an_op_starts_once(void **state)
 	close_desk(&desk);
 }
 
+/* Launched after four joint calls, by a rank that does not know of the fifth, which this one waits in. */
+static void ops_that_others_launched_before_an_update_are_missed(void **state)
+{
+	struct pccl_frame frame = make_frame(PCCL_FRAME_START, START_BYTES);
+	struct pccl_op_key key;
+	struct desk desk;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 100);
+	learn_start(&desk);
+	pccl_exec_await_update(desk.exec, 4);
+	frame.segment = 4;
+	assert_int_equal(deliver(&desk, 1, &frame, desk.start), PCCL_FRAME_TAKE);
+	assert_false(pccl_exec_missed(desk.exec, &key));
+	pccl_exec_await_update(desk.exec, 5);
+	assert_true(pccl_exec_missed(desk.exec, &key));
+	assert_int_equal(key.tag, frame.tag);
+	assert_int_equal(key.sequence, frame.sequence);
+	assert_false(pccl_exec_missed(desk.exec, &key));
+	frame.sequence++;
+	assert_int_equal(deliver(&desk, 2, &frame, desk.start), PCCL_FRAME_TAKE);
+	assert_true(pccl_exec_missed(desk.exec, &key));
+	assert_int_equal(key.sequence, frame.sequence);
+	/* Once launched here it is missed no more. */
+	pccl_exec_await_update(desk.exec, 6);
+	launch(&desk);
+	assert_true(pccl_exec_missed(desk.exec, &key));
+	assert_int_equal(key.sequence, frame.sequence);
+	assert_false(pccl_exec_missed(desk.exec, &key));
+	close_desk(&desk);
+}
+
 static void segments_outside_the_plan_are_rejected(void **state)
 {
 	struct pccl_frame frame;
@@ -310,6 +342,7 @@ int main(void)
 		cmocka_unit_test(early_frames_do_not_outlive_their_view),
 		cmocka_unit_test(malformed_frames_are_rejected),
 		cmocka_unit_test(an_op_starts_once),
+		cmocka_unit_test(ops_that_others_launched_before_an_update_are_missed),
 		cmocka_unit_test(segments_outside_the_plan_are_rejected),
 		cmocka_unit_test(nobody_is_done_before_everybody_has_started),
 		cmocka_unit_test(a_misfit_from_before_start_is_found_out),
