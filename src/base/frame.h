@@ -22,14 +22,14 @@ enum pccl_frame_type {
 	/* control connections */
 	PCCL_FRAME_MESSAGE = 3, /* payload: one membership message */
 	/* data streams */
-	PCCL_FRAME_START = 16,	 /* an op was launched here; payload: its signature; aux: initial credit in segments */
+	/* an op was launched here; payload: its signature; aux: initial credit in segments; segment: joint calls before */
+	PCCL_FRAME_START = 16,
 	PCCL_FRAME_PARTIAL = 17, /* elements to be added by the receiver; segment, payload */
 	PCCL_FRAME_RESULT = 18,	 /* final elements; segment, payload */
-	PCCL_FRAME_CREDIT =
-		19,	       /* aux more partial segments may come (total granted so far, so that it is idempotent) */
-	PCCL_FRAME_DONE = 20,  /* this lane holds all of its share of the op's result */
-	PCCL_FRAME_ACK = 21,   /* carries nothing but `received` */
-	PCCL_FRAME_REFUSE = 22 /* the op has failed here: nothing more comes for it; flags: why */
+	PCCL_FRAME_CREDIT = 19,	 /* aux partial segments may come in all, so that it is idempotent */
+	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
+	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
+	PCCL_FRAME_REFUSE = 22	 /* the op has failed here: nothing more comes for it; flags: why */
 };
 
 /* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
@@ -38,11 +38,11 @@ enum pccl_frame_type {
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */
 enum pccl_frame_refusal {
 	PCCL_REFUSAL_SIGNATURE = 0, /* signatures differ */
-	PCCL_REFUSAL_CONTRIBUTION =
-		1,		 /* the codec can't carry element `aux` of `segment` of the sender's contribution */
-	PCCL_REFUSAL_RESULT = 2, /* likewise, of the result that the sender has made */
-	PCCL_REFUSAL_HEARD = 3,	 /* another rank has refused it, and tells everybody itself */
-	PCCL_REFUSAL_UPDATE = 4	 /* signatures differ: a member waits in pcclUpdateTopology(), joint call `aux` */
+	/* The codec can't carry element `aux` of `segment`, of the sender's contribution or of a result it has made. */
+	PCCL_REFUSAL_CONTRIBUTION = 1,
+	PCCL_REFUSAL_RESULT = 2,
+	PCCL_REFUSAL_HEARD = 3, /* another rank has refused it, and tells everybody itself */
+	PCCL_REFUSAL_UPDATE = 4 /* signatures differ: a member waits in pcclUpdateTopology(), joint call `aux` */
 };
 
 /* One decoded header. Fields that a type does not use are 0. */
@@ -63,8 +63,7 @@ struct pccl_frame {
 /* One frame to be sent, from whoever has something to say to whoever carries it. `payload` is borrowed until the other
  * side has acknowledged the frame or the op is cancelled. */
 struct pccl_frame_send {
-	struct pccl_frame
-		frame; /* complete but for lane and received, and for payload_crc if 0: the carrier fills them in */
+	struct pccl_frame frame; /* without lane and received, and payload_crc if 0: the carrier fills them in */
 	const void *payload;
 	void *token;  /* told back when the payload is not needed any more; NULL: nothing to tell */
 	void *cookie; /* the op it belongs to, to find what must be forgotten when that is cancelled */

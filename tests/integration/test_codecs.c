@@ -428,17 +428,8 @@ static void repairs(struct world_peer *me)
 
 static void survivors_repair_to_the_same_bytes(void **state)
 {
-	struct world *world = *state;
-	unsigned round, peer;
-
-	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, WORLD, repairs, NULL);
-	peers_await(world, 3, 4);
-	peers_signal(world, 3, SIGKILL);
-	peers_finish(world);
-	for (round = 0; round < ROUNDS; round++)
-		for (peer = 1; peer < WORLD - 1; peer++)
-			assert_int_equal(peers_told(world, peer, round), peers_told(world, 0, round));
+	peers_start_master(*state, WORLD_PROGRAM);
+	peers_lose_one_alike(*state, WORLD, repairs, 4, ROUNDS);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)

@@ -470,3 +470,16 @@ uint64_t peers_told(const struct world *world, unsigned peer, unsigned number)
 {
 	return peers_get(&world->shared->slots[peer].numbers[number]);
 }
+
+void peers_lose_one_alike(struct world *world, unsigned count, world_body body, uint64_t milestone, unsigned numbers)
+{
+	unsigned number, peer;
+
+	peers_start(world, count, body, NULL);
+	peers_await(world, count - 1, milestone);
+	peers_signal(world, count - 1, SIGKILL);
+	peers_finish(world);
+	for (number = 0; number < numbers; number++)
+		for (peer = 1; peer < count - 1; peer++)
+			assert_int_equal(peers_told(world, peer, number), peers_told(world, 0, number));
+}

@@ -155,6 +155,8 @@ void peer_wait_peer(struct world_peer *me, unsigned peer, uint64_t milestone);
 bool peer_gate_is_open(const struct world_peer *me, uint64_t gate);
 void peer_tell(struct world_peer *me, unsigned number, uint64_t value);
 uint64_t peers_told(const struct world *world, unsigned peer, unsigned number);
+/* Starts `count` peers and kills the last one at its milestone; the survivors' numbers 0 to `numbers` - 1 must be equal. */
+void peers_lose_one_alike(struct world *world, unsigned count, world_body body, uint64_t milestone, unsigned numbers);
 
 /* A small all-reduce: every member gives `value`; returns the result and puts the sum into *sum_out. */
 pcclResult_t peer_sum(struct world_peer *me, uint64_t tag, int64_t value, int64_t *sum_out);
