@@ -155,7 +155,7 @@ void peer_wait_peer(struct world_peer *me, unsigned peer, uint64_t milestone);
 bool peer_gate_is_open(const struct world_peer *me, uint64_t gate);
 void peer_tell(struct world_peer *me, unsigned number, uint64_t value);
 uint64_t peers_told(const struct world *world, unsigned peer, unsigned number);
-/* Starts `count` peers and kills the last one at its milestone; the survivors' numbers 0 to `numbers` - 1 must be equal. */
+/* Starts peers and kills the last one at its milestone; the survivors must tell the same numbers 0 to `numbers` - 1. */
 void peers_lose_one_alike(struct world *world, unsigned count, world_body body, uint64_t milestone, unsigned numbers);
 
 /* A small all-reduce: every member gives `value`; returns the result and puts the sum into *sum_out. */
