@@ -22,7 +22,7 @@ enum pccl_frame_type {
 	/* control connections */
 	PCCL_FRAME_MESSAGE = 3, /* payload: one membership message */
 	/* data streams */
-	/* an op was launched here; payload: its signature; aux: initial credit in segments; segment: joint calls before */
+	/* an op was launched here; payload: its signature; aux: initial credit; segment: joint calls before it */
 	PCCL_FRAME_START = 16,
 	PCCL_FRAME_PARTIAL = 17, /* elements to be added by the receiver; segment, payload */
 	PCCL_FRAME_RESULT = 18,	 /* final elements; segment, payload */
