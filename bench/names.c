@@ -42,6 +42,12 @@ static const struct word policies[] = {
 	{NULL, 0},
 };
 
+static const struct word checksums[] = {
+	{"on", pcclChecksumsOn},
+	{"off", pcclChecksumsOff},
+	{NULL, 0},
+};
+
 static const struct word zstds[] = {
 	{"off", pcclZstdOff},
 	{"auto", pcclZstdAuto},
@@ -110,6 +116,20 @@ bool bench_policy_of(const char *word, pcclFailurePolicy_t *out)
 
 	*out = (pcclFailurePolicy_t)value;
 	return found;
+}
+
+bool bench_checksums_of(const char *word, pcclChecksums_t *out)
+{
+	int value = 0;
+	bool found = find_value(checksums, word, &value);
+
+	*out = (pcclChecksums_t)value;
+	return found;
+}
+
+const char *bench_checksums_name(pcclChecksums_t which)
+{
+	return find_text(checksums, (int)which);
 }
 
 bool bench_zstd_of(const char *word, pcclZstd_t *out)

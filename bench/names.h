@@ -15,6 +15,7 @@ bool bench_datatype_of(const char *word, pcclDataType_t *out);
 bool bench_op_of(const char *word, pcclRedOp_t *out);
 bool bench_plan_of(const char *word, pcclPlan_t *out);
 bool bench_policy_of(const char *word, pcclFailurePolicy_t *out);
+bool bench_checksums_of(const char *word, pcclChecksums_t *out);
 bool bench_zstd_of(const char *word, pcclZstd_t *out);
 
 /* Each gives the first word of a value, "?" if there is none. Static. */
@@ -22,6 +23,7 @@ const char *bench_collective_name(enum bench_collective collective);
 const char *bench_datatype_name(pcclDataType_t datatype);
 const char *bench_op_name(pcclRedOp_t op);
 const char *bench_plan_name(pcclPlan_t plan);
+const char *bench_checksums_name(pcclChecksums_t which);
 const char *bench_zstd_name(pcclZstd_t zstd);
 
 /* Bytes of one element. */

@@ -28,6 +28,7 @@ enum flag {
 	FLAG_CODEC_TYPE,
 	FLAG_ROUNDING,
 	FLAG_ZSTD,
+	FLAG_CHECKSUMS,
 	FLAG_INPLACE,
 	FLAG_CHECK,
 	FLAG_JSON,
@@ -60,6 +61,7 @@ static const struct option flags[] = {
 	{"codec-type", required_argument, NULL, FLAG_CODEC_TYPE},
 	{"rounding", required_argument, NULL, FLAG_ROUNDING},
 	{"zstd", required_argument, NULL, FLAG_ZSTD},
+	{"checksums", required_argument, NULL, FLAG_CHECKSUMS},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
@@ -263,6 +265,9 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 	case FLAG_ZSTD:
 		return bench_zstd_of(text, &options->zstd) ||
 		       complain(problem, "--zstd wants auto, on or off, not '%s'", text);
+	case FLAG_CHECKSUMS:
+		return bench_checksums_of(text, &options->checksums) ||
+		       complain(problem, "--checksums wants on or off, not '%s'", text);
 	case FLAG_PLAN:
 		return bench_plan_of(text, &options->plan) ||
 		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
@@ -349,6 +354,7 @@ static void set_defaults(struct bench_options *options)
 	options->plan = pcclPlanAuto;
 	options->policy = pcclPolicyDefault;
 	options->zstd = pcclZstdDefault;
+	options->checksums = pcclChecksumsDefault;
 	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);
 	memcpy(options->sizes, sizes, sizeof(sizes));
@@ -470,6 +476,7 @@ static const char manual[] =
 	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
 	"  --lanes N           I/O threads per peer, at most 16\n"
 	"  --streams N         connections per lane and neighbour, at most 16\n"
+	"  --checksums on|off  of the elements that travel (on); the alternatives in bench/compare have none\n"
 	"  --iters N           timed iterations per size (20)\n"
 	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"

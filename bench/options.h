@@ -45,6 +45,7 @@ struct bench_options {
 	uint32_t inflight; /* operations per iteration, all in flight at once */
 	struct bench_codec codec;
 	pcclZstd_t zstd;
+	pcclChecksums_t checksums;
 	enum bench_chaos chaos;
 	uint64_t seed; /* of the chaos; 0: from the clock */
 	bool in_place;

@@ -56,6 +56,8 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 			bench_codec_down_name(&options->codec), rounding_name(options));
 	if (options->zstd != pcclZstdDefault)
 		fprintf(to, ", zstd %s", bench_zstd_name(options->zstd));
+	if (options->checksums != pcclChecksumsDefault)
+		fprintf(to, ", checksums %s", bench_checksums_name(options->checksums));
 	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",
 		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity");
 	if (options->codec.wanted)
@@ -115,6 +117,8 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 		report_codec(to, options, row);
 	if (options->zstd != pcclZstdDefault)
 		fprintf(to, "\"zstd\": \"%s\", ", bench_zstd_name(options->zstd));
+	if (options->checksums != pcclChecksumsDefault)
+		fprintf(to, "\"checksums\": \"%s\", ", bench_checksums_name(options->checksums));
 	fprintf(to,
 		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);

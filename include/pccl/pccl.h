@@ -169,6 +169,17 @@ typedef enum pcclZstd_t {
 	pcclZstdOn = 102    /* everywhere */
 } pcclZstd_t;
 
+/*
+ * Checksums (CRC32C) of the elements that this peer sends; members need not choose alike. Without them, what the
+ * network damages and its own checksums let pass goes into the results unnoticed: for networks that are trusted as
+ * memory is. Frame headers and what goes to the master are checked always.
+ */
+typedef enum pcclChecksums_t {
+	pcclChecksumsDefault = 0, /* pcclChecksumsOn */
+	pcclChecksumsOn = 100,
+	pcclChecksumsOff = 101 /* a tenth less processor time for large plain operations within a host */
+} pcclChecksums_t;
+
 typedef enum pcclSharedStateSyncStrategy_t {
 	PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0,
 	PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY = 1,
@@ -294,12 +305,13 @@ typedef struct pcclConfig_t {
 	uint64_t bundle_id;		    /* ranks of one bundle join their groups together or not at all; 0: none */
 	uint32_t bundle_size;		    /* members of the bundle */
 	pcclZstd_t zstd;		    /* PCCL_ZSTD=off|auto|on */
+	pcclChecksums_t checksums;	    /* PCCL_CHECKSUMS=on|off */
 } pcclConfig_t;
 
 #define PCCL_CONFIG_INITIALIZER                                                                                        \
 	{                                                                                                              \
 		sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, \
-			0, pcclZstdDefault                                                                             \
+			0, pcclZstdDefault, pcclChecksumsDefault                                                       \
 	}
 
 /*

@@ -34,6 +34,8 @@ enum pccl_frame_type {
 
 /* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
 #define PCCL_FRAME_PACKED 1u
+/* Likewise: its sender takes no checksums of payloads, payload_crc is 0. */
+#define PCCL_FRAME_UNCHECKED 2u
 
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */
 enum pccl_frame_refusal {
@@ -57,7 +59,7 @@ struct pccl_frame {
 	uint32_t segment;
 	uint32_t aux;	      /* meaning depends on type */
 	uint32_t received;    /* frames received completely on this stream so far, wraps: lets the sender forget them */
-	uint32_t payload_crc; /* CRC32C of the payload; 0 without payload */
+	uint32_t payload_crc; /* CRC32C of the payload; 0 without payload, or if it is UNCHECKED */
 };
 
 /* One frame to be sent, from whoever has something to say to whoever carries it. `payload` is borrowed until the other
@@ -76,6 +78,9 @@ enum pccl_frame_verdict {
 	PCCL_FRAME_HOLD,    /* not now: read nothing more from this stream until told */
 	PCCL_FRAME_REJECT   /* against the protocol: pccl_fail_text() says how; close the stream */
 };
+
+/* Has the payload a checksum, if there is one? */
+bool pccl_frame_is_checked(const struct pccl_frame *frame);
 
 /* Writes the header with its checksum. */
 void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES]);

@@ -65,6 +65,7 @@ struct pccl_exec_config {
 	size_t encoded_bytes;  /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
 	uint32_t packed_slots; /* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
 	struct pccl_packer packer;
+	bool unchecked; /* what this rank sends of segments has no checksums */
 };
 
 /* Names one attempt of one op. */

@@ -412,7 +412,7 @@ enum pccl_frame_verdict reject(uint32_t rank, const struct pccl_frame *frame, co
 static inline bool is_packed(const struct pccl_frame *frame)
 {
 	return (frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT) &&
-	       frame->flags == PCCL_FRAME_PACKED;
+	       (frame->flags & PCCL_FRAME_PACKED) != 0;
 }
 
 /* ---- exec_receive.c ---------------------------------------------------------------------------------------------- */

@@ -188,7 +188,7 @@ static uint32_t pack(struct pccl_exec *exec, struct op *op, const struct outgoin
 	packed->kind = out->kind;
 	packed->uses = receivers(op, out);
 	packed->bytes = (uint32_t)bytes;
-	packed->crc = packed->uses > 1 ? pccl_crc32c(0, slot_at(exec, slot), bytes) : 0;
+	packed->crc = packed->uses > 1 && !exec->config.unchecked ? pccl_crc32c(0, slot_at(exec, slot), bytes) : 0;
 	return slot;
 }
 

@@ -177,12 +177,25 @@ static enum pccl_frame_verdict accept_for_op(struct pccl_exec *exec, struct op *
 	}
 }
 
+static bool has_known_flags(const struct pccl_frame *frame)
+{
+	switch (frame->type) {
+	case PCCL_FRAME_REFUSE:
+		return frame->flags <= PCCL_REFUSAL_UPDATE;
+	case PCCL_FRAME_PARTIAL:
+	case PCCL_FRAME_RESULT:
+		return (frame->flags & ~(PCCL_FRAME_PACKED | PCCL_FRAME_UNCHECKED)) == 0;
+	default:
+		return frame->flags == 0;
+	}
+}
+
 /* What every frame of its type must be. NULL: it is. */
 static const char *malformed(const struct pccl_exec *exec, const struct pccl_frame *frame)
 {
 	if (frame->lane != exec->config.lane)
 		return "a frame of another lane";
-	if (frame->flags != 0 && frame->type != PCCL_FRAME_REFUSE && !is_packed(frame))
+	if (!has_known_flags(frame))
 		return "unknown flags";
 	switch (frame->type) {
 	case PCCL_FRAME_START:
@@ -193,7 +206,7 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 	case PCCL_FRAME_CREDIT:
 		return frame->payload_bytes == 0 && frame->segment == 0 ? NULL : "malformed credit";
 	case PCCL_FRAME_REFUSE:
-		return frame->payload_bytes == 0 && frame->flags <= PCCL_REFUSAL_UPDATE ? NULL : "a malformed refusal";
+		return frame->payload_bytes == 0 ? NULL : "a malformed refusal";
 	case PCCL_FRAME_DONE:
 		return frame->payload_bytes == 0 && frame->segment == 0 && frame->aux == 0 ? NULL : "a malformed end";
 	default:

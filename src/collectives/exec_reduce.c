@@ -93,7 +93,7 @@ void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_c
 	logged = &op->log[op->log_count++];
 	logged->local = local;
 	logged->crc = 0;
-	if (in_cache && route->result_to_count > 1 && !pack_is_likely(exec, op))
+	if (in_cache && route->result_to_count > 1 && !exec->config.unchecked && !pack_is_likely(exec, op))
 		logged->crc = pccl_crc32c(0, result_payload(exec, op, local), op_result_bytes(exec, op, local));
 	for (index = 0; index < route->result_to_count; index++)
 		refresh_results(exec, op, route->result_to[index]);

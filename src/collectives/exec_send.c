@@ -315,7 +315,8 @@ static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct
 {
 	pack_outgoing(exec, op, may, out);
 	fill_frame(exec, &op->launch.key, out->is_result ? PCCL_FRAME_RESULT : PCCL_FRAME_PARTIAL, send_out);
-	send_out->frame.flags = out->slot == NONE ? 0 : PCCL_FRAME_PACKED;
+	send_out->frame.flags =
+		(out->slot == NONE ? 0 : PCCL_FRAME_PACKED) | (exec->config.unchecked ? PCCL_FRAME_UNCHECKED : 0);
 	send_out->frame.segment = op_segment(exec, op, out->local);
 	send_out->frame.payload_bytes = out->bytes;
 	send_out->frame.payload_crc = out->crc;

@@ -127,7 +127,8 @@ static bool take_header(struct pccl_tcp_stream *tcp)
 /* Counts payload bytes that are in place. False: the stream is gone. */
 static bool take_payload(struct pccl_tcp_stream *tcp, uint32_t bytes)
 {
-	tcp->payload_crc = pccl_crc32c(tcp->payload_crc, tcp->destination + tcp->payload_got, bytes);
+	if (pccl_frame_is_checked(&tcp->frame))
+		tcp->payload_crc = pccl_crc32c(tcp->payload_crc, tcp->destination + tcp->payload_got, bytes);
 	tcp->payload_got += bytes;
 	return payload_left(tcp) > 0 || deliver(tcp);
 }

@@ -180,7 +180,8 @@ static void seal(struct pccl_tcp_outgoing *outgoing)
 {
 	if (outgoing->sealed)
 		return;
-	if (outgoing->frame.payload_bytes > 0 && outgoing->frame.payload_crc == 0)
+	if (outgoing->frame.payload_bytes > 0 && outgoing->frame.payload_crc == 0 &&
+	    pccl_frame_is_checked(&outgoing->frame))
 		outgoing->frame.payload_crc = pccl_crc32c(0, outgoing->payload, outgoing->frame.payload_bytes);
 	pccl_frame_encode(&outgoing->frame, outgoing->header);
 	outgoing->sealed = true;

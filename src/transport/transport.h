@@ -95,7 +95,8 @@ struct pccl_transport {
 	 * next user. A detached stream belongs to no thread: whoever holds it may attach() or close() it. */
 	void (*detach)(struct pccl_stream *stream);
 
-	/* Queues one frame; the transport computes payload_crc if that is 0. `memory` may be NULL. Returns true if
+	/* Queues one frame; the transport computes payload_crc if that is 0, unless the frame is UNCHECKED. `memory`
+	 * may be NULL. Returns true if
 	 * accepted (sent() will follow, with `token`), false if the stream has no room (room() will follow), is not
 	 * open yet or broken. Writes as soon as the loop's turn ends, so that frames share system calls; the payload
 	 * must not change until sent(). */

@@ -24,7 +24,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_PLAN",
 					"PCCL_BUNDLE_ID",
 					"PCCL_BUNDLE_SIZE",
-					"PCCL_ZSTD"};
+					"PCCL_ZSTD",
+					"PCCL_CHECKSUMS"};
 
 static int clear_environment(void **state)
 {
@@ -76,6 +77,7 @@ static void without_anything_the_defaults_count(void **state)
 	assert_int_equal(settings.failure_policy, pcclPolicyAbort);
 	assert_int_equal(settings.plan, pcclPlanAuto);
 	assert_int_equal(settings.zstd, pcclZstdOff);
+	assert_true(settings.checksums);
 	assert_int_equal(settings.bundle_id, 0);
 	assert_int_equal(settings.bundle_size, 0);
 }
@@ -102,6 +104,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_BUNDLE_ID", "18446744073709551615", 1);
 	setenv("PCCL_BUNDLE_SIZE", "8", 1);
 	setenv("PCCL_ZSTD", "auto", 1);
+	setenv("PCCL_CHECKSUMS", "off", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_string_equal(settings.masters, "a:1,b:2");
 	assert_string_equal(settings.listen_address, "127.0.0.1");
@@ -120,6 +123,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_true(settings.bundle_id == UINT64_MAX);
 	assert_int_equal(settings.bundle_size, 8);
 	assert_int_equal(settings.zstd, pcclZstdAuto);
+	assert_false(settings.checksums);
 }
 
 static void the_caller_is_stronger_than_the_environment(void **state)
@@ -142,8 +146,11 @@ static void the_caller_is_stronger_than_the_environment(void **state)
 	config.plan = pcclPlanDirect;
 	setenv("PCCL_ZSTD", "auto", 1);
 	config.zstd = pcclZstdOn;
+	setenv("PCCL_CHECKSUMS", "off", 1);
+	config.checksums = pcclChecksumsOn;
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_int_equal(settings.zstd, pcclZstdOn);
+	assert_true(settings.checksums);
 	assert_string_equal(settings.masters, "b:2");
 	assert_int_equal(settings.port_first, 9);
 	assert_int_equal(settings.port_last, 9);
@@ -222,6 +229,9 @@ static void what_does_not_fit_together_is_refused(void **state)
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 	config.plan = pcclPlanAuto;
 	config.zstd = (pcclZstd_t)1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.zstd = pcclZstdDefault;
+	config.checksums = (pcclChecksums_t)1;
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 }
 

@@ -221,7 +221,7 @@ static void packed_frames_must_fit(void **state)
 	frame.flags = PCCL_FRAME_PACKED;
 	assert_rejected(&desk, 1, &frame, "not in the plan"); /* not smaller */
 	frame.payload_bytes = 1000;
-	frame.flags = PCCL_FRAME_PACKED | 2;
+	frame.flags = PCCL_FRAME_PACKED | 4;
 	assert_rejected(&desk, 1, &frame, "unknown flags");
 	frame.flags = PCCL_FRAME_PACKED;
 	frame.segment = desk.geometry.segment_count - 1;

@@ -111,6 +111,27 @@ static void damaged_payload_breaks_the_stream_and_is_not_delivered(void **state)
 	assert_int_equal(wire.acceptor.calls[WIRE_RECEIVED], 0);
 }
 
+static void only_segments_may_be_unchecked(void **state)
+{
+	static struct wire wire;
+	struct pccl_frame frame = {
+		.type = PCCL_FRAME_RESULT, .flags = PCCL_FRAME_UNCHECKED, .payload_bytes = 100, .payload_crc = 0};
+	uint8_t bytes[PCCL_FRAME_BYTES + 100];
+
+	(void)state;
+	wire_fill(bytes + PCCL_FRAME_BYTES, 100, frame.sequence);
+	pccl_frame_encode(&frame, bytes);
+	check_broken(&wire, bytes, sizeof(bytes), true, "closed by");
+	assert_int_equal(wire.acceptor.calls[WIRE_RECEIVED], 1);
+	frame.payload_crc = 1;
+	pccl_frame_encode(&frame, bytes);
+	check_broken(&wire, bytes, sizeof(bytes), false, "damaged payload");
+	frame.payload_crc = 0;
+	frame.type = PCCL_FRAME_START;
+	pccl_frame_encode(&frame, bytes);
+	check_broken(&wire, bytes, sizeof(bytes), false, "damaged payload");
+}
+
 static void bytes_that_come_one_by_one_make_the_same_frames(void **state)
 {
 	static struct wire wire;
@@ -215,6 +236,7 @@ int main(void)
 		cmocka_unit_test(garbage_breaks_the_stream_in_words),
 		cmocka_unit_test(half_messages_break_the_stream_in_words),
 		cmocka_unit_test(damaged_payload_breaks_the_stream_and_is_not_delivered),
+		cmocka_unit_test(only_segments_may_be_unchecked),
 		cmocka_unit_test(bytes_that_come_one_by_one_make_the_same_frames),
 		cmocka_unit_test(reset_is_told_in_words),
 		cmocka_unit_test(port_in_use_is_named),
