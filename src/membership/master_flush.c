@@ -61,7 +61,7 @@ static void end_run(struct pccl_master *master, struct pccl_group *group)
 
 	pccl_log_info("master: group %u has no member left", group->id);
 	if (!may_live_elsewhere)
-		group->past_run = group->base->run;
+		master->past_runs[master->past_run_count++ % PCCL_PAST_RUNS_MAX] = group->base->run;
 	pccl_group_drop_change(group, master);
 	group->base = NULL;
 	pccl_group_drop_base(group);

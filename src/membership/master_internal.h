@@ -26,6 +26,7 @@
 #define PCCL_GROUP_EXPIRED_MAX 1024
 #define PCCL_GROUP_COMPLAINTS_MAX (4 * PCCL_MEMBERS_MAX)
 #define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
+#define PCCL_PAST_RUNS_MAX 256		     /* likewise, runs that have ended */
 
 struct pccl_group;
 
@@ -121,11 +122,10 @@ struct pccl_group {
 	uint32_t promise_count;
 	pcclRankUuid_t *dead; /* surely: connection closed, or left */
 	uint32_t dead_count;
-	uint32_t epoch_top;	 /* highest epoch heard of */
-	uint32_t tenure_epoch;	 /* what this master did beyond it, it remembers */
-	pcclRankUuid_t past_run; /* the last run that ended here: who comes back to it is too late */
-	bool needs_quorum;	 /* members know several masters */
-	bool flush_due;		 /* a view change is needed even if nobody is missing */
+	uint32_t epoch_top;    /* highest epoch heard of */
+	uint32_t tenure_epoch; /* what this master did beyond it, it remembers */
+	bool needs_quorum;     /* members know several masters */
+	bool flush_due;	       /* a view change is needed even if nobody is missing */
 	struct pccl_change change;
 	struct pccl_complaint *complaints;
 	uint32_t complaint_count;
@@ -166,6 +166,9 @@ struct pccl_master {
 		uint32_t epoch; /* of the view that it left */
 	} left[PCCL_LEFT_MAX];
 	uint32_t left_count; /* of all that left */
+	/* Runs that ended here, even if their group is forgotten: who comes back to one is too late. */
+	pcclRankUuid_t past_runs[PCCL_PAST_RUNS_MAX];
+	uint32_t past_run_count; /* of all that ended */
 	struct pccl_master_queued *first;
 	struct pccl_master_queued *last;
 };

@@ -161,6 +161,18 @@ static bool learn_who_left(const struct pccl_master *master, struct pccl_group *
 	return false;
 }
 
+static bool has_ended(const struct pccl_master *master, const pcclRankUuid_t *run)
+{
+	uint32_t count = master->past_run_count < PCCL_PAST_RUNS_MAX ? master->past_run_count : PCCL_PAST_RUNS_MAX;
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		if (pccl_uuid_equal(&master->past_runs[index], run))
+			return true;
+	}
+	return false;
+}
+
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -170,7 +182,7 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 	client->installed = last->view.epoch;
 	if (last->view.epoch > group->epoch_top)
 		group->epoch_top = last->view.epoch;
-	if (pccl_uuid_equal(&group->past_run, &last->run)) {
+	if (has_ended(master, &last->run)) {
 		evict(master, client, "its run has ended here");
 		return;
 	}

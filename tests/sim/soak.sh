@@ -1,5 +1,6 @@
 #!/bin/sh
-# Many seeds of both levels, in slices side by side, a line for each when it is done. What finds something ends it.
+# Many seeds of both levels, in slices side by side, a line for each when it is done. What finds something ends its slice,
+# and fails the whole.
 # usage: soak.sh SIMULATOR SEEDS [FROM]
 set -eu
 slice=2000
@@ -9,7 +10,7 @@ export MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000
 if [ "${4-}" = slice ]; then
 	said=$("$1" --from "$2" --seeds "$3") && echo "from $2: $said" && exit 0
 	echo "$said"
-	exit 255 # which xargs takes for the end of everything
+	exit 1
 fi
 simulator=$1
 from=${3:-1}

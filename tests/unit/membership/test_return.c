@@ -436,16 +436,14 @@ static void group_is_not_founded_at_the_second_master(void **state)
 }
 
 /* Its connection broke, the others went on without it, and left: nobody will ever come back for a majority. */
-static void member_that_returns_to_a_group_that_has_ended_is_told_at_once(void **state)
+static void return_to_a_group_that_has_ended(struct small_world *world, void (*end)(struct small_world *, uint32_t))
 {
-	struct small_world *world = *state;
-
 	gather(world, 2, 1);
 	world->peers[1].muted = true;
 	world->peers[1].cut_from_master = 1;
 	small_pass(world, 3500);
 	assert_int_equal(small_size(world, 0), 1);
-	small_leave(world, 0);
+	end(world, 0);
 	small_settle(world);
 	small_join(world, 2, 1, 1);
 	small_settle(world);
@@ -455,7 +453,18 @@ static void member_that_returns_to_a_group_that_has_ended_is_told_at_once(void *
 	small_pass(world, 3000);
 	assert_true(world->peers[1].ended);
 	assert_int_equal(world->peers[1].end_result, pcclEvicted);
-	assert_non_null(strstr(world->peers[1].end_text, "it has ended since"));
+	assert_non_null(strstr(world->peers[1].end_text, "its run has ended here"));
+}
+
+static void member_that_returns_when_the_others_have_left_is_told_at_once(void **state)
+{
+	return_to_a_group_that_has_ended(*state, small_leave);
+}
+
+/* They may have been told of results that it does not know. */
+static void member_that_returns_when_the_others_have_died_is_told_at_once(void **state)
+{
+	return_to_a_group_that_has_ended(*state, small_kill);
 }
 
 /* Both were in the view when one connection broke and the other one left: who is alone now need not wait. */
@@ -495,7 +504,8 @@ int main(void)
 		CASE(lone_founder_roams_between_its_masters),
 		CASE(newcomer_without_any_master_ends_in_time),
 		CASE(group_is_not_founded_at_the_second_master),
-		CASE(member_that_returns_to_a_group_that_has_ended_is_told_at_once),
+		CASE(member_that_returns_when_the_others_have_left_is_told_at_once),
+		CASE(member_that_returns_when_the_others_have_died_is_told_at_once),
 		CASE(member_that_returns_does_not_wait_for_one_that_left),
 	};
 
