@@ -149,26 +149,15 @@ static void wake_waiter(pcclComm_t *comm, const struct pccl_op *op)
 		pthread_cond_broadcast(&comm->changed);
 }
 
-static void tell_mismatch(pcclComm_t *comm, const struct pccl_command *command)
-{
-	const struct pccl_peer_event event = {
-		.type = PCCL_PEER_MISMATCH, .sequence = command->joint, .text = command->op->detail};
-
-	pccl_control_post(comm->control, &event);
-}
-
 void pccl_comm_dispatch(pcclComm_t *comm)
 {
 	struct pccl_command *command;
 
 	while ((command = pccl_session_poll(comm->session)) != NULL) {
-		if (command->type != PCCL_COMMAND_ENDED) {
+		if (command->type == PCCL_COMMAND_ENDED)
+			wake_waiter(comm, command->op);
+		else
 			pccl_lane_command(comm->lanes[command->lane], command);
-			continue;
-		}
-		if (command->joint != 0)
-			tell_mismatch(comm, command);
-		wake_waiter(comm, command->op);
 	}
 }
 

@@ -198,6 +198,7 @@ static void voted(pcclComm_t *comm, const struct pccl_peer_action *action)
 	comm->vote_result = action->result;
 	comm->vote_value = action->value;
 	pccl_session_count_joint(comm->session, action->joint);
+	pccl_session_end_update(comm->session);
 	memcpy(comm->vote_detail, action->text, sizeof(comm->vote_detail));
 	pthread_cond_broadcast(&comm->changed);
 	pthread_mutex_unlock(&comm->lock);
@@ -273,6 +274,16 @@ static void timer_fired(struct pccl_timer *timer)
 	step(timer->context, &event);
 }
 
+/* If it was not answered at once: from now on an op that waits for this peer ends it. */
+static void await_update(pcclComm_t *comm)
+{
+	pthread_mutex_lock(&comm->lock);
+	if (comm->vote_pending)
+		pccl_session_begin_update(comm->session);
+	pccl_comm_dispatch(comm);
+	pthread_mutex_unlock(&comm->lock);
+}
+
 static void run_event(struct pccl_task *task)
 {
 	struct event_task *work = (struct event_task *)task;
@@ -281,6 +292,8 @@ static void run_event(struct pccl_task *task)
 		frozen(work->control, &work->event);
 	if (!work->control->stopped)
 		step(work->control, &work->event);
+	if (!work->control->stopped && work->event.type == PCCL_PEER_VOTE && work->event.vote == PCCL_VOTE_UPDATE)
+		await_update(work->control->comm);
 	pccl_free(work);
 }
 

@@ -12,37 +12,14 @@ static bool is_settled(const pcclComm_t *comm)
 	       (!comm->vote_pending && comm->lanes_linked == pccl_session_lanes(comm->session));
 }
 
-static void begin_update(pcclComm_t *comm)
-{
-	pccl_session_begin_update(comm->session);
-	pccl_comm_dispatch(comm);
-}
-
-/* An op that stood for the call, if there was one, has told the others, and ended it; or nobody needs it any more. */
-static void end_update(pcclComm_t *comm)
-{
-	struct pccl_op *stand_in;
-
-	pccl_session_end_update(comm->session);
-	pccl_comm_dispatch(comm);
-	while ((stand_in = pccl_session_stand_in(comm->session)) != NULL && !stand_in->ended)
-		pccl_comm_wait(comm, &comm->changed, PCCL_NEVER);
-	if (stand_in != NULL)
-		pccl_session_release(comm->session, stand_in);
-}
-
 static pcclResult_t vote(pcclComm_t *comm, enum pccl_vote kind, bool *value_out)
 {
 	const struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = kind};
 
 	comm->vote_pending = true;
-	if (kind == PCCL_VOTE_UPDATE)
-		begin_update(comm);
 	pccl_control_post(comm->control, &event);
 	while (!is_settled(comm))
 		pccl_comm_wait(comm, &comm->changed, PCCL_NEVER);
-	if (kind == PCCL_VOTE_UPDATE)
-		end_update(comm);
 	if (comm->state == PCCL_COMM_ENDED)
 		return pccl_fail(comm->end_result, "%s", comm->end_detail);
 	if (comm->vote_result != pcclSuccess)
@@ -56,7 +33,9 @@ static pcclResult_t vote(pcclComm_t *comm, enum pccl_vote kind, bool *value_out)
  * ends. */
 static pcclResult_t as_known(pcclResult_t result, pcclResult_t failure)
 {
-	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted ? result : failure;
+	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted || result == pcclPendingAsyncOps
+		       ? result
+		       : failure;
 }
 
 /* Enters, waits for the turn of this thread, votes. `quiet`: no op may be unreleased. */

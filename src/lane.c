@@ -30,29 +30,35 @@ static void drain(struct pccl_lane *lane)
 	}
 }
 
-/* An op that others have launched while this peer waits for them in pcclUpdateTopology(). */
-static void tell_missed(struct pccl_lane *lane)
+/* An op that others have launched waits for this peer, which waits for them in pcclUpdateTopology(). */
+static void tell_missed(struct pccl_lane *lane, const struct pccl_op_key *key)
 {
-	struct pccl_op_key key;
+	char text[120];
+	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .text = text};
 
-	while (pccl_exec_missed(lane->exec, &key)) {
-		pthread_mutex_lock(&lane->comm->lock);
-		pccl_session_missed(lane->comm->session, &key);
-		pccl_comm_dispatch(lane->comm);
-		pthread_mutex_unlock(&lane->comm->lock);
-	}
+	snprintf(text, sizeof(text),
+		 "another member waits for this one in an operation with tag %llu: launch it, and await it, before "
+		 "pcclUpdateTopology()",
+		 (unsigned long long)key->tag);
+	pthread_mutex_lock(&lane->comm->lock);
+	event.sequence = pccl_session_missed(lane->comm->session, key);
+	pthread_mutex_unlock(&lane->comm->lock);
+	if (event.sequence != 0)
+		pccl_control_post(lane->comm->control, &event);
 }
 
 /* Whatever happened: links pull what the executor has for them now. */
 void pccl_lane_pump(struct pccl_lane *lane)
 {
+	struct pccl_op_key missed;
 	uint32_t rank;
 
 	for (rank = 0; rank < lane->ranks; rank++)
 		if (lane->neighbours[rank]->link != NULL && pccl_exec_wants(lane->exec, rank))
 			pccl_link_kick(lane->neighbours[rank]->link);
 	drain(lane);
-	tell_missed(lane);
+	while (pccl_exec_missed(lane->exec, &missed))
+		tell_missed(lane, &missed);
 }
 
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)

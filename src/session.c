@@ -390,8 +390,6 @@ void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 		link = &(*link)->next;
 	*link = op->next;
 	session->op_count--;
-	if (session->stand_in == op)
-		session->stand_in = NULL;
 	op_free(op);
 }
 
@@ -408,8 +406,6 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 		memcpy(op->staged_home, op->staged, op->staged_bytes);
 	undo_give(session, op);
 	op->end_command.op = op;
-	if (op->end_command.joint == session->joint + 1)
-		session->joint++;
 	pccl_session_command(session, &op->end_command, PCCL_COMMAND_ENDED, 0);
 }
 

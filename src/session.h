@@ -35,7 +35,6 @@ struct pccl_op_request {
 	pcclOperation_t operation;
 	const void *input;
 	void *output;
-	bool stands_for_update; /* a barrier in all but its signature: session_update.c */
 };
 
 /* How an op's elements travel. */
@@ -54,8 +53,7 @@ enum pccl_command_type {
 	PCCL_COMMAND_EXPIRE,  /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
 	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
 	PCCL_COMMAND_UPDATE,  /* pccl_exec_await_update(joint) */
-	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it; if `joint` is not 0, joint call
-			       * number `joint` has ended by it, in a mismatch: tell membership */
+	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
 };
 
 /* Only LAUNCH, INSTALL and UPDATE need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks
@@ -75,7 +73,7 @@ struct pccl_command {
 	uint32_t rank;
 	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
 	struct pccl_view view;
-	uint32_t joint;	    /* UPDATE, ENDED */
+	uint32_t joint;	    /* UPDATE */
 	struct pccl_op *op; /* ENDED */
 	struct pccl_command *next;
 };
@@ -164,17 +162,13 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 /* The caller has made `joint` joint calls since newcomers last joined; an install with newcomers begins anew. */
 void pccl_session_count_joint(struct pccl_session *session, uint32_t joint);
 
-/* The caller waits in pcclUpdateTopology(), or does no more. */
+/* The caller waits in pcclUpdateTopology(), and nobody has answered yet; or it does no more. */
 void pccl_session_begin_update(struct pccl_session *session);
 void pccl_session_end_update(struct pccl_session *session);
 
-/* A lane has heard of an op that this peer misses (pccl_exec_missed()). If the caller waits in pcclUpdateTopology()
- * still, an op that stands for that call is launched under the key: all members hear that they made different calls, as
- * they do of any mismatch. */
-void pccl_session_missed(struct pccl_session *session, const struct pccl_op_key *key);
-
-/* The op that stands for pcclUpdateTopology(), to be released when it has ended; NULL: none. */
-struct pccl_op *pccl_session_stand_in(const struct pccl_session *session);
+/* A lane has heard of an op that this peer misses (pccl_exec_missed()). Returns the number of the pcclUpdateTopology()
+ * that the caller waits in, which can't end well then; 0: it waits in none. */
+uint32_t pccl_session_missed(const struct pccl_session *session, const struct pccl_op_key *key);
 
 /* The next command; NULL: none. */
 struct pccl_command *pccl_session_poll(struct pccl_session *session);

@@ -104,7 +104,7 @@ static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *
 	const pcclOperation_t *operation = &op->request.operation;
 
 	memset(signature_out, 0, sizeof(*signature_out));
-	signature_out->kind = op->request.stands_for_update ? PCCL_SIGNATURE_UPDATE : (uint8_t)op->request.kind;
+	signature_out->kind = (uint8_t)op->request.kind;
 	signature_out->policy = (uint8_t)operation->failure_policy;
 	if (attempt->held == NULL)
 		signature_out->algorithm = (uint8_t)attempt->plan->algorithm;
@@ -261,8 +261,6 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 
 	op->info.tx_bytes += outcome->tx_bytes;
 	op->info.rx_bytes += outcome->rx_bytes;
-	if (outcome->joint != 0 && !attempt->superseded)
-		op->end_command.joint = outcome->joint;
 	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
 		return;
 	fail_op(op, outcome->result, outcome->detail);

@@ -223,6 +223,7 @@ static void keep_notes(struct pccl_session *session, const struct pccl_install *
 
 	if (install->newcomers) {
 		session->joint = 0;
+		session->updating = false; /* this is its answer */
 		pccl_session_notes_clear(session, false);
 		pccl_sequences_clear(&session->sequences);
 		return;
@@ -357,6 +358,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 	if (result != pcclSuccess)
 		return result;
 	result = install_on_lanes(session, &install->view);
+	pccl_session_tell_update(session);
 	for (op = session->ops; op != NULL; op = op->next)
 		if (!op->settled && op->attempt == NULL)
 			resolve_waiting(session, op, install);

@@ -57,10 +57,9 @@ struct pccl_session {
 	struct pccl_verdict_note *notes;
 	struct pccl_sequences sequences;
 	struct pccl_failed_ops failed;
-	uint32_t joint;		  /* calls made since newcomers last joined */
-	bool updating;		  /* the caller waits in pcclUpdateTopology() */
-	struct pccl_op *stand_in; /* for that call; NULL: none */
-	void *spare_undo;	  /* of the last op in place, for the next; NULL: none */
+	uint32_t joint;	  /* calls made since newcomers last joined */
+	bool updating;	  /* the caller waits in pcclUpdateTopology() */
+	void *spare_undo; /* of the last op in place, for the next; NULL: none */
 	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */
 	char end_detail[200];
@@ -92,6 +91,8 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 
 /* What an op that is launched now has before it: a call that is under way counts as well. */
 uint32_t pccl_session_joint_calls(const struct pccl_session *session);
+/* Tells the lanes, in every view, which update the caller waits in. */
+void pccl_session_tell_update(struct pccl_session *session);
 
 /* session_codec.c */
 

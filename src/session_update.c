@@ -1,12 +1,9 @@
 /*
- * pcclUpdateTopology() beside ops. All members make it after the same ops; one that has launched an op before it, and
- * one that waits in it without having launched that op, would wait for each other. Ops carry how many joint calls came
- * before them, so lanes see the difference. It ends as any other mismatch does, by an op that stands for the call; and
- * as a joint call of all members, so that they go on counting alike.
+ * pcclUpdateTopology() beside ops. All members make it after the same ops. One that has launched an op before it, and
+ * one that waits in it without having launched that op, would wait for each other: ops carry how many joint calls came
+ * before them, so the lanes of the latter see it, and its call ends with pcclPendingAsyncOps. Nothing else happens: the
+ * op goes on waiting for this peer, which may launch it still.
  */
-#include <assert.h>
-
-#include "base/log.h"
 #include "base/memory.h"
 #include "session_internal.h"
 
@@ -20,12 +17,11 @@ uint32_t pccl_session_joint_calls(const struct pccl_session *session)
 	return session->joint + (session->updating ? 1 : 0);
 }
 
-void pccl_session_begin_update(struct pccl_session *session)
+void pccl_session_tell_update(struct pccl_session *session)
 {
 	uint32_t lane;
 
-	session->updating = true;
-	for (lane = 0; lane < session->lanes; lane++) {
+	for (lane = 0; session->updating && lane < session->lanes; lane++) {
 		struct pccl_command *command = pccl_zalloc(sizeof(*command));
 
 		if (command == NULL)
@@ -35,41 +31,20 @@ void pccl_session_begin_update(struct pccl_session *session)
 	}
 }
 
+void pccl_session_begin_update(struct pccl_session *session)
+{
+	session->updating = true;
+	pccl_session_tell_update(session);
+}
+
 void pccl_session_end_update(struct pccl_session *session)
 {
-	struct pccl_op *op = session->stand_in;
-
 	session->updating = false;
-	if (op != NULL && !op->settled)
-		pccl_session_op_fail(session, op, pcclAborted, "pcclUpdateTopology() has ended");
 }
 
-/* An op with this key would be the next one of its tag: what comes from outside may be anything. */
-static bool is_next(struct pccl_session *session, const struct pccl_op_key *key)
+uint32_t pccl_session_missed(const struct pccl_session *session, const struct pccl_op_key *key)
 {
-	uint32_t sequence;
-
-	if (!pccl_sequences_take(&session->sequences, key->tag, &sequence))
-		return false;
-	pccl_sequences_untake(&session->sequences, key->tag);
-	return sequence == key->sequence;
-}
-
-void pccl_session_missed(struct pccl_session *session, const struct pccl_op_key *key)
-{
-	const struct pccl_op_request request = {.kind = PCCL_BARRIER,
-						.operation = {.tag = key->tag, .failure_policy = pcclPolicyAbort},
-						.stands_for_update = true};
-
-	if (!session->updating || session->frozen || session->stand_in != NULL ||
-	    pccl_session_find(session, key->tag) != NULL || !is_next(session, key))
-		return;
-	if (pccl_session_launch(session, &request, &session->stand_in) != pcclSuccess)
-		pccl_log_warn("tag %llu was launched by another member, while this one waits in pcclUpdateTopology()",
-			      (unsigned long long)key->tag);
-}
-
-struct pccl_op *pccl_session_stand_in(const struct pccl_session *session)
-{
-	return session->stand_in;
+	if (!session->updating || session->frozen || pccl_session_find(session, key->tag) != NULL)
+		return 0;
+	return pccl_session_joint_calls(session);
 }

@@ -432,15 +432,15 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
 /*
  * Common to all three. Each blocks until every member of the group has made the same call, so every member must make
  * the same ones in the same order. One thread at a time; others wait for their turn. If members made different calls,
- * all of them fail, and nothing has happened: so too if one waits in an operation and another in pcclUpdateTopology()
- * (operations are launched by all members before that call, or by all after it). If
- * no master can be reached for connect_timeout_ms the call fails, the communicator stays what it is, and making the
- * same call again goes on where it was. pcclEvicted: the group went on without this peer. pcclAborted:
- * pcclCommAbort(). pcclInvalidUsage: not connected.
+ * all of them fail, and nothing has happened. If no master can be reached for connect_timeout_ms the call fails, the
+ * communicator stays what it is, and making the same call again goes on where it was. pcclEvicted: the group went on
+ * without this peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected.
  */
 
-/* Admits the peers that wait to join. In a group of one it returns at once. pcclPendingAsyncOps: operations are
- * still to be awaited. pcclUpdateTopologyFailed: no master can be reached, or members made different calls. */
+/* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before
+ * this call, or all after it. pcclPendingAsyncOps: operations are still to be awaited, or another member waits for this
+ * one in an operation that is to be launched here. pcclUpdateTopologyFailed: no master can be reached, or members made
+ * different calls. */
 PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 
 /* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight.

@@ -342,9 +342,6 @@ bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_ou
 	outcome_out->result = op->result;
 	outcome_out->tx_bytes = op->tx_bytes;
 	outcome_out->rx_bytes = op->rx_bytes;
-	outcome_out->joint = 0;
-	if (op->result == pcclMismatch && op->refusal.reason == PCCL_REFUSAL_UPDATE)
-		outcome_out->joint = op->refusal.element;
 	memcpy(outcome_out->detail, op->detail, sizeof(outcome_out->detail));
 	exec->reaped = op;
 	return true;

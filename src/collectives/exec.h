@@ -95,9 +95,6 @@ struct pccl_op_signature {
 	uint64_t count;
 };
 
-/* Kind of a signature that is no op's: the caller waits in pcclUpdateTopology(). It differs from that of any op. */
-#define PCCL_SIGNATURE_UPDATE 255u
-
 struct pccl_exec_launch {
 	struct pccl_op_key key;
 	uint32_t joint; /* joint calls that the caller had made when it launched the op; travels in START */
@@ -128,7 +125,6 @@ struct pccl_exec_outcome {
 			      * every peer), or what it was cancelled with */
 	uint64_t tx_bytes;   /* payload, frame headers included */
 	uint64_t rx_bytes;
-	uint32_t joint;	  /* mismatch: a member waits in this joint call, pcclUpdateTopology(); else 0 */
 	char detail[200]; /* the cause in words; empty on success */
 };
 

@@ -360,7 +360,6 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	peer->refusal = early->refusal;
 	op->refused_count += early->refused && early->refusal.reason != PCCL_REFUSAL_HEARD;
 	peer->start_credit = early->start_credit;
-	peer->joint = early->joint;
 	peer->start_arrival = early->start_arrival;
 	peer->region = early->region;
 	early->region = NULL;
@@ -388,10 +387,11 @@ void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint)
 			exec->neighbours[rank].early[index].missed = false;
 }
 
+/* One that its rank has given up keeps nobody waiting. */
 static bool is_missed(const struct pccl_exec *exec, const struct early *early)
 {
-	return early->used && !early->adopted && !early->doomed && !early->missed && early->start_arrival == HERE &&
-	       early->joint < exec->joint;
+	return early->used && !early->adopted && !early->doomed && !early->refused && !early->missed &&
+	       early->start_arrival == HERE && early->joint < exec->joint;
 }
 
 bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out)

@@ -162,16 +162,7 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
 		op->detail[0] = '\0';
 	op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
-	if (signature_is_update(op->note) || signature_is_update(op->peers[rank].start)) {
-		op->refusal.reason = PCCL_REFUSAL_UPDATE;
-		op->refusal.element = signature_is_update(op->note) ? op->launch.joint : op->peers[rank].joint;
-	}
 	fail_here(exec, op, pcclMismatch);
-}
-
-static bool is_mismatch(const struct refusal *refusal)
-{
-	return refusal->reason == PCCL_REFUSAL_SIGNATURE || refusal->reason == PCCL_REFUSAL_UPDATE;
 }
 
 /* "contribution of rank 2 to tag 7: element 12 is not finite, which codec int8 can't carry". */
@@ -212,7 +203,7 @@ static uint32_t deciding_rank(const struct pccl_exec *exec, const struct op *op)
 
 		if (refusal == NULL || refusal->reason == PCCL_REFUSAL_HEARD)
 			continue;
-		if (is_mismatch(refusal))
+		if (refusal->reason == PCCL_REFUSAL_SIGNATURE)
 			return rank;
 		if (first == NONE)
 			first = rank;
@@ -226,14 +217,10 @@ void op_refused(struct pccl_exec *exec, struct op *op)
 	uint32_t rank = deciding_rank(exec, op);
 	const struct refusal *refusal = refusal_of(exec, op, rank);
 
-	if (is_mismatch(refusal)) {
-		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu: %s", rank,
-			 (unsigned long long)op->launch.key.tag,
-			 refusal->reason == PCCL_REFUSAL_UPDATE
-				 ? "a member waits in pcclUpdateTopology() for those that launched it"
-				 : "members launched it differently");
-		op->refusal.reason = refusal->reason;
-		op->refusal.element = refusal->element;
+	if (refusal->reason == PCCL_REFUSAL_SIGNATURE) {
+		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu: members launched it differently",
+			 rank, (unsigned long long)op->launch.key.tag);
+		op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
 		fail_here(exec, op, pcclMismatch);
 		return;
 	}

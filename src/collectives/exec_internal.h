@@ -116,7 +116,6 @@ struct peer {
 	struct refusal refusal;
 	bool contributes; /* to sums that are made here */
 	uint32_t start_credit;
-	uint32_t joint;	     /* as START says */
 	struct early *early; /* holds its START, which is coming */
 	struct region *region;
 	/* what goes to it */
@@ -355,7 +354,6 @@ uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uin
 
 void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES]);
 /* "all-reduce of 20 float32 (sum, direct)". */
-bool signature_is_update(const uint8_t encoded[SIGNATURE_BYTES]);
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes);
 
 /* ---- exec_send.c ------------------------------------------------------------------------------------------------- */

@@ -181,7 +181,7 @@ static bool has_known_flags(const struct pccl_frame *frame)
 {
 	switch (frame->type) {
 	case PCCL_FRAME_REFUSE:
-		return frame->flags <= PCCL_REFUSAL_UPDATE;
+		return frame->flags <= PCCL_REFUSAL_HEARD;
 	case PCCL_FRAME_PARTIAL:
 	case PCCL_FRAME_RESULT:
 		return (frame->flags & ~(PCCL_FRAME_PACKED | PCCL_FRAME_UNCHECKED)) == 0;
@@ -332,7 +332,6 @@ static void received_start(struct pccl_exec *exec, struct op *op, uint32_t rank,
 	peer->start_arrival = HERE;
 	if (frame->aux > peer->start_credit)
 		peer->start_credit = frame->aux;
-	peer->joint = frame->segment;
 	start_arrived(exec, op, rank);
 }
 

@@ -97,21 +97,12 @@ static void describe_codecs(const struct pccl_op_signature *s, char *text, size_
 		 s->rounding == PCCL_ROUND_STOCHASTIC ? ", stochastic" : "");
 }
 
-bool signature_is_update(const uint8_t encoded[SIGNATURE_BYTES])
-{
-	return encoded[0] == PCCL_SIGNATURE_UPDATE;
-}
-
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes)
 {
 	struct pccl_op_signature s;
 	char detail[32] = "", codecs[96];
 
 	decode(encoded, &s);
-	if (signature_is_update(encoded)) {
-		snprintf(text, text_bytes, "pcclUpdateTopology()");
-		return;
-	}
 	if (s.kind == PCCL_BARRIER) {
 		snprintf(text, text_bytes, "barrier (%s)", policy_name(s.policy));
 		return;

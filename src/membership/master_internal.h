@@ -133,7 +133,6 @@ struct pccl_group {
 	struct pccl_expired_op *expired;
 	uint32_t expired_count;
 	struct pccl_answer answer;	   /* the last joint call that ended */
-	uint32_t mismatch_epoch;	   /* in force when the master learned that one had ended in a mismatch */
 	uint64_t majority_ns;		   /* end of the wait for those who have not returned yet */
 	uint32_t majority_epoch;	   /* of the claim that the wait is about */
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */

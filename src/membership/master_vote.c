@@ -33,23 +33,6 @@ static void answer_one(struct pccl_master *master, struct pccl_client *client, c
 	pccl_master_send(master, client, message);
 }
 
-/* Calls before this vote have ended at the client: with this master's answers, or without, in a mismatch. */
-static void learn_mismatch(struct pccl_group *group, struct pccl_client *client, const struct pccl_message_vote *vote)
-{
-	const struct pccl_answer mismatch = {.origin = vote->origin,
-					     .sequence = vote->sequence - 1,
-					     .kind = PCCL_VOTE_UPDATE,
-					     .result = pcclMismatch,
-					     .text = "a member waits in an operation for those in "
-						     "pcclUpdateTopology()"};
-
-	if (vote->origin != client->answered.origin || vote->sequence <= client->answered.sequence + 1)
-		return;
-	client->answered = mismatch;
-	if (client->state == PCCL_CLIENT_SEATED)
-		pccl_vote_learn(group, client);
-}
-
 void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote)
 {
 	struct pccl_group *group = client->group;
@@ -58,7 +41,6 @@ void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_v
 	client->vote = vote->kind;
 	client->vote_origin = vote->origin;
 	client->vote_sequence = vote->sequence;
-	learn_mismatch(group, client, vote);
 	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
 		client->answer_unsure = false;
 	group->dirty = true;
@@ -72,11 +54,8 @@ void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
 	if (client->installed == 0 || (group->base->newcomers && client->installed != group->base->view.epoch))
 		return;
 	if (answered->origin > group->answer.origin ||
-	    (answered->origin == group->answer.origin && answered->sequence >= group->answer.sequence)) {
+	    (answered->origin == group->answer.origin && answered->sequence >= group->answer.sequence))
 		group->answer = *answered;
-		if (answered->result == pcclMismatch)
-			group->mismatch_epoch = group->base->view.epoch;
-	}
 }
 
 static bool has_answer(const struct pccl_group *group, const struct pccl_client *client)
@@ -89,6 +68,7 @@ static bool has_answer(const struct pccl_group *group, const struct pccl_client 
  * to every one of them, and counts for nothing. */
 static bool answer_stands(struct pccl_group *group)
 {
+	uint32_t highest = 0; /* that anybody here has */
 	bool lost = true;
 	uint32_t rank;
 
@@ -96,17 +76,20 @@ static bool answer_stands(struct pccl_group *group)
 		return true;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		const struct pccl_seat *seat = &group->seats[rank];
+		const struct pccl_client *client = seat->client;
 
 		if (seat->state == PCCL_SEAT_OUT)
 			continue;
-		if (seat->client != NULL && has_answer(group, seat->client) && !seat->client->answer_unsure)
+		if (client != NULL && has_answer(group, client) && !client->answer_unsure)
 			return true;
-		if (seat->client == NULL || has_answer(group, seat->client))
+		if (client == NULL || has_answer(group, client))
 			lost = false;
+		else if (client->answered.origin == group->answer.origin && client->answered.sequence > highest)
+			highest = client->answered.sequence;
 	}
 	if (!lost)
 		return false;
-	group->answer.sequence--;
+	group->answer.sequence = highest;
 	group->dirty = true;
 	return true;
 }
@@ -118,10 +101,6 @@ static bool settle_vote(struct pccl_master *master, struct pccl_group *group, st
 	/* Who has not been told the view yet may still go on without it: an answer given in it is not for them. */
 	if (client->vote == 0 || client->vote_origin != group->answer.origin ||
 	    client->installed != group->base->view.epoch)
-		return false;
-	/* A mismatch in this view is no news from the master: the op that it came from tells everybody, and counts. */
-	if (client->vote_sequence == group->answer.sequence && group->answer.result == pcclMismatch &&
-	    group->mismatch_epoch == group->base->view.epoch)
 		return false;
 	if (client->vote_sequence == group->answer.sequence) {
 		/* Who was told on this connection, and had given the call up when it came, is told again. */

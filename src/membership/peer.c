@@ -95,21 +95,16 @@ void pccl_peer_send_vote(struct pccl_peer *peer)
 		tell_vote(peer);
 }
 
-/* All members hear of it from each other, whether they have made this joint call or an op instead. The master learns it
- * from the number of the next one. */
-static void on_mismatch(struct pccl_peer *peer, uint32_t sequence, const char *text)
+/* The master has the vote: it is taken back. If an answer is on its way, it comes again when the call is made again. */
+static void on_give_up(struct pccl_peer *peer, uint32_t sequence, const char *text)
 {
-	struct pccl_answer answer = {.origin = peer->answered.origin,
-				     .sequence = sequence,
-				     .kind = PCCL_VOTE_UPDATE,
-				     .result = pcclMismatch};
+	struct pccl_answer answer = {.kind = peer->vote, .result = pcclPendingAsyncOps};
 
-	if (peer->standing != PCCL_PEER_MEMBER || sequence != peer->answered.sequence + 1)
+	if (peer->vote != PCCL_VOTE_UPDATE || sequence != peer->answered.sequence + 1)
 		return;
 	copy_text(answer.text, text);
-	peer->answered = answer;
-	if (peer->vote != 0)
-		pccl_peer_answer(peer, &answer);
+	peer->given_up = peer->vote;
+	pccl_peer_answer(peer, &answer);
 	tell_vote(peer);
 }
 
@@ -285,8 +280,8 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		if (peer->standing != PCCL_PEER_GONE)
 			on_vote(peer, event->vote);
 		break;
-	case PCCL_PEER_MISMATCH:
-		on_mismatch(peer, event->sequence, event->text);
+	case PCCL_PEER_GIVE_UP:
+		on_give_up(peer, event->sequence, event->text);
 		break;
 	case PCCL_PEER_FROZEN:
 		pccl_peer_on_frozen(peer, event->reports, event->report_count);

@@ -38,8 +38,8 @@ enum pccl_peer_event_type {
 	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why */
 	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
 	PCCL_PEER_VOTE,	     /* the caller makes a joint call; one at a time; answered by VOTED */
-	PCCL_PEER_MISMATCH,  /* joint call number `sequence` has ended: members made other calls instead, text says
-				which. If this peer had made it, VOTED follows */
+	PCCL_PEER_GIVE_UP,   /* pcclUpdateTopology(), joint call number `sequence`, must not go on, text says why: if it
+				is outstanding it ends with pcclPendingAsyncOps, and counts as not made */
 	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
 	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes

@@ -1,4 +1,5 @@
 /* Peers that call different things under one tag: all of them are told, in words that name both, and go on. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,19 +250,7 @@ static void a_mismatch_leaves_other_operations_alone(void **state)
 	peers_finish(world);
 }
 
-/* One of two calls, of which each waits for the other members to make it, too. */
-static void update_or_reduce(struct world_peer *me, bool updates, struct buffers *buffers)
-{
-	const pcclOperation_t operation = usual_operation();
-	pcclResult_t result = updates ? pcclUpdateTopology(me->comm) : all_reduce(me, &operation, buffers);
-	const char *cause = pcclGetLastError(me->comm);
-
-	if (result != (updates ? pcclUpdateTopologyFailed : pcclMismatch))
-		fprintf(stderr, "rank %u: result %d, \"%s\"\n", peer_rank(me), (int)result, cause);
-	CHECK(result == (updates ? pcclUpdateTopologyFailed : pcclMismatch));
-	CHECK(strstr(cause, "pcclUpdateTopology()") != NULL);
-}
-
+/* Those that update would wait for those that reduce, which wait for them: they are told so, and reduce as well. */
 static void updates_while_others_reduce(struct world_peer *me)
 {
 	struct buffers *buffers;
@@ -277,9 +266,13 @@ static void updates_while_others_reduce(struct world_peer *me)
 
 		if (round / WORLD % 2 == 0 && odd)
 			peers_sleep_ms(30);
-		update_or_reduce(me, odd == (round / WORLD < 2), buffers);
-		CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
+		if (odd == (round / WORLD < 2)) {
+			CHECK_RESULT(pcclPendingAsyncOps, pcclUpdateTopology(me->comm));
+			CHECK(strstr(pcclGetLastError(me->comm), "tag 5") != NULL);
+			CHECK_RESULT(pcclPendingAsyncOps, pcclUpdateTopology(me->comm)); /* still */
+		}
 		check_that_all_is_well(me, buffers);
+		CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
 	}
 	CHECK(peer_epoch(me) == epoch);
 	free(buffers);
@@ -287,12 +280,49 @@ static void updates_while_others_reduce(struct world_peer *me)
 	peer_leave(me);
 }
 
-static void an_operation_and_an_update_do_not_wait_for_each_other(void **state)
+static void an_update_does_not_wait_for_who_waits_in_an_operation(void **state)
 {
 	struct world *world = *state;
 
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, WORLD, updates_while_others_reduce, NULL);
+	peers_finish(world);
+}
+
+/* Peer 2 is killed while peer 0 waits in an update; then peer 1 reduces in the smaller view. */
+static void updates_through_a_loss(struct world_peer *me)
+{
+	struct buffers *buffers;
+	const pcclOperation_t operation = usual_operation();
+
+	peer_join(me);
+	peer_grow(me, WORLD);
+	buffers = make_buffers(me);
+	peer_reach(me, 1);
+	if (me->index == 2)
+		peer_wait_gate(me, 1000);
+	if (me->index == 0)
+		CHECK_RESULT(pcclPendingAsyncOps, pcclUpdateTopology(me->comm));
+	else
+		peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclSuccess, all_reduce(me, &operation, buffers));
+	CHECK(peer_world_size(me) == 2);
+	free(buffers);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void an_update_through_a_loss_does_not_wait_for_who_waits_in_an_operation(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, WORLD, updates_through_a_loss, NULL);
+	peers_await_all(world, 0, WORLD, 1);
+	peers_sleep_ms(50);
+	peers_signal(world, 2, SIGKILL);
+	peers_sleep_ms(200);
+	peers_open_gate(world, 1);
 	peers_finish(world);
 }
 
@@ -303,8 +333,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_late_mistake_is_told_too, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(different_roots_are_a_mismatch, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_mismatch_leaves_other_operations_alone, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(an_operation_and_an_update_do_not_wait_for_each_other, peers_open,
+		cmocka_unit_test_setup_teardown(an_update_does_not_wait_for_who_waits_in_an_operation, peers_open,
 						peers_close),
+		cmocka_unit_test_setup_teardown(an_update_through_a_loss_does_not_wait_for_who_waits_in_an_operation,
+						peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -471,9 +471,9 @@ void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote)
 	peer_event(world, index, &event);
 }
 
-void small_mismatch(struct small_world *world, uint32_t index, uint32_t sequence)
+void small_give_up(struct small_world *world, uint32_t index, uint32_t sequence)
 {
-	struct pccl_peer_event event = {.type = PCCL_PEER_MISMATCH, .sequence = sequence, .text = "for the test"};
+	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .sequence = sequence, .text = "for the test"};
 
 	peer_event(world, index, &event);
 }

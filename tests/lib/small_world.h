@@ -66,8 +66,8 @@ void small_master_crash(struct small_world *world, uint32_t index); /* what it h
 void small_join(struct small_world *world, uint32_t index, uint32_t group, uint32_t masters);
 void small_join_bundle(struct small_world *world, uint32_t index, uint32_t group, uint64_t bundle, uint32_t size);
 void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
-/* Joint call number `sequence` has ended for the peer: others made an op instead. */
-void small_mismatch(struct small_world *world, uint32_t index, uint32_t sequence);
+/* The peer's update, joint call number `sequence`, must not go on. */
+void small_give_up(struct small_world *world, uint32_t index, uint32_t sequence);
 void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote); /* and is free to */
 void small_kill(struct small_world *world, uint32_t index);
 void small_leave(struct small_world *world, uint32_t index);

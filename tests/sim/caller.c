@@ -298,7 +298,7 @@ static void vote(struct sim *sim, struct sim_node *node, enum pccl_vote kind)
 	node->step++;
 	sim_trace(sim, "node %u calls %s (number %u since epoch %u)", node->id, pccl_vote_name((uint8_t)kind),
 		  node->vote_count, node->origin);
-	shell_vote(node->shell, &event);
+	shell_post(node->shell, &event);
 }
 
 static bool all_launched(const struct shell *shell)

@@ -61,7 +61,7 @@ static void repeat_vote(struct sim *sim, struct sim_node *node)
 	node->vote_again = false;
 	sim_trace(sim, "node %u calls %s again", node->id, pccl_vote_name(node->voting));
 	if (node->shell != NULL)
-		shell_vote(node->shell, &event);
+		shell_post(node->shell, &event);
 	else
 		sim_peer_feed(sim, node, &event);
 	sim_program_wake(sim, node);

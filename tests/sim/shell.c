@@ -144,6 +144,11 @@ static void run_post(struct shell *shell)
 	if (post->event.type == PCCL_PEER_FROZEN)
 		frozen(shell, &post->event);
 	sim_peer_feed(shell->sim, shell->node, &post->event);
+	if (post->event.type == PCCL_PEER_VOTE && post->event.vote == PCCL_VOTE_UPDATE && shell->node->voting != 0 &&
+	    !shell->node->vote_again) {
+		pccl_session_begin_update(shell->session);
+		shell_dispatch(shell);
+	}
 	free(post);
 }
 
@@ -158,14 +163,6 @@ void shell_dispatch(struct shell *shell)
 		}
 		caller_ended(shell, command->op);
 	}
-}
-
-void shell_vote(struct shell *shell, const struct pccl_peer_event *event)
-{
-	if (event->vote == PCCL_VOTE_UPDATE)
-		pccl_session_begin_update(shell->session);
-	shell_dispatch(shell);
-	shell_post(shell, event);
 }
 
 void shell_voted(struct shell *shell, uint32_t joint)

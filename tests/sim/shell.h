@@ -228,8 +228,7 @@ void shell_leave(struct shell *shell);
 void shell_dispatch(struct shell *shell);
 /* Something for the machine, from another thread. */
 void shell_post(struct shell *shell, const struct pccl_peer_event *event);
-/* The caller makes a joint call; it has been answered, as the `joint`th. */
-void shell_vote(struct shell *shell, const struct pccl_peer_event *event);
+/* A joint call has ended, the `joint`th. */
 void shell_voted(struct shell *shell, uint32_t joint);
 /* Into the trace: who waits for whom. */
 void shell_tell(struct sim *sim);

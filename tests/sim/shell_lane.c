@@ -66,7 +66,7 @@ static void check_missed(struct shell_lane *lane)
 	struct pccl_op_key key;
 
 	while (pccl_exec_missed(lane->exec, &key))
-		if (shell->node->voting == PCCL_VOTE_UPDATE)
+		if (pccl_session_missed(shell->session, &key) != 0)
 			sim_fail(shell->sim, "node %u believes that it misses op %u.%u in an update", shell->node->id,
 				 (unsigned)key.tag, key.sequence);
 }

@@ -45,7 +45,7 @@ static float input[1024], output[1024];
 static struct pccl_op_request sum_of(size_t count, uint64_t tag)
 {
 	const pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	struct pccl_op_request request = {PCCL_ALL_REDUCE, operation, input, output, false};
+	struct pccl_op_request request = {PCCL_ALL_REDUCE, operation, input, output};
 
 	request.operation.count = count;
 	request.operation.tag = tag;
@@ -385,61 +385,51 @@ static void an_op_beyond_the_largest_is_refused_in_words(void **state)
 	pccl_session_destroy(session);
 }
 
-/* Others have launched tag 9 before the call that this peer waits in: an op that stands for the call tells them. */
-static void an_update_that_others_miss_is_told_by_an_op(void **state)
+/* The lanes hear of it, in every view until it ends; and ops that are launched meanwhile count it. */
+static void an_update_is_told_to_the_lanes_in_every_view(void **state)
 {
 	struct pccl_session *session = session_in_view(3);
-	const struct pccl_op_key missed = {9, 0}, wrong = {9, 1};
-	struct pccl_exec_outcome outcome = {.result = pcclMismatch, .joint = 5};
-	const struct pccl_command *command;
+	struct pccl_install next = install_of(2, 2, false);
+	const struct pccl_op_key missed = {9, 0};
+	struct pccl_op_request sum = sum_of(100, 9);
 	struct pccl_op *op;
 
 	(void)state;
 	expect(session, PCCL_COMMAND_INSTALL);
 	pccl_session_count_joint(session, 4);
-	pccl_session_missed(session, &missed);
-	expect_nothing(session);
+	assert_int_equal(pccl_session_missed(session, &missed), 0);
 	pccl_session_begin_update(session);
 	assert_int_equal(expect(session, PCCL_COMMAND_UPDATE)->joint, 5);
-	pccl_session_missed(session, &wrong);
-	expect_nothing(session);
-	pccl_session_missed(session, &missed);
-	command = expect(session, PCCL_COMMAND_LAUNCH);
-	assert_int_equal(command->launch.signature.kind, PCCL_SIGNATURE_UPDATE);
-	assert_int_equal(command->launch.joint, 5);
-	outcome.cookie = command->launch.cookie;
-	pccl_session_missed(session, &missed);
-	expect_nothing(session);
-	pccl_session_outcome(session, 0, &outcome);
-	pccl_session_unpin(session, expect(session, PCCL_COMMAND_CANCEL)->attempt);
-	assert_int_equal(expect(session, PCCL_COMMAND_ENDED)->joint, 5);
+	assert_int_equal(pccl_session_missed(session, &missed), 5);
+	assert_int_equal(pccl_session_install(session, &next, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	assert_int_equal(expect(session, PCCL_COMMAND_UPDATE)->joint, 5);
+	assert_int_equal(pccl_session_launch(session, &sum, &op), pcclSuccess);
+	assert_int_equal(expect(session, PCCL_COMMAND_LAUNCH)->launch.joint, 5);
+	assert_int_equal(pccl_session_missed(session, &missed), 0); /* by another thread, at last */
 	pccl_session_end_update(session);
-	pccl_session_release(session, pccl_session_stand_in(session));
-	assert_null(pccl_session_stand_in(session));
-	/* The call is over, and the tag's number used up, as with the others. */
-	assert_int_equal(
-		pccl_session_launch(session, &(struct pccl_op_request){PCCL_BARRIER, {.tag = 9}, 0, 0, 0}, &op),
-		pcclSuccess);
-	command = expect(session, PCCL_COMMAND_LAUNCH);
-	assert_int_equal(command->launch.key.sequence, 1);
-	assert_int_equal(command->launch.joint, 5);
+	sum.operation.tag = 10;
+	assert_int_equal(pccl_session_launch(session, &sum, &op), pcclSuccess);
+	assert_int_equal(expect(session, PCCL_COMMAND_LAUNCH)->launch.joint, 4);
 	pccl_session_destroy(session);
 }
 
-/* The call has ended otherwise: nobody needs the op any more. */
-static void what_stands_for_an_update_ends_with_it(void **state)
+/* They are its answer. */
+static void newcomers_end_an_update(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
-	const struct pccl_op_key missed = {3, 0};
+	const struct pccl_install next = install_of(2, 3, true);
+	const struct pccl_op_key missed = {9, 0};
 
 	(void)state;
 	expect(session, PCCL_COMMAND_INSTALL);
+	pccl_session_count_joint(session, 4);
 	pccl_session_begin_update(session);
 	expect(session, PCCL_COMMAND_UPDATE);
-	pccl_session_missed(session, &missed);
-	expect(session, PCCL_COMMAND_LAUNCH);
-	pccl_session_end_update(session);
-	assert_int_equal(expect(session, PCCL_COMMAND_CANCEL)->result, pcclAborted);
+	assert_int_equal(pccl_session_install(session, &next, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	expect_nothing(session);
+	assert_int_equal(pccl_session_missed(session, &missed), 0);
 	pccl_session_destroy(session);
 }
 
@@ -534,8 +524,8 @@ int main(void)
 		cmocka_unit_test(an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it),
 		cmocka_unit_test(the_last_of_a_group_ends_what_would_be_redone),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
-		cmocka_unit_test(an_update_that_others_miss_is_told_by_an_op),
-		cmocka_unit_test(what_stands_for_an_update_ends_with_it),
+		cmocka_unit_test(an_update_is_told_to_the_lanes_in_every_view),
+		cmocka_unit_test(newcomers_end_an_update),
 		cmocka_unit_test(sequences_survive_growth),
 		cmocka_unit_test(what_freezes_ends_or_asks_needs_no_memory),
 		cmocka_unit_test(an_op_without_memory_fails_and_no_lane_hears_of_it),

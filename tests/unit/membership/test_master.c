@@ -95,36 +95,6 @@ static void pending_tells_all_members_alike(void **state)
 	assert_true(world->peers[0].vote_value && world->peers[1].vote_value);
 }
 
-/* Peers 0 and 1 know already that call 1 has ended: peer 0 has made an op instead. Peer 2 hears it from that, too. */
-static void an_op_instead_of_a_joint_call_counts_as_one(void **state)
-{
-	struct small_world *world = *state;
-	uint32_t index;
-
-	gather(world, 3);
-	small_vote(world, 1, PCCL_VOTE_UPDATE);
-	small_vote(world, 2, PCCL_VOTE_UPDATE);
-	small_settle(world);
-	small_mismatch(world, 0, 1);
-	small_mismatch(world, 1, 1);
-	assert_true(world->peers[1].voted);
-	assert_int_equal(world->peers[1].vote_result, pcclMismatch);
-	small_vote(world, 0, PCCL_VOTE_UPDATE);
-	small_vote(world, 1, PCCL_VOTE_UPDATE);
-	small_settle(world);
-	assert_false(world->peers[0].voted || world->peers[1].voted || world->peers[2].voted);
-	small_mismatch(world, 2, 1);
-	assert_int_equal(world->peers[2].vote_result, pcclMismatch);
-	small_mismatch(world, 2, 1); /* is no news */
-	small_mismatch(world, 2, 7); /* can't be */
-	small_vote(world, 2, PCCL_VOTE_UPDATE);
-	small_settle(world);
-	for (index = 0; index < 3; index++) {
-		assert_true(world->peers[index].voted);
-		assert_int_equal(world->peers[index].vote_result, pcclSuccess);
-	}
-}
-
 static void different_joint_calls_fail_on_all_with_words(void **state)
 {
 	struct small_world *world = *state;
@@ -138,6 +108,50 @@ static void different_joint_calls_fail_on_all_with_words(void **state)
 	assert_int_equal(world->peers[1].vote_result, pcclTopologyOptimizationFailed);
 	assert_int_equal(world->peers[2].vote_result, pcclInvalidUsage);
 	assert_non_null(strstr(world->peers[0].vote_text, "pcclUpdateTopology"));
+}
+
+/* It is taken back: the others wait for it to be made again. */
+static void update_that_is_given_up_counts_as_not_made(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_give_up(world, 0, 7); /* another one */
+	assert_false(world->peers[0].voted);
+	small_give_up(world, 0, 1);
+	assert_int_equal(world->peers[0].vote_result, pcclPendingAsyncOps);
+	small_settle(world);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_false(world->peers[1].voted);
+	small_give_up(world, 0, 1); /* once more, too late */
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	assert_int_equal(world->peers[1].vote_result, pcclSuccess);
+}
+
+/* The answer is on its way when it is given up: it is the same when the call is made again. */
+static void update_that_is_given_up_too_late_has_its_answer(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	world->peers[0].paused = true;
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[1].voted);
+	world->peers[0].paused = false;
+	small_give_up(world, 0, 1);
+	assert_int_equal(world->peers[0].vote_result, pcclPendingAsyncOps);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
 }
 
 static void killed_member_is_out_of_the_next_view(void **state)
@@ -437,7 +451,8 @@ int main(void)
 		CASE(update_with_nobody_waiting_changes_no_epoch),
 		CASE(pending_tells_all_members_alike),
 		CASE(different_joint_calls_fail_on_all_with_words),
-		CASE(an_op_instead_of_a_joint_call_counts_as_one),
+		CASE(update_that_is_given_up_counts_as_not_made),
+		CASE(update_that_is_given_up_too_late_has_its_answer),
 		CASE(killed_member_is_out_of_the_next_view),
 		CASE(last_missing_voter_dying_ends_the_vote),
 		CASE(leaving_member_is_said_to_have_left),
