@@ -254,6 +254,17 @@ static void unlink_attempt(struct pccl_session *session, struct pccl_attempt *at
 	pccl_attempt_free(attempt);
 }
 
+static void note_failure(struct pccl_session *session, const struct pccl_op *op)
+{
+	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_MAX_OPERATIONS];
+
+	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
+		return;
+	failed->key = op->key;
+	failed->segment_count = op->geometry.segment_count;
+	session->failed.count++;
+}
+
 /* The op keeps the first failure of any lane; success needs all of them. */
 static void merge(struct pccl_session *session, struct pccl_attempt *attempt, const struct pccl_exec_outcome *outcome)
 {
@@ -264,18 +275,8 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
 		return;
 	fail_op(op, outcome->result, outcome->detail);
+	note_failure(session, op); /* a flush may come before the other lanes have let go */
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
-}
-
-static void note_failure(struct pccl_session *session, const struct pccl_op *op)
-{
-	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_MAX_OPERATIONS];
-
-	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
-		return;
-	failed->key = op->key;
-	failed->segment_count = op->geometry.segment_count;
-	session->failed.count++;
 }
 
 /* When no lane has the attempt any more, it goes, and its op ends if no other attempt is to come or still to go. */
@@ -288,7 +289,6 @@ static void settle(struct pccl_session *session, struct pccl_attempt *attempt)
 	if (op->attempt == attempt) {
 		op->attempt = NULL;
 		op->settled = true;
-		note_failure(session, op);
 	}
 	unlink_attempt(session, attempt);
 	if (op->settled && op->attempts_open == 0)

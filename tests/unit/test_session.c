@@ -321,6 +321,28 @@ static void an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it(voi
 	pccl_session_destroy(session);
 }
 
+/* Its lanes have not let go of it yet. */
+static void an_op_that_fails_by_itself_during_a_flush_is_reported_too(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_report *reports;
+	uint32_t count;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	launched(session, sum_of(100, 7), &cookie);
+	pccl_session_freeze(session);
+	expect(session, PCCL_COMMAND_FREEZE);
+	end_share(session, cookie, pcclMismatch);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_int_equal(reports[0].tag, 7);
+	assert_int_equal(reports[0].policy, PCCL_POLICY_FAILED);
+	pccl_op_reports_destroy(reports, count);
+	pccl_session_destroy(session);
+}
+
 static void the_last_of_a_group_ends_what_would_be_redone(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -522,6 +544,7 @@ int main(void)
 		cmocka_unit_test(an_op_that_was_given_up_before_it_was_launched_here_fails_at_launch),
 		cmocka_unit_test(an_op_launched_during_a_flush_waits_for_the_view),
 		cmocka_unit_test(an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it),
+		cmocka_unit_test(an_op_that_fails_by_itself_during_a_flush_is_reported_too),
 		cmocka_unit_test(the_last_of_a_group_ends_what_would_be_redone),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
 		cmocka_unit_test(an_update_is_told_to_the_lanes_in_every_view),
