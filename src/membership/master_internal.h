@@ -55,6 +55,8 @@ struct pccl_client {
 	pcclRankUuid_t run; /* of the view that the peer has installed, with its epoch; 0: none */
 	uint32_t installed;
 	struct pccl_answer answered; /* its last joint call that ended */
+	uint32_t vote_round;	     /* of its vote */
+	uint32_t round_asked;	     /* it has been asked to vote again in */
 	bool answer_unsure;	     /* that was sent on this connection, and may be on its way still */
 	bool may_found;
 	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */

@@ -41,6 +41,7 @@ void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_v
 	client->vote = vote->kind;
 	client->vote_origin = vote->origin;
 	client->vote_sequence = vote->sequence;
+	client->vote_round = vote->round;
 	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
 		client->answer_unsure = false;
 	group->dirty = true;
@@ -132,6 +133,41 @@ static void answer_all(struct pccl_master *master, struct pccl_group *group, con
 	}
 }
 
+static void ask_again(struct pccl_master *master, struct pccl_client *client, uint32_t round)
+{
+	struct pccl_message *message;
+
+	if (client->round_asked == round)
+		return;
+	client->round_asked = round;
+	message = pccl_message_create(PCCL_MESSAGE_VOTE);
+	if (message != NULL)
+		message->body.vote.round = round;
+	pccl_master_send(master, client, message);
+}
+
+/* Members that cross between two masters may leave a vote with both. But of two sets of votes, each of one round, one
+ * has no member that is still where it voted, so only one of two answers ever reaches anybody. */
+static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t highest = 0;
+	bool same = true;
+	uint32_t rank;
+
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		if (seated(group, rank)->vote_round > highest)
+			highest = seated(group, rank)->vote_round;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client == NULL || client->vote_round == highest)
+			continue;
+		same = false;
+		ask_again(master, client, highest);
+	}
+	return same;
+}
+
 static void answer_mismatch(struct pccl_master *master, struct pccl_group *group, uint32_t other)
 {
 	struct pccl_answer answer = {.result = pcclInvalidUsage};
@@ -172,7 +208,7 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 		if (all && client->vote != group->seats[0].client->vote)
 			other = rank;
 	}
-	if (!all)
+	if (!all || (group->needs_quorum && !of_one_round(master, group)))
 		return;
 	if (other != 0) {
 		answer_mismatch(master, group, other);

@@ -20,7 +20,8 @@ enum pccl_vote { PCCL_VOTE_NONE = 0, PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2
 enum pccl_message_type {
 	/* peer to master */
 	PCCL_MESSAGE_REGISTER = 1,  /* first on a connection */
-	PCCL_MESSAGE_VOTE = 2,	    /* a joint call was made; of kind NONE: all before it have ended here */
+	PCCL_MESSAGE_VOTE = 2,	    /* a joint call was made; of kind NONE: all before it have ended here.
+				   From the master: make it again, in this round */
 	PCCL_MESSAGE_PREPARED = 3,  /* all transfers of the old view have stopped; the open ops */
 	PCCL_MESSAGE_COMPLAINT = 4, /* a member can't be reached */
 	PCCL_MESSAGE_LEAVE = 5,	    /* I go for good */
@@ -76,6 +77,7 @@ struct pccl_message_vote {
 	uint8_t kind; /* enum pccl_vote */
 	uint32_t origin;
 	uint32_t sequence;
+	uint32_t round; /* grows with every connection of the peer's: its votes of one round are on one connection */
 };
 
 struct pccl_message_prepared {

@@ -251,6 +251,7 @@ static void get_vote(struct pccl_reader *reader, struct pccl_message_vote *vote)
 	vote->kind = pccl_get_u8(reader);
 	vote->origin = pccl_get_u32(reader);
 	vote->sequence = pccl_get_u32(reader);
+	vote->round = pccl_get_u32(reader);
 	if (vote->kind > PCCL_VOTE_OPTIMIZE)
 		reader->bad = true;
 }

@@ -172,6 +172,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		pccl_put_u8(writer, body->vote.kind);
 		pccl_put_u32(writer, body->vote.origin);
 		pccl_put_u32(writer, body->vote.sequence);
+		pccl_put_u32(writer, body->vote.round);
 		break;
 	case PCCL_MESSAGE_PREPARED:
 		put_prepared(writer, &body->prepared);

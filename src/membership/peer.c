@@ -85,6 +85,7 @@ static void tell_vote(struct pccl_peer *peer)
 		message->body.vote.kind = peer->vote;
 		message->body.vote.origin = peer->answered.origin;
 		message->body.vote.sequence = peer->answered.sequence + 1;
+		message->body.vote.round = peer->round;
 	}
 	pccl_peer_send(peer, message);
 }
@@ -122,6 +123,15 @@ static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
 	peer->given_up = 0;
 	peer->given_up_done = false;
 	pccl_peer_send_vote(peer);
+}
+
+/* Others have changed masters more often: only votes of one round count together. */
+static void on_revote(struct pccl_peer *peer, const struct pccl_message_vote *vote)
+{
+	if (peer->vote == 0 || vote->round <= peer->round)
+		return;
+	peer->round = vote->round;
+	tell_vote(peer);
 }
 
 /* The members voted, or somebody else did what cannot be: an answer to another call than ours is old. */
@@ -215,6 +225,9 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_INSTALL:
 		pccl_peer_on_install(peer, message);
+		break;
+	case PCCL_MESSAGE_VOTE:
+		on_revote(peer, &message->body.vote);
 		break;
 	case PCCL_MESSAGE_VOTED:
 		on_voted(peer, &message->body.voted);

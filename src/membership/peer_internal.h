@@ -59,6 +59,7 @@ struct pccl_peer {
 	uint32_t report_count;
 
 	uint8_t vote;		     /* outstanding joint call; 0: none */
+	uint32_t round;		     /* of its votes on this connection */
 	uint64_t vote_end_ns;	     /* there is no master: when to give it up; else PCCL_NEVER */
 	uint8_t given_up;	     /* joint call that ended for lack of a master; 0: none. Made again it goes on, */
 	bool given_up_done;	     /* or has its answer by the view that came meanwhile */

@@ -110,6 +110,7 @@ static void send_register(struct pccl_peer *peer)
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
 	struct pccl_message_register *registration;
 
+	peer->round++;
 	if (message != NULL) {
 		registration = &message->body.registration;
 		registration->group = peer->config.group;

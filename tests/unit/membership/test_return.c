@@ -224,6 +224,25 @@ static void answer_that_one_member_missed_is_given_again(void **state)
 	assert_true(world->peers[1].vote_value);
 }
 
+/* One has changed masters more often: it is in another round, and the other one is asked to vote again in that. */
+static void votes_of_two_rounds_are_made_again(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t votes;
+
+	small_master_start(world, 1);
+	gather(world, 2, 2);
+	small_lose_connection(world, 1);
+	small_pass(world, 1000);
+	votes = world->message_count[PCCL_MESSAGE_VOTE];
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	/* Two votes, the question and its answer, two acknowledgements. */
+	assert_int_equal(world->message_count[PCCL_MESSAGE_VOTE] - votes, 6);
+}
+
 /* It was lost with the connections of both, and both are back: the call is answered anew. */
 static void answer_that_nobody_got_counts_for_nothing(void **state)
 {
@@ -495,6 +514,7 @@ int main(void)
 		CASE(founder_that_has_yielded_is_taken_over_during_a_call),
 		CASE(vote_that_was_outstanding_is_answered_by_the_next_master),
 		CASE(answer_that_one_member_missed_is_given_again),
+		CASE(votes_of_two_rounds_are_made_again),
 		CASE(answer_that_nobody_got_counts_for_nothing),
 		CASE(install_that_some_missed_is_handed_on),
 		CASE(members_move_to_the_second_master),
