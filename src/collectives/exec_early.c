@@ -383,7 +383,7 @@ void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint)
 	exec->joint = joint;
 	exec->any_missed = true;
 	for (rank = 0; rank < exec->ranks; rank++)
-		for (index = 0; index < EARLY_MAX; index++)
+		for (index = 0; index < EARLY_MAX && exec->neighbours[rank].early_count > 0; index++)
 			exec->neighbours[rank].early[index].missed = false;
 }
 
@@ -399,7 +399,7 @@ bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out)
 	uint32_t rank, index;
 
 	for (rank = 0; exec->any_missed && rank < exec->ranks; rank++) {
-		for (index = 0; index < EARLY_MAX; index++) {
+		for (index = 0; index < EARLY_MAX && exec->neighbours[rank].early_count > 0; index++) {
 			struct early *early = &exec->neighbours[rank].early[index];
 
 			if (!is_missed(exec, early))
