@@ -197,8 +197,7 @@ static void voted(pcclComm_t *comm, const struct pccl_peer_action *action)
 	comm->vote_pending = false;
 	comm->vote_result = action->result;
 	comm->vote_value = action->value;
-	pccl_session_count_joint(comm->session, action->joint);
-	pccl_session_end_update(comm->session);
+	pccl_session_end_joint(comm->session, action->joint);
 	memcpy(comm->vote_detail, action->text, sizeof(comm->vote_detail));
 	pthread_cond_broadcast(&comm->changed);
 	pthread_mutex_unlock(&comm->lock);

@@ -159,12 +159,12 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 /* A new view and the decisions that came with it are in force. */
 pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank);
 
-/* The caller has made `joint` joint calls since newcomers last joined; an install with newcomers begins anew. */
-void pccl_session_count_joint(struct pccl_session *session, uint32_t joint);
-
-/* The caller waits in pcclUpdateTopology(), and nobody has answered yet; or it does no more. */
+/* The caller waits in pcclUpdateTopology(), and nobody has answered yet. */
 void pccl_session_begin_update(struct pccl_session *session);
-void pccl_session_end_update(struct pccl_session *session);
+
+/* A joint call has ended, this or another: the caller has made so many since newcomers last joined. An install with
+ * newcomers ends an update, too, and begins to count anew. */
+void pccl_session_end_joint(struct pccl_session *session, uint32_t joint);
 
 /* A lane has heard of an op that this peer misses (pccl_exec_missed()). Returns the number of the pcclUpdateTopology()
  * that the caller waits in, which can't end well then; 0: it waits in none. */

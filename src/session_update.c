@@ -7,11 +7,6 @@
 #include "base/memory.h"
 #include "session_internal.h"
 
-void pccl_session_count_joint(struct pccl_session *session, uint32_t joint)
-{
-	session->joint = joint;
-}
-
 uint32_t pccl_session_joint_calls(const struct pccl_session *session)
 {
 	return session->joint + (session->updating ? 1 : 0);
@@ -37,8 +32,9 @@ void pccl_session_begin_update(struct pccl_session *session)
 	pccl_session_tell_update(session);
 }
 
-void pccl_session_end_update(struct pccl_session *session)
+void pccl_session_end_joint(struct pccl_session *session, uint32_t joint)
 {
+	session->joint = joint;
 	session->updating = false;
 }
 

@@ -167,8 +167,7 @@ void shell_dispatch(struct shell *shell)
 
 void shell_voted(struct shell *shell, uint32_t joint)
 {
-	pccl_session_count_joint(shell->session, joint);
-	pccl_session_end_update(shell->session);
+	pccl_session_end_joint(shell->session, joint);
 	shell_dispatch(shell);
 }
 

@@ -418,7 +418,7 @@ static void an_update_is_told_to_the_lanes_in_every_view(void **state)
 
 	(void)state;
 	expect(session, PCCL_COMMAND_INSTALL);
-	pccl_session_count_joint(session, 4);
+	pccl_session_end_joint(session, 4);
 	assert_int_equal(pccl_session_missed(session, &missed), 0);
 	pccl_session_begin_update(session);
 	assert_int_equal(expect(session, PCCL_COMMAND_UPDATE)->joint, 5);
@@ -429,7 +429,7 @@ static void an_update_is_told_to_the_lanes_in_every_view(void **state)
 	assert_int_equal(pccl_session_launch(session, &sum, &op), pcclSuccess);
 	assert_int_equal(expect(session, PCCL_COMMAND_LAUNCH)->launch.joint, 5);
 	assert_int_equal(pccl_session_missed(session, &missed), 0); /* by another thread, at last */
-	pccl_session_end_update(session);
+	pccl_session_end_joint(session, 4);
 	sum.operation.tag = 10;
 	assert_int_equal(pccl_session_launch(session, &sum, &op), pcclSuccess);
 	assert_int_equal(expect(session, PCCL_COMMAND_LAUNCH)->launch.joint, 4);
@@ -445,7 +445,7 @@ static void newcomers_end_an_update(void **state)
 
 	(void)state;
 	expect(session, PCCL_COMMAND_INSTALL);
-	pccl_session_count_joint(session, 4);
+	pccl_session_end_joint(session, 4);
 	pccl_session_begin_update(session);
 	expect(session, PCCL_COMMAND_UPDATE);
 	assert_int_equal(pccl_session_install(session, &next, 0), pcclSuccess);
