@@ -125,13 +125,14 @@ static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
 	pccl_peer_send_vote(peer);
 }
 
-/* Others have changed masters more often: only votes of one round count together. */
+/* Others have changed masters more often: only votes of one round count together. Who has given its call up votes in
+ * that round when it makes it again: the master asks once. */
 static void on_revote(struct pccl_peer *peer, const struct pccl_message_vote *vote)
 {
-	if (peer->vote == 0 || vote->round <= peer->round)
+	if (vote->round <= peer->round)
 		return;
 	peer->round = vote->round;
-	tell_vote(peer);
+	pccl_peer_send_vote(peer);
 }
 
 /* The members voted, or somebody else did what cannot be: an answer to another call than ours is old. */

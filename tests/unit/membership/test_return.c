@@ -243,6 +243,28 @@ static void votes_of_two_rounds_are_made_again(void **state)
 	assert_int_equal(world->message_count[PCCL_MESSAGE_VOTE] - votes, 6);
 }
 
+/* It had given its call up when it was asked: the question is not asked twice. */
+static void vote_given_up_is_made_again_in_the_round_asked_for(void **state)
+{
+	struct small_world *world = *state;
+
+	small_master_start(world, 1);
+	gather(world, 2, 2);
+	small_lose_connection(world, 1);
+	small_pass(world, 1000);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_deliver_until(world, PCCL_MESSAGE_VOTE, 1); /* the question is on its way */
+	small_give_up(world, 0, 1);
+	assert_int_equal(world->peers[0].vote_result, pcclPendingAsyncOps);
+	small_settle(world);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+}
+
 /* It was lost with the connections of both, and both are back: the call is answered anew. */
 static void answer_that_nobody_got_counts_for_nothing(void **state)
 {
@@ -515,6 +537,7 @@ int main(void)
 		CASE(vote_that_was_outstanding_is_answered_by_the_next_master),
 		CASE(answer_that_one_member_missed_is_given_again),
 		CASE(votes_of_two_rounds_are_made_again),
+		CASE(vote_given_up_is_made_again_in_the_round_asked_for),
 		CASE(answer_that_nobody_got_counts_for_nothing),
 		CASE(install_that_some_missed_is_handed_on),
 		CASE(members_move_to_the_second_master),
