@@ -326,6 +326,8 @@ bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
 		return false;
 	if (attempt->expiring)
 		return true;
+	if (attempt->lanes_open == 0)
+		return false;
 	lane = home_lane(attempt);
 	while (pccl_bitmap_test(attempt->lanes_ended, lane))
 		lane = (lane + 1) % attempt->lanes;

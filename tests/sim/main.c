@@ -10,13 +10,16 @@
  * Exit status 1 and the last events of the trace when a checker finds something, 2 for a wrong command line.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim.h"
 
 #define SEEDS_DEFAULT 1000
+#define LATE_SECONDS 120u
 #define SEEDS_FILE "tests/sim/seeds.txt"
 
 struct options {
@@ -60,9 +63,31 @@ static bool read_options(int count, char **words, struct options *options)
 	return index == count;
 }
 
+static char late_text[100];
+
+static void on_late(int number)
+{
+	(void)number;
+	_exit(write(STDOUT_FILENO, late_text, strlen(late_text)) < 0 ? 3 : 1);
+}
+
+/* What runs takes milliseconds: one that does not end goes round in a circle. */
+static bool run_level(uint64_t seed, uint32_t level, bool loud, uint64_t *steps)
+{
+	bool good;
+
+	snprintf(late_text, sizeof(late_text), "level %u seed %llu failed: it has not ended in %u s\n", level,
+		 (unsigned long long)seed, LATE_SECONDS);
+	(void)signal(SIGALRM, on_late);
+	(void)alarm(LATE_SECONDS);
+	good = sim_run(seed, level, loud, steps);
+	(void)alarm(0);
+	return good;
+}
+
 static bool run_seed(uint64_t seed, uint64_t level, bool loud, uint64_t *steps)
 {
-	return (level == 2 || sim_run(seed, 1, loud, steps)) && (level == 1 || sim_run(seed, 2, loud, steps));
+	return (level == 2 || run_level(seed, 1, loud, steps)) && (level == 1 || run_level(seed, 2, loud, steps));
 }
 
 /* Lines of level and seed; what follows, and lines that begin otherwise, is for people. */

@@ -386,6 +386,28 @@ static void an_ended_session_fails_running_and_later_ops(void **state)
 }
 
 /* More than an op may have is the caller's mistake, not a reason to end the process. */
+/* The lane has ended its share and not yet taken the command that cancels it. */
+static void a_deadline_finds_no_lane_to_ask_when_all_have_ended(void **state)
+{
+	struct pccl_session *session = session_in_view(2);
+	struct pccl_op *op;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(100, 7), &cookie);
+	pccl_session_end(session, pcclAborted, "for the test");
+	end_share(session, cookie, pcclSuccess);
+	assert_false(op->ended);
+	assert_false(pccl_session_expire(session, op));
+	expect(session, PCCL_COMMAND_CANCEL);
+	pccl_session_unpin(session, cookie);
+	expect(session, PCCL_COMMAND_ENDED);
+	assert_true(op->ended);
+	pccl_session_release(session, op);
+	pccl_session_destroy(session);
+}
+
 static void an_op_beyond_the_largest_is_refused_in_words(void **state)
 {
 	static const size_t counts[] = {((size_t)1 << 37) + 1, (size_t)1 << 49, SIZE_MAX / 4, SIZE_MAX};
@@ -536,6 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_op_is_launched_ends_and_is_released),
 		cmocka_unit_test(a_tag_in_use_and_a_world_of_one_are_refused),
+		cmocka_unit_test(a_deadline_finds_no_lane_to_ask_when_all_have_ended),
 		cmocka_unit_test(an_op_beyond_the_largest_is_refused_in_words),
 		cmocka_unit_test(an_op_may_choose_compression_for_itself),
 		cmocka_unit_test(sequences_count_up_per_tag_and_start_again_when_newcomers_join),
