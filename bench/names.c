@@ -43,6 +43,7 @@ static const struct word policies[] = {
 };
 
 static const struct word checksums[] = {
+	{"auto", pcclChecksumsAuto},
 	{"on", pcclChecksumsOn},
 	{"off", pcclChecksumsOff},
 	{NULL, 0},

@@ -267,7 +267,7 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 		       complain(problem, "--zstd wants auto, on or off, not '%s'", text);
 	case FLAG_CHECKSUMS:
 		return bench_checksums_of(text, &options->checksums) ||
-		       complain(problem, "--checksums wants on or off, not '%s'", text);
+		       complain(problem, "--checksums wants auto, on or off, not '%s'", text);
 	case FLAG_PLAN:
 		return bench_plan_of(text, &options->plan) ||
 		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
@@ -476,7 +476,8 @@ static const char manual[] =
 	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
 	"  --lanes N           I/O threads per peer, at most 16\n"
 	"  --streams N         connections per lane and neighbour, at most 16\n"
-	"  --checksums on|off  of the elements that travel (on); the alternatives in bench/compare have none\n"
+	"  --checksums NAME    of the elements that travel: auto (default; where they leave the host), on, off; the\n"
+	"                      alternatives in bench/compare have none\n"
 	"  --iters N           timed iterations per size (20)\n"
 	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"

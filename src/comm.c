@@ -13,6 +13,7 @@
 #include "control.h"
 #include "init.h"
 #include "lane.h"
+#include "transport/locality.h"
 #include "transport/loop.h"
 
 static pcclResult_t make_uuid(pcclRankUuid_t *uuid_out)
@@ -72,6 +73,7 @@ pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *para
 	result = pccl_settings_merge(params, config, &comm->settings);
 	if (result == pcclSuccess)
 		result = make_uuid(&comm->uuid);
+	comm->host = pccl_locality_host();
 	if (result != pcclSuccess) {
 		pccl_free(comm);
 		return result;

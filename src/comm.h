@@ -31,6 +31,7 @@ struct pcclComm_t {
 	pcclCommCreateParams_t params;
 	struct pccl_settings settings;
 	pcclRankUuid_t uuid;
+	uint64_t host; /* see pccl_locality_host() */
 	struct pccl_control *control;
 	struct pccl_lane *lanes[PCCL_LANES_MAX];
 	struct pccl_session *session;

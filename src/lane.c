@@ -67,8 +67,7 @@ static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 		.lane = lane->index,
 		.lanes = lanes,
 		.scratch_bytes = SCRATCH_BYTES / lanes,
-		.packer = {.choose = pccl_lane_choose, .learn = pccl_lane_learn, .context = lane},
-		.unchecked = !lane->comm->settings.checksums};
+		.packer = {.choose = pccl_lane_choose, .learn = pccl_lane_learn, .context = lane}};
 
 	lane->lanes = lanes;
 	return pccl_exec_create(&config, &lane->exec);

@@ -79,7 +79,8 @@ static const struct choice plans[] = {{"auto", pcclPlanAuto},
 				      {"ring", pcclPlanRing},
 				      {NULL, 0}};
 
-static const struct choice checksums[] = {{"on", pcclChecksumsOn}, {"off", pcclChecksumsOff}, {NULL, 0}};
+static const struct choice checksums[] = {
+	{"on", pcclChecksumsOn}, {"off", pcclChecksumsOff}, {"auto", pcclChecksumsAuto}, {NULL, 0}};
 static const struct choice zstds[] = {{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
 
 static pcclResult_t merge_choice(const char *variable, int given, int unset, const struct choice *choices, int fallback,
@@ -215,7 +216,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 				 struct pccl_settings *settings_out)
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
-	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checked = pcclChecksumsOn;
+	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums_chosen = pcclChecksumsAuto;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -239,11 +240,11 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 		result = merge_choice("PCCL_ZSTD", (int)full.zstd, pcclZstdDefault, zstds, pcclZstdOff, &zstd);
 	if (result == pcclSuccess)
 		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclChecksumsDefault, checksums,
-				      pcclChecksumsOn, &checked);
+				      pcclChecksumsAuto, &checksums_chosen);
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;
 	settings_out->zstd = (pcclZstd_t)zstd;
-	settings_out->checksums = checked == pcclChecksumsOn;
+	settings_out->checksums = (pcclChecksums_t)checksums_chosen;
 	return result;
 }
 

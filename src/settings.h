@@ -27,7 +27,7 @@ struct pccl_settings {
 	pcclFailurePolicy_t failure_policy;
 	pcclPlan_t plan;
 	pcclZstd_t zstd;
-	bool checksums;
+	pcclChecksums_t checksums;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 };

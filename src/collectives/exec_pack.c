@@ -159,11 +159,15 @@ static void learn(const struct pccl_exec *exec, const struct op *op, pcclDataTyp
 		packer->learn(packer->context, type, bytes, packed_bytes);
 }
 
-/* How many ranks it goes to. */
-static uint32_t receivers(const struct op *op, const struct outgoing *out)
+/* How many ranks it goes to, and which. */
+static uint32_t receivers(const struct op *op, const struct outgoing *out, const uint32_t **ranks_out)
 {
 	const struct pccl_route *route = op_route(op, out->local);
 
+	if (out->is_result)
+		*ranks_out = route->result_to;
+	else
+		*ranks_out = out->is_sum ? &route->sum_to : route->own_to;
 	if (out->is_result)
 		return route->result_to_count;
 	return out->is_sum ? 1 : route->own_to_count;
@@ -176,6 +180,7 @@ static uint32_t pack(struct pccl_exec *exec, struct op *op, const struct outgoin
 	size_t bytes = pccl_lossless_encode(exec->lossless, out->payload, out->bytes / pccl_dtype_bytes(type), type,
 					    slot_at(exec, slot), capacity < SLOT_BYTES ? capacity : SLOT_BYTES);
 	struct packed *packed = &exec->pack_slots[slot];
+	const uint32_t *ranks;
 
 	learn(exec, op, type, out->bytes, (uint32_t)bytes);
 	exec->packed_last = bytes != 0;
@@ -186,9 +191,9 @@ static uint32_t pack(struct pccl_exec *exec, struct op *op, const struct outgoin
 	packed->local = out->local;
 	packed->is_result = out->is_result;
 	packed->kind = out->kind;
-	packed->uses = receivers(op, out);
+	packed->uses = receivers(op, out, &ranks);
 	packed->bytes = (uint32_t)bytes;
-	packed->crc = packed->uses > 1 && !exec->config.unchecked ? pccl_crc32c(0, slot_at(exec, slot), bytes) : 0;
+	packed->crc = several_check(exec, ranks, packed->uses) ? pccl_crc32c(0, slot_at(exec, slot), bytes) : 0;
 	return slot;
 }
 

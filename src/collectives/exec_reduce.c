@@ -82,6 +82,16 @@ void result_hold(struct op *op, uint32_t local)
 	op->held_count += op_route(op, local)->result_needed;
 }
 
+bool several_check(const struct pccl_exec *exec, const uint32_t *ranks, uint32_t count)
+{
+	uint32_t index;
+	uint32_t checking = 0;
+
+	for (index = 0; index < count && checking < 2; index++)
+		checking += !exec->neighbours[ranks[index]].unchecked;
+	return checking > 1;
+}
+
 void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_cache)
 {
 	const struct pccl_route *route = op_route(op, local);
@@ -93,7 +103,7 @@ void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_c
 	logged = &op->log[op->log_count++];
 	logged->local = local;
 	logged->crc = 0;
-	if (in_cache && route->result_to_count > 1 && !exec->config.unchecked && !pack_is_likely(exec, op))
+	if (in_cache && several_check(exec, route->result_to, route->result_to_count) && !pack_is_likely(exec, op))
 		logged->crc = pccl_crc32c(0, result_payload(exec, op, local), op_result_bytes(exec, op, local));
 	for (index = 0; index < route->result_to_count; index++)
 		refresh_results(exec, op, route->result_to[index]);

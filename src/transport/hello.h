@@ -17,9 +17,10 @@ struct pccl_hello {
 	uint64_t instance; /* of the caller's link: another number is another link, which knows nothing of the first */
 	uint32_t resumption; /* 0: a new stream; n: the n-th redial of it */
 	uint32_t received;   /* frames that the caller had received completely on it before */
+	uint64_t host;	     /* the caller's, see pccl_locality_host() */
 };
 
-#define PCCL_HELLO_BYTES 64	    /* upper limit of the encoded payload */
+#define PCCL_HELLO_BYTES 80	    /* upper limit of the encoded payload */
 #define PCCL_WELCOME_TEXT_BYTES 256 /* upper limit of a refusal's text, without a final zero */
 
 /* `aux` of WELCOME. */

@@ -121,7 +121,8 @@ static void go_down(struct pccl_link_stream *ls)
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
-static void come_up(struct pccl_link_stream *ls, uint32_t claim)
+/* `host` is the neighbour's. */
+static void come_up(struct pccl_link_stream *ls, uint32_t claim, uint64_t host)
 {
 	bool moved = !ls->was_up || claim != ls->claimed_at_up || ls->received != ls->received_at_up;
 	bool idle = claim == ls->logged; /* nothing to move */
@@ -129,6 +130,7 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	pccl_loop_timer_clear(ls->link->config.loop, &ls->timer);
 	ls->state = PCCL_LINK_UP;
 	ls->was_up = true;
+	ls->is_local = host != 0 && host == ls->link->config.host && transport_of(ls)->loops_back(ls->stream);
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;
@@ -201,6 +203,7 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	hello.instance = ls->link->instance;
 	hello.resumption = ls->resumption++;
 	hello.received = ls->received;
+	hello.host = config->host;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
 	ls->state = PCCL_LINK_GREETING;
 	ls->reported = ls->received;
@@ -225,7 +228,7 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
-		come_up(ls, frame->received);
+		come_up(ls, frame->received, frame->tag);
 	}
 }
 
@@ -244,11 +247,12 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	}
 	ls->stream = stream;
 	welcome.lane = (uint8_t)config->lane;
+	welcome.tag = config->host;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
 	if (!config->transport->send(stream, &welcome, NULL, NULL, NULL))
 		assert(false); /* a stream that has just been attached has room */
-	come_up(ls, hello->received);
+	come_up(ls, hello->received, hello->host);
 }
 
 /* ---- frames -------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct pccl_link_stream {
 	uint16_t index;
 	enum pccl_link_state state;
 	bool was_up;		    /* has been up at least once */
+	bool is_local;		    /* what was sent when it was up last stayed on this host */
 	bool has_room;		    /* the transport has not refused a frame */
 	struct pccl_stream *stream; /* NULL: none */
 

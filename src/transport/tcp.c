@@ -414,6 +414,11 @@ static void remote_address(const struct pccl_stream *stream, char out[PCCL_ADDRE
 	pccl_address_text(&as_const_tcp(stream)->remote, out);
 }
 
+static bool loops_back(const struct pccl_stream *stream)
+{
+	return pccl_tcp_loops_back(as_const_tcp(stream)->watch.fd);
+}
+
 const struct pccl_transport pccl_tcp = {
 	.name = "tcp",
 	.listen = pccl_tcp_listen,
@@ -429,6 +434,7 @@ const struct pccl_transport pccl_tcp = {
 	.forget_memory = forget_memory,
 	.describe = describe,
 	.count = count,
+	.loops_back = loops_back,
 	.remote = remote_address,
 	.close = close_stream,
 };

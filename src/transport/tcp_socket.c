@@ -111,14 +111,18 @@ static bool get_ends(int fd, struct pccl_address *local_out, struct pccl_address
 	       getsockname(fd, (struct sockaddr *)&local_out->storage, &local_out->bytes) == 0;
 }
 
+bool pccl_tcp_loops_back(int fd)
+{
+	struct pccl_address local, remote;
+
+	return get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote);
+}
+
 /* Within a host nothing can be congested, and a control that paces, as bbr does, costs timers and wake-ups: a tenth of
  * the time of a large op. Reno does not pace, and every user may choose it. */
 void pccl_tcp_choose_congestion_control(int fd)
 {
-	struct pccl_address local, remote;
-
-	if (get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote) &&
-	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno")) != 0)
+	if (pccl_tcp_loops_back(fd) && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno")) != 0)
 		pccl_log_debug("socket option TCP_CONGESTION: %s", strerror(errno));
 }
 

@@ -86,6 +86,7 @@ bool pccl_tcp_measure(int fd, struct pccl_stream_counters *counters);
 void pccl_tcp_set_options(int fd);
 /* Once connected: the congestion control that suits the way to the other side. Not vital either. */
 void pccl_tcp_choose_congestion_control(int fd);
+bool pccl_tcp_loops_back(int fd);
 /* A socket that listens; -1 and the cause in words on failure. */
 int pccl_tcp_listening_socket(const struct pccl_address *address, uint16_t *port_out);
 /* A socket that connects. *error_out: errno of a connect() that failed at once, else 0. -1: no socket at all. */

@@ -167,6 +167,8 @@ static void install(struct shell_lane *lane, const struct pccl_command *command,
 	if (!idle && pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank) != pcclSuccess)
 		sim_fail(lane->shell->sim, "an executor can't install its view");
 	for (rank = 0; rank < lane->ranks; rank++) {
+		if (!idle && (lane->shell->node->id + rank) % 3 == 0)
+			pccl_exec_leave_unchecked(lane->exec, rank);
 		if (lane->links[rank] == NULL)
 			continue;
 		link_resume(lane->shell->sim, lane->links[rank], lane->shell->node->id);
@@ -283,8 +285,7 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 						.lanes = shell->lane_count,
 						.scratch_bytes = SCRATCH_BYTES,
 						.packed_slots = PACKED_SLOTS,
-						.packer = {.choose = choose, .learn = learn, .context = lane},
-						.unchecked = shell->node->id % 3 == 0};
+						.packer = {.choose = choose, .learn = learn, .context = lane}};
 
 	lane->shell = shell;
 	lane->index = index;

@@ -77,7 +77,7 @@ static void without_anything_the_defaults_count(void **state)
 	assert_int_equal(settings.failure_policy, pcclPolicyAbort);
 	assert_int_equal(settings.plan, pcclPlanAuto);
 	assert_int_equal(settings.zstd, pcclZstdOff);
-	assert_true(settings.checksums);
+	assert_int_equal(settings.checksums, pcclChecksumsAuto);
 	assert_int_equal(settings.bundle_id, 0);
 	assert_int_equal(settings.bundle_size, 0);
 }
@@ -123,7 +123,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_true(settings.bundle_id == UINT64_MAX);
 	assert_int_equal(settings.bundle_size, 8);
 	assert_int_equal(settings.zstd, pcclZstdAuto);
-	assert_false(settings.checksums);
+	assert_int_equal(settings.checksums, pcclChecksumsOff);
 }
 
 static void the_caller_is_stronger_than_the_environment(void **state)
@@ -150,7 +150,7 @@ static void the_caller_is_stronger_than_the_environment(void **state)
 	config.checksums = pcclChecksumsOn;
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_int_equal(settings.zstd, pcclZstdOn);
-	assert_true(settings.checksums);
+	assert_int_equal(settings.checksums, pcclChecksumsOn);
 	assert_string_equal(settings.masters, "b:2");
 	assert_int_equal(settings.port_first, 9);
 	assert_int_equal(settings.port_last, 9);

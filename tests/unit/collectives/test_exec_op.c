@@ -7,6 +7,7 @@
 #include "../../lib/check.h"
 #include "../../lib/exec_desk.h"
 #include "base/bitmap.h"
+#include "base/crc32c.h"
 
 /* ---- flow control from the sender's side ------------------------------------------------------------------------- */
 
@@ -61,6 +62,57 @@ static void credit_before_start_counts_when_start_is_here(void **state)
 	take_all(&desk, 1, &partials, &results, &dones);
 	assert_int_equal(partials, 4);
 	close_desk(&desk);
+}
+
+/* ---- checksums --------------------------------------------------------------------------------------------------- */
+
+/* A result made here goes to both others. */
+static void expect_checksums(uint32_t unchecked_mask, bool once)
+{
+	const struct pccl_route *route;
+	struct pccl_frame_send send;
+	struct pccl_frame frame;
+	struct desk desk;
+	uint32_t rank, results;
+
+	open_desk(&desk, pcclPlanDirect, 12u << 10); /* a segment for each rank */
+	learn_start(&desk);
+	for (rank = 1; rank < RANKS; rank++)
+		if ((unchecked_mask >> rank & 1) != 0)
+			pccl_exec_leave_unchecked(desk.exec, rank);
+	for (route = desk.plan->routes; route->input_count == 0; route++)
+		;
+	launch(&desk);
+	for (rank = 1; rank < RANKS; rank++) {
+		deliver_start(&desk, rank, 1);
+		frame = partial(&desk, route->first_segment);
+		assert_int_equal(deliver(&desk, rank, &frame, desk.input), PCCL_FRAME_TAKE);
+	}
+	for (rank = 1; rank < RANKS; rank++) {
+		bool checked = (unchecked_mask >> rank & 1) == 0;
+
+		results = 0;
+		while (pccl_exec_next(desk.exec, rank, &send)) {
+			results += send.frame.type == PCCL_FRAME_RESULT;
+			if (send.frame.type == PCCL_FRAME_RESULT || send.frame.type == PCCL_FRAME_PARTIAL)
+				assert_int_equal(pccl_frame_is_checked(&send.frame), checked);
+			if (send.frame.type == PCCL_FRAME_RESULT)
+				assert_int_equal(
+					send.frame.payload_crc,
+					once && checked ? pccl_crc32c(0, send.payload, send.frame.payload_bytes) : 0);
+		}
+		assert_int_equal(results, 1);
+	}
+	close_desk(&desk);
+}
+
+static void a_checksum_is_taken_once_for_the_ranks_that_get_one(void **state)
+{
+	(void)state;
+	expect_checksums(0, true);
+	expect_checksums(1u << 1, false); /* the carrier takes it for the only one */
+	expect_checksums(1u << 2, false);
+	expect_checksums(1u << 1 | 1u << 2, false);
 }
 
 /* ---- a whole op, by hand ----------------------------------------------------------------------------------------- */
@@ -208,7 +260,7 @@ static void a_refusal_ends_an_op_that_all_have_started(void **state)
 	struct desk desk;
 
 	(void)state;
-	open_desk(&desk, pcclPlanDirect, 100);
+	open_desk(&desk, pcclPlanDirect, 12u << 10); /* a segment for each rank */
 	learn_start(&desk);
 	launch(&desk);
 	assert_int_equal(deliver(&desk, 1, &refuse, NULL), PCCL_FRAME_TAKE);
@@ -229,7 +281,7 @@ static void an_op_cancelled_for_a_mismatch_still_tells_the_others(void **state)
 	struct desk desk;
 
 	(void)state;
-	open_desk(&desk, pcclPlanDirect, 100);
+	open_desk(&desk, pcclPlanDirect, 12u << 10); /* a segment for each rank */
 	launch(&desk);
 	pccl_exec_cancel(desk.exec, &desk, pcclMismatch, "seen elsewhere", true);
 	assert_true(pccl_exec_poll(desk.exec, &outcome));
@@ -250,7 +302,7 @@ static void an_op_cancelled_for_another_reason_is_silent(void **state)
 	struct desk desk;
 
 	(void)state;
-	open_desk(&desk, pcclPlanDirect, 100);
+	open_desk(&desk, pcclPlanDirect, 12u << 10); /* a segment for each rank */
 	launch(&desk);
 	pccl_exec_cancel(desk.exec, &desk, pcclTimeout, "too late", true);
 	assert_true(pccl_exec_poll(desk.exec, &outcome));
@@ -287,7 +339,7 @@ static void unknown_codecs_are_refused_at_launch(void **state)
 	struct desk desk;
 
 	(void)state;
-	open_desk(&desk, pcclPlanDirect, 100);
+	open_desk(&desk, pcclPlanDirect, 12u << 10); /* a segment for each rank */
 	desk.launch.signature.up.id = 200;
 	assert_int_equal(pccl_exec_launch(desk.exec, &desk.launch), pcclInvalidArgument);
 	desk.launch.signature.up.id = 0;
@@ -374,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sender_stops_where_credit_ends),
 		cmocka_unit_test(credit_before_start_counts_when_start_is_here),
+		cmocka_unit_test(a_checksum_is_taken_once_for_the_ranks_that_get_one),
 		cmocka_unit_test(an_op_ends_when_all_are_done),
 		cmocka_unit_test(done_goes_out_after_the_op_has_ended),
 		cmocka_unit_test(waits_for_names_those_who_have_not_started_then_those_not_done),

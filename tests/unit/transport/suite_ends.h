@@ -353,6 +353,8 @@ static void streams_tell_who_they_are_and_what_they_moved(void **state)
 	wire.kind->transport->describe(wire.dialer.stream, text, sizeof(text));
 	wire.kind->transport->remote(wire.dialer.stream, host);
 	assert_string_equal(host, wire.kind->host);
+	assert_true(wire.kind->transport->loops_back(wire.dialer.stream));
+	assert_true(wire.kind->transport->loops_back(wire.acceptor.stream));
 	assert_non_null(strstr(text, host));
 	assert_non_null(strstr(text, wire.kind->transport->name));
 	wire_destroy(&wire);

@@ -78,6 +78,7 @@ static struct pccl_hello some_hello(void)
 	hello.instance = 0x1122334455667788u;
 	hello.resumption = 9;
 	hello.received = 0xdeadbeef;
+	hello.host = 0x0123456789abcdefull;
 	return hello;
 }
 
@@ -133,6 +134,7 @@ static void hello_survives_the_wire(void **state)
 	assert_true(hello.instance == again.instance);
 	assert_int_equal(hello.resumption, again.resumption);
 	assert_int_equal(hello.received, again.received);
+	assert_int_equal(hello.host, again.host);
 }
 
 static void hello_of_any_other_length_or_purpose_is_refused(void **state)

@@ -296,6 +296,25 @@ static void link_describes_itself(void **state)
 	rope_close(&rope);
 }
 
+static void link_is_local_where_both_name_one_host(void **state)
+{
+	static const uint64_t hosts[][2] = {{7, 7}, {7, 8}, {0, 0}, {7, 0}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		rope_open(&rope, 2);
+		rope.dialer.config.host = hosts[i][0];
+		rope.waiter.config.host = hosts[i][1];
+		rope_tie_both(&rope);
+		assert_false(pccl_link_is_local(rope.dialer.link));
+		ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && rope.waiter.up_count == 1);
+		assert_int_equal(pccl_link_is_local(rope.dialer.link), i == 0);
+		assert_int_equal(pccl_link_is_local(rope.waiter.link), i == 0);
+		rope_close(&rope);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +331,7 @@ int main(void)
 		cmocka_unit_test(destroyed_link_delivers_what_was_pulled),
 		cmocka_unit_test(allocation_that_fails_once_is_survived),
 		cmocka_unit_test(link_describes_itself),
+		cmocka_unit_test(link_is_local_where_both_name_one_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
