@@ -20,7 +20,8 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 	@$(TEST_ENV) tests/run.sh "run-itself::tests/run-itself.sh" $(UNIT) $(FUZZ_REPLAY) \
 		"check-style::scripts/check-style.sh $(C_FILES)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
-		"check-abi::scripts/check-abi.sh $(LIB_SO)" "readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION)
+		"check-abi::scripts/check-abi.sh $(LIB_SO)" "check-mutants::tests/sim/mutants/run.sh -n" \
+		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION)
 
 test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
 
