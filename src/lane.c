@@ -67,7 +67,9 @@ static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
 		.lane = lane->index,
 		.lanes = lanes,
 		.scratch_bytes = SCRATCH_BYTES / lanes,
-		.packer = {.choose = pccl_lane_choose, .learn = pccl_lane_learn, .context = lane}};
+		.packer = {.choose = pccl_lane_choose, .learn = pccl_lane_learn, .context = lane},
+		.checks = pccl_lane_checks,
+		.checks_context = lane};
 
 	lane->lanes = lanes;
 	return pccl_exec_create(&config, &lane->exec);

@@ -85,6 +85,8 @@ pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl
 /* The executor knows the view: streams that had come before it find their link, those on hold are asked again; members
  * whose link was lost before are complained about once more. */
 void pccl_lane_go_on(struct pccl_lane *lane);
+/* For the executor, the context is the lane: does what goes to this rank get checksums? */
+bool pccl_lane_checks(void *context, uint32_t rank);
 /* Tells the communicator once all links of the view are up. */
 void pccl_lane_check_linked(struct pccl_lane *lane);
 /* Before or after an attempt fails: no link touches its memory any more. */

@@ -116,6 +116,14 @@ static void link_acked(void *context, struct pccl_link *link, void *token)
 	pccl_lane_pump(neighbour->lane);
 }
 
+bool pccl_lane_checks(void *context, uint32_t rank)
+{
+	const struct pccl_lane *lane = context;
+	const struct pccl_link *link = lane->neighbours[rank]->link;
+
+	return link != NULL && pccl_link_checks(link);
+}
+
 void pccl_lane_check_linked(struct pccl_lane *lane)
 {
 	uint32_t rank;
@@ -138,24 +146,11 @@ void pccl_lane_check_linked(struct pccl_lane *lane)
 	pthread_mutex_unlock(&lane->comm->lock);
 }
 
-/* By default elements that stay on this host have no checksums, as nobody checks what goes through memory. */
-static void choose_checksums(const struct neighbour *neighbour)
-{
-	pcclChecksums_t checksums = neighbour->lane->comm->settings.checksums;
-	const struct pccl_link *link = neighbour->link;
-
-	if (link == NULL || !pccl_link_is_up(link) || checksums == pcclChecksumsOn)
-		return;
-	if (checksums == pcclChecksumsOff || pccl_link_is_local(link))
-		pccl_exec_leave_unchecked(neighbour->lane->exec, neighbour->rank);
-}
-
 static void link_up(void *context, struct pccl_link *link)
 {
 	struct neighbour *neighbour = context;
 
 	(void)link;
-	choose_checksums(neighbour);
 	pccl_lane_check_linked(neighbour->lane);
 	pccl_lane_pump(neighbour->lane);
 }
@@ -178,6 +173,7 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 					  .self = lane->comm->uuid,
 					  .neighbour = member->uuid,
 					  .host = lane->comm->host,
+					  .checksums = lane->comm->settings.checksums,
 					  .dials = dials,
 					  .lane = (uint16_t)lane->index,
 					  .streams = streams,
@@ -341,7 +337,6 @@ void pccl_lane_go_on(struct pccl_lane *lane)
 	for (rank = 0; rank < lane->ranks; rank++) {
 		const struct neighbour *neighbour = lane->neighbours[rank];
 
-		choose_checksums(neighbour);
 		if (neighbour->link != NULL)
 			pccl_link_resume(neighbour->link);
 		/* The view change was about somebody else: this one can't be reached in the new view either. */

@@ -76,14 +76,39 @@ static void client_gone(struct client *client, const char *reason)
 	step(instance, &event);
 }
 
+/* Members dial what is in the view as it is: they do not resolve names. "": as the master sees it. */
+static bool may_be_dialled(const struct pccl_member *member)
+{
+	struct pccl_address address;
+
+	return member->address[0] == '\0' ||
+	       pccl_address_numeric(member->address, member->port, &address) == pcclSuccess;
+}
+
+static bool all_may_be_dialled(const struct pccl_message *message)
+{
+	const struct pccl_message_register *registration = &message->body.registration;
+	uint32_t rank;
+
+	if (message->type != PCCL_MESSAGE_REGISTER)
+		return true;
+	for (rank = 0; registration->last != NULL && rank < registration->last->view.member_count; rank++)
+		if (!may_be_dialled(&registration->last->view.members[rank]))
+			return false;
+	return may_be_dialled(&registration->self);
+}
+
 static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
 {
 	struct client *client = context;
 	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = client->id};
 
 	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
-		step(client->instance, &event);
-		return;
+		if (all_may_be_dialled(event.message)) {
+			step(client->instance, &event);
+			return;
+		}
+		pccl_message_destroy(event.message);
 	}
 	pccl_log_warn("hung up %s: %s", pccl_channel_remote(channel), pccl_fail_text());
 	client_gone(client, pccl_fail_text());

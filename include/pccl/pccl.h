@@ -172,8 +172,8 @@ typedef enum pcclZstd_t {
 /*
  * Checksums (CRC32C) of the elements that this peer sends; members need not choose alike. Without them, what the
  * network damages and its own checksums let pass goes into the results unnoticed. By default all have them that leave
- * the host: those sent from an address of the host to the same address, to a process that runs on the same kernel, only
- * pass through its memory, as they do within the processes. Without checksums a large plain operation takes a tenth to
+ * the host: those sent from an address of the host to the same address, straight to a process on the same kernel, only
+ * pass through its memory, as they do within the processes. Without checksums a large plain operation takes up to
  * a quarter less processor time. Frame headers and what goes to the master are checked always.
  */
 typedef enum pcclChecksums_t {

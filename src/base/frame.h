@@ -34,7 +34,7 @@ enum pccl_frame_type {
 
 /* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
 #define PCCL_FRAME_PACKED 1u
-/* Likewise: its sender takes no checksums of payloads, payload_crc is 0. */
+/* Likewise: it has no checksum, payload_crc is 0. Links set it. */
 #define PCCL_FRAME_UNCHECKED 2u
 
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */

@@ -243,12 +243,6 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 	return pcclSuccess;
 }
 
-void pccl_exec_leave_unchecked(struct pccl_exec *exec, uint32_t rank)
-{
-	assert(rank < exec->ranks);
-	exec->neighbours[rank].unchecked = true;
-}
-
 void pccl_exec_freeze(struct pccl_exec *exec)
 {
 	exec->frozen = true;

@@ -65,6 +65,10 @@ struct pccl_exec_config {
 	size_t encoded_bytes;  /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
 	uint32_t packed_slots; /* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
 	struct pccl_packer packer;
+	/* Does the carrier take checksums of segments for this rank? What goes to several that get one has it from
+	 * here. NULL: for all. */
+	bool (*checks)(void *context, uint32_t rank);
+	void *checks_context;
 };
 
 /* Names one attempt of one op. */
@@ -148,9 +152,6 @@ void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes);
 /* A new view is in force. No op may be open: cancel or finish them first. Forgets early frames of older epochs: no
  * payload may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
-
-/* In the view installed, segments go to this rank without checksums. */
-void pccl_exec_leave_unchecked(struct pccl_exec *exec, uint32_t rank);
 
 /* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use and that
  * at most PCCL_MAX_OPERATIONS ops are open. On failure (pcclOutOfMemory, pcclInvalidArgument for a codec that is

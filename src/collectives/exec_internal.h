@@ -102,7 +102,6 @@ struct neighbour {
 	uint32_t early_count;
 	uint32_t region_count;
 	struct early *early; /* EARLY_MAX */
-	bool unchecked;	     /* segments go to it without checksums */
 	char violation[120]; /* what it did against the protocol, found after the fact; empty: nothing */
 };
 
@@ -443,9 +442,9 @@ void undo_save(struct pccl_exec *exec, struct op *op, uint32_t local);
 void undo_restore(struct pccl_exec *exec, struct op *op, bool all);
 /* The result of a segment is complete in `output`. */
 void result_hold(struct op *op, uint32_t local);
-/* It is ready to be passed on. */
 /* Do several of the ranks get segments with a checksum? Then it is taken once. */
 bool several_check(const struct pccl_exec *exec, const uint32_t *ranks, uint32_t count);
+/* It is ready to be passed on. */
 void result_log(struct pccl_exec *exec, struct op *op, uint32_t local, bool in_cache);
 /* This rank's own input is the result: copies it to the output. */
 void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local);

@@ -88,7 +88,8 @@ bool several_check(const struct pccl_exec *exec, const uint32_t *ranks, uint32_t
 	uint32_t checking = 0;
 
 	for (index = 0; index < count && checking < 2; index++)
-		checking += !exec->neighbours[ranks[index]].unchecked;
+		checking +=
+			exec->config.checks == NULL || exec->config.checks(exec->config.checks_context, ranks[index]);
 	return checking > 1;
 }
 

@@ -310,17 +310,15 @@ const void *result_payload(const struct pccl_exec *exec, const struct op *op, ui
 }
 
 /* The frame of a segment, packed if that is worth while; `may`: the rank could unpack it. */
-static void fill_segment(struct pccl_exec *exec, struct op *op, uint32_t rank, bool may, struct outgoing *out,
+static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct outgoing *out,
 			 struct pccl_frame_send *send_out)
 {
-	bool unchecked = exec->neighbours[rank].unchecked;
-
 	pack_outgoing(exec, op, may, out);
 	fill_frame(exec, &op->launch.key, out->is_result ? PCCL_FRAME_RESULT : PCCL_FRAME_PARTIAL, send_out);
-	send_out->frame.flags = (out->slot == NONE ? 0 : PCCL_FRAME_PACKED) | (unchecked ? PCCL_FRAME_UNCHECKED : 0);
+	send_out->frame.flags = out->slot == NONE ? 0 : PCCL_FRAME_PACKED;
 	send_out->frame.segment = op_segment(exec, op, out->local);
 	send_out->frame.payload_bytes = out->bytes;
-	send_out->frame.payload_crc = unchecked ? 0 : out->crc;
+	send_out->frame.payload_crc = out->crc;
 	send_out->payload = out->payload;
 	send_out->token =
 		out->slot == NONE ? make_token(op, out->local, out->kind) : make_token(op, out->slot, TOKEN_PACKED);
@@ -344,7 +342,7 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 	if (!pccl_bitmap_test(op->held, out.local))
 		result_copy_own(exec, op, out.local);
 	out.payload = result_payload(exec, op, out.local);
-	fill_segment(exec, op, rank, peer->started, &out, send_out);
+	fill_segment(exec, op, peer->started, &out, send_out);
 	refresh_results(exec, op, rank);
 	refresh_partials(exec, op, rank);
 	op_settle(exec, op);
@@ -369,7 +367,7 @@ static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	if (!has_credit)
 		eager_spend(peer, out.bytes);
 	advance_partial(exec, op, peer);
-	fill_segment(exec, op, rank, has_credit, &out, send_out);
+	fill_segment(exec, op, has_credit, &out, send_out);
 	refresh_partials(exec, op, rank);
 	refresh_results(exec, op, rank);
 	return true;

@@ -18,6 +18,7 @@ struct pccl_hello {
 	uint32_t resumption; /* 0: a new stream; n: the n-th redial of it */
 	uint32_t received;   /* frames that the caller had received completely on it before */
 	uint64_t host;	     /* the caller's, see pccl_locality_host() */
+	uint16_t port;	     /* of the caller's end of the connection */
 };
 
 #define PCCL_HELLO_BYTES 80	    /* upper limit of the encoded payload */

@@ -297,14 +297,14 @@ bool pccl_link_is_up(const struct pccl_link *link)
 	return link->up && !link->lost;
 }
 
-bool pccl_link_is_local(const struct pccl_link *link)
+bool pccl_link_checks(const struct pccl_link *link)
 {
 	uint16_t i;
 
 	for (i = 0; i < link->config.streams; i++)
-		if (!link->streams[i].is_local)
-			return false;
-	return true;
+		if (pccl_link_stream_checks(&link->streams[i]))
+			return true;
+	return false;
 }
 
 static uint64_t later(uint64_t left, uint64_t right)

@@ -27,6 +27,7 @@ struct pccl_link_config {
 	pcclRankUuid_t self;
 	pcclRankUuid_t neighbour;
 	uint64_t host;		     /* that this process runs on, see pccl_locality_host() */
+	pcclChecksums_t checksums;   /* of segments; Default is Auto */
 	char name[64];		     /* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
 	struct pccl_address address; /* where the neighbour listens; used if `dials` */
 	bool dials;		     /* the member with the higher rank dials */
@@ -88,9 +89,10 @@ void pccl_link_resume(struct pccl_link *link);
 
 /* up() has been called and the link is not lost. A stream may be down for the moment. */
 bool pccl_link_is_up(const struct pccl_link *link);
-/* Is the neighbour on this host, and all that is sent to it stays there? Known once the link is up. A connection that
- * ends in a tunnel, or leads through another network namespace, counts as leaving the host. */
-bool pccl_link_is_local(const struct pccl_link *link);
+/* Do segments that are sent over some of the streams get checksums? By default those do that leave the host: all but
+ * what goes to a process on this kernel over a connection without anybody in between, both ends of which have one
+ * address. */
+bool pccl_link_checks(const struct pccl_link *link);
 /* For the watch over silent neighbours. */
 void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);
 /* Adds what pccl_stream_counters says of the way, of the streams that are up now: when one breaks, the sums fall. */

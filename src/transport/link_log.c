@@ -48,12 +48,29 @@ bool pccl_link_pop(struct pccl_link_stream *ls)
 	return true;
 }
 
+bool pccl_link_stream_checks(const struct pccl_link_stream *ls)
+{
+	pcclChecksums_t checksums = ls->link->config.checksums;
+
+	return checksums == pcclChecksumsOn || (checksums != pcclChecksumsOff && !ls->is_local);
+}
+
+/* Decided anew when a frame is sent again: the new connection may lead elsewhere. */
+static void choose_checksum(const struct pccl_link_stream *ls, struct pccl_frame *frame)
+{
+	if ((frame->type != PCCL_FRAME_PARTIAL && frame->type != PCCL_FRAME_RESULT) || pccl_link_stream_checks(ls))
+		return;
+	frame->flags |= PCCL_FRAME_UNCHECKED;
+	frame->payload_crc = 0;
+}
+
 bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_send *send, void *token)
 {
 	struct pccl_frame frame = send->frame;
 
 	frame.lane = (uint8_t)ls->link->config.lane;
 	frame.received = ls->received;
+	choose_checksum(ls, &frame);
 	if (!ls->link->config.transport->send(ls->stream, &frame, send->payload, NULL, token)) {
 		ls->has_room = false;
 		return false;

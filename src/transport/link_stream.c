@@ -121,8 +121,17 @@ static void go_down(struct pccl_link_stream *ls)
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
-/* `host` is the neighbour's. */
-static void come_up(struct pccl_link_stream *ls, uint32_t claim, uint64_t host)
+/* What goes over the connection stays in the memory of this host: both sides run on one kernel, and both ends have one
+ * address. `port`: the other side says that it is that of its end, so nobody is in between; 0: it is not asked. */
+static bool find_locality(const struct pccl_link_stream *ls, uint64_t host, uint16_t port)
+{
+	struct pccl_address local, remote;
+
+	return host != 0 && host == ls->link->config.host && transport_of(ls)->ends(ls->stream, &local, &remote) &&
+	       pccl_address_same_host(&local, &remote) && (port == 0 || port == pccl_address_port(&remote));
+}
+
+static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 {
 	bool moved = !ls->was_up || claim != ls->claimed_at_up || ls->received != ls->received_at_up;
 	bool idle = claim == ls->logged; /* nothing to move */
@@ -130,7 +139,6 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim, uint64_t host)
 	pccl_loop_timer_clear(ls->link->config.loop, &ls->timer);
 	ls->state = PCCL_LINK_UP;
 	ls->was_up = true;
-	ls->is_local = host != 0 && host == ls->link->config.host && transport_of(ls)->loops_back(ls->stream);
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;
@@ -196,6 +204,7 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	const struct pccl_link_config *config = &ls->link->config;
 	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_DATA, .group = config->group, .from = config->self};
 	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+	struct pccl_address local, remote;
 
 	hello.to = config->neighbour;
 	hello.lane = config->lane;
@@ -204,6 +213,7 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	hello.resumption = ls->resumption++;
 	hello.received = ls->received;
 	hello.host = config->host;
+	hello.port = config->transport->ends(stream, &local, &remote) ? pccl_address_port(&local) : 0;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
 	ls->state = PCCL_LINK_GREETING;
 	ls->reported = ls->received;
@@ -228,7 +238,8 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
-		come_up(ls, frame->received, frame->tag);
+		ls->is_local = find_locality(ls, frame->tag, 0);
+		come_up(ls, frame->received);
 	}
 }
 
@@ -247,12 +258,13 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	}
 	ls->stream = stream;
 	welcome.lane = (uint8_t)config->lane;
-	welcome.tag = config->host;
+	ls->is_local = hello->port != 0 && find_locality(ls, hello->host, hello->port);
+	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
 	if (!config->transport->send(stream, &welcome, NULL, NULL, NULL))
 		assert(false); /* a stream that has just been attached has room */
-	come_up(ls, hello->received, hello->host);
+	come_up(ls, hello->received);
 }
 
 /* ---- frames -------------------------------------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ struct pccl_link_stream {
 	uint16_t index;
 	enum pccl_link_state state;
 	bool was_up;		    /* has been up at least once */
-	bool is_local;		    /* what was sent when it was up last stayed on this host */
+	bool is_local;		    /* what is sent does not leave this host */
 	bool has_room;		    /* the transport has not refused a frame */
 	struct pccl_stream *stream; /* NULL: none */
 
@@ -90,6 +90,8 @@ bool pccl_link_pop(struct pccl_link_stream *ls);
 void pccl_link_count_received(struct pccl_link_stream *ls, uint32_t payload_bytes);
 /* Acknowledges what is not reported, if it is much (`all`: whatever it is). */
 void pccl_link_acknowledge(struct pccl_link_stream *ls, bool all);
+/* Do segments that this stream carries get checksums? */
+bool pccl_link_stream_checks(const struct pccl_link_stream *ls);
 /* Hands `send` to the stream, with the present count of received frames. False: no room. */
 bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_send *send, void *token);
 void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie);

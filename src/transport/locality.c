@@ -22,6 +22,7 @@ uint64_t pccl_locality_host(void)
 	(void)fclose(file);
 	if (bytes != sizeof(boot_id))
 		return 0;
-	SHA256((const unsigned char *)boot_id, sizeof(boot_id), hash);
+	if (SHA256((const unsigned char *)boot_id, sizeof(boot_id), hash) == NULL)
+		return 0;
 	return pccl_get_u64(&reader);
 }

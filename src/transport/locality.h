@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* A number of this host and of its present start, the same for every process on it, containers included, and for no
- * process elsewhere; it says nothing about the host. 0: not known, as where /proc is not mounted. */
+/* A number of this kernel and of its present start, the same for every process on it (but in containers that hide it),
+ * and for no process elsewhere; it says nothing about the host. 0: not known, as where /proc is not mounted. */
 uint64_t pccl_locality_host(void);
 
 #endif

@@ -414,9 +414,9 @@ static void remote_address(const struct pccl_stream *stream, char out[PCCL_ADDRE
 	pccl_address_text(&as_const_tcp(stream)->remote, out);
 }
 
-static bool loops_back(const struct pccl_stream *stream)
+static bool ends(const struct pccl_stream *stream, struct pccl_address *local_out, struct pccl_address *remote_out)
 {
-	return pccl_tcp_loops_back(as_const_tcp(stream)->watch.fd);
+	return pccl_tcp_get_ends(as_const_tcp(stream)->watch.fd, local_out, remote_out);
 }
 
 const struct pccl_transport pccl_tcp = {
@@ -434,7 +434,7 @@ const struct pccl_transport pccl_tcp = {
 	.forget_memory = forget_memory,
 	.describe = describe,
 	.count = count,
-	.loops_back = loops_back,
+	.ends = ends,
 	.remote = remote_address,
 	.close = close_stream,
 };

@@ -103,26 +103,21 @@ int pccl_tcp_connecting_socket(const struct pccl_address *address, int *error_ou
 	return fd;
 }
 
-/* Both ends of a connected socket. False with errno: it is not. */
-static bool get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out)
+bool pccl_tcp_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out)
 {
 	local_out->bytes = remote_out->bytes = sizeof(local_out->storage);
 	return getpeername(fd, (struct sockaddr *)&remote_out->storage, &remote_out->bytes) == 0 &&
 	       getsockname(fd, (struct sockaddr *)&local_out->storage, &local_out->bytes) == 0;
 }
 
-bool pccl_tcp_loops_back(int fd)
-{
-	struct pccl_address local, remote;
-
-	return get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote);
-}
-
 /* Within a host nothing can be congested, and a control that paces, as bbr does, costs timers and wake-ups: a tenth of
  * the time of a large op. Reno does not pace, and every user may choose it. */
 void pccl_tcp_choose_congestion_control(int fd)
 {
-	if (pccl_tcp_loops_back(fd) && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno")) != 0)
+	struct pccl_address local, remote;
+
+	if (pccl_tcp_get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote) &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno")) != 0)
 		pccl_log_debug("socket option TCP_CONGESTION: %s", strerror(errno));
 }
 
@@ -136,7 +131,7 @@ int pccl_tcp_connect_error(int fd)
 		return errno;
 	if (error != 0)
 		return error;
-	if (!get_ends(fd, &local, &remote))
+	if (!pccl_tcp_get_ends(fd, &local, &remote))
 		return errno;
 	/* A port of this host that nobody listens on may be given to the very socket that dials it: it then reaches
 	 * itself. */

@@ -86,7 +86,8 @@ bool pccl_tcp_measure(int fd, struct pccl_stream_counters *counters);
 void pccl_tcp_set_options(int fd);
 /* Once connected: the congestion control that suits the way to the other side. Not vital either. */
 void pccl_tcp_choose_congestion_control(int fd);
-bool pccl_tcp_loops_back(int fd);
+/* Both ends of a connected socket. False with errno: it is not connected. */
+bool pccl_tcp_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out);
 /* A socket that listens; -1 and the cause in words on failure. */
 int pccl_tcp_listening_socket(const struct pccl_address *address, uint16_t *port_out);
 /* A socket that connects. *error_out: errno of a connect() that failed at once, else 0. -1: no socket at all. */

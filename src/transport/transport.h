@@ -120,9 +120,8 @@ struct pccl_transport {
 	/* Local and remote address, what is queued, bytes moved; one line for people. */
 	void (*describe)(const struct pccl_stream *stream, char *text, size_t text_bytes);
 	void (*count)(const struct pccl_stream *stream, struct pccl_stream_counters *counters_out);
-	/* Do both ends of an open stream have one address? Then what is sent stays in the memory of that host, unless
-	 * the other end is a tunnel's. */
-	bool (*loops_back)(const struct pccl_stream *stream);
+	/* The addresses of both ends of an open stream, as this side sees them. False: they are not known. */
+	bool (*ends)(const struct pccl_stream *stream, struct pccl_address *local_out, struct pccl_address *remote_out);
 	/* The remote address, numeric without port. */
 	void (*remote)(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
 

@@ -16,6 +16,8 @@
 #include "../lib/values.h"
 #include "base/crc32c.h"
 #include "base/frame.h"
+#include "base/memory.h"
+#include "membership/message.h"
 #include "transport/hello.h"
 
 enum { WORLD = 2, COUNT = 20011 };
@@ -305,6 +307,46 @@ static void strangers_with_manners_are_hung_up_at_the_first_lie(void **state)
 	end_scene(&scene);
 }
 
+static bool is_hung_up_when_it_registers(uint16_t master, const char *address)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
+	struct pccl_member *self;
+	uint8_t bytes[2 * PCCL_FRAME_BYTES + 1024], *data;
+	size_t length, data_bytes;
+	int fd = dial(master);
+	bool hung_up;
+
+	assert_non_null(message);
+	self = &message->body.registration.self;
+	message->body.registration.heartbeat_interval_ns = WORLD_SECOND_NS;
+	message->body.registration.heartbeat_timeout_ns = 9 * WORLD_SECOND_NS;
+	memset(self->uuid.data, 0x77, sizeof(self->uuid.data));
+	(void)snprintf(self->address, sizeof(self->address), "%s", address);
+	self->port = 4242;
+	self->lanes = self->streams = 1;
+	self->masters = 1;
+	assert_int_equal(pccl_message_encode(message, &data, &data_bytes), pcclSuccess);
+	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
+	length += make_frame(PCCL_FRAME_MESSAGE, (uint32_t)data_bytes, data, data_bytes, bytes + length);
+	write_all(fd, bytes, length);
+	hung_up = is_hung_up(fd, 2);
+	close(fd);
+	pccl_free(data);
+	pccl_message_destroy(message);
+	return hung_up;
+}
+
+/* If it were admitted, no member could dial it, and the group would end. */
+static void who_registers_with_a_name_for_an_address_is_hung_up(void **state)
+{
+	struct scene scene;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	assert_true(is_hung_up_when_it_registers(scene.ports[WORLD], "elsewhere"));
+	assert_false(is_hung_up_when_it_registers(scene.ports[WORLD], "192.0.2.7"));
+	end_scene(&scene);
+}
+
 /* More connections than anybody needs, each with a little garbage, closed at once. */
 static void a_flood_of_strangers_passes(void **state)
 {
@@ -331,6 +373,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fragments_and_silence_are_hung_up_in_time, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(frames_that_lie_are_hung_up, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(strangers_with_manners_are_hung_up_at_the_first_lie, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(who_registers_with_a_name_for_an_address_is_hung_up, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_flood_of_strangers_passes, peers_open, peers_close),
 	};

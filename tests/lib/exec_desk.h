@@ -16,6 +16,7 @@ struct desk {
 	struct pccl_exec_launch launch;
 	float *input, *output;	    /* all ones; anything */
 	uint8_t start[START_BYTES]; /* the payload of this op's START, see learn_start() */
+	uint32_t unchecked_ranks;   /* a bit for each: the carrier takes no checksums for it */
 };
 
 void open_desk(struct desk *desk, pcclPlan_t algorithm, uint64_t count);

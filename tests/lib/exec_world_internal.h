@@ -67,8 +67,6 @@ static inline void *must(void *memory)
 void world_free_call(struct world_call *call);
 /* NOBODY: it is no member of the view that is installed at `peer`. */
 uint32_t world_rank_of(const struct world_peer *peer, uint32_t other);
-/* Segments between the two travel without checksums: as if every third pair of peers shared a host. */
-bool world_is_local(uint32_t left, uint32_t right);
 /* What a carrier does before an op is cancelled; call NULL: everything that is being received. */
 void world_forget(struct world *world, uint32_t peer, uint32_t lane, const struct world_call *call);
 /* Takes the outcomes of an executor. */

@@ -78,7 +78,7 @@ static bool run_level(uint64_t seed, uint32_t level, bool loud, uint64_t *steps)
 	const struct itimerval late = {.it_value.tv_sec = LATE_SECONDS}, never = {{0, 0}, {0, 0}};
 	bool good;
 
-	snprintf(late_text, sizeof(late_text), "level %u seed %llu failed: no end in %d s of processor time\n", level,
+	snprintf(late_text, sizeof(late_text), "\nlevel %u seed %llu failed: no end in %d s of processor time\n", level,
 		 (unsigned long long)seed, LATE_SECONDS);
 	(void)signal(SIGVTALRM, on_late);
 	(void)setitimer(ITIMER_VIRTUAL, &late, NULL);

@@ -167,8 +167,6 @@ static void install(struct shell_lane *lane, const struct pccl_command *command,
 	if (!idle && pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank) != pcclSuccess)
 		sim_fail(lane->shell->sim, "an executor can't install its view");
 	for (rank = 0; rank < lane->ranks; rank++) {
-		if (!idle && (lane->shell->node->id + rank) % 3 == 0)
-			pccl_exec_leave_unchecked(lane->exec, rank);
 		if (lane->links[rank] == NULL)
 			continue;
 		link_resume(lane->shell->sim, lane->links[rank], lane->shell->node->id);

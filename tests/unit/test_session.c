@@ -385,7 +385,6 @@ static void an_ended_session_fails_running_and_later_ops(void **state)
 	pccl_session_destroy(session);
 }
 
-/* More than an op may have is the caller's mistake, not a reason to end the process. */
 /* The lane has ended its share and not yet taken the command that cancels it. */
 static void a_deadline_finds_no_lane_to_ask_when_all_have_ended(void **state)
 {
@@ -408,6 +407,7 @@ static void a_deadline_finds_no_lane_to_ask_when_all_have_ended(void **state)
 	pccl_session_destroy(session);
 }
 
+/* More than an op may have is the caller's mistake, not a reason to end the process. */
 static void an_op_beyond_the_largest_is_refused_in_words(void **state)
 {
 	static const size_t counts[] = {((size_t)1 << 37) + 1, (size_t)1 << 49, SIZE_MAX / 4, SIZE_MAX};

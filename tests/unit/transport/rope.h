@@ -39,7 +39,8 @@ struct rope_end {
 	bool in_order;
 	uint8_t received[ROPE_FRAMES];
 	uint32_t received_count;
-	uint32_t discard_from; /* frames from this number on are discarded */
+	uint32_t unchecked_count; /* of frames that were offered */
+	uint32_t discard_from;	  /* frames from this number on are discarded */
 	uint32_t dropped_count;
 	uint32_t reserved_count;	 /* accepted, neither received nor dropped */
 	uint32_t slot_frame[ROPE_SLOTS]; /* number plus one of the frame whose payload goes there; 0: free */
@@ -122,6 +123,7 @@ static inline enum pccl_frame_verdict rope_accept(void *context, struct pccl_lin
 
 	(void)link;
 	assert_true(frame->segment < ROPE_FRAMES);
+	end->unchecked_count += !pccl_frame_is_checked(frame);
 	if (end->reject) {
 		pccl_fail(pcclRankConnectionLost, "frame %u is unwanted", frame->segment);
 		return PCCL_FRAME_REJECT;

@@ -334,6 +334,7 @@ static void stream_changes_loop_and_thread_between_two_frames(void **state)
 static void streams_tell_who_they_are_and_what_they_moved(void **state)
 {
 	static struct wire wire;
+	struct pccl_address near, far, near_again, far_again;
 	struct pccl_stream_counters counters;
 	char text[PCCL_STREAM_DESCRIBE_BYTES];
 	char host[PCCL_ADDRESS_BYTES];
@@ -353,8 +354,9 @@ static void streams_tell_who_they_are_and_what_they_moved(void **state)
 	wire.kind->transport->describe(wire.dialer.stream, text, sizeof(text));
 	wire.kind->transport->remote(wire.dialer.stream, host);
 	assert_string_equal(host, wire.kind->host);
-	assert_true(wire.kind->transport->loops_back(wire.dialer.stream));
-	assert_true(wire.kind->transport->loops_back(wire.acceptor.stream));
+	assert_true(wire.kind->transport->ends(wire.dialer.stream, &near, &far));
+	assert_true(wire.kind->transport->ends(wire.acceptor.stream, &far_again, &near_again));
+	assert_true(pccl_address_equal(&near, &near_again) && pccl_address_equal(&far, &far_again));
 	assert_non_null(strstr(text, host));
 	assert_non_null(strstr(text, wire.kind->transport->name));
 	wire_destroy(&wire);

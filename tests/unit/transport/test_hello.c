@@ -79,6 +79,7 @@ static struct pccl_hello some_hello(void)
 	hello.resumption = 9;
 	hello.received = 0xdeadbeef;
 	hello.host = 0x0123456789abcdefull;
+	hello.port = 0xfedc;
 	return hello;
 }
 
@@ -135,6 +136,7 @@ static void hello_survives_the_wire(void **state)
 	assert_int_equal(hello.resumption, again.resumption);
 	assert_int_equal(hello.received, again.received);
 	assert_int_equal(hello.host, again.host);
+	assert_int_equal(hello.port, again.port);
 }
 
 static void hello_of_any_other_length_or_purpose_is_refused(void **state)

@@ -296,21 +296,38 @@ static void link_describes_itself(void **state)
 	rope_close(&rope);
 }
 
-static void link_is_local_where_both_name_one_host(void **state)
+/* By default: hosts that are not known or not the same; somebody in between. */
+static void segments_are_checked_where_they_leave_the_host(void **state)
 {
-	static const uint64_t hosts[][2] = {{7, 7}, {7, 8}, {0, 0}, {7, 0}};
+	static const struct {
+		uint64_t dialer, waiter; /* hosts */
+		bool direct;
+		pcclChecksums_t checksums;
+		bool checked;
+	} cases[] = {
+		{7, 7, true, pcclChecksumsAuto, false}, {7, 7, false, pcclChecksumsAuto, true},
+		{7, 8, true, pcclChecksumsAuto, true},	{0, 0, true, pcclChecksumsAuto, true},
+		{7, 0, true, pcclChecksumsAuto, true},	{7, 7, true, pcclChecksumsOn, true},
+		{7, 8, false, pcclChecksumsOff, false},
+	};
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		rope_open(&rope, 2);
-		rope.dialer.config.host = hosts[i][0];
-		rope.waiter.config.host = hosts[i][1];
+		rope.dialer.config.host = cases[i].dialer;
+		rope.waiter.config.host = cases[i].waiter;
+		rope.dialer.config.checksums = rope.waiter.config.checksums = cases[i].checksums;
+		if (cases[i].direct)
+			rope.dialer.config.address = rope.cutter.target;
+		rope_load(&rope.dialer, 20, 1000, 1);
+		rope_load(&rope.waiter, 20, 1000, 2);
 		rope_tie_both(&rope);
-		assert_false(pccl_link_is_local(rope.dialer.link));
-		ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && rope.waiter.up_count == 1);
-		assert_int_equal(pccl_link_is_local(rope.dialer.link), i == 0);
-		assert_int_equal(pccl_link_is_local(rope.waiter.link), i == 0);
+		ROPE_UNTIL(&rope, rope.dialer.received_count == 20 && rope.waiter.received_count == 20);
+		assert_int_equal(pccl_link_checks(rope.dialer.link), cases[i].checked);
+		assert_int_equal(pccl_link_checks(rope.waiter.link), cases[i].checked);
+		assert_int_equal(rope.dialer.unchecked_count, cases[i].checked ? 0 : 20);
+		assert_int_equal(rope.waiter.unchecked_count, cases[i].checked ? 0 : 20);
 		rope_close(&rope);
 	}
 }
@@ -331,7 +348,7 @@ int main(void)
 		cmocka_unit_test(destroyed_link_delivers_what_was_pulled),
 		cmocka_unit_test(allocation_that_fails_once_is_survived),
 		cmocka_unit_test(link_describes_itself),
-		cmocka_unit_test(link_is_local_where_both_name_one_host),
+		cmocka_unit_test(segments_are_checked_where_they_leave_the_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
