@@ -73,11 +73,11 @@ pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *para
 	result = pccl_settings_merge(params, config, &comm->settings);
 	if (result == pcclSuccess)
 		result = make_uuid(&comm->uuid);
-	comm->host = pccl_locality_host();
 	if (result != pcclSuccess) {
 		pccl_free(comm);
 		return result;
 	}
+	comm->host = pccl_locality_host();
 	comm_init_locks(comm);
 	*comm_out = comm;
 	return pcclSuccess;

@@ -25,10 +25,14 @@ static bool is_known_type(uint8_t type)
 	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_REFUSE);
 }
 
+bool pccl_frame_is_segment(const struct pccl_frame *frame)
+{
+	return frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT;
+}
+
 bool pccl_frame_is_checked(const struct pccl_frame *frame)
 {
-	return (frame->type != PCCL_FRAME_PARTIAL && frame->type != PCCL_FRAME_RESULT) ||
-	       (frame->flags & PCCL_FRAME_UNCHECKED) == 0;
+	return !pccl_frame_is_segment(frame) || (frame->flags & PCCL_FRAME_UNCHECKED) == 0;
 }
 
 void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES])

@@ -78,6 +78,9 @@ enum pccl_frame_verdict {
 	PCCL_FRAME_REJECT   /* against the protocol: pccl_fail_text() says how; close the stream */
 };
 
+/* Does it carry elements of a segment: PARTIAL or RESULT? */
+bool pccl_frame_is_segment(const struct pccl_frame *frame);
+
 /* Has the payload a checksum, if there is one? */
 bool pccl_frame_is_checked(const struct pccl_frame *frame);
 

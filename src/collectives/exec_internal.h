@@ -409,8 +409,7 @@ enum pccl_frame_verdict reject(uint32_t rank, const struct pccl_frame *frame, co
 /* Is it a segment whose payload is packed? (A refusal's flags are something else.) */
 static inline bool is_packed(const struct pccl_frame *frame)
 {
-	return (frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT) &&
-	       (frame->flags & PCCL_FRAME_PACKED) != 0;
+	return pccl_frame_is_segment(frame) && (frame->flags & PCCL_FRAME_PACKED) != 0;
 }
 
 /* ---- exec_receive.c ---------------------------------------------------------------------------------------------- */

@@ -164,12 +164,11 @@ static uint32_t receivers(const struct op *op, const struct outgoing *out, const
 {
 	const struct pccl_route *route = op_route(op, out->local);
 
-	if (out->is_result)
+	if (out->is_result) {
 		*ranks_out = route->result_to;
-	else
-		*ranks_out = out->is_sum ? &route->sum_to : route->own_to;
-	if (out->is_result)
 		return route->result_to_count;
+	}
+	*ranks_out = out->is_sum ? &route->sum_to : route->own_to;
 	return out->is_sum ? 1 : route->own_to_count;
 }
 

@@ -501,7 +501,7 @@ void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_
 		early_dropped(exec, rank, frame);
 	else if (frame->type == PCCL_FRAME_START)
 		dropped_start(exec, op, rank);
-	else if (frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT)
+	else if (pccl_frame_is_segment(frame))
 		dropped_segment(exec, op, rank, frame);
 	if (op != NULL)
 		op_settle(exec, op);

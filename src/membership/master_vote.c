@@ -147,7 +147,8 @@ static void ask_again(struct pccl_master *master, struct pccl_client *client, ui
 }
 
 /* Members that cross between two masters may leave a vote with both. But of two sets of votes, each of one round, one
- * has no member that is still where it voted, so only one of two answers ever reaches anybody. */
+ * has no member that is still where it voted, so only one of two answers ever reaches anybody.
+ * All have voted. */
 static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
 {
 	uint32_t highest = 0;
@@ -160,7 +161,7 @@ static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = seated(group, rank);
 
-		if (client == NULL || client->vote_round == highest)
+		if (client->vote_round == highest)
 			continue;
 		same = false;
 		ask_again(master, client, highest);

@@ -58,7 +58,7 @@ bool pccl_link_stream_checks(const struct pccl_link_stream *ls)
 /* Decided anew when a frame is sent again: the new connection may lead elsewhere. */
 static void choose_checksum(const struct pccl_link_stream *ls, struct pccl_frame *frame)
 {
-	if ((frame->type != PCCL_FRAME_PARTIAL && frame->type != PCCL_FRAME_RESULT) || pccl_link_stream_checks(ls))
+	if (!pccl_frame_is_segment(frame) || pccl_link_stream_checks(ls))
 		return;
 	frame->flags |= PCCL_FRAME_UNCHECKED;
 	frame->payload_crc = 0;

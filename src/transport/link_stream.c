@@ -121,14 +121,14 @@ static void go_down(struct pccl_link_stream *ls)
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
-/* What goes over the connection stays in the memory of this host: both sides run on one kernel, and both ends have one
- * address. `port`: the other side says that it is that of its end, so nobody is in between; 0: it is not asked. */
+/* What goes over the connection stays in the memory of this host: both sides run on one kernel, both ends have one
+ * address, and the other end has the port that the other side says, so that nobody is in between. */
 static bool find_locality(const struct pccl_link_stream *ls, uint64_t host, uint16_t port)
 {
 	struct pccl_address local, remote;
 
 	return host != 0 && host == ls->link->config.host && transport_of(ls)->ends(ls->stream, &local, &remote) &&
-	       pccl_address_same_host(&local, &remote) && (port == 0 || port == pccl_address_port(&remote));
+	       pccl_address_same_host(&local, &remote) && port == pccl_address_port(&remote);
 }
 
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
@@ -238,7 +238,7 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
-		ls->is_local = find_locality(ls, frame->tag, 0);
+		ls->is_local = find_locality(ls, frame->tag, pccl_address_port(&link->config.address));
 		come_up(ls, frame->received);
 	}
 }
@@ -258,7 +258,7 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	}
 	ls->stream = stream;
 	welcome.lane = (uint8_t)config->lane;
-	ls->is_local = hello->port != 0 && find_locality(ls, hello->host, hello->port);
+	ls->is_local = find_locality(ls, hello->host, hello->port);
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;

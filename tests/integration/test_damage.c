@@ -12,7 +12,7 @@
 #include "../lib/peers.h"
 #include "base/frame.h"
 
-enum { COUNT = 300000, ROUNDS = 4, WAYS_MAX = 32, DAMAGED_MOST = 6, TYPE_AT = 5, FLAGS_AT = 7, PAYLOAD_BYTES_AT = 8 };
+enum { COUNT = 300000, ROUNDS = 4, WAYS_MAX = 32, DAMAGED_MOST = 6 };
 enum { FIRST, SECOND, TAP }; /* the second dials the first, through the tap */
 enum { DONE = 1 };	     /* milestone */
 
@@ -46,13 +46,15 @@ struct tap {
 
 static void begin_frame(struct tap *tap, struct way *way)
 {
-	const uint8_t *size = way->header + PAYLOAD_BYTES_AT;
-	bool checked = (way->header[FLAGS_AT] & PCCL_FRAME_UNCHECKED) == 0;
 	uint64_t *segments = &tap->told[way->sender == FIRST ? CHECKED_BY_FIRST : CHECKED_BY_SECOND];
+	struct pccl_frame frame;
+	bool checked;
 
-	way->payload_left = (size_t)size[0] | (size_t)size[1] << 8 | (size_t)size[2] << 16 | (size_t)size[3] << 24;
+	CHECK_RESULT(pcclSuccess, pccl_frame_decode(way->header, &frame));
+	checked = pccl_frame_is_checked(&frame);
+	way->payload_left = frame.payload_bytes;
 	way->damages = false;
-	if (way->header[TYPE_AT] != PCCL_FRAME_PARTIAL && way->header[TYPE_AT] != PCCL_FRAME_RESULT)
+	if (!pccl_frame_is_segment(&frame))
 		return;
 	segments[checked ? 0 : 1]++;
 	way->damages = checked && segments[0] % 3 == 1 && tap->told[DAMAGED] < DAMAGED_MOST;
