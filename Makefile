@@ -24,6 +24,7 @@ OPT_werror := -O2
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 OPT := $(OPT_$(FLAVOUR))
 CPPFLAGS += -Iinclude -Iinclude/pccl -Isrc -D_GNU_SOURCE
+TEST_CPPFLAGS := -Itests -I.
 CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -pthread
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
 LDLIBS += -lcrypto -lhwloc -lzstd -lm
@@ -42,10 +43,10 @@ VPCLMUL256_FLAGS := -O3 -mavx2 -mvpclmulqdq -mpclmul -msse4.2
 VPCLMUL512_FLAGS := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2
 endif
 
-LIB_SRC := $(wildcard src/*.c src/base/*.c src/transport/*.c src/collectives/*.c src/membership/*.c src/sync/*.c)
 PROG_SRC := $(wildcard src/programs/*.c)
+LIB_SRC := $(filter-out $(PROG_SRC),$(wildcard src/*/*.c src/*/*/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
-UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/test_*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
 INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
@@ -63,6 +64,8 @@ SIM := $(if $(SIM_SRC),$(B)/test/pccl-sim)
 
 all: $(LIB_A) $(LIB_SO) $(PROGS) ## build the libraries and programs (FLAVOUR=release|asan|tsan)
 
+# Tests see the internals, tests/lib and what allreduce-bench computes.
+$(B)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
 $(B)/obj/src/collectives/%_avx2.o: CFLAGS += $(KERNEL_FLAGS) $(AVX2_FLAGS)
 $(B)/obj/src/collectives/%_avx512.o: CFLAGS += $(KERNEL_FLAGS) $(AVX512_FLAGS)
 $(B)/obj/src/collectives/%_scalar.o: CFLAGS += $(KERNEL_FLAGS)

@@ -8,9 +8,9 @@ check-layers: $(call obj,$(LIB_SRC)) ## who may include whom, and what the pure 
 	@scripts/check-layers.sh . $(B)/obj
 	@scripts/check-layers-test.sh
 
-check-abi: $(LIB_SO) $(B)/test/unit/test_abi ## header, export map and library name the same; layouts are as they were
+check-abi: $(LIB_SO) $(B)/test/unit/api/test_abi ## header, export map and library name the same; layouts are as they were
 	@scripts/check-abi.sh $(LIB_SO)
-	@$(B)/test/unit/test_abi
+	@$(B)/test/unit/api/test_abi
 
 lint: check-warnings check-tidy check-style ## every warning is an error, clang-tidy finds nothing, sizes are kept
 
@@ -20,7 +20,7 @@ check-warnings: ## compile everything with -Werror
 
 check-tidy: ## clang-tidy, with the checks in .clang-tidy
 	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
-		$(CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
+		$(CPPFLAGS) $(TEST_CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
 
 check-style: ## lines, functions and files are as long as the house style allows
 	@scripts/check-style.sh $(C_FILES)

@@ -13,7 +13,7 @@ stream-speed: $(STREAM_SPEED) ## frames over one stream and one link beside plai
 codec-speed: $(CODEC_SPEED) ## every codec beside memcpy, in the cache: GB/s of float32 on one core
 	@$(CODEC_SPEED)
 
-codec-error: $(B)/test/unit/collectives/test_codec_error ## errors of means of 2, 8, 16 and 64 peers on the reference data; of uniform vectors
+codec-error: $(B)/test/unit/collectives/codec/test_codec_error ## errors of means of 2, 8, 16 and 64 peers on the reference data; of uniform vectors
 	@$<
 
 -include $(B)/obj/tests/speed/stream_speed.d $(B)/obj/tests/speed/codec_speed.d

@@ -16,7 +16,7 @@
 
 #include "base/frame.h"
 #include "transport/address.h"
-#include "transport/loop.h"
+#include "transport/loop/loop.h"
 
 #define PCCL_STREAM_DESCRIBE_BYTES 256 /* enough for describe() */
 

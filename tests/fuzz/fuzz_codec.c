@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "collectives/codec_kernels.h"
-#include "collectives/dtype.h"
+#include "collectives/codec/codec_kernels.h"
+#include "collectives/element/dtype.h"
 
 #define PARAMETER_BYTES 8
 

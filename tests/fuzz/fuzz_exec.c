@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collectives/codec.h"
-#include "collectives/codec_lossless.h"
-#include "collectives/dtype.h"
-#include "collectives/exec.h"
+#include "collectives/codec/codec.h"
+#include "collectives/codec/codec_lossless.h"
+#include "collectives/element/dtype.h"
+#include "collectives/exec/exec.h"
 
 #define RANKS 3
 #define LANES 2

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "transport/hello.h"
+#include "transport/link/hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

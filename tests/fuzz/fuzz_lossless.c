@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "collectives/codec_lossless.h"
-#include "collectives/dtype.h"
+#include "collectives/codec/codec_lossless.h"
+#include "collectives/element/dtype.h"
 
 #define BYTES_MAX 65536
 

@@ -2,7 +2,7 @@
  * The master's machine among peers that say anything: bytes are a sequence of events, three or more bytes each. No
  * assertion may fail, nothing is sent to who is not there, views told on one connection grow, and all memory returns.
  */
-#include "membership/master.h"
+#include "membership/master/master.h"
 
 #include "messages.h"
 

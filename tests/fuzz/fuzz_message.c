@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "membership/message.h"
+#include "membership/message/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -3,7 +3,7 @@
  * and contain the peer; it is not frozen twice; a joint call ends once; nothing happens after the end; all memory
  * returns.
  */
-#include "membership/peer.h"
+#include "membership/peer/peer.h"
 
 #include "base/uuid.h"
 #include "messages.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "membership/message.h"
+#include "membership/message/message.h"
 
 struct fuzz_bytes {
 	const uint8_t *at;

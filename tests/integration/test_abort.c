@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { LARGE = 1 << 20 };
 

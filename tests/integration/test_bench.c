@@ -1,5 +1,5 @@
 /* The programs allreduce-bench and pccl-master as people and scripts meet it: what they print, and how they exit. */
-#include "../lib/check.h"
+#include "lib/check.h"
 
 #include <stdbool.h>
 #include <stdio.h>

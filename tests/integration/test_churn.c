@@ -2,8 +2,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 enum { TOLD_SIZE, TOLD_LIVES, GATE_VALUE = 1000 };
 

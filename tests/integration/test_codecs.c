@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bench/reference_data.h"
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "bench/reference_data.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { WORLD = 4, COUNT = 70001, LARGE = 1 << 20, ROUNDS = 12 };
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 static const pcclPlan_t plans[] = {pcclPlanAuto, pcclPlanOneshot, pcclPlanDirect, pcclPlanRing};
 static const unsigned everybody[WORLD_PEERS_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};

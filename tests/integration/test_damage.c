@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
 #include "base/frame.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 enum { COUNT = 300000, ROUNDS = 4, WAYS_MAX = 32, DAMAGED_MOST = 6 };
 enum { FIRST, SECOND, TAP }; /* the second dials the first, through the tap */

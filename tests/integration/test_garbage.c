@@ -11,14 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
 #include "base/crc32c.h"
 #include "base/frame.h"
 #include "base/memory.h"
-#include "membership/message.h"
-#include "transport/hello.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
+#include "membership/message/message.h"
+#include "transport/link/hello.h"
 
 enum { WORLD = 2, COUNT = 20011 };
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { COUNT = 1 << 20, TOLD_ROUNDS = 0 };
 

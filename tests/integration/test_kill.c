@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { TOLD_RESULT, TOLD_END_NS };
 

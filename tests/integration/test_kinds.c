@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 static const pcclPlan_t plans[] = {pcclPlanAuto, pcclPlanOneshot, pcclPlanDirect, pcclPlanRing};
 static const pcclDataType_t types[] = {pcclUint8, pcclInt16, pcclBFloat16, pcclFloat, pcclInt64};

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 /* All-reduces until the group agrees that the gate is open; none may fail. */
 static void work_until_gate(struct world_peer *me, uint64_t gate, unsigned size, uint64_t *rounds)

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/allocations.h"
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/allocations.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 enum { ALLOCATIONS = 14 }; /* the local event, the message that is made of it, the answer, the op, its commands */
 

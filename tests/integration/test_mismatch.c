@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { COUNT = 100000, TAG = 5, WORLD = 3 };
 

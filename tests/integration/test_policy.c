@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { SIZE_MAX_PEERS = 5, TOLD_RANK, TOLD_HASH, TOLD_MIN, TOLD_MAX };
 

@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 static const pcclReduceDescriptor_t one_integer = {
 	.count = 1, .op = pcclSum, .tag = 1, .src_descriptor = {pcclInt64, pcclDistributionNone}};

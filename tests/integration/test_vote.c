@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 enum { TOLD_RESULT, TOLD_END_NS };
 

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../lib/check.h"
-#include "../lib/peers.h"
+#include "lib/check.h"
+#include "lib/peers.h"
 
 static const pcclReduceDescriptor_t one_integer = {
 	.count = 1, .op = pcclSum, .tag = 9, .src_descriptor = {pcclInt64, pcclDistributionNone}};

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bench/reference_data.h"
-#include "../lib/check.h"
-#include "../lib/peers.h"
-#include "../lib/values.h"
 #include "base/rng.h"
+#include "bench/reference_data.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "lib/values.h"
 
 enum { WORLD = 4, COUNT = 1 << 20, ROUNDS = 8 };
 

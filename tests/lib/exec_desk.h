@@ -2,7 +2,7 @@
 #ifndef PCCL_TESTS_EXEC_DESK_H
 #define PCCL_TESTS_EXEC_DESK_H
 
-#include "collectives/exec.h"
+#include "collectives/exec/exec.h"
 
 #define RANKS 3
 #define EPOCH 5

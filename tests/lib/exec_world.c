@@ -6,7 +6,7 @@
 #include "base/crc32c.h"
 #include "base/fail.h"
 #include "check.h"
-#include "collectives/dtype.h"
+#include "collectives/element/dtype.h"
 #include "exec_world_internal.h"
 
 static struct world *running;

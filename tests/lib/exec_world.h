@@ -7,8 +7,8 @@
 #define PCCL_TESTS_EXEC_WORLD_H
 
 #include "base/rng.h"
-#include "collectives/codec.h"
-#include "collectives/exec.h"
+#include "collectives/codec/codec.h"
+#include "collectives/exec/exec.h"
 
 #define WORLD_PEERS_MAX 64
 #define WORLD_LANES_MAX 4

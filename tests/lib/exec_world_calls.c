@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "collectives/dtype.h"
-#include "collectives/reduce.h"
+#include "collectives/element/dtype.h"
+#include "collectives/reduce/reduce.h"
 #include "exec_world_internal.h"
 
 /* Much faster than what tells the difference. */

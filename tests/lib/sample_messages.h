@@ -2,7 +2,7 @@
 #ifndef PCCL_TESTS_SAMPLE_MESSAGES_H
 #define PCCL_TESTS_SAMPLE_MESSAGES_H
 
-#include "membership/message.h"
+#include "membership/message/message.h"
 
 #define SAMPLE_COUNT 16
 

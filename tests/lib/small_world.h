@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "membership/master.h"
-#include "membership/peer.h"
+#include "membership/master/master.h"
+#include "membership/peer/peer.h"
 
 #define SMALL_MASTERS 2
 #ifndef SMALL_PEERS

@@ -10,7 +10,7 @@
 
 #include "base/fail.h"
 #include "base/uuid.h"
-#include "membership/decide.h"
+#include "membership/master/decide.h"
 
 #define GRAVES_KEPT 12
 #define ASK_INTERVAL_NS (100 * SIM_MS)
@@ -189,7 +189,7 @@ static bool launch_any(struct sim *sim, struct shell *shell)
 	return false;
 }
 
-/* ---- deadlines: as wait_for_end() in src/ops.c ------------------------------ */
+/* ---- deadlines: as wait_for_end() in src/api/ops.c ------------------------------ */
 
 void caller_deadline(struct sim *sim, struct shell *shell, struct call *call)
 {

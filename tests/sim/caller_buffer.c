@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/bitmap.h"
-#include "collectives/codec.h"
-#include "collectives/dtype.h"
+#include "collectives/codec/codec.h"
+#include "collectives/element/dtype.h"
 
 #define GUARD_BYTES 64
 #define PATTERN 64

@@ -1,4 +1,4 @@
-/* A communicator: what src/comm.c and src/control.c do between the machine, the session and the lanes. */
+/* A communicator: what src/comm/comm.c and src/comm/control.c do between the machine, the session and the lanes. */
 #include "shell.h"
 
 #include <stdio.h>

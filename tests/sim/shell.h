@@ -1,7 +1,7 @@
 /*
  * Level 2 of the simulator: between the membership machines and the callers stand the very session and the very
- * executors, as in src/control.c, src/lane.c and src/ops.c, with queues in place of threads: what one thread posts
- * to another comes later, in order, and lanes lag each other. Buffers are real, and their sums are checked.
+ * executors, as in src/comm and src/api, with queues in place of threads: what one thread posts to another comes later,
+ * in order, and lanes lag each other. Buffers are real, and their sums are checked.
  *
  *	shell.c		a communicator: its session, and what control.c does
  *	shell_lane.c	what lane.c does: commands, executors
@@ -15,7 +15,7 @@
 #ifndef PCCL_SIM_SHELL_H
 #define PCCL_SIM_SHELL_H
 
-#include "session.h"
+#include "session/session.h"
 #include "sim.h"
 
 #define SHELL_LANES 3

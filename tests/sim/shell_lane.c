@@ -1,4 +1,4 @@
-/* A lane: what src/lane.c does with its executor, its links and the session's commands. */
+/* A lane: what src/comm/lane.c does with its executor, its links and the session's commands. */
 #include "shell.h"
 
 #include <stdio.h>

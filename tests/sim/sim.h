@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 #include "base/rng.h"
-#include "membership/master.h"
-#include "membership/peer.h"
+#include "membership/master/master.h"
+#include "membership/peer/peer.h"
 
 #define SIM_MS UINT64_C(1000000)
 #define SIM_SECOND (1000 * SIM_MS)

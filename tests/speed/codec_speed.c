@@ -15,8 +15,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../bench/reference_data.h"
-#include "collectives/codec_kernels.h"
+#include "bench/reference_data.h"
+#include "collectives/codec/codec_kernels.h"
 
 #define ROUNDS_MAX 101
 #define TURN_NS 3e6 /* a turn takes at least so long */

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "transport/link.h"
+#include "transport/link/link.h"
 #include "transport/transport.h"
 
 #define SOURCE_BYTES (64u << 20) /* what is sent lies out of the cache */

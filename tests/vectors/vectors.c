@@ -10,11 +10,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "../unit/collectives/codec_fixture.h"
 #include "base/crc32c.h"
-#include "collectives/planes.h"
-#include "collectives/reduce.h"
-#include "collectives/reduce_kernels.h"
+#include "collectives/codec/planes.h"
+#include "collectives/reduce/reduce.h"
+#include "collectives/reduce/reduce_kernels.h"
+#include "unit/collectives/codec/codec_fixture.h"
 
 #define ROOM 5000 /* elements */
 #define INPUTS 6

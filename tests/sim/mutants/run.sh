@@ -13,7 +13,7 @@ seeds=${SEEDS:-1000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cc=${CC:-gcc}
-flags="-std=c99 -O1 -D_GNU_SOURCE -I$work/src -I$root/include -I$root/include/pccl -I$root/tests/sim -pthread -w"
+flags="-std=c99 -O1 -D_GNU_SOURCE -I$work/src -I$root/include -I$root/include/pccl -I$root/tests -I$root/tests/sim -pthread -w"
 
 # Mutants that the sources have moved away from.
 find_stale() {
@@ -59,8 +59,8 @@ compile() { # FILE below src or tests
 }
 
 # Of the base floor, what the machines, the session and the executors need; the portable kernels are enough.
-sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid,copy,cpu,crc32c*}.c src/membership/*.c src/collectives/*.c \
-	src/session*.c tests/sim/*.c)
+sources=$(cd "$root" && ls src/base/{fail,log,bytes,bitmap,rng,uuid,copy,cpu,crc32c*}.c src/membership/*/*.c src/collectives/*/*.c \
+	src/session/*.c tests/sim/*.c)
 export PCCL_CPU=scalar
 for file in $sources; do
 	compile "$file" || exit 1

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "../../lib/check.h"
 #include "base/rng.h"
+#include "lib/check.h"
 
 #define BITS_MAX 200
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 static void values_are_little_endian(void **state)
 {

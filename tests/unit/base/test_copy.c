@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../lib/check.h"
 #include "base/rng.h"
+#include "lib/check.h"
 
 #define ROOM 1024
 

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 /* What a fresh process finds with PCCL_CPU set to `wish` (NULL: not set): the level, + 10 with the CRC32C
  * instruction, + 20 with wide carry-less multiplication. */

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#include "../../lib/check.h"
 #include "base/cpu.h"
 #include "base/rng.h"
+#include "lib/check.h"
 
 typedef uint32_t crc32c_way(uint32_t crc, const void *bytes, size_t count);
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 static void a_failure_returns_its_result_and_keeps_its_words(void **state)
 {

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "../../lib/check.h"
 #include "base/crc32c.h"
 #include "base/fail.h"
 #include "base/rng.h"
+#include "lib/check.h"
 
 static const struct pccl_frame sample = {
 	.type = PCCL_FRAME_PARTIAL,

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 /* Runs `speak` with stderr going into `text`, which gets a final zero. What is said must fit a pipe. */
 static void capture(void (*speak)(void), char *text, size_t capacity)

@@ -4,9 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../lib/allocations.h"
-#include "../../lib/check.h"
 #include "base/fail.h"
+#include "lib/allocations.h"
+#include "lib/check.h"
 
 static void memory_can_be_had_and_given_back(void **state)
 {

@@ -1,6 +1,6 @@
 #include "base/rng.h"
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 static void a_seed_gives_the_same_numbers_again(void **state)
 {

@@ -1,7 +1,7 @@
 /* The independent results of allreduce-bench: conversions, reductions by hand, and that a wrong element is found. */
-#include "../../lib/check.h"
+#include "lib/check.h"
 
-#include "../../../bench/check.h"
+#include "bench/check.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* The error that allreduce-bench reports for a codec, on results whose error is known. */
-#include "../../lib/check.h"
+#include "lib/check.h"
 
-#include "../../../bench/codec_error.h"
+#include "bench/codec_error.h"
 
 #include <math.h>
 

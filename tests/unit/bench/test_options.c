@@ -1,7 +1,7 @@
 /* The command line of allreduce-bench: what it takes, and what it says when something is wrong. */
-#include "../../lib/check.h"
+#include "lib/check.h"
 
-#include "../../../bench/options.h"
+#include "bench/options.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Medians, percentiles and bandwidth factors of allreduce-bench. */
-#include "../../lib/check.h"
+#include "lib/check.h"
 
-#include "../../../bench/stats.h"
+#include "bench/stats.h"
 
 static void the_median_of_an_odd_count_is_the_middle_value(void **state)
 {

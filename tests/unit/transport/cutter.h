@@ -5,7 +5,7 @@
 #ifndef PCCL_TESTS_TRANSPORT_CUTTER_H
 #define PCCL_TESTS_TRANSPORT_CUTTER_H
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,7 +18,7 @@
 
 #include "base/rng.h"
 #include "transport/address.h"
-#include "transport/loop.h"
+#include "transport/loop/loop.h"
 
 #define CUTTER_PAIRS 16
 #define CUTTER_BUFFER_BYTES 16384

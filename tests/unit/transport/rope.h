@@ -5,11 +5,11 @@
 #ifndef PCCL_TESTS_TRANSPORT_ROPE_H
 #define PCCL_TESTS_TRANSPORT_ROPE_H
 
-#include "cutter.h"
-#include "wire.h"
+#include "unit/transport/cutter.h"
+#include "unit/transport/wire.h"
 
 #include "base/fail.h"
-#include "transport/link.h"
+#include "transport/link/link.h"
 
 #define ROPE_FRAMES 3000u
 #define ROPE_BYTES_MOST (256u << 10)

@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
-#include "suite_frames.h"
-#include "wire.h"
+#include "unit/transport/suite_frames.h"
+#include "unit/transport/wire.h"
 
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
 

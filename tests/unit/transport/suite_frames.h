@@ -2,7 +2,7 @@
 #ifndef PCCL_TESTS_TRANSPORT_SUITE_FRAMES_H
 #define PCCL_TESTS_TRANSPORT_SUITE_FRAMES_H
 
-#include "wire.h"
+#include "unit/transport/wire.h"
 
 #define MIB (1u << 20)
 

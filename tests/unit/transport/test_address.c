@@ -1,5 +1,5 @@
 /* Addresses: text to sockaddr and back. */
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 #include "transport/address.h"
 

@@ -3,8 +3,8 @@
 #ifndef PCCL_TESTS_TRANSPORT_SUITE_H
 #define PCCL_TESTS_TRANSPORT_SUITE_H
 
-#include "suite_ends.h"
-#include "suite_frames.h"
+#include "unit/transport/suite_ends.h"
+#include "unit/transport/suite_frames.h"
 
 #define SUITE_TESTS                                                                                                   \
 	cmocka_unit_test(frames_both_ways_arrive_in_order_intact_and_complete_once),                                  \

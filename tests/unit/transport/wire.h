@@ -5,7 +5,7 @@
 #ifndef PCCL_TESTS_TRANSPORT_WIRE_H
 #define PCCL_TESTS_TRANSPORT_WIRE_H
 
-#include "../../lib/check.h"
+#include "lib/check.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

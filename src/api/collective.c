@@ -1,0 +1,155 @@
+/* The public collectives: each fills a request and launches it; a blocking one then awaits it. */
+#include <stddef.h>
+
+#include "api/ops.h"
+#include "base/fail.h"
+
+static pcclResult_t launch(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
+			   const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+{
+	struct pccl_op_request request = {.kind = kind, .input = input, .output = output};
+	pcclResult_t result = pccl_ops_read(operation, &request.operation);
+
+	if (result != pcclSuccess)
+		return result;
+	if (kind == PCCL_BARRIER) {
+		request.operation.count = 0;
+		request.operation.datatype = pcclUint8;
+		request.operation.op = pcclSum;
+	}
+	return pccl_ops_launch(communicator, &request, handle_out);
+}
+
+static pcclResult_t run(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
+			const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	pcclAsyncReduceOp_t handle;
+	pcclResult_t result = pccl_ops_check_info(info_out);
+
+	if (result == pcclSuccess)
+		result = launch(kind, input, output, operation, communicator, &handle);
+	if (result != pcclSuccess)
+		return result;
+	return pccl_ops_await(&handle, info_out);
+}
+
+/* PCCL 1.0's descriptor in today's words. */
+static pcclResult_t translate(const pcclReduceDescriptor_t *descriptor, pcclOperation_t *operation_out)
+{
+	const pcclOperation_t defaults = PCCL_OPERATION_INITIALIZER;
+
+	*operation_out = defaults;
+	if (descriptor == NULL)
+		return pccl_fail(pcclInvalidArgument, "descriptor is NULL");
+	operation_out->count = descriptor->count;
+	operation_out->datatype = descriptor->src_descriptor.datatype;
+	operation_out->op = descriptor->op;
+	operation_out->tag = descriptor->tag;
+	operation_out->codec = descriptor->quantization_options.algorithm;
+	operation_out->codec_datatype = descriptor->quantization_options.quantized_datatype;
+	return pcclSuccess;
+}
+
+static void translate_info(const pcclOperationInfo_t *info, pcclReduceInfo_t *reduce_info_out)
+{
+	if (reduce_info_out == NULL)
+		return;
+	reduce_info_out->local_world_size = info->participants_max;
+	reduce_info_out->tx_bytes = info->tx_bytes;
+	reduce_info_out->rx_bytes = info->rx_bytes;
+}
+
+pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
+				const pcclComm_t *communicator, pcclAsyncReduceOp_t *reduce_handle_out)
+{
+	pcclOperation_t operation;
+	pcclResult_t result = translate(descriptor, &operation);
+
+	if (result != pcclSuccess)
+		return result;
+	return launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, reduce_handle_out);
+}
+
+pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pcclReduceInfo_t *reduce_info_out)
+{
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	pcclResult_t result = pccl_ops_await(reduce_handle, &info);
+
+	translate_info(&info, reduce_info_out);
+	return result;
+}
+
+pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
+			   const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out)
+{
+	pcclAsyncReduceOp_t handle;
+	pcclResult_t result = pcclAllReduceAsync(sendbuff, recvbuff, descriptor, communicator, &handle);
+
+	if (result != pcclSuccess)
+		return result;
+	return pcclAwaitAsyncReduce(&handle, reduce_info_out);
+}
+
+pcclResult_t pcclAwait(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out)
+{
+	return pccl_ops_await(handle, info_out);
+}
+
+pcclResult_t pcclAllReduceWith(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			       const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run(PCCL_ALL_REDUCE, sendbuff, recvbuff, operation, communicator, info_out);
+}
+
+pcclResult_t pcclAllReduceWithAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+				    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+{
+	return launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclBroadcast(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			   const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run(PCCL_BROADCAST, sendbuff, recvbuff, operation, communicator, info_out);
+}
+
+pcclResult_t pcclBroadcastAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+				const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+{
+	return launch(PCCL_BROADCAST, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			       const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run(PCCL_REDUCE_SCATTER, sendbuff, recvbuff, operation, communicator, info_out);
+}
+
+pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+				    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+{
+	return launch(PCCL_REDUCE_SCATTER, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			   const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run(PCCL_ALL_GATHER, sendbuff, recvbuff, operation, communicator, info_out);
+}
+
+pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+				const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+{
+	return launch(PCCL_ALL_GATHER, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *communicator)
+{
+	return run(PCCL_BARRIER, NULL, NULL, operation, communicator, NULL);
+}
+
+pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
+			      pcclAsyncReduceOp_t *handle_out)
+{
+	return launch(PCCL_BARRIER, NULL, NULL, operation, communicator, handle_out);
+}

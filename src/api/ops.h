@@ -1,0 +1,23 @@
+/* Launching and awaiting ops: what all public collectives share. */
+#ifndef PCCL_OPS_H
+#define PCCL_OPS_H
+
+#include <pccl.h>
+
+#include "session/session.h"
+
+/* Launches; *handle_out names the op. */
+pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
+			     pcclAsyncReduceOp_t *handle_out);
+
+/* Waits for the end of the op, releases it. `info_out` may be NULL. */
+pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out);
+
+/* Copies the caller's structure, older or newer than this library's, over the defaults; checks `size`. */
+pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *full_out);
+
+/* Fills the caller's structure as far as it reaches. NULL is allowed. */
+pcclResult_t pccl_ops_check_info(const pcclOperationInfo_t *info);
+void pccl_ops_write_info(const pcclOperationInfo_t *from, pcclOperationInfo_t *to);
+
+#endif

@@ -1,0 +1,51 @@
+/* Shared state: in a world of one there is nobody to agree with. Between peers it comes with src/sync/. */
+#include <pccl.h>
+
+#include "base/fail.h"
+#include "collectives/element/dtype.h"
+#include "comm/comm.h"
+
+static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStrategy_t strategy)
+{
+	size_t i;
+
+	if (state == NULL || (state->count > 0 && state->infos == NULL))
+		return pccl_fail(pcclInvalidArgument, "shared_state or its infos is NULL");
+	if ((int)strategy < 0 || strategy > PCCL_SHARED_STATE_SYNC_STRATEGY_SEND_ONLY)
+		return pccl_fail(pcclInvalidArgument, "strategy %d is unknown", (int)strategy);
+	for (i = 0; i < state->count; i++) {
+		const pcclTensorInfo_t *info = &state->infos[i];
+
+		if (info->name == NULL || (info->data == NULL && info->count > 0))
+			return pccl_fail(pcclInvalidArgument, "tensor %zu has no name or no data", i);
+		if (!pccl_dtype_valid((int)info->datatype))
+			return pccl_fail(pcclInvalidArgument, "tensor %s: datatype %d is unknown", info->name,
+					 (int)info->datatype);
+		if (info->device_type != pcclDeviceCpu)
+			return pccl_fail(pcclInvalidArgument, "tensor %s: this build has no CUDA support", info->name);
+	}
+	return pcclSuccess;
+}
+
+pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
+					pcclSharedStateSyncStrategy_t strategy,
+					pcclSharedStateSyncInfo_t *sync_info_out)
+{
+	pcclComm_t *comm;
+	pcclResult_t result = pccl_comm_enter(communicator, &comm);
+
+	if (result != pcclSuccess)
+		return result;
+	result = check(shared_state, strategy);
+	if (result == pcclSuccess && !pccl_session_idle(comm->session))
+		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
+	else if (result == pcclSuccess && comm->view.member_count > 1)
+		result =
+			pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
+	if (result == pcclSuccess && sync_info_out != NULL) {
+		sync_info_out->tx_bytes = 0;
+		sync_info_out->rx_bytes = 0;
+	}
+	pccl_comm_leave(comm);
+	return result;
+}

@@ -1,0 +1,271 @@
+/* How ops end: with success when everybody has everything, otherwise with words. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "collectives/exec/exec_internal.h"
+
+static void unlink_key(struct pccl_exec *exec, const struct op *op)
+{
+	struct op **link = &exec->buckets[pccl_rng_hash(op->launch.key.tag, op->launch.key.sequence) % KEY_BUCKETS];
+
+	while (*link != op)
+		link = &(*link)->next_of_bucket;
+	*link = op->next_of_bucket;
+}
+
+static void enqueue(struct pccl_exec *exec, struct op *op, pcclResult_t result)
+{
+	op->state = OP_ENDED;
+	op->result = result;
+	op->next_ended = NULL;
+	if (exec->ended_last == NULL)
+		exec->ended_first = op;
+	else
+		exec->ended_last->next_ended = op;
+	exec->ended_last = op;
+	ended_note(exec, op->launch.key.tag, op->launch.key.sequence);
+}
+
+static void end(struct pccl_exec *exec, struct op *op, pcclResult_t result)
+{
+	assert(op->state == OP_OPEN);
+	unlink_key(exec, op);
+	refresh_nothing(exec, op);
+	enqueue(exec, op, result);
+}
+
+void op_end_at_once(struct pccl_exec *exec, struct op *op)
+{
+	assert(!op->takes_slot);
+	op->complete = true;
+	enqueue(exec, op, pcclSuccess);
+}
+
+void op_release(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank;
+
+	/* Once: the view may have changed since. */
+	if (!op->takes_slot || op->released)
+		return;
+	op->released = true;
+	window_close(exec, op);
+	pack_close(exec, op);
+	for (rank = 0; rank < exec->ranks; rank++) {
+		region_free(exec, rank, &op->peers[rank].region);
+		if (op->peers[rank].early != NULL)
+			early_release(&exec->neighbours[rank], op->peers[rank].early);
+		op->peers[rank].early = NULL;
+	}
+}
+
+void op_destroy(struct pccl_exec *exec, struct op *op)
+{
+	if (op->takes_slot) {
+		assert(exec->ops[op->slot] == op);
+		exec->ops[op->slot] = NULL;
+	}
+	coder_close(op);
+	pccl_free(op->scratch);
+	pccl_free(op);
+}
+
+/* ---- success ----------------------------------------------------------------------------------------------------- */
+
+/* DONE goes out after the op has left, for its outcome needs not wait for a stream to have room. */
+static bool leave_dones(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < exec->ranks; rank++)
+		if (rank != exec->rank && !op->peers[rank].done_sent &&
+		    exec->neighbours[rank].parting_count == PCCL_MAX_OPERATIONS)
+			return false;
+	for (rank = 0; rank < exec->ranks; rank++) {
+		if (rank == exec->rank || op->peers[rank].done_sent)
+			continue;
+		parting_add(&exec->neighbours[rank], &op->launch.key);
+		op->tx_bytes += PCCL_FRAME_BYTES;
+	}
+	return true;
+}
+
+static void become_complete(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank;
+
+	op->complete = true;
+	for (rank = 0; rank < exec->ranks; rank++) {
+		if (rank != exec->rank)
+			refresh_control(exec, op, rank);
+	}
+}
+
+/* Others may go on to their next ops from here. */
+static void free_regions(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank;
+
+	if (op->closed_count < op->awaited_count || op->receiving > 0)
+		return;
+	for (rank = 0; rank < exec->ranks; rank++)
+		region_free(exec, rank, &op->peers[rank].region);
+}
+
+void op_settle(struct pccl_exec *exec, struct op *op)
+{
+	if (op->state != OP_OPEN || op->started_count < exec->ranks - 1)
+		return;
+	if (op->refused_count > 0 || op->failing) {
+		op_refused(exec, op);
+		return;
+	}
+	if (!op->complete && op->held_count == op->needed_count && op->receiving == 0)
+		become_complete(exec, op);
+	if (!op->complete)
+		return;
+	free_regions(exec, op);
+	if (op->done_count < exec->ranks - 1)
+		return;
+	if (!leave_dones(exec, op))
+		return;
+	window_close(exec, op);
+	end(exec, op, pcclSuccess);
+}
+
+/* ---- failure ----------------------------------------------------------------------------------------------------- */
+
+/* Others must see both signatures, and that nothing more comes from here. */
+static void say_farewell(struct pccl_exec *exec, struct op *op)
+{
+	op->refusing = true;
+	op->farewells = exec->ranks - 1;
+	refresh_all(exec, op);
+}
+
+static void fail_here(struct pccl_exec *exec, struct op *op, pcclResult_t result)
+{
+	op->restores = true;
+	end(exec, op, result);
+	say_farewell(exec, op);
+}
+
+void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
+{
+	char theirs[120], ours[120];
+
+	signature_describe(op->peers[rank].start, theirs, sizeof(theirs));
+	signature_describe(op->note, ours, sizeof(ours));
+	if (snprintf(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s", rank,
+		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
+		op->detail[0] = '\0';
+	op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
+	fail_here(exec, op, pcclMismatch);
+}
+
+/* "contribution of rank 2 to tag 7: element 12 is not finite, which codec int8 can't carry". */
+static void describe_element(const struct pccl_exec *exec, struct op *op, uint32_t rank, const struct refusal *refusal)
+{
+	bool result = refusal->reason == PCCL_REFUSAL_RESULT;
+	const struct pccl_codec *codec = pccl_codec_find(result ? op->coder.down.id : op->coder.up.id);
+	unsigned long long tag = op->launch.key.tag, element = 0;
+	bool known = op->coded && refusal->segment < op->launch.geometry.segment_count;
+
+	if (known)
+		element = pccl_geometry_first(&op->launch.geometry, refusal->segment) + refusal->element;
+	if (!known || element >= op->launch.signature.count)
+		snprintf(op->detail, sizeof(op->detail),
+			 "rank %u refused tag %llu for an element that it does not have", rank, tag);
+	else
+		snprintf(op->detail, sizeof(op->detail),
+			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't "
+			 "carry%s",
+			 result ? "result" : "contribution", rank, tag, element, codec->name,
+			 rank == exec->rank ? " (this peer)" : "");
+}
+
+static const struct refusal *refusal_of(const struct pccl_exec *exec, const struct op *op, uint32_t rank)
+{
+	if (rank == exec->rank)
+		return op->failing ? &op->refusal : NULL;
+	return op->peers[rank].refused ? &op->peers[rank].refusal : NULL;
+}
+
+/* Signatures that differ first, as everybody sees those; otherwise the lowest rank that has told why. */
+static uint32_t deciding_rank(const struct pccl_exec *exec, const struct op *op)
+{
+	uint32_t rank, first = NONE;
+
+	for (rank = 0; rank < exec->ranks; rank++) {
+		const struct refusal *refusal = refusal_of(exec, op, rank);
+
+		if (refusal == NULL || refusal->reason == PCCL_REFUSAL_HEARD)
+			continue;
+		if (refusal->reason == PCCL_REFUSAL_SIGNATURE)
+			return rank;
+		if (first == NONE)
+			first = rank;
+	}
+	assert(first != NONE);
+	return first;
+}
+
+void op_refused(struct pccl_exec *exec, struct op *op)
+{
+	uint32_t rank = deciding_rank(exec, op);
+	const struct refusal *refusal = refusal_of(exec, op, rank);
+
+	if (refusal->reason == PCCL_REFUSAL_SIGNATURE) {
+		snprintf(op->detail, sizeof(op->detail), "rank %u refused tag %llu: members launched it differently",
+			 rank, (unsigned long long)op->launch.key.tag);
+		op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
+		fail_here(exec, op, pcclMismatch);
+		return;
+	}
+	describe_element(exec, op, rank, refusal);
+	if (!op->failing)
+		op->refusal.reason = PCCL_REFUSAL_HEARD;
+	fail_here(exec, op, pcclInvalidArgument);
+}
+
+void op_fail_element(struct pccl_exec *exec, struct op *op, enum pccl_frame_refusal reason, uint32_t local,
+		     size_t element)
+{
+	assert(!op->failing);
+	op->failing = true;
+	op->refusal.reason = (uint8_t)reason;
+	op->refusal.segment = op_segment(exec, op, local);
+	op->refusal.element = (uint32_t)element;
+	refresh_all(exec, op);
+}
+
+/* A share that had ended well is taken back before anybody was told. */
+static void take_back(struct pccl_exec *exec, struct op *op, pcclResult_t result, const char *detail, bool restore)
+{
+	if (op->result != pcclSuccess || result == pcclSuccess)
+		return;
+	if (op->takes_slot)
+		undo_restore(exec, op, restore);
+	op->result = result;
+	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+}
+
+void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const char *detail, bool restore)
+{
+	if (op->state == OP_ENDED) {
+		take_back(exec, op, result, detail, restore);
+		return;
+	}
+	assert(op->state == OP_OPEN);
+	assert(result != pcclSuccess || op->held_count == op->needed_count);
+	if (result != pcclSuccess)
+		undo_restore(exec, op, restore);
+	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	op->receiving = 0;
+	op_release(exec, op);
+	end(exec, op, result);
+	if (result == pcclMismatch && !exec->frozen)
+		say_farewell(exec, op);
+}

@@ -1,0 +1,118 @@
+/* The payload of START: what all ranks must have called alike. */
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "collectives/codec/codec.h"
+#include "collectives/element/dtype.h"
+#include "collectives/exec/exec_internal.h"
+
+static void put_codec(struct pccl_writer *writer, const struct pccl_op_codec *codec)
+{
+	pccl_put_u8(writer, codec->id);
+	pccl_put_u8(writer, codec->target);
+	pccl_put_u16(writer, codec->block);
+}
+
+static void get_codec(struct pccl_reader *reader, struct pccl_op_codec *codec_out)
+{
+	codec_out->id = pccl_get_u8(reader);
+	codec_out->target = pccl_get_u8(reader);
+	codec_out->block = pccl_get_u16(reader);
+}
+
+void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES])
+{
+	struct pccl_writer writer = pccl_writer_over(out, SIGNATURE_BYTES);
+
+	pccl_put_u8(&writer, signature->kind);
+	pccl_put_u8(&writer, signature->datatype);
+	pccl_put_u8(&writer, signature->op);
+	pccl_put_u8(&writer, signature->algorithm);
+	pccl_put_u8(&writer, signature->policy);
+	pccl_put_u8(&writer, signature->rounding);
+	put_codec(&writer, &signature->up);
+	put_codec(&writer, &signature->down);
+	pccl_put_u32(&writer, signature->root);
+	pccl_put_u64(&writer, signature->count);
+}
+
+static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signature *out)
+{
+	struct pccl_reader reader = pccl_reader_over(encoded, SIGNATURE_BYTES);
+
+	out->kind = pccl_get_u8(&reader);
+	out->datatype = pccl_get_u8(&reader);
+	out->op = pccl_get_u8(&reader);
+	out->algorithm = pccl_get_u8(&reader);
+	out->policy = pccl_get_u8(&reader);
+	out->rounding = pccl_get_u8(&reader);
+	get_codec(&reader, &out->up);
+	get_codec(&reader, &out->down);
+	out->root = pccl_get_u32(&reader);
+	out->count = pccl_get_u64(&reader);
+}
+
+static const char *policy_name(uint8_t policy)
+{
+	switch (policy) {
+	case pcclPolicyDefault:
+	case pcclPolicyAbort:
+		return "abort";
+	case pcclPolicyRetry:
+		return "retry";
+	case pcclPolicyRepair:
+		return "repair";
+	default:
+		return "unknown policy";
+	}
+}
+
+/* "int8:256", "minmax:uint8", "bf16". */
+static void describe_codec(const struct pccl_op_codec *choice, char *text, size_t text_bytes)
+{
+	const struct pccl_codec *codec = pccl_codec_find(choice->id);
+
+	if (codec == NULL)
+		snprintf(text, text_bytes, "codec %u", choice->id);
+	else if (codec->has_target)
+		snprintf(text, text_bytes, "%s:%s:%u", codec->name, pccl_dtype_name((pcclDataType_t)choice->target),
+			 choice->block);
+	else if (codec->block_default != 0)
+		snprintf(text, text_bytes, "%s:%u", codec->name, choice->block);
+	else
+		snprintf(text, text_bytes, "%s", codec->name);
+}
+
+/* ", int4:64 up, int8:256 down, stochastic"; empty if all travels plain. */
+static void describe_codecs(const struct pccl_op_signature *s, char *text, size_t text_bytes)
+{
+	char up[32], down[32];
+
+	text[0] = '\0';
+	if (s->up.id == 0 && s->down.id == 0)
+		return;
+	describe_codec(&s->up, up, sizeof(up));
+	describe_codec(&s->down, down, sizeof(down));
+	snprintf(text, text_bytes, ", %s up, %s down%s", up, down,
+		 s->rounding == PCCL_ROUND_STOCHASTIC ? ", stochastic" : "");
+}
+
+void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes)
+{
+	struct pccl_op_signature s;
+	char detail[32] = "", codecs[96];
+
+	decode(encoded, &s);
+	if (s.kind == PCCL_BARRIER) {
+		snprintf(text, text_bytes, "barrier (%s)", policy_name(s.policy));
+		return;
+	}
+	if (s.kind == PCCL_ALL_REDUCE || s.kind == PCCL_REDUCE_SCATTER)
+		snprintf(detail, sizeof(detail), "%s, ", pccl_op_name((pcclRedOp_t)s.op));
+	else if (s.kind == PCCL_BROADCAST)
+		snprintf(detail, sizeof(detail), "root %u, ", s.root);
+	describe_codecs(&s, codecs, sizeof(codecs));
+	snprintf(text, text_bytes, "%s of %llu %s (%s%s, %s%s)", pccl_collective_name(s.kind),
+		 (unsigned long long)s.count, pccl_dtype_name((pcclDataType_t)s.datatype), detail,
+		 s.algorithm == 0 ? "repair" : pccl_plan_name(s.algorithm), policy_name(s.policy), codecs);
+}

@@ -1,0 +1,45 @@
+/* The library as a whole: initialization, version, build, texts. */
+#include "comm/init.h"
+
+#include <stdbool.h>
+
+#include "base/fail.h"
+
+static bool initialized; /* the interface wants it; set once, never cleared */
+
+pcclResult_t pcclInit(void)
+{
+	__atomic_store_n(&initialized, true, __ATOMIC_RELEASE);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_require_init(void)
+{
+	if (__atomic_load_n(&initialized, __ATOMIC_ACQUIRE))
+		return pcclSuccess;
+	return pccl_fail(pcclNotInitialized, "call pcclInit() first");
+}
+
+pcclResult_t pcclGetBuildInfo(pcclBuildInfo_t *info)
+{
+	if (info == NULL)
+		return pccl_fail(pcclInvalidArgument, "info is NULL");
+	info->has_cuda_support = false;
+	return pcclSuccess;
+}
+
+int pcclGetVersion(void)
+{
+	return PCCL_VERSION_MAJOR * 10000 + PCCL_VERSION_MINOR * 100 + PCCL_VERSION_PATCH;
+}
+
+const char *pcclGetErrorString(pcclResult_t result)
+{
+	return pccl_result_string(result);
+}
+
+const char *pcclGetLastError(const pcclComm_t *comm)
+{
+	(void)comm;
+	return pccl_fail_text();
+}

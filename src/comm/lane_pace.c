@@ -1,0 +1,97 @@
+/* Does it pay to compress? The executor asks before each segment; a lane has a clock, and links that know the way. */
+#include "comm/lane_internal.h"
+
+#include <string.h>
+
+/* Time with open attempts between two looks at the links. */
+#define LOOK_NS 20000000u
+/* Fewer bytes say nothing: what the kernel counts time in is coarse. */
+#define LOOK_BYTES (128u << 10)
+/* Bytes per ns that no network moves. */
+#define FASTEST 16
+
+static uint64_t open_ns(const struct pccl_lane *lane)
+{
+	const struct pace *pace = &lane->pace;
+
+	return pace->open_ns + (pace->since_ns == 0 ? 0 : pccl_loop_now(lane->loop) - pace->since_ns);
+}
+
+void pccl_lane_busy(struct pccl_lane *lane, bool busy)
+{
+	lane->pace.open_ns = open_ns(lane);
+	lane->pace.since_ns = busy ? pccl_loop_now(lane->loop) : 0;
+}
+
+/* Of all links; of their speeds the highest. */
+static void add_up(const struct pccl_lane *lane, struct pccl_stream_counters *sums)
+{
+	uint64_t fastest = 0;
+	uint32_t rank;
+
+	memset(sums, 0, sizeof(*sums));
+	for (rank = 0; rank < lane->ranks; rank++) {
+		if (lane->neighbours[rank]->link == NULL)
+			continue;
+		sums->bytes_per_second = 0;
+		pccl_link_pace(lane->neighbours[rank]->link, sums);
+		if (sums->bytes_per_second > fastest)
+			fastest = sums->bytes_per_second;
+	}
+	sums->bytes_per_second = fastest;
+}
+
+/* The time that the network took for so many bytes. Links that are busy at the same time share one way, most often:
+ * together they take no longer than the time that passed. A neighbour that is kept from acknowledging, for it does not
+ * come to run, makes the network look slow; how fast the last bytes arrived tells those apart. */
+static uint64_t time_taken(const struct pccl_stream_counters *sums, uint64_t moved, uint64_t network_ns,
+			   uint64_t passed_ns)
+{
+	double taken_ns = (double)(network_ns < passed_ns ? network_ns : passed_ns);
+	double at_speed_ns =
+		sums->bytes_per_second == 0 ? taken_ns : (double)moved * 1e9 / (double)sums->bytes_per_second;
+
+	return (uint64_t)(at_speed_ns < taken_ns ? at_speed_ns : taken_ns) + moved / FASTEST;
+}
+
+static void look(struct pccl_lane *lane)
+{
+	struct pace *pace = &lane->pace;
+	uint64_t now_ns = open_ns(lane), passed_ns = now_ns - pace->measured_ns, taken_ns, moved;
+	struct pccl_stream_counters sums;
+	uint32_t type;
+	bool fell;
+
+	if (passed_ns < LOOK_NS)
+		return;
+	add_up(lane, &sums);
+	fell = sums.acked_bytes < pace->acked_bytes || sums.network_ns < pace->network_ns; /* a connection is gone */
+	moved = sums.acked_bytes - pace->acked_bytes;
+	if (!fell && moved < LOOK_BYTES)
+		return;
+	taken_ns = time_taken(&sums, moved, sums.network_ns - pace->network_ns, passed_ns);
+	for (type = 0; type < PCCL_DTYPE_COUNT && !fell; type++)
+		pccl_lossless_learn_link(&pace->choices[type], moved, taken_ns);
+	pace->measured_ns = now_ns;
+	pace->acked_bytes = sums.acked_bytes;
+	pace->network_ns = sums.network_ns;
+}
+
+bool pccl_lane_choose(void *context, pcclDataType_t type)
+{
+	struct pccl_lane *lane = context;
+
+	look(lane);
+	if (!pccl_lossless_choose(&lane->pace.choices[type]))
+		return false;
+	lane->pace.began_ns = pccl_clock_ns();
+	return true;
+}
+
+void pccl_lane_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
+{
+	struct pccl_lane *lane = context;
+
+	pccl_lossless_learn_encoding(&lane->pace.choices[type], bytes, packed_bytes,
+				     pccl_clock_ns() - lane->pace.began_ns);
+}

@@ -1,0 +1,336 @@
+/* The shell around the master machine, and the public master calls: one thread, one listening port, a channel per
+ * peer. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <pccl.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "comm/thread.h"
+#include "membership/master/master.h"
+#include "transport/link/channel.h"
+#include "transport/link/hello.h"
+
+#define HELLO_TIMEOUT_NS 5000000000ull
+#define SECOND_NS 1000000000ull
+
+struct client {
+	struct pcclMasterInstanceState_t *instance;
+	struct pccl_channel *channel;
+	uint64_t id; /* never reused */
+	struct client *next;
+};
+
+struct pcclMasterInstanceState_t {
+	pthread_mutex_t lock; /* of the next three */
+	bool ran;
+	bool interrupted;
+	bool joined; /* somebody waits, or has waited, for the thread */
+
+	struct pccl_address address;
+	pthread_t thread;
+	struct pccl_loop *loop;
+	struct pccl_doorman *doorman;
+	struct pccl_master *master;
+	struct pccl_timer timer;
+	struct client *clients;
+	uint64_t next_id;
+};
+
+static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event);
+
+static struct client *find_client(const pcclMasterInstance_t *instance, uint64_t id)
+{
+	struct client *client;
+
+	for (client = instance->clients; client != NULL; client = client->next)
+		if (client->id == id)
+			return client;
+	return NULL;
+}
+
+static void drop_client(struct client *client, bool flush)
+{
+	struct client **link = &client->instance->clients;
+
+	while (*link != client)
+		link = &(*link)->next;
+	*link = client->next;
+	pccl_channel_close(client->channel, flush);
+	pccl_free(client);
+}
+
+static void client_gone(struct client *client, const char *reason)
+{
+	char text[200];
+	struct pccl_master_event event = {.type = PCCL_MASTER_CLOSED, .connection = client->id, .text = text};
+	pcclMasterInstance_t *instance = client->instance;
+
+	snprintf(text, sizeof(text), "%s", reason);
+	drop_client(client, false);
+	step(instance, &event);
+}
+
+/* Members dial what is in the view as it is: they do not resolve names. "": as the master sees it. */
+static bool may_be_dialled(const struct pccl_member *member)
+{
+	struct pccl_address address;
+
+	return member->address[0] == '\0' ||
+	       pccl_address_numeric(member->address, member->port, &address) == pcclSuccess;
+}
+
+static bool all_may_be_dialled(const struct pccl_message *message)
+{
+	const struct pccl_message_register *registration = &message->body.registration;
+	uint32_t rank;
+
+	if (message->type != PCCL_MESSAGE_REGISTER)
+		return true;
+	for (rank = 0; registration->last != NULL && rank < registration->last->view.member_count; rank++)
+		if (!may_be_dialled(&registration->last->view.members[rank]))
+			return false;
+	return may_be_dialled(&registration->self);
+}
+
+static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
+{
+	struct client *client = context;
+	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = client->id};
+
+	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
+		if (all_may_be_dialled(event.message)) {
+			step(client->instance, &event);
+			return;
+		}
+		pccl_message_destroy(event.message);
+	}
+	pccl_log_warn("hung up %s: %s", pccl_channel_remote(channel), pccl_fail_text());
+	client_gone(client, pccl_fail_text());
+}
+
+static void channel_broken(void *context, struct pccl_channel *channel, const char *reason)
+{
+	(void)channel;
+	client_gone(context, reason);
+}
+
+static const struct pccl_channel_events channel_events = {.message = channel_message, .broken = channel_broken};
+
+static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action *action)
+{
+	struct client *client = find_client(instance, action->connection);
+	uint8_t *data;
+	size_t bytes;
+
+	if (action->type == PCCL_MASTER_SEND) {
+		pcclResult_t result = pcclSuccess;
+
+		if (client != NULL)
+			result = pccl_message_encode(action->message, &data, &bytes);
+		pccl_message_destroy(action->message);
+		if (client != NULL && result == pcclSuccess)
+			pccl_channel_send(client->channel, data, bytes);
+		else if (client != NULL)
+			client_gone(client,
+				    pccl_fail_text()); /* out of memory: the peer comes back and hears it then */
+	} else if (client != NULL) {
+		drop_client(client, true);
+	}
+}
+
+static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event)
+{
+	struct pccl_master_action action;
+	uint64_t deadline_ns;
+
+	event->now_ns = pccl_loop_now(instance->loop);
+	pccl_master_step(instance->master, event);
+	while (pccl_master_poll(instance->master, &action))
+		carry_out(instance, &action);
+	deadline_ns = pccl_master_deadline(instance->master);
+	if (deadline_ns == UINT64_MAX)
+		pccl_loop_timer_clear(instance->loop, &instance->timer);
+	else
+		pccl_loop_timer_set(instance->loop, &instance->timer, deadline_ns);
+}
+
+static void timer_fired(struct pccl_timer *timer)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_TICK};
+
+	step(timer->context, &event);
+}
+
+static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	pcclMasterInstance_t *instance = context;
+	struct pccl_master_event event = {.type = PCCL_MASTER_ACCEPTED};
+	struct client *client = hello->purpose == PCCL_PURPOSE_CONTROL ? pccl_zalloc(sizeof(*client)) : NULL;
+
+	if (client == NULL) {
+		pccl_log_info("hung up a caller that takes the master for a peer");
+		pccl_tcp.close(stream, false);
+		return;
+	}
+	client->instance = instance;
+	client->id = ++instance->next_id;
+	if (pccl_channel_adopt(instance->loop, &pccl_tcp, stream, &channel_events, client, &client->channel) !=
+	    pcclSuccess) {
+		pccl_free(client);
+		return;
+	}
+	client->next = instance->clients;
+	instance->clients = client;
+	event.connection = client->id;
+	event.text = pccl_channel_remote(client->channel);
+	step(instance, &event);
+}
+
+static void *run(void *context)
+{
+	pcclMasterInstance_t *instance = context;
+
+	pccl_loop_run(instance->loop);
+	pccl_loop_timer_clear(instance->loop, &instance->timer);
+	while (instance->clients != NULL)
+		drop_client(instance->clients, false);
+	pccl_doorman_destroy(instance->doorman);
+	instance->doorman = NULL;
+	return NULL;
+}
+
+pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterInstance_t **p_master_handle_out)
+{
+	pcclMasterInstance_t *instance;
+	pcclResult_t result;
+
+	if (p_master_handle_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "p_master_handle_out is NULL");
+	*p_master_handle_out = NULL;
+	instance = pccl_zalloc(sizeof(*instance));
+	if (instance == NULL)
+		return pcclOutOfMemory;
+	result = pccl_address_from_ccoip(&listen_address, &instance->address);
+	if (result != pcclSuccess) {
+		pccl_free(instance);
+		return result;
+	}
+	pthread_mutex_init(&instance->lock, NULL);
+	instance->timer.fire = timer_fired;
+	instance->timer.context = instance;
+	*p_master_handle_out = instance;
+	return pcclSuccess;
+}
+
+static pcclResult_t start(pcclMasterInstance_t *instance)
+{
+	struct pccl_master_config config = {.heartbeat_interval_ns = SECOND_NS / 2,
+					    .heartbeat_timeout_ns = 3 * SECOND_NS,
+					    .complaint_window_ns = SECOND_NS / 10,
+					    .return_grace_ns = 2 * SECOND_NS};
+	uint16_t port = pccl_address_port(&instance->address);
+	pcclResult_t result;
+
+	if (port == 0)
+		return pccl_fail(pcclInvalidUsage, "the master needs a port to listen on: 0 is none");
+	if (getrandom(config.uuid.data, sizeof(config.uuid.data), 0) != (ssize_t)sizeof(config.uuid.data))
+		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's uuid: %s", strerror(errno));
+	result = pccl_loop_create(&instance->loop);
+	if (result != pcclSuccess)
+		return result;
+	result = pccl_master_create(&config, &instance->master);
+	if (result != pcclSuccess)
+		goto fail_master;
+	result = pccl_doorman_create(instance->loop, &pccl_tcp, &instance->address, port, HELLO_TIMEOUT_NS, arrived,
+				     instance, &instance->doorman);
+	if (result != pcclSuccess)
+		goto fail_listen;
+	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);
+	if (result != pcclSuccess)
+		goto fail_thread;
+	return pcclSuccess;
+fail_thread:
+	pccl_doorman_destroy(instance->doorman);
+	instance->doorman = NULL;
+fail_listen:
+	pccl_master_destroy(instance->master);
+	instance->master = NULL;
+fail_master:
+	pccl_loop_destroy(instance->loop);
+	instance->loop = NULL;
+	return result;
+}
+
+pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result;
+
+	if (master_instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	pthread_mutex_lock(&master_instance->lock);
+	if (master_instance->ran) {
+		result = pccl_fail(pcclInvalidUsage, "the master runs already, or has run: create another");
+	} else {
+		result = start(master_instance);
+		master_instance->ran = result == pcclSuccess;
+		if (result != pcclSuccess && result != pcclOutOfMemory)
+			result = pcclInvalidUsage;
+	}
+	pthread_mutex_unlock(&master_instance->lock);
+	return result;
+}
+
+pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = pcclSuccess;
+
+	if (master_instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	pthread_mutex_lock(&master_instance->lock);
+	if (!master_instance->ran)
+		result = pccl_fail(pcclInvalidUsage, "the master never ran");
+	else if (!master_instance->interrupted)
+		pccl_loop_stop(master_instance->loop);
+	master_instance->interrupted = master_instance->ran;
+	pthread_mutex_unlock(&master_instance->lock);
+	return result;
+}
+
+pcclResult_t pcclMasterAwaitTermination(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = pcclSuccess;
+	bool join = false;
+
+	if (master_instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	pthread_mutex_lock(&master_instance->lock);
+	if (!master_instance->ran)
+		result = pccl_fail(pcclInvalidUsage, "the master never ran");
+	join = master_instance->ran && !master_instance->joined;
+	master_instance->joined = master_instance->ran;
+	pthread_mutex_unlock(&master_instance->lock);
+	if (join)
+		pthread_join(master_instance->thread, NULL);
+	return result;
+}
+
+pcclResult_t pcclDestroyMaster(pcclMasterInstance_t *master_instance)
+{
+	if (master_instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	if (master_instance->ran) {
+		(void)pcclInterruptMaster(master_instance);
+		(void)pcclMasterAwaitTermination(master_instance);
+		pccl_master_destroy(master_instance->master);
+		pccl_loop_destroy(master_instance->loop);
+	}
+	pthread_mutex_destroy(&master_instance->lock);
+	pccl_free(master_instance);
+	return pcclSuccess;
+}

@@ -1,0 +1,300 @@
+/* One table says for each number: field, variable, default, range. */
+#include "comm/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ccoip.h>
+#include <hwloc.h>
+
+#include "base/fail.h"
+
+struct number {
+	const char *variable;
+	uint64_t given; /* 0: not */
+	uint64_t fallback;
+	uint64_t most;
+	uint64_t *value;
+};
+
+static pcclResult_t parse_number(const char *variable, const char *text, uint64_t most, uint64_t *value_out)
+{
+	char *end;
+
+	errno = 0;
+	*value_out = strtoull(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *text == '-' || *value_out > most)
+		return pccl_fail(pcclInvalidArgument, "%s is \"%s\": it wants a number from 0 to %llu", variable, text,
+				 (unsigned long long)most);
+	return pcclSuccess;
+}
+
+static pcclResult_t merge_number(const struct number *number)
+{
+	const char *text = getenv(number->variable);
+
+	*number->value = number->given;
+	if (number->given > number->most)
+		return pccl_fail(pcclInvalidArgument,
+				 "%llu is too large for the setting that %s also sets: at most %llu",
+				 (unsigned long long)number->given, number->variable, (unsigned long long)number->most);
+	if (*number->value == 0 && text != NULL && *text != '\0') {
+		pcclResult_t result = parse_number(number->variable, text, number->most, number->value);
+
+		if (result != pcclSuccess)
+			return result;
+	}
+	if (*number->value == 0)
+		*number->value = number->fallback;
+	return pcclSuccess;
+}
+
+static pcclResult_t merge_text(const char *variable, const char *given, const char *fallback, char *out,
+			       size_t out_bytes)
+{
+	const char *text = given;
+
+	if (text == NULL || *text == '\0')
+		text = getenv(variable);
+	if (text == NULL || *text == '\0')
+		text = fallback;
+	if ((size_t)snprintf(out, out_bytes, "%s", text) >= out_bytes)
+		return pccl_fail(pcclInvalidArgument, "the setting that %s also sets is longer than %zu characters",
+				 variable, out_bytes - 1);
+	return pcclSuccess;
+}
+
+struct choice {
+	const char *name;
+	int value;
+};
+
+static const struct choice policies[] = {
+	{"abort", pcclPolicyAbort}, {"retry", pcclPolicyRetry}, {"repair", pcclPolicyRepair}, {NULL, 0}};
+static const struct choice plans[] = {{"auto", pcclPlanAuto},
+				      {"oneshot", pcclPlanOneshot},
+				      {"direct", pcclPlanDirect},
+				      {"ring", pcclPlanRing},
+				      {NULL, 0}};
+
+static const struct choice checksums[] = {
+	{"on", pcclChecksumsOn}, {"off", pcclChecksumsOff}, {"auto", pcclChecksumsAuto}, {NULL, 0}};
+static const struct choice zstds[] = {{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
+
+static pcclResult_t merge_choice(const char *variable, int given, int unset, const struct choice *choices, int fallback,
+				 int *value_out)
+{
+	const char *text = getenv(variable);
+	const struct choice *choice;
+
+	*value_out = fallback;
+	if (given == unset && (text == NULL || *text == '\0'))
+		return pcclSuccess;
+	for (choice = choices; choice->name != NULL; choice++) {
+		if (given != unset ? choice->value == given : strcmp(choice->name, text) == 0) {
+			*value_out = choice->value;
+			return pcclSuccess;
+		}
+	}
+	if (given != unset)
+		return pccl_fail(pcclInvalidArgument, "%d is no value for the setting that %s also sets", given,
+				 variable);
+	return pccl_fail(pcclInvalidArgument, "%s is \"%s\", which is none of its values", variable, text);
+}
+
+/* PCCL_PORT=first or first-last. */
+static pcclResult_t merge_ports(const pcclConfig_t *config, struct pccl_settings *settings)
+{
+	const char *text = getenv("PCCL_PORT");
+	unsigned first, last;
+	char rest;
+
+	settings->port_first = config->port_first;
+	settings->port_last = config->port_last;
+	if (settings->port_first == 0 && text != NULL && *text != '\0') {
+		int found = sscanf(text, "%u-%u%c", &first, &last, &rest);
+
+		if (found == 1 && strchr(text, '-') == NULL)
+			last = first;
+		if (found < 1 || found > 2 || (found == 1 && strchr(text, '-') != NULL) || first > 65535 ||
+		    last > 65535)
+			return pccl_fail(pcclInvalidArgument, "PCCL_PORT is \"%s\": it wants a port or first-last",
+					 text);
+		settings->port_first = (uint16_t)first;
+		settings->port_last = (uint16_t)last;
+	}
+	if (settings->port_last == 0)
+		settings->port_last = settings->port_first;
+	if (settings->port_last < settings->port_first)
+		return pccl_fail(pcclInvalidArgument, "the listening port range %u-%u is empty", settings->port_first,
+				 settings->port_last);
+	return pcclSuccess;
+}
+
+/* One lane for two cores, four at most: the other cores train. */
+static uint32_t default_lanes(void)
+{
+	hwloc_topology_t topology;
+	int cores = 1;
+
+	if (hwloc_topology_init(&topology) != 0)
+		return 1;
+	if (hwloc_topology_load(topology) == 0)
+		cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+	hwloc_topology_destroy(topology);
+	return cores >= 8 ? 4 : cores >= 4 ? 2 : 1;
+}
+
+static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+				  struct pccl_settings *settings)
+{
+	const uint64_t ms = 1000000, most_ms = UINT32_MAX;
+	uint64_t lanes, streams, bundle_size;
+	const uint64_t pool = params->p2p_connection_pool_size;
+	const uint64_t streams_given = config->streams != 0	 ? config->streams
+				       : pool < PCCL_STREAMS_MAX ? pool
+								 : PCCL_STREAMS_MAX;
+	const struct number numbers[] = {
+		{"PCCL_LANES", config->lanes, 0, PCCL_LANES_MAX, &lanes},
+		{"PCCL_STREAMS", streams_given, 1, PCCL_STREAMS_MAX, &streams},
+		{"PCCL_CONNECT_TIMEOUT_MS", config->connect_timeout_ms, 10000, most_ms, &settings->connect_timeout_ns},
+		{"PCCL_ADMISSION_TIMEOUT_MS", config->admission_timeout_ms, 0, most_ms,
+		 &settings->admission_timeout_ns},
+		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms,
+		 &settings->operation_timeout_ns},
+		{"PCCL_HEARTBEAT_INTERVAL_MS", config->heartbeat_interval_ms, 500, most_ms,
+		 &settings->heartbeat_interval_ns},
+		{"PCCL_HEARTBEAT_TIMEOUT_MS", config->heartbeat_timeout_ms, 3000, most_ms,
+		 &settings->heartbeat_timeout_ns},
+		{"PCCL_BUNDLE_ID", config->bundle_id, 0, UINT64_MAX, &settings->bundle_id},
+		{"PCCL_BUNDLE_SIZE", config->bundle_size, 0, 1024, &bundle_size},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		pcclResult_t result = merge_number(&numbers[i]);
+
+		if (result != pcclSuccess)
+			return result;
+	}
+	settings->lanes = lanes != 0 ? (uint32_t)lanes : default_lanes();
+	settings->streams = (uint32_t)streams;
+	settings->bundle_size = (uint32_t)bundle_size;
+	settings->connect_timeout_ns *= ms;
+	settings->admission_timeout_ns *= ms;
+	settings->operation_timeout_ns *= ms;
+	settings->heartbeat_interval_ns *= ms;
+	settings->heartbeat_timeout_ns *= ms;
+	if (settings->heartbeat_timeout_ns < 2 * settings->heartbeat_interval_ns)
+		return pccl_fail(pcclInvalidArgument,
+				 "the heartbeat timeout (%llu ms) must be at least twice the interval "
+				 "(%llu ms)",
+				 (unsigned long long)(settings->heartbeat_timeout_ns / ms),
+				 (unsigned long long)(settings->heartbeat_interval_ns / ms));
+	if ((settings->bundle_id == 0) != (settings->bundle_size == 0))
+		return pccl_fail(pcclInvalidArgument, "a bundle needs both an id and a size");
+	return pcclSuccess;
+}
+
+static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings *settings)
+{
+	pcclResult_t result =
+		merge_text("PCCL_MASTERS", config->masters, "", settings->masters, sizeof(settings->masters));
+
+	if (result == pcclSuccess)
+		result = merge_text("PCCL_LISTEN_ADDRESS", config->listen_address, "", settings->listen_address,
+				    sizeof(settings->listen_address));
+	if (result == pcclSuccess)
+		result = merge_text("PCCL_ADVERTISED_ADDRESS", config->advertised_address, "",
+				    settings->advertised_address, sizeof(settings->advertised_address));
+	return result;
+}
+
+pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+				 struct pccl_settings *settings_out)
+{
+	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
+	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums_chosen = pcclChecksumsAuto;
+	pcclResult_t result;
+
+	memset(settings_out, 0, sizeof(*settings_out));
+	if (config != NULL) {
+		if (config->size < sizeof(size_t) || config->size > 4096)
+			return pccl_fail(pcclInvalidArgument, "config->size is %zu: use PCCL_CONFIG_INITIALIZER",
+					 config->size);
+		memcpy(&full, config, config->size < sizeof(full) ? config->size : sizeof(full));
+	}
+	result = merge_numbers(params, &full, settings_out);
+	if (result == pcclSuccess)
+		result = merge_texts(&full, settings_out);
+	if (result == pcclSuccess)
+		result = merge_ports(&full, settings_out);
+	if (result == pcclSuccess)
+		result = merge_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclPolicyDefault, policies,
+				      pcclPolicyAbort, &policy);
+	if (result == pcclSuccess)
+		result = merge_choice("PCCL_PLAN", (int)full.plan, pcclPlanAuto, plans, pcclPlanAuto, &plan);
+	if (result == pcclSuccess)
+		result = merge_choice("PCCL_ZSTD", (int)full.zstd, pcclZstdDefault, zstds, pcclZstdOff, &zstd);
+	if (result == pcclSuccess)
+		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclChecksumsDefault, checksums,
+				      pcclChecksumsAuto, &checksums_chosen);
+	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
+	settings_out->plan = (pcclPlan_t)plan;
+	settings_out->zstd = (pcclZstd_t)zstd;
+	settings_out->checksums = (pcclChecksums_t)checksums_chosen;
+	return result;
+}
+
+/* A name that does not resolve may do so when the caller tries again: it is no wrong argument. */
+static pcclResult_t add_master(const char *text, struct pccl_master_place *places, uint32_t *count)
+{
+	struct pccl_master_place *place = &places[*count];
+	char host[256];
+	uint16_t port;
+	pcclResult_t result = pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, host, sizeof(host), &port);
+
+	if (result != pcclSuccess)
+		return result;
+	place->count = PCCL_MASTER_ADDRESSES;
+	result = pccl_address_resolve(host, port, place->addresses, &place->count);
+	if (result != pcclSuccess)
+		return pccl_fail(pcclMasterConnectionFailed, "%s", pccl_fail_text());
+	(*count)++;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const pcclCommCreateParams_t *params,
+				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out)
+{
+	char list[sizeof(settings->masters)];
+	char *rest = list, *text;
+
+	*count_out = 0;
+	if (params->master_address.port != 0) {
+		pcclResult_t result = pccl_address_from_ccoip(&params->master_address, &places_out[0].addresses[0]);
+
+		if (result != pcclSuccess)
+			return result;
+		places_out[0].count = 1;
+		*count_out = 1;
+	}
+	memcpy(list, settings->masters, sizeof(list));
+	while ((text = strsep(&rest, ",")) != NULL) {
+		pcclResult_t result;
+
+		if (*text == '\0')
+			continue;
+		if (*count_out == PCCL_MASTERS_MAX)
+			return pccl_fail(pcclInvalidArgument, "more than %d masters are listed", PCCL_MASTERS_MAX);
+		result = add_master(text, places_out, count_out);
+		if (result != pcclSuccess)
+			return result;
+	}
+	if (*count_out == 0)
+		return pccl_fail(pcclInvalidArgument,
+				 "no master: give master_address, pcclConfig_t.masters or PCCL_MASTERS");
+	return pcclSuccess;
+}

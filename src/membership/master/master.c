@@ -1,0 +1,183 @@
+/* The master's machine: events in, actions out. */
+#include "membership/master/master_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+uint64_t pccl_master_earlier(uint64_t left, uint64_t right)
+{
+	return left < right ? left : right;
+}
+
+void pccl_master_send(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
+{
+	struct pccl_master_queued *queued = message != NULL ? pccl_alloc(sizeof(*queued)) : NULL;
+
+	if (queued == NULL) {
+		pccl_message_destroy(message);
+		pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "the master is out of memory");
+		return;
+	}
+	queued->action.type = PCCL_MASTER_SEND;
+	queued->action.connection = client->connection;
+	queued->action.message = message;
+	queued->next = NULL;
+	if (master->last != NULL)
+		master->last->next = queued;
+	else
+		master->first = queued;
+	master->last = queued;
+	client->beat_ns = master->now_ns + client->heartbeat_interval_ns;
+}
+
+static void on_message(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
+{
+	client->heard_ns = master->now_ns;
+	if (client->state == PCCL_CLIENT_CALLER && message->type != PCCL_MESSAGE_REGISTER)
+		return;
+	switch (message->type) {
+	case PCCL_MESSAGE_REGISTER:
+		pccl_master_on_register(master, client, message);
+		break;
+	case PCCL_MESSAGE_VOTE:
+		pccl_master_on_vote(client, &message->body.vote);
+		break;
+	case PCCL_MESSAGE_PREPARED:
+		pccl_master_on_prepared(client, &message->body.prepared);
+		break;
+	case PCCL_MESSAGE_COMPLAINT:
+		pccl_master_on_complaint(master, client, &message->body.complaint);
+		break;
+	case PCCL_MESSAGE_EXPIRED:
+		pccl_master_on_expired(master, client, &message->body.expired);
+		break;
+	case PCCL_MESSAGE_LEAVE:
+		pccl_client_lose(master, client, PCCL_LOSS_LEFT, "left");
+		break;
+	case PCCL_MESSAGE_ABANDON:
+		pccl_client_lose(master, client, PCCL_LOSS_AWAY, "went to another master");
+		break;
+	case PCCL_MESSAGE_BEAT:
+		break;
+	default:
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
+				    "this peer sent what only a master sends");
+		break;
+	}
+}
+
+static void on_closed(struct pccl_master *master, struct pccl_client *client, const char *text)
+{
+	char why[PCCL_CAUSE_TEXT_BYTES];
+
+	(void)snprintf(why, sizeof(why), "its connection ended: %.150s", text != NULL ? text : "no cause known");
+	client->said_farewell = true;
+	pccl_client_lose(master, client, PCCL_LOSS_DEAD, why);
+}
+
+/* Who slept past its deadline heard nobody, and that says nothing about them: what has come meanwhile is read now. */
+static void forgive_own_sleep(struct pccl_master *master)
+{
+	if (master->promised_ns != PCCL_MASTER_NEVER && master->now_ns > master->promised_ns)
+		pccl_clients_forgive(master, master->now_ns - master->promised_ns);
+}
+
+void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event)
+{
+	struct pccl_client *client = pccl_client_find(master, event->connection);
+
+	master->now_ns = event->now_ns;
+	forgive_own_sleep(master);
+	switch (event->type) {
+	case PCCL_MASTER_TICK:
+		break;
+	case PCCL_MASTER_ACCEPTED:
+		if (client == NULL)
+			pccl_client_accept(master, event->connection, event->text);
+		break;
+	case PCCL_MASTER_MESSAGE:
+		if (client != NULL && client->state != PCCL_CLIENT_CLOSING)
+			on_message(master, client, event->message);
+		pccl_message_destroy(event->message);
+		break;
+	case PCCL_MASTER_CLOSED:
+		if (client != NULL)
+			on_closed(master, client, event->text);
+		break;
+	}
+	pccl_clients_tick(master);
+	pccl_groups_tick(master);
+	pccl_groups_evaluate(master);
+	pccl_world_tick(master);
+	pccl_clients_sweep(master, false);
+	master->promised_ns = pccl_master_deadline(master);
+}
+
+bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *action_out)
+{
+	struct pccl_master_queued *queued = master->first;
+	struct pccl_client *client;
+
+	if (queued != NULL) {
+		*action_out = queued->action;
+		master->first = queued->next;
+		if (master->first == NULL)
+			master->last = NULL;
+		pccl_free(queued);
+		return true;
+	}
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_CLOSING && !client->said_farewell)
+			break;
+	}
+	if (client == NULL)
+		return false;
+	client->said_farewell = true;
+	memset(action_out, 0, sizeof(*action_out));
+	action_out->type = PCCL_MASTER_HANG_UP;
+	action_out->connection = client->connection;
+	pccl_clients_sweep(master, false);
+	return true;
+}
+
+uint64_t pccl_master_deadline(const struct pccl_master *master)
+{
+	uint64_t deadline = pccl_master_earlier(pccl_clients_deadline(master), pccl_groups_deadline(master));
+
+	return pccl_master_earlier(deadline, master->world_ns);
+}
+
+pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct pccl_master **master_out)
+{
+	struct pccl_master *master = pccl_zalloc(sizeof(*master));
+
+	assert(config->heartbeat_interval_ns > 0 && config->heartbeat_timeout_ns > 0);
+	*master_out = master;
+	if (master == NULL)
+		return pcclOutOfMemory;
+	master->config = *config;
+	master->promised_ns = PCCL_MASTER_NEVER;
+	master->world_ns = PCCL_MASTER_NEVER;
+	return pcclSuccess;
+}
+
+void pccl_master_destroy(struct pccl_master *master)
+{
+	struct pccl_master_action action;
+	struct pccl_group *group;
+
+	if (master == NULL)
+		return;
+	while (pccl_master_poll(master, &action))
+		pccl_message_destroy(action.message);
+	while (master->groups != NULL) {
+		group = master->groups;
+		master->groups = group->next;
+		pccl_group_destroy(group);
+	}
+	pccl_clients_sweep(master, true);
+	pccl_free(master);
+}

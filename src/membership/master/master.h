@@ -1,0 +1,59 @@
+/*
+ * The master: a pure machine that admits peers, watches them, and decides outcomes at view changes. It never touches
+ * payload and is soft state: a new one rebuilds its groups from the peers that come back (docs/PROTOCOL.md).
+ * Connections are named by the shell with ids that are never reused.
+ */
+#ifndef PCCL_MEMBERSHIP_MASTER_H
+#define PCCL_MEMBERSHIP_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "membership/message/message.h"
+#include "membership/message/view.h"
+
+struct pccl_master_config {
+	pcclRankUuid_t uuid;		/* new at every start */
+	uint64_t heartbeat_interval_ns; /* to peers that did not ask for another one */
+	uint64_t heartbeat_timeout_ns;
+	uint64_t complaint_window_ns; /* how long to collect complaints before deciding who goes */
+	uint64_t return_grace_ns;     /* after a majority has returned to a new master: how long to wait for the rest */
+};
+
+enum pccl_master_event_type {
+	PCCL_MASTER_TICK,
+	PCCL_MASTER_ACCEPTED, /* a connection; text: its remote address, numeric */
+	PCCL_MASTER_MESSAGE,
+	PCCL_MASTER_CLOSED /* the connection ended or sent garbage; text says how */
+};
+
+struct pccl_master_event {
+	enum pccl_master_event_type type;
+	uint64_t now_ns;
+	uint64_t connection;
+	struct pccl_message *message; /* ownership passes to the machine */
+	const char *text;
+};
+
+enum pccl_master_action_type {
+	PCCL_MASTER_SEND,   /* `message` to `connection`; the taker frees it */
+	PCCL_MASTER_HANG_UP /* close `connection` after what was sent; no CLOSED is expected any more */
+};
+
+struct pccl_master_action {
+	enum pccl_master_action_type type;
+	uint64_t connection;
+	struct pccl_message *message;
+};
+
+struct pccl_master;
+
+pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct pccl_master **master_out);
+void pccl_master_destroy(struct pccl_master *master);
+void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event);
+bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *action_out);
+uint64_t pccl_master_deadline(const struct pccl_master *master);
+
+#endif

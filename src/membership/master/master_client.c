@@ -1,0 +1,272 @@
+/* Connections: accepting, heartbeats, and what the loss of one means to its group. A lost client stays in the
+ * list until the end of the step, or until its HANG_UP is taken, so that loops over clients need no care. */
+#include "membership/master/master_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+#define REGISTER_TIMEOUT_NS UINT64_C(10000000000) /* who says nothing for so long is no peer */
+#define FORGIVEN_SHARE 8			  /* own delays below this part of a time-out are part of it */
+#define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
+
+struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->connection == connection)
+			return client;
+	}
+	return NULL;
+}
+
+struct pccl_client *pccl_client_of(const struct pccl_group *group, const struct pccl_master *master,
+				   const pcclRankUuid_t *uuid)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && pccl_uuid_equal(&client->self.uuid, uuid))
+			return client;
+	}
+	return NULL;
+}
+
+void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote)
+{
+	struct pccl_client *client = pccl_zalloc(sizeof(*client));
+
+	if (client == NULL)
+		return; /* its messages go nowhere; the peer's own time-out ends it */
+	client->connection = connection;
+	(void)snprintf(client->remote, sizeof(client->remote), "%s", remote != NULL ? remote : "");
+	client->state = PCCL_CLIENT_CALLER;
+	client->heartbeat_interval_ns = master->config.heartbeat_interval_ns;
+	client->heartbeat_timeout_ns = master->config.heartbeat_timeout_ns;
+	client->since_ns = master->now_ns;
+	client->heard_ns = master->now_ns;
+	client->next = master->clients;
+	master->clients = client;
+	master->client_count++;
+	if (master->client_count > PCCL_CLIENTS_MAX)
+		pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "the master has no room for more connections");
+}
+
+/* Its place in the running view change stays empty, which makes the change start again. */
+static void leave_change(struct pccl_group *group, const struct pccl_client *client)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->change.recipient_count; index++) {
+		if (group->change.recipients[index] == client)
+			group->change.recipients[index] = NULL;
+	}
+}
+
+static void leave_seat(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
+{
+	struct pccl_group *group = client->group;
+	struct pccl_seat *seat = &group->seats[client->seat];
+
+	seat->client = NULL;
+	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
+	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
+	(void)snprintf(seat->why, sizeof(seat->why), "%.110s", why);
+	pccl_group_note_cause(group, "rank %u (%s) was lost: %.110s", client->seat, client->self.address, why);
+}
+
+/* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for
+ * them. */
+static void break_bundle(struct pccl_master *master, const struct pccl_client *lost)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL && lost->bundle != 0; client = client->next) {
+		if (client->state != PCCL_CLIENT_WAITING || client->bundle != lost->bundle)
+			continue;
+		if (client->admitting)
+			pccl_group_note_cause(client->group, "a rank of a joining bundle was lost");
+		client->admitting = false;
+		client->group->dirty = true;
+	}
+}
+
+void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *client)
+{
+	client->admitting = false;
+	break_bundle(master, client);
+}
+
+static void note_left(struct pccl_master *master, const struct pccl_client *client)
+{
+	struct pccl_left *left = &master->left[master->left_count % PCCL_LEFT_MAX];
+
+	if (client->installed == 0)
+		return;
+	master->left_count++;
+	left->uuid = client->self.uuid;
+	left->epoch = client->installed;
+}
+
+void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
+{
+	struct pccl_group *group = client->group;
+	bool was_waiting = client->state == PCCL_CLIENT_WAITING;
+
+	if (client->state == PCCL_CLIENT_CLOSING)
+		return;
+	pccl_log_info("master: connection %llu of %s is lost: %s", (unsigned long long)client->connection,
+		      client->remote, why);
+	if (group != NULL) {
+		leave_change(group, client);
+		if (client->state == PCCL_CLIENT_SEATED)
+			leave_seat(master, client, loss, why);
+		if (client->admitting)
+			pccl_group_note_cause(group, "a peer was lost while it joined: %.110s", why);
+		if (loss == PCCL_LOSS_LEFT)
+			note_left(master, client);
+		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
+			pccl_group_note_dead(group, &client->self.uuid);
+		group->dirty = true;
+		pccl_world_changed(master);
+	}
+	client->state = PCCL_CLIENT_CLOSING;
+	client->group = NULL;
+	client->admitting = false;
+	if (was_waiting)
+		break_bundle(master, client);
+}
+
+void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client, enum pccl_message_type type,
+			 pcclResult_t result, const char *text)
+{
+	struct pccl_message *message = pccl_message_create(type);
+
+	if (client->state == PCCL_CLIENT_CLOSING) {
+		pccl_message_destroy(message);
+		return;
+	}
+	if (message != NULL) {
+		message->body.notice.result = result;
+		(void)snprintf(message->body.notice.text, sizeof(message->body.notice.text), "%s", text);
+	}
+	pccl_master_send(master, client, message);
+	pccl_client_lose(master, client, PCCL_LOSS_EVICTED, text);
+}
+
+/* May the group need it for a quorum, so that it must not be told that it is out? */
+static bool is_needed(const struct pccl_client *client)
+{
+	if (client->state == PCCL_CLIENT_RETURNED)
+		return true;
+	return client->state == PCCL_CLIENT_SEATED && (client->group->needs_quorum || client->group->promise_count > 0);
+}
+
+static void give_up(struct pccl_master *master, struct pccl_client *client, const char *why)
+{
+	if (is_needed(client))
+		pccl_client_lose(master, client, PCCL_LOSS_SILENT, why);
+	else
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
+}
+
+static bool is_late_with_prepared(const struct pccl_master *master, const struct pccl_client *client)
+{
+	return client->asked && !client->prepared && master->now_ns >= client->asked_ns + client->heartbeat_timeout_ns;
+}
+
+/* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait
+ * in vain. */
+static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_client *client)
+{
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || client->promise_count == 0 ||
+	    pccl_client_eligible(master, client))
+		return PCCL_MASTER_NEVER;
+	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
+}
+
+void pccl_clients_tick(struct pccl_master *master)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_CLOSING)
+			continue;
+		if (client->state == PCCL_CLIENT_CALLER) {
+			if (master->now_ns >= client->since_ns + REGISTER_TIMEOUT_NS)
+				pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "it never registered");
+			continue;
+		}
+		if (master->now_ns >= client->beat_ns)
+			pccl_master_send(master, client, pccl_message_create(PCCL_MESSAGE_BEAT));
+		if (client->state != PCCL_CLIENT_CLOSING &&
+		    master->now_ns >= client->heard_ns + client->heartbeat_timeout_ns)
+			give_up(master, client, "no sign of life for the heartbeat time-out");
+		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= bundle_end(master, client))
+			pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
+					    "the other ranks of its bundle are not here any more");
+		if (client->state != PCCL_CLIENT_CLOSING && is_late_with_prepared(master, client))
+			give_up(master, client, "no answer to a view change for the heartbeat time-out");
+	}
+}
+
+void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (late_ns < client->heartbeat_timeout_ns / FORGIVEN_SHARE)
+			continue;
+		client->since_ns = pccl_master_earlier(client->since_ns + late_ns, master->now_ns);
+		client->heard_ns = pccl_master_earlier(client->heard_ns + late_ns, master->now_ns);
+		client->asked_ns = pccl_master_earlier(client->asked_ns + late_ns, master->now_ns);
+	}
+}
+
+static uint64_t client_deadline(const struct pccl_master *master, const struct pccl_client *client)
+{
+	uint64_t deadline;
+
+	if (client->state == PCCL_CLIENT_CLOSING)
+		return PCCL_MASTER_NEVER;
+	if (client->state == PCCL_CLIENT_CALLER)
+		return client->since_ns + REGISTER_TIMEOUT_NS;
+	deadline = client->beat_ns;
+	deadline = pccl_master_earlier(deadline, client->heard_ns + client->heartbeat_timeout_ns);
+	if (client->asked && !client->prepared)
+		deadline = pccl_master_earlier(deadline, client->asked_ns + client->heartbeat_timeout_ns);
+	return pccl_master_earlier(deadline, bundle_end(master, client));
+}
+
+uint64_t pccl_clients_deadline(const struct pccl_master *master)
+{
+	const struct pccl_client *client;
+	uint64_t deadline = PCCL_MASTER_NEVER;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		deadline = pccl_master_earlier(deadline, client_deadline(master, client));
+	return deadline;
+}
+
+void pccl_clients_sweep(struct pccl_master *master, bool all)
+{
+	struct pccl_client **link = &master->clients;
+	struct pccl_client *client;
+
+	while (*link != NULL) {
+		client = *link;
+		if (!all && (client->state != PCCL_CLIENT_CLOSING || !client->said_farewell)) {
+			link = &client->next;
+			continue;
+		}
+		*link = client->next;
+		master->client_count--;
+		pccl_promises_destroy(client->promises, client->promise_count);
+		pccl_op_reports_destroy(client->reports, client->report_count);
+		pccl_free(client);
+	}
+}

@@ -1,0 +1,415 @@
+/* Groups: their memory, and the one routine that looks at a group after every event that touched it. */
+#include "membership/master/master_internal.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+#define AGAIN_NS UINT64_C(50000000)
+#define PATIENCE_PER_GRACE 8 /* STALLED is said so many times in the grace that returning members get */
+#define EVALUATIONS_MAX 64   /* of one group in one step; more is a defect */
+
+struct pccl_group *pccl_group_find(const struct pccl_master *master, uint32_t id)
+{
+	struct pccl_group *group;
+
+	for (group = master->groups; group != NULL; group = group->next) {
+		if (group->id == id)
+			return group;
+	}
+	return NULL;
+}
+
+struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
+{
+	struct pccl_group *group = pccl_zalloc(sizeof(*group));
+
+	if (group == NULL)
+		return NULL;
+	group->id = id;
+	group->epoch_top = master->epoch_floor;
+	group->tenure_epoch = master->epoch_floor;
+	group->again_ns = PCCL_MASTER_NEVER;
+	group->window_ns = PCCL_MASTER_NEVER;
+	group->majority_ns = PCCL_MASTER_NEVER;
+	group->stall_ns = PCCL_MASTER_NEVER;
+	group->next = master->groups;
+	master->groups = group;
+	return group;
+}
+
+void pccl_group_retry(struct pccl_master *master, struct pccl_group *group)
+{
+	group->again_ns = master->now_ns + AGAIN_NS;
+}
+
+void pccl_group_note_cause(struct pccl_group *group, const char *format, ...)
+{
+	va_list arguments;
+
+	group->cause_count++;
+	if (group->cause_count > 1)
+		return;
+	va_start(arguments, format);
+	(void)vsnprintf(group->cause, sizeof(group->cause), format, arguments);
+	va_end(arguments);
+}
+
+bool pccl_group_is_dead(const struct pccl_group *group, const pcclRankUuid_t *uuid)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->dead_count; index++) {
+		if (pccl_uuid_equal(&group->dead[index], uuid))
+			return true;
+	}
+	return false;
+}
+
+/* Without memory for it the dead one counts as alive, which is the careful mistake. */
+void pccl_group_note_dead(struct pccl_group *group, const pcclRankUuid_t *uuid)
+{
+	pcclRankUuid_t *dead;
+
+	if (group->dead_count >= PCCL_GROUP_DEAD_MAX || pccl_group_is_dead(group, uuid))
+		return;
+	dead = pccl_realloc(group->dead, (group->dead_count + 1) * sizeof(*dead));
+	if (dead == NULL)
+		return;
+	group->dead = dead;
+	group->dead[group->dead_count++] = *uuid;
+}
+
+pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise)
+{
+	struct pccl_promise *promises;
+	uint32_t index;
+
+	for (index = 0; index < group->promise_count; index++) {
+		if (group->promises[index].epoch == promise->epoch &&
+		    pccl_uuid_equal(&group->promises[index].master, &promise->master))
+			return pcclSuccess;
+	}
+	if (group->promise_count >= PCCL_GROUP_PROMISES_MAX)
+		return pcclOutOfMemory;
+	promises = pccl_realloc(group->promises, (group->promise_count + 1) * sizeof(*promises));
+	if (promises == NULL)
+		return pcclOutOfMemory;
+	group->promises = promises;
+	if (pccl_promise_copy(promise, &promises[group->promise_count]) != pcclSuccess)
+		return pcclOutOfMemory;
+	group->promise_count++;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
+				       const struct pccl_client *client)
+{
+	uint32_t index;
+
+	for (index = 0; index < client->promise_count; index++) {
+		const struct pccl_promise *promise = &client->promises[index];
+
+		if (promise->epoch > group->epoch_top)
+			group->epoch_top = promise->epoch;
+		if (promise->epoch > group->tenure_epoch && pccl_uuid_equal(&promise->master, &master->config.uuid))
+			continue; /* this master knows itself whether it put that in force */
+		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
+		    promise->epoch <= group->base->view.epoch)
+			continue;
+		if (pccl_group_add_promise(group, promise) != pcclSuccess)
+			return pcclOutOfMemory;
+	}
+	return pcclSuccess;
+}
+
+void pccl_group_forget(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_promise *promises = group->promises;
+	uint32_t promise_count = group->promise_count;
+	const struct pccl_client *client;
+	bool learned = true;
+
+	assert(group->base == NULL && group->claim_count == 0);
+	group->dead_count = 0;
+	group->tenure_epoch = group->epoch_top;
+	group->promises = NULL;
+	group->promise_count = 0;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && pccl_group_learn_promises(master, group, client) != pcclSuccess)
+			learned = false;
+	}
+	if (learned) {
+		pccl_promises_destroy(promises, promise_count);
+		return;
+	}
+	pccl_group_drop_promises(group); /* too little memory: knowing too much does no harm */
+	group->promises = promises;
+	group->promise_count = promise_count;
+}
+
+void pccl_group_drop_promises(struct pccl_group *group)
+{
+	pccl_promises_destroy(group->promises, group->promise_count);
+	group->promises = NULL;
+	group->promise_count = 0;
+}
+
+static void drop_install(struct pccl_install *install)
+{
+	if (install != NULL)
+		pccl_install_fini(install);
+	pccl_free(install);
+}
+
+void pccl_group_drop_base(struct pccl_group *group)
+{
+	drop_install(group->base);
+	group->base = NULL;
+	pccl_free(group->seats);
+	group->seats = NULL;
+	group->complaint_count = 0;
+	group->window_ns = PCCL_MASTER_NEVER;
+	group->expired_count = 0;
+	group->needs_quorum = false;
+	group->flush_due = false;
+	memset(&group->answer, 0, sizeof(group->answer));
+}
+
+void pccl_group_drop_claims(struct pccl_group *group)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->claim_count; index++)
+		drop_install(group->claims[index]);
+	group->claim_count = 0;
+	group->majority_ns = PCCL_MASTER_NEVER;
+	group->majority_epoch = 0;
+}
+
+static void release_change(struct pccl_change *change)
+{
+	pccl_free(change->recipients);
+	drop_install(change->next);
+	pccl_free(change->seats);
+	pccl_message_destroy(change->message);
+}
+
+void pccl_group_drop_change(struct pccl_group *group, struct pccl_master *master)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group != group)
+			continue;
+		client->asked = false;
+		client->prepared = false;
+		pccl_op_reports_destroy(client->reports, client->report_count);
+		client->reports = NULL;
+		client->report_count = 0;
+	}
+	release_change(&group->change);
+	memset(&group->change, 0, sizeof(group->change));
+}
+
+void pccl_group_destroy(struct pccl_group *group)
+{
+	pccl_group_drop_base(group);
+	pccl_group_drop_claims(group);
+	pccl_group_drop_promises(group);
+	release_change(&group->change);
+	pccl_free(group->dead);
+	pccl_free(group->complaints);
+	pccl_free(group->expired);
+	pccl_free(group);
+}
+
+void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, struct pccl_install *base,
+			 struct pccl_seat *seats)
+{
+	uint32_t rank;
+
+	pccl_group_drop_base(group);
+	group->base = base;
+	group->seats = seats;
+	for (rank = 0; rank < base->view.member_count; rank++) {
+		seats[rank].state = PCCL_SEAT_AWAY;
+		seats[rank].until_ns = master->now_ns;
+		group->needs_quorum = group->needs_quorum || base->view.members[rank].masters > 1;
+	}
+	assert(base->view.epoch <= group->epoch_top);
+	pccl_world_changed(master);
+}
+
+void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint32_t rank)
+{
+	struct pccl_seat *seat = &group->seats[rank];
+
+	assert(rank < group->base->view.member_count && seat->state != PCCL_SEAT_OUT);
+	seat->state = PCCL_SEAT_HERE;
+	seat->client = client;
+	client->state = PCCL_CLIENT_SEATED;
+	client->seat = rank;
+	client->admitting = false;
+}
+
+static uint64_t patience(const struct pccl_master *master)
+{
+	return master->config.return_grace_ns / PATIENCE_PER_GRACE + 1;
+}
+
+void pccl_group_stall(struct pccl_master *master, struct pccl_group *group)
+{
+	if (group->stall_ns == PCCL_MASTER_NEVER)
+		group->stall_ns = master->now_ns + patience(master);
+}
+
+void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+
+	if (group->stall_ns == PCCL_MASTER_NEVER)
+		return;
+	group->stall_ns = PCCL_MASTER_NEVER;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group)
+			client->world_stale = true;
+	}
+	pccl_world_changed(master);
+}
+
+static void say_stalled(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+	struct pccl_message *message;
+
+	group->stall_ns = master->now_ns + patience(master);
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group != group)
+			continue;
+		message = pccl_message_create(PCCL_MESSAGE_STALLED);
+		if (message != NULL)
+			(void)snprintf(message->body.notice.text, sizeof(message->body.notice.text),
+				       "too few members of group %u are at this master for it to decide anything",
+				       group->id);
+		pccl_master_send(master, client, message);
+	}
+}
+
+/* Somewhere a seat's wait ends now? */
+static uint64_t next_seat_end(const struct pccl_group *group, uint64_t after_ns)
+{
+	uint64_t end = PCCL_MASTER_NEVER;
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (group->seats[rank].state == PCCL_SEAT_AWAY && group->seats[rank].until_ns > after_ns)
+			end = pccl_master_earlier(end, group->seats[rank].until_ns);
+	}
+	return end;
+}
+
+void pccl_groups_tick(struct pccl_master *master)
+{
+	struct pccl_group *group;
+
+	for (group = master->groups; group != NULL; group = group->next) {
+		/* A step that comes at the deadline of the last one finds what ended since. */
+		if (next_seat_end(group, master->promised_ns == PCCL_MASTER_NEVER ? 0 : master->promised_ns - 1) <=
+		    master->now_ns)
+			group->dirty = true;
+		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns)
+			group->dirty = true;
+		if (master->now_ns >= group->window_ns)
+			pccl_complaints_judge(master, group);
+		if (master->now_ns >= group->stall_ns)
+			say_stalled(master, group);
+	}
+}
+
+uint64_t pccl_groups_deadline(const struct pccl_master *master)
+{
+	const struct pccl_group *group;
+	uint64_t deadline = PCCL_MASTER_NEVER;
+
+	for (group = master->groups; group != NULL; group = group->next) {
+		deadline = pccl_master_earlier(deadline, next_seat_end(group, master->now_ns));
+		if (group->majority_ns > master->now_ns)
+			deadline = pccl_master_earlier(deadline, group->majority_ns);
+		deadline = pccl_master_earlier(deadline, group->again_ns);
+		deadline = pccl_master_earlier(deadline, group->window_ns);
+		deadline = pccl_master_earlier(deadline, group->stall_ns);
+	}
+	return deadline;
+}
+
+static void evaluate(struct pccl_master *master, struct pccl_group *group)
+{
+	group->again_ns = PCCL_MASTER_NEVER;
+	if (group->claim_count > 0)
+		pccl_return_evaluate(master, group);
+	if (group->claim_count > 0)
+		return;
+	pccl_change_evaluate(master, group);
+	if (group->change.epoch == 0 && group->stall_ns == PCCL_MASTER_NEVER)
+		pccl_votes_evaluate(master, group);
+}
+
+static bool is_forgettable(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	if (group->base != NULL || group->claim_count > 0 || group->dirty)
+		return false;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group)
+			return false;
+	}
+	return true;
+}
+
+static void forget_empty(struct pccl_master *master)
+{
+	struct pccl_group **link = &master->groups;
+	struct pccl_group *group;
+
+	while (*link != NULL) {
+		group = *link;
+		if (!is_forgettable(master, group)) {
+			link = &group->next;
+			continue;
+		}
+		if (group->epoch_top > master->epoch_floor)
+			master->epoch_floor = group->epoch_top;
+		*link = group->next;
+		pccl_group_destroy(group);
+	}
+}
+
+void pccl_groups_evaluate(struct pccl_master *master)
+{
+	struct pccl_group *group;
+	uint32_t rounds = 0;
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (group = master->groups; group != NULL; group = group->next) {
+			if (!group->dirty)
+				continue;
+			group->dirty = false;
+			evaluate(master, group);
+			again = true;
+		}
+		if (++rounds > EVALUATIONS_MAX) {
+			pccl_log_error("master: groups do not come to rest in one step");
+			break;
+		}
+	}
+	forget_empty(master);
+}

@@ -1,0 +1,225 @@
+/* The end of a view change: all have answered, the ops are decided, the view comes in force. Groups that admit
+ * ranks of the same bundle install together or not at all. */
+#include "membership/master/master_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+bool pccl_change_is_answered(const struct pccl_change *change)
+{
+	uint32_t index;
+
+	for (index = 0; index < change->recipient_count; index++) {
+		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
+			return false;
+	}
+	return true;
+}
+
+static bool is_ready(const struct pccl_group *group)
+{
+	return group->change.epoch != 0 && group->change.settled && !group->dirty &&
+	       pccl_change_is_answered(&group->change);
+}
+
+/* Marks the groups that share a bundle with a marked one. True if another was found. */
+static bool spread_joint(struct pccl_master *master)
+{
+	const struct pccl_client *client;
+	const struct pccl_client *other;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (!client->admitting || client->bundle == 0 || !client->group->joint)
+			continue;
+		for (other = master->clients; other != NULL; other = other->next) {
+			if (!other->admitting || other->bundle != client->bundle || other->group->joint)
+				continue;
+			other->group->joint = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static pcclResult_t fill_view(const struct pccl_group *group, struct pccl_view *view)
+{
+	const struct pccl_change *change = &group->change;
+	uint32_t rank;
+
+	view->group = group->id;
+	view->epoch = change->epoch;
+	view->lanes = UINT16_MAX;
+	view->streams = UINT16_MAX;
+	view->members = pccl_calloc(change->member_count, sizeof(*view->members));
+	if (view->members == NULL)
+		return pcclOutOfMemory;
+	view->member_count = change->member_count;
+	for (rank = 0; rank < view->member_count; rank++) {
+		const struct pccl_member *member = &change->recipients[rank]->self;
+
+		view->members[rank] = *member;
+		if (member->lanes < view->lanes)
+			view->lanes = member->lanes;
+		if (member->streams < view->streams)
+			view->streams = member->streams;
+	}
+	return pcclSuccess;
+}
+
+static pcclResult_t decide_ops(const struct pccl_group *group, struct pccl_install *next)
+{
+	const struct pccl_change *change = &group->change;
+	struct pccl_voice *voices = pccl_calloc(change->member_count, sizeof(*voices));
+	struct pccl_decide_input input = {.member_count = change->member_count, .voices = voices};
+	pcclResult_t result;
+	uint32_t rank;
+
+	if (voices == NULL)
+		return pcclOutOfMemory;
+	for (rank = 0; rank < change->survivor_count; rank++) {
+		voices[rank].reports = change->recipients[rank]->reports;
+		voices[rank].report_count = change->recipients[rank]->report_count;
+	}
+	input.nobody_lost = group->base != NULL && change->member_count == group->base->view.member_count &&
+			    change->survivor_count == change->member_count;
+	input.expired = group->expired;
+	input.expired_count = group->expired_count;
+	result = pccl_decide(&input, &next->decisions, &next->decision_count);
+	pccl_free(voices);
+	return result;
+}
+
+static void fill_cause(const struct pccl_group *group, struct pccl_install *next)
+{
+	uint32_t joined = group->change.member_count - group->change.survivor_count;
+
+	if (group->cause_count > 1)
+		(void)snprintf(next->cause, sizeof(next->cause), "%.160s (and %u more)", group->cause,
+			       group->cause_count - 1);
+	else if (group->cause_count == 1)
+		memcpy(next->cause, group->cause, sizeof(next->cause));
+	else if (joined > 0)
+		(void)snprintf(next->cause, sizeof(next->cause), "%u %s joined", joined,
+			       joined == 1 ? "peer" : "peers");
+	else
+		(void)snprintf(next->cause, sizeof(next->cause), "the members met at another master");
+}
+
+/* Everything that may fail, before anything is said. */
+static pcclResult_t make_next(struct pccl_group *group)
+{
+	struct pccl_change *change = &group->change;
+	struct pccl_install *next;
+
+	if (change->next == NULL)
+		change->next = pccl_zalloc(sizeof(*change->next));
+	next = change->next;
+	if (next == NULL)
+		return pcclOutOfMemory;
+	pccl_install_fini(next);
+	if (fill_view(group, &next->view) != pcclSuccess || decide_ops(group, next) != pcclSuccess)
+		return pcclOutOfMemory;
+	next->run = change->run;
+	next->previous_epoch = group->base != NULL ? group->base->view.epoch : 0;
+	next->newcomers = change->survivor_count < change->member_count;
+	next->lone = change->member_count == 1 && (group->base == NULL || group->base->lone);
+	fill_cause(group, next);
+	pccl_free(change->seats);
+	change->seats = pccl_calloc(change->member_count, sizeof(*change->seats));
+	pccl_message_destroy(change->message);
+	change->message = pccl_message_create(PCCL_MESSAGE_INSTALL);
+	if (change->seats == NULL || change->message == NULL)
+		return pcclOutOfMemory;
+	return pccl_install_copy(next, &change->message->body.install);
+}
+
+static void adopt(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_change *change = &group->change;
+	struct pccl_answer answer = group->answer;
+	bool newcomers = change->next->newcomers;
+	uint32_t rank;
+
+	pccl_group_set_base(master, group, change->next, change->seats);
+	change->next = NULL;
+	change->seats = NULL;
+	group->answer = answer;
+	if (newcomers) {
+		memset(&group->answer, 0, sizeof(group->answer));
+		group->answer.origin = group->base->view.epoch;
+	}
+	for (rank = 0; rank < change->member_count; rank++) {
+		struct pccl_client *client = change->recipients[rank];
+
+		pccl_group_seat(group, client, rank);
+		client->run = group->base->run;
+		client->installed = group->base->view.epoch;
+		pccl_promises_destroy(client->promises, client->promise_count);
+		client->promises = NULL;
+		client->promise_count = 0;
+		if (newcomers)
+			client->vote = 0;
+		if (newcomers)
+			client->answered = group->answer;
+	}
+	pccl_group_drop_promises(group);
+	group->dead_count = 0;
+	group->cause_count = 0;
+}
+
+static void announce(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_message *message = group->change.message;
+	struct pccl_world world;
+	uint32_t rank;
+
+	pccl_world_measure(master, group, &world);
+	group->base->world = world;
+	message->body.install.world = world;
+	pccl_log_info("master: group %u has epoch %u with %u members: %s", group->id, group->base->view.epoch,
+		      group->base->view.member_count, group->base->cause);
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = group->seats[rank].client;
+
+		if (client == NULL)
+			continue;
+		client->told = world;
+		pccl_master_send(master, client, pccl_message_share(message));
+	}
+	pccl_group_drop_change(group, master);
+	group->dirty = true;
+}
+
+void pccl_change_install(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_group *other;
+
+	if (!is_ready(group))
+		return;
+	for (other = master->groups; other != NULL; other = other->next)
+		other->joint = other == group;
+	while (spread_joint(master))
+		;
+	for (other = master->groups; other != NULL; other = other->next) {
+		if (other->joint && !is_ready(other))
+			return;
+	}
+	for (other = master->groups; other != NULL; other = other->next) {
+		if (other->joint && make_next(other) != pcclSuccess) {
+			pccl_group_retry(master, group);
+			return;
+		}
+	}
+	for (other = master->groups; other != NULL; other = other->next) {
+		if (other->joint)
+			adopt(master, other);
+	}
+	for (other = master->groups; other != NULL; other = other->next) {
+		if (other->joint)
+			announce(master, other);
+	}
+}

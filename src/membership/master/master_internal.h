@@ -1,0 +1,315 @@
+/*
+ * The inside of the master machine. Who does what:
+ *	master.c	 events, actions, deadlines
+ *	master_client.c	 connections: heartbeats, hanging up, what a lost client means to its group
+ *	master_register.c  REGISTER: newcomers, returning members
+ *	master_group.c	 groups: memory, the one routine that looks at a group after every event
+ *	master_vote.c	 joint calls and admission
+ *	master_flush.c	 view changes: who is asked, when it starts again
+ *	master_install.c  their end
+ *	master_complaint.c  broken links, operations whose deadlines passed
+ *	master_quorum.c	 may this master decide?
+ *	master_return.c	 rebuilding a group from the members that come back
+ *	master_world.c	 the world's numbers
+ */
+#ifndef PCCL_MEMBERSHIP_MASTER_INTERNAL_H
+#define PCCL_MEMBERSHIP_MASTER_INTERNAL_H
+
+#include "membership/master/decide.h"
+#include "membership/master/master.h"
+
+#define PCCL_MASTER_NEVER UINT64_MAX
+#define PCCL_CLIENTS_MAX (4 * PCCL_MEMBERS_MAX) /* connections at a time */
+#define PCCL_CLAIMS_MAX 16			/* different views that returning members may claim at a time */
+#define PCCL_GROUP_PROMISES_MAX 64
+#define PCCL_GROUP_DEAD_MAX (2 * PCCL_MEMBERS_MAX)
+#define PCCL_GROUP_EXPIRED_MAX 1024
+#define PCCL_GROUP_COMPLAINTS_MAX (4 * PCCL_MEMBERS_MAX)
+#define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
+#define PCCL_PAST_RUNS_MAX 256		     /* likewise, runs that have ended */
+
+struct pccl_group;
+
+enum pccl_client_state {
+	PCCL_CLIENT_CALLER,   /* has not registered yet */
+	PCCL_CLIENT_WAITING,  /* a newcomer */
+	PCCL_CLIENT_RETURNED, /* a member of some earlier view, in a group that is being rebuilt */
+	PCCL_CLIENT_SEATED,   /* a member of the group's view */
+	PCCL_CLIENT_CLOSING   /* of no group; waits for its HANG_UP */
+};
+
+/* One connection and the peer behind it. */
+struct pccl_client {
+	uint64_t connection;
+	char remote[PCCL_ADDRESS_TEXT_BYTES];
+	enum pccl_client_state state;
+	struct pccl_group *group; /* NULL: caller or closing */
+	uint32_t seat;		  /* SEATED: its rank */
+	struct pccl_member self;
+	uint64_t heartbeat_interval_ns;
+	uint64_t heartbeat_timeout_ns;
+	uint64_t serial;   /* order of registration */
+	uint64_t since_ns; /* accepted, or registered */
+	uint64_t heard_ns;
+	uint64_t beat_ns;   /* when to say something next */
+	pcclRankUuid_t run; /* of the view that the peer has installed, with its epoch; 0: none */
+	uint32_t installed;
+	struct pccl_answer answered; /* its last joint call that ended */
+	uint32_t vote_round;	     /* of its vote */
+	uint32_t round_asked;	     /* it has been asked to vote again in */
+	bool answer_unsure;	     /* that was sent on this connection, and may be on its way still */
+	bool may_found;
+	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */
+	struct pccl_promise *promises; /* that it came with: then it is frozen; owned */
+	uint32_t promise_count;
+	uint8_t vote; /* outstanding joint call, 0: none */
+	uint32_t vote_origin;
+	uint32_t vote_sequence;
+	bool admitting;	   /* WAITING: chosen for the view change that runs or is about to */
+	bool asked;	   /* PREPARE of the running change was sent, */
+	uint64_t asked_ns; /* at that time, */
+	bool prepared;	   /* and answered */
+	struct pccl_op_report *reports;
+	uint32_t report_count;
+	struct pccl_world told;
+	bool world_stale;   /* tell it the world, changed or not */
+	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
+	struct pccl_client *next;
+};
+
+enum pccl_seat_state {
+	PCCL_SEAT_HERE,
+	PCCL_SEAT_AWAY, /* went to another master, or has not come back yet: until until_ns it is waited for */
+	PCCL_SEAT_OUT	/* never comes back */
+};
+
+/* What became of one member of the view in force. */
+struct pccl_seat {
+	enum pccl_seat_state state;
+	struct pccl_client *client; /* HERE */
+	uint64_t until_ns;
+	char why[120]; /* AWAY, OUT: in words */
+};
+
+/* The view change that runs. */
+struct pccl_change {
+	uint32_t epoch; /* 0: none */
+	uint64_t started_ns;
+	pcclRankUuid_t run;
+	struct pccl_client **recipients; /* owned: members of the new view in rank order, then witnesses */
+	uint32_t recipient_count;
+	uint32_t member_count;
+	uint32_t survivor_count;   /* the first so many members are of the old view */
+	bool settled;		   /* nothing but answers is missing: no event since has touched the group */
+	struct pccl_install *next; /* made, but not yet in force, with its seats and its message; owned */
+	struct pccl_seat *seats;
+	struct pccl_message *message;
+};
+
+struct pccl_complaint {
+	pcclRankUuid_t from;
+	pcclRankUuid_t about;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+};
+
+struct pccl_group {
+	uint32_t id;
+	bool dirty;				      /* to be looked at */
+	uint64_t again_ns;			      /* look again, memory was short */
+	struct pccl_install *base;		      /* view in force; NULL: empty, or being rebuilt from claims */
+	struct pccl_seat *seats;		      /* one per member of base */
+	struct pccl_install *claims[PCCL_CLAIMS_MAX]; /* what returning members have installed */
+	uint32_t claim_count;
+	struct pccl_promise *promises; /* given to other masters: views that may be in force somewhere */
+	uint32_t promise_count;
+	pcclRankUuid_t *dead; /* surely: connection closed, or left */
+	uint32_t dead_count;
+	uint32_t epoch_top;    /* highest epoch heard of */
+	uint32_t tenure_epoch; /* what this master did beyond it, it remembers */
+	bool needs_quorum;     /* members know several masters */
+	bool flush_due;	       /* a view change is needed even if nobody is missing */
+	struct pccl_change change;
+	struct pccl_complaint *complaints;
+	uint32_t complaint_count;
+	uint64_t window_ns; /* end of the window for complaints */
+	struct pccl_expired_op *expired;
+	uint32_t expired_count;
+	struct pccl_answer answer;	   /* the last joint call that ended */
+	uint64_t majority_ns;		   /* end of the wait for those who have not returned yet */
+	uint32_t majority_epoch;	   /* of the claim that the wait is about */
+	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
+	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
+	uint32_t cause_count;
+	bool joint;	  /* scratch of the search for groups that change together */
+	uint32_t pending; /* scratch of the world's numbers */
+	struct pccl_group *next;
+};
+
+struct pccl_master_queued {
+	struct pccl_master_action action;
+	struct pccl_master_queued *next;
+};
+
+struct pccl_master {
+	struct pccl_master_config config;
+	uint64_t now_ns;
+	uint64_t promised_ns; /* the deadline that the last step asked for */
+	uint64_t serial;
+	uint32_t epoch_floor; /* groups start above it, so that epochs grow even when a group is forgotten */
+	uint64_t world_ns;    /* when to tell the world's numbers; PCCL_MASTER_NEVER: nothing new */
+	struct pccl_client *clients;
+	uint32_t client_count;
+	struct pccl_group *groups;
+	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are
+	 * kept. */
+	struct pccl_left {
+		pcclRankUuid_t uuid;
+		uint32_t epoch; /* of the view that it left */
+	} left[PCCL_LEFT_MAX];
+	uint32_t left_count; /* of all that left */
+	/* Runs that ended here, even if their group is forgotten: who comes back to one is too late. */
+	pcclRankUuid_t past_runs[PCCL_PAST_RUNS_MAX];
+	uint32_t past_run_count; /* of all that ended */
+	struct pccl_master_queued *first;
+	struct pccl_master_queued *last;
+};
+
+/* master.c */
+
+/* Queues a message to a client; takes one reference. NULL, or no memory: the client is lost. */
+void pccl_master_send(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message);
+uint64_t pccl_master_earlier(uint64_t left, uint64_t right);
+
+/* master_client.c */
+struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection);
+struct pccl_client *pccl_client_of(const struct pccl_group *group, const struct pccl_master *master,
+				   const pcclRankUuid_t *uuid);
+void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote);
+
+/* Why a client is lost to its group. */
+enum pccl_loss {
+	PCCL_LOSS_LEFT,	  /* said so */
+	PCCL_LOSS_DEAD,	  /* connection closed: counts as dead */
+	PCCL_LOSS_AWAY,	  /* went to another master, or to another connection; may come back in time */
+	PCCL_LOSS_SILENT, /* may live, but has been waited for long enough; comes back if the group still needs it */
+	PCCL_LOSS_EVICTED /* the group goes on without it */
+};
+
+/* Takes the client out of its group and marks it for hanging up (or, if it is gone already, for being freed). */
+void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why);
+
+/* The client waits again, and so do the other ranks of its bundle. */
+void pccl_client_stop_admission(struct pccl_master *master, struct pccl_client *client);
+
+/* As pccl_client_lose(), with a notice before it: REFUSED or EVICTED. */
+void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client, enum pccl_message_type type,
+			 pcclResult_t result, const char *text);
+void pccl_clients_tick(struct pccl_master *master);
+void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns);
+uint64_t pccl_clients_deadline(const struct pccl_master *master);
+void pccl_clients_sweep(struct pccl_master *master, bool all);
+
+/* master_register.c */
+void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message);
+
+/* master_group.c */
+struct pccl_group *pccl_group_find(const struct pccl_master *master, uint32_t id);
+struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id);
+void pccl_group_retry(struct pccl_master *master, struct pccl_group *group);
+void pccl_group_note_cause(struct pccl_group *group, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void pccl_group_note_dead(struct pccl_group *group, const pcclRankUuid_t *uuid);
+bool pccl_group_is_dead(const struct pccl_group *group, const pcclRankUuid_t *uuid);
+
+/* Learns what a client has promised to other masters. Returns pcclOutOfMemory. */
+pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
+				       const struct pccl_client *client);
+pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise);
+void pccl_group_drop_base(struct pccl_group *group);
+void pccl_group_drop_claims(struct pccl_group *group);
+void pccl_group_drop_promises(struct pccl_group *group);
+
+/* The group is unknown here from now on, but for what those say who wait here. */
+void pccl_group_forget(struct pccl_master *master, struct pccl_group *group);
+void pccl_group_drop_change(struct pccl_group *group, struct pccl_master *master);
+void pccl_group_stall(struct pccl_master *master, struct pccl_group *group);
+void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group);
+void pccl_groups_tick(struct pccl_master *master);
+void pccl_groups_evaluate(struct pccl_master *master);
+uint64_t pccl_groups_deadline(const struct pccl_master *master);
+void pccl_group_destroy(struct pccl_group *group);
+
+/* Makes `base` the view in force, with `seats` (zeroed, one per member), every one AWAY. Takes both. */
+void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, struct pccl_install *base,
+			 struct pccl_seat *seats);
+void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint32_t rank);
+
+/* master_vote.c */
+void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote);
+
+/* A member that has come back may know the end of a joint call that this master does not know of. */
+void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client);
+void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group);
+
+/* The newcomers that were to be admitted wait again. */
+void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *group);
+
+/* Marks the newcomers that can be admitted now, or unmarks them all if the members agree no more. True if any is
+ * marked. */
+bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group);
+
+/* Is a bundle of the group complete but waits for other groups to be ready for it? */
+bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group);
+
+/* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
+bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client);
+
+/* master_flush.c */
+void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);
+void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared);
+
+/* master_install.c */
+
+/* Has everybody answered PREPARE? */
+bool pccl_change_is_answered(const struct pccl_change *change);
+
+/* Puts the next view in force if all have answered, here and in the groups that share a joining bundle. */
+void pccl_change_install(struct pccl_master *master, struct pccl_group *group);
+
+/* master_complaint.c */
+void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *client,
+			      const struct pccl_message_complaint *complaint);
+void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *client,
+			    const struct pccl_message_expired *expired);
+void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group);
+
+/* master_quorum.c */
+
+/* A strict majority of those of the list that are not surely dead is among the clients; exactly half with the
+ * lowest rank. */
+bool pccl_quorum_of_uuids(const struct pccl_group *group, const pcclRankUuid_t *uuids, uint32_t count,
+			  struct pccl_client *const *clients, uint32_t client_count);
+bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view *view,
+			 struct pccl_client *const *clients, uint32_t client_count);
+
+/* The same for every promise of the run beyond `epoch`. */
+bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
+			     struct pccl_client *const *clients, uint32_t client_count);
+
+/* Was the uuid promised to be in a view that may be in force somewhere? */
+bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uuid);
+
+/* master_return.c */
+void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
+		       struct pccl_install **install);
+void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group);
+
+/* Treats a view like one that was promised to another master: it may be in force. Returns pcclOutOfMemory. */
+pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_install *claim);
+void pccl_return_evaluate(struct pccl_master *master, struct pccl_group *group);
+
+/* master_world.c */
+void pccl_world_changed(struct pccl_master *master);
+void pccl_world_measure(const struct pccl_master *master, const struct pccl_group *group, struct pccl_world *world_out);
+void pccl_world_tick(struct pccl_master *master);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * May this master decide? With several masters, none may act for a group unless no other can: each asks a
+ * majority of the members of every view that may be in force somewhere. Any two such majorities meet in a peer
+ * that remembers the earlier promise and tells it to the later master.
+ */
+#include "membership/master/master_internal.h"
+
+#include <string.h>
+
+#include "base/uuid.h"
+
+static bool is_among(const pcclRankUuid_t *uuid, struct pccl_client *const *clients, uint32_t client_count)
+{
+	uint32_t index;
+
+	for (index = 0; index < client_count; index++) {
+		if (clients[index] != NULL && pccl_uuid_equal(&clients[index]->self.uuid, uuid))
+			return true;
+	}
+	return false;
+}
+
+/* Goes through a list in rank order. */
+struct count {
+	uint32_t alive;
+	uint32_t here;
+	bool lowest_here; /* of those alive */
+};
+
+static void count_one(struct count *count, const struct pccl_group *group, const pcclRankUuid_t *uuid,
+		      struct pccl_client *const *clients, uint32_t client_count)
+{
+	bool here = is_among(uuid, clients, client_count);
+
+	if (!here && pccl_group_is_dead(group, uuid))
+		return;
+	if (count->alive == 0)
+		count->lowest_here = here;
+	count->alive++;
+	count->here += here;
+}
+
+static bool is_majority(const struct count *count)
+{
+	if (count->here * 2 == count->alive)
+		return count->alive == 0 || count->lowest_here;
+	return count->here * 2 > count->alive;
+}
+
+bool pccl_quorum_of_uuids(const struct pccl_group *group, const pcclRankUuid_t *uuids, uint32_t count,
+			  struct pccl_client *const *clients, uint32_t client_count)
+{
+	struct count counted = {0, 0, false};
+	uint32_t rank;
+
+	for (rank = 0; rank < count; rank++)
+		count_one(&counted, group, &uuids[rank], clients, client_count);
+	return is_majority(&counted);
+}
+
+bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view *view,
+			 struct pccl_client *const *clients, uint32_t client_count)
+{
+	struct count counted = {0, 0, false};
+	uint32_t rank;
+
+	for (rank = 0; rank < view->member_count; rank++)
+		count_one(&counted, group, &view->members[rank].uuid, clients, client_count);
+	return is_majority(&counted);
+}
+
+bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
+			     struct pccl_client *const *clients, uint32_t client_count)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->promise_count; index++) {
+		const struct pccl_promise *promise = &group->promises[index];
+
+		if (promise->epoch <= epoch || (run != NULL && !pccl_uuid_equal(&promise->run, run)))
+			continue;
+		if (!pccl_quorum_of_uuids(group, promise->members, promise->member_count, clients, client_count))
+			return false;
+	}
+	return true;
+}
+
+bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uuid)
+{
+	uint32_t index;
+	uint32_t rank;
+
+	for (index = 0; index < group->promise_count; index++) {
+		for (rank = 0; rank < group->promises[index].member_count; rank++) {
+			if (pccl_uuid_equal(&group->promises[index].members[rank], uuid))
+				return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,290 @@
+/* REGISTER: who comes, and what it is to its group. */
+#include "membership/master/master_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+#define HEARTBEAT_MIN_NS UINT64_C(1000000)
+#define HEARTBEAT_MAX_NS UINT64_C(3600000000000)
+#define EPOCH_MAX UINT32_C(0xf0000000)
+
+static uint64_t clamp(uint64_t wanted_ns, uint64_t standard_ns)
+{
+	if (wanted_ns == 0)
+		return standard_ns;
+	if (wanted_ns < HEARTBEAT_MIN_NS)
+		return HEARTBEAT_MIN_NS;
+	return wanted_ns > HEARTBEAT_MAX_NS ? HEARTBEAT_MAX_NS : wanted_ns;
+}
+
+static void note_identity(struct pccl_master *master, struct pccl_client *client,
+			  struct pccl_message_register *registration)
+{
+	client->self = registration->self;
+	if (client->self.address[0] == '\0')
+		memcpy(client->self.address, client->remote, sizeof(client->self.address));
+	client->heartbeat_interval_ns =
+		clamp(registration->heartbeat_interval_ns, master->config.heartbeat_interval_ns);
+	client->heartbeat_timeout_ns = clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
+	client->answered = registration->answered;
+	client->may_found = registration->may_found;
+	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;
+	client->promises = registration->promises;
+	client->promise_count = registration->promise_count;
+	registration->promises = NULL;
+	registration->promise_count = 0;
+	client->serial = ++master->serial;
+	client->since_ns = master->now_ns;
+}
+
+/* The peer has come back before the end of its older connection was seen. */
+static void supersede(struct pccl_master *master, const pcclRankUuid_t *uuid, const struct pccl_client *by)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client != by && client->group != NULL && pccl_uuid_equal(&client->self.uuid, uuid))
+			pccl_client_lose(master, client, PCCL_LOSS_AWAY, "came back by another connection");
+	}
+}
+
+static uint32_t count_group(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->group == group;
+	return count;
+}
+
+static void welcome(struct pccl_master *master, struct pccl_client *client, bool registered)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_WELCOME);
+
+	if (message != NULL) {
+		message->body.welcome.master = master->config.uuid;
+		memcpy(message->body.welcome.address, client->remote, sizeof(client->remote));
+		message->body.welcome.registered = registered;
+	}
+	pccl_master_send(master, client, message);
+}
+
+static void evict(struct pccl_master *master, struct pccl_client *client, const char *why)
+{
+	char text[PCCL_CAUSE_TEXT_BYTES];
+
+	(void)snprintf(text, sizeof(text), "group %u went on without this peer: %.140s", client->group->id, why);
+	pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, text);
+}
+
+/* A lone founder gives way to the members of an earlier run, and waits for their consent like any newcomer. */
+static void yield_to_return(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *founder = group->seats[0].client;
+
+	pccl_group_drop_change(group, master);
+	if (founder != NULL) {
+		founder->state = PCCL_CLIENT_WAITING;
+		founder->bundle = 0; /* the other ranks have joined already */
+	}
+	pccl_group_drop_base(group);
+}
+
+/* A member of the run that the group is at. */
+static void take_seat(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+{
+	uint32_t rank;
+
+	if (!pccl_view_rank(&group->base->view, &client->self.uuid, &rank)) {
+		evict(master, client, group->base->cause);
+		return;
+	}
+	if (group->seats[rank].state == PCCL_SEAT_OUT) {
+		evict(master, client, group->seats[rank].why);
+		return;
+	}
+	if (client->installed != 0 && client->installed != group->base->view.epoch &&
+	    client->installed != group->base->previous_epoch) {
+		evict(master, client, "it missed a view change");
+		return;
+	}
+	pccl_group_seat(group, client, rank);
+	if (client->installed != group->base->view.epoch || client->promise_count > 0)
+		group->flush_due = true;
+	pccl_vote_learn(group, client);
+}
+
+/* Does the group know of no other run? */
+static bool is_only_run(const struct pccl_group *group, const pcclRankUuid_t *run)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->claim_count; index++) {
+		if (!pccl_uuid_equal(&group->claims[index]->run, run))
+			return false;
+	}
+	return group->base == NULL || pccl_uuid_equal(&group->base->run, run);
+}
+
+static const struct pccl_left *find_left(const struct pccl_master *master, const pcclRankUuid_t *uuid)
+{
+	uint32_t count = master->left_count < PCCL_LEFT_MAX ? master->left_count : PCCL_LEFT_MAX;
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		if (pccl_uuid_equal(&master->left[index].uuid, uuid))
+			return &master->left[index];
+	}
+	return NULL;
+}
+
+/* Members of its view that have left will not come back, though the group may be forgotten: if they left from a later
+ * view, they had gone on without this peer, and true is returned. */
+static bool learn_who_left(const struct pccl_master *master, struct pccl_group *group, const struct pccl_view *view)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < view->member_count; rank++) {
+		const struct pccl_left *left = find_left(master, &view->members[rank].uuid);
+
+		if (left == NULL)
+			continue;
+		if (left->epoch > view->epoch)
+			return true;
+		pccl_group_note_dead(group, &left->uuid);
+	}
+	return false;
+}
+
+static bool has_ended(const struct pccl_master *master, const pcclRankUuid_t *run)
+{
+	uint32_t count = master->past_run_count < PCCL_PAST_RUNS_MAX ? master->past_run_count : PCCL_PAST_RUNS_MAX;
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		if (pccl_uuid_equal(&master->past_runs[index], run))
+			return true;
+	}
+	return false;
+}
+
+static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
+		      struct pccl_message_register *registration)
+{
+	const struct pccl_install *last = registration->last;
+
+	client->run = last->run;
+	client->installed = last->view.epoch;
+	if (last->view.epoch > group->epoch_top)
+		group->epoch_top = last->view.epoch;
+	if (has_ended(master, &last->run)) {
+		evict(master, client, "its run has ended here");
+		return;
+	}
+	if (group->base == NULL && learn_who_left(master, group, &last->view)) {
+		evict(master, client, "it has ended since");
+		return;
+	}
+	if (last->lone && !is_only_run(group, &last->run))
+		return; /* waits like a newcomer */
+	if (group->base != NULL && !pccl_uuid_equal(&group->base->run, &last->run)) {
+		if (!group->base->lone) {
+			evict(master, client, "the master came back and others founded the group anew");
+			return;
+		}
+		yield_to_return(master, group);
+	}
+	if (group->base != NULL && last->view.epoch > group->base->view.epoch)
+		pccl_return_dissolve(master, group);
+	if (group->base != NULL)
+		take_seat(master, group, client);
+	else
+		pccl_return_claim(master, group, client, &registration->last);
+}
+
+/* Fresh, but perhaps named in a view whose install it did not get. */
+static void on_fresh(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client)
+{
+	uint32_t rank;
+
+	if (group->base != NULL && pccl_view_rank(&group->base->view, &client->self.uuid, &rank))
+		take_seat(master, group, client);
+}
+
+/* Epochs only grow, so that one who claims the last would end the group. */
+static bool has_sane_epochs(const struct pccl_message_register *registration)
+{
+	uint32_t index;
+
+	if (registration->last != NULL && registration->last->view.epoch > EPOCH_MAX)
+		return false;
+	for (index = 0; index < registration->promise_count; index++) {
+		if (registration->promises[index].epoch > EPOCH_MAX)
+			return false;
+	}
+	return true;
+}
+
+/* Newcomers look for an established group at all masters before they found one, or join a founder that is alone. */
+static bool is_established(const struct pccl_group *group)
+{
+	return group != NULL && (group->claim_count > 0 || (group->base != NULL && !group->base->lone));
+}
+
+static struct pccl_group *group_for(struct pccl_master *master, const struct pccl_message_register *registration)
+{
+	struct pccl_group *group = pccl_group_find(master, registration->group);
+
+	return group != NULL ? group : pccl_group_create(master, registration->group);
+}
+
+void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
+{
+	struct pccl_message_register *registration = &message->body.registration;
+	struct pccl_group *group;
+	uint32_t rank;
+
+	if (client->state != PCCL_CLIENT_CALLER) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, "this peer registered twice");
+		return;
+	}
+	if (!has_sane_epochs(registration) ||
+	    (registration->last != NULL &&
+	     !pccl_view_rank(&registration->last->view, &registration->self.uuid, &rank))) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "this peer claims a view that it can't have");
+		return;
+	}
+	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&
+	    !is_established(pccl_group_find(master, registration->group))) {
+		welcome(master, client, false);
+		return;
+	}
+	group = group_for(master, registration);
+	if (group == NULL || count_group(master, group) >= PCCL_MEMBERS_MAX) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "the master has no room for another peer in this group");
+		return;
+	}
+	supersede(master, &registration->self.uuid, client);
+	note_identity(master, client, registration);
+	client->group = group;
+	group->dirty = true;
+	welcome(master, client, true);
+	if (client->state != PCCL_CLIENT_CLOSING && pccl_group_learn_promises(master, group, client) != pcclSuccess)
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "the master has no room for this peer's promises");
+	if (client->state == PCCL_CLIENT_CLOSING)
+		return;
+	client->state = PCCL_CLIENT_WAITING;
+	if (registration->last != NULL)
+		on_return(master, group, client, registration);
+	else
+		on_fresh(master, group, client);
+	pccl_world_changed(master);
+}

@@ -1,0 +1,382 @@
+/* Joint calls: every member of a group makes the same call, then all get the same answer. And who is admitted by
+ * the one of them that admits. */
+#include "membership/master/master_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* A failure has the name of the call that failed. */
+static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
+{
+	if (result == pcclSuccess)
+		return pcclSuccess;
+	if (kind == PCCL_VOTE_UPDATE)
+		return pcclUpdateTopologyFailed;
+	return kind == PCCL_VOTE_OPTIMIZE ? pcclTopologyOptimizationFailed : pcclInvalidUsage;
+}
+
+static void answer_one(struct pccl_master *master, struct pccl_client *client, const struct pccl_answer *answer)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_VOTED);
+
+	if (message != NULL) {
+		message->body.voted = *answer;
+		message->body.voted.kind = client->vote;
+		message->body.voted.result = result_for(client->vote, answer->result);
+	}
+	client->vote = 0;
+	client->answered = *answer;
+	client->answer_unsure = true;
+	pccl_master_send(master, client, message);
+}
+
+void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote)
+{
+	struct pccl_group *group = client->group;
+
+	/* A vote says nothing until the group's view is known: the client keeps it. */
+	client->vote = vote->kind;
+	client->vote_origin = vote->origin;
+	client->vote_sequence = vote->sequence;
+	client->vote_round = vote->round;
+	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
+		client->answer_unsure = false;
+	group->dirty = true;
+}
+
+void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
+{
+	const struct pccl_answer *answered = &client->answered;
+
+	/* Whoever has not installed the view yet counts from another origin, if the view added members. */
+	if (client->installed == 0 || (group->base->newcomers && client->installed != group->base->view.epoch))
+		return;
+	if (answered->origin > group->answer.origin ||
+	    (answered->origin == group->answer.origin && answered->sequence >= group->answer.sequence))
+		group->answer = *answered;
+}
+
+static bool has_answer(const struct pccl_group *group, const struct pccl_client *client)
+{
+	return client->answered.origin == group->answer.origin && client->answered.sequence >= group->answer.sequence;
+}
+
+/* Does somebody who is here have the last answer for sure? Else nobody else gets it: who is away may have moved to
+ * another master meanwhile, and have another one from there. When all are here and none has it, it was lost on its way
+ * to every one of them, and counts for nothing. */
+static bool answer_stands(struct pccl_group *group)
+{
+	uint32_t highest = 0; /* that anybody here has */
+	bool lost = true;
+	uint32_t rank;
+
+	if (group->base == NULL || group->answer.sequence == 0)
+		return true;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		const struct pccl_seat *seat = &group->seats[rank];
+		const struct pccl_client *client = seat->client;
+
+		if (seat->state == PCCL_SEAT_OUT)
+			continue;
+		if (client != NULL && has_answer(group, client) && !client->answer_unsure)
+			return true;
+		if (client == NULL || has_answer(group, client))
+			lost = false;
+		else if (client->answered.origin == group->answer.origin && client->answered.sequence > highest)
+			highest = client->answered.sequence;
+	}
+	if (!lost)
+		return false;
+	group->answer.sequence = highest;
+	group->dirty = true;
+	return true;
+}
+
+/* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote
+ * count? */
+static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, bool stands)
+{
+	/* Who has not been told the view yet may still go on without it: an answer given in it is not for them. */
+	if (client->vote == 0 || client->vote_origin != group->answer.origin ||
+	    client->installed != group->base->view.epoch)
+		return false;
+	if (client->vote_sequence == group->answer.sequence) {
+		/* Who was told on this connection, and had given the call up when it came, is told again. */
+		if (stands || has_answer(group, client))
+			answer_one(master, client, &group->answer);
+		return false;
+	}
+	return client->vote_sequence == group->answer.sequence + 1;
+}
+
+static struct pccl_client *seated(const struct pccl_group *group, uint32_t rank)
+{
+	return group->seats[rank].client;
+}
+
+static void answer_all(struct pccl_master *master, struct pccl_group *group, const struct pccl_answer *answer)
+{
+	struct pccl_answer whole = *answer;
+	uint32_t rank;
+
+	whole.origin = group->answer.origin;
+	whole.sequence = group->answer.sequence + 1;
+	group->answer = whole;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client != NULL)
+			answer_one(master, client, &whole);
+	}
+}
+
+static void ask_again(struct pccl_master *master, struct pccl_client *client, uint32_t round)
+{
+	struct pccl_message *message;
+
+	if (client->round_asked == round)
+		return;
+	client->round_asked = round;
+	message = pccl_message_create(PCCL_MESSAGE_VOTE);
+	if (message != NULL)
+		message->body.vote.round = round;
+	pccl_master_send(master, client, message);
+}
+
+/* Members that cross between two masters may leave a vote with both. But of two sets of votes, each of one round, one
+ * has no member that is still where it voted, so only one of two answers ever reaches anybody.
+ * All have voted. */
+static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t highest = 0;
+	bool same = true;
+	uint32_t rank;
+
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		if (seated(group, rank)->vote_round > highest)
+			highest = seated(group, rank)->vote_round;
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client->vote_round == highest)
+			continue;
+		same = false;
+		ask_again(master, client, highest);
+	}
+	return same;
+}
+
+static void answer_mismatch(struct pccl_master *master, struct pccl_group *group, uint32_t other)
+{
+	struct pccl_answer answer = {.result = pcclInvalidUsage};
+
+	(void)snprintf(answer.text, sizeof(answer.text),
+		       "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
+		       group->base->view.members[0].address, pccl_vote_name(group->seats[0].client->vote), other,
+		       group->base->view.members[other].address, pccl_vote_name(group->seats[other].client->vote));
+	answer_all(master, group, &answer);
+}
+
+static bool any_eligible(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && pccl_client_eligible(master, client))
+			return true;
+	}
+	return false;
+}
+
+void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_answer answer = {.result = pcclSuccess};
+	bool all = group->base != NULL;
+	bool stands = answer_stands(group);
+	uint32_t rank;
+	uint32_t other = 0;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		struct pccl_client *client = seated(group, rank);
+
+		if (client == NULL || !settle_vote(master, group, client, stands)) {
+			all = false;
+			continue;
+		}
+		if (all && client->vote != group->seats[0].client->vote)
+			other = rank;
+	}
+	if (!all || (group->needs_quorum && !of_one_round(master, group)))
+		return;
+	if (other != 0) {
+		answer_mismatch(master, group, other);
+		return;
+	}
+	answer.kind = group->seats[0].client->vote;
+	if (answer.kind == PCCL_VOTE_UPDATE && pccl_admission_held(master, group))
+		return;
+	if (answer.kind == PCCL_VOTE_PENDING)
+		answer.value = any_eligible(master, group);
+	answer_all(master, group, &answer);
+}
+
+static uint32_t bundle_waiting(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle;
+	return count;
+}
+
+/* A lone founder that has yielded waits among the newcomers, but it has a caller: it is taken over during a joint call,
+ * which that answers, as it does the members' calls. Else its next call would count from the new view, and wait for
+ * members that have gone on. */
+bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client)
+{
+	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
+		return false;
+	return client->bundle == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
+}
+
+/* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */
+static bool is_open(const struct pccl_master *master, const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	if (group->claim_count > 0)
+		return false;
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		const struct pccl_seat *seat = &group->seats[rank];
+
+		if (seat->state == PCCL_SEAT_OUT || (seat->state == PCCL_SEAT_AWAY && seat->until_ns <= master->now_ns))
+			continue;
+		if (seat->state != PCCL_SEAT_HERE || seat->client->vote != PCCL_VOTE_UPDATE ||
+		    seat->client->vote_origin != group->answer.origin ||
+		    seat->client->vote_sequence != group->answer.sequence + 1)
+			return false;
+	}
+	return true;
+}
+
+static bool is_empty(const struct pccl_group *group)
+{
+	uint32_t rank;
+
+	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+		if (group->seats[rank].state != PCCL_SEAT_OUT)
+			return false;
+	}
+	return true;
+}
+
+static bool may_join_now(const struct pccl_master *master, const struct pccl_client *client)
+{
+	return is_open(master, client->group) &&
+	       (client->may_found || client->promise_count > 0 || !is_empty(client->group));
+}
+
+static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
+		    !may_join_now(master, client))
+			return false;
+	}
+	return true;
+}
+
+static void admit_bundle(struct pccl_master *master, const struct pccl_client *of)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state != PCCL_CLIENT_WAITING || client->bundle != of->bundle)
+			continue;
+		client->admitting = true;
+		client->group->dirty = true;
+	}
+}
+
+/* The longest waiting newcomer beyond `after` that can be admitted. */
+static struct pccl_client *next_newcomer(const struct pccl_master *master, const struct pccl_group *group,
+					 uint64_t after)
+{
+	struct pccl_client *client;
+	struct pccl_client *best = NULL;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->serial > after && !client->admitting &&
+		    (best == NULL || client->serial < best->serial) && pccl_client_eligible(master, client))
+			best = client;
+	}
+	return best;
+}
+
+static bool has_admitting(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->admitting)
+			return true;
+	}
+	return false;
+}
+
+void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->admitting)
+			pccl_client_stop_admission(master, client);
+	}
+}
+
+bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *client;
+	uint64_t after = 0;
+	bool founding = is_empty(group);
+	bool any = has_admitting(master, group);
+
+	if (!is_open(master, group)) {
+		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */
+		pccl_admission_call_off(master, group);
+		return false;
+	}
+	/* One founds an empty group; the others then wait for its consent. Who comes while a change runs waits
+	 * for the next one, so that a storm of newcomers does not start it again and again. */
+	while (group->change.epoch == 0 && !(founding && any)) {
+		client = next_newcomer(master, group, after);
+		if (client == NULL)
+			break;
+		after = client->serial;
+		if (!may_join_now(master, client) || (client->bundle != 0 && !bundle_may_join_now(master, client)))
+			continue;
+		if (client->bundle != 0)
+			admit_bundle(master, client);
+		else
+			client->admitting = true;
+		any = true;
+	}
+	return any;
+}
+
+bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->bundle != 0 && pccl_client_eligible(master, client))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,171 @@
+/* Membership messages: what travels in PCCL_FRAME_MESSAGE between peer and master. Every layout and limit is
+ * here and in docs/PROTOCOL.md. */
+#ifndef PCCL_MEMBERSHIP_MESSAGE_H
+#define PCCL_MEMBERSHIP_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "membership/message/view.h"
+
+#define PCCL_PROMISES_MAX 16 /* masters that one peer may have made a promise to */
+
+/* A joint call of the members of a group. Values are wire format. */
+enum pccl_vote { PCCL_VOTE_NONE = 0, PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2, PCCL_VOTE_OPTIMIZE = 3 };
+
+/* What a message is. Values are wire format. */
+enum pccl_message_type {
+	/* peer to master */
+	PCCL_MESSAGE_REGISTER = 1,  /* first on a connection */
+	PCCL_MESSAGE_VOTE = 2,	    /* a joint call was made; of kind NONE: all before it have ended here.
+				   From the master: make it again, in this round */
+	PCCL_MESSAGE_PREPARED = 3,  /* all transfers of the old view have stopped; the open ops */
+	PCCL_MESSAGE_COMPLAINT = 4, /* a member can't be reached */
+	PCCL_MESSAGE_LEAVE = 5,	    /* I go for good */
+	PCCL_MESSAGE_ABANDON = 6,   /* I live, but go to another master */
+	PCCL_MESSAGE_EXPIRED = 8,   /* an op's deadline passed: end it everywhere */
+	/* both ways */
+	PCCL_MESSAGE_BEAT = 7, /* I live */
+	/* master to peer */
+	PCCL_MESSAGE_WELCOME = 16, /* the answer to REGISTER */
+	PCCL_MESSAGE_REFUSED = 17, /* the other one; the connection ends */
+	PCCL_MESSAGE_PREPARE = 18, /* a view change begins */
+	PCCL_MESSAGE_INSTALL = 19, /* the view is in force */
+	PCCL_MESSAGE_VOTED = 20,   /* a joint call has ended */
+	PCCL_MESSAGE_EVICTED = 21, /* the group goes on without you; the connection ends */
+	PCCL_MESSAGE_WORLD = 22,   /* the world's numbers */
+	PCCL_MESSAGE_STALLED = 23  /* this master can't act for your group: too few of its members are here */
+};
+
+/* A view that a master prepared with the peer's consent and whose INSTALL the peer has not seen: it may be in force
+ * somewhere, so that no other master may decide without a majority of these members. */
+struct pccl_promise {
+	pcclRankUuid_t master;
+	pcclRankUuid_t run;
+	uint32_t epoch;
+	uint32_t member_count;
+	pcclRankUuid_t *members; /* in rank order; owned */
+};
+
+/* The outcome of a joint call. Joint calls are counted from the view that last added members, its `origin`: the first
+ * one after it has sequence 1; 0: none has ended yet. */
+struct pccl_answer {
+	uint32_t origin; /* epoch */
+	uint32_t sequence;
+	uint8_t kind; /* enum pccl_vote */
+	pcclResult_t result;
+	bool value;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+};
+
+struct pccl_message_register {
+	uint32_t group;
+	struct pccl_member self; /* address "": as the master sees me */
+	uint64_t heartbeat_interval_ns;
+	uint64_t heartbeat_timeout_ns;
+	bool may_found;		     /* asked all masters it knows, and this is the first of its list */
+	struct pccl_install *last;   /* a returning member's last install; NULL: a fresh peer; owned */
+	struct pccl_answer answered; /* a returning member's last answered joint call */
+	uint32_t promise_count;
+	struct pccl_promise *promises; /* owned */
+};
+
+struct pccl_message_vote {
+	uint8_t kind; /* enum pccl_vote */
+	uint32_t origin;
+	uint32_t sequence;
+	uint32_t round; /* grows with every connection of the peer's: its votes of one round are on one connection */
+};
+
+struct pccl_message_prepared {
+	uint32_t epoch; /* of the PREPARE that is answered */
+	uint32_t report_count;
+	struct pccl_op_report *reports; /* owned */
+};
+
+struct pccl_message_complaint {
+	uint32_t epoch; /* of the view in force at the sender */
+	pcclRankUuid_t uuid;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+};
+
+struct pccl_message_expired {
+	uint32_t epoch; /* of the view in force at the sender */
+	uint64_t tag;
+	uint32_t sequence;
+	char text[PCCL_CAUSE_TEXT_BYTES]; /* who had not arrived */
+};
+
+struct pccl_message_welcome {
+	pcclRankUuid_t master;		       /* new at every start */
+	char address[PCCL_ADDRESS_TEXT_BYTES]; /* of the peer, as the master sees it */
+	bool registered; /* false: no established group is known here, and the peer may not found one: try another */
+};
+
+struct pccl_message_prepare {
+	pcclRankUuid_t run;
+	uint32_t epoch;
+	uint32_t member_count;
+	pcclRankUuid_t *members; /* in rank order; owned */
+};
+
+/* REFUSED, EVICTED, STALLED. */
+struct pccl_message_notice {
+	pcclResult_t result;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+};
+
+union pccl_message_body {
+	struct pccl_message_register registration;
+	struct pccl_message_vote vote;
+	struct pccl_message_prepared prepared;
+	struct pccl_message_complaint complaint;
+	struct pccl_message_expired expired;
+	struct pccl_message_welcome welcome;
+	struct pccl_message_prepare prepare;
+	struct pccl_install install;
+	struct pccl_answer voted;
+	struct pccl_message_notice notice;
+	struct pccl_world world;
+};
+
+/* Owned by whoever holds it; shared ones are read only. */
+struct pccl_message {
+	enum pccl_message_type type;
+	uint32_t references; /* holders; the last one's destroy() frees it */
+	union pccl_message_body body;
+};
+
+/* An empty message with one reference; NULL: out of memory. */
+struct pccl_message *pccl_message_create(enum pccl_message_type type);
+
+/* One more holder of the same message. */
+struct pccl_message *pccl_message_share(struct pccl_message *message);
+
+/* Gives one reference back. Takes NULL. */
+void pccl_message_destroy(struct pccl_message *message);
+
+/* Encodes into a fresh buffer of *bytes_out bytes (pccl_free). Returns pcclOutOfMemory; pcclInvalidArgument
+ * beyond the limit of a frame. */
+pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **data_out, size_t *bytes_out);
+
+/* Decodes; everything comes from outside and is checked: pcclInvalidArgument, or pcclOutOfMemory. The caller owns
+ * *message_out (pccl_message_destroy), which is NULL on failure. */
+pcclResult_t pccl_message_decode(const uint8_t *data, size_t bytes, struct pccl_message **message_out);
+
+/* The type in words, for logs. Static. */
+const char *pccl_message_name(enum pccl_message_type type);
+
+/* The public call's name of a vote. Static. */
+const char *pccl_vote_name(uint8_t kind);
+
+/* Frees what the promises own and their array. Takes NULL. */
+void pccl_promises_destroy(struct pccl_promise *promises, uint32_t count);
+
+/* A deep copy of one promise; on failure *to_out is zeroed. Returns pcclOutOfMemory. */
+pcclResult_t pccl_promise_copy(const struct pccl_promise *from, struct pccl_promise *to_out);
+
+#endif

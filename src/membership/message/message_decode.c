@@ -1,0 +1,340 @@
+/* Membership messages from bytes: everything is foreign. A count is checked against what is left before memory
+ * is taken for it, so that a short message can't ask for much. A wrong value makes the cursor bad; one check at
+ * the end. */
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/bytes.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+#include "membership/message/message.h"
+
+/* Fewest bytes that one element of a list takes. */
+#define MEMBER_BYTES_MIN (16 + 2 + 2 + 2 + 2 + 8 + 4 + 4)
+#define DECISION_BYTES_MIN (8 + 4 + 1 + 4 + 4 + 4 + 4)
+#define REPORT_BYTES_MIN (8 + 4 + 1 + 1 + 1 + 4 + 4 + 4 + 1)
+#define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
+#define RESULT_MAX 199
+
+static bool get_flag(struct pccl_reader *reader)
+{
+	uint8_t value = pccl_get_u8(reader);
+
+	if (value > 1)
+		reader->bad = true;
+	return value == 1;
+}
+
+static void get_uuid(struct pccl_reader *reader, pcclRankUuid_t *uuid_out)
+{
+	pccl_get_bytes(reader, uuid_out->data, sizeof(uuid_out->data));
+}
+
+static pcclResult_t get_result(struct pccl_reader *reader)
+{
+	uint16_t value = pccl_get_u16(reader);
+
+	if (value > RESULT_MAX) {
+		reader->bad = true;
+		return pcclInternalError;
+	}
+	return (pcclResult_t)value;
+}
+
+/* Zeroed memory for a list whose length was read from the message; NULL makes the cursor bad. */
+static void *get_list(struct pccl_reader *reader, uint32_t count, uint32_t limit, size_t bytes_min, size_t size)
+{
+	void *list = NULL;
+
+	if (count > limit || count > pccl_reader_left(reader) / bytes_min)
+		reader->bad = true;
+	if (!reader->bad)
+		list = pccl_calloc(count, size);
+	if (list == NULL)
+		reader->bad = true;
+	return list;
+}
+
+static uint64_t *get_bitmap(struct pccl_reader *reader, uint32_t bits)
+{
+	size_t count = pccl_bitmap_words(bits);
+	uint64_t *words =
+		get_list(reader, (uint32_t)count, PCCL_REPORT_SEGMENTS_MAX / 64, sizeof(*words), sizeof(*words));
+	size_t index;
+
+	for (index = 0; words != NULL && index < count; index++)
+		words[index] = pccl_get_u64(reader);
+	if (words != NULL && bits % 64 != 0 && words[count - 1] >> (bits % 64) != 0)
+		reader->bad = true;
+	return words;
+}
+
+static pcclRankUuid_t *get_uuids(struct pccl_reader *reader, uint32_t *count_out)
+{
+	uint32_t count = pccl_get_u32(reader);
+	pcclRankUuid_t *uuids = get_list(reader, count, PCCL_MEMBERS_MAX, sizeof(*uuids), sizeof(*uuids));
+	uint32_t index;
+
+	for (index = 0; uuids != NULL && index < count; index++)
+		get_uuid(reader, &uuids[index]);
+	*count_out = uuids != NULL ? count : 0;
+	return uuids;
+}
+
+static void get_member(struct pccl_reader *reader, struct pccl_member *member)
+{
+	const char *at;
+
+	get_uuid(reader, &member->uuid);
+	pccl_get_string(reader, member->address, sizeof(member->address));
+	for (at = member->address; *at != '\0'; at++) {
+		if (*at <= ' ' || *at > '~')
+			reader->bad = true;
+	}
+	member->port = pccl_get_u16(reader);
+	member->lanes = pccl_get_u16(reader);
+	member->streams = pccl_get_u16(reader);
+	member->bundle_id = pccl_get_u64(reader);
+	member->bundle_size = pccl_get_u32(reader);
+	member->masters = pccl_get_u32(reader);
+	if (pccl_uuid_is_zero(&member->uuid) || member->bundle_size > PCCL_MEMBERS_MAX)
+		reader->bad = true;
+}
+
+static void get_world(struct pccl_reader *reader, struct pccl_world *world)
+{
+	world->peers = pccl_get_u32(reader);
+	world->groups = pccl_get_u32(reader);
+	world->largest_group = pccl_get_u32(reader);
+	world->pending = pccl_get_u32(reader);
+}
+
+static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *decision, uint32_t member_count)
+{
+	uint32_t holder_count;
+	uint32_t rank;
+
+	decision->tag = pccl_get_u64(reader);
+	decision->sequence = pccl_get_u32(reader);
+	decision->verdict = pccl_get_u8(reader);
+	decision->participants_min = pccl_get_u32(reader);
+	decision->participants_max = pccl_get_u32(reader);
+	decision->segment_count = pccl_get_u32(reader);
+	holder_count = pccl_get_u32(reader);
+	if (decision->verdict < PCCL_VERDICT_COMMIT || decision->verdict > PCCL_VERDICT_EXPIRE ||
+	    decision->segment_count > PCCL_REPORT_SEGMENTS_MAX ||
+	    holder_count != (decision->verdict == PCCL_VERDICT_REPAIR ? member_count : 0))
+		reader->bad = true;
+	if (reader->bad || holder_count == 0)
+		return;
+	decision->holders = get_list(reader, holder_count, PCCL_MEMBERS_MAX, 1, sizeof(*decision->holders));
+	if (decision->holders == NULL)
+		return;
+	decision->holder_count = holder_count;
+	for (rank = 0; rank < holder_count && !reader->bad; rank++) {
+		if (get_flag(reader))
+			decision->holders[rank] = get_bitmap(reader, decision->segment_count);
+	}
+}
+
+static void get_install(struct pccl_reader *reader, struct pccl_install *install)
+{
+	struct pccl_view *view = &install->view;
+	uint32_t count;
+	uint32_t index;
+
+	view->group = pccl_get_u32(reader);
+	view->epoch = pccl_get_u32(reader);
+	view->lanes = pccl_get_u16(reader);
+	view->streams = pccl_get_u16(reader);
+	count = pccl_get_u32(reader);
+	view->members = get_list(reader, count, PCCL_MEMBERS_MAX, MEMBER_BYTES_MIN, sizeof(*view->members));
+	view->member_count = view->members != NULL ? count : 0;
+	for (index = 0; index < view->member_count; index++)
+		get_member(reader, &view->members[index]);
+	get_uuid(reader, &install->run);
+	install->previous_epoch = pccl_get_u32(reader);
+	install->lone = get_flag(reader);
+	install->newcomers = get_flag(reader);
+	get_world(reader, &install->world);
+	pccl_get_string(reader, install->cause, sizeof(install->cause));
+	if (view->epoch == 0 || (install->lone && view->member_count != 1) || install->previous_epoch >= view->epoch ||
+	    (!reader->bad && !pccl_view_valid(view)))
+		reader->bad = true;
+	count = pccl_get_u32(reader);
+	install->decisions =
+		get_list(reader, count, PCCL_DECISIONS_MAX, DECISION_BYTES_MIN, sizeof(*install->decisions));
+	install->decision_count = install->decisions != NULL ? count : 0;
+	for (index = 0; index < install->decision_count && !reader->bad; index++)
+		get_decision(reader, &install->decisions[index], view->member_count);
+}
+
+static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)
+{
+	answer->origin = pccl_get_u32(reader);
+	answer->sequence = pccl_get_u32(reader);
+	answer->kind = pccl_get_u8(reader);
+	answer->result = get_result(reader);
+	answer->value = get_flag(reader);
+	pccl_get_string(reader, answer->text, sizeof(answer->text));
+	if (answer->kind > PCCL_VOTE_OPTIMIZE)
+		reader->bad = true;
+}
+
+static void get_promise(struct pccl_reader *reader, struct pccl_promise *promise)
+{
+	get_uuid(reader, &promise->master);
+	get_uuid(reader, &promise->run);
+	promise->epoch = pccl_get_u32(reader);
+	promise->members = get_uuids(reader, &promise->member_count);
+}
+
+static void get_register(struct pccl_reader *reader, struct pccl_message_register *registration)
+{
+	uint32_t count;
+	uint32_t index;
+
+	registration->group = pccl_get_u32(reader);
+	get_member(reader, &registration->self);
+	registration->heartbeat_interval_ns = pccl_get_u64(reader);
+	registration->heartbeat_timeout_ns = pccl_get_u64(reader);
+	registration->may_found = get_flag(reader);
+	if (get_flag(reader)) {
+		registration->last = pccl_zalloc(sizeof(*registration->last));
+		if (registration->last == NULL) {
+			reader->bad = true;
+			return;
+		}
+		get_install(reader, registration->last);
+		if (registration->last->view.group != registration->group)
+			reader->bad = true;
+	}
+	get_answer(reader, &registration->answered);
+	count = pccl_get_u32(reader);
+	registration->promises =
+		get_list(reader, count, PCCL_PROMISES_MAX, PROMISE_BYTES_MIN, sizeof(*registration->promises));
+	registration->promise_count = registration->promises != NULL ? count : 0;
+	for (index = 0; index < registration->promise_count && !reader->bad; index++)
+		get_promise(reader, &registration->promises[index]);
+}
+
+static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepared *prepared)
+{
+	uint32_t count;
+	uint32_t index;
+
+	prepared->epoch = pccl_get_u32(reader);
+	count = pccl_get_u32(reader);
+	prepared->reports = get_list(reader, count, PCCL_REPORTS_MAX, REPORT_BYTES_MIN, sizeof(*prepared->reports));
+	prepared->report_count = prepared->reports != NULL ? count : 0;
+	for (index = 0; index < prepared->report_count && !reader->bad; index++) {
+		struct pccl_op_report *report = &prepared->reports[index];
+
+		report->tag = pccl_get_u64(reader);
+		report->sequence = pccl_get_u32(reader);
+		report->policy = pccl_get_u8(reader);
+		report->repairable = get_flag(reader);
+		report->complete = get_flag(reader);
+		report->participants_min = pccl_get_u32(reader);
+		report->participants_max = pccl_get_u32(reader);
+		report->segment_count = pccl_get_u32(reader);
+		if (report->segment_count > PCCL_REPORT_SEGMENTS_MAX)
+			reader->bad = true;
+		if (get_flag(reader) && !reader->bad)
+			report->held = get_bitmap(reader, report->segment_count);
+	}
+}
+
+static void get_vote(struct pccl_reader *reader, struct pccl_message_vote *vote)
+{
+	vote->kind = pccl_get_u8(reader);
+	vote->origin = pccl_get_u32(reader);
+	vote->sequence = pccl_get_u32(reader);
+	vote->round = pccl_get_u32(reader);
+	if (vote->kind > PCCL_VOTE_OPTIMIZE)
+		reader->bad = true;
+}
+
+static void get_notice(struct pccl_reader *reader, struct pccl_message_notice *notice)
+{
+	notice->result = get_result(reader);
+	pccl_get_string(reader, notice->text, sizeof(notice->text));
+}
+
+static void get_body(struct pccl_reader *reader, struct pccl_message *message)
+{
+	union pccl_message_body *body = &message->body;
+
+	switch (message->type) {
+	case PCCL_MESSAGE_REGISTER:
+		get_register(reader, &body->registration);
+		break;
+	case PCCL_MESSAGE_VOTE:
+		get_vote(reader, &body->vote);
+		break;
+	case PCCL_MESSAGE_PREPARED:
+		get_prepared(reader, &body->prepared);
+		break;
+	case PCCL_MESSAGE_COMPLAINT:
+		body->complaint.epoch = pccl_get_u32(reader);
+		get_uuid(reader, &body->complaint.uuid);
+		pccl_get_string(reader, body->complaint.text, sizeof(body->complaint.text));
+		break;
+	case PCCL_MESSAGE_EXPIRED:
+		body->expired.epoch = pccl_get_u32(reader);
+		body->expired.tag = pccl_get_u64(reader);
+		body->expired.sequence = pccl_get_u32(reader);
+		pccl_get_string(reader, body->expired.text, sizeof(body->expired.text));
+		break;
+	case PCCL_MESSAGE_LEAVE:
+	case PCCL_MESSAGE_ABANDON:
+	case PCCL_MESSAGE_BEAT:
+		break;
+	case PCCL_MESSAGE_WELCOME:
+		get_uuid(reader, &body->welcome.master);
+		pccl_get_string(reader, body->welcome.address, sizeof(body->welcome.address));
+		body->welcome.registered = get_flag(reader);
+		break;
+	case PCCL_MESSAGE_PREPARE:
+		get_uuid(reader, &body->prepare.run);
+		body->prepare.epoch = pccl_get_u32(reader);
+		body->prepare.members = get_uuids(reader, &body->prepare.member_count);
+		break;
+	case PCCL_MESSAGE_INSTALL:
+		get_install(reader, &body->install);
+		break;
+	case PCCL_MESSAGE_VOTED:
+		get_answer(reader, &body->voted);
+		break;
+	case PCCL_MESSAGE_REFUSED:
+	case PCCL_MESSAGE_EVICTED:
+	case PCCL_MESSAGE_STALLED:
+		get_notice(reader, &body->notice);
+		break;
+	case PCCL_MESSAGE_WORLD:
+		get_world(reader, &body->world);
+		break;
+	default:
+		reader->bad = true;
+	}
+}
+
+pcclResult_t pccl_message_decode(const uint8_t *data, size_t bytes, struct pccl_message **message_out)
+{
+	struct pccl_reader reader = pccl_reader_over(data, bytes);
+	enum pccl_message_type type = (enum pccl_message_type)pccl_get_u8(&reader);
+	struct pccl_message *message = pccl_message_create(type);
+
+	*message_out = NULL;
+	if (message == NULL)
+		return pcclOutOfMemory;
+	get_body(&reader, message);
+	if (reader.bad || pccl_reader_left(&reader) != 0) {
+		pccl_message_destroy(message);
+		return pccl_fail(pcclInvalidArgument, "a message %s of %zu bytes is malformed", pccl_message_name(type),
+				 bytes);
+	}
+	*message_out = message;
+	return pcclSuccess;
+}

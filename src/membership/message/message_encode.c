@@ -1,0 +1,247 @@
+/* Membership messages to bytes. The layouts mirror message_decode.c, function by function. */
+#include "membership/message/message.h"
+
+#include "base/bitmap.h"
+#include "base/bytes.h"
+#include "base/fail.h"
+#include "base/frame.h"
+#include "base/memory.h"
+
+#define FIRST_GUESS_BYTES 512
+
+static void put_flag(struct pccl_writer *writer, bool flag)
+{
+	pccl_put_u8(writer, flag ? 1 : 0);
+}
+
+static void put_uuid(struct pccl_writer *writer, const pcclRankUuid_t *uuid)
+{
+	pccl_put_bytes(writer, uuid->data, sizeof(uuid->data));
+}
+
+static void put_uuids(struct pccl_writer *writer, const pcclRankUuid_t *uuids, uint32_t count)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, count);
+	for (index = 0; index < count; index++)
+		put_uuid(writer, &uuids[index]);
+}
+
+static void put_bitmap(struct pccl_writer *writer, const uint64_t *words, uint32_t bits)
+{
+	size_t index;
+
+	for (index = 0; index < pccl_bitmap_words(bits); index++)
+		pccl_put_u64(writer, words[index]);
+}
+
+static void put_member(struct pccl_writer *writer, const struct pccl_member *member)
+{
+	put_uuid(writer, &member->uuid);
+	pccl_put_string(writer, member->address);
+	pccl_put_u16(writer, member->port);
+	pccl_put_u16(writer, member->lanes);
+	pccl_put_u16(writer, member->streams);
+	pccl_put_u64(writer, member->bundle_id);
+	pccl_put_u32(writer, member->bundle_size);
+	pccl_put_u32(writer, member->masters);
+}
+
+static void put_world(struct pccl_writer *writer, const struct pccl_world *world)
+{
+	pccl_put_u32(writer, world->peers);
+	pccl_put_u32(writer, world->groups);
+	pccl_put_u32(writer, world->largest_group);
+	pccl_put_u32(writer, world->pending);
+}
+
+static void put_decision(struct pccl_writer *writer, const struct pccl_op_decision *decision)
+{
+	uint32_t rank;
+
+	pccl_put_u64(writer, decision->tag);
+	pccl_put_u32(writer, decision->sequence);
+	pccl_put_u8(writer, decision->verdict);
+	pccl_put_u32(writer, decision->participants_min);
+	pccl_put_u32(writer, decision->participants_max);
+	pccl_put_u32(writer, decision->segment_count);
+	pccl_put_u32(writer, decision->holder_count);
+	for (rank = 0; rank < decision->holder_count; rank++) {
+		put_flag(writer, decision->holders[rank] != NULL);
+		if (decision->holders[rank] != NULL)
+			put_bitmap(writer, decision->holders[rank], decision->segment_count);
+	}
+}
+
+static void put_install(struct pccl_writer *writer, const struct pccl_install *install)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, install->view.group);
+	pccl_put_u32(writer, install->view.epoch);
+	pccl_put_u16(writer, install->view.lanes);
+	pccl_put_u16(writer, install->view.streams);
+	pccl_put_u32(writer, install->view.member_count);
+	for (index = 0; index < install->view.member_count; index++)
+		put_member(writer, &install->view.members[index]);
+	put_uuid(writer, &install->run);
+	pccl_put_u32(writer, install->previous_epoch);
+	put_flag(writer, install->lone);
+	put_flag(writer, install->newcomers);
+	put_world(writer, &install->world);
+	pccl_put_string(writer, install->cause);
+	pccl_put_u32(writer, install->decision_count);
+	for (index = 0; index < install->decision_count; index++)
+		put_decision(writer, &install->decisions[index]);
+}
+
+static void put_answer(struct pccl_writer *writer, const struct pccl_answer *answer)
+{
+	pccl_put_u32(writer, answer->origin);
+	pccl_put_u32(writer, answer->sequence);
+	pccl_put_u8(writer, answer->kind);
+	pccl_put_u16(writer, (uint16_t)answer->result);
+	put_flag(writer, answer->value);
+	pccl_put_string(writer, answer->text);
+}
+
+static void put_register(struct pccl_writer *writer, const struct pccl_message_register *registration)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, registration->group);
+	put_member(writer, &registration->self);
+	pccl_put_u64(writer, registration->heartbeat_interval_ns);
+	pccl_put_u64(writer, registration->heartbeat_timeout_ns);
+	put_flag(writer, registration->may_found);
+	put_flag(writer, registration->last != NULL);
+	if (registration->last != NULL)
+		put_install(writer, registration->last);
+	put_answer(writer, &registration->answered);
+	pccl_put_u32(writer, registration->promise_count);
+	for (index = 0; index < registration->promise_count; index++) {
+		const struct pccl_promise *promise = &registration->promises[index];
+
+		put_uuid(writer, &promise->master);
+		put_uuid(writer, &promise->run);
+		pccl_put_u32(writer, promise->epoch);
+		put_uuids(writer, promise->members, promise->member_count);
+	}
+}
+
+static void put_prepared(struct pccl_writer *writer, const struct pccl_message_prepared *prepared)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, prepared->epoch);
+	pccl_put_u32(writer, prepared->report_count);
+	for (index = 0; index < prepared->report_count; index++) {
+		const struct pccl_op_report *report = &prepared->reports[index];
+
+		pccl_put_u64(writer, report->tag);
+		pccl_put_u32(writer, report->sequence);
+		pccl_put_u8(writer, report->policy);
+		put_flag(writer, report->repairable);
+		put_flag(writer, report->complete);
+		pccl_put_u32(writer, report->participants_min);
+		pccl_put_u32(writer, report->participants_max);
+		pccl_put_u32(writer, report->segment_count);
+		put_flag(writer, report->held != NULL);
+		if (report->held != NULL)
+			put_bitmap(writer, report->held, report->segment_count);
+	}
+}
+
+static void put_notice(struct pccl_writer *writer, const struct pccl_message_notice *notice)
+{
+	pccl_put_u16(writer, (uint16_t)notice->result);
+	pccl_put_string(writer, notice->text);
+}
+
+static void put_message(struct pccl_writer *writer, const struct pccl_message *message)
+{
+	const union pccl_message_body *body = &message->body;
+
+	pccl_put_u8(writer, (uint8_t)message->type);
+	switch (message->type) {
+	case PCCL_MESSAGE_REGISTER:
+		put_register(writer, &body->registration);
+		break;
+	case PCCL_MESSAGE_VOTE:
+		pccl_put_u8(writer, body->vote.kind);
+		pccl_put_u32(writer, body->vote.origin);
+		pccl_put_u32(writer, body->vote.sequence);
+		pccl_put_u32(writer, body->vote.round);
+		break;
+	case PCCL_MESSAGE_PREPARED:
+		put_prepared(writer, &body->prepared);
+		break;
+	case PCCL_MESSAGE_COMPLAINT:
+		pccl_put_u32(writer, body->complaint.epoch);
+		put_uuid(writer, &body->complaint.uuid);
+		pccl_put_string(writer, body->complaint.text);
+		break;
+	case PCCL_MESSAGE_EXPIRED:
+		pccl_put_u32(writer, body->expired.epoch);
+		pccl_put_u64(writer, body->expired.tag);
+		pccl_put_u32(writer, body->expired.sequence);
+		pccl_put_string(writer, body->expired.text);
+		break;
+	case PCCL_MESSAGE_LEAVE:
+	case PCCL_MESSAGE_ABANDON:
+	case PCCL_MESSAGE_BEAT:
+		break;
+	case PCCL_MESSAGE_WELCOME:
+		put_uuid(writer, &body->welcome.master);
+		pccl_put_string(writer, body->welcome.address);
+		put_flag(writer, body->welcome.registered);
+		break;
+	case PCCL_MESSAGE_PREPARE:
+		put_uuid(writer, &body->prepare.run);
+		pccl_put_u32(writer, body->prepare.epoch);
+		put_uuids(writer, body->prepare.members, body->prepare.member_count);
+		break;
+	case PCCL_MESSAGE_INSTALL:
+		put_install(writer, &body->install);
+		break;
+	case PCCL_MESSAGE_VOTED:
+		put_answer(writer, &body->voted);
+		break;
+	case PCCL_MESSAGE_REFUSED:
+	case PCCL_MESSAGE_EVICTED:
+	case PCCL_MESSAGE_STALLED:
+		put_notice(writer, &body->notice);
+		break;
+	case PCCL_MESSAGE_WORLD:
+		put_world(writer, &body->world);
+		break;
+	}
+}
+
+pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **data_out, size_t *bytes_out)
+{
+	size_t capacity = FIRST_GUESS_BYTES;
+	struct pccl_writer writer;
+	uint8_t *data;
+
+	*data_out = NULL;
+	*bytes_out = 0;
+	for (;;) {
+		data = pccl_alloc(capacity);
+		if (data == NULL)
+			return pcclOutOfMemory;
+		writer = pccl_writer_over(data, capacity);
+		put_message(&writer, message);
+		if (!writer.overflow)
+			break;
+		pccl_free(data);
+		if (capacity >= PCCL_FRAME_PAYLOAD_MAX)
+			return pccl_fail(pcclInvalidArgument, "the message %s does not fit into %u bytes",
+					 pccl_message_name(message->type), PCCL_FRAME_PAYLOAD_MAX);
+		capacity = capacity > PCCL_FRAME_PAYLOAD_MAX / 4 ? PCCL_FRAME_PAYLOAD_MAX : 4 * capacity;
+	}
+	*data_out = data;
+	*bytes_out = (size_t)(writer.at - data);
+	return pcclSuccess;
+}

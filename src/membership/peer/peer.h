@@ -1,0 +1,107 @@
+/*
+ * A peer's side of membership: a pure machine. Feed events in, take actions out, ask for the deadline after each
+ * step.
+ *
+ * Life: IDLE -> (JOIN) DIALLING -> REGISTERING -> WAITING (for admission) -> MEMBER <-> FLUSHING -> GONE. A
+ * member that loses its master keeps its view and its running ops, redials the masters in turn, and registers
+ * again with its last install; view changes wait until then. A member that is evicted, refused, or leaves is
+ * GONE: a new machine with a new uuid may join again.
+ */
+#ifndef PCCL_MEMBERSHIP_PEER_H
+#define PCCL_MEMBERSHIP_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "membership/message/message.h"
+#include "membership/message/view.h"
+
+#define PCCL_NEVER UINT64_MAX
+
+struct pccl_peer_config {
+	struct pccl_member self; /* address "" means: as the master sees me */
+	uint32_t group;
+	uint32_t master_count; /* masters are named by index; the shell knows their addresses */
+	uint64_t heartbeat_interval_ns;
+	uint64_t heartbeat_timeout_ns;
+	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
+	uint64_t admission_timeout_ns; /* from registered until a view; 0: none */
+	uint64_t seed;		       /* for the jitter of redials */
+};
+
+enum pccl_peer_event_type {
+	PCCL_PEER_TICK,	     /* the deadline has come, or nothing in particular */
+	PCCL_PEER_JOIN,	     /* the caller wants in */
+	PCCL_PEER_DIALLED,   /* the connection asked for by DIAL is up */
+	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why */
+	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
+	PCCL_PEER_VOTE,	     /* the caller makes a joint call; one at a time; answered by VOTED */
+	PCCL_PEER_GIVE_UP,   /* pcclUpdateTopology(), joint call number `sequence`, must not go on, text says why: if it
+				is outstanding it ends with pcclPendingAsyncOps, and counts as not made */
+	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
+	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
+	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
+				the group with the same members: that op is COMMIT if all reporters are complete, else
+				EXPIRE; every other open op goes on whatever its policy, for nobody was lost */
+	PCCL_PEER_LEAVE	     /* the caller goes */
+};
+
+struct pccl_peer_event {
+	enum pccl_peer_event_type type;
+	uint64_t now_ns; /* monotonic */
+	enum pccl_vote vote;
+	struct pccl_message *message;
+	uint32_t epoch; /* FROZEN: as asked by FREEZE */
+	uint64_t tag;
+	uint32_t sequence;
+	struct pccl_op_report *reports;
+	uint32_t report_count;
+	pcclRankUuid_t uuid;
+	const char *text;
+};
+
+enum pccl_peer_action_type {
+	PCCL_PEER_DIAL,	   /* connect to master number `master`; hang up any older connection */
+	PCCL_PEER_SEND,	   /* `message` to the master; the taker frees it */
+	PCCL_PEER_HANG_UP, /* close the connection to the master after what was sent */
+	PCCL_PEER_FREEZE,  /* stop all transfers of the view in force, then answer FROZEN with `epoch` */
+	PCCL_PEER_INSTALL, /* `install` is in force: apply the decisions, link up; borrowed until the next step */
+	PCCL_PEER_VOTED,   /* the joint call has ended: `result`, `value`, `text`, and how many had until now */
+	PCCL_PEER_WORLD,   /* the world's numbers changed: `world` */
+	PCCL_PEER_ENDED	   /* the machine is GONE: `result` and `text` say why (pcclEvicted, pcclMasterConnectionFailed,
+			      pcclTimeout, pcclSuccess after LEAVE) */
+};
+
+struct pccl_peer_action {
+	enum pccl_peer_action_type type;
+	uint32_t master;
+	struct pccl_message *message;
+	uint32_t epoch;
+	const struct pccl_install *install;
+	struct pccl_world world;
+	pcclResult_t result;
+	bool value;
+	uint32_t joint; /* VOTED: calls answered since newcomers last joined */
+	char text[200];
+};
+
+struct pccl_peer;
+
+pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl_peer **peer_out);
+void pccl_peer_destroy(struct pccl_peer *peer);
+
+/* Takes one event. Actions queue up for pccl_peer_poll(); take them all before the next step. */
+void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event);
+
+/* Takes the next action; false: none. */
+bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out);
+
+/* When to send the next TICK; PCCL_NEVER: not needed. */
+uint64_t pccl_peer_deadline(const struct pccl_peer *peer);
+
+/* The state in words, for logs and time-outs: "waiting for admission to group 3 since ...". */
+const char *pccl_peer_state(const struct pccl_peer *peer);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * A peer's connection to a master: dialling the masters in turn, registering, heartbeats, giving up.
+ *
+ * To found a group takes the first master of the list, after all the others have been asked in vain: so that a
+ * newcomer does not found a second group beside the one that has moved to another master. Should that happen all
+ * the same, while the members are on their way there, the founder finds them as long as it is alone.
+ */
+#include "membership/peer/peer_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define BACKOFF_FIRST_NS UINT64_C(50000000)
+#define BACKOFF_DOUBLINGS 5
+#define BACKOFF_MAX_NS UINT64_C(1000000000)
+#define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
+#define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
+#define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */
+
+static void note_trouble(struct pccl_peer *peer, const char *text)
+{
+	(void)snprintf(peer->trouble, sizeof(peer->trouble), "%s", text != NULL ? text : "no cause known");
+}
+
+void pccl_peer_dial(struct pccl_peer *peer)
+{
+	struct pccl_peer_action action = {.type = PCCL_PEER_DIAL};
+
+	action.master = peer->master;
+	peer->link = PCCL_LINK_DIALLING;
+	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
+	peer->stalls = 0;
+	pccl_peer_push(peer, &action);
+}
+
+/* Between half and the whole of a wait that doubles with every failure in a row. */
+static void back_off(struct pccl_peer *peer)
+{
+	uint32_t doublings = peer->failures < BACKOFF_DOUBLINGS ? peer->failures : BACKOFF_DOUBLINGS;
+	uint64_t wait = BACKOFF_FIRST_NS << doublings;
+
+	if (wait > BACKOFF_MAX_NS)
+		wait = BACKOFF_MAX_NS;
+	peer->link = PCCL_LINK_BACKOFF;
+	peer->redial_ns = peer->now_ns + wait / 2 + pccl_rng_below(&peer->rng, wait / 2);
+}
+
+/* This master was of no use: the next one. A newcomer's first round goes without waiting. */
+static void try_next(struct pccl_peer *peer)
+{
+	bool first_round = peer->standing == PCCL_PEER_NEWCOMER && peer->asked < peer->config.master_count;
+
+	if (peer->asked < peer->config.master_count)
+		peer->asked++;
+	peer->master = (peer->master + 1) % peer->config.master_count;
+	peer->prepare_epoch = 0;
+	back_off(peer);
+	if (first_round && peer->config.master_count > 1)
+		peer->redial_ns = peer->now_ns;
+	else if (peer->master == 0 || peer->config.master_count == 1)
+		peer->failures++;
+}
+
+static void hang_up(struct pccl_peer *peer)
+{
+	struct pccl_peer_action action = {.type = PCCL_PEER_HANG_UP};
+
+	if (peer->link >= PCCL_LINK_DIALLING)
+		pccl_peer_push(peer, &action);
+	peer->link = PCCL_LINK_NONE;
+}
+
+void pccl_peer_abandon(struct pccl_peer *peer, const char *text)
+{
+	note_trouble(peer, text);
+	if (peer->link >= PCCL_LINK_REGISTERING)
+		pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_ABANDON));
+	hang_up(peer);
+	if (peer->standing != PCCL_PEER_GONE)
+		try_next(peer);
+}
+
+/* What a master needs to rebuild the group's last view. */
+static pcclResult_t fill_return(const struct pccl_peer *peer, struct pccl_message_register *registration)
+{
+	uint32_t index;
+
+	registration->answered = peer->answered;
+	registration->promises = pccl_calloc(peer->promise_count, sizeof(*registration->promises));
+	if (registration->promises == NULL)
+		return pcclOutOfMemory;
+	for (index = 0; index < peer->promise_count; index++) {
+		if (pccl_promise_copy(&peer->promises[index], &registration->promises[index]) != pcclSuccess)
+			return pcclOutOfMemory;
+		registration->promise_count = index + 1;
+	}
+	if (peer->install == NULL)
+		return pcclSuccess;
+	registration->last = pccl_zalloc(sizeof(*registration->last));
+	if (registration->last == NULL)
+		return pcclOutOfMemory;
+	return pccl_install_copy(peer->install, registration->last);
+}
+
+static void send_register(struct pccl_peer *peer)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
+	struct pccl_message_register *registration;
+
+	peer->round++;
+	if (message != NULL) {
+		registration = &message->body.registration;
+		registration->group = peer->config.group;
+		registration->self = peer->config.self;
+		registration->heartbeat_interval_ns = peer->config.heartbeat_interval_ns;
+		registration->heartbeat_timeout_ns = peer->config.heartbeat_timeout_ns;
+		registration->may_found = peer->master == 0 &&
+					  (peer->config.master_count == 1 || peer->asked >= peer->config.master_count);
+		if (fill_return(peer, registration) != pcclSuccess) {
+			pccl_message_destroy(message);
+			message = NULL;
+		}
+	}
+	pccl_peer_send(peer, message);
+}
+
+/* What a master may not have acted on, because it could not act for the group yet. It knows what it has heard
+ * before. */
+static void repeat_complaints(struct pccl_peer *peer)
+{
+	struct pccl_message *message;
+	uint32_t index;
+
+	for (index = 0; index < peer->install->view.member_count; index++) {
+		if (!peer->complained[index])
+			continue;
+		message = pccl_message_create(PCCL_MESSAGE_COMPLAINT);
+		if (message != NULL) {
+			message->body.complaint.epoch = pccl_peer_epoch(peer);
+			message->body.complaint.uuid = peer->install->view.members[index].uuid;
+			(void)snprintf(message->body.complaint.text, PCCL_CAUSE_TEXT_BYTES, "the link is lost");
+		}
+		pccl_peer_send(peer, message);
+	}
+	for (index = 0; index < peer->expired_count; index++) {
+		message = pccl_message_create(PCCL_MESSAGE_EXPIRED);
+		if (message != NULL)
+			message->body.expired = peer->expired[index];
+		pccl_peer_send(peer, message);
+	}
+}
+
+void pccl_peer_on_dialled(struct pccl_peer *peer)
+{
+	if (peer->link != PCCL_LINK_DIALLING)
+		return;
+	peer->link = PCCL_LINK_REGISTERING;
+	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
+	peer->heard_ns = peer->now_ns;
+	send_register(peer);
+	if (peer->standing != PCCL_PEER_MEMBER)
+		return;
+	pccl_peer_send_vote(peer);
+	repeat_complaints(peer);
+}
+
+static void beat(struct pccl_peer *peer)
+{
+	pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_BEAT));
+	if (peer->standing == PCCL_PEER_MEMBER)
+		repeat_complaints(peer);
+}
+
+void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
+{
+	if (peer->link < PCCL_LINK_DIALLING)
+		return;
+	note_trouble(peer, text);
+	if (peer->link < PCCL_LINK_UP) {
+		try_next(peer);
+		return;
+	}
+	/* It worked before: this one first. */
+	peer->prepare_epoch = 0;
+	peer->failures = 0;
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
+		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	back_off(peer);
+}
+
+void pccl_peer_link_good(struct pccl_peer *peer)
+{
+	peer->stalls = 0;
+	peer->failures = 0;
+	peer->asked = 0;
+	peer->connect_ns = PCCL_NEVER;
+	peer->stranded_ns = PCCL_NEVER;
+	peer->quiet_ns = PCCL_NEVER;
+}
+
+void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome)
+{
+	if (peer->link != PCCL_LINK_REGISTERING)
+		return;
+	if (!welcome->registered) {
+		pccl_peer_abandon(peer, "the master knows no members of the group");
+		return;
+	}
+	peer->link = PCCL_LINK_UP;
+	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
+			pccl_rng_below(&peer->rng, peer->config.heartbeat_timeout_ns);
+	peer->master_uuid = welcome->master;
+	if (peer->quiet_ns == PCCL_NEVER)
+		pccl_peer_link_good(peer);
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
+	    peer->config.admission_timeout_ns > 0)
+		peer->admission_ns = peer->now_ns + peer->config.admission_timeout_ns;
+}
+
+void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_notice *notice)
+{
+	uint32_t patience = peer->master == 0 ? STALLS_AT_FIRST_MASTER : 1;
+
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
+		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	if (peer->standing == PCCL_PEER_MEMBER && peer->stranded_ns == PCCL_NEVER)
+		peer->stranded_ns = peer->now_ns + STRANDED_TIMEOUTS * peer->config.heartbeat_timeout_ns;
+	note_trouble(peer, notice->text);
+	peer->quiet_ns = peer->now_ns + STALL_MEMORY_TIMEOUTS * peer->config.heartbeat_timeout_ns;
+	peer->stalls++;
+	if (peer->config.master_count > 1 && peer->stalls >= patience) {
+		peer->failures = 0;
+		pccl_peer_abandon(peer, notice->text);
+	}
+}
+
+static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const char *text)
+{
+	char whole[PCCL_CAUSE_TEXT_BYTES];
+
+	(void)snprintf(whole, sizeof(whole), "%s%s%.150s", text, peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
+	pccl_peer_end(peer, result, whole);
+}
+
+static void watch_deadlines(struct pccl_peer *peer)
+{
+	if (peer->now_ns >= peer->connect_ns)
+		end_with_trouble(peer, pcclMasterConnectionFailed, "no master took this peer in time");
+	else if (peer->now_ns >= peer->stranded_ns)
+		end_with_trouble(peer, pcclEvicted, "the group can't go on");
+	else if (peer->now_ns >= peer->admission_ns)
+		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
+}
+
+/* A joint call waits for a master no longer than joining does. Nothing of it is lost: the caller may make it again. */
+static void watch_vote(struct pccl_peer *peer)
+{
+	struct pccl_answer answer = {.kind = peer->vote, .result = pcclMasterConnectionFailed};
+
+	if (peer->vote == 0 || peer->link == PCCL_LINK_UP) {
+		peer->vote_end_ns = PCCL_NEVER;
+	} else if (peer->vote_end_ns == PCCL_NEVER) {
+		peer->vote_end_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	} else if (peer->now_ns >= peer->vote_end_ns) {
+		(void)snprintf(answer.text, sizeof(answer.text), "no master could be reached in time%s%.150s",
+			       peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
+		peer->vote_end_ns = PCCL_NEVER;
+		peer->given_up = peer->vote;
+		pccl_peer_answer(peer, &answer);
+	}
+}
+
+/* A founder that is alone looks in at the other masters from time to time: its group may have lived on there. */
+static bool should_roam(const struct pccl_peer *peer)
+{
+	return peer->config.master_count > 1 && peer->link == PCCL_LINK_UP && peer->standing == PCCL_PEER_MEMBER &&
+	       peer->install->lone && peer->vote == 0 && !peer->frozen && !peer->freezing;
+}
+
+static void roam(struct pccl_peer *peer)
+{
+	peer->failures = 0;
+	pccl_peer_abandon(peer, "looking for the group at another master");
+	peer->redial_ns = peer->now_ns;
+}
+
+void pccl_peer_link_tick(struct pccl_peer *peer)
+{
+	if (peer->standing == PCCL_PEER_GONE || peer->standing == PCCL_PEER_IDLE)
+		return;
+	watch_deadlines(peer);
+	if (peer->standing == PCCL_PEER_GONE)
+		return;
+	watch_vote(peer);
+	switch (peer->link) {
+	case PCCL_LINK_NONE:
+		break;
+	case PCCL_LINK_BACKOFF:
+		if (peer->now_ns >= peer->redial_ns)
+			pccl_peer_dial(peer);
+		break;
+	case PCCL_LINK_DIALLING:
+		if (peer->now_ns >= peer->attempt_ns)
+			pccl_peer_abandon(peer, "the master can't be reached");
+		break;
+	case PCCL_LINK_REGISTERING:
+	case PCCL_LINK_UP:
+		if (peer->link == PCCL_LINK_UP && peer->now_ns >= peer->quiet_ns)
+			pccl_peer_link_good(peer);
+		if (peer->now_ns >= peer->heard_ns + peer->config.heartbeat_timeout_ns ||
+		    (peer->link == PCCL_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
+			pccl_peer_abandon(peer, "the master is silent");
+		else if (should_roam(peer) && peer->now_ns >= peer->roam_ns)
+			roam(peer);
+		else if (peer->now_ns >= peer->beat_ns)
+			beat(peer);
+		break;
+	}
+}
+
+static uint64_t earlier(uint64_t left, uint64_t right)
+{
+	return left < right ? left : right;
+}
+
+uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
+{
+	uint64_t deadline =
+		earlier(earlier(peer->connect_ns, peer->vote_end_ns), earlier(peer->stranded_ns, peer->admission_ns));
+
+	switch (peer->link) {
+	case PCCL_LINK_NONE:
+		break;
+	case PCCL_LINK_BACKOFF:
+		deadline = earlier(deadline, peer->redial_ns);
+		break;
+	case PCCL_LINK_DIALLING:
+		deadline = earlier(deadline, peer->attempt_ns);
+		break;
+	case PCCL_LINK_REGISTERING:
+		deadline = earlier(deadline, peer->attempt_ns);
+		/* fall through */
+	case PCCL_LINK_UP:
+		if (peer->link == PCCL_LINK_UP)
+			deadline = earlier(deadline, peer->quiet_ns);
+		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
+		deadline = earlier(deadline, peer->beat_ns);
+		if (should_roam(peer))
+			deadline = earlier(deadline, peer->roam_ns);
+		break;
+	}
+	return deadline;
+}

@@ -1,0 +1,438 @@
+/* The op table: launch, find, release, end. */
+#include "session/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+#include "collectives/element/dtype.h"
+#include "session/session_internal.h"
+
+#define UNDO_KEPT_BYTES ((size_t)32 << 20) /* address space; pages that no op has touched cost nothing */
+
+pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
+{
+	struct pccl_session *session = pccl_zalloc(sizeof(*session));
+
+	*session_out = NULL;
+	if (session == NULL)
+		return pcclOutOfMemory;
+	session->config = *config;
+	session->freezes = pccl_calloc(config->lanes, sizeof(*session->freezes));
+	if (session->freezes == NULL) {
+		pccl_free(session);
+		return pcclOutOfMemory;
+	}
+	*session_out = session;
+	return pcclSuccess;
+}
+
+static void op_free(struct pccl_op *op)
+{
+	pccl_free(op->held);
+	pccl_free(op->undo);
+	pccl_free(op->staged);
+	pccl_free(op->residual_next);
+	pccl_free(op->residual_made);
+	pccl_free(op);
+}
+
+void pccl_session_destroy(struct pccl_session *session)
+{
+	struct pccl_command *command;
+
+	if (session == NULL)
+		return;
+	while ((command = pccl_session_poll(session)) != NULL)
+		pccl_command_free(command);
+	while (session->attempts != NULL) {
+		struct pccl_attempt *attempt = session->attempts;
+
+		session->attempts = attempt->next;
+		pccl_attempt_free(attempt);
+	}
+	while (session->ops != NULL) {
+		struct pccl_op *op = session->ops;
+
+		session->ops = op->next;
+		op_free(op);
+	}
+	pccl_session_notes_clear(session, false);
+	pccl_sequences_clear(&session->sequences);
+	pccl_free(session->spare_undo);
+	pccl_free(session->members);
+	pccl_free(session->freezes);
+	pccl_free(session);
+}
+
+void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
+			  uint32_t lane)
+{
+	command->type = type;
+	command->lane = lane;
+	command->next = NULL;
+	if (session->last != NULL)
+		session->last->next = command;
+	else
+		session->first = command;
+	session->last = command;
+}
+
+void pccl_command_free(struct pccl_command *command)
+{
+	if (command->type != PCCL_COMMAND_INSTALL && command->type != PCCL_COMMAND_UPDATE)
+		return;
+	pccl_view_fini(&command->view);
+	pccl_free(command);
+}
+
+struct pccl_command *pccl_session_poll(struct pccl_session *session)
+{
+	struct pccl_command *command = session->first;
+
+	if (command == NULL)
+		return NULL;
+	session->first = command->next;
+	if (session->first == NULL)
+		session->last = NULL;
+	command->next = NULL;
+	return command;
+}
+
+struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag)
+{
+	struct pccl_op *op;
+
+	for (op = session->ops; op != NULL; op = op->next)
+		if (op->request.operation.tag == tag)
+			return op;
+	return NULL;
+}
+
+uint32_t pccl_session_lanes(const struct pccl_session *session)
+{
+	return session->lanes;
+}
+
+bool pccl_session_idle(const struct pccl_session *session)
+{
+	return session->ops == NULL;
+}
+
+static bool plan_is_known(pcclPlan_t plan)
+{
+	return plan == pcclPlanAuto || plan == pcclPlanOneshot || plan == pcclPlanDirect || plan == pcclPlanRing;
+}
+
+static bool policy_is_known(pcclFailurePolicy_t policy)
+{
+	return policy == pcclPolicyDefault || policy == pcclPolicyAbort || policy == pcclPolicyRetry ||
+	       policy == pcclPolicyRepair;
+}
+
+static bool zstd_is_known(pcclZstd_t zstd)
+{
+	return zstd == pcclZstdDefault || zstd == pcclZstdOff || zstd == pcclZstdAuto || zstd == pcclZstdOn;
+}
+
+static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	bool reads = request->kind != PCCL_BROADCAST || request->operation.root == session->rank;
+
+	if (request->kind == PCCL_BARRIER || request->operation.count == 0)
+		return pcclSuccess;
+	if (reads && request->input == NULL)
+		return pccl_fail(pcclInvalidArgument, "sendbuff is NULL for %zu elements", request->operation.count);
+	if (request->output == NULL)
+		return pccl_fail(pcclInvalidArgument, "recvbuff is NULL for %zu elements", request->operation.count);
+	return pcclSuccess;
+}
+
+static bool is_by_rank(enum pccl_collective kind)
+{
+	return kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
+}
+
+static pcclResult_t check_size(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	size_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
+	uint64_t parts = is_by_rank(request->kind) ? session->ranks : 1;
+
+	if (request->operation.count <= PCCL_OP_BYTES_MAX / element_bytes / parts)
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument,
+			 "%zu elements of %zu bytes are too many: an operation's whole buffer may have "
+			 "%llu GiB",
+			 request->operation.count, element_bytes, (unsigned long long)(PCCL_OP_BYTES_MAX >> 30));
+}
+
+/* Everything about the request that is wrong by itself or in the state of the communicator. */
+static pcclResult_t check_request(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	const pcclOperation_t *operation = &request->operation;
+
+	if (session->end_result != pcclSuccess)
+		return pccl_fail(session->end_result, "%s", session->end_detail);
+	if (!pccl_dtype_valid((int)operation->datatype))
+		return pccl_fail(pcclInvalidArgument, "datatype %d is unknown", (int)operation->datatype);
+	if (!pccl_op_valid((int)operation->op))
+		return pccl_fail(pcclInvalidArgument, "reduction operation %d is unknown", (int)operation->op);
+	if (!plan_is_known(operation->plan))
+		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)operation->plan);
+	if (!policy_is_known(operation->failure_policy))
+		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
+	if (!zstd_is_known(operation->zstd))
+		return pccl_fail(pcclInvalidArgument, "zstd %d is unknown", (int)operation->zstd);
+	if (check_size(session, request) != pcclSuccess)
+		return pcclInvalidArgument;
+	if (pccl_session_find(session, operation->tag) != NULL)
+		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
+				 (unsigned long long)operation->tag);
+	if (session->ranks < 2)
+		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
+	if (request->kind == PCCL_BROADCAST && operation->root >= session->ranks)
+		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", operation->root,
+				 session->ranks);
+	if (session->op_count >= PCCL_MAX_OPERATIONS)
+		return pccl_fail(pcclTooManyOperations, "%d operations are in flight already", PCCL_MAX_OPERATIONS);
+	return check_buffers(session, request);
+}
+
+/* Bytes of input that this op's results overwrite, in place; 0 if it is not in place. */
+static size_t bytes_in_place(const struct pccl_session *session, const struct pccl_op_request *request)
+{
+	size_t bytes = request->operation.count * pccl_dtype_bytes(request->operation.datatype);
+	const char *input = request->input, *output = request->output;
+
+	if (request->kind == PCCL_ALL_REDUCE && input == output)
+		return bytes;
+	if (request->kind == PCCL_REDUCE_SCATTER && output == input + session->rank * bytes)
+		return bytes;
+	return 0;
+}
+
+/* Fresh memory costs more than the copy into it, so one buffer is kept from op to op, if it is of moderate size. */
+static void *undo_take(struct pccl_session *session, size_t bytes)
+{
+	void *undo = session->spare_undo;
+
+	if (session->spare_undo_bytes < bytes)
+		return pccl_alloc_large(bytes < UNDO_KEPT_BYTES ? UNDO_KEPT_BYTES : bytes);
+	session->spare_undo = NULL;
+	session->spare_undo_bytes = 0;
+	return undo;
+}
+
+static void undo_give(struct pccl_session *session, struct pccl_op *op)
+{
+	if (op->undo != NULL && op->undo_bytes <= UNDO_KEPT_BYTES && session->spare_undo == NULL) {
+		session->spare_undo = op->undo;
+		session->spare_undo_bytes = UNDO_KEPT_BYTES;
+	} else {
+		pccl_free(op->undo);
+	}
+	op->undo = NULL;
+}
+
+/* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
+static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_collective kind)
+{
+	return is_by_rank(kind) ? session->ranks : session->cut_for_ranks;
+}
+
+static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+
+	if (check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
+		return pcclInvalidArgument;
+	pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
+			  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
+	pccl_free(op->held);
+	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
+	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;
+}
+
+/* Input and output overlap as they should for the rank at launch; for another rank the input needs a place of its
+ * own. */
+static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_op_request *request = &op->request;
+	size_t bytes = request->operation.count * pccl_dtype_bytes(request->operation.datatype);
+	const char *input = request->input, *output = request->output;
+	bool gathers = request->kind == PCCL_ALL_GATHER && input == output + op->rank_at_launch * bytes;
+	bool scatters = request->kind == PCCL_REDUCE_SCATTER && output == input + op->rank_at_launch * bytes;
+
+	if (scatters)
+		bytes *= session->ranks;
+	if ((!gathers && !scatters) || bytes == 0 || op->rank_at_launch == session->rank)
+		return pcclSuccess;
+	op->staged = pccl_alloc_large(bytes);
+	if (op->staged == NULL)
+		return pcclOutOfMemory;
+	memcpy(op->staged, input, bytes);
+	op->staged_home = gathers ? (char *)request->output + op->rank_at_launch * bytes : NULL;
+	op->staged_bytes = bytes;
+	request->input = op->staged;
+	return pcclSuccess;
+}
+
+/* The root's rank now. If it is gone: another one than this peer takes for it, so that every member gets pcclMismatch
+ * and none waits. */
+static uint32_t find_root(const struct pccl_session *session, const struct pccl_op *op)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < session->ranks; rank++)
+		if (pccl_uuid_equal(&session->members[rank], &op->root_at_launch))
+			return rank;
+	return (session->rank + 1) % session->ranks;
+}
+
+pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op)
+{
+	pcclOperation_t *operation = &op->request.operation;
+
+	if (op->request.kind == PCCL_BROADCAST)
+		operation->root = find_root(session, op);
+	if (!is_by_rank(op->request.kind))
+		return pcclSuccess;
+	if (stage(session, op) != pcclSuccess)
+		return pcclOutOfMemory;
+	return cut(session, op);
+}
+
+static void resolve_defaults(const struct pccl_session *session, pcclOperation_t *operation)
+{
+	if (operation->plan == pcclPlanAuto)
+		operation->plan = session->config.plan;
+	if (operation->failure_policy == pcclPolicyDefault)
+		operation->failure_policy = session->config.policy;
+	if (operation->failure_policy == pcclPolicyDefault)
+		operation->failure_policy = pcclPolicyAbort;
+	if (operation->zstd == pcclZstdDefault)
+		operation->zstd = session->config.zstd;
+}
+
+static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op_request *request,
+			      struct pccl_op **op_out)
+{
+	struct pccl_op *op = pccl_zalloc(sizeof(*op));
+	size_t undo_bytes = bytes_in_place(session, request);
+	pcclResult_t result;
+
+	if (op == NULL)
+		return pcclOutOfMemory;
+	op->request = *request;
+	resolve_defaults(session, &op->request.operation);
+	op->rank_at_launch = session->rank;
+	if (request->kind == PCCL_BROADCAST)
+		op->root_at_launch = session->members[request->operation.root];
+	result = pccl_session_read_codecs(request->kind, &op->request.operation, &op->codecs);
+	if (result == pcclSuccess)
+		result = cut(session, op);
+	if (result == pcclSuccess)
+		result = pccl_session_take_residual(op);
+	if (result == pcclSuccess && undo_bytes > 0) {
+		op->undo = undo_take(session, undo_bytes);
+		op->undo_bytes = undo_bytes;
+		if (op->undo == NULL)
+			result = pcclOutOfMemory;
+	}
+	if (result != pcclSuccess) {
+		op_free(op);
+		return result;
+	}
+	*op_out = op;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
+				 struct pccl_op **op_out)
+{
+	pcclResult_t result = check_request(session, request);
+	struct pccl_verdict_note *note;
+	struct pccl_op *op;
+
+	if (result != pcclSuccess)
+		return result;
+	result = op_create(session, request, &op);
+	if (result != pcclSuccess)
+		return result;
+	op->key.tag = request->operation.tag;
+	if (!pccl_sequences_take(&session->sequences, op->key.tag, &op->key.sequence)) {
+		op_free(op);
+		return pcclOutOfMemory;
+	}
+	op->next = session->ops;
+	session->ops = op;
+	session->op_count++;
+	*op_out = op;
+	if (session->frozen)
+		return pcclSuccess;
+	note = pccl_session_note_take(session, &op->key);
+	pccl_session_resolve(session, op, note == NULL ? NULL : &note->decision);
+	if (note != NULL)
+		pccl_verdict_note_free(note);
+	return pcclSuccess;
+}
+
+void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_op **link = &session->ops;
+
+	assert(op->ended);
+	while (*link != op)
+		link = &(*link)->next;
+	*link = op->next;
+	session->op_count--;
+	op_free(op);
+}
+
+void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	assert(!op->ended);
+	op->ended = true;
+	op->result = result;
+	op->attempt = NULL;
+	op->info.epoch = session->epoch;
+	if (op->detail != detail)
+		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	if (result != pcclSuccess && op->staged_home != NULL)
+		memcpy(op->staged_home, op->staged, op->staged_bytes);
+	undo_give(session, op);
+	op->end_command.op = op;
+	pccl_session_command(session, &op->end_command, PCCL_COMMAND_ENDED, 0);
+}
+
+/* Ends an op that is not settled: through its lanes if they have it. */
+void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	if (op->attempt != NULL) {
+		pccl_attempt_cancel(session, op->attempt, result, detail, true, false);
+		return;
+	}
+	op->settled = true;
+	op->result = result;
+	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	if (op->attempts_open == 0)
+		pccl_session_op_end(session, op, result, op->detail);
+}
+
+void pccl_session_end(struct pccl_session *session, pcclResult_t result, const char *detail)
+{
+	struct pccl_op *op;
+
+	if (session->end_result != pcclSuccess)
+		return;
+	session->end_result = result;
+	snprintf(session->end_detail, sizeof(session->end_detail), "%s", detail);
+	for (op = session->ops; op != NULL; op = op->next) {
+		if (!op->settled)
+			pccl_session_op_fail(session, op, result, detail);
+	}
+}

@@ -1,0 +1,341 @@
+/* Attempts: what is launched on the lanes, cancelled there, and how their outcomes become the op's. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "collectives/element/dtype.h"
+#include "session/session_internal.h"
+
+void pccl_attempt_free(struct pccl_attempt *attempt)
+{
+	pccl_plan_destroy(attempt->plan);
+	pccl_free(attempt->held);
+	pccl_free(attempt->lanes_ended);
+	pccl_free(attempt->commands);
+	pccl_free(attempt);
+}
+
+static uint32_t home_lane(const struct pccl_attempt *attempt)
+{
+	return (uint32_t)(attempt->key.tag % attempt->lanes);
+}
+
+/* Segment s belongs to lane (s + tag) mod lanes; the home lane carries an empty op. */
+bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane)
+{
+	uint32_t distance;
+
+	if (lane >= attempt->lanes)
+		return false;
+	distance = (lane + attempt->lanes - home_lane(attempt)) % attempt->lanes;
+	return distance < attempt->lanes_used;
+}
+
+bool pccl_attempt_owns(const void *cookie, const struct pccl_frame *frame)
+{
+	const struct pccl_attempt *attempt = cookie;
+
+	return frame->epoch == attempt->epoch && frame->tag == attempt->key.tag &&
+	       frame->sequence == attempt->key.sequence;
+}
+
+static pcclResult_t make_plan(const struct pccl_session *session, const struct pccl_op *op,
+			      const struct pccl_op_decision *repair, struct pccl_plan **plan_out)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+	bool coded = op->codecs.up.id != 0 || op->codecs.down.id != 0;
+	pcclPlan_t algorithm = operation->plan;
+
+	if (repair != NULL)
+		return pccl_plan_create_repair(session->ranks, session->rank, &op->geometry,
+					       (const uint64_t *const *)repair->holders, plan_out);
+	if (algorithm == pcclPlanAuto)
+		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes);
+	if (algorithm == pcclPlanRing && coded)
+		algorithm = pcclPlanDirect;
+	return pccl_plan_create(op->request.kind, algorithm, session->ranks, session->rank, operation->root,
+				&op->geometry, plan_out);
+}
+
+static pcclResult_t attempt_create(const struct pccl_session *session, struct pccl_op *op,
+				   const struct pccl_op_decision *repair, struct pccl_attempt **attempt_out)
+{
+	struct pccl_attempt *attempt = pccl_zalloc(sizeof(*attempt));
+	size_t words = pccl_bitmap_words(op->geometry.segment_count);
+	pcclResult_t result = pcclOutOfMemory;
+
+	if (attempt == NULL)
+		return pcclOutOfMemory;
+	attempt->op = op;
+	attempt->key = op->key;
+	attempt->epoch = session->epoch;
+	attempt->lanes = session->lanes;
+	attempt->lanes_used = op->geometry.segment_count == 0 ? 1 : op->geometry.segment_count;
+	if (attempt->lanes_used > attempt->lanes)
+		attempt->lanes_used = attempt->lanes;
+	attempt->lanes_open = attempt->lanes_used;
+	attempt->lanes_ended = pccl_calloc(pccl_bitmap_words(attempt->lanes), sizeof(uint64_t));
+	attempt->commands = pccl_calloc(2 * (size_t)attempt->lanes + 1, sizeof(*attempt->commands));
+	if (attempt->lanes_ended == NULL || attempt->commands == NULL)
+		goto fail;
+	if (repair != NULL) {
+		attempt->held = pccl_calloc(words + 1, sizeof(uint64_t));
+		if (attempt->held == NULL)
+			goto fail;
+		if (repair->holders[session->rank] != NULL)
+			memcpy(attempt->held, repair->holders[session->rank], words * sizeof(uint64_t));
+	}
+	result = make_plan(session, op, repair, &attempt->plan);
+	if (result != pcclSuccess)
+		goto fail;
+	*attempt_out = attempt;
+	return pcclSuccess;
+fail:
+	pccl_attempt_free(attempt);
+	return result;
+}
+
+static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *attempt,
+			   struct pccl_op_signature *signature_out)
+{
+	const pcclOperation_t *operation = &op->request.operation;
+
+	memset(signature_out, 0, sizeof(*signature_out));
+	signature_out->kind = (uint8_t)op->request.kind;
+	signature_out->policy = (uint8_t)operation->failure_policy;
+	if (attempt->held == NULL)
+		signature_out->algorithm = (uint8_t)attempt->plan->algorithm;
+	if (op->request.kind == PCCL_BARRIER)
+		return;
+	signature_out->datatype = (uint8_t)operation->datatype;
+	signature_out->count = operation->count;
+	signature_out->up = op->codecs.up;
+	signature_out->down = op->codecs.down;
+	signature_out->rounding = op->codecs.rounding;
+	if (op->request.kind == PCCL_ALL_REDUCE || op->request.kind == PCCL_REDUCE_SCATTER)
+		signature_out->op = (uint8_t)operation->op;
+	if (op->request.kind == PCCL_BROADCAST)
+		signature_out->root = operation->root;
+}
+
+static enum pccl_packing packing_of(pcclZstd_t zstd)
+{
+	if (zstd == pcclZstdOn)
+		return PCCL_PACK_ALWAYS;
+	return zstd == pcclZstdAuto ? PCCL_PACK_CHOOSE : PCCL_PACK_NEVER;
+}
+
+static void fill_launch(const struct pccl_session *session, const struct pccl_op *op,
+			const struct pccl_attempt *attempt, struct pccl_exec_launch *launch_out)
+{
+	launch_out->key = op->key;
+	launch_out->joint = pccl_session_joint_calls(session);
+	fill_signature(op, attempt, &launch_out->signature);
+	launch_out->geometry = op->geometry;
+	launch_out->plan = attempt->plan;
+	launch_out->input = op->request.input;
+	launch_out->output = op->request.output;
+	launch_out->undo = op->undo;
+	launch_out->residual = op->residual_next == NULL ? NULL : op->request.operation.residual;
+	launch_out->residual_next = op->residual_next;
+	launch_out->residual_made = op->residual_made;
+	launch_out->held = attempt->held;
+	launch_out->packing = packing_of(op->request.operation.zstd);
+	launch_out->divisor = op->request.operation.op == pcclAvg ? session->ranks : 0;
+	launch_out->cookie = op->attempt;
+}
+
+pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *repair)
+{
+	struct pccl_attempt *attempt;
+	pcclResult_t result = attempt_create(session, op, repair, &attempt);
+	uint32_t lane;
+
+	if (result != pcclSuccess)
+		return result;
+	op->attempt = attempt;
+	op->attempts_open++;
+	op->info.plan = attempt->plan->algorithm;
+	attempt->next = session->attempts;
+	session->attempts = attempt;
+	for (lane = 0; lane < session->lanes; lane++) {
+		struct pccl_command *command = &attempt->commands[2 * lane];
+
+		if (!pccl_attempt_on_lane(attempt, lane))
+			continue;
+		fill_launch(session, op, attempt, &command->launch);
+		pccl_session_command(session, command, PCCL_COMMAND_LAUNCH, lane);
+	}
+	return pcclSuccess;
+}
+
+/* A lane that ended with success has let go of segments that it overwrote: their input comes back from here. */
+static void restore_lane(const struct pccl_attempt *attempt, uint32_t lane)
+{
+	const struct pccl_op *op = attempt->op;
+	const struct pccl_geometry *geometry = &op->geometry;
+	size_t element_bytes = pccl_dtype_bytes(op->request.operation.datatype);
+	bool scatter = op->request.kind == PCCL_REDUCE_SCATTER;
+	uint32_t begin = scatter ? attempt->plan->rank * geometry->chunk_segments : 0;
+	uint32_t end = scatter ? begin + geometry->chunk_segments : geometry->segment_count;
+	uint64_t base = scatter ? attempt->plan->rank * geometry->chunk_elements : 0;
+	uint32_t segment;
+
+	for (segment = begin; segment < end; segment++) {
+		size_t offset = (size_t)(pccl_geometry_first(geometry, segment) - base) * element_bytes;
+
+		if ((segment + attempt->key.tag) % attempt->lanes == lane)
+			memcpy((char *)op->request.output + offset, (const char *)op->undo + offset,
+			       pccl_geometry_elements(geometry, segment) * element_bytes);
+	}
+}
+
+static void restore_ended_lanes(const struct pccl_attempt *attempt)
+{
+	uint32_t lane;
+
+	if (attempt->op->undo == NULL || !attempt->restore)
+		return;
+	for (lane = 0; lane < attempt->lanes; lane++)
+		if (pccl_bitmap_test(attempt->lanes_ended, lane))
+			restore_lane(attempt, lane);
+}
+
+static void fail_op(struct pccl_op *op, pcclResult_t result, const char *detail)
+{
+	op->result = result;
+	if (op->detail != detail)
+		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+}
+
+void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
+			 const char *detail, bool restore, bool supersede)
+{
+	uint32_t lane;
+
+	if (supersede) {
+		attempt->superseded = true;
+		attempt->op->attempt = NULL;
+	}
+	if (attempt->cancelled)
+		return;
+	attempt->cancelled = true;
+	snprintf(attempt->detail, sizeof(attempt->detail), "%s", detail);
+	attempt->restore = restore && result != pcclSuccess;
+	/* A lane may end with success before it hears of this: too late, for its input comes back. */
+	if (!supersede && attempt->op->result == pcclSuccess && result != pcclSuccess)
+		fail_op(attempt->op, result, detail);
+	restore_ended_lanes(attempt);
+	for (lane = 0; lane < attempt->lanes; lane++) {
+		struct pccl_command *command = &attempt->commands[2 * lane + 1];
+
+		if (!pccl_attempt_on_lane(attempt, lane) || pccl_bitmap_test(attempt->lanes_ended, lane))
+			continue;
+		attempt->pins++;
+		command->attempt = attempt;
+		command->result = result;
+		command->restore = restore;
+		command->detail = attempt->detail;
+		pccl_session_command(session, command, PCCL_COMMAND_CANCEL, lane);
+	}
+}
+
+static void unlink_attempt(struct pccl_session *session, struct pccl_attempt *attempt)
+{
+	struct pccl_attempt **link = &session->attempts;
+
+	while (*link != attempt)
+		link = &(*link)->next;
+	*link = attempt->next;
+	attempt->op->attempts_open--;
+	pccl_attempt_free(attempt);
+}
+
+static void note_failure(struct pccl_session *session, const struct pccl_op *op)
+{
+	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_MAX_OPERATIONS];
+
+	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
+		return;
+	failed->key = op->key;
+	failed->segment_count = op->geometry.segment_count;
+	session->failed.count++;
+}
+
+/* The op keeps the first failure of any lane; success needs all of them. */
+static void merge(struct pccl_session *session, struct pccl_attempt *attempt, const struct pccl_exec_outcome *outcome)
+{
+	struct pccl_op *op = attempt->op;
+
+	op->info.tx_bytes += outcome->tx_bytes;
+	op->info.rx_bytes += outcome->rx_bytes;
+	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
+		return;
+	fail_op(op, outcome->result, outcome->detail);
+	note_failure(session, op); /* a flush may come before the other lanes have let go */
+	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
+}
+
+/* When no lane has the attempt any more, it goes, and its op ends if no other attempt is to come or still to go. */
+static void settle(struct pccl_session *session, struct pccl_attempt *attempt)
+{
+	struct pccl_op *op = attempt->op;
+
+	if (attempt->lanes_open > 0 || attempt->pins > 0)
+		return;
+	if (op->attempt == attempt) {
+		op->attempt = NULL;
+		op->settled = true;
+	}
+	unlink_attempt(session, attempt);
+	if (op->settled && op->attempts_open == 0)
+		pccl_session_op_end(session, op, op->result, op->detail);
+}
+
+void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const struct pccl_exec_outcome *outcome)
+{
+	struct pccl_attempt *attempt = outcome->cookie;
+	struct pccl_op *op = attempt->op;
+
+	assert(attempt->lanes_open > 0 && !pccl_bitmap_test(attempt->lanes_ended, lane));
+	attempt->lanes_open--;
+	merge(session, attempt, outcome);
+	pccl_bitmap_set(attempt->lanes_ended, lane);
+	if (attempt->cancelled && outcome->result == pcclSuccess && attempt->restore && op->undo != NULL)
+		restore_lane(attempt, lane);
+	settle(session, attempt);
+}
+
+void pccl_session_unpin(struct pccl_session *session, struct pccl_attempt *attempt)
+{
+	assert(attempt->pins > 0);
+	attempt->pins--;
+	settle(session, attempt);
+}
+
+bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_attempt *attempt = op->attempt;
+	struct pccl_command *command;
+	uint32_t lane;
+
+	if (attempt == NULL)
+		return false;
+	if (attempt->expiring)
+		return true;
+	if (attempt->lanes_open == 0)
+		return false;
+	lane = home_lane(attempt);
+	while (pccl_bitmap_test(attempt->lanes_ended, lane))
+		lane = (lane + 1) % attempt->lanes;
+	command = &attempt->commands[2 * attempt->lanes];
+	command->attempt = attempt;
+	command->key = op->key;
+	pccl_session_command(session, command, PCCL_COMMAND_EXPIRE, lane);
+	attempt->expiring = true;
+	attempt->pins++;
+	return true;
+}

@@ -1,0 +1,366 @@
+/* View changes: freeze, collect what the lanes hold, report it, and act on what was decided. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "session/session_internal.h"
+
+void pccl_verdict_note_free(struct pccl_verdict_note *note)
+{
+	pccl_op_decision_fini(&note->decision);
+	pccl_free(note);
+}
+
+struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key)
+{
+	struct pccl_verdict_note **link;
+
+	for (link = &session->notes; *link != NULL; link = &(*link)->next) {
+		struct pccl_verdict_note *note = *link;
+
+		if (note->decision.tag != key->tag || note->decision.sequence != key->sequence)
+			continue;
+		*link = note->next;
+		return note;
+	}
+	return NULL;
+}
+
+static bool is_final(const struct pccl_op_decision *decision)
+{
+	return decision->verdict == PCCL_VERDICT_ABORT || decision->verdict == PCCL_VERDICT_EXPIRE;
+}
+
+/* Ops that were given up stay given up; what was to be redone is decided anew at each view change. */
+void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts)
+{
+	struct pccl_verdict_note **link = &session->notes;
+
+	while (*link != NULL) {
+		struct pccl_verdict_note *note = *link;
+
+		if (keep_aborts && is_final(&note->decision)) {
+			link = &note->next;
+			continue;
+		}
+		*link = note->next;
+		pccl_verdict_note_free(note);
+	}
+}
+
+static pcclResult_t note_add(struct pccl_session *session, const struct pccl_op_decision *decision)
+{
+	struct pccl_verdict_note *note = pccl_zalloc(sizeof(*note));
+
+	if (note == NULL)
+		return pcclOutOfMemory;
+	if (pccl_op_decision_copy(decision, &note->decision) != pcclSuccess) {
+		pccl_free(note);
+		return pcclOutOfMemory;
+	}
+	note->next = session->notes;
+	session->notes = note;
+	return pcclSuccess;
+}
+
+void pccl_session_freeze(struct pccl_session *session)
+{
+	struct pccl_op *op;
+	uint32_t lane;
+
+	assert(session->lanes_to_collect == 0);
+	session->frozen = true;
+	session->lanes_to_collect = session->config.lanes;
+	for (op = session->ops; op != NULL; op = op->next) {
+		memset(op->held, 0, pccl_bitmap_words(op->geometry.segment_count) * sizeof(uint64_t));
+		op->complete = true;
+	}
+	for (lane = 0; lane < session->config.lanes; lane++)
+		pccl_session_command(session, &session->freezes[lane], PCCL_COMMAND_FREEZE, lane);
+}
+
+/* A lane that has ended with success holds all of its share. */
+static void hold_all(struct pccl_op *op, const struct pccl_attempt *attempt, uint32_t lane)
+{
+	uint32_t segment;
+
+	for (segment = 0; segment < op->geometry.segment_count; segment++)
+		if ((segment + op->key.tag) % attempt->lanes == lane)
+			pccl_bitmap_set(op->held, segment);
+}
+
+bool pccl_session_collect(struct pccl_session *session, uint32_t lane, const struct pccl_exec *exec)
+{
+	struct pccl_attempt *attempt;
+
+	assert(session->lanes_to_collect > 0);
+	for (attempt = session->attempts; attempt != NULL; attempt = attempt->next) {
+		bool complete = true;
+
+		if (attempt->superseded || !pccl_attempt_on_lane(attempt, lane))
+			continue;
+		if (pccl_bitmap_test(attempt->lanes_ended, lane))
+			hold_all(attempt->op, attempt, lane);
+		else
+			pccl_exec_report(exec, attempt, attempt->op->held, &complete);
+		attempt->op->complete = attempt->op->complete && complete;
+	}
+	return --session->lanes_to_collect == 0;
+}
+
+static bool is_open(const struct pccl_op *op)
+{
+	return !op->settled && op->attempt != NULL && !op->attempt->cancelled;
+}
+
+static pcclResult_t fill_report(const struct pccl_session *session, const struct pccl_op *op,
+				struct pccl_op_report *report_out)
+{
+	size_t words = pccl_bitmap_words(op->geometry.segment_count);
+
+	report_out->held = pccl_calloc(words + 1, sizeof(uint64_t));
+	if (report_out->held == NULL)
+		return pcclOutOfMemory;
+	memcpy(report_out->held, op->held, words * sizeof(uint64_t));
+	report_out->tag = op->key.tag;
+	report_out->sequence = op->key.sequence;
+	report_out->policy = (uint8_t)op->request.operation.failure_policy;
+	/* The parts of a scatter or gather, and the root of a broadcast, mean something else in another view. */
+	if (op->request.kind != PCCL_ALL_REDUCE && op->request.kind != PCCL_BARRIER)
+		report_out->policy = (uint8_t)pcclPolicyAbort;
+	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE;
+	report_out->complete = op->complete;
+	report_out->segment_count = op->geometry.segment_count;
+	report_out->participants_min = op->info.participants_min != 0 ? op->info.participants_min : session->ranks;
+	report_out->participants_max = op->info.participants_max != 0 ? op->info.participants_max : session->ranks;
+	return pcclSuccess;
+}
+
+static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_op_report *reports, uint32_t count)
+{
+	uint32_t kept = failed->count < PCCL_MAX_OPERATIONS ? failed->count : PCCL_MAX_OPERATIONS;
+	uint32_t i;
+
+	for (i = 0; i < kept && count < PCCL_REPORTS_MAX; i++, count++) {
+		const struct pccl_failed_op *op = &failed->ops[(failed->count - 1 - i) % PCCL_MAX_OPERATIONS];
+
+		reports[count].tag = op->key.tag;
+		reports[count].sequence = op->key.sequence;
+		reports[count].policy = PCCL_POLICY_FAILED;
+		reports[count].segment_count = op->segment_count;
+	}
+	return count;
+}
+
+pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pccl_op_report **reports_out,
+				  uint32_t *count_out)
+{
+	struct pccl_op_report *reports = pccl_calloc(PCCL_REPORTS_MAX, sizeof(*reports));
+	const struct pccl_op *op;
+	uint32_t count = 0;
+
+	if (reports == NULL)
+		return pcclOutOfMemory;
+	for (op = session->ops; op != NULL; op = op->next) {
+		if (!is_open(op))
+			continue;
+		if (fill_report(session, op, &reports[count]) != pcclSuccess) {
+			pccl_op_reports_destroy(reports, count);
+			return pcclOutOfMemory;
+		}
+		count++;
+	}
+	count = report_failed(&session->failed, reports, count);
+	*reports_out = reports;
+	*count_out = count;
+	return pcclSuccess;
+}
+
+static const struct pccl_op_decision *decision_for(const struct pccl_install *install, const struct pccl_op *op)
+{
+	uint32_t i;
+
+	for (i = 0; i < install->decision_count; i++)
+		if (install->decisions[i].tag == op->key.tag && install->decisions[i].sequence == op->key.sequence)
+			return &install->decisions[i];
+	return NULL;
+}
+
+/* Lets go of the attempt in the old view, as decided. The last one of a group has nobody to redo an op with. */
+static void leave_view(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision,
+		       const struct pccl_install *install)
+{
+	uint8_t verdict = decision == NULL ? PCCL_VERDICT_ABORT : decision->verdict;
+	bool redo = verdict == PCCL_VERDICT_RETRY || verdict == PCCL_VERDICT_REPAIR;
+	const char *cause = install->cause;
+	char text[sizeof(install->cause) + 120];
+
+	/* Nobody was lost: this peer launched it while it, too, waited for the others in pcclUpdateTopology(). */
+	if (install->newcomers) {
+		snprintf(text, sizeof(text),
+			 "a new view (%s) came before all members had launched the operation; launch it again", cause);
+		cause = text;
+	}
+	if (verdict == PCCL_VERDICT_COMMIT)
+		pccl_attempt_cancel(session, op->attempt, pcclSuccess, "", false, false);
+	else if (verdict == PCCL_VERDICT_EXPIRE)
+		pccl_attempt_cancel(session, op->attempt, pcclTimeout, cause, true, false);
+	else if (redo && install->view.member_count < 2)
+		pccl_attempt_cancel(session, op->attempt, pcclTooFewPeers, cause, true, false);
+	else if (redo)
+		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, verdict == PCCL_VERDICT_RETRY,
+				    true);
+	else
+		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, true, false);
+}
+
+static void keep_notes(struct pccl_session *session, const struct pccl_install *install)
+{
+	uint32_t i;
+
+	if (install->newcomers) {
+		session->joint = 0;
+		session->updating = false; /* this is its answer */
+		pccl_session_notes_clear(session, false);
+		pccl_sequences_clear(&session->sequences);
+		return;
+	}
+	pccl_session_notes_clear(session, true);
+	for (i = 0; i < install->decision_count; i++) {
+		const struct pccl_op_decision *decision = &install->decisions[i];
+		struct pccl_op *op = pccl_session_find(session, decision->tag);
+
+		if (op != NULL && op->key.sequence == decision->sequence)
+			continue;
+		if (decision->verdict != PCCL_VERDICT_COMMIT)
+			note_add(session, decision);
+	}
+}
+
+/* How many peers' contributions are in the result: agreed, as the decision is. */
+static void count_participants(const struct pccl_session *session, struct pccl_op *op,
+			       const struct pccl_op_decision *decision)
+{
+	op->info.participants_min = session->ranks;
+	op->info.participants_max = session->ranks;
+	if (decision == NULL || decision->verdict != PCCL_VERDICT_REPAIR)
+		return;
+	if (decision->participants_max > op->info.participants_max)
+		op->info.participants_max = decision->participants_max;
+}
+
+void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)
+{
+	pcclResult_t result;
+
+	if (decision != NULL && decision->verdict == PCCL_VERDICT_EXPIRE) {
+		pccl_session_op_fail(session, op, pcclTimeout,
+				     "the deadline of another peer passed before this peer launched the operation");
+		return;
+	}
+	if (decision != NULL && decision->verdict == PCCL_VERDICT_ABORT) {
+		pccl_session_op_fail(
+			session, op, pcclRankConnectionLost,
+			"a member was lost before this peer launched the operation; the survivors gave it up");
+		return;
+	}
+	if (session->ranks < 2) {
+		pccl_session_op_fail(session, op, pcclTooFewPeers, "this peer is the last one of its group");
+		return;
+	}
+	count_participants(session, op, decision);
+	result = pcclSuccess;
+	if (op->info.plan == pcclPlanAuto) /* its first attempt */
+		result = pccl_session_fit(session, op);
+	if (result == pcclSuccess)
+		result = pccl_attempt_start(
+			session, op, decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
+	if (result != pcclSuccess)
+		pccl_session_op_fail(session, op, result, pccl_fail_text());
+}
+
+static pcclResult_t install_on_lanes(struct pccl_session *session, const struct pccl_view *view)
+{
+	uint32_t lane;
+
+	for (lane = 0; lane < session->config.lanes; lane++) {
+		struct pccl_command *command = pccl_zalloc(sizeof(*command));
+
+		if (command == NULL || pccl_view_copy(view, &command->view) != pcclSuccess) {
+			pccl_free(command);
+			return pcclOutOfMemory;
+		}
+		command->epoch = session->epoch;
+		command->ranks = session->ranks;
+		command->rank = session->rank;
+		command->lanes = session->lanes;
+		pccl_session_command(session, command, PCCL_COMMAND_INSTALL, lane);
+	}
+	return pcclSuccess;
+}
+
+/* Segments change lanes with the number of lanes, so it stays as it is while ops may be open. */
+static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
+{
+	pcclRankUuid_t *members;
+	uint32_t i;
+
+	if (install->newcomers || session->epoch == 0) {
+		session->lanes = install->view.lanes;
+		session->cut_for_ranks = install->view.member_count;
+	}
+	if (session->lanes > session->config.lanes)
+		session->lanes = session->config.lanes;
+	if (session->lanes == 0)
+		session->lanes = 1;
+	members = pccl_calloc(install->view.member_count, sizeof(*members));
+	if (members == NULL)
+		return pcclOutOfMemory;
+	for (i = 0; i < install->view.member_count; i++)
+		members[i] = install->view.members[i].uuid;
+	pccl_free(session->members);
+	session->members = members;
+	session->epoch = install->view.epoch;
+	session->ranks = install->view.member_count;
+	session->rank = rank;
+	session->frozen = false;
+	return pcclSuccess;
+}
+
+static void resolve_waiting(struct pccl_session *session, struct pccl_op *op, const struct pccl_install *install)
+{
+	const struct pccl_op_decision *decision = decision_for(install, op);
+	struct pccl_verdict_note *note = NULL;
+
+	if (decision == NULL) {
+		note = pccl_session_note_take(session, &op->key);
+		decision = note == NULL ? NULL : &note->decision;
+	}
+	pccl_session_resolve(session, op, decision);
+	if (note != NULL)
+		pccl_verdict_note_free(note);
+}
+
+pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
+{
+	struct pccl_op *op;
+	pcclResult_t result;
+
+	for (op = session->ops; op != NULL; op = op->next)
+		if (is_open(op))
+			leave_view(session, op, decision_for(install, op), install);
+	keep_notes(session, install);
+	session->failed.count = 0;
+	result = adopt_view(session, install, rank);
+	if (result != pcclSuccess)
+		return result;
+	result = install_on_lanes(session, &install->view);
+	pccl_session_tell_update(session);
+	for (op = session->ops; op != NULL; op = op->next)
+		if (!op->settled && op->attempt == NULL)
+			resolve_waiting(session, op, install);
+	return result;
+}

@@ -1,0 +1,113 @@
+/* What the files of the session share. */
+#ifndef PCCL_SESSION_INTERNAL_H
+#define PCCL_SESSION_INTERNAL_H
+
+#include "session/session.h"
+#include "session/session_sequence.h"
+
+/* One try of an op in one view: the executors' cookie. */
+struct pccl_attempt {
+	struct pccl_op *op;
+	struct pccl_plan *plan;
+	uint64_t *held; /* of a repair: what was final when it began; NULL: none */
+	uint32_t epoch;
+	struct pccl_op_key key;
+	uint32_t lanes; /* of the view */
+	uint32_t lanes_used;
+	uint32_t lanes_open;   /* that have not let go yet */
+	uint32_t pins;	       /* commands that name the attempt and were not carried out yet */
+	uint64_t *lanes_ended; /* bitmap by lane */
+	bool cancelled;
+	bool superseded;	       /* another attempt follows: its outcomes are not the op's */
+	bool restore;		       /* when cancelled: the input of what was overwritten comes back */
+	char detail[200];	       /* when cancelled: why */
+	bool expiring;		       /* EXPIRE has been commanded */
+	struct pccl_command *commands; /* LAUNCH and CANCEL of each lane, then EXPIRE */
+	struct pccl_attempt *next;
+};
+
+/* A decision about an op that this peer has not launched yet. */
+struct pccl_verdict_note {
+	struct pccl_op_decision decision;
+	struct pccl_verdict_note *next;
+};
+
+/* Ops that failed here by themselves, between view changes: others may not have heard, and must not redo them alone. */
+struct pccl_failed_ops {
+	struct pccl_failed_op {
+		struct pccl_op_key key;
+		uint32_t segment_count;
+	} ops[PCCL_MAX_OPERATIONS];
+	uint32_t count; /* of all that were noted; the latest are kept */
+};
+
+struct pccl_session {
+	struct pccl_session_config config;
+	uint32_t epoch; /* 0: no view yet */
+	uint32_t ranks;
+	uint32_t rank;
+	pcclRankUuid_t *members; /* by rank */
+	uint32_t lanes;		 /* of the view */
+	uint32_t cut_for_ranks;	 /* members when newcomers last joined: all agree, so all cut ops alike until then */
+	bool frozen;
+	uint32_t lanes_to_collect;
+	struct pccl_op *ops; /* unreleased, newest first */
+	uint32_t op_count;
+	struct pccl_attempt *attempts; /* that some lane still holds */
+	struct pccl_verdict_note *notes;
+	struct pccl_sequences sequences;
+	struct pccl_failed_ops failed;
+	uint32_t joint;	  /* calls made since newcomers last joined */
+	bool updating;	  /* the caller waits in pcclUpdateTopology() */
+	void *spare_undo; /* of the last op in place, for the next; NULL: none */
+	size_t spare_undo_bytes;
+	pcclResult_t end_result; /* after pccl_session_end() */
+	char end_detail[200];
+	struct pccl_command *freezes; /* by lane */
+	struct pccl_command *first, *last;
+};
+
+/* session_attempt.c */
+
+/* Starts an attempt of the op in the view in force: a plain one, or the repair that `decision` describes (else
+ * NULL). */
+pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op,
+				const struct pccl_op_decision *decision);
+/* Tells all lanes that still hold the attempt to let go of it. Its outcomes go to the op, unless `supersede`. */
+void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
+			 const char *detail, bool restore, bool supersede);
+bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane);
+void pccl_attempt_free(struct pccl_attempt *attempt);
+
+/* session.c */
+/* The op waited for a view, and that is smaller than the one it was launched in: fits it to the new one. */
+pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op);
+void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
+			  uint32_t lane);
+void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
+void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
+
+/* session_update.c */
+
+/* What an op that is launched now has before it: a call that is under way counts as well. */
+uint32_t pccl_session_joint_calls(const struct pccl_session *session);
+/* Tells the lanes, in every view, which update the caller waits in. */
+void pccl_session_tell_update(struct pccl_session *session);
+
+/* session_codec.c */
+
+/* Reads and checks the codecs of a request whose type is known. */
+pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,
+				      struct pccl_op_codecs *out);
+
+/* Room for what the op's contributions leave over, if the caller wants to keep that. pcclOutOfMemory. */
+pcclResult_t pccl_session_take_residual(struct pccl_op *op);
+
+/* session_flush.c */
+struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key);
+void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts);
+void pccl_verdict_note_free(struct pccl_verdict_note *note);
+/* Acts on a decision: the op has no running attempt. */
+void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision);
+
+#endif

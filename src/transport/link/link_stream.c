@@ -1,0 +1,408 @@
+/* One stream of a link: how it comes up, what it hears, how it goes down and comes up again. */
+#include "transport/link/link_stream.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+
+#define BACKOFF_FIRST_NS 20000000u
+#define BACKOFF_MOST_NS 500000000u
+#define ATTEMPT_LEAST_NS 1000000000u /* an attempt gets a third of the connect timeout, but at least this */
+#define FRUITLESS_MOST 8u	     /* then redialling doesn't help */
+
+static const struct pccl_stream_events stream_events;
+
+static const struct pccl_transport *transport_of(const struct pccl_link_stream *ls)
+{
+	return ls->link->config.transport;
+}
+
+static uint64_t now_of(const struct pccl_link_stream *ls)
+{
+	return pccl_loop_now(ls->link->config.loop);
+}
+
+static uint64_t earlier(uint64_t left_ns, uint64_t right_ns)
+{
+	return left_ns < right_ns ? left_ns : right_ns;
+}
+
+static void set_timer(struct pccl_link_stream *ls, uint64_t when_ns)
+{
+	pccl_loop_timer_set(ls->link->config.loop, &ls->timer, when_ns);
+}
+
+/* ---- down ---------------------------------------------------------------------------------------------------- */
+
+void pccl_link_stream_drop(struct pccl_link_stream *ls)
+{
+	struct pccl_link *link = ls->link;
+	struct pccl_stream *stream = ls->stream;
+	struct pccl_stream_counters counters;
+
+	ls->state = PCCL_LINK_DOWN;
+	ls->has_room = false;
+	ls->stream = NULL;
+	if (stream != NULL) {
+		transport_of(ls)->count(stream, &counters);
+		if (counters.heard_ns > link->heard_ns)
+			link->heard_ns = counters.heard_ns;
+		transport_of(ls)->close(stream, false);
+	}
+	if (ls->accepted) {
+		ls->accepted = false;
+		link->events->dropped(link->context, link, &ls->frame);
+	}
+}
+
+static void note_reason(struct pccl_link_stream *ls, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void note_reason(struct pccl_link_stream *ls, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(ls->reason, sizeof(ls->reason), format, arguments);
+	va_end(arguments);
+}
+
+static void give_up(struct pccl_link_stream *ls)
+{
+	struct pccl_link *link = ls->link;
+
+	pccl_link_lose(
+		link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
+		link->config.lane, ls->was_up ? "up again" : "up",
+		(unsigned long long)((ls->was_up ? link->config.redial_timeout_ns : link->config.connect_timeout_ns) /
+				     1000000),
+		ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
+}
+
+/* An attempt to come up has failed for the noted reason. */
+static void try_later(struct pccl_link_stream *ls)
+{
+	pccl_link_stream_drop(ls);
+	pccl_log_debug("link to %s, lane %u, stream %u: %s", ls->link->config.name, ls->link->config.lane, ls->index,
+		       ls->reason);
+	if (now_of(ls) >= ls->deadline_ns) {
+		give_up(ls);
+		return;
+	}
+	set_timer(ls, earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
+	ls->backoff_ns = earlier(ls->backoff_ns * 2, BACKOFF_MOST_NS);
+}
+
+/* A stream that was up is down, for the noted reason. */
+static void go_down(struct pccl_link_stream *ls)
+{
+	struct pccl_link *link = ls->link;
+
+	pccl_link_stream_drop(ls);
+	pccl_log_info("link to %s, lane %u, stream %u is down: %s", link->config.name, link->config.lane, ls->index,
+		      ls->reason);
+	if (ls->fruitless_count > FRUITLESS_MOST) {
+		pccl_link_lose(link, "%s: stream %u of lane %u came up %u times without moving a frame: %s",
+			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
+		return;
+	}
+	ls->deadline_ns = now_of(ls) + link->config.redial_timeout_ns;
+	if (!link->config.dials) {
+		set_timer(ls, ls->deadline_ns);
+		return;
+	}
+	/* At once if it had worked before: most cuts are short. */
+	ls->backoff_ns = earlier((uint64_t)BACKOFF_FIRST_NS << ls->fruitless_count, BACKOFF_MOST_NS);
+	set_timer(ls, ls->fruitless_count == 0 ? now_of(ls) : earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
+}
+
+/* ---- up ------------------------------------------------------------------------------------------------------ */
+
+/* What goes over the connection stays in the memory of this host: both sides run on one kernel, both ends have one
+ * address, and the other end has the port that the other side says, so that nobody is in between. */
+static bool find_locality(const struct pccl_link_stream *ls, uint64_t host, uint16_t port)
+{
+	struct pccl_address local, remote;
+
+	return host != 0 && host == ls->link->config.host && transport_of(ls)->ends(ls->stream, &local, &remote) &&
+	       pccl_address_same_host(&local, &remote) && port == pccl_address_port(&remote);
+}
+
+static void come_up(struct pccl_link_stream *ls, uint32_t claim)
+{
+	bool moved = !ls->was_up || claim != ls->claimed_at_up || ls->received != ls->received_at_up;
+	bool idle = claim == ls->logged; /* nothing to move */
+
+	pccl_loop_timer_clear(ls->link->config.loop, &ls->timer);
+	ls->state = PCCL_LINK_UP;
+	ls->was_up = true;
+	ls->has_room = true;
+	ls->claimed = claim;
+	ls->cursor = claim;
+	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + 1;
+	ls->received_at_up = ls->received;
+	ls->claimed_at_up = claim;
+	/* The rest, callbacks above all, comes at the end of the turn. */
+	pccl_loop_defer(ls->link->config.loop, &ls->link->hook);
+}
+
+static void start_attempt(struct pccl_link_stream *ls)
+{
+	const struct pccl_link_config *config = &ls->link->config;
+	uint64_t attempt_ns = config->connect_timeout_ns / 3;
+
+	if (attempt_ns < ATTEMPT_LEAST_NS)
+		attempt_ns = ATTEMPT_LEAST_NS;
+	if (config->transport->dial(config->loop, &config->address, &stream_events, ls, &ls->stream) != pcclSuccess) {
+		note_reason(ls, "%s", pccl_fail_text());
+		try_later(ls);
+		return;
+	}
+	ls->state = PCCL_LINK_DIALLING;
+	set_timer(ls, earlier(now_of(ls) + attempt_ns, ls->deadline_ns));
+}
+
+static void on_timer(struct pccl_timer *timer)
+{
+	struct pccl_link_stream *ls = timer->context;
+	char remote[PCCL_ADDRESS_PORT_BYTES];
+
+	switch (ls->state) {
+	case PCCL_LINK_DOWN:
+		if (!ls->link->config.dials || now_of(ls) >= ls->deadline_ns)
+			give_up(ls);
+		else
+			start_attempt(ls);
+		break;
+	case PCCL_LINK_DIALLING:
+	case PCCL_LINK_GREETING:
+		pccl_address_text_port(&ls->link->config.address, remote);
+		note_reason(ls, "no answer from %s (%s)", remote,
+			    ls->state == PCCL_LINK_DIALLING ? "it did not accept the connection" : "it said nothing");
+		try_later(ls);
+		break;
+	case PCCL_LINK_UP:
+		assert(false); /* the timer is not set */
+	}
+}
+
+static void on_ack_timer(struct pccl_timer *timer)
+{
+	struct pccl_link_stream *ls = timer->context;
+
+	pccl_link_acknowledge(ls, true);
+	if (ls->state == PCCL_LINK_UP && ls->received != ls->reported) /* there was no room */
+		pccl_loop_timer_set(ls->link->config.loop, timer, now_of(ls) + PCCL_LINK_ACK_DELAY_NS);
+}
+
+static void on_opened(void *context, struct pccl_stream *stream)
+{
+	struct pccl_link_stream *ls = context;
+	const struct pccl_link_config *config = &ls->link->config;
+	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_DATA, .group = config->group, .from = config->self};
+	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+	struct pccl_address local, remote;
+
+	hello.to = config->neighbour;
+	hello.lane = config->lane;
+	hello.stream = ls->index;
+	hello.instance = ls->link->instance;
+	hello.resumption = ls->resumption++;
+	hello.received = ls->received;
+	hello.host = config->host;
+	hello.port = config->transport->ends(stream, &local, &remote) ? pccl_address_port(&local) : 0;
+	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
+	ls->state = PCCL_LINK_GREETING;
+	ls->reported = ls->received;
+	ls->unreported_bytes = 0;
+	if (!config->transport->send(stream, &frame, ls->hello, NULL, NULL))
+		assert(false); /* a stream that has just opened has room */
+}
+
+static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *frame)
+{
+	struct pccl_link *link = ls->link;
+	int text_bytes = (int)frame->payload_bytes;
+
+	if (frame->aux == PCCL_WELCOME_NEVER) {
+		pccl_link_lose(link, "%s refused stream %u of lane %u: %.*s", link->config.name, ls->index,
+			       link->config.lane, text_bytes, ls->text);
+	} else if (frame->aux != PCCL_WELCOME_YES) {
+		note_reason(ls, "refused for now: %.*s", text_bytes, ls->text);
+		try_later(ls);
+	} else if (!pccl_link_may_claim(ls, frame->received, ls->logged)) {
+		pccl_link_lose(link,
+			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
+			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
+	} else {
+		ls->is_local = find_locality(ls, frame->tag, pccl_address_port(&link->config.address));
+		come_up(ls, frame->received);
+	}
+}
+
+void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	const struct pccl_link_config *config = &ls->link->config;
+	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME};
+
+	pccl_link_stream_drop(ls);
+	ls->resumption = hello->resumption;
+	if (config->transport->attach(stream, config->loop, &stream_events, ls) != pcclSuccess) {
+		note_reason(ls, "%s", pccl_fail_text());
+		config->transport->close(stream, false);
+		go_down(ls); /* the neighbour dials again */
+		return;
+	}
+	ls->stream = stream;
+	welcome.lane = (uint8_t)config->lane;
+	ls->is_local = find_locality(ls, hello->host, hello->port);
+	welcome.tag = ls->is_local ? config->host : 0;
+	welcome.received = ls->reported = ls->received;
+	ls->unreported_bytes = 0;
+	if (!config->transport->send(stream, &welcome, NULL, NULL, NULL))
+		assert(false); /* a stream that has just been attached has room */
+	come_up(ls, hello->received);
+}
+
+/* ---- frames -------------------------------------------------------------------------------------------------- */
+
+static enum pccl_frame_verdict on_greeting_header(struct pccl_link_stream *ls, const struct pccl_frame *frame,
+						  void **destination_out)
+{
+	if (frame->type != PCCL_FRAME_WELCOME || frame->payload_bytes > sizeof(ls->text)) {
+		pccl_fail(pcclRankConnectionLost, "a frame of type %u with %u bytes came instead of WELCOME",
+			  frame->type, frame->payload_bytes);
+		return PCCL_FRAME_REJECT;
+	}
+	*destination_out = ls->text;
+	return PCCL_FRAME_TAKE;
+}
+
+/* A frame that counts and has come for the user. */
+static enum pccl_frame_verdict ask_user(struct pccl_link_stream *ls, const struct pccl_frame *frame,
+					void **destination_out)
+{
+	struct pccl_link *link = ls->link;
+	enum pccl_frame_verdict verdict = link->events->accept(link->context, link, frame, destination_out);
+
+	switch (verdict) {
+	case PCCL_FRAME_TAKE:
+		ls->accepted = frame->payload_bytes > 0;
+		ls->frame = *frame;
+		break;
+	case PCCL_FRAME_DISCARD:
+		pccl_link_count_received(ls, frame->payload_bytes);
+		break;
+	case PCCL_FRAME_HOLD:
+		break;
+	case PCCL_FRAME_REJECT:
+		pccl_link_lose(link, "%s broke the protocol on lane %u: %s", link->config.name, link->config.lane,
+			       pccl_fail_text());
+		break;
+	}
+	return verdict;
+}
+
+static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
+					 void **destination_out)
+{
+	struct pccl_link_stream *ls = context;
+
+	(void)stream;
+	if (ls->state == PCCL_LINK_GREETING)
+		return on_greeting_header(ls, frame, destination_out);
+	assert(ls->state == PCCL_LINK_UP);
+	if (frame->type < PCCL_FRAME_START || frame->lane != ls->link->config.lane ||
+	    (frame->type == PCCL_FRAME_ACK && frame->payload_bytes != 0)) {
+		pccl_fail(pcclRankConnectionLost,
+			  "a frame of type %u for lane %u with %u bytes came on a stream of lane %u", frame->type,
+			  frame->lane, frame->payload_bytes, ls->link->config.lane);
+		return PCCL_FRAME_REJECT;
+	}
+	if (!pccl_link_may_claim(ls, frame->received, ls->cursor)) {
+		pccl_fail(pcclRankConnectionLost, "frame %u was acknowledged, but only %u were sent", frame->received,
+			  ls->cursor);
+		return PCCL_FRAME_REJECT;
+	}
+	ls->claimed = frame->received;
+	if (!pccl_link_pop(ls) || ls->state != PCCL_LINK_UP)
+		return PCCL_FRAME_DISCARD; /* nobody reads it: the stream is closed */
+	if (frame->type != PCCL_FRAME_ACK)
+		return ask_user(ls, frame, destination_out);
+	if ((frame->flags & PCCL_FRAME_PLACEHOLDER) != 0)
+		pccl_link_count_received(ls, 0);
+	return PCCL_FRAME_DISCARD;
+}
+
+static void on_received(void *context, struct pccl_stream *stream, const struct pccl_frame *frame)
+{
+	struct pccl_link_stream *ls = context;
+	struct pccl_link *link = ls->link;
+
+	(void)stream;
+	if (ls->state == PCCL_LINK_GREETING) {
+		on_welcome(ls, frame);
+		return;
+	}
+	ls->accepted = false;
+	pccl_link_count_received(ls, frame->payload_bytes);
+	link->events->received(link->context, link, frame);
+}
+
+static void on_room(void *context, struct pccl_stream *stream)
+{
+	struct pccl_link_stream *ls = context;
+
+	(void)stream;
+	ls->has_room = true;
+	pccl_link_kick(ls->link);
+	pccl_link_acknowledge(ls, false);
+}
+
+static void on_sent(void *context, struct pccl_stream *stream, void *token)
+{
+	struct pccl_link_stream *ls = context;
+	struct pccl_link_entry *entry = token;
+
+	(void)stream;
+	if (entry == NULL)
+		return; /* HELLO, WELCOME, ACK */
+	entry->in_transport = false;
+	if (ls->acked != ls->claimed)
+		pccl_loop_defer(ls->link->config.loop, &ls->link->hook); /* it was acknowledged early: pop it now */
+}
+
+static void on_broken(void *context, struct pccl_stream *stream, const char *reason)
+{
+	struct pccl_link_stream *ls = context;
+
+	(void)stream;
+	note_reason(ls, "%s", reason);
+	if (ls->state == PCCL_LINK_UP)
+		go_down(ls);
+	else
+		try_later(ls);
+}
+
+static const struct pccl_stream_events stream_events = {
+	.opened = on_opened,
+	.header = on_header,
+	.received = on_received,
+	.room = on_room,
+	.sent = on_sent,
+	.broken = on_broken,
+};
+
+void pccl_link_stream_start(struct pccl_link_stream *ls)
+{
+	ls->timer.fire = on_timer;
+	ls->timer.context = ls;
+	ls->ack_timer.fire = on_ack_timer;
+	ls->ack_timer.context = ls;
+	ls->backoff_ns = BACKOFF_FIRST_NS;
+	ls->deadline_ns = now_of(ls) + ls->link->config.connect_timeout_ns;
+	set_timer(ls, ls->link->config.dials ? now_of(ls) : ls->deadline_ns);
+}

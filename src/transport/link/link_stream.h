@@ -1,0 +1,105 @@
+/* The inside of a link, shared by the link_*.c files: one struct per stream, with the log that makes it resumable. */
+#ifndef PCCL_TRANSPORT_LINK_STREAM_H
+#define PCCL_TRANSPORT_LINK_STREAM_H
+
+#include "transport/guard.h"
+#include "transport/link/link.h"
+
+#define PCCL_LINK_REASON_BYTES 256
+#define PCCL_LINK_ACK_DELAY_NS 5000000u
+
+/* A frame that the neighbour has not acknowledged. */
+struct pccl_link_entry {
+	struct pccl_frame_send send;
+	bool in_transport; /* the transport may still read the payload */
+	bool forgotten;	   /* `send` is a placeholder */
+};
+
+enum pccl_link_state {
+	PCCL_LINK_DOWN,	    /* waits for the time to dial, or for the neighbour to dial */
+	PCCL_LINK_DIALLING, /* connecting */
+	PCCL_LINK_GREETING, /* HELLO is sent, WELCOME awaited */
+	PCCL_LINK_UP
+};
+
+struct pccl_link_stream {
+	struct pccl_link *link;
+	uint16_t index;
+	enum pccl_link_state state;
+	bool was_up;		    /* has been up at least once */
+	bool is_local;		    /* what is sent does not leave this host */
+	bool has_room;		    /* the transport has not refused a frame */
+	struct pccl_stream *stream; /* NULL: none */
+
+	/* Sending. Counts of frames; they wrap. acked <= claimed <= cursor <= logged <= acked + PCCL_LINK_LOG_FRAMES.
+	 */
+	struct pccl_link_entry *log; /* ring, by count modulo its size */
+	uint32_t acked;		     /* out of the log */
+	uint32_t claimed;	     /* the neighbour says it has received */
+	uint32_t cursor;	     /* handed to the present stream, or received over an earlier one */
+	uint32_t logged;
+
+	/* Receiving. */
+	uint32_t received;
+	uint32_t reported;	   /* what the neighbour has last been told of `received` */
+	uint32_t unreported_bytes; /* of the frames between the two */
+	bool accepted;		   /* the payload of `frame` is on its way to a destination of the user's */
+	struct pccl_frame frame;
+
+	/* Connecting. */
+	uint32_t resumption;	 /* dials: of the next HELLO; else: of the last one */
+	uint32_t received_at_up; /* `received` and `claimed` when the stream came up last; to see that it moves */
+	uint32_t claimed_at_up;
+	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
+	uint64_t backoff_ns;	  /* until the next attempt */
+	uint64_t deadline_ns;	  /* the link is lost if the stream is not up by then */
+	struct pccl_timer timer;  /* next attempt, its end, or the deadline */
+	struct pccl_timer ack_timer;
+	uint8_t hello[PCCL_HELLO_BYTES];
+	char text[PCCL_WELCOME_TEXT_BYTES];  /* of a refusal, not terminated */
+	char reason[PCCL_LINK_REASON_BYTES]; /* why the last stream broke or the last attempt failed */
+};
+
+struct pccl_link {
+	struct pccl_link_config config;
+	const struct pccl_link_events *events;
+	void *context;
+	struct pccl_guard *guard;
+	struct pccl_hook hook;	      /* acknowledges, pops, announces, pulls */
+	struct pccl_timer lost_timer; /* brings lost() */
+	char lost_reason[2 * PCCL_LINK_REASON_BYTES];
+	bool lost;
+	bool up; /* all streams have been up */
+	bool pulling;
+	bool pending_valid;
+	struct pccl_frame_send pending; /* pulled, but its stream had no room after all */
+	uint16_t turn;			/* index of the stream that gets the next frame */
+	uint64_t instance;		/* the dialling side's; 0: not known yet */
+	uint64_t heard_ns;		/* of streams that are gone */
+	struct pccl_link_stream streams[];
+};
+
+/* link.c. Gives the link up: closes all streams; lost() follows. */
+void pccl_link_lose(struct pccl_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* link_log.c. Is the number one that the neighbour may claim? `limit` is the count of frames it can have. */
+bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit);
+/* Takes acknowledged frames out of the log and tells the user. False: the link is gone. */
+bool pccl_link_pop(struct pccl_link_stream *ls);
+/* Counts a frame that came in; sees to it that it is acknowledged. */
+void pccl_link_count_received(struct pccl_link_stream *ls, uint32_t payload_bytes);
+/* Acknowledges what is not reported, if it is much (`all`: whatever it is). */
+void pccl_link_acknowledge(struct pccl_link_stream *ls, bool all);
+/* Do segments that this stream carries get checksums? */
+bool pccl_link_stream_checks(const struct pccl_link_stream *ls);
+/* Hands `send` to the stream, with the present count of received frames. False: no room. */
+bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_send *send, void *token);
+void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie);
+
+/* link_stream.c. Starts dialling, or waiting. */
+void pccl_link_stream_start(struct pccl_link_stream *ls);
+void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
+/* Closes, tells the user about an accepted frame that will not come. */
+void pccl_link_stream_drop(struct pccl_link_stream *ls);
+
+#endif

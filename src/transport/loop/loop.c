@@ -1,0 +1,382 @@
+#include "transport/loop/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "transport/loop/timers.h"
+
+#define EVENTS_PER_TURN 64
+#define TIMERS_PER_TURN 256
+#define LINGER_NS 250000000u /* what leftovers get when the loop ends */
+
+struct pccl_loop {
+	/* Written by any thread. */
+	struct pccl_task *posted; /* newest first */
+	bool asleep;		  /* a poster must ring */
+	bool stopping;
+
+	/* The loop's thread only. */
+	int epoll_fd;
+	struct pccl_watch bell; /* eventfd that ends a sleep */
+	uint64_t now_ns;
+	struct pccl_timers timers;
+	struct pccl_hook *hooks; /* oldest first */
+	struct pccl_hook *last_hook;
+	struct pccl_hook fence; /* ends this turn's hooks; its run() is never called */
+	struct pccl_leftover *leftovers;
+	struct epoll_event events[EVENTS_PER_TURN];
+	int event_index; /* the event that is being handled */
+	int event_count;
+};
+
+uint64_t pccl_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t pccl_loop_now(const struct pccl_loop *loop)
+{
+	return loop->now_ns;
+}
+
+/* ---- other threads ------------------------------------------------------------------------------------------- */
+
+/* The sleeper publishes `asleep` and then looks for tasks; a poster publishes its task and then looks at `asleep`. All
+ * four are sequentially consistent, so at least one of the two sees the other. */
+static void ring_if_asleep(struct pccl_loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t written;
+
+	if (!__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
+		return;
+	if (!__atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
+		return;
+	do
+		written = write(loop->bell.fd, &one, sizeof(one));
+	while (written < 0 && errno == EINTR);
+}
+
+void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task)
+{
+	struct pccl_task *head = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
+
+	assert(task->run != NULL);
+	do
+		__atomic_store_n(&task->next, head, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&loop->posted, &head, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	ring_if_asleep(loop);
+}
+
+void pccl_loop_stop(struct pccl_loop *loop)
+{
+	__atomic_store_n(&loop->stopping, true, __ATOMIC_SEQ_CST);
+	ring_if_asleep(loop);
+}
+
+static void not_run(struct pccl_hook *hook)
+{
+	(void)hook;
+	assert(false);
+}
+
+static void drain_bell(struct pccl_watch *watch, uint32_t events)
+{
+	uint64_t count;
+	ssize_t got = read(watch->fd, &count, sizeof(count));
+
+	(void)events;
+	(void)got; /* nothing to read: an earlier turn has drained it */
+}
+
+static bool has_tasks(const struct pccl_loop *loop)
+{
+	return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
+}
+
+/* Takes all that is posted, turns it round to the order of posting, and runs it. */
+static void run_tasks(struct pccl_loop *loop)
+{
+	struct pccl_task *newest = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQUIRE);
+	struct pccl_task *oldest = NULL;
+
+	while (newest != NULL) {
+		struct pccl_task *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest != NULL) {
+		struct pccl_task *task = oldest;
+
+		oldest = task->next;
+		task->run(task);
+	}
+}
+
+/* ---- descriptors --------------------------------------------------------------------------------------------- */
+
+pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+	int operation = watch->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+	assert(watch->ready != NULL);
+	if (events == watch->events)
+		return pcclSuccess;
+	if (events == 0) {
+		pccl_loop_unwatch(loop, watch);
+		return pcclSuccess;
+	}
+	event.data.ptr = watch;
+	if (epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) != 0)
+		return pccl_fail(pcclSystemError, "watching descriptor %d: %s", watch->fd, strerror(errno));
+	watch->events = events;
+	return pcclSuccess;
+}
+
+void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch)
+{
+	int i;
+
+	if (watch->events == 0)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->events = 0;
+	for (i = loop->event_index; i < loop->event_count; i++)
+		if (loop->events[i].data.ptr == watch)
+			loop->events[i].data.ptr = NULL;
+}
+
+static void handle_events(struct pccl_loop *loop)
+{
+	for (loop->event_index = 0; loop->event_index < loop->event_count; loop->event_index++) {
+		struct epoll_event *event = &loop->events[loop->event_index];
+		struct pccl_watch *watch = event->data.ptr;
+
+		if (watch != NULL)
+			watch->ready(watch, event->events);
+	}
+	loop->event_count = 0;
+	loop->event_index = 0;
+}
+
+/* ---- timers -------------------------------------------------------------------------------------------------- */
+
+void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns)
+{
+	assert(timer->fire != NULL);
+	if (timer->when_ns != 0)
+		pccl_timers_remove(&loop->timers, timer);
+	timer->when_ns = when_ns == 0 ? 1 : when_ns; /* 0 marks a timer that is not set */
+	pccl_timers_insert(&loop->timers, timer);
+}
+
+void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer)
+{
+	if (timer->when_ns == 0)
+		return;
+	pccl_timers_remove(&loop->timers, timer);
+	timer->when_ns = 0;
+}
+
+static void fire_timers(struct pccl_loop *loop)
+{
+	struct pccl_timer *timer = loop->timers.first;
+	uint32_t count = 0;
+
+	while (timer != NULL && timer->when_ns <= loop->now_ns && count < TIMERS_PER_TURN) {
+		pccl_loop_timer_clear(loop, timer);
+		timer->fire(timer);
+		timer = loop->timers.first;
+		count++;
+	}
+}
+
+/* ---- hooks and leftovers ------------------------------------------------------------------------------------- */
+
+void pccl_loop_defer(struct pccl_loop *loop, struct pccl_hook *hook)
+{
+	assert(hook->run != NULL);
+	if (hook->queued)
+		return;
+	hook->queued = true;
+	hook->next = NULL;
+	hook->previous = loop->last_hook;
+	if (loop->last_hook != NULL)
+		loop->last_hook->next = hook;
+	else
+		loop->hooks = hook;
+	loop->last_hook = hook;
+}
+
+void pccl_loop_undefer(struct pccl_loop *loop, struct pccl_hook *hook)
+{
+	if (!hook->queued)
+		return;
+	hook->queued = false;
+	if (hook->previous != NULL)
+		hook->previous->next = hook->next;
+	else
+		loop->hooks = hook->next;
+	if (hook->next != NULL)
+		hook->next->previous = hook->previous;
+	else
+		loop->last_hook = hook->previous;
+}
+
+/* A hook that is deferred by a hook waits for the next turn, or two could keep the loop from its descriptors. */
+static void run_hooks(struct pccl_loop *loop)
+{
+	struct pccl_hook *hook;
+
+	if (loop->hooks == NULL)
+		return;
+	pccl_loop_defer(loop, &loop->fence);
+	for (hook = loop->hooks; hook != &loop->fence; hook = loop->hooks) {
+		pccl_loop_undefer(loop, hook);
+		hook->run(hook);
+	}
+	pccl_loop_undefer(loop, &loop->fence);
+}
+
+void pccl_loop_keep(struct pccl_loop *loop, struct pccl_leftover *leftover)
+{
+	assert(leftover->abandon != NULL);
+	leftover->previous = NULL;
+	leftover->next = loop->leftovers;
+	if (loop->leftovers != NULL)
+		loop->leftovers->previous = leftover;
+	loop->leftovers = leftover;
+}
+
+void pccl_loop_release(struct pccl_loop *loop, struct pccl_leftover *leftover)
+{
+	if (leftover->previous != NULL)
+		leftover->previous->next = leftover->next;
+	else
+		loop->leftovers = leftover->next;
+	if (leftover->next != NULL)
+		leftover->next->previous = leftover->previous;
+}
+
+/* ---- turns --------------------------------------------------------------------------------------------------- */
+
+/* epoll counts in milliseconds: rounded up, so that a timer that is waited for is due after the wait. */
+static int timeout_ms(const struct pccl_loop *loop, uint64_t until_ns)
+{
+	uint64_t now_ns;
+	uint64_t wait_ms;
+
+	if (loop->timers.first != NULL && loop->timers.first->when_ns < until_ns)
+		until_ns = loop->timers.first->when_ns;
+	if (until_ns == UINT64_MAX)
+		return -1;
+	if (until_ns <= loop->now_ns)
+		return 0;
+	now_ns = pccl_clock_ns();
+	if (until_ns <= now_ns)
+		return 0;
+	wait_ms = (until_ns - now_ns + 999999) / 1000000;
+	return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
+}
+
+static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
+{
+	int wait_ms = loop->hooks != NULL ? 0 : timeout_ms(loop, until_ns);
+	int count;
+
+	if (wait_ms != 0) {
+		__atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+		if (has_tasks(loop) || __atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST))
+			wait_ms = 0;
+	}
+	count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, wait_ms);
+	__atomic_store_n(&loop->asleep, false, __ATOMIC_SEQ_CST);
+	loop->event_count = count > 0 ? count : 0;
+	loop->now_ns = pccl_clock_ns();
+}
+
+void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
+{
+	assert(loop->event_count == 0); /* not inside a turn */
+	wait_for_events(loop, until_ns);
+	fire_timers(loop);
+	handle_events(loop);
+	run_tasks(loop);
+	run_hooks(loop);
+}
+
+void pccl_loop_run(struct pccl_loop *loop)
+{
+	while (!__atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST))
+		pccl_loop_turn(loop, UINT64_MAX);
+	__atomic_store_n(&loop->stopping, false, __ATOMIC_SEQ_CST);
+	run_tasks(loop);
+	run_hooks(loop);
+}
+
+pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
+{
+	struct pccl_loop *loop;
+
+	*loop_out = NULL;
+	loop = pccl_zalloc(sizeof(*loop));
+	if (loop == NULL)
+		return pcclOutOfMemory;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0) {
+		pccl_fail(pcclSystemError, "epoll_create1: %s", strerror(errno));
+		goto fail_epoll;
+	}
+	loop->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->bell.fd < 0) {
+		pccl_fail(pcclSystemError, "eventfd: %s", strerror(errno));
+		goto fail_bell;
+	}
+	loop->bell.ready = drain_bell;
+	loop->fence.run = not_run;
+	if (pccl_loop_watch(loop, &loop->bell, EPOLLIN) != pcclSuccess)
+		goto fail_watch;
+	loop->now_ns = pccl_clock_ns();
+	*loop_out = loop;
+	return pcclSuccess;
+fail_watch:
+	close(loop->bell.fd);
+fail_bell:
+	close(loop->epoll_fd);
+fail_epoll:
+	pccl_free(loop);
+	return pcclSystemError;
+}
+
+void pccl_loop_destroy(struct pccl_loop *loop)
+{
+	uint64_t end_ns;
+
+	if (loop == NULL)
+		return;
+	__atomic_store_n(&loop->posted, NULL,
+			 __ATOMIC_RELAXED); /* whoever posted these has gone, and what they were about */
+	end_ns = pccl_clock_ns() + LINGER_NS;
+	while (loop->leftovers != NULL && loop->now_ns < end_ns)
+		pccl_loop_turn(loop, end_ns);
+	while (loop->leftovers != NULL)
+		loop->leftovers->abandon(loop->leftovers);
+	close(loop->bell.fd);
+	close(loop->epoll_fd);
+	pccl_free(loop);
+}

@@ -1,0 +1,129 @@
+/* The listening half of the TCP transport. */
+#include "transport/tcp/tcp_stream.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#define ACCEPTS_PER_TURN 16
+#define PAUSE_NS 100000000u /* after an accept() that failed for want of descriptors or memory */
+
+struct tcp_listener {
+	struct pccl_listener base;
+	struct pccl_loop *loop;
+	struct pccl_watch watch;
+	struct pccl_timer pause;
+	struct pccl_guard *guard;
+	void (*accepted)(void *context, struct pccl_stream *stream);
+	void *context;
+};
+
+/* False: the listener is gone. */
+static bool hand_over(struct tcp_listener *listener, int fd, const struct pccl_address *remote)
+{
+	struct pccl_tcp_stream *tcp = pccl_tcp_stream_new(fd, remote);
+	struct pccl_guard guard;
+
+	if (tcp == NULL) {
+		close(fd);
+		return true;
+	}
+	pccl_tcp_set_options(fd);
+	pccl_tcp_choose_congestion_control(fd);
+	pccl_guard_enter(&listener->guard, &guard);
+	listener->accepted(listener->context, &tcp->base);
+	if (guard.gone)
+		return false;
+	pccl_guard_leave(&listener->guard, &guard);
+	return true;
+}
+
+/* A listener that can't accept would wake the loop for ever: it rests instead. */
+static void rest(struct tcp_listener *listener, int error)
+{
+	pccl_log_error("accepting a connection: %s; trying again in %u ms", strerror(error), PAUSE_NS / 1000000u);
+	pccl_loop_unwatch(listener->loop, &listener->watch);
+	pccl_loop_timer_set(listener->loop, &listener->pause, pccl_loop_now(listener->loop) + PAUSE_NS);
+}
+
+static void on_ready(struct pccl_watch *watch, uint32_t events)
+{
+	struct tcp_listener *listener = watch->context;
+	uint32_t i;
+
+	(void)events;
+	for (i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct pccl_address remote = {.bytes = sizeof(remote.storage)};
+		int fd = accept4(watch->fd, (struct sockaddr *)&remote.storage, &remote.bytes,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int error = errno;
+
+		if (fd >= 0) {
+			if (!hand_over(listener, fd, &remote))
+				return;
+			continue;
+		}
+		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+			rest(listener, error);
+		/* Anything else but EAGAIN is about one caller that has gone again. */
+		if (error != EINTR && error != ECONNABORTED)
+			return;
+	}
+}
+
+static void on_pause_end(struct pccl_timer *timer)
+{
+	struct tcp_listener *listener = timer->context;
+
+	if (pccl_loop_watch(listener->loop, &listener->watch, EPOLLIN) != pcclSuccess)
+		pccl_loop_timer_set(listener->loop, timer, pccl_loop_now(listener->loop) + PAUSE_NS);
+}
+
+pcclResult_t pccl_tcp_listen(struct pccl_loop *loop, const struct pccl_address *address,
+			     void (*accepted)(void *context, struct pccl_stream *stream), void *context,
+			     struct pccl_listener **listener_out, uint16_t *port_out)
+{
+	struct tcp_listener *listener;
+
+	*listener_out = NULL;
+	listener = pccl_zalloc(sizeof(*listener));
+	if (listener == NULL)
+		return pcclOutOfMemory;
+	listener->base.transport = &pccl_tcp;
+	listener->loop = loop;
+	listener->accepted = accepted;
+	listener->context = context;
+	listener->watch.ready = on_ready;
+	listener->watch.context = listener;
+	listener->pause.fire = on_pause_end;
+	listener->pause.context = listener;
+	listener->watch.fd = pccl_tcp_listening_socket(address, port_out);
+	if (listener->watch.fd < 0)
+		goto fail_socket;
+	if (pccl_loop_watch(loop, &listener->watch, EPOLLIN) != pcclSuccess)
+		goto fail_watch;
+	*listener_out = &listener->base;
+	return pcclSuccess;
+fail_watch:
+	close(listener->watch.fd);
+fail_socket:
+	pccl_free(listener);
+	return pcclSystemError;
+}
+
+void pccl_tcp_close_listener(struct pccl_listener *base)
+{
+	struct tcp_listener *listener = (struct tcp_listener *)base;
+
+	pccl_guard_tell(&listener->guard);
+	pccl_loop_unwatch(listener->loop, &listener->watch);
+	pccl_loop_timer_clear(listener->loop, &listener->pause);
+	close(listener->watch.fd);
+	pccl_free(listener);
+}

@@ -1,0 +1,391 @@
+/* What the caller gave, then the environment, then the defaults; and which masters that makes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "comm/settings.h"
+#include "lib/check.h"
+
+#define MS UINT64_C(1000000)
+
+static const char *const variables[] = {"PCCL_MASTERS",
+					"PCCL_LISTEN_ADDRESS",
+					"PCCL_ADVERTISED_ADDRESS",
+					"PCCL_PORT",
+					"PCCL_LANES",
+					"PCCL_STREAMS",
+					"PCCL_CONNECT_TIMEOUT_MS",
+					"PCCL_ADMISSION_TIMEOUT_MS",
+					"PCCL_OPERATION_TIMEOUT_MS",
+					"PCCL_HEARTBEAT_INTERVAL_MS",
+					"PCCL_HEARTBEAT_TIMEOUT_MS",
+					"PCCL_FAILURE_POLICY",
+					"PCCL_PLAN",
+					"PCCL_BUNDLE_ID",
+					"PCCL_BUNDLE_SIZE",
+					"PCCL_ZSTD",
+					"PCCL_CHECKSUMS"};
+
+static int clear_environment(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+		unsetenv(variables[i]);
+	return 0;
+}
+
+static pcclResult_t merge(const pcclConfig_t *config, struct pccl_settings *settings)
+{
+	const pcclCommCreateParams_t params = {.peer_group = 0};
+
+	pccl_fail_clear();
+	return pccl_settings_merge(&params, config, settings);
+}
+
+static void refuse(const char *variable, const char *value)
+{
+	struct pccl_settings settings;
+
+	setenv(variable, value, 1);
+	assert_int_equal(merge(NULL, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), variable));
+	unsetenv(variable);
+	assert_int_equal(merge(NULL, &settings), pcclSuccess);
+}
+
+static void without_anything_the_defaults_count(void **state)
+{
+	struct pccl_settings settings;
+
+	(void)state;
+	assert_int_equal(merge(NULL, &settings), pcclSuccess);
+	assert_string_equal(settings.masters, "");
+	assert_string_equal(settings.listen_address, "");
+	assert_string_equal(settings.advertised_address, "");
+	assert_int_equal(settings.port_first, 0);
+	assert_int_equal(settings.port_last, 0);
+	assert_in_range(settings.lanes, 1, 4);
+	assert_int_equal(settings.streams, 1);
+	assert_int_equal(settings.connect_timeout_ns, 10000 * MS);
+	assert_int_equal(settings.admission_timeout_ns, 0);
+	assert_int_equal(settings.operation_timeout_ns, 0);
+	assert_int_equal(settings.heartbeat_interval_ns, 500 * MS);
+	assert_int_equal(settings.heartbeat_timeout_ns, 3000 * MS);
+	assert_int_equal(settings.failure_policy, pcclPolicyAbort);
+	assert_int_equal(settings.plan, pcclPlanAuto);
+	assert_int_equal(settings.zstd, pcclZstdOff);
+	assert_int_equal(settings.checksums, pcclChecksumsAuto);
+	assert_int_equal(settings.bundle_id, 0);
+	assert_int_equal(settings.bundle_size, 0);
+}
+
+static void the_environment_counts_where_the_caller_gave_nothing(void **state)
+{
+	const pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	setenv("PCCL_MASTERS", "a:1,b:2", 1);
+	setenv("PCCL_LISTEN_ADDRESS", "127.0.0.1", 1);
+	setenv("PCCL_ADVERTISED_ADDRESS", "example.org:7", 1);
+	setenv("PCCL_PORT", "5000-5010", 1);
+	setenv("PCCL_LANES", "3", 1);
+	setenv("PCCL_STREAMS", "5", 1);
+	setenv("PCCL_CONNECT_TIMEOUT_MS", "11", 1);
+	setenv("PCCL_ADMISSION_TIMEOUT_MS", "12", 1);
+	setenv("PCCL_OPERATION_TIMEOUT_MS", "13", 1);
+	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "14", 1);
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "28", 1);
+	setenv("PCCL_FAILURE_POLICY", "repair", 1);
+	setenv("PCCL_PLAN", "ring", 1);
+	setenv("PCCL_BUNDLE_ID", "18446744073709551615", 1);
+	setenv("PCCL_BUNDLE_SIZE", "8", 1);
+	setenv("PCCL_ZSTD", "auto", 1);
+	setenv("PCCL_CHECKSUMS", "off", 1);
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_string_equal(settings.masters, "a:1,b:2");
+	assert_string_equal(settings.listen_address, "127.0.0.1");
+	assert_string_equal(settings.advertised_address, "example.org:7");
+	assert_int_equal(settings.port_first, 5000);
+	assert_int_equal(settings.port_last, 5010);
+	assert_int_equal(settings.lanes, 3);
+	assert_int_equal(settings.streams, 5);
+	assert_int_equal(settings.connect_timeout_ns, 11 * MS);
+	assert_int_equal(settings.admission_timeout_ns, 12 * MS);
+	assert_int_equal(settings.operation_timeout_ns, 13 * MS);
+	assert_int_equal(settings.heartbeat_interval_ns, 14 * MS);
+	assert_int_equal(settings.heartbeat_timeout_ns, 28 * MS);
+	assert_int_equal(settings.failure_policy, pcclPolicyRepair);
+	assert_int_equal(settings.plan, pcclPlanRing);
+	assert_true(settings.bundle_id == UINT64_MAX);
+	assert_int_equal(settings.bundle_size, 8);
+	assert_int_equal(settings.zstd, pcclZstdAuto);
+	assert_int_equal(settings.checksums, pcclChecksumsOff);
+}
+
+static void the_caller_is_stronger_than_the_environment(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	setenv("PCCL_MASTERS", "a:1", 1);
+	setenv("PCCL_PORT", "rubbish", 1);
+	setenv("PCCL_LANES", "3", 1);
+	setenv("PCCL_STREAMS", "5", 1);
+	setenv("PCCL_FAILURE_POLICY", "repair", 1);
+	setenv("PCCL_PLAN", "ring", 1);
+	config.masters = "b:2";
+	config.port_first = 9;
+	config.lanes = 2;
+	config.streams = 1;
+	config.failure_policy = pcclPolicyRetry;
+	config.plan = pcclPlanDirect;
+	setenv("PCCL_ZSTD", "auto", 1);
+	config.zstd = pcclZstdOn;
+	setenv("PCCL_CHECKSUMS", "off", 1);
+	config.checksums = pcclChecksumsOn;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_int_equal(settings.zstd, pcclZstdOn);
+	assert_int_equal(settings.checksums, pcclChecksumsOn);
+	assert_string_equal(settings.masters, "b:2");
+	assert_int_equal(settings.port_first, 9);
+	assert_int_equal(settings.port_last, 9);
+	assert_int_equal(settings.lanes, 2);
+	assert_int_equal(settings.streams, 1);
+	assert_int_equal(settings.failure_policy, pcclPolicyRetry);
+	assert_int_equal(settings.plan, pcclPlanDirect);
+}
+
+static void an_empty_variable_is_none(void **state)
+{
+	struct pccl_settings settings;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+		setenv(variables[i], "", 1);
+	assert_int_equal(merge(NULL, &settings), pcclSuccess);
+	assert_int_equal(settings.connect_timeout_ns, 10000 * MS);
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+	(void)state;
+	refuse("PCCL_LANES", "17");
+	refuse("PCCL_LANES", "two");
+	refuse("PCCL_LANES", "2x");
+	refuse("PCCL_LANES", "-1");
+	refuse("PCCL_LANES", "99999999999999999999999");
+	refuse("PCCL_STREAMS", "17");
+	refuse("PCCL_CONNECT_TIMEOUT_MS", "4294967296");
+	refuse("PCCL_FAILURE_POLICY", "hope");
+	refuse("PCCL_PLAN", "Ring");
+	refuse("PCCL_PORT", "65536");
+	refuse("PCCL_PORT", "10-");
+	refuse("PCCL_PORT", "-10");
+	refuse("PCCL_PORT", "10-20-30");
+	refuse("PCCL_PORT", "10-65536");
+	refuse("PCCL_PORT", "ten");
+	refuse("PCCL_BUNDLE_SIZE", "1025");
+	refuse("PCCL_ZSTD", "yes");
+}
+
+static void what_does_not_fit_together_is_refused(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	config.port_first = 20;
+	config.port_last = 10;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.port_last = 20;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	config.heartbeat_interval_ms = 2000;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.heartbeat_timeout_ms = 4000;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	config.bundle_id = 1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.bundle_size = 1;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	config.bundle_id = 0;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.bundle_size = 0;
+	config.lanes = PCCL_LANES_MAX + 1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.lanes = PCCL_LANES_MAX;
+	config.streams = PCCL_STREAMS_MAX + 1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.streams = 0;
+	config.failure_policy = (pcclFailurePolicy_t)7;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.failure_policy = pcclPolicyDefault;
+	config.plan = (pcclPlan_t)7;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.plan = pcclPlanAuto;
+	config.zstd = (pcclZstd_t)1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.zstd = pcclZstdDefault;
+	config.checksums = (pcclChecksums_t)1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+}
+
+static void an_overlong_text_is_refused(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+	char text[sizeof(settings.masters) + 1];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[sizeof(text) - 2] = '\0';
+	config.masters = text;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	text[sizeof(text) - 2] = 'a';
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_MASTERS"));
+}
+
+/* A program that was compiled with a shorter struct gives nothing beyond it. */
+static void a_config_of_another_size_is_read_as_far_as_it_goes(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	config.lanes = 2;
+	config.plan = pcclPlanRing;
+	config.size = offsetof(pcclConfig_t, streams);
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_int_equal(settings.lanes, 2);
+	assert_int_equal(settings.plan, pcclPlanAuto);
+	config.size = 0;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	config.size = 1 << 20;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_CONFIG_INITIALIZER"));
+}
+
+/* p2p_connection_pool_size is what PCCL 1.0 programs say; they may say much. */
+static void the_pool_size_is_the_number_of_streams(void **state)
+{
+	pcclCommCreateParams_t params = {.p2p_connection_pool_size = 4};
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	assert_int_equal(pccl_settings_merge(&params, NULL, &settings), pcclSuccess);
+	assert_int_equal(settings.streams, 4);
+	params.p2p_connection_pool_size = 100000;
+	assert_int_equal(pccl_settings_merge(&params, NULL, &settings), pcclSuccess);
+	assert_int_equal(settings.streams, PCCL_STREAMS_MAX);
+	config.streams = 3;
+	assert_int_equal(pccl_settings_merge(&params, &config, &settings), pcclSuccess);
+	assert_int_equal(settings.streams, 3);
+}
+
+/* ---- masters ------------------------------------------------------------------------------------------------- */
+
+static pcclResult_t find_masters(const char *list, uint16_t port, struct pccl_master_place *places, uint32_t *count)
+{
+	pcclCommCreateParams_t params = {.peer_group = 0};
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	config.masters = list;
+	params.master_address.inet.protocol = inetIPv4;
+	params.master_address.inet.ipv4.data[0] = 127;
+	params.master_address.inet.ipv4.data[3] = 9;
+	params.master_address.port = port;
+	assert_int_equal(pccl_settings_merge(&params, &config, &settings), pcclSuccess);
+	return pccl_settings_masters(&settings, &params, places, count);
+}
+
+static void check_place(const struct pccl_master_place *place, const char *expected)
+{
+	char text[PCCL_ADDRESS_PORT_BYTES];
+
+	assert_int_equal(place->count, 1);
+	pccl_address_text_port(&place->addresses[0], text);
+	assert_string_equal(text, expected);
+}
+
+static void the_parameters_master_comes_first(void **state)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(find_masters("127.0.0.1:5,[::1]:6,,127.0.0.2", 4, places, &count), pcclSuccess);
+	assert_int_equal(count, 4);
+	check_place(&places[0], "127.0.0.9:4");
+	check_place(&places[1], "127.0.0.1:5");
+	check_place(&places[2], "[::1]:6");
+	check_place(&places[3], "127.0.0.2:48148");
+}
+
+static void port_0_means_that_the_parameters_name_no_master(void **state)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(find_masters("127.0.0.1:5", 0, places, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	check_place(&places[0], "127.0.0.1:5");
+	assert_int_equal(find_masters("", 0, places, &count), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_MASTERS"));
+}
+
+static void a_list_of_masters_has_an_end(void **state)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(find_masters("::1,::1,::1,::1,::1,::1,::1", 4, places, &count), pcclSuccess);
+	assert_int_equal(count, PCCL_MASTERS_MAX);
+	assert_int_equal(find_masters("::1,::1,::1,::1,::1,::1,::1,::1", 4, places, &count), pcclInvalidArgument);
+}
+
+static void a_bad_master_is_named(void **state)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(find_masters("127.0.0.1:5,127.0.0.1:port", 0, places, &count), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "127.0.0.1:port"));
+	assert_int_equal(find_masters("[::1:5", 0, places, &count), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "[::1:5"));
+	/* The resolver's answer may be another one tomorrow: that is no wrong argument. */
+	assert_int_equal(find_masters("no-such-host.invalid:1", 0, places, &count), pcclMasterConnectionFailed);
+	assert_non_null(strstr(pccl_fail_text(), "no-such-host.invalid"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(without_anything_the_defaults_count, clear_environment),
+		cmocka_unit_test_setup(the_environment_counts_where_the_caller_gave_nothing, clear_environment),
+		cmocka_unit_test_setup(the_caller_is_stronger_than_the_environment, clear_environment),
+		cmocka_unit_test_setup(an_empty_variable_is_none, clear_environment),
+		cmocka_unit_test_setup(what_is_wrong_is_named, clear_environment),
+		cmocka_unit_test_setup(what_does_not_fit_together_is_refused, clear_environment),
+		cmocka_unit_test_setup(an_overlong_text_is_refused, clear_environment),
+		cmocka_unit_test_setup(a_config_of_another_size_is_read_as_far_as_it_goes, clear_environment),
+		cmocka_unit_test_setup(the_pool_size_is_the_number_of_streams, clear_environment),
+		cmocka_unit_test_setup(the_parameters_master_comes_first, clear_environment),
+		cmocka_unit_test_setup(port_0_means_that_the_parameters_name_no_master, clear_environment),
+		cmocka_unit_test_setup(a_list_of_masters_has_an_end, clear_environment),
+		cmocka_unit_test_setup(a_bad_master_is_named, clear_environment),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

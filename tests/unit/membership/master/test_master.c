@@ -1,0 +1,478 @@
+/* The master and its peers together, event by event. */
+#include <string.h>
+
+#include "lib/check.h"
+#include "lib/small_world.h"
+
+static int setup(void **state)
+{
+	static struct small_world world;
+
+	small_world_init(&world);
+	small_master_start(&world, 0);
+	*state = &world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	small_world_fini(*state);
+	return 0;
+}
+
+/* Peers 0 ... count - 1 as members of group 0. */
+static void gather(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		small_join(world, index, 0, 1);
+	small_settle(world);
+	if (count < 2)
+		return;
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	for (index = 0; index < count; index++) {
+		assert_int_equal(small_size(world, index), count);
+		assert_int_equal(small_epoch(world, index), 2);
+	}
+}
+
+static void first_peer_of_a_group_is_admitted_at_once(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join(world, 0, 7, 1);
+	small_settle(world);
+	assert_int_equal(small_epoch(world, 0), 1);
+	assert_int_equal(small_size(world, 0), 1);
+	assert_true(world->peers[0].install.newcomers);
+}
+
+static void newcomers_wait_for_the_update_of_all_members(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_pass(world, 1000);
+	assert_int_equal(small_size(world, 2), 0);
+	assert_false(world->peers[0].voted);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 3);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+}
+
+static void update_with_nobody_waiting_changes_no_epoch(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(small_epoch(world, 0), 2);
+}
+
+static void pending_tells_all_members_alike(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_false(world->peers[0].vote_value || world->peers[1].vote_value);
+	small_join(world, 2, 0, 1);
+	small_settle(world);
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_true(world->peers[0].vote_value && world->peers[1].vote_value);
+}
+
+static void different_joint_calls_fail_on_all_with_words(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_OPTIMIZE);
+	small_vote(world, 2, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_int_equal(world->peers[0].vote_result, pcclUpdateTopologyFailed);
+	assert_int_equal(world->peers[1].vote_result, pcclTopologyOptimizationFailed);
+	assert_int_equal(world->peers[2].vote_result, pcclInvalidUsage);
+	assert_non_null(strstr(world->peers[0].vote_text, "pcclUpdateTopology"));
+}
+
+/* It is taken back: the others wait for it to be made again. */
+static void update_that_is_given_up_counts_as_not_made(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_give_up(world, 0, 7); /* another one */
+	assert_false(world->peers[0].voted);
+	small_give_up(world, 0, 1);
+	assert_int_equal(world->peers[0].vote_result, pcclPendingAsyncOps);
+	small_settle(world);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_false(world->peers[1].voted);
+	small_give_up(world, 0, 1); /* once more, too late */
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	assert_int_equal(world->peers[1].vote_result, pcclSuccess);
+}
+
+/* The answer is on its way when it is given up: it is the same when the call is made again. */
+static void update_that_is_given_up_too_late_has_its_answer(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	world->peers[0].paused = true;
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[1].voted);
+	world->peers[0].paused = false;
+	small_give_up(world, 0, 1);
+	assert_int_equal(world->peers[0].vote_result, pcclPendingAsyncOps);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_true(world->peers[0].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+}
+
+static void killed_member_is_out_of_the_next_view(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_kill(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_int_equal(small_size(world, 2), 2);
+	assert_int_equal(small_epoch(world, 0), 3);
+	assert_false(world->peers[0].install.newcomers);
+	assert_non_null(strstr(world->peers[0].install.cause, "rank 1"));
+}
+
+static void last_missing_voter_dying_ends_the_vote(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_vote(world, 0, PCCL_VOTE_OPTIMIZE);
+	small_vote(world, 1, PCCL_VOTE_OPTIMIZE);
+	small_settle(world);
+	small_kill(world, 2);
+	small_settle(world);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	assert_int_equal(small_size(world, 0), 2);
+}
+
+static void leaving_member_is_said_to_have_left(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_leave(world, 1);
+	small_settle(world);
+	assert_true(world->peers[1].ended);
+	assert_int_equal(world->peers[1].end_result, pcclSuccess);
+	assert_int_equal(small_size(world, 0), 1);
+	assert_non_null(strstr(world->peers[0].install.cause, "left"));
+}
+
+static void silent_member_is_evicted_and_learns_it(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	world->peers[2].muted = true;
+	small_pass(world, 2900);
+	assert_int_equal(small_size(world, 0), 3);
+	small_pass(world, 700);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_true(world->peers[2].ended);
+	assert_int_equal(world->peers[2].end_result, pcclEvicted);
+}
+
+static void member_stuck_in_freezing_is_evicted(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	world->peers[1].slow_freeze = true;
+	small_kill(world, 2);
+	small_pass(world, 2900);
+	assert_int_equal(small_size(world, 0), 3);
+	small_pass(world, 600);
+	assert_int_equal(small_size(world, 0), 1);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+}
+
+static void death_during_a_view_change_starts_it_again(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 4);
+	world->peers[1].slow_freeze = true;
+	small_kill(world, 3);
+	small_settle(world);
+	small_kill(world, 2);
+	small_pass(world, 5);
+	small_freeze_done(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_int_equal(small_epoch(world, 0), 4);
+	assert_int_equal(small_epoch(world, 1), 4);
+}
+
+static void complaints_evict_the_one_most_complain_about(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 4);
+	small_complain(world, 0, 1);
+	small_complain(world, 2, 1);
+	small_complain(world, 1, 0);
+	small_complain(world, 1, 2);
+	small_pass(world, 200);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_non_null(strstr(world->peers[1].end_text, "no route to host"));
+}
+
+static void mutual_complaints_evict_the_higher_rank(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_complain(world, 0, 2);
+	small_complain(world, 2, 0);
+	small_pass(world, 200);
+	assert_int_equal(world->peers[2].end_result, pcclEvicted);
+	assert_int_equal(small_size(world, 0), 2);
+}
+
+/* It complains about everybody before anybody complains about it. */
+static void who_hears_nobody_goes_and_not_those_it_complains_about(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 4);
+	small_complain(world, 1, 0);
+	small_complain(world, 1, 2);
+	small_complain(world, 1, 3);
+	small_pass(world, 200);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 3), 3);
+}
+
+static void all_members_dying_lets_the_waiting_peer_found(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_settle(world);
+	small_kill(world, 0);
+	small_kill(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 1);
+	assert_true(small_epoch(world, 2) > 2);
+}
+
+static void hundred_peers_joining_at_once_make_one_view(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	gather(world, 100);
+	for (index = 0; index < 100; index += 2)
+		small_kill(world, index);
+	small_pass(world, 5);
+	for (index = 1; index < 100; index += 2)
+		assert_int_equal(small_size(world, index), 50);
+}
+
+static void joiner_dying_while_it_joins_disturbs_nobody(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	world->peers[0].slow_freeze = true;
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_kill(world, 2);
+	small_pass(world, 5);
+	small_freeze_done(world, 0);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 3), 3);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+}
+
+static void bundle_waits_until_it_is_whole(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join_bundle(world, 0, 0, 9, 2);
+	small_pass(world, 500);
+	assert_int_equal(small_size(world, 0), 0);
+	small_join_bundle(world, 1, 1, 9, 2);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 1);
+	assert_int_equal(small_size(world, 1), 1);
+}
+
+static void bundle_joins_all_its_groups_together_or_none(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join(world, 0, 0, 1);
+	small_join(world, 1, 1, 1);
+	small_join_bundle(world, 2, 0, 5, 2);
+	small_join_bundle(world, 3, 1, 5, 2);
+	small_settle(world);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 0);
+	assert_false(world->peers[0].voted);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 2);
+	assert_int_equal(small_size(world, 3), 2);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+}
+
+static void bundle_member_dying_takes_the_others_back(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join(world, 0, 0, 1);
+	small_join(world, 1, 1, 1);
+	small_join_bundle(world, 2, 0, 5, 2);
+	small_join_bundle(world, 3, 1, 5, 2);
+	small_settle(world);
+	world->peers[1].slow_freeze = true;
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_vote(world, 1, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_kill(world, 3);
+	small_pass(world, 5);
+	small_freeze_done(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 0);
+	assert_int_equal(small_size(world, 0), 1);
+	assert_true(world->peers[0].voted && world->peers[1].voted);
+	assert_false(world->peers[2].ended);
+}
+
+static void overslept_master_evicts_nobody(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	world->now_ns += 60000 * SMALL_MS;
+	small_pass(world, 100);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_false(world->peers[0].ended);
+}
+
+/* The heartbeats that came meanwhile are read one by one. */
+static void a_nap_of_the_master_evicts_nobody_however_short_the_time_outs(void **state)
+{
+	struct small_world *world = *state;
+
+	world->hasty = true;
+	gather(world, 3);
+	world->now_ns += 400 * SMALL_MS;
+	small_pass(world, 100);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_false(world->peers[0].ended);
+}
+
+/* A master that is a little late all the time still notices who is silent. */
+static void a_tired_master_evicts_the_silent(void **state)
+{
+	struct small_world *world = *state;
+	unsigned naps;
+
+	gather(world, 3);
+	world->peers[2].paused = true;
+	for (naps = 0; naps < 15; naps++) {
+		world->now_ns += 200 * SMALL_MS;
+		small_pass(world, 100);
+	}
+	assert_int_equal(small_size(world, 0), 2);
+	assert_false(world->peers[0].ended);
+}
+
+static void world_numbers_reach_all(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_join(world, 3, 1, 1);
+	small_join(world, 4, 0, 1);
+	small_pass(world, 100);
+	assert_int_equal(world->peers[0].world.peers, 4);
+	assert_int_equal(world->peers[0].world.groups, 2);
+	assert_int_equal(world->peers[0].world.largest_group, 3);
+	assert_int_equal(world->peers[0].world.pending, 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(first_peer_of_a_group_is_admitted_at_once),
+		CASE(newcomers_wait_for_the_update_of_all_members),
+		CASE(update_with_nobody_waiting_changes_no_epoch),
+		CASE(pending_tells_all_members_alike),
+		CASE(different_joint_calls_fail_on_all_with_words),
+		CASE(update_that_is_given_up_counts_as_not_made),
+		CASE(update_that_is_given_up_too_late_has_its_answer),
+		CASE(killed_member_is_out_of_the_next_view),
+		CASE(last_missing_voter_dying_ends_the_vote),
+		CASE(leaving_member_is_said_to_have_left),
+		CASE(silent_member_is_evicted_and_learns_it),
+		CASE(member_stuck_in_freezing_is_evicted),
+		CASE(death_during_a_view_change_starts_it_again),
+		CASE(complaints_evict_the_one_most_complain_about),
+		CASE(mutual_complaints_evict_the_higher_rank),
+		CASE(who_hears_nobody_goes_and_not_those_it_complains_about),
+		CASE(all_members_dying_lets_the_waiting_peer_found),
+		CASE(hundred_peers_joining_at_once_make_one_view),
+		CASE(joiner_dying_while_it_joins_disturbs_nobody),
+		CASE(bundle_waits_until_it_is_whole),
+		CASE(bundle_joins_all_its_groups_together_or_none),
+		CASE(bundle_member_dying_takes_the_others_back),
+		CASE(overslept_master_evicts_nobody),
+		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
+		CASE(a_tired_master_evicts_the_silent),
+		CASE(world_numbers_reach_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

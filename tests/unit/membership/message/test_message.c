@@ -1,0 +1,180 @@
+/* Messages to bytes and back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/frame.h"
+#include "base/memory.h"
+#include "membership/message/message.h"
+
+#include "lib/check.h"
+#include "lib/sample_messages.h"
+
+static void every_message_survives_the_wire(void **state)
+{
+	uint32_t index;
+
+	(void)state;
+	for (index = 0; index < SAMPLE_COUNT; index++) {
+		struct pccl_message *message = sample_message(index);
+		struct pccl_message *copy;
+		uint8_t *data;
+		size_t bytes;
+
+		assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+		assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclSuccess);
+		assert_int_equal(copy->type, message->type);
+		assert_true(same_message(message, copy));
+		pccl_free(data);
+		pccl_message_destroy(copy);
+		pccl_message_destroy(message);
+	}
+}
+
+static void fields_arrive_where_they_belong(void **state)
+{
+	struct pccl_message *message = sample_message(1);
+	struct pccl_message *copy;
+	uint8_t *data;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclSuccess);
+	assert_int_equal(copy->body.registration.last->view.members[2].port, 40003);
+	assert_string_equal(copy->body.registration.last->view.members[2].address, "2001:db8::3");
+	assert_int_equal(copy->body.registration.last->previous_epoch, 7);
+	assert_null(copy->body.registration.last->decisions[0].holders[1]);
+	assert_int_equal(copy->body.registration.last->decisions[0].holders[2][1], 63);
+	assert_int_equal(copy->body.registration.answered.origin, 3);
+	assert_int_equal(copy->body.registration.promises[0].members[1].data[0], 2);
+	pccl_free(data);
+	pccl_message_destroy(copy);
+	pccl_message_destroy(message);
+}
+
+static void every_shorter_or_longer_message_is_refused(void **state)
+{
+	uint32_t index;
+	size_t shorter;
+
+	(void)state;
+	for (index = 0; index < SAMPLE_COUNT; index++) {
+		struct pccl_message *message = sample_message(index);
+		struct pccl_message *copy;
+		uint8_t *data;
+		size_t bytes;
+
+		assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+		for (shorter = 0; shorter < bytes; shorter++) {
+			uint8_t *exact = malloc(shorter > 0 ? shorter : 1);
+
+			memcpy(exact, data, shorter);
+			assert_int_equal(pccl_message_decode(exact, shorter, &copy), pcclInvalidArgument);
+			assert_null(copy);
+			free(exact);
+		}
+		data = pccl_realloc(data, bytes + 1);
+		data[bytes] = 0;
+		assert_int_equal(pccl_message_decode(data, bytes + 1, &copy), pcclInvalidArgument);
+		pccl_free(data);
+		pccl_message_destroy(message);
+	}
+}
+
+static void unknown_types_are_refused(void **state)
+{
+	struct pccl_message *copy;
+	unsigned int type;
+
+	(void)state;
+	for (type = 0; type < 256; type++) {
+		uint8_t data = (uint8_t)type;
+		pcclResult_t result = pccl_message_decode(&data, 1, &copy);
+
+		if (type == PCCL_MESSAGE_LEAVE || type == PCCL_MESSAGE_ABANDON || type == PCCL_MESSAGE_BEAT)
+			assert_int_equal(result, pcclSuccess);
+		else
+			assert_int_equal(result, pcclInvalidArgument);
+		pccl_message_destroy(copy);
+	}
+}
+
+static void view_with_a_member_twice_is_refused(void **state)
+{
+	struct pccl_message *message = sample_message(11);
+	struct pccl_message *copy;
+	uint8_t *data;
+	size_t bytes;
+
+	(void)state;
+	message->body.install.view.members[2].uuid = message->body.install.view.members[0].uuid;
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclInvalidArgument);
+	pccl_free(data);
+	pccl_message_destroy(message);
+}
+
+static void message_beyond_a_frame_is_not_encoded(void **state)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARED);
+	uint32_t index;
+	uint8_t *data;
+	size_t bytes;
+
+	(void)state;
+	/* More than any peer may report; the limit of a frame is the last line. */
+	message->body.prepared.report_count = 2049;
+	message->body.prepared.reports = pccl_calloc(2049, sizeof(*message->body.prepared.reports));
+	for (index = 0; index < 2049; index++) {
+		message->body.prepared.reports[index].segment_count = PCCL_REPORT_SEGMENTS_MAX;
+		message->body.prepared.reports[index].held = pccl_calloc(PCCL_REPORT_SEGMENTS_MAX / 64, 8);
+	}
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclInvalidArgument);
+	assert_null(data);
+	pccl_message_destroy(message);
+}
+
+static void shared_message_lives_until_its_last_holder(void **state)
+{
+	struct pccl_message *message = sample_message(11);
+	struct pccl_message *same = pccl_message_share(message);
+
+	(void)state;
+	pccl_message_destroy(message);
+	assert_int_equal(same->body.install.view.epoch, 9);
+	pccl_message_destroy(same);
+	pccl_message_destroy(NULL);
+}
+
+static void every_type_and_vote_has_a_name(void **state)
+{
+	uint32_t index;
+
+	(void)state;
+	for (index = 0; index < SAMPLE_COUNT; index++) {
+		struct pccl_message *message = sample_message(index);
+
+		assert_string_not_equal(pccl_message_name(message->type), "UNKNOWN");
+		pccl_message_destroy(message);
+	}
+	assert_string_equal(pccl_message_name((enum pccl_message_type)99), "UNKNOWN");
+	assert_string_equal(pccl_vote_name(PCCL_VOTE_UPDATE), "pcclUpdateTopology");
+	assert_string_equal(pccl_vote_name(PCCL_VOTE_PENDING), "pcclArePeersPending");
+	assert_string_equal(pccl_vote_name(PCCL_VOTE_OPTIMIZE), "pcclOptimizeTopology");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_message_survives_the_wire),
+		cmocka_unit_test(fields_arrive_where_they_belong),
+		cmocka_unit_test(every_shorter_or_longer_message_is_refused),
+		cmocka_unit_test(unknown_types_are_refused),
+		cmocka_unit_test(view_with_a_member_twice_is_refused),
+		cmocka_unit_test(message_beyond_a_frame_is_not_encoded),
+		cmocka_unit_test(shared_message_lives_until_its_last_holder),
+		cmocka_unit_test(every_type_and_vote_has_a_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
