@@ -4,6 +4,8 @@
 DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libzstd-dev libibverbs-dev librdmacm-dev
 # to check more: memory errors, network namespaces
 DEPS_CHECK := valgrind iproute2
+# to draw mutants
+DEPS_MUTATE := python3
 # to check the pure floors on another processor
 DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 # to check its AVX-512 kernels where no processor has it
@@ -17,7 +19,10 @@ deps: ## install what building and testing need (apt-get; nothing to do: at once
 deps-check: deps ## and what check-valgrind and tests in network namespaces need
 	@scripts/install-packages.sh $(DEPS_CHECK)
 
+deps-mutate: deps
+	@scripts/install-packages.sh $(DEPS_MUTATE)
+
 deps-all: deps ## and what lint, fuzz-NAME and the comparison in bench/compare need
 	@scripts/install-packages.sh $(DEPS_ALL)
 
-.PHONY: deps deps-check deps-all
+.PHONY: deps deps-check deps-mutate deps-all

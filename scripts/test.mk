@@ -65,6 +65,12 @@ check-sim: $(SIM) ## 22,000 seeds of the simulator: the slice that every change 
 soak: $(SIM) ## many seeds of the simulator, on all cores: make soak SEEDS=n FROM=s
 	@tests/sim/soak.sh $(SIM) $(SEEDS) $(FROM)
 
+check-mutants: ## the known breaks of the machines, a third of them at random: does the simulator catch each?
+	@tests/sim/mutants/run.sh -t
+
+mutate: deps-mutate ## draw changes of the source at random, say which no test notices: make mutate COUNT=20 SEED=n
+	@tests/mutate/mutate.py --count $(or $(COUNT),20) $(if $(filter command line,$(origin SEED)),--seed $(SEED))
+
 # New finds go to build/; the corpus in the tree keeps to what is worth keeping.
 fuzz-%: ## fuzz one target: make fuzz-NAME SECONDS=60 (clang's libFuzzer)
 	@$(SUBMAKE) FLAVOUR=fuzz CC=$(CLANG) build/fuzz/bin/fuzz_$*
@@ -75,4 +81,5 @@ build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-.PHONY: test test-programs unit integration run-tests run-threaded check-asan check-tsan check-valgrind sim check-sim soak
+.PHONY: test test-programs unit integration run-tests run-threaded check-asan check-tsan check-valgrind sim check-sim soak \
+	check-mutants mutate

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Draws small changes of the library's source at random and sees whether the fast tests notice them.
+
+    tests/mutate/mutate.py [--count N] [--seed S] [--jobs J] [FOLDER...]
+
+A mutant is one token changed on one line: a comparison, a sign, a constant, an operator, a condition turned round, or a
+call left out. It is noticed if it does not compile, or if one of these fails: the unit tests (of its own folder first),
+the fuzz corpora, 1,500 seeds of each level of the simulator, the integration tests. One line for each; what survives is
+printed again at the end. The sources are copied: the tree is not touched. Exit status 0: whatever survives is for people
+to look at. An explained survivor stands in explained.txt beside this file, with the reason: it is drawn no more.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FOLDERS = ["src/membership", "src/session", "src/collectives/exec", "src/collectives/plan", "src/transport/link", "src/comm"]
+SEEDS = 1500
+LIMIT_S = 300
+
+# What one token may become. The first that matches at a place counts.
+SWAPS = [
+    ("<=", ["<", ">"]),
+    (">=", [">", "<"]),
+    ("==", ["!="]),
+    ("!=", ["=="]),
+    ("&&", ["||"]),
+    ("||", ["&&"]),
+    ("++", ["--"]),
+    ("--", ["++"]),
+    ("+=", ["-="]),
+    ("-=", ["+="]),
+    ("|=", ["&="]),
+    (" < ", [" <= ", " > "]),
+    (" > ", [" >= ", " < "]),
+    (" + ", [" - "]),
+    (" - ", [" + "]),
+    (" * ", [" + "]),
+    (" / ", [" * "]),
+    (" % ", [" / "]),
+    (" & ", [" | "]),
+    (" | ", [" & "]),
+    (" << ", [" >> "]),
+    ("true", ["false"]),
+    ("false", ["true"]),
+    ("continue;", ["break;"]),
+    ("break;", ["continue;"]),
+]
+CONSTANT = re.compile(r"(?<![\w.\"])(\d+)(?![\w.\"])")
+NEGATION = re.compile(r"!(?=[\w(])")
+CALL = re.compile(r"^\t+[a-z_]+(?:->[a-z_]+)?\([^;]*\);$")
+# Says nothing to a test: words for people, promises, what is known before the program runs.
+SKIP = re.compile(r"assert\(|pccl_log_|pccl_fail\(|snprintf|^\s*[#/*]|^\s*\*|__attribute__")
+
+
+def strip(line):
+    """The line with its strings, characters and comments blanked: same columns."""
+    line = re.sub(r'"(?:\\.|[^"\\])*"', lambda m: '"' + " " * (len(m.group()) - 2) + '"', line)
+    line = re.sub(r"'(?:\\.|[^'\\])+'", lambda m: " " * len(m.group()), line)
+    line = re.sub(r"/\*.*?(\*/|$)", lambda m: " " * len(m.group()), line)
+    return re.sub(r"//.*$", lambda m: " " * len(m.group()), line)
+
+
+def changes_of_line(line):
+    """All (column, old, new) of one line."""
+    plain = strip(line)
+    found = []
+    column = 0
+    while column < len(plain):
+        for old, news in SWAPS:
+            if not plain.startswith(old, column):
+                continue
+            if old[0].isalpha() and re.match(r"\w", plain[max(column - 1, 0):column]):
+                continue
+            found += [(column, old, new) for new in news]
+            column += len(old) - 1
+            break
+        column += 1
+    for match in CONSTANT.finditer(plain):
+        value = int(match.group())
+        found += [(match.start(), match.group(), str(value + 1))]
+        if value > 0:
+            found += [(match.start(), match.group(), str(value - 1))]
+    found += [(match.start(), "!", "") for match in NEGATION.finditer(plain)]
+    if CALL.match(plain.rstrip("\n")):
+        text = line.strip()
+        found.append((line.index(text), text, ";"))
+    return found
+
+
+def bodies(lines):
+    """The numbers of the lines inside functions."""
+    inside = comment = False
+    for number, line in enumerate(lines):
+        if line.startswith("{"):
+            inside = True
+        elif line.startswith("}"):
+            inside = False
+        elif inside:
+            opens = "/*" in line
+            if not comment and not opens and not SKIP.search(line):
+                yield number
+            comment = (comment or opens) and "*/" not in line[line.rfind("/*") + 1 if opens else 0:]
+
+
+def all_changes(folders):
+    """Every change that may be drawn: (file, line number, column, old, new)."""
+    changes = []
+    for folder in folders:
+        for place, _, names in sorted(os.walk(os.path.join(ROOT, folder))):
+            for name in sorted(names):
+                if not name.endswith(".c"):
+                    continue
+                path = os.path.join(place, name)
+                with open(path, encoding="utf-8") as file:
+                    lines = file.readlines()
+                for number in bodies(lines):
+                    for column, old, new in changes_of_line(lines[number]):
+                        changes.append((os.path.relpath(path, ROOT), number, column, old, new))
+    return changes
+
+
+def explained():
+    """{(file, the line, the changed line)} that people have looked at."""
+    known = set()
+    path = os.path.join(ROOT, "tests/mutate/explained.txt")
+    with open(path, encoding="utf-8") as file:
+        for block in file.read().split("\n\n"):
+            lines = [line for line in block.splitlines() if line and not line.startswith("#")]
+            if len(lines) >= 3:
+                known.add((lines[0].strip(), lines[1].strip(), lines[2].strip()))
+    return known
+
+
+class Tree:
+    """A copy of the project, built once, in which one mutant after the other is tried."""
+
+    def __init__(self, work, number):
+        self.place = os.path.join(work, f"tree{number}")
+        os.makedirs(self.place)
+        for name in ("src", "include", "tests", "bench", "scripts", "Makefile", ".clang-format"):
+            source = os.path.join(ROOT, name)
+            (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(self.place, name))
+        for name in ("README.md", "docs"):
+            source = os.path.join(ROOT, name)
+            (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(self.place, name))
+        if not self.make("all", "test-programs"):
+            sys.exit(f"mutate: the tree as it is does not build in {self.place}")
+
+    def run(self, command, limit=LIMIT_S):
+        """True: it succeeded in time."""
+        with subprocess.Popen(command, cwd=self.place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, start_new_session=True,
+                              env={**os.environ, "PCCL_BUILD": "build/release", "PCCL_TEST_TIMEOUT": "60"}) as process:
+            try:
+                return process.wait(limit) == 0
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return False
+
+    def make(self, *targets):
+        return self.run(["make", "--no-print-directory", "-j2", *targets], 900)
+
+    def tests(self, kind, folder=""):
+        place = os.path.join(self.place, "build/release/test", kind, folder)
+        found = []
+        for at, _, names in os.walk(place):
+            found += [os.path.relpath(os.path.join(at, name), self.place) for name in names if "." not in name]
+        return sorted(found)
+
+    def first_to_notice(self, file):
+        """What notices the change of a file that is in place; None: nothing does."""
+        own = os.path.dirname(file)[len("src/"):]
+        if not self.make("all", "test-programs"):
+            return "the compiler"
+        simulator = "build/release/test/pccl-sim"
+        steps = [["tests/run.sh", "-j", "1", *self.tests("unit", own)]] if self.tests("unit", own) else []
+        steps += [[simulator, "--level", level, "--seeds", "150"] for level in ("1", "2")]
+        steps += [["tests/run.sh", "-j", "1", *self.tests("unit")], ["tests/run.sh", "-j", "1", *self.tests("fuzz")]]
+        steps += [[simulator, "--level", level, "--seeds", str(SEEDS)] for level in ("1", "2")]
+        steps += [["tests/run.sh", "--", program] for program in self.tests("integration")]
+        for step in steps:
+            if not self.run(step):
+                return " ".join(word for word in step if not word.startswith("-"))[:60]
+        return None
+
+    def try_change(self, change):
+        file, number, column, old, new = change
+        path = os.path.join(self.place, file)
+        with open(path, encoding="utf-8") as source:
+            lines = source.readlines()
+        good = lines[number]
+        lines[number] = good[:column] + new + good[column + len(old):]
+        with open(path, "w", encoding="utf-8") as source:
+            source.writelines(lines)
+        noticed = self.first_to_notice(file)
+        lines[number] = good
+        with open(path, "w", encoding="utf-8") as source:
+            source.writelines(lines)
+        return noticed, good.strip(), (good[:column] + new + good[column + len(old):]).strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=None, help="default: another one each time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("folders", nargs="*", default=FOLDERS)
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.randrange(1_000_000)
+    known = explained()
+    changes = all_changes(options.folders)
+    random.Random(seed).shuffle(changes)
+    print(f"seed {seed}: {options.count} of {len(changes)} changes", flush=True)
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="pccl-mutate-") as work, \
+            concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        trees = list(pool.map(lambda number: Tree(work, number), range(options.jobs)))
+        free = list(trees)
+        places = iter(changes)
+
+        def one(change):
+            tree = free.pop()
+            try:
+                return change, tree.try_change(change)
+            finally:
+                free.append(tree)
+
+        def drawn():
+            for change in places:
+                file, number, column, old, new = change
+                with open(os.path.join(ROOT, file), encoding="utf-8") as source:
+                    good = source.readlines()[number]
+                if (file, good.strip(), (good[:column] + new + good[column + len(old):]).strip()) not in known:
+                    yield change
+
+        for done, (change, (noticed, good, bad)) in enumerate(pool.map(one, itertools.islice(drawn(), options.count))):
+            where = f"{change[0]}:{change[1] + 1}"
+            print(f"{done + 1:4} {'noticed ' if noticed else 'SURVIVES'} {where}: {bad}   ({noticed or 'was: ' + good})",
+                  flush=True)
+            if not noticed:
+                survivors.append((where, good, bad))
+    print(f"\n{options.count - len(survivors)} of {options.count} noticed; these were not:")
+    for where, good, bad in survivors:
+        print(f"{where}\n\t{good}\n\t{bad}")
+
+
+if __name__ == "__main__":
+    main()
