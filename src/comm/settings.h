@@ -4,10 +4,9 @@
 
 #include <pccl.h>
 
+#include "membership/message/view.h"
 #include "transport/address.h"
 
-#define PCCL_LANES_MAX 16
-#define PCCL_STREAMS_MAX 16
 #define PCCL_MASTERS_MAX 8
 #define PCCL_MASTER_ADDRESSES 4 /* of one master's host name */
 

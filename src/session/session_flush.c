@@ -240,7 +240,8 @@ static void keep_notes(struct pccl_session *session, const struct pccl_install *
 	}
 }
 
-/* How many peers' contributions are in the result: agreed, as the decision is. */
+/* How many peers' contributions are in the result: agreed, as the decision is. No op is older than the view that last
+ * added members, so a larger number than that view's is somebody's lie. */
 static void count_participants(const struct pccl_session *session, struct pccl_op *op,
 			       const struct pccl_op_decision *decision)
 {
@@ -250,6 +251,8 @@ static void count_participants(const struct pccl_session *session, struct pccl_o
 		return;
 	if (decision->participants_max > op->info.participants_max)
 		op->info.participants_max = decision->participants_max;
+	if (op->info.participants_max > session->cut_for_ranks)
+		op->info.participants_max = session->cut_for_ranks;
 }
 
 void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)

@@ -49,7 +49,7 @@ static inline void fuzz_member(struct fuzz_bytes *bytes, struct pccl_member *mem
 	uint8_t traits = fuzz_byte(bytes);
 
 	member->uuid = fuzz_uuid(bytes);
-	member->lanes = traits & 3;
+	member->lanes = 1 + (traits & 3);
 	member->streams = 1;
 	member->masters = 1 + (traits >> 2 & 1);
 	member->bundle_id = traits >> 3 & 1;
@@ -63,6 +63,8 @@ static inline void fuzz_install(struct fuzz_bytes *bytes, struct pccl_install *i
 
 	install->view.group = group;
 	install->view.epoch = 1 + fuzz_below(bytes, 12);
+	install->view.lanes = 1;
+	install->view.streams = 1;
 	install->previous_epoch = fuzz_below(bytes, install->view.epoch);
 	install->view.member_count = 1 + (traits & 3);
 	install->view.members = fuzz_list(install->view.member_count, sizeof(*install->view.members));
@@ -127,7 +129,8 @@ static inline void fuzz_prepared(struct fuzz_bytes *bytes, struct pccl_message_p
 		uint8_t traits = fuzz_byte(bytes);
 
 		report->tag = traits & 1;
-		report->policy = (uint8_t)(pcclPolicyAbort + (traits >> 1 & 3));
+		report->policy =
+			(traits >> 1 & 3) == 3 ? PCCL_POLICY_FAILED : (uint8_t)(pcclPolicyAbort + (traits >> 1 & 3));
 		report->repairable = traits >> 3 & 1;
 		report->complete = traits >> 4 & 1;
 		report->segment_count = traits >> 5 & 3;

@@ -26,6 +26,26 @@ static bool get_flag(struct pccl_reader *reader)
 	return value == 1;
 }
 
+/* Words of somebody else, for logs and callers: no control characters. */
+static void get_text(struct pccl_reader *reader, char *out, size_t capacity)
+{
+	pccl_get_string(reader, out, capacity);
+	for (; *out != '\0'; out++) {
+		if ((unsigned char)*out < ' ' || *out == 0x7f)
+			*out = '?';
+	}
+}
+
+/* How many of something that everybody has at least one of. */
+static uint16_t get_share(struct pccl_reader *reader, uint16_t limit)
+{
+	uint16_t value = pccl_get_u16(reader);
+
+	if (value == 0 || value > limit)
+		reader->bad = true;
+	return value;
+}
+
 static void get_uuid(struct pccl_reader *reader, pcclRankUuid_t *uuid_out)
 {
 	pccl_get_bytes(reader, uuid_out->data, sizeof(uuid_out->data));
@@ -54,6 +74,15 @@ static void *get_list(struct pccl_reader *reader, uint32_t count, uint32_t limit
 	if (list == NULL)
 		reader->bad = true;
 	return list;
+}
+
+/* How many members' contributions are in an op's elements, at least and at most. */
+static void get_participants(struct pccl_reader *reader, uint32_t *min_out, uint32_t *max_out)
+{
+	*min_out = pccl_get_u32(reader);
+	*max_out = pccl_get_u32(reader);
+	if (*min_out > *max_out || *max_out > PCCL_MEMBERS_MAX)
+		reader->bad = true;
 }
 
 static uint64_t *get_bitmap(struct pccl_reader *reader, uint32_t bits)
@@ -93,8 +122,8 @@ static void get_member(struct pccl_reader *reader, struct pccl_member *member)
 			reader->bad = true;
 	}
 	member->port = pccl_get_u16(reader);
-	member->lanes = pccl_get_u16(reader);
-	member->streams = pccl_get_u16(reader);
+	member->lanes = get_share(reader, PCCL_LANES_MAX);
+	member->streams = get_share(reader, PCCL_STREAMS_MAX);
 	member->bundle_id = pccl_get_u64(reader);
 	member->bundle_size = pccl_get_u32(reader);
 	member->masters = pccl_get_u32(reader);
@@ -118,8 +147,7 @@ static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *de
 	decision->tag = pccl_get_u64(reader);
 	decision->sequence = pccl_get_u32(reader);
 	decision->verdict = pccl_get_u8(reader);
-	decision->participants_min = pccl_get_u32(reader);
-	decision->participants_max = pccl_get_u32(reader);
+	get_participants(reader, &decision->participants_min, &decision->participants_max);
 	decision->segment_count = pccl_get_u32(reader);
 	holder_count = pccl_get_u32(reader);
 	if (decision->verdict < PCCL_VERDICT_COMMIT || decision->verdict > PCCL_VERDICT_EXPIRE ||
@@ -146,8 +174,8 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 
 	view->group = pccl_get_u32(reader);
 	view->epoch = pccl_get_u32(reader);
-	view->lanes = pccl_get_u16(reader);
-	view->streams = pccl_get_u16(reader);
+	view->lanes = get_share(reader, PCCL_LANES_MAX);
+	view->streams = get_share(reader, PCCL_STREAMS_MAX);
 	count = pccl_get_u32(reader);
 	view->members = get_list(reader, count, PCCL_MEMBERS_MAX, MEMBER_BYTES_MIN, sizeof(*view->members));
 	view->member_count = view->members != NULL ? count : 0;
@@ -158,7 +186,7 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	install->lone = get_flag(reader);
 	install->newcomers = get_flag(reader);
 	get_world(reader, &install->world);
-	pccl_get_string(reader, install->cause, sizeof(install->cause));
+	get_text(reader, install->cause, sizeof(install->cause));
 	if (view->epoch == 0 || (install->lone && view->member_count != 1) || install->previous_epoch >= view->epoch ||
 	    (!reader->bad && !pccl_view_valid(view)))
 		reader->bad = true;
@@ -177,7 +205,7 @@ static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)
 	answer->kind = pccl_get_u8(reader);
 	answer->result = get_result(reader);
 	answer->value = get_flag(reader);
-	pccl_get_string(reader, answer->text, sizeof(answer->text));
+	get_text(reader, answer->text, sizeof(answer->text));
 	if (answer->kind > PCCL_VOTE_OPTIMIZE)
 		reader->bad = true;
 }
@@ -219,6 +247,11 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 		get_promise(reader, &registration->promises[index]);
 }
 
+static bool is_policy(uint8_t policy)
+{
+	return policy == PCCL_POLICY_FAILED || (policy >= pcclPolicyAbort && policy <= pcclPolicyRepair);
+}
+
 static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepared *prepared)
 {
 	uint32_t count;
@@ -236,10 +269,9 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 		report->policy = pccl_get_u8(reader);
 		report->repairable = get_flag(reader);
 		report->complete = get_flag(reader);
-		report->participants_min = pccl_get_u32(reader);
-		report->participants_max = pccl_get_u32(reader);
+		get_participants(reader, &report->participants_min, &report->participants_max);
 		report->segment_count = pccl_get_u32(reader);
-		if (report->segment_count > PCCL_REPORT_SEGMENTS_MAX)
+		if (report->segment_count > PCCL_REPORT_SEGMENTS_MAX || !is_policy(report->policy))
 			reader->bad = true;
 		if (get_flag(reader) && !reader->bad)
 			report->held = get_bitmap(reader, report->segment_count);
@@ -259,7 +291,7 @@ static void get_vote(struct pccl_reader *reader, struct pccl_message_vote *vote)
 static void get_notice(struct pccl_reader *reader, struct pccl_message_notice *notice)
 {
 	notice->result = get_result(reader);
-	pccl_get_string(reader, notice->text, sizeof(notice->text));
+	get_text(reader, notice->text, sizeof(notice->text));
 }
 
 static void get_body(struct pccl_reader *reader, struct pccl_message *message)
@@ -279,13 +311,13 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 	case PCCL_MESSAGE_COMPLAINT:
 		body->complaint.epoch = pccl_get_u32(reader);
 		get_uuid(reader, &body->complaint.uuid);
-		pccl_get_string(reader, body->complaint.text, sizeof(body->complaint.text));
+		get_text(reader, body->complaint.text, sizeof(body->complaint.text));
 		break;
 	case PCCL_MESSAGE_EXPIRED:
 		body->expired.epoch = pccl_get_u32(reader);
 		body->expired.tag = pccl_get_u64(reader);
 		body->expired.sequence = pccl_get_u32(reader);
-		pccl_get_string(reader, body->expired.text, sizeof(body->expired.text));
+		get_text(reader, body->expired.text, sizeof(body->expired.text));
 		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:
@@ -293,7 +325,7 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_WELCOME:
 		get_uuid(reader, &body->welcome.master);
-		pccl_get_string(reader, body->welcome.address, sizeof(body->welcome.address));
+		get_text(reader, body->welcome.address, sizeof(body->welcome.address));
 		body->welcome.registered = get_flag(reader);
 		break;
 	case PCCL_MESSAGE_PREPARE:

@@ -9,6 +9,8 @@
 #include <pccl.h>
 
 #define PCCL_MEMBERS_MAX 1024
+#define PCCL_LANES_MAX 16					 /* per member */
+#define PCCL_STREAMS_MAX 16					 /* per link */
 #define PCCL_REPORTS_MAX PCCL_MAX_OPERATIONS			 /* open ops that one member may report */
 #define PCCL_DECISIONS_MAX (PCCL_MEMBERS_MAX * PCCL_REPORTS_MAX) /* ops that one view change may decide */
 #define PCCL_REPORT_SEGMENTS_MAX 65536				 /* of one op */

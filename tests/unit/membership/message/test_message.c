@@ -1,4 +1,5 @@
 /* Messages to bytes and back. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +115,104 @@ static void view_with_a_member_twice_is_refused(void **state)
 	pccl_message_destroy(message);
 }
 
+/* Encodes, decodes and ends a message; true: it was taken. */
+static bool is_taken(struct pccl_message *message)
+{
+	struct pccl_message *copy;
+	uint8_t *data;
+	size_t bytes;
+	pcclResult_t result;
+
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	result = pccl_message_decode(data, bytes, &copy);
+	assert_true(result == pcclSuccess || result == pcclInvalidArgument);
+	pccl_free(data);
+	pccl_message_destroy(copy);
+	pccl_message_destroy(message);
+	return result == pcclSuccess;
+}
+
+static bool newcomer_is_taken(uint16_t lanes, uint16_t streams)
+{
+	struct pccl_message *message = sample_message(0);
+
+	message->body.registration.self.lanes = lanes;
+	message->body.registration.self.streams = streams;
+	return is_taken(message);
+}
+
+static bool view_is_taken(uint16_t lanes, uint16_t streams)
+{
+	struct pccl_message *message = sample_message(11);
+
+	message->body.install.view.lanes = lanes;
+	message->body.install.view.streams = streams;
+	return is_taken(message);
+}
+
+/* Every member makes links of what one asked for. */
+static void lanes_and_streams_are_bounded(void **state)
+{
+	(void)state;
+	assert_true(newcomer_is_taken(1, 1) && newcomer_is_taken(PCCL_LANES_MAX, PCCL_STREAMS_MAX));
+	assert_false(newcomer_is_taken(0, 1) || newcomer_is_taken(1, 0));
+	assert_false(newcomer_is_taken(PCCL_LANES_MAX + 1, 1) || newcomer_is_taken(1, PCCL_STREAMS_MAX + 1));
+	assert_true(view_is_taken(1, 1));
+	assert_false(view_is_taken(0, 1) || view_is_taken(1, 0) || view_is_taken(UINT16_MAX, 1));
+}
+
+static bool report_is_taken(uint32_t least, uint32_t most, uint8_t policy)
+{
+	struct pccl_message *message = sample_message(3);
+
+	message->body.prepared.reports[0].participants_min = least;
+	message->body.prepared.reports[0].participants_max = most;
+	message->body.prepared.reports[0].policy = policy;
+	return is_taken(message);
+}
+
+static bool decision_is_taken(uint32_t least, uint32_t most)
+{
+	struct pccl_message *message = sample_message(11);
+
+	message->body.install.decisions[0].participants_min = least;
+	message->body.install.decisions[0].participants_max = most;
+	return is_taken(message);
+}
+
+static void impossible_participants_and_policies_are_refused(void **state)
+{
+	const uint8_t abort_policy = (uint8_t)pcclPolicyAbort;
+
+	(void)state;
+	assert_true(report_is_taken(0, PCCL_MEMBERS_MAX, abort_policy));
+	assert_true(report_is_taken(1, 1, PCCL_POLICY_FAILED));
+	assert_false(report_is_taken(2, 1, abort_policy));
+	assert_false(report_is_taken(1, UINT32_MAX, abort_policy));
+	assert_false(report_is_taken(1, 1, (uint8_t)(pcclPolicyAbort - 1)));
+	assert_false(report_is_taken(1, 1, (uint8_t)(pcclPolicyRepair + 1)));
+	assert_true(decision_is_taken(2, 3));
+	assert_false(decision_is_taken(3, 2) || decision_is_taken(1, PCCL_MEMBERS_MAX + 1));
+}
+
+/* They go to logs and terminals. */
+static void words_lose_their_control_characters(void **state)
+{
+	struct pccl_message *message = sample_message(4);
+	struct pccl_message *copy;
+	uint8_t *data;
+	size_t bytes;
+
+	(void)state;
+	(void)snprintf(message->body.complaint.text, PCCL_CAUSE_TEXT_BYTES, "fine\n\x1b[31mFAKE\x7f Zürich");
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclSuccess);
+	assert_string_equal(copy->body.complaint.text, "fine??[31mFAKE? Zürich");
+	pccl_free(data);
+	pccl_message_destroy(copy);
+	pccl_message_destroy(message);
+}
+
 static void message_beyond_a_frame_is_not_encoded(void **state)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARED);
@@ -171,6 +270,9 @@ int main(void)
 		cmocka_unit_test(every_shorter_or_longer_message_is_refused),
 		cmocka_unit_test(unknown_types_are_refused),
 		cmocka_unit_test(view_with_a_member_twice_is_refused),
+		cmocka_unit_test(lanes_and_streams_are_bounded),
+		cmocka_unit_test(impossible_participants_and_policies_are_refused),
+		cmocka_unit_test(words_lose_their_control_characters),
 		cmocka_unit_test(message_beyond_a_frame_is_not_encoded),
 		cmocka_unit_test(shared_message_lives_until_its_last_holder),
 		cmocka_unit_test(every_type_and_vote_has_a_name),
