@@ -284,6 +284,12 @@ typedef struct pcclBuildInfo_t {
 /* ---- structures of pccl: the first field is the size, so that they can grow -------------------------------------- */
 
 /*
+ * Initialize them with their *_INITIALIZER. A program may be older than the library that it runs with, or newer: what
+ * its structure lacks has the default, and what the library does not know yet has to be zero, as `reserved` has. Else
+ * the call is pcclInvalidArgument, for what a program asks for is done or refused. New fields come before `reserved`.
+ */
+
+/*
  * Settings of one communicator. Initialize with PCCL_CONFIG_INITIALIZER, then change what you need; a zero or NULL
  * field means "the PCCL_* environment variable named beside it, and without that the default". Strings are copied.
  */
@@ -309,13 +315,14 @@ typedef struct pcclConfig_t {
 	uint32_t bundle_size;		    /* members of the bundle */
 	pcclZstd_t zstd;		    /* PCCL_ZSTD=off|auto|on */
 	pcclChecksums_t checksums;	    /* PCCL_CHECKSUMS=auto|on|off */
+	uint32_t reserved[1];
 } pcclConfig_t;
 
-#define PCCL_CONFIG_INITIALIZER                                                                                        \
-	{                                                                                                              \
-		sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, \
-			0, pcclZstdDefault, pcclChecksumsDefault                                                       \
-	}
+/* clang-format off */
+#define PCCL_CONFIG_INITIALIZER \
+	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
+	 pcclZstdDefault, pcclChecksumsDefault, {0}}
+/* clang-format on */
 
 /*
  * One collective. `count` is in elements: of the whole buffer for all-reduce and broadcast; of one rank's part for
@@ -341,13 +348,14 @@ typedef struct pcclOperation_t {
 	 * retried or repaired; if it has failed they stay. What travels plain leaves them alone. NULL: none. */
 	void *residual;
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
+	uint32_t reserved[1];
 } pcclOperation_t;
 
-#define PCCL_OPERATION_INITIALIZER                                                                          \
-	{                                                                                                   \
-		sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault,   \
-			pcclQuantNone, pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault \
-	}
+/* clang-format off */
+#define PCCL_OPERATION_INITIALIZER \
+	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
+	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, {0}}
+/* clang-format on */
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
@@ -358,12 +366,13 @@ typedef struct pcclOperationInfo_t {
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
 	pcclPlan_t plan; /* what pcclPlanAuto became */
+	uint32_t reserved[1];
 } pcclOperationInfo_t;
 
-#define PCCL_OPERATION_INFO_INITIALIZER                                  \
-	{                                                                \
-		sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto \
-	}
+/* clang-format off */
+#define PCCL_OPERATION_INFO_INITIALIZER \
+	{sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto, {0}}
+/* clang-format on */
 
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 

@@ -1,15 +1,21 @@
 #include "api/ops.h"
 
+#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/fail.h"
+#include "base/sized.h"
 #include "comm/comm.h"
 #include "comm/control.h"
 #include "comm/init.h"
 #include "transport/loop/loop.h"
 
 #define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
+
+static const struct pccl_sized operation_kind = {"operation", "PCCL_OPERATION_INITIALIZER",
+						 offsetof(pcclOperation_t, root), offsetof(pcclOperation_t, reserved)};
+static const struct pccl_sized info_kind = {"info_out", "PCCL_OPERATION_INFO_INITIALIZER", sizeof(size_t),
+					    offsetof(pcclOperationInfo_t, reserved)};
 
 pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *full_out)
 {
@@ -18,30 +24,18 @@ pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *fu
 	*full_out = defaults;
 	if (operation == NULL)
 		return pccl_fail(pcclInvalidArgument, "operation is NULL");
-	if (operation->size < offsetof(pcclOperation_t, root) || operation->size > 4096)
-		return pccl_fail(pcclInvalidArgument, "operation->size is %zu: use PCCL_OPERATION_INITIALIZER",
-				 operation->size);
-	memcpy(full_out, operation, operation->size < sizeof(*full_out) ? operation->size : sizeof(*full_out));
-	full_out->size = sizeof(*full_out);
-	return pcclSuccess;
+	return pccl_sized_read(&operation_kind, operation, full_out);
 }
 
 pcclResult_t pccl_ops_check_info(const pcclOperationInfo_t *info)
 {
-	if (info != NULL && (info->size < sizeof(size_t) || info->size > 4096))
-		return pccl_fail(pcclInvalidArgument, "info->size is %zu: use PCCL_OPERATION_INFO_INITIALIZER",
-				 info->size);
-	return pcclSuccess;
+	return info == NULL ? pcclSuccess : pccl_sized_check(&info_kind, info);
 }
 
 void pccl_ops_write_info(const pcclOperationInfo_t *from, pcclOperationInfo_t *to)
 {
-	size_t size;
-
-	if (to == NULL)
-		return;
-	size = to->size < sizeof(*to) ? to->size : sizeof(*to);
-	memcpy((char *)to + sizeof(size_t), (const char *)from + sizeof(size_t), size - sizeof(size_t));
+	if (to != NULL)
+		pccl_sized_write(&info_kind, from, to);
 }
 
 static pthread_cond_t *take_condition(pcclComm_t *comm, struct pccl_op *op)

@@ -10,6 +10,7 @@
 #include <hwloc.h>
 
 #include "base/fail.h"
+#include "base/sized.h"
 
 struct number {
 	const char *variable;
@@ -212,6 +213,9 @@ static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings
 	return result;
 }
 
+static const struct pccl_sized config_kind = {"config", "PCCL_CONFIG_INITIALIZER", sizeof(size_t),
+					      offsetof(pcclConfig_t, reserved)};
+
 pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
 				 struct pccl_settings *settings_out)
 {
@@ -220,13 +224,9 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
-	if (config != NULL) {
-		if (config->size < sizeof(size_t) || config->size > 4096)
-			return pccl_fail(pcclInvalidArgument, "config->size is %zu: use PCCL_CONFIG_INITIALIZER",
-					 config->size);
-		memcpy(&full, config, config->size < sizeof(full) ? config->size : sizeof(full));
-	}
-	result = merge_numbers(params, &full, settings_out);
+	result = config != NULL ? pccl_sized_read(&config_kind, config, &full) : pcclSuccess;
+	if (result == pcclSuccess)
+		result = merge_numbers(params, &full, settings_out);
 	if (result == pcclSuccess)
 		result = merge_texts(&full, settings_out);
 	if (result == pcclSuccess)

@@ -170,6 +170,7 @@ static void a_world_of_one_has_nobody_to_reduce_with(void **state)
 static void check_bad_arguments(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	pcclReduceDescriptor_t bad = one_integer;
 	int64_t value = 0, sum;
 
@@ -187,6 +188,11 @@ static void check_bad_arguments(struct world_peer *me)
 	operation.size = 1;
 	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(&value, &sum, &operation, me->comm, NULL));
 	operation.size = sizeof(operation);
+	operation.reserved[0] = 1;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(&value, &sum, &operation, me->comm, NULL));
+	operation.reserved[0] = 0;
+	info.reserved[0] = 1;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(&value, &sum, &operation, me->comm, &info));
 	operation.plan = (pcclPlan_t)77;
 	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(&value, &sum, &operation, me->comm, NULL));
 	operation.plan = pcclPlanAuto;

@@ -198,6 +198,24 @@ static void growing_structures_begin_with_their_size(void **state)
 	assert_int_equal(info.size, sizeof(info));
 }
 
+#define END_OF(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
+
+/* Padding at the end would hold the garbage of older programs where the next field comes to lie. */
+static void growing_structures_end_with_reserved_bytes_and_not_with_padding(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+
+	(void)state;
+	assert_int_equal(END_OF(pcclConfig_t, reserved), sizeof(config));
+	assert_int_equal(END_OF(pcclOperation_t, reserved), sizeof(operation));
+	assert_int_equal(END_OF(pcclOperationInfo_t, reserved), sizeof(info));
+	assert_int_equal(config.reserved[0], 0);
+	assert_int_equal(operation.reserved[0], 0);
+	assert_int_equal(info.reserved[0], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +227,7 @@ int main(void)
 		cmocka_unit_test(other_enumerations_have_the_values_of_1_0),
 		cmocka_unit_test(what_is_new_starts_at_100_or_says_default),
 		cmocka_unit_test(growing_structures_begin_with_their_size),
+		cmocka_unit_test(growing_structures_end_with_reserved_bytes_and_not_with_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

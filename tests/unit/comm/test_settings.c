@@ -272,6 +272,29 @@ static void a_config_of_another_size_is_read_as_far_as_it_goes(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_CONFIG_INITIALIZER"));
 }
 
+/* A newer program's field that this library does not know: harmless as long as it asks for nothing. */
+static void a_newer_config_is_refused_if_it_asks_for_what_is_unknown(void **state)
+{
+	struct {
+		pcclConfig_t config;
+		uint32_t tls;
+		uint32_t reserved;
+	} newer = {PCCL_CONFIG_INITIALIZER, 0, 0};
+	struct pccl_settings settings;
+
+	(void)state;
+	newer.config.size = sizeof(newer);
+	newer.config.lanes = 2;
+	assert_int_equal(merge(&newer.config, &settings), pcclSuccess);
+	assert_int_equal(settings.lanes, 2);
+	newer.tls = 1;
+	assert_int_equal(merge(&newer.config, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "newer"));
+	newer.tls = 0;
+	newer.config.reserved[0] = 1;
+	assert_int_equal(merge(&newer.config, &settings), pcclInvalidArgument);
+}
+
 /* p2p_connection_pool_size is what PCCL 1.0 programs say; they may say much. */
 static void the_pool_size_is_the_number_of_streams(void **state)
 {
@@ -380,6 +403,7 @@ int main(void)
 		cmocka_unit_test_setup(what_does_not_fit_together_is_refused, clear_environment),
 		cmocka_unit_test_setup(an_overlong_text_is_refused, clear_environment),
 		cmocka_unit_test_setup(a_config_of_another_size_is_read_as_far_as_it_goes, clear_environment),
+		cmocka_unit_test_setup(a_newer_config_is_refused_if_it_asks_for_what_is_unknown, clear_environment),
 		cmocka_unit_test_setup(the_pool_size_is_the_number_of_streams, clear_environment),
 		cmocka_unit_test_setup(the_parameters_master_comes_first, clear_environment),
 		cmocka_unit_test_setup(port_0_means_that_the_parameters_name_no_master, clear_environment),
