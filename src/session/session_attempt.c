@@ -49,9 +49,13 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 	bool coded = op->codecs.up.id != 0 || op->codecs.down.id != 0;
 	pcclPlan_t algorithm = operation->plan;
 
-	if (repair != NULL)
-		return pccl_plan_create_repair(session->ranks, session->rank, &op->geometry,
-					       (const uint64_t *const *)repair->holders, plan_out);
+	if (repair != NULL) {
+		const struct pccl_plan_holders holders = {repair->segment_count, repair->holder_count,
+							  (const uint64_t *const *)repair->holders};
+
+		return pccl_plan_create_repair(op->request.kind, session->ranks, session->rank, &op->geometry, &holders,
+					       plan_out);
+	}
 	if (algorithm == pcclPlanAuto)
 		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes);
 	if (algorithm == pcclPlanRing && coded)
@@ -81,16 +85,17 @@ static pcclResult_t attempt_create(const struct pccl_session *session, struct pc
 	attempt->commands = pccl_calloc(2 * (size_t)attempt->lanes + 1, sizeof(*attempt->commands));
 	if (attempt->lanes_ended == NULL || attempt->commands == NULL)
 		goto fail;
+	result = make_plan(session, op, repair, &attempt->plan);
+	if (result != pcclSuccess)
+		goto fail;
 	if (repair != NULL) {
+		result = pcclOutOfMemory;
 		attempt->held = pccl_calloc(words + 1, sizeof(uint64_t));
 		if (attempt->held == NULL)
 			goto fail;
 		if (repair->holders[session->rank] != NULL)
 			memcpy(attempt->held, repair->holders[session->rank], words * sizeof(uint64_t));
 	}
-	result = make_plan(session, op, repair, &attempt->plan);
-	if (result != pcclSuccess)
-		goto fail;
 	*attempt_out = attempt;
 	return pcclSuccess;
 fail:

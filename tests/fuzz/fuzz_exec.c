@@ -1,17 +1,20 @@
-/* The executor among hostile peers: the bytes are events, most of them frames with fields that nearly fit, or don't.
- * Payloads are written where accept() says, in pieces, finished in any order, or dropped. Nothing may be written
- * outside the buffers, no assertion may fail, and what ends with success has heard of everybody. */
+/* The executor among hostile peers and under a hostile master: the bytes are events, most of them frames with fields
+ * that nearly fit, or don't. Payloads are written where accept() says, in pieces, finished in any order, or dropped.
+ * Views change, and decisions about open ops come with them that have nothing to do with what is here. Nothing may be
+ * written outside the buffers, no assertion may fail, and what ends with success holds everything. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bitmap.h"
 #include "collectives/codec/codec.h"
 #include "collectives/codec/codec_lossless.h"
 #include "collectives/element/dtype.h"
 #include "collectives/exec/exec.h"
 
-#define RANKS 3
+#define RANKS 3 /* at most */
+#define HELD_WORDS (PCCL_SEGMENTS_MAX / 64)
 #define LANES 2
 #define OPS 6
 #define COMING_MAX 12
@@ -43,6 +46,7 @@ struct call {
 	struct pccl_exec_launch launch;
 	struct pccl_plan *plan;
 	uint8_t *input, *output, *undo;
+	uint64_t held[RANKS][HELD_WORDS]; /* of a repair: what the master says */
 	bool open;
 };
 
@@ -58,6 +62,7 @@ struct state {
 	const uint8_t *at, *end;
 	struct pccl_exec *exec;
 	uint32_t epoch;
+	uint32_t ranks;
 	bool frozen;
 	uint32_t sequences[OPS];
 	struct call calls[OPS];
@@ -91,8 +96,15 @@ static void fill_launch(const struct state *s, uint32_t index, struct call *call
 		launch->signature.up.block = launch->signature.down.block = 256;
 	}
 	launch->packing = (enum pccl_packing)(index % 3);
-	launch->divisor = calls[index].op == pcclAvg ? RANKS : 0;
+	launch->divisor = calls[index].op == pcclAvg ? s->ranks : 0;
 	launch->cookie = call;
+}
+
+/* Ops are cut for the largest view, as survivors do. */
+static void cut(uint32_t index, struct pccl_geometry *geometry_out)
+{
+	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
+			  geometry_out);
 }
 
 static void make_buffers(uint32_t index, struct call *call)
@@ -113,31 +125,74 @@ static void make_buffers(uint32_t index, struct call *call)
 static void close_call(struct call *call)
 {
 	pccl_plan_destroy(call->plan);
+	call->plan = NULL;
+	call->open = false;
 	if (call->output != call->input)
 		free(call->output);
 	free(call->input);
 	free(call->undo);
-	memset(call, 0, sizeof(*call));
+}
+
+static void start_call(struct state *s, struct call *call)
+{
+	call->launch.plan = call->plan;
+	call->open = true;
+	if (pccl_exec_launch(s->exec, &call->launch) != pcclSuccess)
+		abort();
+}
+
+/* Parts of ops by rank are cut for the view: those are not launched in a smaller one. */
+static bool may_launch(const struct state *s, uint32_t index)
+{
+	return !s->calls[index].open && !s->frozen && (s->ranks == RANKS || calls[index].kind != PCCL_REDUCE_SCATTER);
 }
 
 static void launch(struct state *s, uint32_t index)
 {
 	struct call *call = &s->calls[index];
-	struct pccl_geometry *geometry = &call->launch.geometry;
 
-	if (call->open || s->frozen)
+	if (!may_launch(s, index))
 		return;
 	fill_launch(s, index, call);
 	make_buffers(index, call);
-	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
-			  geometry);
-	if (pccl_plan_create(calls[index].kind, calls[index].algorithm, RANKS, 0, 1, geometry, &call->plan) !=
-	    pcclSuccess)
+	cut(index, &call->launch.geometry);
+	if (pccl_plan_create(calls[index].kind, calls[index].algorithm, s->ranks, 0, 1, &call->launch.geometry,
+			     &call->plan) != pcclSuccess)
 		abort();
-	call->launch.plan = call->plan;
-	call->open = true;
-	if (pccl_exec_launch(s->exec, &call->launch) != pcclSuccess)
+	start_call(s, call);
+}
+
+/* As the master says, of an op like this one or of another. */
+static void launch_repair(struct state *s, uint32_t index)
+{
+	struct call *call = &s->calls[index];
+	const uint64_t *held[RANKS];
+	struct pccl_plan_holders holders = {.rank_count = s->ranks, .held = held};
+	uint32_t rank, word;
+	pcclResult_t result;
+
+	if (!may_launch(s, index))
+		return;
+	fill_launch(s, index, call);
+	cut(index, &call->launch.geometry);
+	holders.segment_count = call->launch.geometry.segment_count + (take(s) % 8 == 0 ? take(s) : 0);
+	for (rank = 0; rank < s->ranks; rank++) {
+		for (word = 0; word < 2; word++)
+			call->held[rank][word] = take(s) * UINT64_C(0x0101010101010101) & take(s) * UINT64_C(0x1111);
+		held[rank] = take(s) % 4 == 0 ? NULL : call->held[rank];
+	}
+	result = pccl_plan_create_repair(calls[index].kind, s->ranks, 0, &call->launch.geometry, &holders, &call->plan);
+	if ((result == pcclSuccess) !=
+	    (calls[index].kind == PCCL_ALL_REDUCE && holders.segment_count == call->launch.geometry.segment_count))
 		abort();
+	if (result != pcclSuccess)
+		return;
+	make_buffers(index, call);
+	call->launch.signature.algorithm = 0;
+	if (held[0] == NULL)
+		memset(call->held[0], 0, sizeof(call->held[0]));
+	call->launch.held = call->held[0];
+	start_call(s, call);
 }
 
 static void forget(struct state *s, const struct call *call)
@@ -150,22 +205,26 @@ static void forget(struct state *s, const struct call *call)
 			s->coming[index].used = false;
 }
 
+static void close_outcome(struct state *s, const struct pccl_exec_outcome *outcome)
+{
+	struct call *call = outcome->cookie;
+
+	if (!call->open)
+		abort();
+	if (outcome->result != pcclSuccess)
+		forget(s, call);
+	if ((outcome->result == pcclSuccess) != (outcome->detail[0] == '\0'))
+		abort();
+	s->sequences[call - s->calls]++;
+	close_call(call);
+}
+
 static void poll(struct state *s)
 {
 	struct pccl_exec_outcome outcome;
 
-	while (pccl_exec_poll(s->exec, &outcome)) {
-		struct call *call = outcome.cookie;
-
-		if (!call->open)
-			abort();
-		if (outcome.result != pcclSuccess)
-			forget(s, call);
-		if ((outcome.result == pcclSuccess) != (outcome.detail[0] == '\0'))
-			abort();
-		s->sequences[call - s->calls]++;
-		close_call(call);
-	}
+	while (pccl_exec_poll(s->exec, &outcome))
+		close_outcome(s, &outcome);
 }
 
 static void cancel(struct state *s, uint32_t index, pcclResult_t result)
@@ -177,12 +236,50 @@ static void cancel(struct state *s, uint32_t index, pcclResult_t result)
 	poll(s);
 }
 
-static void next_view(struct state *s)
+/* The master says that the op is complete: so it is, or it ends in words. */
+static void commit(struct state *s, uint32_t index)
+{
+	struct call *call = &s->calls[index];
+	struct pccl_exec_outcome outcome;
+	uint64_t held[HELD_WORDS] = {0};
+	bool complete;
+
+	if (!call->open)
+		return;
+	forget(s, call);
+	pccl_exec_report(s->exec, call, held, &complete);
+	pccl_exec_cancel(s->exec, call, pcclSuccess, "", false);
+	while (call->open) {
+		if (!pccl_exec_poll(s->exec, &outcome))
+			abort();
+		if (outcome.cookie == call && outcome.result != pcclSuccess && complete)
+			abort();
+		close_outcome(s, &outcome);
+	}
+}
+
+static void next_view(struct state *s, uint32_t ranks)
 {
 	pccl_exec_freeze(s->exec);
-	if (pccl_exec_install(s->exec, ++s->epoch, RANKS, 0) != pcclSuccess)
+	if (pccl_exec_install(s->exec, ++s->epoch, ranks, 0) != pcclSuccess)
 		abort();
 	s->frozen = false;
+	s->ranks = ranks;
+}
+
+/* What becomes of the open ops, and of one that this peer has not launched. */
+static void decide(struct state *s, uint32_t index, bool redo)
+{
+	uint8_t verdict = take(s) % 4;
+
+	if (!redo && verdict == 0)
+		commit(s, index);
+	if (!redo)
+		cancel(s, index, pcclRankConnectionLost);
+	else if (verdict == 2)
+		launch(s, index);
+	else if (verdict == 3)
+		launch_repair(s, index);
 }
 
 static void change_view(struct state *s)
@@ -195,18 +292,14 @@ static void change_view(struct state *s)
 		return; /* frames may still come in between */
 	forget(s, NULL);
 	for (index = 0; index < OPS; index++)
-		cancel(s, index, pcclRankConnectionLost);
+		decide(s, index, false);
 	poll(s);
-	next_view(s);
+	next_view(s, RANKS - take(s) % 2);
+	for (index = 0; index < OPS; index++)
+		decide(s, index, true);
 }
 
 /* ---- frames from outside ----------------------------------------------------------------------------------------- */
-
-static void cut(uint32_t index, struct pccl_geometry *geometry_out)
-{
-	pccl_geometry_cut(calls[index].kind, RANKS, calls[index].count, pccl_dtype_bytes(calls[index].datatype), 256,
-			  geometry_out);
-}
 
 static void fill_segment(struct state *s, uint32_t index, struct pccl_frame *frame)
 {
@@ -367,7 +460,7 @@ static void come(struct state *s)
 	}
 	coming = &s->coming[index];
 	fill_frame(s, &coming->frame);
-	coming->rank = 1 + take(s) % 2;
+	coming->rank = 1 + take(s) % (s->ranks - 1);
 	coming->destination = NULL;
 	if (pccl_exec_accept(s->exec, coming->rank, &coming->frame, &coming->destination) != PCCL_FRAME_TAKE)
 		return;
@@ -385,7 +478,7 @@ static void come(struct state *s)
 
 static void send_some(struct state *s)
 {
-	uint32_t rank = 1 + take(s) % 2, count = take(s) % 32;
+	uint32_t rank = 1 + take(s) % (s->ranks - 1), count = take(s) % 32;
 	struct pccl_frame_send send;
 
 	while (count-- > 0 && pccl_exec_next(s->exec, rank, &send)) {
@@ -423,7 +516,7 @@ static void one_event(struct state *s)
 		finish(s, take(s));
 	else if (event < 112)
 		cancel(s, take(s) % OPS, event == 110 ? pcclAborted : pcclMismatch);
-	else if (event < 114)
+	else if (event < 115)
 		change_view(s);
 	else
 		come(s);
@@ -457,10 +550,10 @@ static struct state *fresh_state(const uint8_t *data, size_t bytes)
 	if (s.exec == NULL) {
 		if (pccl_exec_create(&config, &s.exec) != pcclSuccess)
 			abort();
-		next_view(&s);
+		next_view(&s, RANKS);
 		learn_starts(&s);
 	}
-	next_view(&s);
+	next_view(&s, RANKS);
 	s.at = data;
 	s.end = data + bytes;
 	memset(s.sequences, 0, sizeof(s.sequences));

@@ -91,10 +91,12 @@ void world_launch_repair(struct world *world, uint32_t peer, uint32_t op, const 
 	struct world_call *call = p->calls[op];
 	uint64_t *none = must(calloc(pccl_bitmap_words(call->geometry.segment_count) + 1, sizeof(*none)));
 	const uint64_t *own = holders[p->rank] != NULL ? holders[p->rank] : none;
+	const struct pccl_plan_holders found = {call->geometry.segment_count, p->ranks, holders};
 
 	pccl_plan_destroy(call->plan);
-	assert_int_equal(pccl_plan_create_repair(p->ranks, p->rank, &call->geometry, holders, &call->plan),
-			 pcclSuccess);
+	assert_int_equal(
+		pccl_plan_create_repair(call->spec.kind, p->ranks, p->rank, &call->geometry, &found, &call->plan),
+		pcclSuccess);
 	world_launch_call(world, peer, call, own, divisor);
 	free(none);
 }

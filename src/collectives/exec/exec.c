@@ -198,7 +198,7 @@ static void leave_view(struct pccl_exec *exec)
 
 		if (op == NULL)
 			continue;
-		assert(op->state != OP_OPEN);
+		assert(op->state != OP_OPEN); /* whatever was decided, the session has ended all attempts first */
 		op_release(exec, op);
 		op->farewells = 0;
 		if (op->state == OP_LEAVING)

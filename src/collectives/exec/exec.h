@@ -168,11 +168,11 @@ void pccl_exec_freeze(struct pccl_exec *exec);
  * For ops whose outcome was not polled yet; for others it sets no bit and says false. */
 void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out);
 
-/* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; this lane must hold everything). The
- * carrier has forgotten it: no payload is on its way into or out of its memory. If it fails and undo was given, the
- * input of everything that was overwritten is restored if `restore`, else that of the segments that are not complete: a
- * repair goes on from there. Its outcome is ready in pccl_exec_poll() afterwards. Nothing happens if there is no such
- * op. */
+/* Ends an open op now with `result` (pcclSuccess: the flush decided to commit; pcclMismatch comes of it if this lane
+ * does not hold everything, and input comes back). The carrier has forgotten it: no payload is on its way into or out
+ * of its memory. If it fails and undo was given, the input of everything that was overwritten is restored if `restore`,
+ * else that of the segments that are not complete: a repair goes on from there. Its outcome is ready in
+ * pccl_exec_poll() afterwards. Nothing happens if there is no such op. */
 void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail,
 		      bool restore);
 

@@ -208,7 +208,7 @@ static uint32_t deciding_rank(const struct pccl_exec *exec, const struct op *op)
 		if (first == NONE)
 			first = rank;
 	}
-	assert(first != NONE);
+	assert(first != NONE); /* this rank fails, or refused_count says that one has told why */
 	return first;
 }
 
@@ -259,7 +259,12 @@ void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const
 		return;
 	}
 	assert(op->state == OP_OPEN);
-	assert(result != pcclSuccess || op->held_count == op->needed_count);
+	/* The decision comes from outside. Nobody can return what it does not have. */
+	if (result == pcclSuccess && op->held_count < op->needed_count) {
+		result = pcclMismatch;
+		detail = "the group called the operation complete, but this peer does not hold all of its result";
+		restore = true;
+	}
 	if (result != pcclSuccess)
 		undo_restore(exec, op, restore);
 	snprintf(op->detail, sizeof(op->detail), "%s", detail);

@@ -12,6 +12,11 @@
  *	exec_end.c	how ops end
  *	exec_signature.c the payload of START
  *
+ * Trust. What a rank says is checked by accept(), and by received() where it can have lost its meaning meanwhile; what
+ * the master decides by op_cancel() and, before a repair is launched, by pccl_plan_create_repair(). Behind those
+ * everything is our own: numbers that were counted here, lists that a plan has made, tokens that come back once because
+ * the carrier says so once. Only that is asserted.
+ *
  * Words. A segment of this lane's share has a number among them, its *local* number. The segments to which this rank
  * adds something have an *index*: their place in the order in which contributions are awaited (and sent, by every
  * sender).

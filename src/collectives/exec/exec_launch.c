@@ -320,7 +320,7 @@ static void add_alone(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t index;
 
-	for (index = 0; index < op->awaited_count && op->contributors == 0; index++)
+	for (index = 0; index < op->awaited_count && op->contributors == 0 && !op->failing; index++)
 		sum_alone(exec, op, index);
 }
 
@@ -403,6 +403,7 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 
 	assert(exec->epoch != 0);
 	assert(launch->plan->ranks == exec->ranks && launch->plan->rank == exec->rank);
+	assert(launch->plan->kind == (enum pccl_collective)launch->signature.kind);
 	assert(pccl_dtype_valid(launch->signature.datatype) && launch->cookie != NULL);
 	fill_op(exec, launch, &sketch);
 	result = coder_init(exec, &sketch);

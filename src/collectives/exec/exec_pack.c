@@ -285,7 +285,7 @@ bool unpack_contribution(struct pccl_exec *exec, struct op *op, uint32_t rank, u
 	bool is_sum = op_route(op, local)->input_is_sum;
 	uint32_t slot = work_slots(op, op->places[local].index)[position];
 
-	assert(slot != NONE);
+	assert(slot != NONE); /* what is packed and has no slot was not accepted */
 	return unpack(exec, op, rank, op_segment(exec, op, local), slot_memory(exec, op, slot), bytes,
 		      op_partial_bytes(exec, op, local, is_sum), type_of(op, is_coded ? &op->coder.up : NULL, is_sum));
 }

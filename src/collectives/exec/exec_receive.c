@@ -227,7 +227,7 @@ enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, 
 		return PCCL_FRAME_HOLD;
 	if (frame->epoch < exec->epoch || exec->frozen)
 		return PCCL_FRAME_DISCARD;
-	assert(rank < exec->ranks && rank != exec->rank);
+	assert(rank < exec->ranks && rank != exec->rank); /* the carrier knows whose stream it is */
 	if (exec->neighbours[rank].violation[0] != '\0')
 		return reject(rank, frame, exec->neighbours[rank].violation);
 	op = op_find(exec, frame->tag, frame->sequence);
@@ -375,7 +375,7 @@ static bool received_packed(struct pccl_exec *exec, struct op *op, uint32_t rank
 		return false;
 	}
 	if (!find_position(op_route(op, local), rank, &position))
-		assert(false); /* it was accepted */
+		assert(false); /* accept() has found it, and the plan has not changed */
 	if (unpack_contribution(exec, op, rank, local, position, frame->payload_bytes))
 		return true;
 	give_back_input(op, op->places[local].index, position);

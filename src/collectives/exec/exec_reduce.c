@@ -234,7 +234,7 @@ void contribution_arrived(struct pccl_exec *exec, struct op *op, uint32_t index)
 	struct work *work = work_at(op, index);
 
 	work->arrived++;
-	assert(work->arrived < route->input_count);
+	assert(work->arrived < route->input_count); /* accept() takes each rank's once */
 	if (work->arrived < route->input_count - 1 || op->failing)
 		return;
 	if (route->sum_to == PCCL_RANK_NONE)

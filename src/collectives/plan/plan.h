@@ -102,12 +102,21 @@ pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t 
 pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks, uint32_t rank,
 			      uint32_t root, const struct pccl_geometry *geometry, struct pccl_plan **plan_out);
 
-/* The plan that repairs an interrupted all-reduce in a smaller view. holders[r] is the bitmap of the segments whose
- * result rank r (of the new view) holds, NULL for none. A segment that somebody holds is sent by one holder (the work
- * spread over the holders by segment number) straight to those who lack it; the others are reduced again as in
- * `direct`, spread over all ranks. Neighbouring segments with the same way share a route. */
-pcclResult_t pccl_plan_create_repair(uint32_t ranks, uint32_t rank, const struct pccl_geometry *geometry,
-				     const uint64_t *const *holders, struct pccl_plan **plan_out);
+/* What a flush has found of an interrupted op. It comes from other peers, who may have launched something else. */
+struct pccl_plan_holders {
+	uint32_t segment_count;
+	uint32_t rank_count;	     /* of the new view */
+	const uint64_t *const *held; /* by rank: bitmap of the segments whose result it holds, NULL for none */
+};
+
+/* The plan that repairs an interrupted all-reduce in a smaller view. A segment that somebody holds is sent by one
+ * holder (the work spread over the holders by segment number) straight to those who lack it; the others are reduced
+ * again as in `direct`, spread over all ranks. Neighbouring segments with the same way share a route. Returns
+ * pcclOutOfMemory; pcclMismatch: this peer's op is none that was found so, for it is of another kind or is cut into
+ * other segments. */
+pcclResult_t pccl_plan_create_repair(enum pccl_collective kind, uint32_t ranks, uint32_t rank,
+				     const struct pccl_geometry *geometry, const struct pccl_plan_holders *holders,
+				     struct pccl_plan **plan_out);
 
 void pccl_plan_destroy(struct pccl_plan *plan);
 

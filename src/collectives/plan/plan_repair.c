@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "base/bitmap.h"
+#include "base/fail.h"
 #include "collectives/plan/plan_build.h"
 
 /* So many segments in a row have the same sender, so that routes stay few and all holders have work. */
@@ -45,7 +46,7 @@ static uint32_t nth_holder(const struct repair *repair, uint32_t segment, uint32
 	for (rank = 0; rank < repair->ranks; rank++)
 		if (holds(repair, rank, segment) && nth-- == 0)
 			return rank;
-	assert(false);
+	assert(false); /* `nth` is below count_holders(), so they hold it whatever they said */
 	return PCCL_RANK_NONE;
 }
 
@@ -162,10 +163,29 @@ static void fill(struct repair *repair, struct pccl_plan_build *build)
 	}
 }
 
-pcclResult_t pccl_plan_create_repair(uint32_t ranks, uint32_t rank, const struct pccl_geometry *geometry,
-				     const uint64_t *const *holders, struct pccl_plan **plan_out)
+/* The holders were found of an op of other peers: is it this one? */
+static pcclResult_t check(enum pccl_collective kind, uint32_t ranks, const struct pccl_geometry *geometry,
+			  const struct pccl_plan_holders *holders)
 {
-	struct repair repair = {.ranks = ranks, .rank = rank, .segments = geometry->segment_count, .holders = holders};
+	if (kind != PCCL_ALL_REDUCE)
+		return pccl_fail(pcclMismatch, "the other members repair an all-reduce that this peer launched as %s",
+				 pccl_collective_name((int)kind));
+	if (holders->segment_count != geometry->segment_count || geometry->chunk_count != 1)
+		return pccl_fail(pcclMismatch,
+				 "the other members repair an all-reduce of %u segments, this peer launched one of %u",
+				 holders->segment_count, geometry->segment_count);
+	if (holders->rank_count != ranks)
+		return pccl_fail(pcclMismatch, "what %u members hold was reported for a view of %u",
+				 holders->rank_count, ranks);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_plan_create_repair(enum pccl_collective kind, uint32_t ranks, uint32_t rank,
+				     const struct pccl_geometry *geometry, const struct pccl_plan_holders *holders,
+				     struct pccl_plan **plan_out)
+{
+	struct repair repair = {
+		.ranks = ranks, .rank = rank, .segments = geometry->segment_count, .holders = holders->held};
 	struct pccl_plan_task task = {PCCL_ALL_REDUCE, pcclPlanDirect, ranks, rank, 0, *geometry};
 	struct pccl_plan_build build;
 	size_t routes, words;
@@ -174,6 +194,9 @@ pcclResult_t pccl_plan_create_repair(uint32_t ranks, uint32_t rank, const struct
 
 	assert(ranks >= 1 && rank < ranks);
 	*plan_out = NULL;
+	result = check(kind, ranks, geometry, holders);
+	if (result != pcclSuccess)
+		return result;
 	for (segment = 0; segment < repair.segments; segment++)
 		repair.lost += count_holders(&repair, segment) == 0;
 	measure(&repair, &routes, &words);

@@ -305,6 +305,38 @@ static void an_op_cancelled_for_another_reason_is_silent(void **state)
 	close_desk(&desk);
 }
 
+/* A decision that contradicts what is here: the op ends in words, and all its input comes back. */
+static void a_commit_of_what_is_not_here_ends_as_a_mismatch(void **state)
+{
+	struct pccl_exec_outcome outcome;
+	float undo[6000], theirs[6000];
+	struct pccl_frame frame;
+	struct desk desk;
+	uint32_t index;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 6000);
+	learn_start(&desk);
+	desk.launch.output = desk.input;
+	desk.launch.undo = undo;
+	launch(&desk);
+	deliver_start(&desk, 1, 0);
+	deliver_start(&desk, 2, 0);
+	memset(theirs, 0, sizeof(theirs));
+	frame = make_frame(PCCL_FRAME_RESULT, 0);
+	frame.segment = desk.plan->routes[1].first_segment;
+	frame.payload_bytes = pccl_geometry_elements(&desk.geometry, frame.segment) * 4;
+	assert_int_equal(deliver(&desk, 1, &frame, theirs), PCCL_FRAME_TAKE);
+	pccl_exec_freeze(desk.exec);
+	pccl_exec_cancel(desk.exec, &desk, pcclSuccess, "", false);
+	assert_true(pccl_exec_poll(desk.exec, &outcome));
+	assert_int_equal(outcome.result, pcclMismatch);
+	assert_non_null(strstr(outcome.detail, "does not hold all"));
+	for (index = 0; index < 6000; index++)
+		assert_true(desk.input[index] == 1);
+	close_desk(&desk);
+}
+
 /* Nobody took the outcome before the view changed: it is still there, and its memory was let go once. */
 static void an_outcome_outlives_its_view(void **state)
 {
@@ -428,6 +460,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_ends_an_op_that_all_have_started),
 		cmocka_unit_test(an_op_cancelled_for_a_mismatch_still_tells_the_others),
 		cmocka_unit_test(an_op_cancelled_for_another_reason_is_silent),
+		cmocka_unit_test(a_commit_of_what_is_not_here_ends_as_a_mismatch),
 		cmocka_unit_test(an_outcome_outlives_its_view),
 		cmocka_unit_test(unknown_codecs_are_refused_at_launch),
 		cmocka_unit_test(stale_tokens_and_unknown_cookies_are_ignored),

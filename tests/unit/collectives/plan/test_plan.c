@@ -396,6 +396,15 @@ static void check_repaired(const struct broken *broken, uint32_t segment)
 	}
 }
 
+static void plan_repair(struct world *world, uint32_t rank, const uint64_t *const *held)
+{
+	const struct pccl_plan_holders holders = {world->geometry.segment_count, world->ranks, held};
+
+	assert_int_equal(pccl_plan_create_repair(PCCL_ALL_REDUCE, world->ranks, rank, &world->geometry, &holders,
+						 &world->plans[rank]),
+			 pcclSuccess);
+}
+
 static void repair_resends_what_somebody_holds_and_redoes_the_rest(void **state)
 {
 	static struct broken broken;
@@ -412,9 +421,7 @@ static void repair_resends_what_somebody_holds_and_redoes_the_rest(void **state)
 		set_geometry(world, (uint32_t)pccl_rng_below(&rng, 200));
 		break_op(&broken, &rng);
 		for (rank = 0; rank < world->ranks; rank++)
-			assert_int_equal(pccl_plan_create_repair(world->ranks, rank, &world->geometry, broken.holders,
-								 &world->plans[rank]),
-					 pcclSuccess);
+			plan_repair(world, rank, broken.holders);
 		for (segment = 0; segment < world->geometry.segment_count; segment++) {
 			clear_places(world);
 			for (rank = 0; rank < world->ranks; rank++)
@@ -441,14 +448,35 @@ static void repair_spreads_the_lost_segments_over_all(void **state)
 	for (rank = 0; rank < 4; rank++) {
 		const struct pccl_plan *plan;
 
-		assert_int_equal(pccl_plan_create_repair(4, rank, &world.geometry, holders, &world.plans[rank]),
-				 pcclSuccess);
+		plan_repair(&world, rank, holders);
 		plan = world.plans[rank];
 		assert_int_equal(plan->route_count, 4);
 		assert_int_equal(plan->routes[rank].input_count, 4);
 		assert_int_equal(plan->routes[rank].segment_count, 25);
 	}
 	destroy_plans(&world);
+}
+
+/* What the others repair may be another op than this peer's: their bitmaps are not to be read as if they were of it. */
+static void only_the_op_that_was_found_is_repaired(void **state)
+{
+	const uint64_t *held[3] = {NULL, NULL, NULL};
+	struct pccl_plan_holders holders = {.segment_count = 99, .rank_count = 3, .held = held};
+	struct world world = {.kind = PCCL_ALL_REDUCE, .ranks = 3};
+	struct pccl_plan *plan;
+
+	(void)state;
+	set_geometry(&world, 100);
+	assert_int_equal(pccl_plan_create_repair(PCCL_ALL_REDUCE, 3, 1, &world.geometry, &holders, &plan),
+			 pcclMismatch);
+	assert_null(plan);
+	holders.segment_count = 100;
+	assert_int_equal(pccl_plan_create_repair(PCCL_BROADCAST, 3, 1, &world.geometry, &holders, &plan), pcclMismatch);
+	assert_null(plan);
+	holders.rank_count = 2;
+	assert_int_equal(pccl_plan_create_repair(PCCL_ALL_REDUCE, 3, 1, &world.geometry, &holders, &plan),
+			 pcclMismatch);
+	assert_null(plan);
 }
 
 /* ---- choice, errors, printing ------------------------------------------------------------------------------------ */
@@ -510,6 +538,7 @@ int main(void)
 		cmocka_unit_test(barrier_has_no_routes),
 		cmocka_unit_test(repair_resends_what_somebody_holds_and_redoes_the_rest),
 		cmocka_unit_test(repair_spreads_the_lost_segments_over_all),
+		cmocka_unit_test(only_the_op_that_was_found_is_repaired),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(small_ops_take_one_hop_and_large_ones_two),
 		cmocka_unit_test(a_printed_plan_reads_like_one),
