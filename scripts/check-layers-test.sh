@@ -14,7 +14,7 @@ reset_tree() {
 
 	rm -rf "${tree:?}"/*
 	for folder in base collectives/{element,reduce,codec,plan,exec} membership/{message,master,peer} \
-		transport transport/{loop,tcp,link} session sync comm api programs; do
+		transport transport/{loop,engine,tcp,link} session sync comm api programs; do
 		mkdir -p "$tree/src/$folder" "$tree/tests/unit/$folder"
 		put "src/$folder/${folder##*/}.h" ''
 	done
@@ -94,12 +94,16 @@ src/transport/loop/loop.c transport/transport.h
 src/transport/tcp/tcp.c transport/link/link.h
 src/transport/tcp/tcp.c membership/master/master.h
 src/transport/link/link.c transport/tcp/tcp.h
+src/transport/link/link.c transport/engine/engine.h
+src/transport/engine/engine.c transport/tcp/tcp.h
+src/transport/wires.c transport/link/link.h
 src/transport/link/link.c session/session.h
 src/session/session.c transport/link/link.h
 src/session/session.c membership/master/master.h
 src/sync/sync.c transport/transport.h
 src/sync/sync.c comm/comm.h
 src/comm/comm.c api/api.h
+src/comm/comm.c transport/tcp/tcp.h
 src/api/api.c programs/programs.h
 src/programs/main.c transport/link/link.h
 bench/bench.c base/base.h

@@ -35,15 +35,17 @@ may_include() {
 	src/membership/peer/*) echo base membership/message membership/peer ;;
 	membership/*) echo base membership ;;
 	transport/loop/* | src/transport/loop/*) echo base transport/loop ;;
-	src/transport/tcp/*) echo base transport/. transport/loop transport/tcp ;;
+	src/transport/engine/*) echo base transport/. transport/loop transport/engine ;;
+	src/transport/tcp/*) echo base transport/. transport/loop transport/engine transport/tcp ;;
 	src/transport/link/*) echo base transport/. transport/loop transport/link ;;
 	src/transport/*/*) ;;
+	src/transport/wires.c) echo transport/. transport/tcp ;;
 	src/transport/*) echo base transport/. transport/loop ;;
 	transport/*) echo base transport ;;
 	session/* | src/session/*) echo base collectives membership/message session ;;
 	sync/* | src/sync/*) echo base collectives/element session sync ;;
-	src/comm/*) echo base collectives membership transport session sync comm ;;
-	src/api/*) echo base collectives membership transport session sync comm api ;;
+	src/comm/*) echo base collectives membership transport/. transport/loop transport/link session sync comm ;;
+	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync comm api ;;
 	src/programs/*) echo base transport/. programs ;; # what they parse and print are addresses
 	bench/*) echo bench ;;
 	tests/* | comm/* | api/*) echo any ;;

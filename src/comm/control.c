@@ -15,6 +15,7 @@
 #include "comm/thread.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
+#include "transport/wires.h"
 
 #define HELLO_TIMEOUT_NS 5000000000ull
 
@@ -22,7 +23,6 @@ struct pccl_control {
 	pcclComm_t *comm;
 	pthread_t thread;
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport;
 	struct pccl_doorman *doorman;
 	struct pccl_master_place masters[PCCL_MASTERS_MAX];
 	uint32_t master_count;
@@ -105,7 +105,7 @@ static void dial(struct pccl_control *control, uint32_t master)
 
 	assert(master < control->master_count);
 	hang_up(control, false);
-	result = pccl_channel_dial(control->loop, control->transport, place->addresses, place->count,
+	result = pccl_channel_dial(control->loop, pccl_wire_for(place->addresses), place->addresses, place->count,
 				   control->comm->settings.connect_timeout_ns, &channel_events, control,
 				   &control->channel);
 	if (result != pcclSuccess)
@@ -337,7 +337,7 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != comm->params.peer_group ||
 	    !pccl_uuid_equal(&hello->to, &comm->uuid) || hello->lane >= comm->settings.lanes) {
 		pccl_log_info("hung up a caller that wanted another peer or purpose");
-		control->transport->close(stream, false);
+		stream->transport->close(stream, false);
 		return;
 	}
 	pccl_lane_adopt(comm->lanes[hello->lane], stream, hello);
@@ -352,7 +352,7 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	pcclResult_t result = pccl_address_resolve(host, settings->port_first, &address, &count);
 
 	if (result == pcclSuccess)
-		result = pccl_doorman_create(control->loop, control->transport, &address, settings->port_last,
+		result = pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
 					     HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 	if (result == pcclSuccess || settings->listen_address[0] != '\0')
 		return result;
@@ -360,8 +360,8 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	result = pccl_address_numeric("0.0.0.0", settings->port_first, &address);
 	if (result != pcclSuccess)
 		return result;
-	return pccl_doorman_create(control->loop, control->transport, &address, settings->port_last, HELLO_TIMEOUT_NS,
-				   arrived, control, &control->doorman);
+	return pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
+				   HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 }
 
 /* What others are told to dial: as configured, else what the master sees and the port bound here. */
@@ -435,7 +435,6 @@ pcclResult_t pccl_control_create(pcclComm_t *comm, struct pccl_control **control
 	if (control == NULL)
 		return pcclOutOfMemory;
 	control->comm = comm;
-	control->transport = &pccl_tcp;
 	control->timer.fire = timer_fired;
 	control->timer.context = control;
 	control->shortage.run = run_shortage;

@@ -275,7 +275,6 @@ pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane
 		return pcclOutOfMemory;
 	lane->comm = comm;
 	lane->index = index;
-	lane->transport = &pccl_tcp;
 	lane->work.run = run_commands;
 	lane->work.context = lane;
 	pccl_lane_init_links(lane);

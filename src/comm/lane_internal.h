@@ -45,7 +45,6 @@ struct pccl_lane {
 	uint32_t lanes; /* of the view in force */
 	pthread_t thread;
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport;
 	struct pccl_exec *exec;
 	uint32_t epoch; /* of the view in force, as the next two */
 	uint32_t rank;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 #include "comm/control.h"
+#include "transport/wires.h"
 
 #define PARKED_MAX 1024		 /* streams of members of a view that is not installed here yet */
 #define PARKED_NS 10000000000ull /* how long one waits for it */
@@ -168,7 +169,6 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 {
 	struct pccl_lane *lane = neighbour->lane;
 	struct pccl_link_config config = {.loop = lane->loop,
-					  .transport = lane->transport,
 					  .group = lane->comm->params.peer_group,
 					  .self = lane->comm->uuid,
 					  .neighbour = member->uuid,
@@ -183,6 +183,7 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 
 	if (result != pcclSuccess)
 		return result;
+	config.transport = pccl_wire_for(&config.address);
 	/* Not the rank: that changes with the view. */
 	(void)snprintf(config.name, sizeof(config.name), "peer %.40s:%u", member->address, member->port);
 	return pccl_link_create(&config, &link_events, neighbour, &neighbour->link);
@@ -211,7 +212,7 @@ static void park(struct pccl_lane *lane, struct pccl_stream *stream, const struc
 	struct parked *parked = lane->parked_count < PARKED_MAX ? pccl_zalloc(sizeof(*parked)) : NULL;
 
 	if (parked == NULL) {
-		lane->transport->close(stream, false);
+		stream->transport->close(stream, false);
 		return;
 	}
 	parked->stream = stream;
@@ -245,7 +246,7 @@ static void unpark(struct pccl_lane *lane)
 		struct parked *next = parked->next;
 
 		if (parked->until_ns <= pccl_loop_now(lane->loop))
-			lane->transport->close(parked->stream, false);
+			parked->stream->transport->close(parked->stream, false);
 		else
 			adopt(lane, parked->stream, &parked->hello);
 		pccl_free(parked);
@@ -350,7 +351,7 @@ static void run_adopt(struct pccl_task *task)
 	struct adopt_task *work = (struct adopt_task *)task;
 
 	if (work->lane->stopped)
-		work->lane->transport->close(work->stream, false);
+		work->stream->transport->close(work->stream, false);
 	else
 		adopt(work->lane, work->stream, &work->hello);
 	pccl_free(work);
@@ -361,7 +362,7 @@ void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_stream *stream, const s
 	struct adopt_task *work = pccl_zalloc(sizeof(*work));
 
 	if (work == NULL) {
-		lane->transport->close(stream, false);
+		stream->transport->close(stream, false);
 		return;
 	}
 	work->task.run = run_adopt;
@@ -384,7 +385,7 @@ void pccl_lane_close_links(struct pccl_lane *lane)
 		struct parked *parked = lane->parked;
 
 		lane->parked = parked->next;
-		lane->transport->close(parked->stream, false);
+		parked->stream->transport->close(parked->stream, false);
 		pccl_free(parked);
 	}
 	pccl_loop_timer_clear(lane->loop, &lane->parked_timer);

@@ -15,6 +15,7 @@
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
+#include "transport/wires.h"
 
 #define HELLO_TIMEOUT_NS 5000000000ull
 #define SECOND_NS 1000000000ull
@@ -175,13 +176,12 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 
 	if (client == NULL) {
 		pccl_log_info("hung up a caller that takes the master for a peer");
-		pccl_tcp.close(stream, false);
+		stream->transport->close(stream, false);
 		return;
 	}
 	client->instance = instance;
 	client->id = ++instance->next_id;
-	if (pccl_channel_adopt(instance->loop, &pccl_tcp, stream, &channel_events, client, &client->channel) !=
-	    pcclSuccess) {
+	if (pccl_channel_adopt(instance->loop, stream, &channel_events, client, &client->channel) != pcclSuccess) {
 		pccl_free(client);
 		return;
 	}
@@ -247,8 +247,8 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 	result = pccl_master_create(&config, &instance->master);
 	if (result != pcclSuccess)
 		goto fail_master;
-	result = pccl_doorman_create(instance->loop, &pccl_tcp, &instance->address, port, HELLO_TIMEOUT_NS, arrived,
-				     instance, &instance->doorman);
+	result = pccl_doorman_create(instance->loop, pccl_wire_for(&instance->address), &instance->address, port,
+				     HELLO_TIMEOUT_NS, arrived, instance, &instance->doorman);
 	if (result != pcclSuccess)
 		goto fail_listen;
 	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);

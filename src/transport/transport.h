@@ -21,7 +21,6 @@
 #define PCCL_STREAM_DESCRIBE_BYTES 256 /* enough for describe() */
 
 struct pccl_transport;
-struct pccl_memory; /* registered memory of a transport that needs it */
 
 /* First field of every transport's stream and listener; the rest is the transport's. */
 struct pccl_stream {
@@ -95,27 +94,21 @@ struct pccl_transport {
 	 * next user. A detached stream belongs to no thread: whoever holds it may attach() or close() it. */
 	void (*detach)(struct pccl_stream *stream);
 
-	/* Queues one frame; the transport computes payload_crc if that is 0, unless the frame is UNCHECKED. `memory`
-	 * may be NULL. Returns true if
-	 * accepted (sent() will follow, with `token`), false if the stream has no room (room() will follow), is not
-	 * open yet or broken. Writes as soon as the loop's turn ends, so that frames share system calls; the payload
-	 * must not change until sent(). */
-	bool (*send)(struct pccl_stream *stream, const struct pccl_frame *frame, const void *payload,
-		     struct pccl_memory *memory, void *token);
-	/* The payloads of all queued frames whose token satisfies match() are about to become invalid: unsent frames
-	 * become header-only PCCL_FRAME_ACK frames with PCCL_FRAME_PLACEHOLDER, a half-sent one is finished from a
-	 * private copy. sent() is called for each at once. */
-	void (*forget)(struct pccl_stream *stream, bool (*match)(void *context, void *token), void *context);
+	/* Queues one frame; the transport computes payload_crc if that is 0, unless the frame is UNCHECKED. Returns
+	 * true if accepted (sent() will follow, with `token`), false if the stream has no room (room() will follow), is
+	 * not open yet or broken. Writes as soon as the loop's turn ends, so that frames share system calls; the
+	 * payload must not change until sent(). */
+	bool (*send)(struct pccl_stream *stream, const struct pccl_frame *frame, const void *payload, void *token);
+	/* The payloads of some queued frames are about to become invalid. replace() is asked about each: true if its
+	 * token's is, and *frame, as it was queued, is turned into the frame without payload that is sent instead. A
+	 * half-sent frame is finished from a private copy. sent() is called for each at once. */
+	void (*forget)(struct pccl_stream *stream,
+		       bool (*replace)(void *context, void *token, struct pccl_frame *frame), void *context);
 	/* Goes on after HOLD, later in this turn of the loop; nothing if the stream is not held. */
 	void (*resume)(struct pccl_stream *stream);
 	/* Redirects the payload that is being received, if any, to the bin: its destination is about to become invalid.
 	 * The frame then counts as discarded. Returns whether there was one, and its header. */
 	bool (*divert)(struct pccl_stream *stream, struct pccl_frame *frame_out);
-
-	/* Makes memory usable for send() and as destination. TCP has nothing to do and returns NULL memory. */
-	pcclResult_t (*register_memory)(struct pccl_loop *loop, void *start, size_t bytes,
-					struct pccl_memory **memory_out);
-	void (*forget_memory)(struct pccl_memory *memory);
 
 	/* Local and remote address, what is queued, bytes moved; one line for people. */
 	void (*describe)(const struct pccl_stream *stream, char *text, size_t text_bytes);
@@ -130,10 +123,5 @@ struct pccl_transport {
 	 */
 	void (*close)(struct pccl_stream *stream, bool flush);
 };
-
-/* Flag of a PCCL_FRAME_ACK that stands for a frame which was taken back: it counts as a frame and says nothing. */
-#define PCCL_FRAME_PLACEHOLDER 0x80u
-
-extern const struct pccl_transport pccl_tcp;
 
 #endif

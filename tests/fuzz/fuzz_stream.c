@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "transport/tcp/tcp.h"
 #include "transport/transport.h"
 
 #define STREAM_BYTES_MAX 8192u

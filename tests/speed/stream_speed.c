@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "transport/link/link.h"
+#include "transport/tcp/tcp.h"
 #include "transport/transport.h"
 
 #define SOURCE_BYTES (64u << 20) /* what is sent lies out of the cache */
@@ -133,8 +134,7 @@ static void push(struct side *side)
 {
 	struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL, .payload_bytes = side->frame_bytes};
 
-	while (side->sent_bytes < side->total_bytes &&
-	       pccl_tcp.send(side->stream, &frame, next_source(side), NULL, NULL))
+	while (side->sent_bytes < side->total_bytes && pccl_tcp.send(side->stream, &frame, next_source(side), NULL))
 		side->sent_bytes += side->frame_bytes;
 }
 

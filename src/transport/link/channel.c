@@ -27,7 +27,7 @@ struct message {
 
 struct pccl_channel {
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport;
+	const struct pccl_transport *transport; /* to dial with */
 	const struct pccl_channel_events *events;
 	void *context;
 	enum state state;
@@ -66,7 +66,7 @@ static void close_stream(struct pccl_channel *channel, bool flush)
 
 	channel->stream = NULL;
 	if (stream != NULL)
-		channel->transport->close(stream, flush);
+		stream->transport->close(stream, flush);
 }
 
 static void free_channel(struct pccl_channel *channel)
@@ -161,7 +161,7 @@ static void on_opened(void *context, struct pccl_stream *stream)
 		return;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, channel->hello);
 	channel->state = GREETING;
-	if (!channel->transport->send(stream, &frame, channel->hello, NULL, NULL))
+	if (!stream->transport->send(stream, &frame, channel->hello, NULL))
 		assert(false); /* a stream that has just opened has room */
 }
 
@@ -173,7 +173,7 @@ static void pump(struct pccl_channel *channel)
 		struct message *message = channel->waiting;
 		struct pccl_frame frame = {.type = PCCL_FRAME_MESSAGE, .payload_bytes = message->bytes};
 
-		if (!channel->transport->send(channel->stream, &frame, message->data, NULL, message))
+		if (!channel->stream->transport->send(channel->stream, &frame, message->data, message))
 			return;
 		channel->waiting = message->next;
 	}
@@ -367,15 +367,13 @@ static void abandon(struct pccl_leftover *leftover)
 	free_channel(channel);
 }
 
-static struct pccl_channel *new_channel(struct pccl_loop *loop, const struct pccl_transport *transport,
-					const struct pccl_channel_events *events, void *context)
+static struct pccl_channel *new_channel(struct pccl_loop *loop, const struct pccl_channel_events *events, void *context)
 {
 	struct pccl_channel *channel = pccl_zalloc(sizeof(*channel));
 
 	if (channel == NULL)
 		return NULL;
 	channel->loop = loop;
-	channel->transport = transport;
 	channel->events = events;
 	channel->context = context;
 	channel->timer.fire = on_timer;
@@ -394,9 +392,10 @@ pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transpo
 
 	assert(address_count > 0);
 	*channel_out = NULL;
-	channel = new_channel(loop, transport, events, context);
+	channel = new_channel(loop, events, context);
 	if (channel == NULL)
 		return pcclOutOfMemory;
+	channel->transport = transport;
 	channel->address_count =
 		address_count < PCCL_CHANNEL_ADDRESSES_MAX ? address_count : PCCL_CHANNEL_ADDRESSES_MAX;
 	channel->addresses = pccl_calloc(channel->address_count, sizeof(*addresses));
@@ -411,12 +410,13 @@ pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transpo
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport,
-				struct pccl_stream *stream, const struct pccl_channel_events *events, void *context,
+pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, struct pccl_stream *stream,
+				const struct pccl_channel_events *events, void *context,
 				struct pccl_channel **channel_out)
 {
+	const struct pccl_transport *transport = stream->transport;
 	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME};
-	struct pccl_channel *channel = new_channel(loop, transport, events, context);
+	struct pccl_channel *channel = new_channel(loop, events, context);
 	pcclResult_t result = pcclOutOfMemory;
 
 	*channel_out = NULL;
@@ -430,7 +430,7 @@ pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transp
 	channel->stream = stream;
 	channel->state = OPEN;
 	transport->remote(stream, channel->remote);
-	if (!transport->send(stream, &welcome, NULL, NULL, NULL))
+	if (!transport->send(stream, &welcome, NULL, NULL))
 		assert(false); /* a stream that has just been attached has room */
 	*channel_out = channel;
 	return pcclSuccess;

@@ -30,8 +30,8 @@ pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transpo
 
 /* Makes a channel of a detached stream whose HELLO has been read, and says WELCOME. Takes the stream over in any case.
  */
-pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, const struct pccl_transport *transport,
-				struct pccl_stream *stream, const struct pccl_channel_events *events, void *context,
+pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, struct pccl_stream *stream,
+				const struct pccl_channel_events *events, void *context,
 				struct pccl_channel **channel_out);
 
 /* Queues a message of 1 to PCCL_FRAME_PAYLOAD_MAX bytes; takes over `data` (pccl_free). A channel whose queue passes

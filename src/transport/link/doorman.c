@@ -23,7 +23,7 @@ struct guest {
 
 struct pccl_doorman {
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport;
+	const struct pccl_transport *transport; /* that it listens with */
 	struct pccl_listener *listener;
 	uint16_t port;
 	uint64_t timeout_ns;
@@ -67,7 +67,7 @@ static void list(struct guest *guest)
 
 static void show_out(struct guest *guest, const char *why)
 {
-	const struct pccl_transport *transport = guest->doorman->transport;
+	const struct pccl_transport *transport = guest->stream->transport;
 	char remote[PCCL_ADDRESS_BYTES];
 
 	transport->remote(guest->stream, remote);
@@ -107,7 +107,7 @@ static void on_received(void *context, struct pccl_stream *stream, const struct 
 		show_out(guest, pccl_fail_text());
 		return;
 	}
-	doorman->transport->detach(stream);
+	stream->transport->detach(stream);
 	unlist(guest);
 	pccl_free(guest);
 	doorman->arrived(doorman->context, stream, &hello);
@@ -143,9 +143,9 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 	if (doorman->guest_count == GUESTS_MAX)
 		show_out(doorman->oldest, "too many callers wait; it was the first");
 	guest = pccl_zalloc(sizeof(*guest));
-	if (guest == NULL || doorman->transport->attach(stream, doorman->loop, &guest_events, guest) != pcclSuccess) {
+	if (guest == NULL || stream->transport->attach(stream, doorman->loop, &guest_events, guest) != pcclSuccess) {
 		pccl_log_error("port %u: a caller was turned away: %s", doorman->port, pccl_fail_text());
-		doorman->transport->close(stream, false);
+		stream->transport->close(stream, false);
 		pccl_free(guest);
 		return;
 	}
@@ -220,11 +220,11 @@ void pccl_doorman_destroy(struct pccl_doorman *doorman)
 {
 	if (doorman == NULL)
 		return;
-	doorman->transport->close_listener(doorman->listener);
+	doorman->listener->transport->close_listener(doorman->listener);
 	while (doorman->oldest != NULL) {
 		struct guest *guest = doorman->oldest;
 
-		doorman->transport->close(guest->stream, false);
+		guest->stream->transport->close(guest->stream, false);
 		unlist(guest);
 		pccl_free(guest);
 	}

@@ -98,9 +98,9 @@ static const struct pccl_stream_events deaf = {
 	.broken = ignore_broken,
 };
 
-void pccl_hello_refuse(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
-		       enum pccl_welcome welcome, const char *text)
+void pccl_hello_refuse(struct pccl_loop *loop, struct pccl_stream *stream, enum pccl_welcome welcome, const char *text)
 {
+	const struct pccl_transport *transport = stream->transport;
 	struct pccl_frame frame = {.type = PCCL_FRAME_WELCOME, .aux = (uint32_t)welcome};
 	char remote[PCCL_ADDRESS_BYTES];
 
@@ -112,6 +112,6 @@ void pccl_hello_refuse(struct pccl_loop *loop, const struct pccl_transport *tran
 		return;
 	}
 	frame.payload_bytes = (uint32_t)strnlen(text, PCCL_WELCOME_TEXT_BYTES);
-	transport->send(stream, &frame, text, NULL, NULL);
+	transport->send(stream, &frame, text, NULL);
 	transport->close(stream, true);
 }

@@ -38,8 +38,7 @@ size_t pccl_hello_encode(const struct pccl_hello *hello, uint8_t out[PCCL_HELLO_
 pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_hello *hello_out);
 
 /* Answers a detached stream whose HELLO has been read with a refusal, and closes it. Never fails towards the caller. */
-void pccl_hello_refuse(struct pccl_loop *loop, const struct pccl_transport *transport, struct pccl_stream *stream,
-		       enum pccl_welcome welcome, const char *text);
+void pccl_hello_refuse(struct pccl_loop *loop, struct pccl_stream *stream, enum pccl_welcome welcome, const char *text);
 
 /* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is
  * hung up; at most 256 callers are waited for, the oldest goes first), then hands the detached stream to `arrived`. */

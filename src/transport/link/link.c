@@ -157,7 +157,7 @@ void pccl_link_destroy(struct pccl_link *link)
 		struct pccl_link_stream *ls = &link->streams[i];
 
 		if (ls->stream != NULL)
-			link->config.transport->close(ls->stream, ls->state == PCCL_LINK_UP);
+			ls->stream->transport->close(ls->stream, ls->state == PCCL_LINK_UP);
 	}
 	stop_timers(link); /* after close(), where sent() may have deferred the hook */
 	pccl_loop_timer_clear(link->config.loop, &link->lost_timer);
@@ -229,7 +229,7 @@ static const char *why_not(const struct pccl_link *link, const struct pccl_hello
 static void refuse(struct pccl_link *link, struct pccl_stream *stream, enum pccl_welcome welcome, const char *why)
 {
 	pccl_log_info("link to %s, lane %u: refused a stream: %s", link->config.name, link->config.lane, why);
-	pccl_hello_refuse(link->config.loop, link->config.transport, stream, welcome, why);
+	pccl_hello_refuse(link->config.loop, stream, welcome, why);
 }
 
 void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const struct pccl_hello *hello)
@@ -276,7 +276,7 @@ void pccl_link_forget(struct pccl_link *link, const void *cookie,
 		pccl_link_log_forget(ls, cookie);
 		if (!ls->accepted || !belongs(cookie, &ls->frame))
 			continue;
-		if (!link->config.transport->divert(ls->stream, &frame))
+		if (!ls->stream->transport->divert(ls->stream, &frame))
 			assert(false); /* its payload was on the way */
 		ls->accepted = false;
 		pccl_link_count_received(ls, frame.payload_bytes);
@@ -287,9 +287,12 @@ void pccl_link_resume(struct pccl_link *link)
 {
 	uint16_t i;
 
-	for (i = 0; i < link->config.streams; i++)
+	for (i = 0; i < link->config.streams; i++) {
+		struct pccl_stream *stream = link->streams[i].stream;
+
 		if (link->streams[i].state == PCCL_LINK_UP)
-			link->config.transport->resume(link->streams[i].stream);
+			stream->transport->resume(stream);
+	}
 }
 
 bool pccl_link_is_up(const struct pccl_link *link)
@@ -326,7 +329,7 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 		heard_out->unacked_frames += ls->logged - ls->acked;
 		if (ls->stream == NULL)
 			continue;
-		link->config.transport->count(ls->stream, &counters);
+		ls->stream->transport->count(ls->stream, &counters);
 		heard_out->received_ns = later(heard_out->received_ns, counters.heard_ns);
 		heard_out->acked_ns = later(heard_out->acked_ns, counters.acked_ns);
 		heard_out->acked_bytes += counters.acked_bytes;
@@ -343,7 +346,7 @@ void pccl_link_pace(const struct pccl_link *link, struct pccl_stream_counters *s
 
 		if (ls->stream == NULL)
 			continue;
-		link->config.transport->count(ls->stream, &counters);
+		ls->stream->transport->count(ls->stream, &counters);
 		sums->acked_bytes += counters.acked_bytes;
 		sums->network_ns += counters.network_ns;
 		sums->bytes_per_second += counters.bytes_per_second;
@@ -356,7 +359,7 @@ static int describe_stream(const struct pccl_link_stream *ls, char *text, size_t
 	char stream[PCCL_STREAM_DESCRIBE_BYTES];
 
 	if (ls->stream != NULL)
-		ls->link->config.transport->describe(ls->stream, stream, sizeof(stream));
+		ls->stream->transport->describe(ls->stream, stream, sizeof(stream));
 	else
 		snprintf(stream, sizeof(stream), "%s", ls->reason[0] != '\0' ? ls->reason : "no connection yet");
 	return snprintf(text, text_bytes, "; stream %u %s, %u frames unacknowledged, %u received (%s)", ls->index,

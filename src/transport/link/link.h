@@ -22,7 +22,7 @@ struct pccl_link;
 
 struct pccl_link_config {
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport;
+	const struct pccl_transport *transport; /* to dial with */
 	uint32_t group;
 	pcclRankUuid_t self;
 	pcclRankUuid_t neighbour;

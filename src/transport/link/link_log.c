@@ -71,7 +71,7 @@ bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_se
 	frame.lane = (uint8_t)ls->link->config.lane;
 	frame.received = ls->received;
 	choose_checksum(ls, &frame);
-	if (!ls->link->config.transport->send(ls->stream, &frame, send->payload, NULL, token)) {
+	if (!ls->stream->transport->send(ls->stream, &frame, send->payload, token)) {
 		ls->has_room = false;
 		return false;
 	}
@@ -115,26 +115,36 @@ struct wanted {
 	const void *cookie;
 };
 
-static bool has_cookie(void *context, void *token)
+static bool has_cookie(const struct pccl_link_entry *entry, const void *cookie)
+{
+	return entry != NULL && !entry->forgotten && entry->send.cookie == cookie;
+}
+
+/* For the transport. What it has taken over already, and not begun to send, gives way to a placeholder, too. */
+static bool replace(void *context, void *token, struct pccl_frame *frame)
 {
 	const struct wanted *wanted = context;
-	const struct pccl_link_entry *entry = token;
+	struct pccl_frame placeholder = {.type = PCCL_FRAME_ACK, .flags = PCCL_FRAME_PLACEHOLDER};
 
-	return entry != NULL && !entry->forgotten && entry->send.cookie == wanted->cookie;
+	if (!has_cookie(token, wanted->cookie))
+		return false;
+	placeholder.lane = frame->lane;
+	placeholder.received = frame->received;
+	*frame = placeholder;
+	return true;
 }
 
 void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie)
 {
-	const struct pccl_transport *transport = ls->link->config.transport;
 	struct wanted wanted = {cookie};
 	uint32_t count;
 
 	if (ls->state == PCCL_LINK_UP)
-		transport->forget(ls->stream, has_cookie, &wanted);
+		ls->stream->transport->forget(ls->stream, replace, &wanted);
 	for (count = ls->acked; count != ls->logged; count++) {
 		struct pccl_link_entry *entry = entry_at(ls, count);
 
-		if (!has_cookie(&wanted, entry))
+		if (!has_cookie(entry, cookie))
 			continue;
 		assert(!entry->in_transport);
 		memset(&entry->send, 0, sizeof(entry->send));

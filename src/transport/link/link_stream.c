@@ -16,11 +16,6 @@
 
 static const struct pccl_stream_events stream_events;
 
-static const struct pccl_transport *transport_of(const struct pccl_link_stream *ls)
-{
-	return ls->link->config.transport;
-}
-
 static uint64_t now_of(const struct pccl_link_stream *ls)
 {
 	return pccl_loop_now(ls->link->config.loop);
@@ -48,10 +43,10 @@ void pccl_link_stream_drop(struct pccl_link_stream *ls)
 	ls->has_room = false;
 	ls->stream = NULL;
 	if (stream != NULL) {
-		transport_of(ls)->count(stream, &counters);
+		stream->transport->count(stream, &counters);
 		if (counters.heard_ns > link->heard_ns)
 			link->heard_ns = counters.heard_ns;
-		transport_of(ls)->close(stream, false);
+		stream->transport->close(stream, false);
 	}
 	if (ls->accepted) {
 		ls->accepted = false;
@@ -127,7 +122,7 @@ static bool find_locality(const struct pccl_link_stream *ls, uint64_t host, uint
 {
 	struct pccl_address local, remote;
 
-	return host != 0 && host == ls->link->config.host && transport_of(ls)->ends(ls->stream, &local, &remote) &&
+	return host != 0 && host == ls->link->config.host && ls->stream->transport->ends(ls->stream, &local, &remote) &&
 	       pccl_address_same_host(&local, &remote) && port == pccl_address_port(&remote);
 }
 
@@ -213,12 +208,12 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	hello.resumption = ls->resumption++;
 	hello.received = ls->received;
 	hello.host = config->host;
-	hello.port = config->transport->ends(stream, &local, &remote) ? pccl_address_port(&local) : 0;
+	hello.port = stream->transport->ends(stream, &local, &remote) ? pccl_address_port(&local) : 0;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
 	ls->state = PCCL_LINK_GREETING;
 	ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	if (!config->transport->send(stream, &frame, ls->hello, NULL, NULL))
+	if (!stream->transport->send(stream, &frame, ls->hello, NULL))
 		assert(false); /* a stream that has just opened has room */
 }
 
@@ -250,9 +245,9 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 
 	pccl_link_stream_drop(ls);
 	ls->resumption = hello->resumption;
-	if (config->transport->attach(stream, config->loop, &stream_events, ls) != pcclSuccess) {
+	if (stream->transport->attach(stream, config->loop, &stream_events, ls) != pcclSuccess) {
 		note_reason(ls, "%s", pccl_fail_text());
-		config->transport->close(stream, false);
+		stream->transport->close(stream, false);
 		go_down(ls); /* the neighbour dials again */
 		return;
 	}
@@ -262,7 +257,7 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	if (!config->transport->send(stream, &welcome, NULL, NULL, NULL))
+	if (!stream->transport->send(stream, &welcome, NULL, NULL))
 		assert(false); /* a stream that has just been attached has room */
 	come_up(ls, hello->received);
 }

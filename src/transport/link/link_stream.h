@@ -7,6 +7,8 @@
 
 #define PCCL_LINK_REASON_BYTES 256
 #define PCCL_LINK_ACK_DELAY_NS 5000000u
+/* Flag of a PCCL_FRAME_ACK that stands for a frame which was taken back: it counts as a frame and says nothing. */
+#define PCCL_FRAME_PLACEHOLDER 0x80u
 
 /* A frame that the neighbour has not acknowledged. */
 struct pccl_link_entry {

@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "transport/link/link.h"
+#include "transport/tcp/tcp.h"
 
 #define ROPE_FRAMES 3000u
 #define ROPE_BYTES_MOST (256u << 10)
@@ -215,7 +216,7 @@ static inline void rope_arrived(void *context, struct pccl_stream *stream, const
 	rope->arrived_count++;
 	if (rope->refuse_later > 0) {
 		rope->refuse_later--;
-		pccl_hello_refuse(rope->loop, &pccl_tcp, stream, PCCL_WELCOME_LATER, "the rope is not ready");
+		pccl_hello_refuse(rope->loop, stream, PCCL_WELCOME_LATER, "the rope is not ready");
 	} else if (rope->waiter.link == NULL) {
 		pccl_tcp.close(stream, false);
 	} else {

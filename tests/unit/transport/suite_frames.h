@@ -183,19 +183,22 @@ static void nothing_is_taken_before_the_stream_is_open(void **state)
 
 /* ---- taking back --------------------------------------------------------------------------------------------- */
 
-static bool is_any(void *context, void *token)
+static bool replace_any(void *context, void *token, struct pccl_frame *frame)
 {
 	(void)context;
 	(void)token;
+	memset(frame, 0, sizeof(*frame));
+	frame->type = PCCL_FRAME_ACK;
+	frame->aux = WIRE_REPLACEMENT;
 	return true;
 }
 
-static bool is_token(void *context, void *token)
+static bool replace_token(void *context, void *token, struct pccl_frame *frame)
 {
-	return context == token;
+	return context == token && replace_any(context, token, frame);
 }
 
-static void forgotten_frames_become_placeholders_before_anything_is_sent(void **state)
+static void forgotten_frames_are_replaced_before_anything_is_sent(void **state)
 {
 	static struct wire wire;
 	uint8_t *payloads[3];
@@ -206,11 +209,11 @@ static void forgotten_frames_become_placeholders_before_anything_is_sent(void **
 		payloads[i] = wire_payload(1000, i);
 		assert_true(wire_send(&wire.dialer, i, payloads[i], 1000));
 	}
-	wire.dialer.transport->forget(wire.dialer.stream, is_token, (void *)2);
+	wire.dialer.transport->forget(wire.dialer.stream, replace_token, (void *)2);
 	free(payloads[1]);
 	assert_int_equal(wire_completions(&wire.dialer), 1);
 	WIRE_UNTIL(&wire, wire.acceptor.next == 3);
-	assert_int_equal(wire.acceptor.placeholders, 1);
+	assert_int_equal(wire.acceptor.replacements, 1);
 	assert_int_equal(wire.acceptor.bytes, 2000);
 	assert_int_equal(wire_completions(&wire.dialer), 3);
 	wire_destroy(&wire);
@@ -229,7 +232,7 @@ static void half_sent_frame_is_finished_after_its_payload_is_gone(void **state)
 	assert_true(wire_send(&wire.dialer, 0, payload, PCCL_FRAME_PAYLOAD_MAX));
 	wire_settle(&wire);
 	assert_int_equal(wire_completions(&wire.dialer), 0); /* else it was not half sent */
-	wire.dialer.transport->forget(wire.dialer.stream, is_any, NULL);
+	wire.dialer.transport->forget(wire.dialer.stream, replace_any, NULL);
 	assert_int_equal(wire_completions(&wire.dialer), 1);
 	memset(payload, 0, PCCL_FRAME_PAYLOAD_MAX);
 	free(payload);
@@ -238,7 +241,7 @@ static void half_sent_frame_is_finished_after_its_payload_is_gone(void **state)
 	WIRE_UNTIL(&wire, wire.acceptor.next == 1);
 	assert_true(wire_send(&wire.dialer, 1, after, 5000));
 	WIRE_UNTIL(&wire, wire.acceptor.next == 2);
-	assert_int_equal(wire.acceptor.placeholders, 0);
+	assert_int_equal(wire.acceptor.replacements, 0);
 	wire_destroy(&wire);
 	free(after);
 }

@@ -13,7 +13,7 @@
 		cmocka_unit_test(held_stream_pushes_back_and_goes_on_after_resume),                                   \
 		cmocka_unit_test(refused_small_frames_get_room),                                                      \
 		cmocka_unit_test(nothing_is_taken_before_the_stream_is_open),                                         \
-		cmocka_unit_test(forgotten_frames_become_placeholders_before_anything_is_sent),                       \
+		cmocka_unit_test(forgotten_frames_are_replaced_before_anything_is_sent),                              \
 		cmocka_unit_test(half_sent_frame_is_finished_after_its_payload_is_gone),                              \
 		cmocka_unit_test(diverted_payload_goes_to_the_bin), cmocka_unit_test(close_completes_what_is_queued), \
 		cmocka_unit_test(flushing_close_delivers_what_is_queued),                                             \

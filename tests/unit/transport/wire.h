@@ -15,6 +15,7 @@
 #include "transport/transport.h"
 
 #define WIRE_TOKENS 4096
+#define WIRE_REPLACEMENT 77u
 /* Only a failure waits so long: under a sanitizer, on a busy machine, what takes a second takes ten. */
 #define WIRE_PATIENCE_NS UINT64_C(30000000000)
 
@@ -33,11 +34,11 @@ struct wire_end {
 	char reason[300];
 	enum wire_call close_at; /* closes the stream inside this callback */
 	bool close_flush;
-	enum pccl_frame_verdict verdict; /* for all frames */
-	uint32_t discard_below;		 /* DISCARD frames with a lower sequence */
-	uint8_t *destination;		 /* of the frame at hand */
-	uint32_t next;			 /* sequence that must come next */
-	uint32_t placeholders;
+	enum pccl_frame_verdict verdict;  /* for all frames */
+	uint32_t discard_below;		  /* DISCARD frames with a lower sequence */
+	uint8_t *destination;		  /* of the frame at hand */
+	uint32_t next;			  /* sequence that must come next */
+	uint32_t replacements;		  /* frames that came instead of one that was taken back */
 	uint64_t bytes;			  /* of payload received */
 	uint8_t completions[WIRE_TOKENS]; /* sent() per token */
 };
@@ -148,8 +149,8 @@ static inline void wire_received(void *context, struct pccl_stream *stream, cons
 	(void)stream;
 	if (frame->type == PCCL_FRAME_ACK) {
 		assert_int_equal(frame->payload_bytes, 0);
-		assert_int_equal(frame->flags, PCCL_FRAME_PLACEHOLDER);
-		end->placeholders++;
+		assert_int_equal(frame->aux, WIRE_REPLACEMENT);
+		end->replacements++;
 	} else {
 		assert_true(frame->sequence >= end->next);
 		end->next = frame->sequence + 1;
@@ -274,7 +275,7 @@ static inline bool wire_send(struct wire_end *end, uint32_t sequence, const uint
 	frame.sequence = sequence;
 	frame.payload_bytes = (uint32_t)bytes;
 	frame.tag = (uint64_t)sequence << 32 | 7;
-	return end->transport->send(end->stream, &frame, payload, NULL, (void *)(uintptr_t)(sequence + 1));
+	return end->transport->send(end->stream, &frame, payload, (void *)(uintptr_t)(sequence + 1));
 }
 
 static inline uint32_t wire_completions(const struct wire_end *end)

@@ -4,6 +4,7 @@
 
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
+#include "transport/tcp/tcp.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,12 +102,12 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		assert_null(hall.parked);
 		hall.parked = stream;
 	} else if (hall.turn_away) {
-		pccl_hello_refuse(hall.loop, &pccl_tcp, stream, PCCL_WELCOME_NEVER, "the master is elsewhere");
+		pccl_hello_refuse(hall.loop, stream, PCCL_WELCOME_NEVER, "the master is elsewhere");
 	} else {
 		pcclResult_t result;
 
 		assert_null(hall.master.channel);
-		result = pccl_channel_adopt(hall.loop, &pccl_tcp, stream, &events, &hall.master, &hall.master.channel);
+		result = pccl_channel_adopt(hall.loop, stream, &events, &hall.master, &hall.master.channel);
 		if (hall.tolerant && result == pcclOutOfMemory)
 			return;
 		assert_int_equal(result, pcclSuccess);
@@ -304,9 +305,8 @@ static void flushing_close_does_not_wait_for_ever(void **state)
 	hall.park = true;
 	dial(&hall.address, 1, 2000000000u);
 	WIRE_UNTIL(&hall, hall.parked != NULL);
-	assert_int_equal(
-		pccl_channel_adopt(hall.loop, &pccl_tcp, hall.parked, &events, &hall.master, &hall.master.channel),
-		pcclSuccess);
+	assert_int_equal(pccl_channel_adopt(hall.loop, hall.parked, &events, &hall.master, &hall.master.channel),
+			 pcclSuccess);
 	hall.parked = NULL;
 	WIRE_UNTIL(&hall, hall.peer.calls[OPENED] == 1);
 	for (i = 0; i < 3; i++)

@@ -2,6 +2,7 @@
 #include "unit/transport/wire.h"
 
 #include "transport/link/hello.h"
+#include "transport/tcp/tcp.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -27,7 +28,7 @@ static void on_arrived(void *context, struct pccl_stream *stream, const struct p
 	porch->arrived_count++;
 	porch->hello = *hello;
 	if (porch->refuse != PCCL_WELCOME_YES)
-		pccl_hello_refuse(porch->loop, &pccl_tcp, stream, porch->refuse, "not today");
+		pccl_hello_refuse(porch->loop, stream, porch->refuse, "not today");
 	else
 		pccl_tcp.close(stream, false);
 	if (porch->destroy_doorman) {

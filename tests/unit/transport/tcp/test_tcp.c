@@ -8,7 +8,8 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/fail.h"
-#include "transport/tcp/tcp_stream.h"
+#include "transport/engine/socket.h"
+#include "transport/tcp/tcp.h"
 
 static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1"};
 static struct wire_kind ipv6 = {&pccl_tcp, "::1"};
@@ -201,7 +202,7 @@ static void socket_that_reached_itself_is_not_connected(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address.storage, &address.bytes), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address.storage, address.bytes), 0);
-	assert_int_equal(pccl_tcp_connect_error(fd), ECONNREFUSED);
+	assert_int_equal(pccl_socket_connect_error(fd), ECONNREFUSED);
 	close(fd);
 }
 

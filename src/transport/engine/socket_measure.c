@@ -1,5 +1,5 @@
 /* What the kernel knows of a connection's way: apart, for its header does not go together with the C library's. */
-#include "transport/tcp/tcp_stream.h"
+#include "transport/engine/socket.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@ static uint64_t without(uint64_t whole, uint64_t part)
 	return whole > part ? whole - part : 0;
 }
 
-bool pccl_tcp_measure(int fd, struct pccl_stream_counters *counters)
+bool pccl_socket_measure(int fd, struct pccl_stream_counters *counters)
 {
 	struct tcp_info info;
 	socklen_t bytes = sizeof(info);

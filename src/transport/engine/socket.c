@@ -1,12 +1,10 @@
-/* Sockets for the TCP transport: made, bound, connected, and set up. */
-#include "transport/tcp/tcp_stream.h"
+#include "transport/engine/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -25,7 +23,7 @@ static void set_option(int fd, int level, int name, int value, const char *text)
 		pccl_log_debug("socket option %s: %s", text, strerror(errno));
 }
 
-void pccl_tcp_set_options(int fd)
+void pccl_socket_set_options(int fd)
 {
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
@@ -60,7 +58,7 @@ static int bound_socket(const struct pccl_address *address)
 	return -1;
 }
 
-int pccl_tcp_listening_socket(const struct pccl_address *address, uint16_t *port_out)
+int pccl_socket_listening(const struct pccl_address *address, uint16_t *port_out)
 {
 	struct pccl_address bound = {.bytes = sizeof(bound.storage)};
 	char text[PCCL_ADDRESS_PORT_BYTES];
@@ -87,7 +85,7 @@ int pccl_tcp_listening_socket(const struct pccl_address *address, uint16_t *port
 	return fd;
 }
 
-int pccl_tcp_connecting_socket(const struct pccl_address *address, int *error_out)
+int pccl_socket_connecting(const struct pccl_address *address, int *error_out)
 {
 	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -95,7 +93,7 @@ int pccl_tcp_connecting_socket(const struct pccl_address *address, int *error_ou
 		pccl_fail(pcclSystemError, "socket: %s", strerror(errno));
 		return -1;
 	}
-	pccl_tcp_set_options(fd);
+	pccl_socket_set_options(fd);
 	*error_out = 0;
 	if (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0 && errno != EINPROGRESS &&
 	    errno != EINTR)
@@ -103,7 +101,7 @@ int pccl_tcp_connecting_socket(const struct pccl_address *address, int *error_ou
 	return fd;
 }
 
-bool pccl_tcp_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out)
+bool pccl_socket_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out)
 {
 	local_out->bytes = remote_out->bytes = sizeof(local_out->storage);
 	return getpeername(fd, (struct sockaddr *)&remote_out->storage, &remote_out->bytes) == 0 &&
@@ -112,16 +110,16 @@ bool pccl_tcp_get_ends(int fd, struct pccl_address *local_out, struct pccl_addre
 
 /* Within a host nothing can be congested, and a control that paces, as bbr does, costs timers and wake-ups: a tenth of
  * the time of a large op. Reno does not pace, and every user may choose it. */
-void pccl_tcp_choose_congestion_control(int fd)
+void pccl_socket_choose_congestion_control(int fd)
 {
 	struct pccl_address local, remote;
 
-	if (pccl_tcp_get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote) &&
+	if (pccl_socket_get_ends(fd, &local, &remote) && pccl_address_same_host(&local, &remote) &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno")) != 0)
 		pccl_log_debug("socket option TCP_CONGESTION: %s", strerror(errno));
 }
 
-int pccl_tcp_connect_error(int fd)
+int pccl_socket_connect_error(int fd)
 {
 	struct pccl_address local, remote;
 	socklen_t bytes = sizeof(int);
@@ -131,24 +129,9 @@ int pccl_tcp_connect_error(int fd)
 		return errno;
 	if (error != 0)
 		return error;
-	if (!pccl_tcp_get_ends(fd, &local, &remote))
+	if (!pccl_socket_get_ends(fd, &local, &remote))
 		return errno;
 	/* A port of this host that nobody listens on may be given to the very socket that dials it: it then reaches
 	 * itself. */
 	return pccl_address_equal(&local, &remote) ? ECONNREFUSED : 0;
-}
-
-ssize_t pccl_tcp_discard(int fd, size_t bytes)
-{
-	ssize_t got;
-
-	do
-#if defined(__SANITIZE_THREAD__)
-		/* The sanitizer's recv() believes that the bytes were written to where NULL points. */
-		got = syscall(SYS_recvfrom, fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
-#else
-		got = recv(fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT);
-#endif
-	while (got < 0 && errno == EINTR);
-	return got;
 }

@@ -1,5 +1,5 @@
-/* The listening half of the TCP transport. */
-#include "transport/tcp/tcp_stream.h"
+/* The listening half of the engine. */
+#include "transport/engine/engine_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,30 +14,36 @@
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_NS 100000000u /* after an accept() that failed for want of descriptors or memory */
 
-struct tcp_listener {
+struct engine_listener {
 	struct pccl_listener base;
 	struct pccl_loop *loop;
 	struct pccl_watch watch;
 	struct pccl_timer pause;
 	struct pccl_guard *guard;
+	const struct pccl_byte_calls *bytes;
 	void (*accepted)(void *context, struct pccl_stream *stream);
 	void *context;
 };
 
 /* False: the listener is gone. */
-static bool hand_over(struct tcp_listener *listener, int fd, const struct pccl_address *remote)
+static bool hand_over(struct engine_listener *listener, int fd, const struct pccl_address *remote)
 {
-	struct pccl_tcp_stream *tcp = pccl_tcp_stream_new(fd, remote);
+	struct pccl_engine *engine = pccl_engine_new(listener->base.transport, listener->bytes, fd, remote);
 	struct pccl_guard guard;
 
-	if (tcp == NULL) {
+	if (engine == NULL) {
 		close(fd);
 		return true;
 	}
-	pccl_tcp_set_options(fd);
-	pccl_tcp_choose_congestion_control(fd);
+	pccl_socket_set_options(fd);
+	pccl_socket_choose_congestion_control(fd);
+	if (pccl_engine_begin(engine, false) != pcclSuccess) {
+		pccl_log_info("a caller was turned away: %s", pccl_fail_text());
+		pccl_engine_close(&engine->base, false);
+		return true;
+	}
 	pccl_guard_enter(&listener->guard, &guard);
-	listener->accepted(listener->context, &tcp->base);
+	listener->accepted(listener->context, &engine->base);
 	if (guard.gone)
 		return false;
 	pccl_guard_leave(&listener->guard, &guard);
@@ -45,7 +51,7 @@ static bool hand_over(struct tcp_listener *listener, int fd, const struct pccl_a
 }
 
 /* A listener that can't accept would wake the loop for ever: it rests instead. */
-static void rest(struct tcp_listener *listener, int error)
+static void rest(struct engine_listener *listener, int error)
 {
 	pccl_log_error("accepting a connection: %s; trying again in %u ms", strerror(error), PAUSE_NS / 1000000u);
 	pccl_loop_unwatch(listener->loop, &listener->watch);
@@ -54,7 +60,7 @@ static void rest(struct tcp_listener *listener, int error)
 
 static void on_ready(struct pccl_watch *watch, uint32_t events)
 {
-	struct tcp_listener *listener = watch->context;
+	struct engine_listener *listener = watch->context;
 	uint32_t i;
 
 	(void)events;
@@ -79,23 +85,25 @@ static void on_ready(struct pccl_watch *watch, uint32_t events)
 
 static void on_pause_end(struct pccl_timer *timer)
 {
-	struct tcp_listener *listener = timer->context;
+	struct engine_listener *listener = timer->context;
 
 	if (pccl_loop_watch(listener->loop, &listener->watch, EPOLLIN) != pcclSuccess)
 		pccl_loop_timer_set(listener->loop, timer, pccl_loop_now(listener->loop) + PAUSE_NS);
 }
 
-pcclResult_t pccl_tcp_listen(struct pccl_loop *loop, const struct pccl_address *address,
-			     void (*accepted)(void *context, struct pccl_stream *stream), void *context,
-			     struct pccl_listener **listener_out, uint16_t *port_out)
+pcclResult_t pccl_engine_listen(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes,
+				struct pccl_loop *loop, const struct pccl_address *address,
+				void (*accepted)(void *context, struct pccl_stream *stream), void *context,
+				struct pccl_listener **listener_out, uint16_t *port_out)
 {
-	struct tcp_listener *listener;
+	struct engine_listener *listener;
 
 	*listener_out = NULL;
 	listener = pccl_zalloc(sizeof(*listener));
 	if (listener == NULL)
 		return pcclOutOfMemory;
-	listener->base.transport = &pccl_tcp;
+	listener->base.transport = transport;
+	listener->bytes = bytes;
 	listener->loop = loop;
 	listener->accepted = accepted;
 	listener->context = context;
@@ -103,7 +111,7 @@ pcclResult_t pccl_tcp_listen(struct pccl_loop *loop, const struct pccl_address *
 	listener->watch.context = listener;
 	listener->pause.fire = on_pause_end;
 	listener->pause.context = listener;
-	listener->watch.fd = pccl_tcp_listening_socket(address, port_out);
+	listener->watch.fd = pccl_socket_listening(address, port_out);
 	if (listener->watch.fd < 0)
 		goto fail_socket;
 	if (pccl_loop_watch(loop, &listener->watch, EPOLLIN) != pcclSuccess)
@@ -117,9 +125,9 @@ fail_socket:
 	return pcclSystemError;
 }
 
-void pccl_tcp_close_listener(struct pccl_listener *base)
+void pccl_engine_close_listener(struct pccl_listener *base)
 {
-	struct tcp_listener *listener = (struct tcp_listener *)base;
+	struct engine_listener *listener = (struct engine_listener *)base;
 
 	pccl_guard_tell(&listener->guard);
 	pccl_loop_unwatch(listener->loop, &listener->watch);
