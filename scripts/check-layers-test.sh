@@ -55,7 +55,7 @@ compile() {
 expect_violation() {
 	local output
 
-	[[ $1 == *" uses "* ]] && compile
+	[[ $1 == *" uses "* || $1 == *" defines "* ]] && compile
 	if output=$("$checker" "$tree" "$tree/obj" 2>&1); then
 		echo "not seen: $1"
 		failures=$((failures + 1))
@@ -116,6 +116,15 @@ expect_violation 'src/transport/tcp/tcp.c includes membership/master/master.h'
 mkdir "$tree/src/new"
 put src/new/new.c '#include "base/base.h"'
 expect_violation 'src/new/new.c includes base/base.h'
+put src/comm/lane.h '#include "comm/comm.h"'
+put src/comm/comm.c '#include "comm/lane.h"'
+expect_violation 'a circle of modules:  src/comm/comm src/comm/lane'
+put src/comm/lane_links.c '#include "comm/control_port.h"'
+put src/comm/lane.h ''
+put src/comm/control_port.h '#include "comm/settings.h"'
+put src/comm/control.h ''
+put src/comm/settings.h '#include "comm/lane.h"'
+expect_violation 'a circle of modules:'
 put src/membership/master/master.c '#include <sys/socket.h>'
 expect_violation 'src/membership/master/master.c includes <sys/socket.h>'
 put src/session/session.c '#include <pthread.h>'
@@ -136,6 +145,8 @@ put src/comm/comm.c '#include <stdio.h>' 'int f(int x) {return printf("%d", x);}
 expect_violation 'src/comm/comm.c uses printf'
 put src/comm/comm.c '#include <stdlib.h>' 'void *f(int x) {return malloc(x);}'
 expect_violation 'src/comm/comm.c uses malloc'
+put src/comm/comm.c 'int pcclThing(void) {return 0;}'
+expect_violation 'src/comm/comm.c defines pcclThing'
 compile
 rm "$tree/obj/src/comm/comm.o"
 output=$("$checker" "$tree" "$tree/obj" 2>&1) && { echo "a missing object is not seen"; failures=$((failures + 1)); }

@@ -3,7 +3,7 @@
 #
 #	scripts/check-layers.sh ROOT OBJECTS
 #
-# by the include lines of the sources below ROOT and by the undefined symbols of their objects below OBJECTS. One line
+# by the include lines of the sources below ROOT and by the symbols of their objects below OBJECTS. One line
 # per violation on stderr; the exit status is 0 if there is none. check-layers-test.sh proves that violations are seen.
 set -u
 
@@ -108,6 +108,47 @@ check_includes() {
 		}' {} + 2>/dev/null)
 }
 
+# A module is x.h with x.c and all x_*.[ch] beside it. No two of a folder may need each other, over however many others.
+check_circles() {
+	local line circle=
+
+	while read -r line; do
+		case $line in
+		*"contains a loop"*) [ -n "$circle" ] && violation "a circle of modules:$circle" ;;
+		esac
+		case $line in
+		*"contains a loop"*) circle=' ' ;;
+		*) circle+=" ${line#tsort: }" ;;
+		esac
+	done < <(
+		cd "$root" && find src -name '*.[ch]' | sort | xargs awk '
+		function module(file,   folder, name, words, count, i, head) {
+			folder = file
+			sub(/[^\/]*$/, "", folder)
+			name = substr(file, length(folder) + 1)
+			sub(/\.[ch]$/, "", name)
+			count = split(name, words, "_")
+			for (i = 1; i < count; i++) {
+				head = i == 1 ? words[1] : head "_" words[i]
+				if ((folder head ".h") in is_file)
+					return folder head
+			}
+			return folder name
+		}
+		BEGIN {
+			for (i = 1; i < ARGC; i++)
+				is_file[ARGV[i]]
+		}
+		match($0, /^[ \t]*#[ \t]*include[ \t]*[<"][^>"]*/) {
+			header = substr($0, RSTART, RLENGTH)
+			sub(/^[^<"]*[<"]/, "", header)
+			if (("src/" header) in is_file && module(FILENAME) != module("src/" header))
+				print module(FILENAME), module("src/" header)
+		}' | tsort 2>&1 >/dev/null
+		echo 'contains a loop'
+	)
+}
+
 pure_denied='^(clock_.*|gettimeofday|time|ftime|nanosleep|usleep|sleep|socket|socketpair|connect|bind|listen|accept4?|shutdown|setsockopt|getsockopt|getaddrinfo|send|sendto|sendmsg|sendmmsg|recv|recvfrom|recvmsg|recvmmsg|read|readv|pread.*|write|writev|pwrite.*|open|openat|fopen.*|close|ioctl|fcntl.*|poll|ppoll|select|epoll_.*|eventfd|pipe2?|pthread_.*|sem_.*|futex|syscall|sched_.*|getenv|secure_getenv|getrandom|mmap.*|fork|kill)$'
 # What a guest in another program's process never does: end it, write to its stdout, touch its signals or environment.
 library_denied='^(exit|_exit|_Exit|quick_exit|abort|atexit|printf|vprintf|puts|putchar|stdout|stderr|perror|signal|sigaction|system|fork|vfork|setenv|unsetenv|putenv|setlocale|chdir|umask|srand|rand|srandom|random)$'
@@ -145,6 +186,10 @@ check_symbols() {
 				violation "$file uses $symbol; use base/memory.h"
 			fi
 		done < <(nm -u --format=posix "$object" | awk '{print $1}')
+		[[ $file == src/api/* ]] && continue
+		while read -r symbol; do
+			violation "$file defines $symbol, which is src/api's to do"
+		done < <(nm -g --defined-only --format=posix "$object" | awk '$1 ~ /^pccl[A-Z]/ {print $1}')
 	done < <(cd "$root" && find src -name '*.c' -not -path 'src/programs/*' | sort)
 }
 
@@ -152,6 +197,7 @@ if ! [ -d "$root/src/base" ] || ! ls "$root"/src/base/*.c >/dev/null 2>&1; then
 	violation "no sources below $root/src/base: nothing was checked"
 fi
 check_includes
+check_circles
 check_symbols
 if [ $violations -ne 0 ]; then
 	echo "check-layers: $violations violations" >&2

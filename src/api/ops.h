@@ -16,8 +16,7 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 /* Copies the caller's structure, older or newer than this library's, over the defaults; checks `size`. */
 pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *full_out);
 
-/* Fills the caller's structure as far as it reaches. NULL is allowed. */
+/* Checks the size of the caller's structure, which pccl_ops_await() fills as far as it reaches. NULL is allowed. */
 pcclResult_t pccl_ops_check_info(const pcclOperationInfo_t *info);
-void pccl_ops_write_info(const pcclOperationInfo_t *from, pcclOperationInfo_t *to);
 
 #endif

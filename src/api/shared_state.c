@@ -1,9 +1,10 @@
 /* Shared state: in a world of one there is nobody to agree with. Between peers it comes with src/sync/. */
 #include <pccl.h>
 
+#include "api/library.h"
 #include "base/fail.h"
 #include "collectives/element/dtype.h"
-#include "comm/comm.h"
+#include "comm/monitor.h"
 
 static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStrategy_t strategy)
 {
@@ -31,21 +32,16 @@ pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclShar
 					pcclSharedStateSyncStrategy_t strategy,
 					pcclSharedStateSyncInfo_t *sync_info_out)
 {
-	pcclComm_t *comm;
-	pcclResult_t result = pccl_comm_enter(communicator, &comm);
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
 
-	if (result != pcclSuccess)
-		return result;
-	result = check(shared_state, strategy);
-	if (result == pcclSuccess && !pccl_session_idle(comm->session))
-		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
-	else if (result == pcclSuccess && comm->view.member_count > 1)
-		result =
-			pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
+	if (result == pcclSuccess)
+		result = check(shared_state, strategy);
+	if (result == pcclSuccess)
+		result = pccl_monitor_check_alone(monitor);
 	if (result == pcclSuccess && sync_info_out != NULL) {
 		sync_info_out->tx_bytes = 0;
 		sync_info_out->rx_bytes = 0;
 	}
-	pccl_comm_leave(comm);
 	return result;
 }

@@ -10,8 +10,6 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/uuid.h"
-#include "comm/comm.h"
-#include "comm/lane.h"
 #include "comm/thread.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
@@ -20,7 +18,9 @@
 #define HELLO_TIMEOUT_NS 5000000000ull
 
 struct pccl_control {
-	pcclComm_t *comm;
+	struct pccl_control_config config;
+	const struct pccl_self *self;
+	struct pccl_monitor *monitor;
 	pthread_t thread;
 	struct pccl_loop *loop;
 	struct pccl_doorman *doorman;
@@ -106,7 +106,7 @@ static void dial(struct pccl_control *control, uint32_t master)
 	assert(master < control->master_count);
 	hang_up(control, false);
 	result = pccl_channel_dial(control->loop, pccl_wire_for(place->addresses), place->addresses, place->count,
-				   control->comm->settings.connect_timeout_ns, &channel_events, control,
+				   control->self->settings.connect_timeout_ns, &channel_events, control,
 				   &control->channel);
 	if (result != pcclSuccess)
 		closed_by_failure(control);
@@ -128,95 +128,11 @@ static void send_message(struct pccl_control *control, struct pccl_message *mess
 	pccl_message_destroy(message);
 }
 
-static void freeze(struct pccl_control *control, uint32_t epoch)
+static void install(const struct pccl_control *control, const struct pccl_install *what)
 {
-	pcclComm_t *comm = control->comm;
-
-	control->freeze_epoch = epoch;
-	pthread_mutex_lock(&comm->lock);
-	pccl_session_freeze(comm->session);
-	pccl_comm_dispatch(comm);
-	pthread_mutex_unlock(&comm->lock);
-}
-
-/* All lanes have frozen: what do they hold? */
-static void frozen(struct pccl_control *control, struct pccl_peer_event *event)
-{
-	pcclComm_t *comm = control->comm;
-	pcclResult_t result;
-
-	event->epoch = control->freeze_epoch;
-	pthread_mutex_lock(&comm->lock);
-	result = pccl_session_reports(comm->session, &event->reports, &event->report_count);
-	if (result != pcclSuccess)
-		pccl_comm_end(comm, result, pccl_fail_text());
-	pthread_mutex_unlock(&comm->lock);
-}
-
-static pcclResult_t install_view(pcclComm_t *comm, const struct pccl_install *install)
-{
-	struct pccl_view view;
-	pcclResult_t result = pccl_view_copy(&install->view, &view);
-	uint32_t rank;
-
-	if (result != pcclSuccess)
-		return result;
-	if (!pccl_view_rank(&view, &comm->uuid, &rank)) {
-		pccl_view_fini(&view);
-		return pccl_fail(pcclInternalError, "the master installed a view without this peer");
-	}
-	pccl_view_fini(&comm->view);
-	comm->view = view;
-	comm->rank = rank;
-	comm->world = install->world;
-	comm->lanes_linked = 0;
-	if (comm->state != PCCL_COMM_ENDED)
-		comm->state = PCCL_COMM_MEMBER;
-	return pccl_session_install(comm->session, install, rank);
-}
-
-static void install(struct pccl_control *control, const struct pccl_install *what)
-{
-	pcclComm_t *comm = control->comm;
-	pcclResult_t result;
-
 	pccl_log_info("group %u epoch %u: %u members (%s)", what->view.group, what->view.epoch, what->view.member_count,
 		      what->cause);
-	pthread_mutex_lock(&comm->lock);
-	result = install_view(comm, what);
-	if (result != pcclSuccess)
-		pccl_comm_end(comm, result, pccl_fail_text());
-	pccl_comm_dispatch(comm);
-	pthread_cond_broadcast(&comm->changed);
-	pthread_mutex_unlock(&comm->lock);
-}
-
-static void voted(pcclComm_t *comm, const struct pccl_peer_action *action)
-{
-	pthread_mutex_lock(&comm->lock);
-	comm->vote_pending = false;
-	comm->vote_result = action->result;
-	comm->vote_value = action->value;
-	pccl_session_end_joint(comm->session, action->joint);
-	memcpy(comm->vote_detail, action->text, sizeof(comm->vote_detail));
-	pthread_cond_broadcast(&comm->changed);
-	pthread_mutex_unlock(&comm->lock);
-}
-
-static void world_changed(pcclComm_t *comm, const struct pccl_world *world)
-{
-	pthread_mutex_lock(&comm->lock);
-	comm->world = *world;
-	pthread_mutex_unlock(&comm->lock);
-}
-
-static void ended(pcclComm_t *comm, const struct pccl_peer_action *action)
-{
-	pcclResult_t result = action->result == pcclSuccess ? pcclAborted : action->result;
-
-	pthread_mutex_lock(&comm->lock);
-	pccl_comm_end(comm, result, action->text);
-	pthread_mutex_unlock(&comm->lock);
+	pccl_monitor_install(control->monitor, what);
 }
 
 static void carry_out(struct pccl_control *control, const struct pccl_peer_action *action)
@@ -232,19 +148,21 @@ static void carry_out(struct pccl_control *control, const struct pccl_peer_actio
 		hang_up(control, true);
 		break;
 	case PCCL_PEER_FREEZE:
-		freeze(control, action->epoch);
+		control->freeze_epoch = action->epoch;
+		pccl_monitor_freeze(control->monitor);
 		break;
 	case PCCL_PEER_INSTALL:
 		install(control, action->install);
 		break;
 	case PCCL_PEER_VOTED:
-		voted(control->comm, action);
+		pccl_monitor_voted(control->monitor, action);
 		break;
 	case PCCL_PEER_WORLD:
-		world_changed(control->comm, &action->world);
+		pccl_monitor_world(control->monitor, &action->world);
 		break;
 	case PCCL_PEER_ENDED:
-		ended(control->comm, action);
+		pccl_monitor_end(control->monitor, action->result == pcclSuccess ? pcclAborted : action->result,
+				 action->text);
 		break;
 	}
 }
@@ -273,26 +191,21 @@ static void timer_fired(struct pccl_timer *timer)
 	step(timer->context, &event);
 }
 
-/* If it was not answered at once: from now on an op that waits for this peer ends it. */
-static void await_update(pcclComm_t *comm)
-{
-	pthread_mutex_lock(&comm->lock);
-	if (comm->vote_pending)
-		pccl_session_begin_update(comm->session);
-	pccl_comm_dispatch(comm);
-	pthread_mutex_unlock(&comm->lock);
-}
-
 static void run_event(struct pccl_task *task)
 {
 	struct event_task *work = (struct event_task *)task;
+	struct pccl_control *control = work->control;
+	struct pccl_peer_event *event = &work->event;
 
-	if (work->event.type == PCCL_PEER_FROZEN && !work->control->stopped)
-		frozen(work->control, &work->event);
-	if (!work->control->stopped)
-		step(work->control, &work->event);
-	if (!work->control->stopped && work->event.type == PCCL_PEER_VOTE && work->event.vote == PCCL_VOTE_UPDATE)
-		await_update(work->control->comm);
+	if (!control->stopped) {
+		if (event->type == PCCL_PEER_FROZEN) {
+			event->epoch = control->freeze_epoch;
+			pccl_monitor_reports(control->monitor, &event->reports, &event->report_count);
+		}
+		step(control, event);
+		if (event->type == PCCL_PEER_VOTE && event->vote == PCCL_VOTE_UPDATE)
+			pccl_monitor_await_update(control->monitor);
+	}
 	pccl_free(work);
 }
 
@@ -304,9 +217,7 @@ static void run_shortage(struct pccl_task *task)
 
 	if (control->stopped)
 		return;
-	pthread_mutex_lock(&control->comm->lock);
-	pccl_comm_end(control->comm, pcclOutOfMemory, "out of memory: an event of this communicator was lost");
-	pthread_mutex_unlock(&control->comm->lock);
+	pccl_monitor_end(control->monitor, pcclOutOfMemory, "out of memory: an event of this communicator was lost");
 	step(control, &event);
 }
 
@@ -332,20 +243,20 @@ void pccl_control_post(struct pccl_control *control, const struct pccl_peer_even
 static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
 	struct pccl_control *control = context;
-	pcclComm_t *comm = control->comm;
+	const struct pccl_self *self = control->self;
 
-	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != comm->params.peer_group ||
-	    !pccl_uuid_equal(&hello->to, &comm->uuid) || hello->lane >= comm->settings.lanes) {
+	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != self->group ||
+	    !pccl_uuid_equal(&hello->to, &self->uuid) || hello->lane >= self->settings.lanes) {
 		pccl_log_info("hung up a caller that wanted another peer or purpose");
 		stream->transport->close(stream, false);
 		return;
 	}
-	pccl_lane_adopt(comm->lanes[hello->lane], stream, hello);
+	control->config.adopt(control->config.context, stream, hello);
 }
 
 static pcclResult_t listen_on(struct pccl_control *control)
 {
-	const struct pccl_settings *settings = &control->comm->settings;
+	const struct pccl_settings *settings = &control->self->settings;
 	const char *host = settings->listen_address[0] != '\0' ? settings->listen_address : "::";
 	struct pccl_address address;
 	size_t count = 1;
@@ -367,7 +278,7 @@ static pcclResult_t listen_on(struct pccl_control *control)
 /* What others are told to dial: as configured, else what the master sees and the port bound here. */
 static pcclResult_t describe_self(const struct pccl_control *control, struct pccl_member *self_out)
 {
-	const struct pccl_settings *settings = &control->comm->settings;
+	const struct pccl_settings *settings = &control->self->settings;
 	uint16_t port = pccl_doorman_port(control->doorman);
 	struct pccl_address address;
 	size_t count = 1;
@@ -375,7 +286,7 @@ static pcclResult_t describe_self(const struct pccl_control *control, struct pcc
 	pcclResult_t result;
 
 	memset(self_out, 0, sizeof(*self_out));
-	self_out->uuid = control->comm->uuid;
+	self_out->uuid = control->self->uuid;
 	self_out->port = port;
 	self_out->lanes = (uint16_t)settings->lanes;
 	self_out->streams = (uint16_t)settings->streams;
@@ -394,8 +305,8 @@ static pcclResult_t describe_self(const struct pccl_control *control, struct pcc
 
 static pcclResult_t make_peer(struct pccl_control *control)
 {
-	const struct pccl_settings *settings = &control->comm->settings;
-	struct pccl_peer_config config = {.group = control->comm->params.peer_group,
+	const struct pccl_settings *settings = &control->self->settings;
+	struct pccl_peer_config config = {.group = control->self->group,
 					  .master_count = control->master_count,
 					  .heartbeat_interval_ns = settings->heartbeat_interval_ns,
 					  .heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
@@ -405,7 +316,7 @@ static pcclResult_t make_peer(struct pccl_control *control)
 
 	if (result != pcclSuccess)
 		return result;
-	memcpy(&config.seed, control->comm->uuid.data, sizeof(config.seed));
+	memcpy(&config.seed, control->self->uuid.data, sizeof(config.seed));
 	return pccl_peer_create(&config, &control->peer);
 }
 
@@ -426,7 +337,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-pcclResult_t pccl_control_create(pcclComm_t *comm, struct pccl_control **control_out)
+pcclResult_t pccl_control_create(const struct pccl_control_config *config, struct pccl_control **control_out)
 {
 	struct pccl_control *control = pccl_zalloc(sizeof(*control));
 	pcclResult_t result;
@@ -434,12 +345,15 @@ pcclResult_t pccl_control_create(pcclComm_t *comm, struct pccl_control **control
 	*control_out = NULL;
 	if (control == NULL)
 		return pcclOutOfMemory;
-	control->comm = comm;
+	control->config = *config;
+	control->self = config->self;
+	control->monitor = config->monitor;
 	control->timer.fire = timer_fired;
 	control->timer.context = control;
 	control->shortage.run = run_shortage;
 	control->shortage.context = control;
-	result = pccl_settings_masters(&comm->settings, &comm->params, control->masters, &control->master_count);
+	result = pccl_settings_masters(&config->self->settings, &config->self->master_address, control->masters,
+				       &control->master_count);
 	if (result == pcclSuccess)
 		result = pccl_loop_create(&control->loop);
 	if (result != pcclSuccess)

@@ -7,7 +7,6 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
-#include "comm/control.h"
 #include "comm/lane_internal.h"
 #include "comm/thread.h"
 
@@ -23,28 +22,8 @@ static void drain(struct pccl_lane *lane)
 			pccl_lane_forget(lane, outcome.cookie);
 		if (--lane->attempts_open == 0)
 			pccl_lane_busy(lane, false);
-		pthread_mutex_lock(&lane->comm->lock);
-		pccl_session_outcome(lane->comm->session, lane->index, &outcome);
-		pccl_comm_dispatch(lane->comm);
-		pthread_mutex_unlock(&lane->comm->lock);
+		pccl_monitor_outcome(lane->monitor, lane->index, &outcome);
 	}
-}
-
-/* An op that others have launched waits for this peer, which waits for them in pcclUpdateTopology(). */
-static void tell_missed(struct pccl_lane *lane, const struct pccl_op_key *key)
-{
-	char text[120];
-	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .text = text};
-
-	snprintf(text, sizeof(text),
-		 "another member waits for this one in an operation with tag %llu: launch it, and await it, before "
-		 "pcclUpdateTopology()",
-		 (unsigned long long)key->tag);
-	pthread_mutex_lock(&lane->comm->lock);
-	event.sequence = pccl_session_missed(lane->comm->session, key);
-	pthread_mutex_unlock(&lane->comm->lock);
-	if (event.sequence != 0)
-		pccl_control_post(lane->comm->control, &event);
 }
 
 /* Whatever happened: links pull what the executor has for them now. */
@@ -58,7 +37,7 @@ void pccl_lane_pump(struct pccl_lane *lane)
 			pccl_link_kick(lane->neighbours[rank]->link);
 	drain(lane);
 	while (pccl_exec_missed(lane->exec, &missed))
-		tell_missed(lane, &missed);
+		pccl_monitor_missed(lane->monitor, &missed);
 }
 
 static pcclResult_t make_exec(struct pccl_lane *lane, uint32_t lanes)
@@ -115,20 +94,10 @@ static void stop_receiving(struct pccl_lane *lane)
 
 static void freeze(struct pccl_lane *lane)
 {
-	pcclComm_t *comm = lane->comm;
-	bool last;
-
 	pccl_exec_freeze(lane->exec);
 	stop_receiving(lane);
 	drain(lane);
-	pthread_mutex_lock(&comm->lock);
-	last = pccl_session_collect(comm->session, lane->index, lane->exec);
-	pthread_mutex_unlock(&comm->lock);
-	if (last) {
-		struct pccl_peer_event event = {.type = PCCL_PEER_FROZEN};
-
-		pccl_control_post(comm->control, &event);
-	}
+	pccl_monitor_frozen(lane->monitor, lane->index, lane->exec);
 }
 
 static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what)
@@ -143,10 +112,7 @@ static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what)
 		return;
 	}
 	snprintf(outcome.detail, sizeof(outcome.detail), "%s", pccl_fail_text());
-	pthread_mutex_lock(&lane->comm->lock);
-	pccl_session_outcome(lane->comm->session, lane->index, &outcome);
-	pccl_comm_dispatch(lane->comm);
-	pthread_mutex_unlock(&lane->comm->lock);
+	pccl_monitor_outcome(lane->monitor, lane->index, &outcome);
 }
 
 /* Names the ranks that an op still waits for, and asks the group for a decision. */
@@ -164,22 +130,7 @@ static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 	for (rank = 0; rank < lane->ranks; rank++)
 		if (pccl_bitmap_test(waits_for, rank) && length < (int)sizeof(text) - 16)
 			length += snprintf(text + length, sizeof(text) - (size_t)length, " rank %u", rank);
-	pccl_control_post(lane->comm->control, &event);
-}
-
-static void unpin(struct pccl_lane *lane, struct pccl_attempt *attempt)
-{
-	pthread_mutex_lock(&lane->comm->lock);
-	pccl_session_unpin(lane->comm->session, attempt);
-	pccl_comm_dispatch(lane->comm);
-	pthread_mutex_unlock(&lane->comm->lock);
-}
-
-static void give_up(struct pccl_lane *lane, pcclResult_t result)
-{
-	pthread_mutex_lock(&lane->comm->lock);
-	pccl_comm_end(lane->comm, result, pccl_fail_text());
-	pthread_mutex_unlock(&lane->comm->lock);
+	pccl_monitor_tell(lane->monitor, &event);
 }
 
 static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
@@ -194,12 +145,12 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
 		pccl_lane_forget(lane, command->attempt);
 		pccl_exec_cancel(lane->exec, command->attempt, command->result, command->detail, command->restore);
 		drain(lane);
-		unpin(lane, command->attempt);
+		pccl_monitor_unpin(lane->monitor, command->attempt);
 		break;
 	case PCCL_COMMAND_EXPIRE:
 		drain(lane);
 		expire(lane, command);
-		unpin(lane, command->attempt);
+		pccl_monitor_unpin(lane->monitor, command->attempt);
 		break;
 	case PCCL_COMMAND_FREEZE:
 		freeze(lane);
@@ -207,7 +158,7 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
 	case PCCL_COMMAND_INSTALL:
 		result = install(lane, command);
 		if (result != pcclSuccess)
-			give_up(lane, result);
+			pccl_monitor_end(lane->monitor, result, pccl_fail_text());
 		pccl_command_free(command);
 		break;
 	case PCCL_COMMAND_UPDATE:
@@ -223,13 +174,8 @@ static void carry_out(struct pccl_lane *lane, struct pccl_command *command)
 static void run_commands(struct pccl_task *task)
 {
 	struct pccl_lane *lane = task->context;
-	struct pccl_command *command;
+	struct pccl_command *command = pccl_monitor_take(lane->monitor, lane->index);
 
-	pthread_mutex_lock(&lane->comm->lock);
-	command = lane->first;
-	lane->first = NULL;
-	lane->last = NULL;
-	pthread_mutex_unlock(&lane->comm->lock);
 	while (command != NULL) {
 		struct pccl_command *next = command->next;
 
@@ -241,16 +187,9 @@ static void run_commands(struct pccl_task *task)
 	}
 }
 
-void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command)
+void pccl_lane_wake(struct pccl_lane *lane)
 {
-	command->next = NULL;
-	if (lane->last == NULL) {
-		lane->first = command;
-		pccl_loop_post(lane->loop, &lane->work);
-	} else {
-		lane->last->next = command;
-	}
-	lane->last = command;
+	pccl_loop_post(lane->loop, &lane->work);
 }
 
 static void *run(void *context)
@@ -264,7 +203,8 @@ static void *run(void *context)
 	return NULL;
 }
 
-pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane **lane_out)
+pcclResult_t pccl_lane_create(const struct pccl_self *self, struct pccl_monitor *monitor, uint32_t index,
+			      struct pccl_lane **lane_out)
 {
 	struct pccl_lane *lane = pccl_zalloc(sizeof(*lane));
 	char name[16];
@@ -273,12 +213,13 @@ pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane
 	*lane_out = NULL;
 	if (lane == NULL)
 		return pcclOutOfMemory;
-	lane->comm = comm;
+	lane->self = self;
+	lane->monitor = monitor;
 	lane->index = index;
 	lane->work.run = run_commands;
 	lane->work.context = lane;
 	pccl_lane_init_links(lane);
-	result = make_exec(lane, comm->settings.lanes);
+	result = make_exec(lane, self->settings.lanes);
 	if (result != pcclSuccess)
 		goto fail_exec;
 	result = pccl_loop_create(&lane->loop);

@@ -5,23 +5,22 @@
 
 #include <pccl.h>
 
-#include "membership/message/view.h"
-#include "session/session.h"
+#include "comm/monitor.h"
 #include "transport/link/hello.h"
 
 struct pccl_lane;
 
-/* Creates lane `index` and starts its thread. */
-pcclResult_t pccl_lane_create(pcclComm_t *comm, uint32_t index, struct pccl_lane **lane_out);
+/* Creates lane `index` and starts its thread; `self` and `monitor` outlive it. */
+pcclResult_t pccl_lane_create(const struct pccl_self *self, struct pccl_monitor *monitor, uint32_t index,
+			      struct pccl_lane **lane_out);
 
-/* From any thread that holds the communicator's lock, in order: carry out a command. */
-void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command);
+/* From any thread: the monitor has commands for the lane. Not again before they are taken. Takes no lock. */
+void pccl_lane_wake(struct pccl_lane *lane);
 
 /* From any thread: a neighbour's stream arrived; takes it over. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello);
 
-/* Ends the thread after what was posted, and closes all links. Commands may still be posted: they count for nothing.
- * NULL is allowed. */
+/* Ends the thread after what was posted, and closes all links. The monitor wakes it no more. NULL is allowed. */
 void pccl_lane_stop(struct pccl_lane *lane);
 
 /* Frees, after all lanes have stopped. NULL is allowed. */

@@ -7,7 +7,6 @@
 
 #include "collectives/codec/codec_lossless.h"
 #include "collectives/element/dtype.h"
-#include "comm/comm.h"
 #include "comm/lane.h"
 #include "transport/link/link.h"
 #include "transport/link/silence.h"
@@ -40,7 +39,8 @@ struct pace {
 };
 
 struct pccl_lane {
-	pcclComm_t *comm;
+	const struct pccl_self *self;
+	struct pccl_monitor *monitor;
 	uint32_t index;
 	uint32_t lanes; /* of the view in force */
 	pthread_t thread;
@@ -57,9 +57,7 @@ struct pccl_lane {
 	uint32_t attempts_open;	       /* launched here and not ended */
 	struct pccl_timer watch_timer; /* set while attempts are open */
 	struct pace pace;
-	struct pccl_task work;	    /* posted while there are commands: */
-	struct pccl_command *first; /* under the communicator's lock, as the next */
-	struct pccl_command *last;
+	struct pccl_task work; /* posted while the monitor has commands */
 	bool stopped;
 };
 

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/uuid.h"
-#include "comm/control.h"
 #include "transport/wires.h"
 
 #define PARKED_MAX 1024		 /* streams of members of a view that is not installed here yet */
@@ -34,7 +33,7 @@ static void complain(const struct neighbour *neighbour, const char *reason)
 	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = neighbour->uuid, .text = reason};
 
 	pccl_log_info("lane %u: link to rank %u lost: %s", neighbour->lane->index, neighbour->rank, reason);
-	pccl_control_post(neighbour->lane->comm->control, &event);
+	pccl_monitor_tell(neighbour->lane->monitor, &event);
 }
 
 static void link_lost(void *context, struct pccl_link *link, const char *reason)
@@ -51,7 +50,7 @@ static void link_lost(void *context, struct pccl_link *link, const char *reason)
 static void watch_links(struct pccl_timer *timer)
 {
 	struct pccl_lane *lane = timer->context;
-	const struct pccl_settings *settings = &lane->comm->settings;
+	const struct pccl_settings *settings = &lane->self->settings;
 	uint64_t now_ns = pccl_loop_now(lane->loop);
 	uint64_t next_ns = now_ns + settings->heartbeat_interval_ns;
 	uint32_t rank;
@@ -134,17 +133,13 @@ void pccl_lane_check_linked(struct pccl_lane *lane)
 	for (rank = 0; rank < lane->ranks; rank++) {
 		const struct neighbour *neighbour = lane->neighbours[rank];
 
-		if (pccl_uuid_equal(&neighbour->uuid, &lane->comm->uuid))
+		if (pccl_uuid_equal(&neighbour->uuid, &lane->self->uuid))
 			continue;
 		if (neighbour->link == NULL || !pccl_link_is_up(neighbour->link))
 			return;
 	}
 	lane->linked = true;
-	pthread_mutex_lock(&lane->comm->lock);
-	if (lane->comm->view.epoch == lane->epoch)
-		lane->comm->lanes_linked++;
-	pthread_cond_broadcast(&lane->comm->changed);
-	pthread_mutex_unlock(&lane->comm->lock);
+	pccl_monitor_linked(lane->monitor, lane->epoch);
 }
 
 static void link_up(void *context, struct pccl_link *link)
@@ -169,16 +164,16 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 {
 	struct pccl_lane *lane = neighbour->lane;
 	struct pccl_link_config config = {.loop = lane->loop,
-					  .group = lane->comm->params.peer_group,
-					  .self = lane->comm->uuid,
+					  .group = lane->self->group,
+					  .self = lane->self->uuid,
 					  .neighbour = member->uuid,
-					  .host = lane->comm->host,
-					  .checksums = lane->comm->settings.checksums,
+					  .host = lane->self->host,
+					  .checksums = lane->self->settings.checksums,
 					  .dials = dials,
 					  .lane = (uint16_t)lane->index,
 					  .streams = streams,
-					  .connect_timeout_ns = lane->comm->settings.connect_timeout_ns,
-					  .redial_timeout_ns = lane->comm->settings.heartbeat_timeout_ns};
+					  .connect_timeout_ns = lane->self->settings.connect_timeout_ns,
+					  .redial_timeout_ns = lane->self->settings.heartbeat_timeout_ns};
 	pcclResult_t result = pccl_address_numeric(member->address, member->port, &config.address);
 
 	if (result != pcclSuccess)
@@ -396,7 +391,7 @@ void pccl_lane_watch(struct pccl_lane *lane)
 {
 	if (lane->watch_timer.when_ns == 0)
 		pccl_loop_timer_set(lane->loop, &lane->watch_timer,
-				    pccl_loop_now(lane->loop) + lane->comm->settings.heartbeat_interval_ns);
+				    pccl_loop_now(lane->loop) + lane->self->settings.heartbeat_interval_ns);
 }
 
 void pccl_lane_init_links(struct pccl_lane *lane)

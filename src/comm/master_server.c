@@ -1,12 +1,11 @@
-/* The shell around the master machine, and the public master calls: one thread, one listening port, a channel per
- * peer. */
+/* The shell around the master machine: one thread, one listening port, a channel per peer. */
+#include "comm/master_server.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-
-#include <pccl.h>
 
 #include "base/fail.h"
 #include "base/log.h"
@@ -205,18 +204,16 @@ static void *run(void *context)
 	return NULL;
 }
 
-pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterInstance_t **p_master_handle_out)
+pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_address,
+				       pcclMasterInstance_t **instance_out)
 {
 	pcclMasterInstance_t *instance;
 	pcclResult_t result;
 
-	if (p_master_handle_out == NULL)
-		return pccl_fail(pcclInvalidArgument, "p_master_handle_out is NULL");
-	*p_master_handle_out = NULL;
 	instance = pccl_zalloc(sizeof(*instance));
 	if (instance == NULL)
 		return pcclOutOfMemory;
-	result = pccl_address_from_ccoip(&listen_address, &instance->address);
+	result = pccl_address_from_ccoip(listen_address, &instance->address);
 	if (result != pcclSuccess) {
 		pccl_free(instance);
 		return result;
@@ -224,7 +221,7 @@ pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterI
 	pthread_mutex_init(&instance->lock, NULL);
 	instance->timer.fire = timer_fired;
 	instance->timer.context = instance;
-	*p_master_handle_out = instance;
+	*instance_out = instance;
 	return pcclSuccess;
 }
 
@@ -267,70 +264,61 @@ fail_master:
 	return result;
 }
 
-pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance)
+pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance)
 {
 	pcclResult_t result;
 
-	if (master_instance == NULL)
-		return pccl_fail(pcclInvalidArgument, "the master is NULL");
-	pthread_mutex_lock(&master_instance->lock);
-	if (master_instance->ran) {
+	pthread_mutex_lock(&instance->lock);
+	if (instance->ran) {
 		result = pccl_fail(pcclInvalidUsage, "the master runs already, or has run: create another");
 	} else {
-		result = start(master_instance);
-		master_instance->ran = result == pcclSuccess;
+		result = start(instance);
+		instance->ran = result == pcclSuccess;
 		if (result != pcclSuccess && result != pcclOutOfMemory)
 			result = pcclInvalidUsage;
 	}
-	pthread_mutex_unlock(&master_instance->lock);
+	pthread_mutex_unlock(&instance->lock);
 	return result;
 }
 
-pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance)
+pcclResult_t pccl_master_server_interrupt(pcclMasterInstance_t *instance)
 {
 	pcclResult_t result = pcclSuccess;
 
-	if (master_instance == NULL)
-		return pccl_fail(pcclInvalidArgument, "the master is NULL");
-	pthread_mutex_lock(&master_instance->lock);
-	if (!master_instance->ran)
+	pthread_mutex_lock(&instance->lock);
+	if (!instance->ran)
 		result = pccl_fail(pcclInvalidUsage, "the master never ran");
-	else if (!master_instance->interrupted)
-		pccl_loop_stop(master_instance->loop);
-	master_instance->interrupted = master_instance->ran;
-	pthread_mutex_unlock(&master_instance->lock);
+	else if (!instance->interrupted)
+		pccl_loop_stop(instance->loop);
+	instance->interrupted = instance->ran;
+	pthread_mutex_unlock(&instance->lock);
 	return result;
 }
 
-pcclResult_t pcclMasterAwaitTermination(pcclMasterInstance_t *master_instance)
+pcclResult_t pccl_master_server_await(pcclMasterInstance_t *instance)
 {
 	pcclResult_t result = pcclSuccess;
 	bool join = false;
 
-	if (master_instance == NULL)
-		return pccl_fail(pcclInvalidArgument, "the master is NULL");
-	pthread_mutex_lock(&master_instance->lock);
-	if (!master_instance->ran)
+	pthread_mutex_lock(&instance->lock);
+	if (!instance->ran)
 		result = pccl_fail(pcclInvalidUsage, "the master never ran");
-	join = master_instance->ran && !master_instance->joined;
-	master_instance->joined = master_instance->ran;
-	pthread_mutex_unlock(&master_instance->lock);
+	join = instance->ran && !instance->joined;
+	instance->joined = instance->ran;
+	pthread_mutex_unlock(&instance->lock);
 	if (join)
-		pthread_join(master_instance->thread, NULL);
+		pthread_join(instance->thread, NULL);
 	return result;
 }
 
-pcclResult_t pcclDestroyMaster(pcclMasterInstance_t *master_instance)
+void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 {
-	if (master_instance == NULL)
-		return pccl_fail(pcclInvalidArgument, "the master is NULL");
-	if (master_instance->ran) {
-		(void)pcclInterruptMaster(master_instance);
-		(void)pcclMasterAwaitTermination(master_instance);
-		pccl_master_destroy(master_instance->master);
-		pccl_loop_destroy(master_instance->loop);
+	if (instance->ran) {
+		(void)pccl_master_server_interrupt(instance);
+		(void)pccl_master_server_await(instance);
+		pccl_master_destroy(instance->master);
+		pccl_loop_destroy(instance->loop);
 	}
-	pthread_mutex_destroy(&master_instance->lock);
-	pccl_free(master_instance);
-	return pcclSuccess;
+	pthread_mutex_destroy(&instance->lock);
+	pccl_free(instance);
 }

@@ -266,15 +266,15 @@ static pcclResult_t add_master(const char *text, struct pccl_master_place *place
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const pcclCommCreateParams_t *params,
+pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
 				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out)
 {
 	char list[sizeof(settings->masters)];
 	char *rest = list, *text;
 
 	*count_out = 0;
-	if (params->master_address.port != 0) {
-		pcclResult_t result = pccl_address_from_ccoip(&params->master_address, &places_out[0].addresses[0]);
+	if (first->port != 0) {
+		pcclResult_t result = pccl_address_from_ccoip(first, &places_out[0].addresses[0]);
 
 		if (result != pcclSuccess)
 			return result;

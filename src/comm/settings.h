@@ -41,8 +41,8 @@ struct pccl_master_place {
 	size_t count;
 };
 
-/* Resolves the parameters' master and the list. May block in the resolver. */
-pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const pcclCommCreateParams_t *params,
+/* Resolves `first`, unless its port is 0, and the list. May block in the resolver. */
+pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
 				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out);
 
 #endif

@@ -13,6 +13,8 @@
 
 #include <pccl.h>
 
+#include "transport/loop/timers.h"
+
 struct pccl_loop;
 
 /* A watched descriptor. Memory of the watcher; zeroed before the first use, and not moved while it is watched. */
@@ -21,18 +23,6 @@ struct pccl_watch {
 	uint32_t events; /* what is asked for now: EPOLLIN, EPOLLOUT; of the loop, change it with pccl_loop_watch() */
 	void (*ready)(struct pccl_watch *watch, uint32_t events);
 	void *context;
-};
-
-/* A timer. Memory of the owner; zeroed before the first use. Fires once, never early; timers of the same time fire in
- * the order in which they were set. */
-struct pccl_timer {
-	uint64_t when_ns; /* monotonic; 0: not set; of the loop */
-	void (*fire)(struct pccl_timer *timer);
-	void *context;
-	uint64_t serial;	     /* of the loop, as the rest: a pairing heap */
-	struct pccl_timer *child;    /* first of the timers below */
-	struct pccl_timer *sibling;  /* next with the same parent */
-	struct pccl_timer *previous; /* sibling before, or the parent of the first child */
 };
 
 /* Work posted by another thread. Memory of the poster until run() is called, on the loop's thread; run() may free it or

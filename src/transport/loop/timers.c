@@ -1,5 +1,8 @@
 #include "transport/loop/timers.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include <assert.h>
 #include <stddef.h>
 

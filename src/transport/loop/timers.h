@@ -3,7 +3,19 @@
 #ifndef PCCL_TRANSPORT_TIMERS_H
 #define PCCL_TRANSPORT_TIMERS_H
 
-#include "transport/loop/loop.h"
+#include <stdint.h>
+
+/* A timer. Memory of the owner; zeroed before the first use. Fires once, never early; timers of the same time fire in
+ * the order in which they were set. */
+struct pccl_timer {
+	uint64_t when_ns; /* monotonic; 0: not set; of the loop */
+	void (*fire)(struct pccl_timer *timer);
+	void *context;
+	uint64_t serial;	     /* of the loop, as the rest: a pairing heap */
+	struct pccl_timer *child;    /* first of the timers below */
+	struct pccl_timer *sibling;  /* next with the same parent */
+	struct pccl_timer *previous; /* sibling before, or the parent of the first child */
+};
 
 struct pccl_timers {
 	struct pccl_timer *first; /* due first; NULL: none */

@@ -327,7 +327,7 @@ static pcclResult_t find_masters(const char *list, uint16_t port, struct pccl_ma
 	params.master_address.inet.ipv4.data[3] = 9;
 	params.master_address.port = port;
 	assert_int_equal(pccl_settings_merge(&params, &config, &settings), pcclSuccess);
-	return pccl_settings_masters(&settings, &params, places, count);
+	return pccl_settings_masters(&settings, &params.master_address, places, count);
 }
 
 static void check_place(const struct pccl_master_place *place, const char *expected)

@@ -1,9 +1,10 @@
 /* The library as a whole: initialization, version, build, texts. */
-#include "comm/init.h"
+#include "api/library.h"
 
 #include <stdbool.h>
 
 #include "base/fail.h"
+#include "comm/comm.h"
 
 static bool initialized; /* the interface wants it; set once, never cleared */
 
@@ -13,11 +14,23 @@ pcclResult_t pcclInit(void)
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_require_init(void)
+pcclResult_t pccl_library_check(void)
 {
 	if (__atomic_load_n(&initialized, __ATOMIC_ACQUIRE))
 		return pcclSuccess;
 	return pccl_fail(pcclNotInitialized, "call pcclInit() first");
+}
+
+pcclResult_t pccl_library_check_comm(const pcclComm_t *comm, struct pccl_monitor **monitor_out)
+{
+	pcclResult_t result = pccl_library_check();
+
+	if (result != pcclSuccess)
+		return result;
+	if (comm == NULL)
+		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
+	*monitor_out = pccl_comm_monitor(comm);
+	return pcclSuccess;
 }
 
 pcclResult_t pcclGetBuildInfo(pcclBuildInfo_t *info)

@@ -1,0 +1,121 @@
+/* Communicators: create, connect, ask, abort, destroy. */
+#include "api/library.h"
+#include "base/fail.h"
+#include "comm/comm.h"
+
+pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+					      pcclComm_t **comm_out)
+{
+	pcclResult_t result;
+
+	if (comm_out != NULL)
+		*comm_out = NULL;
+	result = pccl_library_check();
+	if (result != pcclSuccess)
+		return result;
+	if (params == NULL || comm_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "%s is NULL", params == NULL ? "params" : "comm_out");
+	return pccl_comm_create(params, config, comm_out);
+}
+
+pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out)
+{
+	return pcclCreateCommunicatorWithConfig(params, NULL, comm_out);
+}
+
+pcclResult_t pcclConnect(pcclComm_t *communicator)
+{
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+
+	return result == pcclSuccess ? pccl_comm_connect(communicator) : result;
+}
+
+pcclResult_t pcclCommAbort(pcclComm_t *communicator)
+{
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+
+	if (result == pcclSuccess)
+		pccl_monitor_abort(monitor);
+	return result;
+}
+
+pcclResult_t pcclDestroyCommunicator(pcclComm_t *communicator)
+{
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+
+	if (result == pcclSuccess)
+		pccl_comm_destroy(communicator);
+	return result;
+}
+
+/* ---- what can be asked without asking anybody -------------------------------------------------------------------- */
+
+static pcclResult_t look(const pcclComm_t *communicator, const void *out, const char *name,
+			 struct pccl_standing *standing_out)
+{
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+
+	if (result == pcclSuccess)
+		result = pccl_monitor_look(monitor, standing_out);
+	if (result == pcclSuccess && out == NULL)
+		result = pccl_fail(pcclInvalidArgument, "%s is NULL", name);
+	return result;
+}
+
+pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t attribute, int *p_attribute_out)
+{
+	struct pccl_standing standing;
+	pcclResult_t result = look(communicator, p_attribute_out, "p_attribute_out", &standing);
+
+	if (result != pcclSuccess)
+		return result;
+	switch (attribute) {
+	case PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE:
+		*p_attribute_out = (int)standing.world.peers;
+		return pcclSuccess;
+	case PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE:
+		*p_attribute_out = (int)standing.members;
+		return pcclSuccess;
+	case PCCL_ATTRIBUTE_NUM_DISTINCT_PEER_GROUPS:
+		*p_attribute_out = (int)standing.world.groups;
+		return pcclSuccess;
+	case PCCL_ATTRIBUTE_LARGEST_PEER_GROUP_WORLD_SIZE:
+		*p_attribute_out = (int)standing.world.largest_group;
+		return pcclSuccess;
+	}
+	return pccl_fail(pcclInvalidArgument, "attribute %d is unknown", (int)attribute);
+}
+
+pcclResult_t pcclGetRank(const pcclComm_t *communicator, uint32_t *rank_out)
+{
+	struct pccl_standing standing;
+	pcclResult_t result = look(communicator, rank_out, "rank_out", &standing);
+
+	if (result == pcclSuccess)
+		*rank_out = standing.rank;
+	return result;
+}
+
+pcclResult_t pcclGetEpoch(const pcclComm_t *communicator, uint64_t *epoch_out)
+{
+	struct pccl_standing standing;
+	pcclResult_t result = look(communicator, epoch_out, "epoch_out", &standing);
+
+	if (result == pcclSuccess)
+		*epoch_out = standing.epoch;
+	return result;
+}
+
+pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUuid_t *uuid_out)
+{
+	struct pccl_standing standing;
+	pcclResult_t result = look(communicator, uuid_out, "uuid_out", &standing);
+
+	if (result == pcclSuccess)
+		*uuid_out = pccl_comm_self(communicator)->uuid;
+	return result;
+}

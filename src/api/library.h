@@ -1,0 +1,15 @@
+/* What every public call begins with. */
+#ifndef PCCL_LIBRARY_H
+#define PCCL_LIBRARY_H
+
+#include <pccl.h>
+
+struct pccl_monitor;
+
+/* pcclNotInitialized, recorded, before pcclInit(). */
+pcclResult_t pccl_library_check(void);
+
+/* May the communicator be used by this call? pcclNotInitialized; pcclInvalidArgument for NULL. */
+pcclResult_t pccl_library_check_comm(const pcclComm_t *comm, struct pccl_monitor **monitor_out);
+
+#endif

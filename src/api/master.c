@@ -1,0 +1,46 @@
+/* An embedded master. */
+#include "base/fail.h"
+#include "comm/master_server.h"
+
+static pcclResult_t check(const pcclMasterInstance_t *instance)
+{
+	return instance != NULL ? pcclSuccess : pccl_fail(pcclInvalidArgument, "the master is NULL");
+}
+
+pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterInstance_t **p_master_handle_out)
+{
+	if (p_master_handle_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "p_master_handle_out is NULL");
+	*p_master_handle_out = NULL;
+	return pccl_master_server_create(&listen_address, p_master_handle_out);
+}
+
+pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = check(master_instance);
+
+	return result == pcclSuccess ? pccl_master_server_run(master_instance) : result;
+}
+
+pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = check(master_instance);
+
+	return result == pcclSuccess ? pccl_master_server_interrupt(master_instance) : result;
+}
+
+pcclResult_t pcclMasterAwaitTermination(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = check(master_instance);
+
+	return result == pcclSuccess ? pccl_master_server_await(master_instance) : result;
+}
+
+pcclResult_t pcclDestroyMaster(pcclMasterInstance_t *master_instance)
+{
+	pcclResult_t result = check(master_instance);
+
+	if (result == pcclSuccess)
+		pccl_master_server_destroy(master_instance);
+	return result;
+}

@@ -1,0 +1,20 @@
+/* A master in this process: a thread of its own around the machine. What the public master calls do. */
+#ifndef PCCL_MASTER_SERVER_H
+#define PCCL_MASTER_SERVER_H
+
+#include <pccl.h>
+
+/* Does not listen yet. pcclInvalidArgument (no address), pcclOutOfMemory. */
+pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_address,
+				       pcclMasterInstance_t **instance_out);
+
+/* Listens and serves. pcclInvalidUsage (it can't be bound, or has run), pcclOutOfMemory. */
+pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance);
+
+/* Asks it to stop. pcclInvalidUsage: it never ran; so of the next. */
+pcclResult_t pccl_master_server_interrupt(pcclMasterInstance_t *instance);
+pcclResult_t pccl_master_server_await(pcclMasterInstance_t *instance);
+
+void pccl_master_server_destroy(pcclMasterInstance_t *instance);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * The monitor of a communicator: what its threads share, behind one lock. The callers' threads, the control thread and
+ * the lanes make the transitions below and never see the lock or a field. The data path takes it only when an op begins
+ * or ends.
+ *
+ *	IDLE -> JOINING -> MEMBER -> ENDED      a failed connect goes back to IDLE; abort and eviction lead to ENDED
+ *
+ * It owns the session, the view in force and its links' count, the world's numbers, the answer of a joint call, and the
+ * commands that wait for each lane. What has to be ordered (launch, freeze, install, cancel) is put into all lanes'
+ * queues under the lock, so every lane sees one order.
+ *
+ * State synchronization will be one more kind of joint call with work between its question and its answer: it belongs
+ * beside pccl_monitor_joint(), as a file of its own over monitor_internal.h.
+ */
+#ifndef PCCL_MONITOR_H
+#define PCCL_MONITOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pccl.h>
+
+#include "comm/self.h"
+#include "membership/peer/peer.h"
+#include "session/session.h"
+
+struct pccl_monitor;
+
+/* How the monitor reaches the threads. Both are called under its lock: they post, and return. */
+struct pccl_monitor_threads {
+	void *control;
+	void (*tell)(void *control, const struct pccl_peer_event *event);
+	void *lanes[PCCL_LANES_MAX];
+	void (*wake)(void *lane); /* its queue was empty and is not any more */
+};
+
+/* ---- its life: the communicator's ------------------------------------------------------------------------------- */
+
+/* `self` stays the communicator's and outlives the monitor. Returns pcclOutOfMemory. */
+pcclResult_t pccl_monitor_create(const struct pccl_self *self, struct pccl_monitor **monitor_out);
+void pccl_monitor_destroy(struct pccl_monitor *monitor);
+
+/* IDLE -> JOINING, with a session; the caller counts as inside until pccl_monitor_end_connect(). Returns
+ * pcclInvalidUsage (connected, or has ended), pcclAborted, pcclOutOfMemory. */
+pcclResult_t pccl_monitor_begin_connect(struct pccl_monitor *monitor);
+
+/* The threads are there: asks control to join, unless the communicator was aborted meanwhile. Blocks until there is a
+ * view whose links are up, or no hope; the machine has all the deadlines. */
+pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_monitor_threads *threads);
+
+/* The threads are about to be stopped: nobody is told or woken any more. They may still call. */
+void pccl_monitor_detach(struct pccl_monitor *monitor);
+
+/* No thread is left: frees the session and what waits in queues. */
+void pccl_monitor_clear(struct pccl_monitor *monitor);
+
+/* The connect has ended with `result`. After a failure the threads are gone, and the caller may try again unless the
+ * communicator was aborted. */
+void pccl_monitor_end_connect(struct pccl_monitor *monitor, pcclResult_t result);
+
+/* Leaves; whoever is blocked returns pcclAborted. */
+void pccl_monitor_abort(struct pccl_monitor *monitor);
+
+/* Leaves, and returns when no call is inside any more. */
+void pccl_monitor_retire(struct pccl_monitor *monitor);
+
+/* ---- the callers' ------------------------------------------------------------------------------------------------ */
+
+/* What can be asked without asking anybody. */
+struct pccl_standing {
+	struct pccl_world world;
+	uint32_t members;
+	uint32_t rank;
+	uint32_t epoch;
+};
+
+/* pcclInvalidUsage: not connected; if it has ended: why. */
+pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standing *standing_out);
+
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request);
+
+/* Waits for the end of the op with this tag, fills *info_out, releases it. `info_out` may be NULL. */
+pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pcclOperationInfo_t *info_out);
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool *done_out);
+
+struct pccl_joint_call {
+	enum pccl_vote vote;
+	bool quiet;	      /* no op may be unreleased */
+	pcclResult_t failure; /* what a failed vote returns */
+};
+
+/* Waits for the turn of this thread, then for the group's answer, then until the links of the view are up.
+ * `value_out` may be NULL. */
+pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_joint_call *call, bool *value_out);
+
+/* Nothing is in flight, and the group has one member: pcclPendingAsyncOps, pcclInvalidUsage. */
+pcclResult_t pccl_monitor_check_alone(struct pccl_monitor *monitor);
+
+/* ---- the control thread's ---------------------------------------------------------------------------------------- */
+
+void pccl_monitor_freeze(struct pccl_monitor *monitor);
+/* All lanes have frozen: what do they hold? See pccl_session_reports(). Without memory the communicator ends. */
+void pccl_monitor_reports(struct pccl_monitor *monitor, struct pccl_op_report **reports_out, uint32_t *count_out);
+void pccl_monitor_install(struct pccl_monitor *monitor, const struct pccl_install *install);
+/* The joint call has been answered. */
+void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_action *answer);
+/* It was not answered at once: from now on an op that waits for this peer ends an update. */
+void pccl_monitor_await_update(struct pccl_monitor *monitor);
+void pccl_monitor_world(struct pccl_monitor *monitor, const struct pccl_world *world);
+
+/* ---- the lanes' -------------------------------------------------------------------------------------------------- */
+
+/* All commands that wait for the lane, in order; NULL: none. */
+struct pccl_command *pccl_monitor_take(struct pccl_monitor *monitor, uint32_t lane);
+/* The lane's share of an attempt has ended. */
+void pccl_monitor_outcome(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_exec_outcome *outcome);
+/* An EXPIRE or CANCEL has been carried out. */
+void pccl_monitor_unpin(struct pccl_monitor *monitor, struct pccl_attempt *attempt);
+/* The lane has frozen. The last one's call tells membership. */
+void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_exec *exec);
+/* The lane has heard of an op that this peer misses: ends an update that the caller waits in. */
+void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key);
+/* All links of the lane are up, in the view of this epoch. */
+void pccl_monitor_linked(struct pccl_monitor *monitor, uint32_t epoch);
+
+/* ---- everybody's ------------------------------------------------------------------------------------------------- */
+
+/* An event for membership: now_ns is filled in, text is copied. */
+void pccl_monitor_tell(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
+
+/* The communicator is no use any more. Wakes everybody. The first call counts. */
+void pccl_monitor_end(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
+
+#endif

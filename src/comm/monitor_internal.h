@@ -1,0 +1,65 @@
+/* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
+ * monitor_ops.c what callers do with ops; monitor_joint.c joint calls. */
+#ifndef PCCL_MONITOR_INTERNAL_H
+#define PCCL_MONITOR_INTERNAL_H
+
+#include <pthread.h>
+
+#include "comm/monitor.h"
+
+enum pccl_monitor_state {
+	PCCL_MONITOR_IDLE,    /* not connected */
+	PCCL_MONITOR_JOINING, /* threads run, no view yet */
+	PCCL_MONITOR_MEMBER,
+	PCCL_MONITOR_ENDED /* left, evicted, aborted: only destroy is left (or, if it never was a member, connect) */
+};
+
+struct pccl_queue {
+	struct pccl_command *first;
+	struct pccl_command *last;
+};
+
+struct pccl_monitor {
+	const struct pccl_self *self;
+	pthread_mutex_t lock;	/* of all that follows */
+	pthread_cond_t changed; /* anything but the end of an op */
+	struct pccl_monitor_threads threads;
+	bool attached; /* they may be told and woken */
+	struct pccl_queue queues[PCCL_LANES_MAX];
+	struct pccl_session *session; /* from begin_connect to clear */
+
+	enum pccl_monitor_state state;
+	pcclResult_t end_result; /* in ENDED */
+	char end_detail[200];
+	uint32_t callers; /* inside a blocking call; retire waits for them */
+	bool aborted;	  /* it never connects again */
+
+	struct pccl_view view; /* in force; empty before the first */
+	uint32_t rank;
+	struct pccl_world world;
+	uint32_t lanes_linked; /* lanes whose links of the view in force are all up */
+
+	bool joint_taken;  /* a thread is inside a joint call */
+	bool vote_pending; /* which waits for its answer */
+	pcclResult_t vote_result;
+	bool vote_value;
+	char vote_detail[200];
+
+	pthread_cond_t op_ended[PCCL_MAX_OPERATIONS];
+	struct pccl_op *waiters[PCCL_MAX_OPERATIONS]; /* which op uses which condition */
+};
+
+/* monitor.c; all but the first under the lock */
+
+/* Takes the lock, checks that a caller may use the communicator, and counts it; on failure the lock is not held. */
+pcclResult_t pccl_monitor_enter(struct pccl_monitor *monitor);
+void pccl_monitor_leave(struct pccl_monitor *monitor);
+/* Hands the session's commands to the lanes and wakes who waits for ended ops. */
+void pccl_monitor_dispatch(struct pccl_monitor *monitor);
+void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
+void pccl_monitor_tell_locked(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
+/* False: `until_ns` (monotonic, PCCL_NEVER: never) has passed. */
+bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, uint64_t until_ns);
+bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);
+
+#endif

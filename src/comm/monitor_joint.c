@@ -1,0 +1,68 @@
+/* Joint calls: one thread at a time asks, and waits for the group's answer. */
+#include "base/fail.h"
+#include "comm/monitor_internal.h"
+
+static bool is_settled(const struct pccl_monitor *monitor)
+{
+	return monitor->state == PCCL_MONITOR_ENDED || (!monitor->vote_pending && pccl_monitor_is_linked(monitor));
+}
+
+static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool *value_out)
+{
+	const struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = kind};
+
+	monitor->vote_pending = true;
+	pccl_monitor_tell_locked(monitor, &event);
+	while (!is_settled(monitor))
+		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
+	if (monitor->state == PCCL_MONITOR_ENDED)
+		return pccl_fail(monitor->end_result, "%s", monitor->end_detail);
+	if (monitor->vote_result != pcclSuccess)
+		return pccl_fail(monitor->vote_result, "%s", monitor->vote_detail);
+	if (value_out != NULL)
+		*value_out = monitor->vote_value;
+	return pcclSuccess;
+}
+
+/* What PCCL 1.0 programs expect when a vote fails; eviction and abort keep their names, so that a loop on `failure`
+ * ends. */
+static pcclResult_t as_known(pcclResult_t result, pcclResult_t failure)
+{
+	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted || result == pcclPendingAsyncOps
+		       ? result
+		       : failure;
+}
+
+static void wait_for_turn(struct pccl_monitor *monitor)
+{
+	while (monitor->joint_taken)
+		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
+	monitor->joint_taken = true;
+}
+
+static void end_turn(struct pccl_monitor *monitor)
+{
+	monitor->joint_taken = false;
+	pthread_cond_broadcast(&monitor->changed);
+}
+
+pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_joint_call *call, bool *value_out)
+{
+	pcclResult_t result = pccl_monitor_enter(monitor);
+
+	if (result != pcclSuccess)
+		return result;
+	wait_for_turn(monitor);
+	if (monitor->state == PCCL_MONITOR_ENDED)
+		result = as_known(pccl_fail(monitor->end_result, "%s", monitor->end_detail), call->failure);
+	else if (call->quiet && !pccl_session_idle(monitor->session))
+		result = pccl_fail(pcclPendingAsyncOps,
+				   "operations are in flight: await them before pcclUpdateTopology()");
+	else if (call->vote == PCCL_VOTE_OPTIMIZE && monitor->world.peers < 2)
+		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
+	else
+		result = as_known(vote(monitor, call->vote, value_out), call->failure);
+	end_turn(monitor);
+	pccl_monitor_leave(monitor);
+	return result;
+}

@@ -1,0 +1,167 @@
+/* What callers do with ops. */
+#include "base/fail.h"
+#include "comm/monitor_internal.h"
+#include "transport/loop/loop.h"
+
+#define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
+
+static pthread_cond_t *take_condition(struct pccl_monitor *monitor, struct pccl_op *op)
+{
+	size_t i;
+
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++) {
+		if (monitor->waiters[i] != NULL)
+			continue;
+		monitor->waiters[i] = op;
+		return &monitor->op_ended[i];
+	}
+	return NULL;
+}
+
+static void release(struct pccl_monitor *monitor, struct pccl_op *op)
+{
+	size_t i;
+
+	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		if (monitor->waiters[i] == op)
+			monitor->waiters[i] = NULL;
+	pccl_session_release(monitor->session, op);
+}
+
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request)
+{
+	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
+	struct pccl_op *op;
+	pcclResult_t result = pccl_monitor_enter(monitor);
+
+	if (result != pcclSuccess)
+		return result;
+	result = pccl_session_launch(monitor->session, request, &op);
+	if (result == pcclSuccess) {
+		if (timeout_ns == 0)
+			timeout_ns = monitor->self->settings.operation_timeout_ns;
+		op->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
+		op->waiter = take_condition(monitor, op);
+	}
+	pccl_monitor_dispatch(monitor);
+	pccl_monitor_leave(monitor);
+	return result;
+}
+
+/* The deadline has passed: whom the op waits for is asked, and the group decides what becomes of it. Asked again when a
+ * view change came in between, for then the question may have been lost with the old view. */
+static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint32_t *asked_epoch)
+{
+	if (*asked_epoch != monitor->view.epoch && pccl_session_expire(monitor->session, op))
+		*asked_epoch = monitor->view.epoch;
+	pccl_monitor_dispatch(monitor);
+}
+
+/* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
+static void wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
+{
+	const struct pccl_settings *settings = &monitor->self->settings;
+	uint64_t until_ns = op->deadline_ns, give_up_ns = PCCL_NEVER;
+	uint32_t asked_epoch = 0;
+
+	while (!op->ended) {
+		if (pccl_monitor_wait(monitor, op->waiter, until_ns) || pccl_clock_ns() < until_ns)
+			continue;
+		if (give_up_ns == PCCL_NEVER)
+			give_up_ns = until_ns + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
+		if (pccl_clock_ns() >= give_up_ns) {
+			pccl_monitor_end_locked(monitor, pcclTimeout,
+						"an operation's deadline passed, and no decision of the group came: "
+						"the master can't be reached");
+			until_ns = PCCL_NEVER;
+			continue;
+		}
+		ask_for_end(monitor, op, &asked_epoch);
+		until_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
+	}
+}
+
+/* A handle may be awaited after its communicator has ended: the op has ended with it. */
+static pcclResult_t enter_to_await(struct pccl_monitor *monitor)
+{
+	pthread_mutex_lock(&monitor->lock);
+	if (monitor->session == NULL) {
+		pthread_mutex_unlock(&monitor->lock);
+		return pccl_fail(pcclInvalidUsage, "the communicator is not connected: call pcclConnect() first");
+	}
+	monitor->callers++;
+	return pcclSuccess;
+}
+
+static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag)
+{
+	struct pccl_op *op = pccl_session_find(monitor->session, tag);
+
+	if (op == NULL || op->awaited) {
+		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited",
+			  (unsigned long long)tag);
+		return NULL;
+	}
+	op->awaited = true;
+	return op;
+}
+
+pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pcclOperationInfo_t *info_out)
+{
+	pcclResult_t result = enter_to_await(monitor);
+	struct pccl_op *op;
+
+	if (result != pcclSuccess)
+		return result;
+	op = claim(monitor, tag);
+	if (op == NULL) {
+		pccl_monitor_leave(monitor);
+		return pcclRankConnectionLost;
+	}
+	wait_for_end(monitor, op);
+	if (op->residual_next != NULL) {
+		pthread_mutex_unlock(&monitor->lock);
+		pccl_op_commit_residual(op);
+		pthread_mutex_lock(&monitor->lock);
+	}
+	result = op->result;
+	if (result != pcclSuccess)
+		pccl_fail(result, "%s", op->detail);
+	if (info_out != NULL)
+		*info_out = op->info;
+	release(monitor, op);
+	pccl_monitor_leave(monitor);
+	return result;
+}
+
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool *done_out)
+{
+	const struct pccl_op *op;
+	pcclResult_t result = enter_to_await(monitor);
+
+	if (result != pcclSuccess)
+		return result;
+	op = pccl_session_find(monitor->session, tag);
+	if (op == NULL)
+		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited",
+				   (unsigned long long)tag);
+	else
+		*done_out = op->ended;
+	pccl_monitor_leave(monitor);
+	return result;
+}
+
+pcclResult_t pccl_monitor_check_alone(struct pccl_monitor *monitor)
+{
+	pcclResult_t result = pccl_monitor_enter(monitor);
+
+	if (result != pcclSuccess)
+		return result;
+	if (!pccl_session_idle(monitor->session))
+		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
+	else if (monitor->view.member_count > 1)
+		result =
+			pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
+	pccl_monitor_leave(monitor);
+	return result;
+}
