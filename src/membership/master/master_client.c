@@ -163,7 +163,8 @@ static bool is_needed(const struct pccl_client *client)
 {
 	if (client->state == PCCL_CLIENT_RETURNED)
 		return true;
-	return client->state == PCCL_CLIENT_SEATED && (client->group->needs_quorum || client->group->promise_count > 0);
+	return client->state == PCCL_CLIENT_SEATED &&
+	       (client->group->needs_quorum || pccl_promises_bind(client->group));
 }
 
 static void give_up(struct pccl_master *master, struct pccl_client *client, const char *why)
@@ -174,9 +175,16 @@ static void give_up(struct pccl_master *master, struct pccl_client *client, cons
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 }
 
-static bool is_late_with_prepared(const struct pccl_master *master, const struct pccl_client *client)
+/* When PREPARE has to be answered. Members wait for that: a newcomer has no more time than the master's own setting. */
+static uint64_t prepared_end(const struct pccl_master *master, const struct pccl_client *client)
 {
-	return client->asked && !client->prepared && master->now_ns >= client->asked_ns + client->heartbeat_timeout_ns;
+	uint64_t patience_ns = client->heartbeat_timeout_ns;
+
+	if (!client->asked || client->prepared)
+		return PCCL_MASTER_NEVER;
+	if (client->state == PCCL_CLIENT_WAITING)
+		patience_ns = pccl_master_earlier(patience_ns, master->config.heartbeat_timeout_ns);
+	return client->asked_ns + patience_ns;
 }
 
 /* A rank of a bundle that was about to join: the others may have joined without its knowing, and it would wait
@@ -209,7 +217,7 @@ void pccl_clients_tick(struct pccl_master *master)
 		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= bundle_end(master, client))
 			pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
 					    "the other ranks of its bundle are not here any more");
-		if (client->state != PCCL_CLIENT_CLOSING && is_late_with_prepared(master, client))
+		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= prepared_end(master, client))
 			give_up(master, client, "no answer to a view change for the heartbeat time-out");
 	}
 }
@@ -237,8 +245,7 @@ static uint64_t client_deadline(const struct pccl_master *master, const struct p
 		return client->since_ns + REGISTER_TIMEOUT_NS;
 	deadline = client->beat_ns;
 	deadline = pccl_master_earlier(deadline, client->heard_ns + client->heartbeat_timeout_ns);
-	if (client->asked && !client->prepared)
-		deadline = pccl_master_earlier(deadline, client->asked_ns + client->heartbeat_timeout_ns);
+	deadline = pccl_master_earlier(deadline, prepared_end(master, client));
 	return pccl_master_earlier(deadline, bundle_end(master, client));
 }
 

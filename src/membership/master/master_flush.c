@@ -113,7 +113,7 @@ static pcclResult_t draft_change(const struct pccl_master *master, const struct 
 	     client = next_by_serial(master, group, client->serial, true))
 		draft->recipients[draft->recipient_count++] = client;
 	draft->member_count = draft->recipient_count;
-	for (client = group->promise_count > 0 ? next_by_serial(master, group, 0, false) : NULL; client != NULL;
+	for (client = pccl_promises_bind(group) ? next_by_serial(master, group, 0, false) : NULL; client != NULL;
 	     client = next_by_serial(master, group, client->serial, false))
 		draft->recipients[draft->recipient_count++] = client;
 	return pcclSuccess;

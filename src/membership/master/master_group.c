@@ -25,15 +25,58 @@ struct pccl_group *pccl_group_find(const struct pccl_master *master, uint32_t id
 	return NULL;
 }
 
+static const struct pccl_floor *find_floor(const struct pccl_master *master, uint32_t group)
+{
+	uint32_t index;
+
+	for (index = 0; index < master->floor_count; index++) {
+		if (master->floors[index].group == group)
+			return &master->floors[index];
+	}
+	return NULL;
+}
+
+/* Room for one more floor. If there is none the lowest goes: whoever makes up groups without number can't raise the
+ * epochs of others by that. */
+static struct pccl_floor *new_floor(struct pccl_master *master)
+{
+	struct pccl_floor *lowest = &master->floors[0];
+	uint32_t index;
+
+	if (master->floor_count < PCCL_FLOORS_MAX)
+		return &master->floors[master->floor_count++];
+	for (index = 1; index < PCCL_FLOORS_MAX; index++) {
+		if (master->floors[index].epoch < lowest->epoch)
+			lowest = &master->floors[index];
+	}
+	if (lowest->epoch > master->epoch_floor)
+		master->epoch_floor = lowest->epoch;
+	return lowest;
+}
+
+/* Where its epochs go on, should the group come again. */
+static void note_floor(struct pccl_master *master, const struct pccl_group *group)
+{
+	const struct pccl_floor *known = find_floor(master, group->id);
+	struct pccl_floor *floor;
+
+	if (group->epoch_top <= master->epoch_floor || (known != NULL && known->epoch == group->epoch_top))
+		return;
+	floor = known != NULL ? &master->floors[known - master->floors] : new_floor(master);
+	floor->group = group->id;
+	floor->epoch = group->epoch_top;
+}
+
 struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 {
+	const struct pccl_floor *floor = find_floor(master, id);
 	struct pccl_group *group = pccl_zalloc(sizeof(*group));
 
 	if (group == NULL)
 		return NULL;
 	group->id = id;
-	group->epoch_top = master->epoch_floor;
-	group->tenure_epoch = master->epoch_floor;
+	group->epoch_top = floor != NULL ? floor->epoch : master->epoch_floor;
+	group->tenure_epoch = group->epoch_top;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
@@ -85,17 +128,52 @@ void pccl_group_note_dead(struct pccl_group *group, const pcclRankUuid_t *uuid)
 	group->dead[group->dead_count++] = *uuid;
 }
 
-pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise)
+static bool same_promise(const struct pccl_promise *left, const struct pccl_promise *right)
+{
+	return left->epoch == right->epoch && left->member_count == right->member_count &&
+	       pccl_uuid_equal(&left->master, &right->master) && pccl_uuid_equal(&left->run, &right->run) &&
+	       memcmp(left->members, right->members, left->member_count * sizeof(*left->members)) == 0;
+}
+
+void pccl_group_drop_promise(struct pccl_group *group, uint32_t index)
+{
+	pccl_free(group->promises[index].members);
+	for (group->promise_count--; index < group->promise_count; index++) {
+		group->promises[index] = group->promises[index + 1];
+		group->promise_proven[index] = group->promise_proven[index + 1];
+	}
+}
+
+/* What newcomers tell gets half of the room, and gives it up for what members tell. */
+static bool make_room(struct pccl_group *group, bool proven)
+{
+	uint32_t hearsay = 0;
+	uint32_t latest = 0;
+	uint32_t index;
+
+	for (index = 0; index < group->promise_count; index++) {
+		hearsay += !group->promise_proven[index];
+		latest = group->promise_proven[index] ? latest : index;
+	}
+	if (!proven && hearsay >= PCCL_GROUP_PROMISES_MAX / 2)
+		return false;
+	if (group->promise_count == PCCL_GROUP_PROMISES_MAX && proven && hearsay > 0)
+		pccl_group_drop_promise(group, latest);
+	return group->promise_count < PCCL_GROUP_PROMISES_MAX;
+}
+
+pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise, bool proven)
 {
 	struct pccl_promise *promises;
 	uint32_t index;
 
 	for (index = 0; index < group->promise_count; index++) {
-		if (group->promises[index].epoch == promise->epoch &&
-		    pccl_uuid_equal(&group->promises[index].master, &promise->master))
+		if (same_promise(&group->promises[index], promise)) {
+			group->promise_proven[index] = group->promise_proven[index] || proven;
 			return pcclSuccess;
+		}
 	}
-	if (group->promise_count >= PCCL_GROUP_PROMISES_MAX)
+	if (!make_room(group, proven))
 		return pcclOutOfMemory;
 	promises = pccl_realloc(group->promises, (group->promise_count + 1) * sizeof(*promises));
 	if (promises == NULL)
@@ -103,8 +181,28 @@ pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_
 	group->promises = promises;
 	if (pccl_promise_copy(promise, &promises[group->promise_count]) != pcclSuccess)
 		return pcclOutOfMemory;
-	group->promise_count++;
+	group->promise_proven[group->promise_count++] = proven;
 	return pcclSuccess;
+}
+
+void pccl_group_raise_epoch(struct pccl_group *group, uint32_t epoch)
+{
+	if (epoch > group->epoch_top)
+		group->epoch_top = epoch;
+}
+
+static pcclResult_t learn_promise(const struct pccl_master *master, struct pccl_group *group,
+				  const struct pccl_client *client, const struct pccl_promise *promise)
+{
+	bool of_member = client->state == PCCL_CLIENT_SEATED || client->state == PCCL_CLIENT_RETURNED;
+	bool proven = of_member && pccl_uuid_equal(&promise->run, &client->run);
+
+	if (promise->epoch > group->tenure_epoch && pccl_uuid_equal(&promise->master, &master->config.uuid))
+		return pcclSuccess; /* this master knows itself whether it put that in force */
+	if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
+	    promise->epoch <= group->base->view.epoch)
+		return pcclSuccess;
+	return pccl_group_add_promise(group, promise, proven);
 }
 
 pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
@@ -115,14 +213,9 @@ pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct 
 	for (index = 0; index < client->promise_count; index++) {
 		const struct pccl_promise *promise = &client->promises[index];
 
-		if (promise->epoch > group->epoch_top)
-			group->epoch_top = promise->epoch;
-		if (promise->epoch > group->tenure_epoch && pccl_uuid_equal(&promise->master, &master->config.uuid))
-			continue; /* this master knows itself whether it put that in force */
-		if (group->base != NULL && pccl_uuid_equal(&group->base->run, &promise->run) &&
-		    promise->epoch <= group->base->view.epoch)
-			continue;
-		if (pccl_group_add_promise(group, promise) != pcclSuccess)
+		if (promise->epoch <= PCCL_EPOCH_HEARSAY_MAX || client->state == PCCL_CLIENT_SEATED)
+			pccl_group_raise_epoch(group, promise->epoch);
+		if (learn_promise(master, group, client, promise) != pcclSuccess)
 			return pcclOutOfMemory;
 	}
 	return pcclSuccess;
@@ -384,8 +477,7 @@ static void forget_empty(struct pccl_master *master)
 			link = &group->next;
 			continue;
 		}
-		if (group->epoch_top > master->epoch_floor)
-			master->epoch_floor = group->epoch_top;
+		note_floor(master, group);
 		*link = group->next;
 		pccl_group_destroy(group);
 	}

@@ -27,6 +27,8 @@
 #define PCCL_GROUP_COMPLAINTS_MAX (4 * PCCL_MEMBERS_MAX)
 #define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
 #define PCCL_PAST_RUNS_MAX 256		     /* likewise, runs that have ended */
+#define PCCL_FLOORS_MAX 1024		     /* likewise, groups that were forgotten */
+#define PCCL_EPOCH_HEARSAY_MAX (1u << 28)    /* who is no member raises no epoch beyond it */
 
 struct pccl_group;
 
@@ -120,7 +122,8 @@ struct pccl_group {
 	struct pccl_seat *seats;		      /* one per member of base */
 	struct pccl_install *claims[PCCL_CLAIMS_MAX]; /* what returning members have installed */
 	uint32_t claim_count;
-	struct pccl_promise *promises; /* given to other masters: views that may be in force somewhere */
+	struct pccl_promise *promises;		      /* given to other masters: views that may be in force somewhere */
+	bool promise_proven[PCCL_GROUP_PROMISES_MAX]; /* by promise: a member of its run told of it */
 	uint32_t promise_count;
 	pcclRankUuid_t *dead; /* surely: connection closed, or left */
 	uint32_t dead_count;
@@ -155,7 +158,12 @@ struct pccl_master {
 	uint64_t now_ns;
 	uint64_t promised_ns; /* the deadline that the last step asked for */
 	uint64_t serial;
-	uint32_t epoch_floor; /* groups start above it, so that epochs grow even when a group is forgotten */
+	struct pccl_floor {
+		uint32_t group;
+		uint32_t epoch;
+	} floors[PCCL_FLOORS_MAX]; /* forgotten groups start above theirs, so that their epochs grow, */
+	uint32_t floor_count;
+	uint32_t epoch_floor; /* and those that are not remembered any more above this one */
 	uint64_t world_ns;    /* when to tell the world's numbers; PCCL_MASTER_NEVER: nothing new */
 	struct pccl_client *clients;
 	uint32_t client_count;
@@ -223,7 +231,10 @@ bool pccl_group_is_dead(const struct pccl_group *group, const pcclRankUuid_t *uu
 /* Learns what a client has promised to other masters. Returns pcclOutOfMemory. */
 pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct pccl_group *group,
 				       const struct pccl_client *client);
-pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise);
+pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_promise *promise, bool proven);
+
+void pccl_group_drop_promise(struct pccl_group *group, uint32_t index);
+void pccl_group_raise_epoch(struct pccl_group *group, uint32_t epoch);
 void pccl_group_drop_base(struct pccl_group *group);
 void pccl_group_drop_claims(struct pccl_group *group);
 void pccl_group_drop_promises(struct pccl_group *group);
@@ -294,6 +305,13 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 /* The same for every promise of the run beyond `epoch`. */
 bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
 			     struct pccl_client *const *clients, uint32_t client_count);
+
+/* Does a promise count for a group at this run? What only newcomers tell of it does not: whatever view of the run may
+ * be in force elsewhere, members promised it. NULL: the group has no run here, and all may be true. */
+bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run);
+
+/* May a view be in force elsewhere that follows the one here? */
+bool pccl_promises_bind(const struct pccl_group *group);
 
 /* Was the uuid promised to be in a view that may be in force somewhere? */
 bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uuid);

@@ -69,6 +69,22 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 	return is_majority(&counted);
 }
 
+bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run)
+{
+	return run == NULL || (group->promise_proven[index] && pccl_uuid_equal(&group->promises[index].run, run));
+}
+
+bool pccl_promises_bind(const struct pccl_group *group)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->promise_count; index++) {
+		if (pccl_promise_counts(group, index, group->base != NULL ? &group->base->run : NULL))
+			return true;
+	}
+	return false;
+}
+
 bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
 			     struct pccl_client *const *clients, uint32_t client_count)
 {
@@ -77,7 +93,7 @@ bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_
 	for (index = 0; index < group->promise_count; index++) {
 		const struct pccl_promise *promise = &group->promises[index];
 
-		if (promise->epoch <= epoch || (run != NULL && !pccl_uuid_equal(&promise->run, run)))
+		if (promise->epoch <= epoch || !pccl_promise_counts(group, index, run))
 			continue;
 		if (!pccl_quorum_of_uuids(group, promise->members, promise->member_count, clients, client_count))
 			return false;
@@ -91,6 +107,8 @@ bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uu
 	uint32_t rank;
 
 	for (index = 0; index < group->promise_count; index++) {
+		if (!pccl_promise_counts(group, index, group->base != NULL ? &group->base->run : NULL))
+			continue;
 		for (rank = 0; rank < group->promises[index].member_count; rank++) {
 			if (pccl_uuid_equal(&group->promises[index].members[rank], uuid))
 				return true;

@@ -8,17 +8,34 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 
-#define HEARTBEAT_MIN_NS UINT64_C(1000000)
-#define HEARTBEAT_MAX_NS UINT64_C(3600000000000)
+#define HEARTBEAT_SPAN 50   /* a peer may ask for so many times more heartbeats than the master's own, */
+#define TIMEOUT_SPAN 20	    /* and for a time-out so many times as long */
+#define TIMEOUT_INTERVALS 2 /* at least, so that one late heartbeat is no silence */
 #define EPOCH_MAX UINT32_C(0xf0000000)
+#define PROMISES_AHEAD_MAX 4096 /* epochs that a member's promises may be ahead of its view */
 
-static uint64_t clamp(uint64_t wanted_ns, uint64_t standard_ns)
+static uint64_t clamp(uint64_t wanted_ns, uint64_t least_ns, uint64_t most_ns)
 {
-	if (wanted_ns == 0)
-		return standard_ns;
-	if (wanted_ns < HEARTBEAT_MIN_NS)
-		return HEARTBEAT_MIN_NS;
-	return wanted_ns > HEARTBEAT_MAX_NS ? HEARTBEAT_MAX_NS : wanted_ns;
+	if (wanted_ns < least_ns)
+		return least_ns;
+	return wanted_ns > most_ns ? most_ns : wanted_ns;
+}
+
+/* As the peer asks, within what the master's own settings allow: others wait for it. */
+static void set_heartbeats(const struct pccl_master_config *config, struct pccl_client *client,
+			   const struct pccl_message_register *registration)
+{
+	uint64_t interval_ns = registration->heartbeat_interval_ns;
+	uint64_t timeout_ns = registration->heartbeat_timeout_ns;
+	uint64_t least_ns = config->heartbeat_interval_ns / HEARTBEAT_SPAN + 1;
+
+	if (interval_ns == 0)
+		interval_ns = config->heartbeat_interval_ns;
+	if (timeout_ns == 0)
+		timeout_ns = config->heartbeat_timeout_ns;
+	timeout_ns = clamp(timeout_ns, TIMEOUT_INTERVALS * least_ns, TIMEOUT_SPAN * config->heartbeat_timeout_ns);
+	client->heartbeat_timeout_ns = timeout_ns;
+	client->heartbeat_interval_ns = clamp(interval_ns, least_ns, timeout_ns / TIMEOUT_INTERVALS);
 }
 
 static void note_identity(struct pccl_master *master, struct pccl_client *client,
@@ -27,9 +44,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 	client->self = registration->self;
 	if (client->self.address[0] == '\0')
 		memcpy(client->self.address, client->remote, sizeof(client->self.address));
-	client->heartbeat_interval_ns =
-		clamp(registration->heartbeat_interval_ns, master->config.heartbeat_interval_ns);
-	client->heartbeat_timeout_ns = clamp(registration->heartbeat_timeout_ns, master->config.heartbeat_timeout_ns);
+	set_heartbeats(&master->config, client, registration);
 	client->answered = registration->answered;
 	client->may_found = registration->may_found;
 	client->bundle = registration->last == NULL ? registration->self.bundle_id : 0;
@@ -173,6 +188,19 @@ static bool has_ended(const struct pccl_master *master, const pcclRankUuid_t *ru
 	return false;
 }
 
+/* A later view than the one in force here needs a majority of its members, who would have promised it elsewhere. Who
+ * has a majority here that has promised nothing knows that there is none. */
+static bool is_impossible(const struct pccl_group *group)
+{
+	uint32_t count = group->base->view.member_count;
+	uint32_t loyal = 0;
+	uint32_t rank;
+
+	for (rank = 0; rank < count; rank++)
+		loyal += group->seats[rank].client != NULL && group->seats[rank].client->promise_count == 0;
+	return 2 * loyal > count;
+}
+
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -180,8 +208,6 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 
 	client->run = last->run;
 	client->installed = last->view.epoch;
-	if (last->view.epoch > group->epoch_top)
-		group->epoch_top = last->view.epoch;
 	if (has_ended(master, &last->run)) {
 		evict(master, client, "its run has ended here");
 		return;
@@ -190,8 +216,11 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 		evict(master, client, "it has ended since");
 		return;
 	}
-	if (last->lone && !is_only_run(group, &last->run))
+	if (last->lone && !is_only_run(group, &last->run)) {
+		if (last->view.epoch <= PCCL_EPOCH_HEARSAY_MAX)
+			pccl_group_raise_epoch(group, last->view.epoch);
 		return; /* waits like a newcomer */
+	}
 	if (group->base != NULL && !pccl_uuid_equal(&group->base->run, &last->run)) {
 		if (!group->base->lone) {
 			evict(master, client, "the master came back and others founded the group anew");
@@ -199,8 +228,13 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 		}
 		yield_to_return(master, group);
 	}
-	if (group->base != NULL && last->view.epoch > group->base->view.epoch)
+	if (group->base != NULL && last->view.epoch > group->base->view.epoch) {
+		if (is_impossible(group)) {
+			evict(master, client, "the later view that it claims can't be");
+			return;
+		}
 		pccl_return_dissolve(master, group);
+	}
 	if (group->base != NULL)
 		take_seat(master, group, client);
 	else
@@ -219,12 +253,15 @@ static void on_fresh(struct pccl_master *master, struct pccl_group *group, struc
 /* Epochs only grow, so that one who claims the last would end the group. */
 static bool has_sane_epochs(const struct pccl_message_register *registration)
 {
+	uint32_t limit = EPOCH_MAX;
 	uint32_t index;
 
 	if (registration->last != NULL && registration->last->view.epoch > EPOCH_MAX)
 		return false;
+	if (registration->last != NULL && !registration->last->lone)
+		limit = registration->last->view.epoch + PROMISES_AHEAD_MAX;
 	for (index = 0; index < registration->promise_count; index++) {
-		if (registration->promises[index].epoch > EPOCH_MAX)
+		if (registration->promises[index].epoch > limit)
 			return false;
 	}
 	return true;
@@ -276,9 +313,6 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 	client->group = group;
 	group->dirty = true;
 	welcome(master, client, true);
-	if (client->state != PCCL_CLIENT_CLOSING && pccl_group_learn_promises(master, group, client) != pcclSuccess)
-		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
-				    "the master has no room for this peer's promises");
 	if (client->state == PCCL_CLIENT_CLOSING)
 		return;
 	client->state = PCCL_CLIENT_WAITING;
@@ -286,5 +320,8 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		on_return(master, group, client, registration);
 	else
 		on_fresh(master, group, client);
+	if (client->state != PCCL_CLIENT_CLOSING && pccl_group_learn_promises(master, group, client) != pcclSuccess)
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "the master has no room for this peer's promises");
 	pccl_world_changed(master);
 }

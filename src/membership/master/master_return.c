@@ -164,26 +164,22 @@ pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_in
 		return pcclOutOfMemory;
 	for (rank = 0; rank < promise.member_count; rank++)
 		promise.members[rank] = claim->view.members[rank].uuid;
-	result = pccl_group_add_promise(group, &promise);
+	result = pccl_group_add_promise(group, &promise, true);
 	pccl_free(promise.members);
 	return result;
 }
 
-/* A promise up to the chosen view has become pointless. */
+/* A promise up to the chosen view has become pointless, and so has what only newcomers tell. */
 static void prune_promises(struct pccl_group *group, const struct pccl_install *base)
 {
-	uint32_t kept = 0;
-	uint32_t index;
+	uint32_t index = 0;
 
-	for (index = 0; index < group->promise_count; index++) {
-		struct pccl_promise *promise = &group->promises[index];
-
-		if (promise->epoch > base->view.epoch && pccl_uuid_equal(&promise->run, &base->run))
-			group->promises[kept++] = *promise;
+	while (index < group->promise_count) {
+		if (group->promises[index].epoch > base->view.epoch && pccl_promise_counts(group, index, &base->run))
+			pccl_group_raise_epoch(group, group->promises[index++].epoch);
 		else
-			pccl_free(promise->members);
+			pccl_group_drop_promise(group, index);
 	}
-	group->promise_count = kept;
 }
 
 static void seat_all(struct pccl_group *group, struct pccl_client **here)
@@ -231,6 +227,7 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 		    pccl_return_remember(group, group->claims[index]) != pcclSuccess)
 			break;
 	}
+	pccl_group_raise_epoch(group, base->view.epoch);
 	if (seats == NULL || index < chosen) {
 		pccl_free(seats);
 		pccl_group_retry(master, group);

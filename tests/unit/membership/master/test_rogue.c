@@ -1,0 +1,373 @@
+/* The master among strangers and members that say what suits them. They speak without a machine of their own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/uuid.h"
+#include "membership/master/master.h"
+
+#include "lib/check.h"
+
+#define CONNECTIONS 64
+#define MS UINT64_C(1000000)
+
+/* What a connection has heard. */
+struct ear {
+	uint32_t heard[32]; /* by type */
+	uint32_t epoch;	    /* of the last PREPARE */
+	pcclRankUuid_t run;
+	struct pccl_install install; /* a copy of the last one */
+	char notice[PCCL_CAUSE_TEXT_BYTES];
+	bool gone;
+	bool mute; /* answers no PREPARE */
+	struct pccl_op_report report;
+	bool reports;
+};
+
+struct desk {
+	struct pccl_master *master;
+	uint64_t now_ns;
+	struct ear ears[CONNECTIONS];
+};
+
+static struct desk desk;
+
+static void answer(uint32_t connection);
+
+static void hear(uint32_t connection, const struct pccl_message *message)
+{
+	struct ear *ear = &desk.ears[connection];
+
+	ear->heard[message->type]++;
+	if (message->type == PCCL_MESSAGE_PREPARE) {
+		ear->epoch = message->body.prepare.epoch;
+		ear->run = message->body.prepare.run;
+	} else if (message->type == PCCL_MESSAGE_INSTALL) {
+		pccl_install_fini(&ear->install);
+		assert_int_equal(pccl_install_copy(&message->body.install, &ear->install), pcclSuccess);
+	} else if (message->type == PCCL_MESSAGE_EVICTED || message->type == PCCL_MESSAGE_REFUSED) {
+		memcpy(ear->notice, message->body.notice.text, sizeof(ear->notice));
+	}
+}
+
+static void step(struct pccl_master_event *event)
+{
+	struct pccl_master_action action;
+	bool asked[CONNECTIONS] = {false};
+	uint32_t connection;
+
+	event->now_ns = desk.now_ns;
+	pccl_master_step(desk.master, event);
+	while (pccl_master_poll(desk.master, &action)) {
+		if (action.type == PCCL_MASTER_HANG_UP) {
+			desk.ears[action.connection].gone = true;
+			continue;
+		}
+		hear((uint32_t)action.connection, action.message);
+		asked[action.connection] |= action.message->type == PCCL_MESSAGE_PREPARE;
+		pccl_message_destroy(action.message);
+	}
+	for (connection = 0; connection < CONNECTIONS; connection++)
+		if (asked[connection] && !desk.ears[connection].mute)
+			answer(connection);
+}
+
+static void say(uint32_t connection, struct pccl_message *message)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = connection, .message = message};
+
+	step(&event);
+}
+
+static void answer(uint32_t connection)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARED);
+	const struct ear *ear = &desk.ears[connection];
+
+	message->body.prepared.epoch = ear->epoch;
+	if (ear->reports) {
+		message->body.prepared.reports = pccl_calloc(1, sizeof(struct pccl_op_report));
+		message->body.prepared.reports[0] = ear->report;
+		message->body.prepared.report_count = 1;
+	}
+	say(connection, message);
+}
+
+/* All who are here send heartbeats. */
+static void pass(uint64_t ms)
+{
+	uint64_t end_ns = desk.now_ns + ms * MS;
+	struct pccl_master_event event = {.type = PCCL_MASTER_TICK};
+	uint32_t connection;
+
+	while (desk.now_ns < end_ns) {
+		desk.now_ns += 10 * MS;
+		step(&event);
+		if (desk.now_ns / MS % 500 != 0)
+			continue;
+		for (connection = 1; connection < CONNECTIONS; connection++)
+			if (!desk.ears[connection].gone)
+				say(connection, pccl_message_create(PCCL_MESSAGE_BEAT));
+	}
+}
+
+static pcclRankUuid_t uuid_of(uint32_t number)
+{
+	pcclRankUuid_t uuid = {{(uint8_t)number, 1}};
+
+	return uuid;
+}
+
+static struct pccl_message *registration_of(uint32_t number, uint32_t group)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
+	struct pccl_message_register *registration = &message->body.registration;
+
+	registration->group = group;
+	registration->self.uuid = uuid_of(number);
+	(void)snprintf(registration->self.address, sizeof(registration->self.address), "192.0.2.%u", number);
+	registration->self.lanes = 1;
+	registration->self.streams = 1;
+	registration->self.masters = 1;
+	registration->may_found = true;
+	return message;
+}
+
+static void promise(struct pccl_message *message, pcclRankUuid_t run, uint32_t epoch, uint32_t member)
+{
+	struct pccl_message_register *registration = &message->body.registration;
+	struct pccl_promise *made = pccl_calloc(1, sizeof(*made));
+
+	made->master = uuid_of(77);
+	made->run = run;
+	made->epoch = epoch;
+	made->member_count = 1;
+	made->members = pccl_calloc(1, sizeof(*made->members));
+	made->members[0] = uuid_of(member);
+	registration->promises = made;
+	registration->promise_count = 1;
+}
+
+/* As the member that has installed what another connection has. */
+static void claim(struct pccl_message *message, const struct pccl_install *install)
+{
+	struct pccl_message_register *registration = &message->body.registration;
+
+	registration->last = pccl_zalloc(sizeof(*registration->last));
+	assert_int_equal(pccl_install_copy(install, registration->last), pcclSuccess);
+}
+
+static void accept_one(uint32_t connection, const char *address)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_ACCEPTED, .connection = connection, .text = address};
+
+	step(&event);
+}
+
+static void enter(uint32_t connection, struct pccl_message *registration)
+{
+	accept_one(connection, "192.0.2.1");
+	say(connection, registration);
+}
+
+static void vote(uint32_t connection, uint32_t sequence)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_VOTE);
+
+	message->body.vote.kind = PCCL_VOTE_UPDATE;
+	message->body.vote.origin = desk.ears[connection].install.view.epoch;
+	message->body.vote.sequence = sequence;
+	say(connection, message);
+}
+
+/* Peers 1 to count, on connections 1 to count, as members of group 0. */
+static void gather(uint32_t count)
+{
+	uint32_t number;
+
+	for (number = 1; number <= count; number++)
+		enter(number, registration_of(number, 0));
+	if (count > 1)
+		vote(1, 1);
+	for (number = 1; number <= count; number++)
+		assert_int_equal(desk.ears[number].install.view.member_count, count);
+}
+
+static void start(void)
+{
+	struct pccl_master_config config = {.heartbeat_interval_ns = 500 * MS,
+					    .heartbeat_timeout_ns = 3000 * MS,
+					    .complaint_window_ns = 100 * MS,
+					    .return_grace_ns = 2000 * MS};
+
+	config.uuid = uuid_of(200);
+	assert_int_equal(pccl_master_create(&config, &desk.master), pcclSuccess);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&desk, 0, sizeof(desk));
+	desk.now_ns = 1000 * MS;
+	start();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	uint32_t connection;
+
+	(void)state;
+	pccl_master_destroy(desk.master);
+	for (connection = 0; connection < CONNECTIONS; connection++)
+		pccl_install_fini(&desk.ears[connection].install);
+	return 0;
+}
+
+static void close_one(uint32_t connection)
+{
+	struct pccl_master_event event = {
+		.type = PCCL_MASTER_CLOSED, .connection = connection, .text = "connection reset"};
+
+	desk.ears[connection].gone = true;
+	step(&event);
+}
+
+/* It asks for a time-out of an hour, and the members are frozen for it. */
+static void newcomer_that_answers_no_prepare_is_given_the_masters_own_time(void **state)
+{
+	struct pccl_message *message = registration_of(3, 0);
+
+	(void)state;
+	gather(2);
+	message->body.registration.heartbeat_interval_ns = 3600000 * MS;
+	message->body.registration.heartbeat_timeout_ns = 3600000 * MS;
+	desk.ears[3].mute = true;
+	enter(3, message);
+	vote(1, 1);
+	vote(2, 1);
+	pass(2900);
+	assert_false(desk.ears[3].gone);
+	pass(200);
+	assert_true(desk.ears[3].gone);
+	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_VOTED], 1);
+}
+
+static void nobody_is_silent_for_longer_than_the_master_allows(void **state)
+{
+	struct pccl_message *message = registration_of(1, 0);
+
+	(void)state;
+	message->body.registration.heartbeat_interval_ns = 1;
+	message->body.registration.heartbeat_timeout_ns = 3600000 * MS;
+	enter(1, message);
+	desk.ears[1].gone = true; /* so that it sends no heartbeats */
+	pass(1000);
+	assert_in_range(desk.ears[1].heard[PCCL_MESSAGE_BEAT], 1, 100);
+	pass(58900);
+	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_EVICTED], 0);
+	pass(200);
+	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_EVICTED], 1);
+}
+
+/* Its promise names the run, which a former member knows, and itself. */
+static void stranger_is_no_witness_by_its_own_word(void **state)
+{
+	struct pccl_message *message = registration_of(9, 0);
+
+	(void)state;
+	gather(3);
+	message->body.registration.self.bundle_id = 5;
+	message->body.registration.self.bundle_size = 2;
+	promise(message, desk.ears[1].install.run, desk.ears[1].install.view.epoch + 5, 9);
+	enter(9, message);
+	close_one(3);
+	assert_int_equal(desk.ears[1].install.view.member_count, 2);
+	assert_int_equal(desk.ears[9].heard[PCCL_MESSAGE_PREPARE], 0);
+}
+
+static void huge_epoch_in_one_group_is_nothing_to_another(void **state)
+{
+	struct pccl_message *message = registration_of(9, 4242);
+
+	(void)state;
+	promise(message, uuid_of(50), 0xf0000000u, 9);
+	enter(9, message);
+	close_one(9);
+	gather(2);
+	assert_in_range(desk.ears[1].install.view.epoch, 1, 10);
+}
+
+/* Nor does it leave no epochs to its own. */
+static void huge_epoch_of_a_stranger_moves_no_group(void **state)
+{
+	struct pccl_message *message = registration_of(9, 0);
+
+	(void)state;
+	gather(2);
+	promise(message, desk.ears[1].install.run, 0xf0000000u, 9);
+	enter(9, message);
+	close_one(9);
+	enter(3, registration_of(3, 0));
+	vote(1, 1);
+	vote(2, 1);
+	assert_int_equal(desk.ears[3].install.view.member_count, 3);
+	assert_in_range(desk.ears[3].install.view.epoch, 3, 1u << 28);
+}
+
+/* A group that is forgotten goes on above its former epochs, and others begin below. */
+static void forgotten_group_remembers_its_epochs_alone(void **state)
+{
+	(void)state;
+	gather(4);
+	close_one(4);
+	close_one(3);
+	close_one(2);
+	close_one(1);
+	enter(11, registration_of(11, 7));
+	assert_int_equal(desk.ears[11].install.view.epoch, 1);
+	enter(12, registration_of(12, 0));
+	assert_in_range(desk.ears[12].install.view.epoch, 6, 10);
+}
+
+/* A former member knows the run; what it claims would need a majority that is here and knows nothing of it. */
+static void later_view_that_cannot_be_takes_no_group(void **state)
+{
+	struct pccl_message *message = registration_of(9, 0);
+	struct pccl_install made_up;
+	struct pccl_member self;
+
+	(void)state;
+	gather(3);
+	memset(&made_up, 0, sizeof(made_up));
+	self = message->body.registration.self;
+	made_up.view.epoch = desk.ears[1].install.view.epoch + 1;
+	made_up.view.lanes = made_up.view.streams = 1;
+	made_up.view.member_count = 1;
+	made_up.view.members = &self;
+	made_up.run = desk.ears[1].install.run;
+	made_up.previous_epoch = desk.ears[1].install.view.epoch;
+	claim(message, &made_up);
+	enter(9, message);
+	pass(3000);
+	assert_int_equal(desk.ears[9].heard[PCCL_MESSAGE_EVICTED], 1);
+	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_EVICTED], 0);
+	assert_int_equal(desk.ears[1].install.view.member_count, 3);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(newcomer_that_answers_no_prepare_is_given_the_masters_own_time),
+		CASE(nobody_is_silent_for_longer_than_the_master_allows),
+		CASE(stranger_is_no_witness_by_its_own_word),
+		CASE(huge_epoch_in_one_group_is_nothing_to_another),
+		CASE(huge_epoch_of_a_stranger_moves_no_group),
+		CASE(forgotten_group_remembers_its_epochs_alone),
+		CASE(later_view_that_cannot_be_takes_no_group),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
