@@ -337,6 +337,7 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 		result = cut(session, op);
 	if (result == pcclSuccess)
 		result = pccl_session_take_residual(op);
+	op->signature = pccl_session_signature(op);
 	if (result == pcclSuccess && undo_bytes > 0) {
 		op->undo = undo_take(session, undo_bytes);
 		op->undo_bytes = undo_bytes;

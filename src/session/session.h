@@ -83,6 +83,7 @@ struct pccl_op {
 	struct pccl_op_request request;
 	struct pccl_op_key key;
 	struct pccl_op_codecs codecs;
+	uint64_t signature; /* a hash of what all members must have called alike, in whatever view */
 	struct pccl_geometry geometry;
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */

@@ -266,6 +266,8 @@ static void note_failure(struct pccl_session *session, const struct pccl_op *op)
 	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
 		return;
 	failed->key = op->key;
+	failed->signature = op->signature;
+	failed->policy = op->result == pcclMismatch ? PCCL_POLICY_MISMATCHED : PCCL_POLICY_FAILED;
 	failed->segment_count = op->geometry.segment_count;
 	session->failed.count++;
 }

@@ -31,7 +31,8 @@ struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, c
 
 static bool is_final(const struct pccl_op_decision *decision)
 {
-	return decision->verdict == PCCL_VERDICT_ABORT || decision->verdict == PCCL_VERDICT_EXPIRE;
+	return decision->verdict == PCCL_VERDICT_ABORT || decision->verdict == PCCL_VERDICT_EXPIRE ||
+	       decision->verdict == PCCL_VERDICT_MISMATCH;
 }
 
 /* Ops that were given up stay given up; what was to be redone is decided anew at each view change. */
@@ -58,6 +59,7 @@ static pcclResult_t note_add(struct pccl_session *session, const struct pccl_op_
 	if (note == NULL)
 		return pcclOutOfMemory;
 	if (pccl_op_decision_copy(decision, &note->decision) != pcclSuccess) {
+		pccl_op_decision_fini(&note->decision);
 		pccl_free(note);
 		return pcclOutOfMemory;
 	}
@@ -127,6 +129,7 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 	memcpy(report_out->held, op->held, words * sizeof(uint64_t));
 	report_out->tag = op->key.tag;
 	report_out->sequence = op->key.sequence;
+	report_out->signature = op->signature;
 	report_out->policy = (uint8_t)op->request.operation.failure_policy;
 	/* The parts of a scatter or gather, and the root of a broadcast, mean something else in another view. */
 	if (op->request.kind != PCCL_ALL_REDUCE && op->request.kind != PCCL_BARRIER)
@@ -149,7 +152,8 @@ static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_
 
 		reports[count].tag = op->key.tag;
 		reports[count].sequence = op->key.sequence;
-		reports[count].policy = PCCL_POLICY_FAILED;
+		reports[count].signature = op->signature;
+		reports[count].policy = op->policy;
 		reports[count].segment_count = op->segment_count;
 	}
 	return count;
@@ -189,12 +193,18 @@ static const struct pccl_op_decision *decision_for(const struct pccl_install *in
 	return NULL;
 }
 
+static bool is_redone(uint8_t verdict)
+{
+	return verdict == PCCL_VERDICT_RETRY || verdict == PCCL_VERDICT_REPAIR;
+}
+
 /* Lets go of the attempt in the old view, as decided. The last one of a group has nobody to redo an op with. */
 static void leave_view(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision,
 		       const struct pccl_install *install)
 {
-	uint8_t verdict = decision == NULL ? PCCL_VERDICT_ABORT : decision->verdict;
-	bool redo = verdict == PCCL_VERDICT_RETRY || verdict == PCCL_VERDICT_REPAIR;
+	uint32_t ranks = install->view.member_count;
+	uint8_t verdict = decision == NULL ? PCCL_VERDICT_ABORT : pccl_session_verdict(op, decision, ranks);
+	bool redo = is_redone(verdict);
 	const char *cause = install->cause;
 	char text[sizeof(install->cause) + 120];
 
@@ -204,11 +214,14 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 			 "a new view (%s) came before all members had launched the operation; launch it again", cause);
 		cause = text;
 	}
-	if (verdict == PCCL_VERDICT_COMMIT)
+	if (verdict == PCCL_VERDICT_COMMIT && op->complete) /* else this peer has said that it is not */
 		pccl_attempt_cancel(session, op->attempt, pcclSuccess, "", false, false);
+	else if (verdict == PCCL_VERDICT_MISMATCH)
+		pccl_attempt_cancel(session, op->attempt, pcclMismatch,
+				    pccl_session_mismatch_text(op, text, sizeof(text)), true, false);
 	else if (verdict == PCCL_VERDICT_EXPIRE)
 		pccl_attempt_cancel(session, op->attempt, pcclTimeout, cause, true, false);
-	else if (redo && install->view.member_count < 2)
+	else if (redo && ranks < 2)
 		pccl_attempt_cancel(session, op->attempt, pcclTooFewPeers, cause, true, false);
 	else if (redo)
 		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, verdict == PCCL_VERDICT_RETRY,
@@ -217,7 +230,9 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, true, false);
 }
 
-static void keep_notes(struct pccl_session *session, const struct pccl_install *install)
+/* What is decided about ops that are still to be launched here. Without memory for it this peer can't go on: it would
+ * launch them as if nothing had happened. */
+static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_install *install)
 {
 	uint32_t i;
 
@@ -226,61 +241,75 @@ static void keep_notes(struct pccl_session *session, const struct pccl_install *
 		session->updating = false; /* this is its answer */
 		pccl_session_notes_clear(session, false);
 		pccl_sequences_clear(&session->sequences);
-		return;
+		return pcclSuccess;
 	}
 	pccl_session_notes_clear(session, true);
 	for (i = 0; i < install->decision_count; i++) {
 		const struct pccl_op_decision *decision = &install->decisions[i];
-		struct pccl_op *op = pccl_session_find(session, decision->tag);
 
-		if (op != NULL && op->key.sequence == decision->sequence)
+		if (decision->verdict == PCCL_VERDICT_COMMIT ||
+		    decision->sequence < pccl_sequences_next(&session->sequences, decision->tag))
 			continue;
-		if (decision->verdict != PCCL_VERDICT_COMMIT)
-			note_add(session, decision);
+		if (note_add(session, decision) != pcclSuccess)
+			return pccl_fail(pcclOutOfMemory,
+					 "out of memory: what the group decided about operations that are still to be "
+					 "launched here is lost");
 	}
+	return pcclSuccess;
 }
 
 /* How many peers' contributions are in the result: agreed, as the decision is. No op is older than the view that last
  * added members, so a larger number than that view's is somebody's lie. */
 static void count_participants(const struct pccl_session *session, struct pccl_op *op,
-			       const struct pccl_op_decision *decision)
+			       const struct pccl_op_decision *repair)
 {
 	op->info.participants_min = session->ranks;
 	op->info.participants_max = session->ranks;
-	if (decision == NULL || decision->verdict != PCCL_VERDICT_REPAIR)
-		return;
-	if (decision->participants_max > op->info.participants_max)
-		op->info.participants_max = decision->participants_max;
+	if (repair != NULL && repair->participants_max > op->info.participants_max)
+		op->info.participants_max = repair->participants_max;
 	if (op->info.participants_max > session->cut_for_ranks)
 		op->info.participants_max = session->cut_for_ranks;
 }
 
-void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)
+/* The op has not begun here, and must not: ends it. */
+static void give_up(struct pccl_session *session, struct pccl_op *op, uint8_t verdict)
 {
-	pcclResult_t result;
+	char text[sizeof(op->detail)];
 
-	if (decision != NULL && decision->verdict == PCCL_VERDICT_EXPIRE) {
+	if (verdict == PCCL_VERDICT_MISMATCH)
+		pccl_session_op_fail(session, op, pcclMismatch, pccl_session_mismatch_text(op, text, sizeof(text)));
+	else if (verdict == PCCL_VERDICT_EXPIRE)
 		pccl_session_op_fail(session, op, pcclTimeout,
 				     "the deadline of another peer passed before this peer launched the operation");
-		return;
-	}
-	if (decision != NULL && decision->verdict == PCCL_VERDICT_ABORT) {
+	else
 		pccl_session_op_fail(
 			session, op, pcclRankConnectionLost,
 			"a member was lost before this peer launched the operation; the survivors gave it up");
+}
+
+void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)
+{
+	uint8_t verdict = decision == NULL ? PCCL_VERDICT_RETRY : pccl_session_verdict(op, decision, session->ranks);
+	pcclResult_t result = pcclSuccess;
+
+	/* Others launch theirs in this view: START tells them. */
+	if (verdict == PCCL_VERDICT_MISMATCH && is_redone(decision->verdict))
+		verdict = PCCL_VERDICT_RETRY;
+	if (!is_redone(verdict)) { /* committed neither: nothing is complete without this peer */
+		give_up(session, op, verdict);
 		return;
 	}
 	if (session->ranks < 2) {
 		pccl_session_op_fail(session, op, pcclTooFewPeers, "this peer is the last one of its group");
 		return;
 	}
+	if (verdict != PCCL_VERDICT_REPAIR)
+		decision = NULL;
 	count_participants(session, op, decision);
-	result = pcclSuccess;
 	if (op->info.plan == pcclPlanAuto) /* its first attempt */
 		result = pccl_session_fit(session, op);
 	if (result == pcclSuccess)
-		result = pccl_attempt_start(
-			session, op, decision != NULL && decision->verdict == PCCL_VERDICT_REPAIR ? decision : NULL);
+		result = pccl_attempt_start(session, op, decision);
 	if (result != pcclSuccess)
 		pccl_session_op_fail(session, op, result, pccl_fail_text());
 }
@@ -355,9 +384,10 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 	for (op = session->ops; op != NULL; op = op->next)
 		if (is_open(op))
 			leave_view(session, op, decision_for(install, op), install);
-	keep_notes(session, install);
+	result = keep_notes(session, install);
 	session->failed.count = 0;
-	result = adopt_view(session, install, rank);
+	if (result == pcclSuccess)
+		result = adopt_view(session, install, rank);
 	if (result != pcclSuccess)
 		return result;
 	result = install_on_lanes(session, &install->view);

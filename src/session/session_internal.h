@@ -36,6 +36,8 @@ struct pccl_verdict_note {
 struct pccl_failed_ops {
 	struct pccl_failed_op {
 		struct pccl_op_key key;
+		uint64_t signature;
+		uint8_t policy; /* PCCL_POLICY_FAILED or _MISMATCHED */
 		uint32_t segment_count;
 	} ops[PCCL_MAX_OPERATIONS];
 	uint32_t count; /* of all that were noted; the latest are kept */
@@ -86,6 +88,13 @@ void pccl_session_command(struct pccl_session *session, struct pccl_command *com
 			  uint32_t lane);
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
+
+/* session_verdict.c */
+uint64_t pccl_session_signature(const struct pccl_op *op);
+/* What a decision means for the op in a view of so many ranks: PCCL_VERDICT_MISMATCH if it is about another one. */
+uint8_t pccl_session_verdict(const struct pccl_op *op, const struct pccl_op_decision *decision, uint32_t ranks);
+/* In words; returns `text`. */
+const char *pccl_session_mismatch_text(const struct pccl_op *op, char *text, size_t text_bytes);
 
 /* session_update.c */
 

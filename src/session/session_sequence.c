@@ -50,12 +50,9 @@ bool pccl_sequences_take(struct pccl_sequences *sequences, uint64_t tag, uint32_
 	return true;
 }
 
-void pccl_sequences_untake(struct pccl_sequences *sequences, uint64_t tag)
+uint32_t pccl_sequences_next(const struct pccl_sequences *sequences, uint64_t tag)
 {
-	struct pccl_sequence_slot *slot = slot_of(sequences, tag);
-
-	assert(slot->used && slot->next > 0);
-	slot->next--;
+	return sequences->capacity == 0 ? 0 : slot_of(sequences, tag)->next;
 }
 
 void pccl_sequences_clear(struct pccl_sequences *sequences)

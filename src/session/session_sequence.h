@@ -19,8 +19,8 @@ struct pccl_sequences {
 /* Takes the next sequence number of the tag, from 0. False: out of memory. */
 bool pccl_sequences_take(struct pccl_sequences *sequences, uint64_t tag, uint32_t *sequence_out);
 
-/* Gives back the number just taken: the op was not started after all. */
-void pccl_sequences_untake(struct pccl_sequences *sequences, uint64_t tag);
+/* The number that the tag's next op will have. */
+uint32_t pccl_sequences_next(const struct pccl_sequences *sequences, uint64_t tag);
 
 /* Forgets all tags and frees the memory; takes zeroed memory. */
 void pccl_sequences_clear(struct pccl_sequences *sequences);

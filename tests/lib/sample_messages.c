@@ -75,6 +75,7 @@ static void fill_install(struct pccl_install *install)
 	install->decision_count = 2;
 	install->decisions[0].tag = 11;
 	install->decisions[0].sequence = 2;
+	install->decisions[0].signature = UINT64_C(0x123456789abcdef0);
 	install->decisions[0].verdict = PCCL_VERDICT_REPAIR;
 	install->decisions[0].participants_min = 3;
 	install->decisions[0].participants_max = 4;
@@ -130,6 +131,7 @@ static void fill_prepared(struct pccl_message_prepared *prepared)
 	prepared->report_count = 2;
 	prepared->reports[0].tag = 1;
 	prepared->reports[0].sequence = 2;
+	prepared->reports[0].signature = UINT64_C(0xfedcba9876543210);
 	prepared->reports[0].policy = (uint8_t)pcclPolicyRepair;
 	prepared->reports[0].repairable = true;
 	prepared->reports[0].participants_min = 3;

@@ -136,12 +136,36 @@ static bool add_batch(struct sim *sim, struct sim_node *node)
 
 /* ---- launching ------------------------------ */
 
+/* Now and then one member launches something else than the others. When all have failed, it does what they do. */
+static void mistake(const struct shell *shell, struct call *call)
+{
+	uint64_t number = pccl_rng_hash(call->spec.key, shell->node->id);
+	pcclOperation_t *operation = &call->spec.operation;
+
+	if (call->mistaken)
+		call->spec = call->right;
+	if (call->mistaken || number % 100 >= shell->sim->shells->plan.mistake_percent)
+		return;
+	call->mistaken = true;
+	call->right = call->spec;
+	if (number / 100 % 4 == 0)
+		operation->failure_policy =
+			operation->failure_policy == pcclPolicyRepair ? pcclPolicyRetry : pcclPolicyRepair;
+	else if (number / 100 % 4 == 1)
+		call->spec.kind = call->spec.kind == PCCL_BARRIER ? PCCL_ALL_REDUCE : PCCL_BARRIER;
+	else
+		operation->count = 1 + operation->count * (number / 400 % 3);
+}
+
 static void launch(struct shell *shell, struct call *call)
 {
 	struct sim *sim = shell->sim;
-	struct pccl_op_request request = {.kind = call->spec.kind, .operation = call->spec.operation};
+	struct pccl_op_request request;
 	pcclResult_t result;
 
+	mistake(shell, call);
+	request.kind = call->spec.kind;
+	request.operation = call->spec.operation;
 	request.operation.root %= shell->node->view.view.member_count;
 	buffer_create(sim, shell, call);
 	request.input = call->input;
@@ -246,8 +270,9 @@ void caller_decided(struct shell *shell, const struct pccl_install *install)
 static void take_result(struct shell *shell, struct call *call)
 {
 	const struct pccl_op *op = call->op;
-	bool again = op->result == pcclRankConnectionLost && call->spec.relaunch && !shell->ended;
-	bool wrong;
+	/* Members that launched different things, or were told so, may have failed in other ways. */
+	bool again = (op->result == pcclRankConnectionLost || op->result == pcclMismatch) && call->spec.relaunch &&
+		     !shell->ended;
 
 	sim_trace(shell->sim, "node %u: op %u.%u ends with %d, participants %u to %u %s", shell->node->id,
 		  (unsigned)op->key.tag, op->key.sequence, (int)op->result, op->info.participants_min,
@@ -258,14 +283,11 @@ static void take_result(struct shell *shell, struct call *call)
 	else
 		buffer_check_failure(shell, call);
 	check_call(shell, call);
-	wrong = op->result == pcclMismatch && !shell->ended;
 	pccl_session_release(shell->session, call->op);
 	call->op = NULL;
 	buffer_bury(shell, call);
 	call->state = again ? CALL_WAITING : CALL_FREE;
 	shell->node->calls++;
-	if (wrong) /* the members' programs differ: there is no going on */
-		shell_leave(shell);
 }
 
 bool caller_collect(struct shell *shell, uint32_t percent)

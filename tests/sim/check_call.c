@@ -81,7 +81,7 @@ static bool is_allowed(const struct shell *shell, const struct call *call)
 	case pcclTimeout:
 		return shell->sim->shells->plan.timeout_percent > 0;
 	case pcclMismatch: /* a root that is gone, or another one now */
-		return call->spec.kind == PCCL_BROADCAST;
+		return call->spec.kind == PCCL_BROADCAST || shell->sim->shells->plan.mistake_percent > 0;
 	case pcclTooFewPeers:
 		return shell->node->view.view.member_count < 2;
 	default:

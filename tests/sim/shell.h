@@ -39,6 +39,7 @@ struct shell_plan {
 	uint32_t slow_percent;	/* of the links */
 	uint32_t large_percent; /* of the ops */
 	uint32_t timeout_percent;
+	uint32_t mistake_percent; /* of the calls: a member launches something else than the others */
 	bool codecs;
 	pcclZstd_t zstd;       /* of peers whose ops leave it open */
 	uint32_t vote_percent; /* of the steps of a program */
@@ -158,6 +159,8 @@ struct call_spec {
 struct call {
 	enum call_state state;
 	struct call_spec spec;
+	struct call_spec right; /* what the others launch */
+	bool mistaken;		/* once: `spec` is something else, or was */
 	struct pccl_op *op;
 	uint64_t serial;
 	bool ended;

@@ -19,7 +19,8 @@ struct tally {
 	uint32_t complete_count;
 	uint8_t policy; /* pcclPolicyAbort if they differ */
 	bool repairable;
-	bool failed; /* at some member, by itself */
+	bool failed;	 /* at some member, by itself */
+	bool mismatched; /* members have launched different things */
 	uint32_t participants_min;
 	uint32_t participants_max;
 	uint32_t segment_count;
@@ -50,6 +51,8 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 		tally.repairable =
 			tally.repairable && report->repairable && report->segment_count == first->segment_count;
 		tally.failed = tally.failed || report->policy == PCCL_POLICY_FAILED;
+		tally.mismatched = tally.mismatched || report->policy == PCCL_POLICY_MISMATCHED ||
+				   report->signature != first->signature;
 		if (report->policy != first->policy)
 			tally.policy = (uint8_t)pcclPolicyAbort;
 		if (index == 0 || report->participants_min < tally.participants_min)
@@ -74,6 +77,8 @@ static bool has_expired(const struct pccl_decide_input *input, const struct pccl
 static enum pccl_verdict judge(const struct pccl_decide_input *input, const struct mention *mentions, uint32_t count,
 			       const struct tally *tally)
 {
+	if (tally->mismatched)
+		return PCCL_VERDICT_MISMATCH;
 	if (tally->complete_count == count)
 		return PCCL_VERDICT_COMMIT;
 	if (has_expired(input, mentions[0].report))
@@ -122,6 +127,7 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 		verdict = PCCL_VERDICT_RETRY;
 	decision->tag = mentions[0].report->tag;
 	decision->sequence = mentions[0].report->sequence;
+	decision->signature = mentions[0].report->signature;
 	decision->verdict = (uint8_t)verdict;
 	decision->participants_min = tally.participants_min;
 	decision->participants_max = tally.participants_max;

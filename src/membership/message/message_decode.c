@@ -12,8 +12,8 @@
 
 /* Fewest bytes that one element of a list takes. */
 #define MEMBER_BYTES_MIN (16 + 2 + 2 + 2 + 2 + 8 + 4 + 4)
-#define DECISION_BYTES_MIN (8 + 4 + 1 + 4 + 4 + 4 + 4)
-#define REPORT_BYTES_MIN (8 + 4 + 1 + 1 + 1 + 4 + 4 + 4 + 1)
+#define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 4)
+#define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 4 + 4 + 4 + 1)
 #define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
 #define RESULT_MAX 199
 
@@ -146,11 +146,12 @@ static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *de
 
 	decision->tag = pccl_get_u64(reader);
 	decision->sequence = pccl_get_u32(reader);
+	decision->signature = pccl_get_u64(reader);
 	decision->verdict = pccl_get_u8(reader);
 	get_participants(reader, &decision->participants_min, &decision->participants_max);
 	decision->segment_count = pccl_get_u32(reader);
 	holder_count = pccl_get_u32(reader);
-	if (decision->verdict < PCCL_VERDICT_COMMIT || decision->verdict > PCCL_VERDICT_EXPIRE ||
+	if (decision->verdict < PCCL_VERDICT_COMMIT || decision->verdict > PCCL_VERDICT_MISMATCH ||
 	    decision->segment_count > PCCL_REPORT_SEGMENTS_MAX ||
 	    holder_count != (decision->verdict == PCCL_VERDICT_REPAIR ? member_count : 0))
 		reader->bad = true;
@@ -249,7 +250,8 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 
 static bool is_policy(uint8_t policy)
 {
-	return policy == PCCL_POLICY_FAILED || (policy >= pcclPolicyAbort && policy <= pcclPolicyRepair);
+	return policy == PCCL_POLICY_FAILED || policy == PCCL_POLICY_MISMATCHED ||
+	       (policy >= pcclPolicyAbort && policy <= pcclPolicyRepair);
 }
 
 static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepared *prepared)
@@ -266,6 +268,7 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 
 		report->tag = pccl_get_u64(reader);
 		report->sequence = pccl_get_u32(reader);
+		report->signature = pccl_get_u64(reader);
 		report->policy = pccl_get_u8(reader);
 		report->repairable = get_flag(reader);
 		report->complete = get_flag(reader);

@@ -62,6 +62,7 @@ static void put_decision(struct pccl_writer *writer, const struct pccl_op_decisi
 
 	pccl_put_u64(writer, decision->tag);
 	pccl_put_u32(writer, decision->sequence);
+	pccl_put_u64(writer, decision->signature);
 	pccl_put_u8(writer, decision->verdict);
 	pccl_put_u32(writer, decision->participants_min);
 	pccl_put_u32(writer, decision->participants_max);
@@ -141,6 +142,7 @@ static void put_prepared(struct pccl_writer *writer, const struct pccl_message_p
 
 		pccl_put_u64(writer, report->tag);
 		pccl_put_u32(writer, report->sequence);
+		pccl_put_u64(writer, report->signature);
 		pccl_put_u8(writer, report->policy);
 		put_flag(writer, report->repairable);
 		put_flag(writer, report->complete);

@@ -67,6 +67,7 @@ pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct p
 	memset(to_out, 0, sizeof(*to_out));
 	to_out->tag = from->tag;
 	to_out->sequence = from->sequence;
+	to_out->signature = from->signature;
 	to_out->verdict = from->verdict;
 	to_out->participants_min = from->participants_min;
 	to_out->participants_max = from->participants_max;

@@ -47,15 +47,16 @@ struct pccl_world {
 	uint32_t pending; /* peers of this group that wait for admission */
 };
 
-/* Instead of a policy: the op has failed at this member by itself (a mismatch, a value that can't be sent), so that
- * nobody may redo it. */
-#define PCCL_POLICY_FAILED 0
+/* Instead of a policy: the op has failed at this member by itself, so that nobody may redo it. */
+#define PCCL_POLICY_FAILED 0	 /* a value can't be sent */
+#define PCCL_POLICY_MISMATCHED 1 /* members launched different things */
 
 /* What one member says in the flush of one op that has not ended at it. */
 struct pccl_op_report {
 	uint64_t tag;
 	uint32_t sequence;
-	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED */
+	uint64_t signature;	   /* a hash of what all members must have called alike */
+	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED or _MISMATCHED */
 	bool repairable;	   /* an all-reduce: single segments can be redone */
 	bool complete;		   /* holds every result and knows that every member launched it */
 	uint32_t participants_min; /* contributions in any element that it holds or expects */
@@ -65,17 +66,19 @@ struct pccl_op_report {
 };
 
 enum pccl_verdict {
-	PCCL_VERDICT_COMMIT = 1, /* all survivors hold everything: success */
-	PCCL_VERDICT_ABORT = 2,	 /* all return pcclRankConnectionLost, input intact */
-	PCCL_VERDICT_RETRY = 3,	 /* redo from the inputs in the new view */
-	PCCL_VERDICT_REPAIR = 4, /* held segments are final, the others are redone in the new view */
-	PCCL_VERDICT_EXPIRE = 5	 /* its deadline passed (EXPIRE): all return pcclTimeout, input intact */
+	PCCL_VERDICT_COMMIT = 1,  /* all survivors hold everything: success */
+	PCCL_VERDICT_ABORT = 2,	  /* all return pcclRankConnectionLost, input intact */
+	PCCL_VERDICT_RETRY = 3,	  /* redo from the inputs in the new view */
+	PCCL_VERDICT_REPAIR = 4,  /* held segments are final, the others are redone in the new view */
+	PCCL_VERDICT_EXPIRE = 5,  /* its deadline passed (EXPIRE): all return pcclTimeout, input intact */
+	PCCL_VERDICT_MISMATCH = 6 /* members launched different things: all return pcclMismatch, input intact */
 };
 
 /* What becomes of one op that was open at one member or more; the same for all. */
 struct pccl_op_decision {
 	uint64_t tag;
 	uint32_t sequence;
+	uint64_t signature;	   /* of the op that it is about, and of no other */
 	uint8_t verdict;	   /* enum pccl_verdict */
 	uint32_t participants_min; /* over the reports: smallest and largest */
 	uint32_t participants_max;

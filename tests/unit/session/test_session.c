@@ -10,83 +10,8 @@
 #include "base/memory.h"
 #include "lib/allocations.h"
 #include "lib/check.h"
+#include "lib/lone_session.h"
 #include "session/session_sequence.h"
-
-static struct pccl_member members[4];
-
-static struct pccl_install install_of(uint32_t epoch, uint32_t count, bool newcomers)
-{
-	struct pccl_install install;
-
-	memset(&install, 0, sizeof(install));
-	install.view.epoch = epoch;
-	install.view.lanes = 1;
-	install.view.streams = 1;
-	install.view.member_count = count;
-	install.view.members = members;
-	install.newcomers = newcomers;
-	snprintf(install.cause, sizeof(install.cause), "rank 3 was lost");
-	return install;
-}
-
-static struct pccl_session *session_in_view(uint32_t count)
-{
-	const struct pccl_session_config config = {.lanes = 1, .plan = pcclPlanAuto, .policy = pcclPolicyAbort};
-	const struct pccl_install install = install_of(1, count, true);
-	struct pccl_session *session;
-
-	assert_int_equal(pccl_session_create(&config, &session), pcclSuccess);
-	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
-	return session;
-}
-
-static float input[1024], output[1024];
-
-static struct pccl_op_request sum_of(size_t count, uint64_t tag)
-{
-	const pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	struct pccl_op_request request = {PCCL_ALL_REDUCE, operation, input, output};
-
-	request.operation.count = count;
-	request.operation.tag = tag;
-	return request;
-}
-
-/* Takes the next command, which must be of this type; the caller looks at it until the next call. */
-static struct pccl_command *expect(struct pccl_session *session, enum pccl_command_type type)
-{
-	static struct pccl_command last;
-	struct pccl_command *command = pccl_session_poll(session);
-
-	assert_non_null(command);
-	assert_int_equal(command->type, type);
-	last = *command;
-	pccl_command_free(command);
-	return &last;
-}
-
-static void expect_nothing(struct pccl_session *session)
-{
-	assert_null(pccl_session_poll(session));
-}
-
-/* What a lane says when its share has ended. */
-static void end_share(struct pccl_session *session, void *cookie, pcclResult_t result)
-{
-	struct pccl_exec_outcome outcome = {.cookie = cookie, .result = result, .tx_bytes = 10, .rx_bytes = 20};
-
-	snprintf(outcome.detail, sizeof(outcome.detail), "%s", result == pcclSuccess ? "" : "for the test");
-	pccl_session_outcome(session, 0, &outcome);
-}
-
-static struct pccl_op *launched(struct pccl_session *session, struct pccl_op_request request, void **cookie_out)
-{
-	struct pccl_op *op;
-
-	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
-	*cookie_out = expect(session, PCCL_COMMAND_LAUNCH)->launch.cookie;
-	return op;
-}
 
 static void an_op_is_launched_ends_and_is_released(void **state)
 {
@@ -175,13 +100,6 @@ static void sequences_count_up_per_tag_and_start_again_when_newcomers_join(void 
 	pccl_session_destroy(session);
 }
 
-/* Freezes with no executor behind, so nothing is held. */
-static void freeze(struct pccl_session *session)
-{
-	pccl_session_freeze(session);
-	expect(session, PCCL_COMMAND_FREEZE);
-}
-
 static void an_aborted_op_ends_with_connection_lost(void **state)
 {
 	struct pccl_session *session = session_in_view(3);
@@ -195,6 +113,7 @@ static void an_aborted_op_ends_with_connection_lost(void **state)
 	expect(session, PCCL_COMMAND_INSTALL);
 	op = launched(session, sum_of(100, 7), &cookie);
 	freeze(session);
+	decision.signature = op->signature;
 	install.decision_count = 1;
 	install.decisions = &decision;
 	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
@@ -223,6 +142,7 @@ static void a_retried_op_is_launched_again_in_the_new_view(void **state)
 	expect(session, PCCL_COMMAND_INSTALL);
 	op = launched(session, sum_of(100, 7), &first);
 	freeze(session);
+	decision.signature = op->signature;
 	install.decision_count = 1;
 	install.decisions = &decision;
 	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
@@ -252,6 +172,7 @@ static void an_op_that_was_given_up_before_it_was_launched_here_fails_at_launch(
 	(void)state;
 	expect(session, PCCL_COMMAND_INSTALL);
 	freeze(session);
+	decision.signature = signature_of(request);
 	install.decision_count = 1;
 	install.decisions = &decision;
 	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
@@ -310,7 +231,8 @@ static void an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it(voi
 	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
 	assert_int_equal(count, 1);
 	assert_int_equal(reports[0].tag, 7);
-	assert_int_equal(reports[0].policy, PCCL_POLICY_FAILED);
+	assert_int_equal(reports[0].policy, PCCL_POLICY_MISMATCHED);
+	assert_int_equal(reports[0].signature, signature_of(sum_of(100, 7)));
 	assert_false(reports[0].complete);
 	pccl_op_reports_destroy(reports, count);
 	/* Once it has been decided there is no more to say. */
@@ -338,7 +260,7 @@ static void an_op_that_fails_by_itself_during_a_flush_is_reported_too(void **sta
 	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
 	assert_int_equal(count, 1);
 	assert_int_equal(reports[0].tag, 7);
-	assert_int_equal(reports[0].policy, PCCL_POLICY_FAILED);
+	assert_int_equal(reports[0].policy, PCCL_POLICY_MISMATCHED);
 	pccl_op_reports_destroy(reports, count);
 	pccl_session_destroy(session);
 }
@@ -355,6 +277,7 @@ static void the_last_of_a_group_ends_what_would_be_redone(void **state)
 	expect(session, PCCL_COMMAND_INSTALL);
 	op = launched(session, sum_of(100, 7), &cookie);
 	freeze(session);
+	decision.signature = op->signature;
 	install.decision_count = 1;
 	install.decisions = &decision;
 	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
@@ -576,9 +499,6 @@ int main(void)
 		cmocka_unit_test(what_freezes_ends_or_asks_needs_no_memory),
 		cmocka_unit_test(an_op_without_memory_fails_and_no_lane_hears_of_it),
 	};
-	size_t i;
 
-	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		members[i].uuid.data[0] = (uint8_t)(i + 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

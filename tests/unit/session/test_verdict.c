@@ -1,83 +1,182 @@
-/* Verdicts that can't be: what a session makes of the lies of a member. */
+/* Verdicts that can't be, or are about another op: honest members have launched different things, or one lies. */
 #include "session/session.h"
 
 #include <pccl.h>
 #include <string.h>
 
+#include "base/fail.h"
+#include "lib/allocations.h"
 #include "lib/check.h"
+#include "lib/lone_session.h"
 
-static struct pccl_member members[4];
-static float input[1024], output[1024];
-
-static struct pccl_install install_of(uint32_t epoch, uint32_t count)
+static void every_difference_between_calls_shows_in_the_signature(void **state)
 {
-	struct pccl_install install;
+	struct pccl_op_request requests[8];
+	unsigned i, j;
 
-	memset(&install, 0, sizeof(install));
-	install.view.epoch = epoch;
-	install.view.lanes = 1;
-	install.view.streams = 1;
-	install.view.member_count = count;
-	install.view.members = members;
-	install.newcomers = epoch == 1;
-	return install;
+	(void)state;
+	for (i = 0; i < 8; i++)
+		requests[i] = sum_of(64, 7);
+	requests[1].kind = PCCL_BARRIER;
+	requests[2].operation.count = 63;
+	requests[3].operation.datatype = pcclInt32;
+	requests[4].operation.op = pcclMax;
+	requests[5].operation.failure_policy = pcclPolicyRepair;
+	requests[6].operation.codec = pcclQuantBF16;
+	requests[7].operation.codec = pcclQuantBF16;
+	requests[7].operation.codec_down = pcclQuantPlain;
+	for (i = 0; i < 8; i++)
+		for (j = 0; j < i; j++)
+			assert_int_not_equal(signature_of(requests[i]), signature_of(requests[j]));
+	requests[0].operation.plan = pcclPlanRing; /* depends on the view */
+	assert_int_equal(signature_of(requests[0]), signature_of(sum_of(64, 8)));
 }
 
-/* The lanes have no executors: nothing is held, and what they are told is not carried out. */
-static void drain(struct pccl_session *session)
+/* Others have given up what they launched under this name: it was something else. */
+static void a_final_verdict_about_another_op_is_a_mismatch_at_launch(void **state)
 {
-	struct pccl_command *command;
+	const uint8_t verdicts[] = {PCCL_VERDICT_ABORT, PCCL_VERDICT_EXPIRE, PCCL_VERDICT_MISMATCH};
+	struct pccl_op_request request = sum_of(100, 7);
+	size_t i;
 
-	while ((command = pccl_session_poll(session)) != NULL)
-		pccl_command_free(command);
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct pccl_op_decision decision = {.tag = 7, .verdict = verdicts[i], .signature = 1};
+		struct pccl_session *session = session_in_view(3);
+		struct pccl_op *op;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		freeze(session);
+		assert_int_equal(decide(session, &decision), pcclSuccess);
+		expect(session, PCCL_COMMAND_INSTALL);
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+		expect(session, PCCL_COMMAND_ENDED);
+		assert_int_equal(op->result, pcclMismatch);
+		assert_non_null(strstr(op->detail, "tag 7"));
+		assert_non_null(strstr(op->detail, "100 float32"));
+		pccl_session_destroy(session);
+	}
 }
 
-static struct pccl_session *session_in_view(uint32_t count)
+/* Its bitmaps have another size, and segments lie elsewhere: the op is launched from its beginning, as a plain one, so
+ * that START tells everybody. `request` may be launched before the view is there, or after. */
+static void check_foreign_repair(struct pccl_op_request request, uint32_t segments, bool early)
 {
-	const struct pccl_session_config config = {.lanes = 1, .plan = pcclPlanAuto, .policy = pcclPolicyAbort};
-	const struct pccl_install install = install_of(1, count);
-	struct pccl_session *session;
-
-	assert_int_equal(pccl_session_create(&config, &session), pcclSuccess);
-	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
-	drain(session);
-	return session;
-}
-
-static struct pccl_op *launch(struct pccl_session *session, uint64_t tag)
-{
-	const pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	struct pccl_op_request request = {PCCL_ALL_REDUCE, operation, input, output};
+	uint64_t all[] = {UINT64_MAX}, *holders[] = {all, NULL};
+	struct pccl_op_decision decision = {.tag = 7,
+					    .verdict = PCCL_VERDICT_REPAIR,
+					    .segment_count = segments,
+					    .holder_count = 2,
+					    .holders = holders};
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_exec_launch launch;
 	struct pccl_op *op;
 
-	request.operation.count = 100;
-	request.operation.tag = tag;
-	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
-	drain(session);
-	return op;
+	if (segments > 0)
+		decision.signature = signature_of(request); /* a lie */
+	expect(session, PCCL_COMMAND_INSTALL);
+	freeze(session);
+	if (early)
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+	assert_int_equal(decide(session, &decision), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	if (!early)
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+	launch = expect(session, PCCL_COMMAND_LAUNCH)->launch;
+	assert_null(launch.held);
+	assert_int_not_equal(launch.signature.algorithm, 0);
+	assert_int_equal(op->info.participants_max, 2);
+	pccl_session_destroy(session);
+}
+
+static void a_repair_of_another_op_is_not_applied(void **state)
+{
+	struct pccl_op_request request = sum_of(1024, 7);
+
+	(void)state;
+	check_foreign_repair(request, 0, false);
+	check_foreign_repair(request, 0, true);
+	check_foreign_repair(request, 60, false);
+	check_foreign_repair(request, 60, true);
+	request.kind = PCCL_BROADCAST;
+	check_foreign_repair(request, 1, false);
+	request.kind = PCCL_BARRIER;
+	check_foreign_repair(request, 1, true);
+}
+
+/* A running op that others call something else, and one that is said to be complete and is not. */
+static void a_verdict_about_another_op_ends_a_running_one(void **state)
+{
+	const uint8_t verdicts[] = {PCCL_VERDICT_REPAIR, PCCL_VERDICT_COMMIT, PCCL_VERDICT_MISMATCH,
+				    PCCL_VERDICT_COMMIT};
+	const pcclResult_t results[] = {pcclMismatch, pcclMismatch, pcclMismatch, pcclRankConnectionLost};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		struct pccl_op_decision decision = {.tag = 7, .verdict = verdicts[i]};
+		struct pccl_session *session = session_in_view(3);
+		const struct pccl_command *command;
+		struct pccl_op *op;
+		void *cookie;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		op = launched(session, sum_of(100, 7), &cookie);
+		freeze(session);
+		op->complete = i < 3;
+		decision.signature = i < 2 ? 1 : op->signature;
+		assert_int_equal(decide(session, &decision), pcclSuccess);
+		command = expect(session, PCCL_COMMAND_CANCEL);
+		assert_int_equal(command->result, results[i]);
+		assert_true(command->restore);
+		pccl_session_destroy(session);
+	}
+}
+
+/* Else this peer would launch later what the group has given up. */
+static void a_view_without_memory_for_its_verdicts_is_not_installed(void **state)
+{
+	struct pccl_op_decision decision = {.tag = 7, .verdict = PCCL_VERDICT_ABORT};
+	size_t nth = 0;
+	bool failed = true;
+
+	(void)state;
+	while (failed) {
+		struct pccl_session *session = session_in_view(3);
+		pcclResult_t result;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		freeze(session);
+		check_fail_allocation(++nth);
+		result = decide(session, &decision);
+		failed = check_allocation_failed();
+		check_fail_allocation(0);
+		assert_int_equal(result, failed ? pcclOutOfMemory : pcclSuccess);
+		assert_true(!failed || pccl_fail_text()[0] != '\0');
+		pccl_session_destroy(session);
+	}
+	assert_true(nth > 3);
 }
 
 /* The view had three members when the op was launched. */
 static void a_repair_tells_of_no_more_participants_than_can_be(void **state)
 {
 	struct pccl_session *session = session_in_view(3);
-	struct pccl_op *op = launch(session, 7);
-	uint64_t nothing = 0;
-	uint64_t *holders[2] = {&nothing, &nothing};
-	struct pccl_op_decision decision = {.tag = 7,
-					    .verdict = PCCL_VERDICT_REPAIR,
-					    .participants_min = 1,
-					    .participants_max = UINT32_MAX,
-					    .segment_count = op->geometry.segment_count,
-					    .holder_count = 2,
-					    .holders = holders};
-	struct pccl_install install = install_of(2, 2);
+	uint64_t nothing = 0, *holders[2] = {&nothing, &nothing};
+	struct pccl_op_decision decision = {
+		.tag = 7, .verdict = PCCL_VERDICT_REPAIR, .participants_min = 1, .participants_max = UINT32_MAX};
+	struct pccl_op *op;
+	void *cookie;
 
 	(void)state;
-	pccl_session_freeze(session);
-	install.decision_count = 1;
-	install.decisions = &decision;
-	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(100, 7), &cookie);
+	freeze(session);
+	decision.signature = op->signature;
+	decision.segment_count = op->geometry.segment_count;
+	decision.holder_count = 2;
+	decision.holders = holders;
+	assert_int_equal(decide(session, &decision), pcclSuccess);
 	assert_int_equal(op->info.participants_max, 3);
 	pccl_session_destroy(session);
 }
@@ -85,6 +184,11 @@ static void a_repair_tells_of_no_more_participants_than_can_be(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_difference_between_calls_shows_in_the_signature),
+		cmocka_unit_test(a_final_verdict_about_another_op_is_a_mismatch_at_launch),
+		cmocka_unit_test(a_repair_of_another_op_is_not_applied),
+		cmocka_unit_test(a_verdict_about_another_op_ends_a_running_one),
+		cmocka_unit_test(a_view_without_memory_for_its_verdicts_is_not_installed),
 		cmocka_unit_test(a_repair_tells_of_no_more_participants_than_can_be),
 	};
 

@@ -115,6 +115,36 @@ static void differing_policies_abort(void **state)
 	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
 }
 
+/* Whatever the policy says, and though some may hold all of what they take for the op. */
+static void different_things_under_one_name_are_a_mismatch(void **state)
+{
+	struct table table;
+
+	(void)state;
+	fill(&table, pcclPolicyRepair);
+	table.reports[1].signature = 1;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_MISMATCH);
+	fill(&table, pcclPolicyAbort);
+	table.reports[0].policy = PCCL_POLICY_MISMATCHED;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_MISMATCH);
+	table.input.nobody_lost = true;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_MISMATCH);
+}
+
+static void a_decision_names_the_op_that_it_is_about(void **state)
+{
+	struct table table;
+	uint32_t rank;
+
+	(void)state;
+	fill(&table, pcclPolicyRepair);
+	for (rank = 0; rank < MEMBERS; rank++)
+		table.reports[rank].signature = 77;
+	assert_int_equal(pccl_decide(&table.input, &table.decisions, &table.count), pcclSuccess);
+	assert_int_equal(table.decisions[0].signature, 77);
+	pccl_decisions_destroy(table.decisions, table.count);
+}
+
 static void what_cannot_be_repaired_is_retried(void **state)
 {
 	struct table table;
@@ -231,6 +261,8 @@ int main(void)
 		cmocka_unit_test(a_member_that_has_returned_already_reports_nothing_and_it_commits),
 		cmocka_unit_test(one_incomplete_reporter_means_the_policy_decides),
 		cmocka_unit_test(differing_policies_abort),
+		cmocka_unit_test(different_things_under_one_name_are_a_mismatch),
+		cmocka_unit_test(a_decision_names_the_op_that_it_is_about),
 		cmocka_unit_test(what_cannot_be_repaired_is_retried),
 		cmocka_unit_test(nobody_lost_means_nothing_is_aborted),
 		cmocka_unit_test(expired_op_ends_unless_it_is_complete),
