@@ -101,11 +101,17 @@ static void closed_by_failure(struct pccl_control *control)
 static void dial(struct pccl_control *control, uint32_t master)
 {
 	const struct pccl_master_place *place = &control->masters[master];
+	struct pccl_place places[PCCL_MASTER_ADDRESSES];
 	pcclResult_t result;
+	uint32_t i;
 
 	assert(master < control->master_count);
 	hang_up(control, false);
-	result = pccl_channel_dial(control->loop, pccl_wire_for(place->addresses), place->addresses, place->count,
+	for (i = 0; i < place->count; i++) {
+		places[i].transport = pccl_wire_for(&place->addresses[i]);
+		places[i].address = place->addresses[i];
+	}
+	result = pccl_channel_dial(control->loop, places, (uint32_t)place->count,
 				   control->self->settings.connect_timeout_ns, &channel_events, control,
 				   &control->channel);
 	if (result != pcclSuccess)

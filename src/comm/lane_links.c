@@ -174,11 +174,12 @@ static pcclResult_t neighbour_link(struct neighbour *neighbour, const struct pcc
 					  .streams = streams,
 					  .connect_timeout_ns = lane->self->settings.connect_timeout_ns,
 					  .redial_timeout_ns = lane->self->settings.heartbeat_timeout_ns};
-	pcclResult_t result = pccl_address_numeric(member->address, member->port, &config.address);
+	pcclResult_t result = pccl_address_numeric(member->address, member->port, &config.places[0].address);
 
 	if (result != pcclSuccess)
 		return result;
-	config.transport = pccl_wire_for(&config.address);
+	config.places[0].transport = pccl_wire_for(&config.places[0].address);
+	config.place_count = 1;
 	/* Not the rank: that changes with the view. */
 	(void)snprintf(config.name, sizeof(config.name), "peer %.40s:%u", member->address, member->port);
 	return pccl_link_create(&config, &link_events, neighbour, &neighbour->link);

@@ -90,8 +90,9 @@ struct pccl_transport {
 	 */
 	pcclResult_t (*attach)(struct pccl_stream *stream, struct pccl_loop *loop,
 			       const struct pccl_stream_events *events, void *context);
-	/* Takes the stream off its loop, inside received() and with nothing queued to send; later frames wait for the
-	 * next user. A detached stream belongs to no thread: whoever holds it may attach() or close() it. */
+	/* Takes the stream off its loop, inside opened() or received() and with nothing queued to send; later frames
+	 * wait for the next user. A detached stream belongs to no thread: whoever holds it may attach() or close() it.
+	 */
 	void (*detach)(struct pccl_stream *stream);
 
 	/* Queues one frame; the transport computes payload_crc if that is 0, unless the frame is UNCHECKED. Returns

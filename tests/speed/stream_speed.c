@@ -302,7 +302,6 @@ static void set_up_stream(struct side *side, struct board *board, bool dials)
 static void set_up_link(struct side *side, struct board *board, bool dials)
 {
 	struct pccl_link_config config = {.loop = side->loop,
-					  .transport = &pccl_tcp,
 					  .name = "the other side",
 					  .dials = dials,
 					  .streams = 1,
@@ -311,10 +310,12 @@ static void set_up_link(struct side *side, struct board *board, bool dials)
 
 	config.self.data[0] = dials ? 1 : 2;
 	config.neighbour.data[0] = dials ? 2 : 1;
-	config.address = loopback(board->port);
+	config.places[0].transport = &pccl_tcp;
+	config.places[0].address = loopback(board->port);
+	config.place_count = 1;
 	if (!dials) {
-		if (pccl_doorman_create(side->loop, &pccl_tcp, &config.address, 0, 5000000000u, on_arrived, side,
-					&doorman) != pcclSuccess)
+		if (pccl_doorman_create(side->loop, &pccl_tcp, &config.places[0].address, 0, 5000000000u, on_arrived,
+					side, &doorman) != pcclSuccess)
 			die("doorman");
 		board->port = pccl_doorman_port(doorman);
 	}

@@ -11,8 +11,8 @@
 #define CLOSE_NS 1000000000u /* for the queue to drain after close() */
 
 enum state {
-	DIALLING, /* connecting to one of the addresses */
-	GREETING, /* HELLO is sent, WELCOME is awaited */
+	DIALLING, /* nobody is connected */
+	GREETING, /* HELLO is sent, WELCOME is awaited; other places are still being dialled */
 	OPEN,
 	BREAKING, /* broken() is due, the timer brings it */
 	BROKEN,	  /* waits for the user's close() */
@@ -27,7 +27,6 @@ struct message {
 
 struct pccl_channel {
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport; /* to dial with */
 	const struct pccl_channel_events *events;
 	void *context;
 	enum state state;
@@ -38,9 +37,9 @@ struct pccl_channel {
 	char reason[PCCL_FAIL_TEXT_BYTES]; /* why the last attempt failed, or why it breaks */
 
 	/* Dialling. */
-	struct pccl_address *addresses; /* owned copy */
-	size_t address_count;
-	size_t address_next; /* index of the address to be tried next */
+	struct pccl_dialler dialler;
+	struct pccl_place *places; /* owned copy */
+	uint32_t place;		   /* index of the one that is connected */
 	uint64_t dial_end_ns;
 	uint8_t hello[PCCL_HELLO_BYTES];
 
@@ -72,6 +71,7 @@ static void close_stream(struct pccl_channel *channel, bool flush)
 static void free_channel(struct pccl_channel *channel)
 {
 	close_stream(channel, false);
+	pccl_dialler_stop(&channel->dialler);
 	pccl_loop_timer_clear(channel->loop, &channel->timer);
 	while (channel->first != NULL) {
 		struct message *message = channel->first;
@@ -80,7 +80,7 @@ static void free_channel(struct pccl_channel *channel)
 		pccl_free(message->data);
 		pccl_free(message);
 	}
-	pccl_free(channel->addresses);
+	pccl_free(channel->places);
 	pccl_free(channel->buffer);
 	pccl_free(channel);
 }
@@ -90,6 +90,7 @@ static void report(struct pccl_channel *channel)
 {
 	channel->state = BROKEN;
 	close_stream(channel, false);
+	pccl_dialler_stop(&channel->dialler);
 	pccl_loop_timer_clear(channel->loop, &channel->timer);
 	channel->events->broken(channel->context, channel, channel->reason);
 }
@@ -98,45 +99,46 @@ static void report(struct pccl_channel *channel)
 static void report_soon(struct pccl_channel *channel)
 {
 	channel->state = BREAKING;
+	pccl_dialler_stop(&channel->dialler);
 	pccl_loop_timer_set(channel->loop, &channel->timer, pccl_loop_now(channel->loop));
 }
 
 /* ---- dialling ------------------------------------------------------------------------------------------------ */
 
-static void try_next_address(struct pccl_channel *channel)
+/* The one that is connected is not it, for the noted reason. */
+static void try_next_place(struct pccl_channel *channel)
 {
-	while (channel->address_next < channel->address_count) {
-		const struct pccl_address *address = &channel->addresses[channel->address_next];
-		size_t left = channel->address_count - channel->address_next;
-		uint64_t now_ns = pccl_loop_now(channel->loop);
-		uint64_t left_ns = channel->dial_end_ns > now_ns ? channel->dial_end_ns - now_ns : 0;
+	close_stream(channel, false);
+	channel->state = DIALLING;
+	pccl_loop_timer_set(channel->loop, &channel->timer, channel->dial_end_ns);
+	pccl_dialler_next(&channel->dialler, channel->reason);
+}
 
-		channel->address_next++;
-		pccl_address_text(address, channel->remote);
-		channel->state = DIALLING;
-		if (channel->transport->dial(channel->loop, address, &stream_events, channel, &channel->stream) ==
-		    pcclSuccess) {
-			pccl_loop_timer_set(channel->loop, &channel->timer, now_ns + left_ns / left);
-			return;
-		}
-		snprintf(channel->reason, sizeof(channel->reason), "%s", pccl_fail_text());
-	}
-	report_soon(channel);
+static void note_silence(struct pccl_channel *channel)
+{
+	const struct pccl_place *place = &channel->places[channel->state == DIALLING ? 0 : channel->place];
+	const char *others = channel->dialler.reason;
+	char remote[PCCL_ADDRESS_PORT_BYTES];
+
+	pccl_address_text_port(&place->address, remote);
+	snprintf(channel->reason, sizeof(channel->reason), "no answer from %s in time (%s)%s%.*s", remote,
+		 channel->state == DIALLING ? "it did not accept the connection"
+					    : "it accepts connections, but says nothing",
+		 others[0] != '\0' ? "; " : "", (int)sizeof(channel->reason) / 2, others);
 }
 
 static void on_timer(struct pccl_timer *timer)
 {
 	struct pccl_channel *channel = timer->context;
-	char remote[PCCL_ADDRESS_PORT_BYTES];
 
 	switch (channel->state) {
 	case DIALLING:
 	case GREETING:
-		pccl_address_text_port(&channel->addresses[channel->address_next - 1], remote);
-		snprintf(channel->reason, sizeof(channel->reason), "no answer from %s in time (%s)", remote,
-			 channel->state == DIALLING ? "it did not accept the connection" : "it said nothing");
-		close_stream(channel, false);
-		try_next_address(channel);
+		note_silence(channel);
+		if (channel->state == GREETING && pccl_loop_now(channel->loop) < channel->dial_end_ns)
+			try_next_place(channel);
+		else
+			report(channel);
 		break;
 	case BREAKING:
 		report(channel);
@@ -151,18 +153,44 @@ static void on_timer(struct pccl_timer *timer)
 	}
 }
 
-static void on_opened(void *context, struct pccl_stream *stream)
+static void say_hello(struct pccl_channel *channel)
 {
-	struct pccl_channel *channel = context;
 	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_CONTROL};
 	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
 
-	if (channel->state == BREAKING)
-		return;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, channel->hello);
+	if (!channel->stream->transport->send(channel->stream, &frame, channel->hello, NULL))
+		assert(false); /* a stream that has just been attached has room */
+}
+
+/* Of the dialler. If others are there, each but the last has half of the time that is left to say WELCOME. */
+static void on_connected(void *context, struct pccl_stream *stream, uint32_t place)
+{
+	struct pccl_channel *channel = context;
+	uint64_t now_ns = pccl_loop_now(channel->loop);
+
+	assert(channel->state == DIALLING);
+	channel->place = place;
+	pccl_address_text(&channel->places[place].address, channel->remote);
+	if (stream->transport->attach(stream, channel->loop, &stream_events, channel) != pcclSuccess) {
+		snprintf(channel->reason, sizeof(channel->reason), "%s", pccl_fail_text());
+		stream->transport->close(stream, false);
+		try_next_place(channel);
+		return;
+	}
+	channel->stream = stream;
 	channel->state = GREETING;
-	if (!stream->transport->send(stream, &frame, channel->hello, NULL))
-		assert(false); /* a stream that has just opened has room */
+	say_hello(channel);
+	if (pccl_dialler_has_more(&channel->dialler) && channel->dial_end_ns > now_ns)
+		pccl_loop_timer_set(channel->loop, &channel->timer, now_ns + (channel->dial_end_ns - now_ns) / 2);
+}
+
+static void on_dialled_in_vain(void *context, const char *reason)
+{
+	struct pccl_channel *channel = context;
+
+	snprintf(channel->reason, sizeof(channel->reason), "%s", reason);
+	report(channel);
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------- */
@@ -296,11 +324,11 @@ static void on_welcome(struct pccl_channel *channel, const struct pccl_frame *fr
 	if (frame->aux != PCCL_WELCOME_YES) {
 		snprintf(channel->reason, sizeof(channel->reason), "refused by %s: %.*s", channel->remote,
 			 (int)frame->payload_bytes, frame->payload_bytes > 0 ? (const char *)channel->buffer : "");
-		close_stream(channel, false);
-		try_next_address(channel);
+		try_next_place(channel);
 		return;
 	}
 	pccl_loop_timer_clear(channel->loop, &channel->timer);
+	pccl_dialler_stop(&channel->dialler);
 	channel->state = OPEN;
 	channel->reason[0] = '\0';
 	pump(channel);
@@ -341,15 +369,13 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 	}
 	if (channel->state != BREAKING)
 		snprintf(channel->reason, sizeof(channel->reason), "%s", reason);
-	close_stream(channel, false);
-	if (channel->state == DIALLING || channel->state == GREETING)
-		try_next_address(channel);
+	if (channel->state == GREETING)
+		try_next_place(channel);
 	else
 		report(channel);
 }
 
 static const struct pccl_stream_events stream_events = {
-	.opened = on_opened,
 	.header = on_header,
 	.received = on_received,
 	.room = on_room,
@@ -383,29 +409,33 @@ static struct pccl_channel *new_channel(struct pccl_loop *loop, const struct pcc
 	return channel;
 }
 
-pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transport *transport,
-			       const struct pccl_address *addresses, size_t address_count, uint64_t timeout_ns,
-			       const struct pccl_channel_events *events, void *context,
+pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_place *places, uint32_t place_count,
+			       uint64_t timeout_ns, const struct pccl_channel_events *events, void *context,
 			       struct pccl_channel **channel_out)
 {
 	struct pccl_channel *channel;
 
-	assert(address_count > 0);
 	*channel_out = NULL;
 	channel = new_channel(loop, events, context);
 	if (channel == NULL)
 		return pcclOutOfMemory;
-	channel->transport = transport;
-	channel->address_count =
-		address_count < PCCL_CHANNEL_ADDRESSES_MAX ? address_count : PCCL_CHANNEL_ADDRESSES_MAX;
-	channel->addresses = pccl_calloc(channel->address_count, sizeof(*addresses));
-	if (channel->addresses == NULL) {
+	channel->places = pccl_calloc(place_count, sizeof(*places));
+	if (channel->places == NULL) {
 		pccl_free(channel);
 		return pcclOutOfMemory;
 	}
-	memcpy(channel->addresses, addresses, channel->address_count * sizeof(*addresses));
+	memcpy(channel->places, places, place_count * sizeof(*places));
+	pccl_address_text(&places->address, channel->remote);
 	channel->dial_end_ns = pccl_loop_now(loop) + timeout_ns;
-	try_next_address(channel);
+	channel->dialler.loop = loop;
+	channel->dialler.places = channel->places;
+	channel->dialler.place_count = place_count;
+	channel->dialler.connected = on_connected;
+	channel->dialler.failed = on_dialled_in_vain;
+	channel->dialler.context = channel;
+	channel->state = DIALLING;
+	pccl_dialler_start(&channel->dialler);
+	pccl_loop_timer_set(loop, &channel->timer, channel->dial_end_ns);
 	*channel_out = channel;
 	return pcclSuccess;
 }

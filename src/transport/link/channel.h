@@ -3,10 +3,9 @@
 #ifndef PCCL_TRANSPORT_CHANNEL_H
 #define PCCL_TRANSPORT_CHANNEL_H
 
-#include "transport/transport.h"
+#include "transport/link/dialler.h"
 
 #define PCCL_CHANNEL_QUEUE_BYTES (64u << 20)
-#define PCCL_CHANNEL_ADDRESSES_MAX 16u /* more than these are not dialled */
 
 struct pccl_channel;
 
@@ -21,11 +20,10 @@ struct pccl_channel_events {
 	void (*broken)(void *context, struct pccl_channel *channel, const char *reason);
 };
 
-/* Connects to the first of the addresses that answers, tried in turn, each within its share of timeout_ns. opened()
- * follows, or broken() with the last cause if none answers. Messages may be sent at once: they wait. */
-pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_transport *transport,
-			       const struct pccl_address *addresses, size_t address_count, uint64_t timeout_ns,
-			       const struct pccl_channel_events *events, void *context,
+/* Connects to the first of the places that answers within timeout_ns; they are dialled almost at once. opened()
+ * follows, or broken() with the causes if none answers. Messages may be sent at once: they wait. */
+pcclResult_t pccl_channel_dial(struct pccl_loop *loop, const struct pccl_place *places, uint32_t place_count,
+			       uint64_t timeout_ns, const struct pccl_channel_events *events, void *context,
 			       struct pccl_channel **channel_out);
 
 /* Makes a channel of a detached stream whose HELLO has been read, and says WELCOME. Takes the stream over in any case.

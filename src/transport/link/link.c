@@ -158,6 +158,7 @@ void pccl_link_destroy(struct pccl_link *link)
 
 		if (ls->stream != NULL)
 			ls->stream->transport->close(ls->stream, ls->state == PCCL_LINK_UP);
+		pccl_dialler_stop(&ls->dialler);
 	}
 	stop_timers(link); /* after close(), where sent() may have deferred the hook */
 	pccl_loop_timer_clear(link->config.loop, &link->lost_timer);
@@ -176,6 +177,7 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 
 	assert(config->streams > 0);
 	assert(config->lane <= UINT8_MAX);
+	assert(!config->dials || (config->place_count > 0 && config->place_count <= PCCL_LINK_PLACES_MAX));
 	*link_out = NULL;
 	link = pccl_zalloc(sizeof(*link) + config->streams * sizeof(link->streams[0]));
 	if (link == NULL)

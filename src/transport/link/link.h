@@ -1,8 +1,9 @@
 /*
  * A link: all streams of one lane to one neighbour. It dials (or awaits) them, says HELLO, pulls frames from its user
- * for whichever stream has room, redials a stream that breaks and resends what the other side had not received, so that
- * every frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of failed
- * redialling.
+ * for whichever stream has room, redials a stream that breaks and resends what the other side had not received, so
+ * that every frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of dialling
+ * in vain, redial_timeout_ns once it had been up. The place that the neighbour answered at is dialled first the next
+ * time. However long the timeout, it is some 40 times at most that a place is dialled in vain.
  *
  * How: each stream numbers its frames by counting them on both sides. Every header tells how many frames its sender has
  * received completely; until that covers a frame, it stays in the sender's log. HELLO and WELCOME tell the same number,
@@ -13,23 +14,26 @@
 #ifndef PCCL_TRANSPORT_LINK_H
 #define PCCL_TRANSPORT_LINK_H
 
+#include "transport/link/dialler.h"
 #include "transport/link/hello.h"
 #include "transport/transport.h"
 
+#define PCCL_LINK_PLACES_MAX PCCL_DIALLER_PLACES_MAX
 #define PCCL_LINK_LOG_FRAMES 1024u /* unacknowledged frames per stream; then nothing more is pulled for it */
 
 struct pccl_link;
 
 struct pccl_link_config {
 	struct pccl_loop *loop;
-	const struct pccl_transport *transport; /* to dial with */
 	uint32_t group;
 	pcclRankUuid_t self;
 	pcclRankUuid_t neighbour;
-	uint64_t host;		     /* that this process runs on, see pccl_locality_host() */
-	pcclChecksums_t checksums;   /* of segments; Default is Auto */
-	char name[64];		     /* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
-	struct pccl_address address; /* where the neighbour listens; used if `dials` */
+	uint64_t host;					/* that this process runs on, see pccl_locality_host() */
+	pcclChecksums_t checksums;			/* of segments; Default is Auto */
+	char name[64];					/* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
+	struct pccl_place places[PCCL_LINK_PLACES_MAX]; /* where the neighbour may listen; used if `dials`, then one at
+							 * least */
+	uint32_t place_count;
 	bool dials;		     /* the member with the higher rank dials */
 	uint16_t lane;		     /* at most 255 */
 	uint16_t streams;	     /* at least 1 */

@@ -11,7 +11,9 @@
 
 #define BACKOFF_FIRST_NS 20000000u
 #define BACKOFF_MOST_NS 500000000u
+#define ATTEMPTS_MOST 32u	     /* or so; with a long timeout they come less often */
 #define ATTEMPT_LEAST_NS 1000000000u /* an attempt gets a third of the connect timeout, but at least this */
+#define GREETING_NS 1000000000u	     /* for WELCOME, if another place may have it */
 #define FRUITLESS_MOST 8u	     /* then redialling doesn't help */
 
 static const struct pccl_stream_events stream_events;
@@ -24,6 +26,11 @@ static uint64_t now_of(const struct pccl_link_stream *ls)
 static uint64_t earlier(uint64_t left_ns, uint64_t right_ns)
 {
 	return left_ns < right_ns ? left_ns : right_ns;
+}
+
+static uint64_t later(uint64_t left_ns, uint64_t right_ns)
+{
+	return left_ns > right_ns ? left_ns : right_ns;
 }
 
 static void set_timer(struct pccl_link_stream *ls, uint64_t when_ns)
@@ -39,6 +46,7 @@ void pccl_link_stream_drop(struct pccl_link_stream *ls)
 	struct pccl_stream *stream = ls->stream;
 	struct pccl_stream_counters counters;
 
+	pccl_dialler_stop(&ls->dialler);
 	ls->state = PCCL_LINK_DOWN;
 	ls->has_room = false;
 	ls->stream = NULL;
@@ -65,16 +73,19 @@ static void note_reason(struct pccl_link_stream *ls, const char *format, ...)
 	va_end(arguments);
 }
 
+static uint64_t timeout_of(const struct pccl_link_stream *ls)
+{
+	return ls->was_up ? ls->link->config.redial_timeout_ns : ls->link->config.connect_timeout_ns;
+}
+
 static void give_up(struct pccl_link_stream *ls)
 {
 	struct pccl_link *link = ls->link;
 
-	pccl_link_lose(
-		link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
-		link->config.lane, ls->was_up ? "up again" : "up",
-		(unsigned long long)((ls->was_up ? link->config.redial_timeout_ns : link->config.connect_timeout_ns) /
-				     1000000),
-		ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
+	pccl_link_lose(link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
+		       link->config.lane, ls->was_up ? "up again" : "up",
+		       (unsigned long long)(timeout_of(ls) / 1000000),
+		       ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
 }
 
 /* An attempt to come up has failed for the noted reason. */
@@ -88,7 +99,7 @@ static void try_later(struct pccl_link_stream *ls)
 		return;
 	}
 	set_timer(ls, earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
-	ls->backoff_ns = earlier(ls->backoff_ns * 2, BACKOFF_MOST_NS);
+	ls->backoff_ns = earlier(ls->backoff_ns * 2, later(BACKOFF_MOST_NS, timeout_of(ls) / ATTEMPTS_MOST));
 }
 
 /* A stream that was up is down, for the noted reason. */
@@ -132,6 +143,8 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	bool idle = claim == ls->logged; /* nothing to move */
 
 	pccl_loop_timer_clear(ls->link->config.loop, &ls->timer);
+	pccl_dialler_stop(&ls->dialler);
+	ls->link->place = ls->place;
 	ls->state = PCCL_LINK_UP;
 	ls->was_up = true;
 	ls->has_room = true;
@@ -147,22 +160,32 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 static void start_attempt(struct pccl_link_stream *ls)
 {
 	const struct pccl_link_config *config = &ls->link->config;
-	uint64_t attempt_ns = config->connect_timeout_ns / 3;
 
-	if (attempt_ns < ATTEMPT_LEAST_NS)
-		attempt_ns = ATTEMPT_LEAST_NS;
-	if (config->transport->dial(config->loop, &config->address, &stream_events, ls, &ls->stream) != pcclSuccess) {
-		note_reason(ls, "%s", pccl_fail_text());
-		try_later(ls);
-		return;
-	}
+	ls->attempt_end_ns =
+		earlier(now_of(ls) + later(config->connect_timeout_ns / 3, ATTEMPT_LEAST_NS), ls->deadline_ns);
 	ls->state = PCCL_LINK_DIALLING;
-	set_timer(ls, earlier(now_of(ls) + attempt_ns, ls->deadline_ns));
+	ls->dialler.first = ls->link->place;
+	pccl_dialler_start(&ls->dialler);
+	set_timer(ls, ls->attempt_end_ns);
+}
+
+/* The one that is connected is not the neighbour, or can't be talked to, for the noted reason. */
+static void try_next_place(struct pccl_link_stream *ls)
+{
+	struct pccl_stream *stream = ls->stream;
+
+	ls->stream = NULL;
+	if (stream != NULL)
+		stream->transport->close(stream, false);
+	ls->state = PCCL_LINK_DIALLING;
+	set_timer(ls, ls->attempt_end_ns);
+	pccl_dialler_next(&ls->dialler, ls->reason);
 }
 
 static void on_timer(struct pccl_timer *timer)
 {
 	struct pccl_link_stream *ls = timer->context;
+	const struct pccl_place *places = ls->link->config.places;
 	char remote[PCCL_ADDRESS_PORT_BYTES];
 
 	switch (ls->state) {
@@ -173,11 +196,18 @@ static void on_timer(struct pccl_timer *timer)
 			start_attempt(ls);
 		break;
 	case PCCL_LINK_DIALLING:
-	case PCCL_LINK_GREETING:
-		pccl_address_text_port(&ls->link->config.address, remote);
-		note_reason(ls, "no answer from %s (%s)", remote,
-			    ls->state == PCCL_LINK_DIALLING ? "it did not accept the connection" : "it said nothing");
+		pccl_address_text_port(&places[ls->link->place].address, remote);
+		note_reason(ls, "no answer from %s (it did not accept the connection)%s%s", remote,
+			    ls->dialler.reason[0] != '\0' ? "; " : "", ls->dialler.reason);
 		try_later(ls);
+		break;
+	case PCCL_LINK_GREETING:
+		pccl_address_text_port(&places[ls->place].address, remote);
+		note_reason(ls, "no answer from %s (it said nothing)", remote);
+		if (now_of(ls) < ls->attempt_end_ns)
+			try_next_place(ls);
+		else
+			try_later(ls);
 		break;
 	case PCCL_LINK_UP:
 		assert(false); /* the timer is not set */
@@ -193,12 +223,12 @@ static void on_ack_timer(struct pccl_timer *timer)
 		pccl_loop_timer_set(ls->link->config.loop, timer, now_of(ls) + PCCL_LINK_ACK_DELAY_NS);
 }
 
-static void on_opened(void *context, struct pccl_stream *stream)
+static void say_hello(struct pccl_link_stream *ls)
 {
-	struct pccl_link_stream *ls = context;
 	const struct pccl_link_config *config = &ls->link->config;
 	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_DATA, .group = config->group, .from = config->self};
 	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+	const struct pccl_transport *transport = ls->stream->transport;
 	struct pccl_address local, remote;
 
 	hello.to = config->neighbour;
@@ -208,13 +238,40 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	hello.resumption = ls->resumption++;
 	hello.received = ls->received;
 	hello.host = config->host;
-	hello.port = stream->transport->ends(stream, &local, &remote) ? pccl_address_port(&local) : 0;
+	hello.port = transport->ends(ls->stream, &local, &remote) ? pccl_address_port(&local) : 0;
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
-	ls->state = PCCL_LINK_GREETING;
 	ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	if (!stream->transport->send(stream, &frame, ls->hello, NULL))
-		assert(false); /* a stream that has just opened has room */
+	if (!transport->send(ls->stream, &frame, ls->hello, NULL))
+		assert(false); /* a stream that has just been attached has room */
+}
+
+/* Of the dialler. */
+static void on_connected(void *context, struct pccl_stream *stream, uint32_t place)
+{
+	struct pccl_link_stream *ls = context;
+
+	assert(ls->state == PCCL_LINK_DIALLING);
+	ls->place = place;
+	if (stream->transport->attach(stream, ls->link->config.loop, &stream_events, ls) != pcclSuccess) {
+		note_reason(ls, "%s", pccl_fail_text());
+		stream->transport->close(stream, false);
+		try_next_place(ls);
+		return;
+	}
+	ls->stream = stream;
+	ls->state = PCCL_LINK_GREETING;
+	say_hello(ls);
+	if (pccl_dialler_has_more(&ls->dialler))
+		set_timer(ls, earlier(now_of(ls) + GREETING_NS, ls->attempt_end_ns));
+}
+
+static void on_dialled_in_vain(void *context, const char *reason)
+{
+	struct pccl_link_stream *ls = context;
+
+	note_reason(ls, "%s", reason);
+	try_later(ls);
 }
 
 static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *frame)
@@ -233,7 +290,8 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
-		ls->is_local = find_locality(ls, frame->tag, pccl_address_port(&link->config.address));
+		ls->is_local =
+			find_locality(ls, frame->tag, pccl_address_port(&link->config.places[ls->place].address));
 		come_up(ls, frame->received);
 	}
 }
@@ -379,11 +437,10 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 	if (ls->state == PCCL_LINK_UP)
 		go_down(ls);
 	else
-		try_later(ls);
+		try_next_place(ls);
 }
 
 static const struct pccl_stream_events stream_events = {
-	.opened = on_opened,
 	.header = on_header,
 	.received = on_received,
 	.room = on_room,
@@ -397,6 +454,12 @@ void pccl_link_stream_start(struct pccl_link_stream *ls)
 	ls->timer.context = ls;
 	ls->ack_timer.fire = on_ack_timer;
 	ls->ack_timer.context = ls;
+	ls->dialler.loop = ls->link->config.loop;
+	ls->dialler.places = ls->link->config.places;
+	ls->dialler.place_count = ls->link->config.place_count;
+	ls->dialler.connected = on_connected;
+	ls->dialler.failed = on_dialled_in_vain;
+	ls->dialler.context = ls;
 	ls->backoff_ns = BACKOFF_FIRST_NS;
 	ls->deadline_ns = now_of(ls) + ls->link->config.connect_timeout_ns;
 	set_timer(ls, ls->link->config.dials ? now_of(ls) : ls->deadline_ns);

@@ -19,8 +19,8 @@ struct pccl_link_entry {
 
 enum pccl_link_state {
 	PCCL_LINK_DOWN,	    /* waits for the time to dial, or for the neighbour to dial */
-	PCCL_LINK_DIALLING, /* connecting */
-	PCCL_LINK_GREETING, /* HELLO is sent, WELCOME awaited */
+	PCCL_LINK_DIALLING, /* nobody is connected */
+	PCCL_LINK_GREETING, /* HELLO is sent, WELCOME awaited; other places are still being dialled */
 	PCCL_LINK_UP
 };
 
@@ -55,7 +55,10 @@ struct pccl_link_stream {
 	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
 	uint64_t backoff_ns;	  /* until the next attempt */
 	uint64_t deadline_ns;	  /* the link is lost if the stream is not up by then */
-	struct pccl_timer timer;  /* next attempt, its end, or the deadline */
+	uint64_t attempt_end_ns;
+	struct pccl_dialler dialler;
+	uint32_t place;		 /* index of the one that is, or was last, connected */
+	struct pccl_timer timer; /* next attempt, its end or that of the greeting, or the deadline */
 	struct pccl_timer ack_timer;
 	uint8_t hello[PCCL_HELLO_BYTES];
 	char text[PCCL_WELCOME_TEXT_BYTES];  /* of a refusal, not terminated */
@@ -76,6 +79,7 @@ struct pccl_link {
 	bool pending_valid;
 	struct pccl_frame_send pending; /* pulled, but its stream had no room after all */
 	uint16_t turn;			/* index of the stream that gets the next frame */
+	uint32_t place;			/* index of the one to be dialled first */
 	uint64_t instance;		/* the dialling side's; 0: not known yet */
 	uint64_t heard_ns;		/* of streams that are gone */
 	struct pccl_link_stream streams[];

@@ -232,12 +232,13 @@ static inline void rope_configure(struct rope_end *end, bool dials, uint16_t str
 
 	memset(config, 0, sizeof(*config));
 	config->loop = end->rope->loop;
-	config->transport = &pccl_tcp;
 	config->group = 5;
 	config->self.data[0] = dials ? 1 : 2;
 	config->neighbour.data[0] = dials ? 2 : 1;
 	strcpy(config->name, dials ? "rank 0 (waiter)" : "rank 1 (dialer)");
-	config->address = end->rope->cutter.address;
+	config->places[0].transport = &pccl_tcp;
+	config->places[0].address = end->rope->cutter.address;
+	config->place_count = 1;
 	config->dials = dials;
 	config->lane = 3;
 	config->streams = streams;

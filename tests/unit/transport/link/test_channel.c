@@ -1,4 +1,4 @@
-/* Control channels: messages both ways, dialling in turn, bounds, ends. */
+/* Control channels: messages both ways, dialling, bounds, ends. */
 #include "lib/allocations.h"
 #include "unit/transport/wire.h"
 
@@ -138,7 +138,14 @@ static void close_hall(void)
 
 static void dial(const struct pccl_address *addresses, size_t count, uint64_t timeout_ns)
 {
-	assert_int_equal(pccl_channel_dial(hall.loop, &pccl_tcp, addresses, count, timeout_ns, &events, &hall.peer,
+	struct pccl_place places[4];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		places[i].transport = &pccl_tcp;
+		places[i].address = addresses[i];
+	}
+	assert_int_equal(pccl_channel_dial(hall.loop, places, (uint32_t)count, timeout_ns, &events, &hall.peer,
 					   &hall.peer.channel),
 			 pcclSuccess);
 }
@@ -232,10 +239,11 @@ static void addresses_are_tried_in_turn(void **state)
 	close_hall();
 }
 
-static void unanswered_dial_breaks_with_the_last_cause(void **state)
+static void unanswered_dial_breaks_with_the_causes(void **state)
 {
 	struct pccl_address addresses[2];
 	char text[PCCL_ADDRESS_PORT_BYTES];
+	int i;
 
 	(void)state;
 	open_hall();
@@ -245,8 +253,10 @@ static void unanswered_dial_breaks_with_the_last_cause(void **state)
 	send_number(&hall.peer, 0, 10);
 	assert_int_equal(hall.peer.calls[BROKEN], 0);
 	WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
-	pccl_address_text_port(&addresses[1], text);
-	assert_non_null(strstr(hall.peer.reason, text));
+	for (i = 0; i < 2; i++) {
+		pccl_address_text_port(&addresses[i], text);
+		assert_non_null(strstr(hall.peer.reason, text));
+	}
 	assert_non_null(strstr(hall.peer.reason, "refused"));
 	close_hall();
 }
@@ -261,8 +271,25 @@ static void master_that_says_nothing_is_given_up(void **state)
 	dial(&hall.address, 1, 50000000);
 	WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
 	assert_in_range(pccl_clock_ns() - start_ns, 50000000, 2000000000);
-	assert_non_null(strstr(hall.peer.reason, "it said nothing"));
+	assert_non_null(strstr(hall.peer.reason, "accepts connections, but says nothing"));
 	close_hall();
+}
+
+static void place_that_says_nothing_is_left_for_another_one(void **state)
+{
+	struct pccl_address addresses[2];
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	open_hall();
+	addresses[0] = (struct pccl_address){.bytes = sizeof(addresses[0].storage)};
+	assert_int_equal(listen(fd, 5), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addresses[0].storage, &addresses[0].bytes), 0);
+	addresses[1] = hall.address;
+	dial(addresses, 2, 400000000u);
+	WIRE_UNTIL(&hall, hall.peer.calls[OPENED] == 1);
+	close_hall();
+	close(fd);
 }
 
 static void refusal_is_told_in_the_masters_words(void **state)
@@ -373,14 +400,16 @@ static bool talk_without_one_allocation(size_t nth)
 {
 	uint64_t end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;
 	uint8_t *data = pccl_alloc(1000);
+	struct pccl_place place = {.transport = &pccl_tcp};
 	bool failed;
 
 	open_hall();
+	place.address = hall.address;
 	wire_fill(data, 1000, 0);
 	hall.tolerant = true;
 	check_fail_allocation(nth);
-	if (pccl_channel_dial(hall.loop, &pccl_tcp, &hall.address, 1, 2000000000u, &events, &hall.peer,
-			      &hall.peer.channel) == pcclSuccess)
+	if (pccl_channel_dial(hall.loop, &place, 1, 2000000000u, &events, &hall.peer, &hall.peer.channel) ==
+	    pcclSuccess)
 		pccl_channel_send(hall.peer.channel, data, 1000);
 	else
 		pccl_free(data);
@@ -412,7 +441,8 @@ int main(void)
 		cmocka_unit_test(largest_message_arrives_and_a_larger_one_breaks_the_channel),
 		cmocka_unit_test(channel_whose_queue_grows_without_end_breaks),
 		cmocka_unit_test(addresses_are_tried_in_turn),
-		cmocka_unit_test(unanswered_dial_breaks_with_the_last_cause),
+		cmocka_unit_test(place_that_says_nothing_is_left_for_another_one),
+		cmocka_unit_test(unanswered_dial_breaks_with_the_causes),
 		cmocka_unit_test(master_that_says_nothing_is_given_up),
 		cmocka_unit_test(refusal_is_told_in_the_masters_words),
 		cmocka_unit_test(last_messages_are_delivered_before_the_end_is_told),

@@ -67,7 +67,7 @@ static void link_that_nobody_answers_is_lost_in_time(void **state)
 	rope_tie_both(&rope);
 	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1 && rope.waiter.lost_count == 1);
 	assert_in_range(pccl_clock_ns() - start_ns, 150000000, 2000000000);
-	pccl_address_text_port(&rope.dialer.config.address, address);
+	pccl_address_text_port(&rope.dialer.config.places[0].address, address);
 	assert_non_null(strstr(rope.dialer.reason, address));
 	assert_non_null(strstr(rope.dialer.reason, "refused"));
 	assert_non_null(strstr(rope.waiter.reason, "has not dialled"));
@@ -75,6 +75,55 @@ static void link_that_nobody_answers_is_lost_in_time(void **state)
 	assert_int_equal(rope.dialer.lost_count, 1);
 	rope.cutter.door.fd = socket(AF_INET, SOCK_STREAM, 0); /* for cutter_close() */
 	rope_close(&rope);
+}
+
+static uint32_t callers_of(int fd)
+{
+	uint32_t count = 0;
+	int caller;
+
+	while ((caller = accept4(fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		close(caller);
+		count++;
+	}
+	return count;
+}
+
+static void neighbour_is_found_at_one_of_several_places_and_kept_there(void **state)
+{
+	struct pccl_link_config *config = &rope.dialer.config;
+	struct sockaddr_storage refusing;
+	socklen_t bytes = sizeof(refusing);
+	int closed = socket(AF_INET, SOCK_STREAM, 0);
+	int mute = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)state;
+	rope_open(&rope, 1);
+	config->places[2] = config->places[0];
+	config->places[1].transport = config->places[0].transport;
+	config->place_count = 3;
+	memset(&refusing, 0, sizeof(refusing));
+	refusing.ss_family = AF_INET;
+	assert_int_equal(bind(closed, (struct sockaddr *)&refusing, sizeof(struct sockaddr_in)), 0);
+	assert_int_equal(getsockname(closed, (struct sockaddr *)&refusing, &bytes), 0);
+	memcpy(&config->places[0].address.storage, &refusing, bytes);
+	assert_int_equal(listen(mute, 16), 0);
+	bytes = sizeof(refusing);
+	assert_int_equal(getsockname(mute, (struct sockaddr *)&refusing, &bytes), 0);
+	memcpy(&config->places[1].address.storage, &refusing, bytes);
+	config->places[1].address.bytes = bytes;
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	assert_int_equal(callers_of(mute), 1);
+	cutter_cut_all(&rope.cutter);
+	rope_load(&rope.dialer, 10, 1000, 2);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 20);
+	assert_int_equal(callers_of(mute), 0);
+	rope_check(&rope.dialer, &rope.waiter);
+	rope_close(&rope);
+	close(closed);
+	close(mute);
 }
 
 static void link_that_breaks_for_good_is_lost_on_both_sides(void **state)
@@ -319,7 +368,7 @@ static void segments_are_checked_where_they_leave_the_host(void **state)
 		rope.waiter.config.host = cases[i].waiter;
 		rope.dialer.config.checksums = rope.waiter.config.checksums = cases[i].checksums;
 		if (cases[i].direct)
-			rope.dialer.config.address = rope.cutter.target;
+			rope.dialer.config.places[0].address = rope.cutter.target;
 		rope_load(&rope.dialer, 20, 1000, 1);
 		rope_load(&rope.waiter, 20, 1000, 2);
 		rope_tie_both(&rope);
@@ -339,6 +388,7 @@ int main(void)
 		cmocka_unit_test(dialer_waits_until_somebody_adopts_its_streams),
 		cmocka_unit_test(refused_link_is_lost_on_both_sides_with_the_reason),
 		cmocka_unit_test(link_that_nobody_answers_is_lost_in_time),
+		cmocka_unit_test(neighbour_is_found_at_one_of_several_places_and_kept_there),
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),
 		cmocka_unit_test(neighbour_that_made_its_link_anew_is_noticed),
 		cmocka_unit_test(neighbour_that_forgot_the_link_is_noticed),

@@ -1,0 +1,158 @@
+#include "transport/link/dialler.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+
+/* All of them are told of, as far as there is room. */
+static void note_reason(struct pccl_dialler *dialler, const char *reason)
+{
+	size_t used = strlen(dialler->reason);
+	size_t left = sizeof(dialler->reason) - used;
+
+	if (used == 0 || strlen(reason) + 2 < left)
+		snprintf(dialler->reason + used, left, "%s%s", used > 0 ? "; " : "", reason);
+}
+
+/* The timer's work, soon. */
+static void wake(struct pccl_dialler *dialler)
+{
+	pccl_loop_timer_set(dialler->loop, &dialler->timer, pccl_loop_now(dialler->loop));
+}
+
+static void close_try(struct pccl_dialler_try *one)
+{
+	struct pccl_stream *stream = one->stream;
+
+	one->stream = NULL;
+	one->connected = false;
+	if (stream != NULL)
+		stream->transport->close(stream, false);
+}
+
+/* ---- what is heard of streams that are being dialled --------------------------------------------------------- */
+
+static void on_opened(void *context, struct pccl_stream *stream)
+{
+	struct pccl_dialler_try *one = context;
+	struct pccl_dialler *dialler = one->dialler;
+
+	one->connected = true;
+	if (dialler->busy)
+		return;
+	dialler->busy = true;
+	one->stream = NULL;
+	one->connected = false;
+	stream->transport->detach(stream);
+	dialler->connected(dialler->context, stream, (uint32_t)(one - dialler->tries));
+}
+
+/* Who is called speaks after HELLO only. */
+static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
+					 void **destination_out)
+{
+	(void)context;
+	(void)stream;
+	(void)destination_out;
+	pccl_fail(pcclRankConnectionFailed, "a frame of type %u came before HELLO", frame->type);
+	return PCCL_FRAME_REJECT;
+}
+
+static void on_broken(void *context, struct pccl_stream *stream, const char *reason)
+{
+	struct pccl_dialler_try *one = context;
+
+	(void)stream;
+	note_reason(one->dialler, reason);
+	close_try(one);
+	wake(one->dialler);
+}
+
+static const struct pccl_stream_events try_events = {.opened = on_opened, .header = on_header, .broken = on_broken};
+
+/* ---- trying -------------------------------------------------------------------------------------------------- */
+
+/* False: all have been. */
+static bool dial_next(struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	for (i = 0; i < dialler->place_count; i++) {
+		uint32_t index = (dialler->first + i) % dialler->place_count;
+		const struct pccl_place *place = &dialler->places[index];
+		struct pccl_dialler_try *one = &dialler->tries[index];
+
+		if (one->dialled)
+			continue;
+		one->dialled = true;
+		if (place->transport->dial(dialler->loop, &place->address, &try_events, one, &one->stream) ==
+		    pcclSuccess)
+			return true;
+		note_reason(dialler, pccl_fail_text());
+	}
+	return false;
+}
+
+bool pccl_dialler_has_more(const struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	for (i = 0; i < dialler->place_count; i++)
+		if (!dialler->tries[i].dialled || dialler->tries[i].stream != NULL)
+			return true;
+	return false;
+}
+
+static void on_timer(struct pccl_timer *timer)
+{
+	struct pccl_dialler *dialler = timer->context;
+	uint32_t i;
+
+	for (i = 0; i < dialler->place_count && !dialler->busy; i++)
+		if (dialler->tries[i].connected) {
+			wake(dialler); /* the others go on */
+			on_opened(&dialler->tries[i], dialler->tries[i].stream);
+			return;
+		}
+	if (dial_next(dialler))
+		pccl_loop_timer_set(dialler->loop, timer, pccl_loop_now(dialler->loop) + PCCL_DIALLER_APART_NS);
+	else if (!dialler->busy && !pccl_dialler_has_more(dialler))
+		dialler->failed(dialler->context, dialler->reason);
+}
+
+void pccl_dialler_start(struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	assert(dialler->place_count > 0 && dialler->place_count <= PCCL_DIALLER_PLACES_MAX);
+	assert(dialler->first < dialler->place_count);
+	memset(dialler->tries, 0, sizeof(dialler->tries));
+	for (i = 0; i < dialler->place_count; i++)
+		dialler->tries[i].dialler = dialler;
+	dialler->busy = false;
+	dialler->reason[0] = '\0';
+	dialler->timer.fire = on_timer;
+	dialler->timer.context = dialler;
+	wake(dialler);
+}
+
+void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason)
+{
+	assert(dialler->busy);
+	dialler->busy = false;
+	note_reason(dialler, reason);
+	wake(dialler);
+}
+
+void pccl_dialler_stop(struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	if (dialler->loop == NULL)
+		return;
+	for (i = 0; i < dialler->place_count; i++)
+		close_try(&dialler->tries[i]);
+	pccl_loop_timer_clear(dialler->loop, &dialler->timer);
+}

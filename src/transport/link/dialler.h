@@ -1,0 +1,63 @@
+/*
+ * Finds the one of several places that answers: they are dialled one after the other, a little apart and not waiting
+ * for each other; who is connected first is handed to the user, who asks the other side who it is, and goes on with the
+ * next if it is not the right one. One of them at a time: a neighbour that is reached by two ways hears one HELLO.
+ *
+ * Loop thread only.
+ */
+#ifndef PCCL_TRANSPORT_DIALLER_H
+#define PCCL_TRANSPORT_DIALLER_H
+
+#include "transport/transport.h"
+
+#define PCCL_DIALLER_PLACES_MAX 16u
+#define PCCL_DIALLER_APART_NS 250000000u
+#define PCCL_DIALLER_REASON_BYTES 256
+
+/* Where something listens, and the wire to it. */
+struct pccl_place {
+	const struct pccl_transport *transport;
+	struct pccl_address address;
+};
+
+struct pccl_dialler;
+
+struct pccl_dialler_try {
+	struct pccl_dialler *dialler;
+	struct pccl_stream *stream; /* NULL: not dialled yet, failed, or handed over */
+	bool dialled;
+	bool connected; /* and waits for its turn */
+};
+
+/* Memory of the user; zeroed before the first use. */
+struct pccl_dialler {
+	struct pccl_loop *loop;
+	const struct pccl_place *places; /* the user's; they stay until pccl_dialler_stop() */
+	uint32_t place_count;
+	uint32_t first; /* index of the place to begin with */
+	/* The stream is detached and the user's; inside, it may call stop(). */
+	void (*connected)(void *context, struct pccl_stream *stream, uint32_t place);
+	/* None of them is it; the reasons of all, as far as there is room. */
+	void (*failed)(void *context, const char *reason);
+	void *context;
+
+	bool busy; /* the user has one */
+	struct pccl_timer timer;
+	struct pccl_dialler_try tries[PCCL_DIALLER_PLACES_MAX]; /* by place */
+	char reason[PCCL_DIALLER_REASON_BYTES];
+};
+
+/* Begins with places[first], which must be one; the fields above `busy` are set. A callback follows, never from inside
+ * this call. */
+void pccl_dialler_start(struct pccl_dialler *dialler);
+
+/* The one that was handed over is not it: the next, please. `reason` in words. No callback from inside. */
+void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason);
+
+/* Is there anything left to be tried, beside the one that was handed over? */
+bool pccl_dialler_has_more(const struct pccl_dialler *dialler);
+
+/* Hangs up on all but those that were handed over; no callback any more. Also for zeroed memory. */
+void pccl_dialler_stop(struct pccl_dialler *dialler);
+
+#endif
