@@ -426,7 +426,9 @@ PCCL_EXPORT pcclResult_t pcclCommAbort(pcclComm_t *communicator);
 /* These four return pcclInvalidUsage if the communicator is not connected, pcclInvalidArgument for a NULL pointer, and
  * if it has ended, why it has (pcclEvicted, pcclAborted). They never block. */
 
-/* A number about the world, as the master last told it. pcclInvalidArgument also: unknown attribute. */
+/* A number about the world. PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE is of the view in force. The others are as of the last
+ * joint call that ended, the same for all members that made it, or of the view, if that came later: programs may branch
+ * on them, but to see another group grow takes a joint call. pcclInvalidArgument also: unknown attribute. */
 PCCL_EXPORT pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t attribute,
 					  int *p_attribute_out);
 

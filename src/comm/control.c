@@ -163,9 +163,6 @@ static void carry_out(struct pccl_control *control, const struct pccl_peer_actio
 	case PCCL_PEER_VOTED:
 		pccl_monitor_voted(control->monitor, action);
 		break;
-	case PCCL_PEER_WORLD:
-		pccl_monitor_world(control->monitor, &action->world);
-		break;
 	case PCCL_PEER_ENDED:
 		pccl_monitor_end(control->monitor, action->result == pcclSuccess ? pcclAborted : action->result,
 				 action->text);

@@ -367,6 +367,7 @@ void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_act
 	monitor->vote_pending = false;
 	monitor->vote_result = answer->result;
 	monitor->vote_value = answer->value;
+	monitor->world = answer->world;
 	pccl_session_end_joint(monitor->session, answer->joint);
 	memcpy(monitor->vote_detail, answer->text, sizeof(monitor->vote_detail));
 	pthread_cond_broadcast(&monitor->changed);
@@ -379,13 +380,6 @@ void pccl_monitor_await_update(struct pccl_monitor *monitor)
 	if (monitor->vote_pending)
 		pccl_session_begin_update(monitor->session);
 	pccl_monitor_dispatch(monitor);
-	pthread_mutex_unlock(&monitor->lock);
-}
-
-void pccl_monitor_world(struct pccl_monitor *monitor, const struct pccl_world *world)
-{
-	pthread_mutex_lock(&monitor->lock);
-	monitor->world = *world;
 	pthread_mutex_unlock(&monitor->lock);
 }
 

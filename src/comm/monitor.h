@@ -106,7 +106,6 @@ void pccl_monitor_install(struct pccl_monitor *monitor, const struct pccl_instal
 void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_action *answer);
 /* It was not answered at once: from now on an op that waits for this peer ends an update. */
 void pccl_monitor_await_update(struct pccl_monitor *monitor);
-void pccl_monitor_world(struct pccl_monitor *monitor, const struct pccl_world *world);
 
 /* ---- the lanes' -------------------------------------------------------------------------------------------------- */
 

@@ -58,10 +58,10 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	else if (call->quiet && !pccl_session_idle(monitor->session))
 		result = pccl_fail(pcclPendingAsyncOps,
 				   "operations are in flight: await them before pcclUpdateTopology()");
-	else if (call->vote == PCCL_VOTE_OPTIMIZE && monitor->world.peers < 2)
-		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
 	else
 		result = as_known(vote(monitor, call->vote, value_out), call->failure);
+	if (result == pcclSuccess && call->vote == PCCL_VOTE_OPTIMIZE && monitor->world.peers < 2)
+		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
 	end_turn(monitor);
 	pccl_monitor_leave(monitor);
 	return result;

@@ -107,8 +107,8 @@ static void optimizes_alone_in_its_group(struct world_peer *me)
 	me->params.peer_group = me->index;
 	peer_join(me);
 	while (peers < 2) {
+		CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
 		CHECK_RESULT(pcclSuccess, pcclGetAttribute(me->comm, PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE, &peers));
-		peers_sleep_ms(1);
 	}
 	CHECK_RESULT(pcclSuccess, pcclOptimizeTopology(me->comm));
 	peer_meet(me, 2);

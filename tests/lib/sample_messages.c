@@ -68,7 +68,6 @@ static void fill_install(struct pccl_install *install)
 	install->world.peers = 4;
 	install->world.groups = 3;
 	install->world.largest_group = 2;
-	install->world.pending = 1;
 	(void)snprintf(install->cause, sizeof(install->cause), "rank 1 was lost");
 	install->decisions = pccl_calloc(2, sizeof(*install->decisions));
 	assert(install->decisions != NULL);
@@ -96,6 +95,9 @@ static void fill_answer(struct pccl_answer *answer)
 	answer->kind = PCCL_VOTE_OPTIMIZE;
 	answer->result = pcclTopologyOptimizationFailed;
 	answer->value = true;
+	answer->world.peers = 9;
+	answer->world.groups = 3;
+	answer->world.largest_group = 5;
 	(void)snprintf(answer->text, sizeof(answer->text), "different calls");
 }
 
@@ -164,10 +166,6 @@ static void fill_second_half(struct pccl_message *message)
 	case PCCL_MESSAGE_VOTED:
 		fill_answer(&body->voted);
 		break;
-	case PCCL_MESSAGE_WORLD:
-		body->world.peers = 9;
-		body->world.pending = 2;
-		break;
 	default:
 		body->notice.result = pcclEvicted;
 		(void)snprintf(body->notice.text, sizeof(body->notice.text), "no sign of life");
@@ -181,7 +179,7 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_REGISTER,	PCCL_MESSAGE_REGISTER, PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED,
 		PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_EXPIRED,  PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_BEAT,
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
-		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_WORLD,   PCCL_MESSAGE_STALLED};
+		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);

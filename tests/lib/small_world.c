@@ -165,6 +165,7 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 		pccl_install_fini(&peer->install);
 		(void)pccl_install_copy(action->install, &peer->install);
 		peer->installs++;
+		peer->world = action->install->world;
 		if (peer->first_verdict == 0 && action->install->decision_count > 0)
 			peer->first_verdict = action->install->decisions[0].verdict;
 		peer->freeze_epoch = 0;
@@ -174,10 +175,8 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 		peer->voting = false;
 		peer->vote_result = action->result;
 		peer->vote_value = action->value;
-		memcpy(peer->vote_text, action->text, sizeof(peer->vote_text));
-		break;
-	case PCCL_PEER_WORLD:
 		peer->world = action->world;
+		memcpy(peer->vote_text, action->text, sizeof(peer->vote_text));
 		break;
 	case PCCL_PEER_ENDED:
 		peer->ended = true;

@@ -1,8 +1,8 @@
 /*
  * The checkers. They know what the callers were told, and nothing of the machines:
- *	- a view has one list of members wherever it is installed; epochs of a peer grow; a view has no member twice
+ *	- a view has one list of members, none twice, and one world wherever it is installed; epochs of a peer grow
  *	- an op that returned success by itself somewhere fails at no member of that view
- *	- members that stay together were told the same outcome of every op and every joint call
+ *	- members that stay together were told the same outcome of every op, and of every joint call, and the same world
  *	- once nothing goes wrong any more, everybody alive shares one view, soon, and all programs go on
  */
 #include <stdlib.h>
@@ -17,6 +17,7 @@ struct seen_view {
 	uint32_t group;
 	uint32_t epoch;
 	pcclRankUuid_t run;
+	struct pccl_world world;
 	uint32_t member_count;
 	pcclRankUuid_t members[SIM_NODES];
 };
@@ -108,8 +109,13 @@ static void check_view(struct sim *sim, const struct sim_node *node, const struc
 		if (other->group != view->group || other->epoch != view->epoch ||
 		    !pccl_uuid_equal(&other->run, &view->run))
 			continue;
-		if (same_members(other, view))
+		if (same_members(other, view)) {
+			if (memcmp(&other->world, &view->world, sizeof(view->world)) != 0)
+				sim_fail(sim,
+					 "node %u was told another world with group %u epoch %u than somebody else",
+					 node->id, view->group, view->epoch);
 			return;
+		}
 		if (sim->plan.known_masters > 1 || share_member(other, view))
 			sim_fail(sim, "node %u has other members in group %u epoch %u than somebody else", node->id,
 				 view->group, view->epoch);
@@ -181,6 +187,7 @@ void check_install(struct sim *sim, const struct sim_node *node, const struct pc
 	view.group = install->view.group;
 	view.epoch = install->view.epoch;
 	view.run = install->run;
+	view.world = install->world;
 	view.member_count = install->view.member_count;
 	if (view.member_count > SIM_NODES || !pccl_view_valid(&install->view)) {
 		sim_fail(sim, "node %u was given a view that is none", node->id);
@@ -263,14 +270,21 @@ void check_op(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32
 	check_last(sim, record);
 }
 
-void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t result, bool value)
+/* All who made the call were told the same: yes or no, and the world's numbers. */
+static int vote_outcome(const struct pccl_peer_action *voted)
+{
+	return (int)(voted->world.peers << 16 | voted->world.largest_group << 8 | voted->world.groups << 1) |
+	       voted->value;
+}
+
+void check_vote(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *voted)
 {
 	struct record *record = find_record(sim, node, true, 0, node->vote_count);
 
-	if (result != pcclSuccess)
+	if (voted->result != pcclSuccess)
 		sim_fail(sim, "joint call %u of node %u failed with %d, but all members made the same",
-			 node->vote_count, node->id, (int)result);
-	tell(sim, node, record, value);
+			 node->vote_count, node->id, (int)voted->result);
+	tell(sim, node, record, vote_outcome(voted));
 	check_last(sim, record);
 }
 

@@ -94,7 +94,7 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 	}
 	/* One that came with an install is counted from there: step 0 of the new program comes next. */
 	if (node->vote_count > 0)
-		check_vote(sim, node, action->result, action->value);
+		check_vote(sim, node, action);
 	node->voting = 0;
 	sim_program_wake(sim, node);
 }
@@ -128,8 +128,6 @@ static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_
 		break;
 	case PCCL_PEER_VOTED:
 		voted(sim, node, action);
-		break;
-	case PCCL_PEER_WORLD:
 		break;
 	case PCCL_PEER_ENDED:
 		ended(sim, node, action);

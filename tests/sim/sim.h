@@ -292,7 +292,7 @@ void check_install(struct sim *sim, const struct sim_node *node, const struct pc
 /* An op ended at a peer: by itself with success (natural), or by a verdict. */
 void check_op(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32_t sequence, bool success,
 	      bool natural);
-void check_vote(struct sim *sim, const struct sim_node *node, pcclResult_t result, bool value);
+void check_vote(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *voted);
 
 /* Is everybody alive in one view per group? If not: who, why. */
 bool check_is_settled(const struct sim *sim, uint32_t *node_out, const char **why_out);

@@ -111,7 +111,6 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 	pccl_clients_tick(master);
 	pccl_groups_tick(master);
 	pccl_groups_evaluate(master);
-	pccl_world_tick(master);
 	pccl_clients_sweep(master, false);
 	master->promised_ns = pccl_master_deadline(master);
 }
@@ -145,9 +144,7 @@ bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *act
 
 uint64_t pccl_master_deadline(const struct pccl_master *master)
 {
-	uint64_t deadline = pccl_master_earlier(pccl_clients_deadline(master), pccl_groups_deadline(master));
-
-	return pccl_master_earlier(deadline, master->world_ns);
+	return pccl_master_earlier(pccl_clients_deadline(master), pccl_groups_deadline(master));
 }
 
 pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct pccl_master **master_out)
@@ -160,7 +157,6 @@ pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct 
 		return pcclOutOfMemory;
 	master->config = *config;
 	master->promised_ns = PCCL_MASTER_NEVER;
-	master->world_ns = PCCL_MASTER_NEVER;
 	return pcclSuccess;
 }
 

@@ -132,7 +132,6 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
 			pccl_group_note_dead(group, &client->self.uuid);
 		group->dirty = true;
-		pccl_world_changed(master);
 	}
 	client->state = PCCL_CLIENT_CLOSING;
 	client->group = NULL;

@@ -72,7 +72,6 @@ static void end_run(struct pccl_master *master, struct pccl_group *group)
 	pccl_install_fini(base);
 	pccl_free(base);
 	group->cause_count = 0;
-	pccl_world_changed(master);
 }
 
 /* Newcomers in the order in which they came, so that every run of the machine is the same. */
@@ -267,7 +266,7 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 		end_run(master, group);
 	admitting = pccl_admission_choose(master, group);
 	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch == 0) {
-		pccl_group_unstall(master, group);
+		pccl_group_unstall(group);
 		group->cause_count = 0;
 		if (group->base == NULL)
 			pccl_group_stall(master, group); /* newcomers that this master may not let found the group */
@@ -284,7 +283,7 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 		pccl_group_stall(master, group);
 		return;
 	}
-	pccl_group_unstall(master, group);
+	pccl_group_unstall(group);
 	if (group->change.epoch == 0 || !same_change(&group->change, &draft)) {
 		if (group->change.epoch == 0 || master->now_ns >= restart_time(&group->change)) {
 			start_change(master, group, &draft);

@@ -336,7 +336,6 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 		group->needs_quorum = group->needs_quorum || base->view.members[rank].masters > 1;
 	}
 	assert(base->view.epoch <= group->epoch_top);
-	pccl_world_changed(master);
 }
 
 void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint32_t rank)
@@ -362,18 +361,9 @@ void pccl_group_stall(struct pccl_master *master, struct pccl_group *group)
 		group->stall_ns = master->now_ns + patience(master);
 }
 
-void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group)
+void pccl_group_unstall(struct pccl_group *group)
 {
-	struct pccl_client *client;
-
-	if (group->stall_ns == PCCL_MASTER_NEVER)
-		return;
 	group->stall_ns = PCCL_MASTER_NEVER;
-	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group)
-			client->world_stale = true;
-	}
-	pccl_world_changed(master);
 }
 
 static void say_stalled(struct pccl_master *master, struct pccl_group *group)

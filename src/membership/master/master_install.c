@@ -174,21 +174,17 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 static void announce(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_message *message = group->change.message;
-	struct pccl_world world;
 	uint32_t rank;
 
-	pccl_world_measure(master, group, &world);
-	group->base->world = world;
-	message->body.install.world = world;
+	pccl_world_measure(master, &group->base->world);
+	message->body.install.world = group->base->world;
 	pccl_log_info("master: group %u has epoch %u with %u members: %s", group->id, group->base->view.epoch,
 		      group->base->view.member_count, group->base->cause);
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = group->seats[rank].client;
 
-		if (client == NULL)
-			continue;
-		client->told = world;
-		pccl_master_send(master, client, pccl_message_share(message));
+		if (client != NULL)
+			pccl_master_send(master, client, pccl_message_share(message));
 	}
 	pccl_group_drop_change(group, master);
 	group->dirty = true;

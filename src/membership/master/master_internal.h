@@ -73,8 +73,6 @@ struct pccl_client {
 	bool prepared;	   /* and answered */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
-	struct pccl_world told;
-	bool world_stale;   /* tell it the world, changed or not */
 	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 };
@@ -143,8 +141,7 @@ struct pccl_group {
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
-	bool joint;	  /* scratch of the search for groups that change together */
-	uint32_t pending; /* scratch of the world's numbers */
+	bool joint; /* scratch of the search for groups that change together */
 	struct pccl_group *next;
 };
 
@@ -164,7 +161,6 @@ struct pccl_master {
 	} floors[PCCL_FLOORS_MAX]; /* forgotten groups start above theirs, so that their epochs grow, */
 	uint32_t floor_count;
 	uint32_t epoch_floor; /* and those that are not remembered any more above this one */
-	uint64_t world_ns;    /* when to tell the world's numbers; PCCL_MASTER_NEVER: nothing new */
 	struct pccl_client *clients;
 	uint32_t client_count;
 	struct pccl_group *groups;
@@ -243,7 +239,7 @@ void pccl_group_drop_promises(struct pccl_group *group);
 void pccl_group_forget(struct pccl_master *master, struct pccl_group *group);
 void pccl_group_drop_change(struct pccl_group *group, struct pccl_master *master);
 void pccl_group_stall(struct pccl_master *master, struct pccl_group *group);
-void pccl_group_unstall(struct pccl_master *master, struct pccl_group *group);
+void pccl_group_unstall(struct pccl_group *group);
 void pccl_groups_tick(struct pccl_master *master);
 void pccl_groups_evaluate(struct pccl_master *master);
 uint64_t pccl_groups_deadline(const struct pccl_master *master);
@@ -326,8 +322,6 @@ pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_in
 void pccl_return_evaluate(struct pccl_master *master, struct pccl_group *group);
 
 /* master_world.c */
-void pccl_world_changed(struct pccl_master *master);
-void pccl_world_measure(const struct pccl_master *master, const struct pccl_group *group, struct pccl_world *world_out);
-void pccl_world_tick(struct pccl_master *master);
+void pccl_world_measure(const struct pccl_master *master, struct pccl_world *world_out);
 
 #endif

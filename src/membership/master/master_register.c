@@ -323,5 +323,4 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 	if (client->state != PCCL_CLIENT_CLOSING && pccl_group_learn_promises(master, group, client) != pcclSuccess)
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
 				    "the master has no room for this peer's promises");
-	pccl_world_changed(master);
 }

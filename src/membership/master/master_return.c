@@ -80,7 +80,6 @@ void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)
 	group->base = NULL;
 	insert_claim(group, base);
 	pccl_group_drop_base(group);
-	pccl_world_changed(master);
 }
 
 /* May this client be a member of the claimed view, once it has been told? */
@@ -247,7 +246,7 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 	pccl_log_info("master: group %u is back at epoch %u%s", group->id, base->view.epoch,
 		      group->flush_due ? ", with a view change to come" : "");
 	evict_others(master, group);
-	pccl_group_unstall(master, group);
+	pccl_group_unstall(group);
 	group->dirty = true;
 }
 
@@ -279,7 +278,7 @@ static void wait_or_act(struct pccl_master *master, struct pccl_group *group, ui
 {
 	const struct pccl_install *claim = group->claims[chosen];
 
-	pccl_group_unstall(master, group);
+	pccl_group_unstall(group);
 	if (group->majority_ns == PCCL_MASTER_NEVER || group->majority_epoch != claim->view.epoch) {
 		group->majority_epoch = claim->view.epoch;
 		group->majority_ns = master->now_ns + master->config.return_grace_ns;

@@ -124,6 +124,7 @@ static void answer_all(struct pccl_master *master, struct pccl_group *group, con
 
 	whole.origin = group->answer.origin;
 	whole.sequence = group->answer.sequence + 1;
+	pccl_world_measure(master, &whole.world);
 	group->answer = whole;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = seated(group, rank);

@@ -112,8 +112,6 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "VOTED";
 	case PCCL_MESSAGE_EVICTED:
 		return "EVICTED";
-	case PCCL_MESSAGE_WORLD:
-		return "WORLD";
 	case PCCL_MESSAGE_STALLED:
 		return "STALLED";
 	}

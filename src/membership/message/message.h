@@ -36,8 +36,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_INSTALL = 19, /* the view is in force */
 	PCCL_MESSAGE_VOTED = 20,   /* a joint call has ended */
 	PCCL_MESSAGE_EVICTED = 21, /* the group goes on without you; the connection ends */
-	PCCL_MESSAGE_WORLD = 22,   /* the world's numbers */
-	PCCL_MESSAGE_STALLED = 23  /* this master can't act for your group: too few of its members are here */
+	PCCL_MESSAGE_STALLED = 22  /* this master can't act for your group: too few of its members are here */
 };
 
 /* A view that a master prepared with the peer's consent and whose INSTALL the peer has not seen: it may be in force
@@ -58,6 +57,7 @@ struct pccl_answer {
 	uint8_t kind; /* enum pccl_vote */
 	pcclResult_t result;
 	bool value;
+	struct pccl_world world; /* so that all who made the call know the same one */
 	char text[PCCL_CAUSE_TEXT_BYTES];
 };
 
@@ -129,7 +129,6 @@ union pccl_message_body {
 	struct pccl_install install;
 	struct pccl_answer voted;
 	struct pccl_message_notice notice;
-	struct pccl_world world;
 };
 
 /* Owned by whoever holds it; shared ones are read only. */

@@ -136,7 +136,6 @@ static void get_world(struct pccl_reader *reader, struct pccl_world *world)
 	world->peers = pccl_get_u32(reader);
 	world->groups = pccl_get_u32(reader);
 	world->largest_group = pccl_get_u32(reader);
-	world->pending = pccl_get_u32(reader);
 }
 
 static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *decision, uint32_t member_count)
@@ -206,6 +205,7 @@ static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)
 	answer->kind = pccl_get_u8(reader);
 	answer->result = get_result(reader);
 	answer->value = get_flag(reader);
+	get_world(reader, &answer->world);
 	get_text(reader, answer->text, sizeof(answer->text));
 	if (answer->kind > PCCL_VOTE_OPTIMIZE)
 		reader->bad = true;
@@ -346,9 +346,6 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 	case PCCL_MESSAGE_EVICTED:
 	case PCCL_MESSAGE_STALLED:
 		get_notice(reader, &body->notice);
-		break;
-	case PCCL_MESSAGE_WORLD:
-		get_world(reader, &body->world);
 		break;
 	default:
 		reader->bad = true;

@@ -53,7 +53,6 @@ static void put_world(struct pccl_writer *writer, const struct pccl_world *world
 	pccl_put_u32(writer, world->peers);
 	pccl_put_u32(writer, world->groups);
 	pccl_put_u32(writer, world->largest_group);
-	pccl_put_u32(writer, world->pending);
 }
 
 static void put_decision(struct pccl_writer *writer, const struct pccl_op_decision *decision)
@@ -104,6 +103,7 @@ static void put_answer(struct pccl_writer *writer, const struct pccl_answer *ans
 	pccl_put_u8(writer, answer->kind);
 	pccl_put_u16(writer, (uint16_t)answer->result);
 	put_flag(writer, answer->value);
+	put_world(writer, &answer->world);
 	pccl_put_string(writer, answer->text);
 }
 
@@ -214,9 +214,6 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 	case PCCL_MESSAGE_EVICTED:
 	case PCCL_MESSAGE_STALLED:
 		put_notice(writer, &body->notice);
-		break;
-	case PCCL_MESSAGE_WORLD:
-		put_world(writer, &body->world);
 		break;
 	}
 }

@@ -39,12 +39,11 @@ struct pccl_view {
 	struct pccl_member *members;
 };
 
-/* The world as the master sees it. */
+/* The world as the master saw it when it gave an answer or put a view in force. */
 struct pccl_world {
 	uint32_t peers;	 /* members of all groups */
 	uint32_t groups; /* with at least one member */
 	uint32_t largest_group;
-	uint32_t pending; /* peers of this group that wait for admission */
 };
 
 /* Instead of a policy: the op has failed at this member by itself, so that nobody may redo it. */

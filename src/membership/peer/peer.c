@@ -68,6 +68,7 @@ void pccl_peer_answer(struct pccl_peer *peer, const struct pccl_answer *answer)
 	action.result = answer->result;
 	action.value = answer->value;
 	action.joint = peer->answered.sequence;
+	action.world = peer->world;
 	copy_text(action.text, answer->text);
 	peer->vote = 0;
 	pccl_peer_push(peer, &action);
@@ -142,6 +143,7 @@ static void on_voted(struct pccl_peer *peer, const struct pccl_answer *answer)
 	    answer->sequence != peer->answered.sequence + 1)
 		return;
 	peer->answered = *answer;
+	peer->world = answer->world;
 	pccl_peer_answer(peer, answer);
 	tell_vote(peer); /* so that the master knows that this peer has it */
 }
@@ -193,14 +195,6 @@ static void on_leave(struct pccl_peer *peer)
 	pccl_peer_end(peer, pcclSuccess, "left");
 }
 
-static void on_world(struct pccl_peer *peer, const struct pccl_world *world)
-{
-	struct pccl_peer_action action = {.type = PCCL_PEER_WORLD};
-
-	action.world = *world;
-	pccl_peer_push(peer, &action);
-}
-
 static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 {
 	if (peer->link < PCCL_LINK_REGISTERING)
@@ -235,9 +229,6 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_EVICTED:
 		pccl_peer_end(peer, pcclEvicted, message->body.notice.text);
-		break;
-	case PCCL_MESSAGE_WORLD:
-		on_world(peer, &message->body.world);
 		break;
 	case PCCL_MESSAGE_STALLED:
 		pccl_peer_on_stalled(peer, &message->body.notice);

@@ -68,9 +68,8 @@ enum pccl_peer_action_type {
 	PCCL_PEER_HANG_UP, /* close the connection to the master after what was sent */
 	PCCL_PEER_FREEZE,  /* stop all transfers of the view in force, then answer FROZEN with `epoch` */
 	PCCL_PEER_INSTALL, /* `install` is in force: apply the decisions, link up; borrowed until the next step */
-	PCCL_PEER_VOTED,   /* the joint call has ended: `result`, `value`, `text`, and how many had until now */
-	PCCL_PEER_WORLD,   /* the world's numbers changed: `world` */
-	PCCL_PEER_ENDED	   /* the machine is GONE: `result` and `text` say why (pcclEvicted, pcclMasterConnectionFailed,
+	PCCL_PEER_VOTED, /* the joint call has ended: `result`, `value`, `text`, `world`, and how many had until now */
+	PCCL_PEER_ENDED	 /* the machine is GONE: `result` and `text` say why (pcclEvicted, pcclMasterConnectionFailed,
 			      pcclTimeout, pcclSuccess after LEAVE) */
 };
 
@@ -80,7 +79,7 @@ struct pccl_peer_action {
 	struct pccl_message *message;
 	uint32_t epoch;
 	const struct pccl_install *install;
-	struct pccl_world world;
+	struct pccl_world world; /* VOTED: the same at all who made the call */
 	pcclResult_t result;
 	bool value;
 	uint32_t joint; /* VOTED: calls answered since newcomers last joined */

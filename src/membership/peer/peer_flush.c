@@ -197,6 +197,7 @@ void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
 	memset(&message->body.install, 0, sizeof(message->body.install));
 	pccl_peer_drop_install(peer);
 	peer->install = install;
+	peer->world = install->world;
 	peer->standing = PCCL_PEER_MEMBER;
 	peer->admission_ns = PCCL_NEVER;
 	peer->frozen = false;

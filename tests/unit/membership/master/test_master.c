@@ -427,18 +427,29 @@ static void a_tired_master_evicts_the_silent(void **state)
 	assert_false(world->peers[0].ended);
 }
 
-static void world_numbers_reach_all(void **state)
+/* Programs branch on them: all who made a call must read the same, whatever happens in other groups meanwhile. */
+static void world_numbers_come_with_the_answer_of_a_joint_call(void **state)
 {
 	struct small_world *world = *state;
+	uint32_t index;
 
 	gather(world, 3);
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
 	small_join(world, 3, 1, 1);
-	small_join(world, 4, 0, 1);
 	small_pass(world, 100);
-	assert_int_equal(world->peers[0].world.peers, 4);
-	assert_int_equal(world->peers[0].world.groups, 2);
-	assert_int_equal(world->peers[0].world.largest_group, 3);
-	assert_int_equal(world->peers[0].world.pending, 1);
+	assert_int_equal(world->peers[0].world.peers, 3);
+	assert_int_equal(world->peers[3].world.peers, 4);
+	small_vote(world, 2, PCCL_VOTE_PENDING);
+	small_settle(world);
+	small_kill(world, 3);
+	small_pass(world, 100);
+	for (index = 0; index < 3; index++) {
+		assert_true(world->peers[index].voted);
+		assert_int_equal(world->peers[index].world.peers, 4);
+		assert_int_equal(world->peers[index].world.groups, 2);
+		assert_int_equal(world->peers[index].world.largest_group, 3);
+	}
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -471,7 +482,7 @@ int main(void)
 		CASE(overslept_master_evicts_nobody),
 		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
 		CASE(a_tired_master_evicts_the_silent),
-		CASE(world_numbers_reach_all),
+		CASE(world_numbers_come_with_the_answer_of_a_joint_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,6 +206,7 @@ static void answer_that_one_member_missed_is_given_again(void **state)
 
 	gather(world, 2, 1);
 	small_join(world, 2, 0, 1);
+	small_join(world, 3, 1, 1);
 	small_settle(world);
 	small_vote(world, 0, PCCL_VOTE_PENDING);
 	small_vote(world, 1, PCCL_VOTE_PENDING);
@@ -213,7 +214,9 @@ static void answer_that_one_member_missed_is_given_again(void **state)
 	small_settle(world);
 	assert_true(world->peers[0].voted && world->peers[0].vote_value);
 	assert_false(world->peers[1].voted);
+	assert_int_equal(world->peers[0].world.peers, 3);
 	small_kill(world, 2);
+	small_kill(world, 3);
 	small_master_crash(world, 0);
 	small_settle(world);
 	world->peers[1].paused = false;
@@ -222,6 +225,7 @@ static void answer_that_one_member_missed_is_given_again(void **state)
 	small_pass(world, 1000);
 	assert_true(world->peers[1].voted);
 	assert_true(world->peers[1].vote_value);
+	assert_int_equal(world->peers[1].world.peers, 3);
 }
 
 /* One has changed masters more often: it is in another round, and the other one is asked to vote again in that. */
