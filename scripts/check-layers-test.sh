@@ -145,6 +145,8 @@ put src/comm/comm.c '#include <stdio.h>' 'int f(int x) {return printf("%d", x);}
 expect_violation 'src/comm/comm.c uses printf'
 put src/comm/comm.c '#include <stdlib.h>' 'void *f(int x) {return malloc(x);}'
 expect_violation 'src/comm/comm.c uses malloc'
+put src/comm/comm.c '#include <unistd.h>' 'int f(void) {return close(0);}'
+expect_violation 'src/comm/comm.c uses close'
 put src/comm/comm.c 'int pcclThing(void) {return 0;}'
 expect_violation 'src/comm/comm.c defines pcclThing'
 compile

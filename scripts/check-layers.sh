@@ -184,6 +184,8 @@ check_symbols() {
 				violation "$file uses $symbol, which a library doesn't do to its host"
 			elif [[ $symbol =~ $heap_denied ]]; then
 				violation "$file uses $symbol; use base/memory.h"
+			elif [ "$symbol" = close ] && [ "$file" != src/transport/loop/fork.c ]; then
+				violation "$file uses close; use pccl_fork_close(), and pccl_fork_own() before"
 			fi
 		done < <(nm -u --format=posix "$object" | awk '{print $1}')
 		[[ $file == src/api/* ]] && continue

@@ -21,8 +21,9 @@
  * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
  * while or after pcclDestroyCommunicator() runs on it. The library starts threads of its own, blocks all signals
  * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
- * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR). After fork() only the parent may use, or destroy,
- * the communicators and masters that it had; the child may create its own. Descriptors close at exec().
+ * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR). After fork() the child has none of
+ * the communicators, masters and sockets of its parent: every call on one, destroying it too, returns pcclInvalidUsage
+ * at once and does nothing. It may create its own. Descriptors close at fork() and exec().
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
  * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place

@@ -29,6 +29,10 @@ pcclResult_t pccl_library_check_comm(const pcclComm_t *comm, struct pccl_monitor
 		return result;
 	if (comm == NULL)
 		return pccl_fail(pcclInvalidArgument, "communicator is NULL");
+	if (pccl_comm_is_inherited(comm))
+		return pccl_fail(pcclInvalidUsage,
+				 "the communicator belongs to the process that forked this one: create "
+				 "another; this copy needs no end");
 	*monitor_out = pccl_comm_monitor(comm);
 	return pcclSuccess;
 }

@@ -9,7 +9,8 @@ struct pccl_monitor;
 /* pcclNotInitialized, recorded, before pcclInit(). */
 pcclResult_t pccl_library_check(void);
 
-/* May the communicator be used by this call? pcclNotInitialized; pcclInvalidArgument for NULL. */
+/* May the communicator be used by this call? pcclNotInitialized; pcclInvalidArgument for NULL; pcclInvalidUsage in a
+ * child that has inherited it. */
 pcclResult_t pccl_library_check_comm(const pcclComm_t *comm, struct pccl_monitor **monitor_out);
 
 #endif

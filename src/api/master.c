@@ -4,7 +4,11 @@
 
 static pcclResult_t check(const pcclMasterInstance_t *instance)
 {
-	return instance != NULL ? pcclSuccess : pccl_fail(pcclInvalidArgument, "the master is NULL");
+	if (instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	if (pccl_master_server_is_inherited(instance))
+		return pccl_fail(pcclInvalidUsage, "the master belongs to the process that forked this one");
+	return pcclSuccess;
 }
 
 pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterInstance_t **p_master_handle_out)

@@ -10,10 +10,12 @@
 #include "comm/control.h"
 #include "comm/lane.h"
 #include "transport/link/locality.h"
+#include "transport/loop/fork.h"
 
 /* The threads are of whoever connects, and then of whoever destroys. */
 struct pcclComm_t {
 	struct pccl_self self;
+	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_monitor *monitor;
 	struct pccl_control *control;
 	struct pccl_lane *lanes[PCCL_LANES_MAX];
@@ -33,6 +35,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 
 	if (comm == NULL)
 		return pcclOutOfMemory;
+	comm->generation = pccl_fork_generation();
 	comm->self.master_address = params->master_address;
 	comm->self.group = params->peer_group;
 	comm->self.host = pccl_locality_host();
@@ -47,6 +50,11 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	}
 	*comm_out = comm;
 	return pcclSuccess;
+}
+
+bool pccl_comm_is_inherited(const pcclComm_t *comm)
+{
+	return comm->generation != pccl_fork_generation();
 }
 
 struct pccl_monitor *pccl_comm_monitor(const pcclComm_t *comm)

@@ -2,6 +2,8 @@
 #ifndef PCCL_COMM_H
 #define PCCL_COMM_H
 
+#include <stdbool.h>
+
 #include <pccl.h>
 
 #include "comm/monitor.h"
@@ -14,6 +16,9 @@ pcclResult_t pccl_comm_connect(pcclComm_t *comm);
 
 /* Leaves, waits for the calls that are inside, ends the threads, frees. */
 void pccl_comm_destroy(pcclComm_t *comm);
+
+/* It was made by an ancestor of this process: its threads are not here, and its locks may be held for ever. */
+bool pccl_comm_is_inherited(const pcclComm_t *comm);
 
 struct pccl_monitor *pccl_comm_monitor(const pcclComm_t *comm);
 const struct pccl_self *pccl_comm_self(const pcclComm_t *comm);

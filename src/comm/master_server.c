@@ -14,6 +14,7 @@
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
+#include "transport/loop/fork.h"
 #include "transport/wires.h"
 
 #define HELLO_TIMEOUT_NS 5000000000ull
@@ -32,6 +33,7 @@ struct pcclMasterInstanceState_t {
 	bool interrupted;
 	bool joined; /* somebody waits, or has waited, for the thread */
 
+	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_address address;
 	pthread_t thread;
 	struct pccl_loop *loop;
@@ -218,6 +220,7 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 		pccl_free(instance);
 		return result;
 	}
+	instance->generation = pccl_fork_generation();
 	pthread_mutex_init(&instance->lock, NULL);
 	instance->timer.fire = timer_fired;
 	instance->timer.context = instance;
@@ -262,6 +265,11 @@ fail_master:
 	pccl_loop_destroy(instance->loop);
 	instance->loop = NULL;
 	return result;
+}
+
+bool pccl_master_server_is_inherited(const pcclMasterInstance_t *instance)
+{
+	return instance->generation != pccl_fork_generation();
 }
 
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance)

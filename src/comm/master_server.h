@@ -2,6 +2,8 @@
 #ifndef PCCL_MASTER_SERVER_H
 #define PCCL_MASTER_SERVER_H
 
+#include <stdbool.h>
+
 #include <pccl.h>
 
 /* Does not listen yet. pcclInvalidArgument (no address), pcclOutOfMemory. */
@@ -10,6 +12,9 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 
 /* Listens and serves. pcclInvalidUsage (it can't be bound, or has run), pcclOutOfMemory. */
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance);
+
+/* It was made by an ancestor of this process. */
+bool pccl_master_server_is_inherited(const pcclMasterInstance_t *instance);
 
 /* Asks it to stop. pcclInvalidUsage: it never ran; so of the next. */
 pcclResult_t pccl_master_server_interrupt(pcclMasterInstance_t *instance);

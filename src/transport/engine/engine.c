@@ -20,6 +20,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "transport/loop/fork.h"
 
 #define FIRST_WINDOW_BYTES 1024u
 
@@ -58,7 +59,7 @@ static void close_socket(struct pccl_engine *engine)
 		engine->bytes->end(engine->bytes_state);
 	engine->begun = false;
 	if (engine->watch.fd >= 0)
-		close(engine->watch.fd);
+		pccl_fork_close(engine->watch.fd);
 	engine->watch.fd = -1;
 }
 
@@ -341,7 +342,7 @@ pcclResult_t pccl_engine_dial(const struct pccl_transport *transport, const stru
 		return pcclSystemError;
 	engine = pccl_engine_new(transport, bytes, fd, address);
 	if (engine == NULL) {
-		close(fd);
+		pccl_fork_close(fd);
 		return pcclOutOfMemory;
 	}
 	result = join_loop(engine, loop, PCCL_ENGINE_CONNECTING, events, context);

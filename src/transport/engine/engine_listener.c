@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "transport/loop/fork.h"
 
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_NS 100000000u /* after an accept() that failed for want of descriptors or memory */
@@ -32,7 +33,7 @@ static bool hand_over(struct engine_listener *listener, int fd, const struct pcc
 	struct pccl_guard guard;
 
 	if (engine == NULL) {
-		close(fd);
+		pccl_fork_close(fd);
 		return true;
 	}
 	pccl_socket_set_options(fd);
@@ -71,7 +72,7 @@ static void on_ready(struct pccl_watch *watch, uint32_t events)
 		int error = errno;
 
 		if (fd >= 0) {
-			if (!hand_over(listener, fd, &remote))
+			if (!hand_over(listener, pccl_fork_own(fd), &remote))
 				return;
 			continue;
 		}
@@ -119,7 +120,7 @@ pcclResult_t pccl_engine_listen(const struct pccl_transport *transport, const st
 	*listener_out = &listener->base;
 	return pcclSuccess;
 fail_watch:
-	close(listener->watch.fd);
+	pccl_fork_close(listener->watch.fd);
 fail_socket:
 	pccl_free(listener);
 	return pcclSystemError;
@@ -132,6 +133,6 @@ void pccl_engine_close_listener(struct pccl_listener *base)
 	pccl_guard_tell(&listener->guard);
 	pccl_loop_unwatch(listener->loop, &listener->watch);
 	pccl_loop_timer_clear(listener->loop, &listener->pause);
-	close(listener->watch.fd);
+	pccl_fork_close(listener->watch.fd);
 	pccl_free(listener);
 }

@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "transport/loop/fork.h"
 
 #define BACKLOG 511
 /* A host that vanished is noticed by the membership within seconds; these bound the time for what it doesn't watch. */
@@ -51,9 +52,9 @@ static int bound_socket(const struct pccl_address *address)
 	if (address->storage.ss_family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_any_v6(address), "IPV6_V6ONLY");
 	if (bind(fd, (const struct sockaddr *)&address->storage, address->bytes) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
+		return pccl_fork_own(fd);
 	error = errno;
-	close(fd);
+	pccl_fork_close(fd);
 	errno = error;
 	return -1;
 }
@@ -78,7 +79,7 @@ int pccl_socket_listening(const struct pccl_address *address, uint16_t *port_out
 	}
 	if (getsockname(fd, (struct sockaddr *)&bound.storage, &bound.bytes) != 0) {
 		pccl_fail(pcclSystemError, "getsockname: %s", strerror(errno));
-		close(fd);
+		pccl_fork_close(fd);
 		return -1;
 	}
 	*port_out = pccl_address_port(&bound);
@@ -98,7 +99,7 @@ int pccl_socket_connecting(const struct pccl_address *address, int *error_out)
 	if (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0 && errno != EINPROGRESS &&
 	    errno != EINTR)
 		*error_out = errno;
-	return fd;
+	return pccl_fork_own(fd);
 }
 
 bool pccl_socket_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out)

@@ -12,6 +12,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "transport/loop/fork.h"
 #include "transport/loop/timers.h"
 
 #define EVENTS_PER_TURN 64
@@ -337,12 +338,12 @@ pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
 	loop = pccl_zalloc(sizeof(*loop));
 	if (loop == NULL)
 		return pcclOutOfMemory;
-	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->epoll_fd = pccl_fork_own(epoll_create1(EPOLL_CLOEXEC));
 	if (loop->epoll_fd < 0) {
 		pccl_fail(pcclSystemError, "epoll_create1: %s", strerror(errno));
 		goto fail_epoll;
 	}
-	loop->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->bell.fd = pccl_fork_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (loop->bell.fd < 0) {
 		pccl_fail(pcclSystemError, "eventfd: %s", strerror(errno));
 		goto fail_bell;
@@ -355,9 +356,9 @@ pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
 	*loop_out = loop;
 	return pcclSuccess;
 fail_watch:
-	close(loop->bell.fd);
+	pccl_fork_close(loop->bell.fd);
 fail_bell:
-	close(loop->epoll_fd);
+	pccl_fork_close(loop->epoll_fd);
 fail_epoll:
 	pccl_free(loop);
 	return pcclSystemError;
@@ -376,7 +377,7 @@ void pccl_loop_destroy(struct pccl_loop *loop)
 		pccl_loop_turn(loop, end_ns);
 	while (loop->leftovers != NULL)
 		loop->leftovers->abandon(loop->leftovers);
-	close(loop->bell.fd);
-	close(loop->epoll_fd);
+	pccl_fork_close(loop->bell.fd);
+	pccl_fork_close(loop->epoll_fd);
 	pccl_free(loop);
 }
