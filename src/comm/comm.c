@@ -8,7 +8,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "comm/control.h"
-#include "comm/lane.h"
+#include "comm/lane_thread.h"
 #include "transport/link/locality.h"
 #include "transport/loop/fork.h"
 
@@ -18,7 +18,7 @@ struct pcclComm_t {
 	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_monitor *monitor;
 	struct pccl_control *control;
-	struct pccl_lane *lanes[PCCL_LANES_MAX];
+	struct pccl_lane_thread *lanes[PCCL_LANES_MAX];
 };
 
 static pcclResult_t make_uuid(pcclRankUuid_t *uuid_out)
@@ -76,7 +76,7 @@ static void tell_control(void *control, const struct pccl_peer_event *event)
 
 static void wake_lane(void *lane)
 {
-	pccl_lane_wake(lane);
+	pccl_lane_thread_wake(lane);
 }
 
 /* A neighbour's stream came to the listening port. */
@@ -84,7 +84,7 @@ static void adopt(void *context, struct pccl_stream *stream, const struct pccl_h
 {
 	const pcclComm_t *comm = context;
 
-	pccl_lane_adopt(comm->lanes[hello->lane], stream, hello);
+	pccl_lane_thread_adopt(comm->lanes[hello->lane], stream, hello);
 }
 
 /* After a failure stop() ends what there is. */
@@ -97,7 +97,7 @@ static pcclResult_t start(pcclComm_t *comm, struct pccl_monitor_threads *threads
 
 	memset(threads_out, 0, sizeof(*threads_out));
 	for (i = 0; i < comm->self.settings.lanes && result == pcclSuccess; i++) {
-		result = pccl_lane_create(&comm->self, comm->monitor, i, &comm->lanes[i]);
+		result = pccl_lane_thread_create(&comm->self, comm->monitor, i, &comm->lanes[i]);
 		threads_out->lanes[i] = comm->lanes[i];
 	}
 	if (result == pcclSuccess)
@@ -116,9 +116,9 @@ static void stop(pcclComm_t *comm)
 	/* The control thread first: after it nobody hands streams to the lanes. */
 	pccl_control_stop(comm->control);
 	for (i = 0; i < PCCL_LANES_MAX; i++)
-		pccl_lane_stop(comm->lanes[i]);
+		pccl_lane_thread_stop(comm->lanes[i]);
 	for (i = 0; i < PCCL_LANES_MAX; i++) {
-		pccl_lane_destroy(comm->lanes[i]);
+		pccl_lane_thread_destroy(comm->lanes[i]);
 		comm->lanes[i] = NULL;
 	}
 	pccl_control_destroy(comm->control);

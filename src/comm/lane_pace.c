@@ -1,7 +1,9 @@
 /* Does it pay to compress? The executor asks before each segment; a lane has a clock, and links that know the way. */
-#include "comm/lane_internal.h"
+#include "comm/lane_pace.h"
 
 #include <string.h>
+
+#include "comm/lane_links.h"
 
 /* Time with open attempts between two looks at the links. */
 #define LOOK_NS 20000000u
@@ -10,31 +12,31 @@
 /* Bytes per ns that no network moves. */
 #define FASTEST 16
 
-static uint64_t open_ns(const struct pccl_lane *lane)
+static uint64_t open_ns(const struct pccl_lane_pace *pace)
 {
-	const struct pace *pace = &lane->pace;
-
-	return pace->open_ns + (pace->since_ns == 0 ? 0 : pccl_loop_now(lane->loop) - pace->since_ns);
+	return pace->open_ns + (pace->since_ns == 0 ? 0 : pccl_loop_now(pace->loop) - pace->since_ns);
 }
 
-void pccl_lane_busy(struct pccl_lane *lane, bool busy)
+void pccl_lane_pace_busy(struct pccl_lane_pace *pace, bool busy)
 {
-	lane->pace.open_ns = open_ns(lane);
-	lane->pace.since_ns = busy ? pccl_loop_now(lane->loop) : 0;
+	pace->open_ns = open_ns(pace);
+	pace->since_ns = busy ? pccl_loop_now(pace->loop) : 0;
 }
 
 /* Of all links; of their speeds the highest. */
-static void add_up(const struct pccl_lane *lane, struct pccl_stream_counters *sums)
+static void add_up(const struct pccl_lane_pace *pace, struct pccl_stream_counters *sums)
 {
 	uint64_t fastest = 0;
 	uint32_t rank;
 
 	memset(sums, 0, sizeof(*sums));
-	for (rank = 0; rank < lane->ranks; rank++) {
-		if (lane->neighbours[rank]->link == NULL)
+	for (rank = 0; rank < pccl_lane_ranks(pace->lane); rank++) {
+		const struct pccl_lane_link *link = pccl_lane_link_to(pace->lane, rank);
+
+		if (link == NULL)
 			continue;
 		sums->bytes_per_second = 0;
-		pccl_link_pace(lane->neighbours[rank]->link, sums);
+		pccl_lane_link_pace(link, sums);
 		if (sums->bytes_per_second > fastest)
 			fastest = sums->bytes_per_second;
 	}
@@ -54,17 +56,16 @@ static uint64_t time_taken(const struct pccl_stream_counters *sums, uint64_t mov
 	return (uint64_t)(at_speed_ns < taken_ns ? at_speed_ns : taken_ns) + moved / FASTEST;
 }
 
-static void look(struct pccl_lane *lane)
+static void look(struct pccl_lane_pace *pace)
 {
-	struct pace *pace = &lane->pace;
-	uint64_t now_ns = open_ns(lane), passed_ns = now_ns - pace->measured_ns, taken_ns, moved;
+	uint64_t now_ns = open_ns(pace), passed_ns = now_ns - pace->measured_ns, taken_ns, moved;
 	struct pccl_stream_counters sums;
 	uint32_t type;
 	bool fell;
 
 	if (passed_ns < LOOK_NS)
 		return;
-	add_up(lane, &sums);
+	add_up(pace, &sums);
 	fell = sums.acked_bytes < pace->acked_bytes || sums.network_ns < pace->network_ns; /* a connection is gone */
 	moved = sums.acked_bytes - pace->acked_bytes;
 	if (!fell && moved < LOOK_BYTES)
@@ -77,21 +78,20 @@ static void look(struct pccl_lane *lane)
 	pace->network_ns = sums.network_ns;
 }
 
-bool pccl_lane_choose(void *context, pcclDataType_t type)
+bool pccl_lane_pace_choose(void *context, pcclDataType_t type)
 {
-	struct pccl_lane *lane = context;
+	struct pccl_lane_pace *pace = context;
 
-	look(lane);
-	if (!pccl_lossless_choose(&lane->pace.choices[type]))
+	look(pace);
+	if (!pccl_lossless_choose(&pace->choices[type]))
 		return false;
-	lane->pace.began_ns = pccl_clock_ns();
+	pace->began_ns = pccl_clock_ns();
 	return true;
 }
 
-void pccl_lane_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
+void pccl_lane_pace_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
 {
-	struct pccl_lane *lane = context;
+	struct pccl_lane_pace *pace = context;
 
-	pccl_lossless_learn_encoding(&lane->pace.choices[type], bytes, packed_bytes,
-				     pccl_clock_ns() - lane->pace.began_ns);
+	pccl_lossless_learn_encoding(&pace->choices[type], bytes, packed_bytes, pccl_clock_ns() - pace->began_ns);
 }

@@ -250,11 +250,10 @@ static void tell_call(const struct shell *shell, const struct call *call)
 		bool complete;
 		uint64_t held[64] = {0};
 
-		pccl_exec_waits_for(shell->lanes[lane].exec, call->op->attempt, waits_for);
-		pccl_exec_report(shell->lanes[lane].exec, call->op->attempt, held, &complete);
-		sim_trace(shell->sim, "    lane %u epoch %u: waits for %llx, holds %llx, complete %d", lane,
-			  shell->lanes[lane].epoch, (unsigned long long)waits_for[0], (unsigned long long)held[0],
-			  complete);
+		pccl_exec_waits_for(pccl_lane_exec(shell->lanes[lane].lane), call->op->attempt, waits_for);
+		pccl_exec_report(pccl_lane_exec(shell->lanes[lane].lane), call->op->attempt, held, &complete);
+		sim_trace(shell->sim, "    lane %u: waits for %llx, holds %llx, complete %d", lane,
+			  (unsigned long long)waits_for[0], (unsigned long long)held[0], complete);
 	}
 }
 
@@ -319,6 +318,10 @@ static void node_event(struct sim *sim, struct sim_node *node, const struct sim_
 	case SHELL_LANE:
 		if (!node->stuck)
 			shell_lane_run(&shell->lanes[event->segment]);
+		break;
+	case SHELL_TICK:
+		if (!node->stuck)
+			shell_lane_tick(&shell->lanes[event->segment]);
 		break;
 	case SHELL_POST:
 		run_post(shell);

@@ -4,7 +4,7 @@
  * in order, and lanes lag each other. Buffers are real, and their sums are checked.
  *
  *	shell.c		a communicator: its session, and what control.c does
- *	shell_lane.c	what lane.c does: commands, executors
+ *	shell_lane.c	the very lanes: commands and frames come to them, and how they ask for more
  *	shell_link.c	links: who can reach whom, forgetting, breaking
  *	shell_stream.c	frames on their way: each delivered exactly once, in order on one stream
  *	shell_fault.c	what goes wrong with streams
@@ -15,7 +15,7 @@
 #ifndef PCCL_SIM_SHELL_H
 #define PCCL_SIM_SHELL_H
 
-#include "session/session.h"
+#include "session/lane.h"
 #include "sim.h"
 
 #define SHELL_LANES 3
@@ -47,6 +47,7 @@ struct shell_plan {
 
 enum shell_event {
 	SHELL_LANE,	/* a command for lane `segment` of `node` */
+	SHELL_TICK,	/* the deadline of lane `segment` of `node` */
 	SHELL_POST,	/* something for the control thread of `node` */
 	SHELL_STREAM,	/* the head of stream `object` moves on */
 	SHELL_ACK,	/* stream `object`: frames are acknowledged */
@@ -89,7 +90,10 @@ struct stream {
 	uint64_t down_until_ns;
 };
 
+/* What a lane of a node has of a link: to the lane, this is the link. */
 struct side {
+	struct link *link;
+	struct pccl_neighbour *neighbour;
 	uint32_t node;
 	bool open; /* the lane has a link */
 	bool lost; /* it has given up */
@@ -99,6 +103,7 @@ struct side {
 
 /* All connections of one lane between two nodes. */
 struct link {
+	struct sim *sim;
 	uint32_t lane;
 	uint64_t frame_ns;
 	struct side sides[2];
@@ -108,7 +113,6 @@ struct link {
 /* A command on its way to a lane. */
 struct work {
 	struct pccl_command *command;
-	uint32_t members[SIM_NODES]; /* INSTALL: nodes by rank */
 	uint64_t time_ns;
 	struct work *next;
 };
@@ -116,15 +120,9 @@ struct work {
 struct shell_lane {
 	struct shell *shell;
 	uint32_t index;
-	uint32_t lanes; /* of the view in force */
-	struct pccl_exec *exec;
-	uint32_t epoch;
-	uint32_t rank;
-	uint32_t ranks;
-	uint64_t installs;
-	uint64_t choices;	   /* whether to compress */
-	uint32_t nodes[SIM_NODES]; /* by rank */
-	struct link *links[SIM_NODES];
+	struct pccl_lane *lane;
+	uint64_t installs; /* and freezes: what was accepted before one may not be written after it */
+	uint64_t choices;  /* whether to compress */
 	struct work *first, *last;
 	uint64_t last_ns;
 };
@@ -245,31 +243,25 @@ void shell_lane_create(struct shell *shell, uint32_t index);
 void shell_lane_destroy(struct shell_lane *lane);
 void shell_lane_command(struct shell_lane *lane, struct pccl_command *command);
 void shell_lane_run(struct shell_lane *lane);
-/* Links pull what the executor has for them now. */
-void shell_lane_pump(struct shell_lane *lane);
 /* NULL: it is gone. */
 struct shell_lane *shell_lane_at(struct sim *sim, uint32_t node, uint32_t lane);
-uint32_t shell_lane_rank(const struct shell_lane *lane, uint32_t node);
+/* Its deadline may have come. */
+void shell_lane_tick(struct shell_lane *lane);
 
 /* shell_link.c */
-struct link *link_open(struct shell_lane *lane, uint32_t node);
-void link_close(struct sim *sim, struct link *link, uint32_t node);
-uint32_t link_side(const struct link *link, uint32_t node);
+struct side *link_open(struct shell_lane *lane, struct pccl_neighbour *neighbour, uint32_t node);
+void link_close(struct side *side);
 bool link_is_up(const struct sim *sim, const struct link *link);
-void link_forget(struct sim *sim, struct link *link, uint32_t node, const struct pccl_attempt *attempt);
-/* Payloads that are on their way to `node` go to the bin. */
-void link_divert(struct link *link, uint32_t node);
-void link_resume(struct sim *sim, struct link *link, uint32_t node);
-/* A member of the new view is one whose link is lost already. */
-void link_remind(struct sim *sim, const struct link *link, uint32_t node);
+void link_forget(struct side *side, const void *cookie, bool (*belongs)(const void *, const struct pccl_frame *));
+void link_resume(struct side *side);
 void link_watch(struct sim *sim, struct link *link, uint32_t side);
 void link_break(struct sim *sim, struct link *link, uint32_t index);
 void link_free(struct link *link);
 
 /* shell_stream.c */
 
-/* Pulls one frame for `side`. False: no room, or nothing to send. */
-bool stream_pull(struct shell_lane *lane, struct link *link, uint32_t rank);
+/* Pulls frames for a side while there are some and room for them. False: there was room, and none. */
+bool stream_pull(struct side *side);
 void stream_kick(struct sim *sim, struct stream *stream, uint64_t time_ns);
 void stream_step(struct sim *sim, struct stream *stream);
 void stream_ack(struct sim *sim, struct stream *stream);

@@ -1,13 +1,11 @@
-/* A lane: what src/comm/lane.c does with its executor, its links and the session's commands. */
+/* A lane's shell: what src/comm/lane_thread.c does, with events in place of a thread. */
 #include "shell.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bitmap.h"
 #include "base/fail.h"
-#include "base/memory.h"
+#include "base/uuid.h"
 
 #define SCRATCH_BYTES (1u << 20)
 #define PACKED_SLOTS 6
@@ -26,192 +24,184 @@ struct shell_lane *shell_lane_at(struct sim *sim, uint32_t node, uint32_t lane)
 	return shell == NULL || lane >= shell->lane_count ? NULL : &shell->lanes[lane];
 }
 
-uint32_t shell_lane_rank(const struct shell_lane *lane, uint32_t node)
+static struct side *side_of(struct pccl_lane_link *link)
 {
-	uint32_t rank;
-
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->nodes[rank] == node)
-			return rank;
-	return UINT32_MAX;
+	return (struct side *)link;
 }
 
-/* ---- what has ended ------------------------------ */
+/* ---- what a lane asks for ------------------------------ */
 
-static void forget_everywhere(struct shell_lane *lane, const struct pccl_attempt *attempt)
+static uint32_t node_of(const struct sim *sim, const pcclRankUuid_t *uuid)
 {
-	uint32_t rank;
+	uint32_t node;
 
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->links[rank] != NULL)
-			link_forget(lane->shell->sim, lane->links[rank], lane->shell->node->id, attempt);
+	for (node = SIM_MASTERS; node < sim->node_count; node++)
+		if (pccl_uuid_equal(&sim->nodes[node].uuid, uuid))
+			return node;
+	abort();
 }
 
-static void drain(struct shell_lane *lane)
+static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
+			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
 {
-	struct pccl_exec_outcome outcome;
+	struct shell_lane *lane = context;
 
-	while (pccl_exec_poll(lane->exec, &outcome)) {
-		if (outcome.result != pcclSuccess)
-			forget_everywhere(lane, outcome.cookie);
-		pccl_session_outcome(lane->shell->session, lane->index, &outcome);
-		shell_dispatch(lane->shell);
-	}
+	(void)dials;
+	(void)streams;
+	*link_out = (struct pccl_lane_link *)link_open(lane, neighbour, node_of(lane->shell->sim, &member->uuid));
+	return pcclSuccess;
 }
 
-/* Programs here make all their calls in one order: nobody waits in an update for who waits in an op. */
-static void check_missed(struct shell_lane *lane)
+static void close_link(struct pccl_lane_link *link)
 {
-	struct shell *shell = lane->shell;
-	struct pccl_op_key key;
-
-	while (pccl_exec_missed(lane->exec, &key))
-		if (pccl_session_missed(shell->session, &key) != 0)
-			sim_fail(shell->sim, "node %u believes that it misses op %u.%u in an update", shell->node->id,
-				 (unsigned)key.tag, key.sequence);
+	link_close(side_of(link));
 }
 
-void shell_lane_pump(struct shell_lane *lane)
+static void kick(struct pccl_lane_link *link)
 {
-	uint32_t rank;
-
-	for (rank = 0; rank < lane->ranks; rank++)
-		while (lane->links[rank] != NULL && pccl_exec_wants(lane->exec, rank) &&
-		       stream_pull(lane, lane->links[rank], rank))
-			;
-	drain(lane);
-	check_missed(lane);
+	(void)stream_pull(side_of(link));
 }
 
-/* ---- commands ------------------------------ */
-
-static void launch(struct shell_lane *lane, const struct pccl_exec_launch *what)
+static void forget(struct pccl_lane_link *link, const void *cookie,
+		   bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
 {
-	pcclResult_t result = pccl_exec_launch(lane->exec, what);
-
-	if (result != pcclSuccess)
-		sim_fail(lane->shell->sim, "lane %u of node %u can't launch: %s", lane->index, lane->shell->node->id,
-			 pccl_fail_text());
+	link_forget(side_of(link), cookie, belongs);
 }
 
-static void freeze(struct shell_lane *lane)
+static void resume(struct pccl_lane_link *link)
+{
+	link_resume(side_of(link));
+}
+
+static bool is_up(const struct pccl_lane_link *link)
+{
+	const struct side *side = (const struct side *)link;
+
+	return link_is_up(side->link->sim, side->link);
+}
+
+static bool checks(const struct pccl_lane_link *link)
+{
+	(void)link;
+	return true;
+}
+
+/* Links here see for themselves when they are lost. */
+static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
+{
+	(void)link;
+	memset(heard_out, 0, sizeof(*heard_out));
+}
+
+/* Both sides of a link come up by themselves: nobody dials. */
+static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
+{
+	(void)link;
+	(void)guest;
+	abort();
+}
+
+static void turn_away(void *context, struct pccl_lane_guest *guest)
+{
+	(void)context;
+	(void)guest;
+	abort();
+}
+
+static void outcome(void *context, const struct pccl_exec_outcome *what)
+{
+	struct shell_lane *lane = context;
+
+	pccl_session_outcome(lane->shell->session, lane->index, what);
+	shell_dispatch(lane->shell);
+}
+
+static void unpin(void *context, struct pccl_attempt *attempt)
+{
+	struct shell_lane *lane = context;
+
+	pccl_session_unpin(lane->shell->session, attempt);
+	shell_dispatch(lane->shell);
+}
+
+static void frozen(void *context, const struct pccl_exec *exec)
 {
 	const struct pccl_peer_event event = {.type = PCCL_PEER_FROZEN};
+	struct shell_lane *lane = context;
 
-	pccl_exec_freeze(lane->exec);
-	drain(lane);
-	if (pccl_session_collect(lane->shell->session, lane->index, lane->exec))
+	lane->installs++;
+	if (pccl_session_collect(lane->shell->session, lane->index, exec))
 		shell_post(lane->shell, &event);
 }
 
-static void expire(struct shell_lane *lane, const struct pccl_command *command)
+/* Programs here make all their calls in one order: nobody waits in an update for who waits in an op. */
+static void missed(void *context, const struct pccl_op_key *key)
 {
-	const struct pccl_peer_event event = {.type = PCCL_PEER_EXPIRED,
-					      .tag = command->key.tag,
-					      .sequence = command->key.sequence,
-					      .text = "deadline passed"};
-	uint64_t waits_for[PCCL_RANKS_MAX / 64] = {0};
+	const struct shell_lane *lane = context;
 
-	pccl_exec_waits_for(lane->exec, command->attempt, waits_for);
-	if ((waits_for[0] >> lane->ranks) != 0)
-		sim_fail(lane->shell->sim, "node %u waits for somebody outside the view", lane->shell->node->id);
+	if (pccl_session_missed(lane->shell->session, key) != 0)
+		sim_fail(lane->shell->sim, "node %u believes that it misses op %u.%u in an update",
+			 lane->shell->node->id, (unsigned)key->tag, key->sequence);
+}
+
+static void expired(void *context, const struct pccl_op_key *key, const char *text)
+{
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_EXPIRED, .tag = key->tag, .sequence = key->sequence, .text = text};
+	const struct shell_lane *lane = context;
+
 	shell_post(lane->shell, &event);
 }
 
-static struct link *take_link(struct shell_lane *lane, uint32_t node)
+static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
 {
-	uint32_t rank = shell_lane_rank(lane, node);
-	struct link *link;
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = *member, .text = reason};
+	const struct shell_lane *lane = context;
 
-	if (rank == UINT32_MAX)
-		return NULL;
-	link = lane->links[rank];
-	lane->links[rank] = NULL;
-	return link;
+	shell_post(lane->shell, &event);
 }
 
-static void list_neighbours(struct shell_lane *lane, const struct pccl_command *command, const uint32_t *nodes)
+static void linked(void *context, uint32_t epoch)
 {
-	struct link *links[SIM_NODES] = {NULL};
-	uint32_t own = lane->shell->node->id;
-	uint32_t rank;
-
-	for (rank = 0; rank < command->ranks; rank++)
-		links[rank] = take_link(lane, nodes[rank]);
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->links[rank] != NULL)
-			link_close(lane->shell->sim, lane->links[rank], own);
-	lane->ranks = command->ranks;
-	memcpy(lane->nodes, nodes, sizeof(lane->nodes));
-	memcpy(lane->links, links, sizeof(lane->links));
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (rank != command->rank && lane->links[rank] == NULL && lane->index < lane->lanes)
-			lane->links[rank] = link_open(lane, nodes[rank]);
+	(void)context;
+	(void)epoch;
 }
 
-static void install(struct shell_lane *lane, const struct pccl_command *command, const uint32_t *nodes)
+static void busy(void *context, bool is_busy)
 {
-	bool idle = lane->index >= command->lanes;
-	uint32_t rank;
-
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->links[rank] != NULL)
-			link_divert(lane->links[rank], lane->shell->node->id);
-	if (!idle && command->lanes != lane->lanes)
-		pccl_exec_relane(lane->exec, command->lanes);
-	lane->lanes = command->lanes;
-	lane->epoch = command->epoch;
-	lane->rank = command->rank;
-	lane->installs++;
-	list_neighbours(lane, command, nodes);
-	if (!idle && pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank) != pcclSuccess)
-		sim_fail(lane->shell->sim, "an executor can't install its view");
-	for (rank = 0; rank < lane->ranks; rank++) {
-		if (lane->links[rank] == NULL)
-			continue;
-		link_resume(lane->shell->sim, lane->links[rank], lane->shell->node->id);
-		link_remind(lane->shell->sim, lane->links[rank], lane->shell->node->id);
-	}
+	(void)context;
+	(void)is_busy;
 }
 
-static void carry_out(struct shell_lane *lane, const struct work *work)
+static void give_up(void *context, pcclResult_t result)
 {
-	struct pccl_command *command = work->command;
-	struct pccl_session *session = lane->shell->session;
+	const struct shell_lane *lane = context;
 
-	switch (command->type) {
-	case PCCL_COMMAND_LAUNCH:
-		launch(lane, &command->launch);
-		break;
-	case PCCL_COMMAND_CANCEL:
-		forget_everywhere(lane, command->attempt);
-		pccl_exec_cancel(lane->exec, command->attempt, command->result, command->detail, command->restore);
-		drain(lane);
-		pccl_session_unpin(session, command->attempt);
-		shell_dispatch(lane->shell);
-		break;
-	case PCCL_COMMAND_EXPIRE:
-		drain(lane);
-		expire(lane, command);
-		pccl_session_unpin(session, command->attempt);
-		shell_dispatch(lane->shell);
-		break;
-	case PCCL_COMMAND_FREEZE:
-		freeze(lane);
-		break;
-	case PCCL_COMMAND_INSTALL:
-		install(lane, command, work->members);
-		pccl_command_free(command);
-		break;
-	case PCCL_COMMAND_UPDATE:
-		pccl_exec_await_update(lane->exec, command->joint);
-		pccl_command_free(command);
-		break;
-	case PCCL_COMMAND_ENDED:
-		abort();
-	}
-	shell_lane_pump(lane);
+	sim_fail(lane->shell->sim, "lane %u of node %u gives up with %d: %s", lane->index, lane->shell->node->id,
+		 (int)result, pccl_fail_text());
 }
+
+static const struct pccl_lane_calls calls = {.open = open_link,
+					     .close = close_link,
+					     .kick = kick,
+					     .forget = forget,
+					     .resume = resume,
+					     .is_up = is_up,
+					     .checks = checks,
+					     .heard = heard,
+					     .adopt = adopt,
+					     .turn_away = turn_away,
+					     .outcome = outcome,
+					     .unpin = unpin,
+					     .frozen = frozen,
+					     .missed = missed,
+					     .expired = expired,
+					     .complain = complain,
+					     .linked = linked,
+					     .busy = busy,
+					     .give_up = give_up};
+
+/* ---- commands ------------------------------ */
 
 void shell_lane_command(struct shell_lane *lane, struct pccl_command *command)
 {
@@ -219,8 +209,6 @@ void shell_lane_command(struct shell_lane *lane, struct pccl_command *command)
 	struct work *work = must(calloc(1, sizeof(*work)));
 
 	work->command = command;
-	if (command->type == PCCL_COMMAND_INSTALL)
-		memcpy(work->members, lane->shell->eras[lane->shell->era_count - 1].nodes, sizeof(work->members));
 	work->time_ns = sim->now_ns + sim_exponential(sim, sim->shells->plan.command_ns);
 	if (work->time_ns < lane->last_ns)
 		work->time_ns = lane->last_ns;
@@ -245,14 +233,33 @@ static struct work *take_work(struct shell_lane *lane)
 	return work;
 }
 
+static void want_tick(struct shell_lane *lane)
+{
+	uint64_t deadline_ns = pccl_lane_deadline(lane->lane);
+
+	if (deadline_ns != UINT64_MAX)
+		shell_schedule(lane->shell->sim, deadline_ns, SHELL_TICK, lane->shell->node->id, lane->index, NULL);
+}
+
 void shell_lane_run(struct shell_lane *lane)
 {
 	struct work *work = take_work(lane);
 
 	if (work == NULL)
 		return;
-	carry_out(lane, work);
+	if (work->command->type == PCCL_COMMAND_INSTALL)
+		lane->installs++;
+	pccl_lane_command(lane->lane, work->command, lane->shell->sim->now_ns);
 	free(work);
+	want_tick(lane);
+}
+
+void shell_lane_tick(struct shell_lane *lane)
+{
+	if (pccl_lane_deadline(lane->lane) > lane->shell->sim->now_ns)
+		return; /* it has moved */
+	pccl_lane_tick(lane->lane, lane->shell->sim->now_ns);
+	want_tick(lane);
 }
 
 /* ---- compressing ------------------------------ */
@@ -279,30 +286,30 @@ static void learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t p
 void shell_lane_create(struct shell *shell, uint32_t index)
 {
 	struct shell_lane *lane = &shell->lanes[index];
-	const struct pccl_exec_config config = {.lane = index,
-						.lanes = shell->lane_count,
-						.scratch_bytes = SCRATCH_BYTES,
-						.packed_slots = PACKED_SLOTS,
-						.packer = {.choose = choose, .learn = learn, .context = lane}};
+	const struct pccl_lane_config config = {.exec = {.lane = index,
+							 .lanes = shell->lane_count,
+							 .scratch_bytes = SCRATCH_BYTES,
+							 .packed_slots = PACKED_SLOTS,
+							 .packer = {.choose = choose, .learn = learn, .context = lane}},
+						.heartbeat_interval_ns = shell->sim->plan.heartbeat_interval_ns,
+						.heartbeat_timeout_ns = shell->sim->plan.heartbeat_timeout_ns,
+						.calls = &calls,
+						.context = lane};
 
 	lane->shell = shell;
 	lane->index = index;
-	lane->lanes = shell->lane_count;
-	if (pccl_exec_create(&config, &lane->exec) != pcclSuccess)
+	if (pccl_lane_create(&config, &lane->lane) != pcclSuccess)
 		abort();
 }
 
 void shell_lane_destroy(struct shell_lane *lane)
 {
 	struct work *work;
-	uint32_t rank;
 
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->links[rank] != NULL)
-			link_close(lane->shell->sim, lane->links[rank], lane->shell->node->id);
+	pccl_lane_close(lane->lane);
 	while ((work = take_work(lane)) != NULL) {
 		pccl_command_free(work->command);
 		free(work);
 	}
-	pccl_exec_destroy(lane->exec);
+	pccl_lane_destroy(lane->lane);
 }

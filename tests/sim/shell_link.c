@@ -7,9 +7,14 @@
 
 #define WATCH_NS (250 * SIM_MS)
 
-uint32_t link_side(const struct link *link, uint32_t node)
+static uint32_t index_of(const struct side *side)
 {
-	return link->sides[0].node == node ? 0 : 1;
+	return side == &side->link->sides[0] ? 0 : 1;
+}
+
+static struct side *other_of(struct side *side)
+{
+	return &side->link->sides[1 - index_of(side)];
 }
 
 static struct link *find_link(struct sim *sim, uint32_t lane, uint32_t node, uint32_t other)
@@ -31,11 +36,13 @@ static struct link *make_link(struct sim *sim, uint32_t lane, uint32_t node, uin
 
 	if (link == NULL)
 		abort();
+	link->sim = sim;
 	link->lane = lane;
 	link->sides[0].node = node < other ? node : other;
 	link->sides[1].node = node < other ? other : node;
 	link->frame_ns = sim->shells->plan.frame_ns * (sim_chance(sim, sim->shells->plan.slow_percent) ? 50 : 1);
 	for (side = 0; side < 2; side++) {
+		link->sides[side].link = link;
 		for (index = 0; index < SHELL_STREAMS; index++) {
 			link->sides[side].out[index].link = link;
 			link->sides[side].out[index].from = side;
@@ -67,43 +74,36 @@ bool link_is_up(const struct sim *sim, const struct link *link)
 	return true;
 }
 
-static void pump_side(struct sim *sim, const struct link *link, uint32_t side)
-{
-	struct shell_lane *lane = shell_lane_at(sim, link->sides[side].node, link->lane);
-
-	if (lane != NULL && !sim->nodes[link->sides[side].node].paused)
-		shell_lane_pump(lane);
-}
-
-struct link *link_open(struct shell_lane *lane, uint32_t node)
+struct side *link_open(struct shell_lane *lane, struct pccl_neighbour *neighbour, uint32_t node)
 {
 	struct sim *sim = lane->shell->sim;
 	uint32_t own = lane->shell->node->id;
 	struct link *link = find_link(sim, lane->index, own, node);
-	uint32_t side;
+	struct side *side;
 
 	if (link == NULL)
 		link = make_link(sim, lane->index, own, node);
-	side = link_side(link, own);
-	if (link->sides[side].open)
+	side = &link->sides[link->sides[0].node == own ? 0 : 1];
+	if (side->open)
 		sim_fail(sim, "node %u opens its link to node %u twice", own, node);
-	link->sides[side].open = true;
-	link->sides[side].lost = false;
-	link->sides[side].heard_ns = sim->now_ns;
-	shell_schedule(sim, sim->now_ns + WATCH_NS, SHELL_WATCH, own, side, link);
-	return link;
+	side->neighbour = neighbour;
+	side->open = true;
+	side->lost = false;
+	side->heard_ns = sim->now_ns;
+	shell_schedule(sim, sim->now_ns + WATCH_NS, SHELL_WATCH, own, index_of(side), link);
+	return side;
 }
 
 /* What the kernel has still arrives at the other side, unless the host is gone. */
-void link_close(struct sim *sim, struct link *link, uint32_t node)
+void link_close(struct side *side)
 {
-	uint32_t side = link_side(link, node);
+	struct sim *sim = side->link->sim;
 	uint32_t index;
 
-	link->sides[side].open = false;
+	side->open = false;
 	for (index = 0; index < SHELL_STREAMS; index++) {
-		struct stream *out = &link->sides[side].out[index];
-		struct stream *in = &link->sides[1 - side].out[index];
+		struct stream *out = &side->out[index];
+		struct stream *in = &other_of(side)->out[index];
 
 		stream_cut_tail(out, (uint32_t)sim_between(sim, 0, out->count));
 		in->coming = false; /* its executor is gone, or has a view without that rank */
@@ -112,36 +112,20 @@ void link_close(struct sim *sim, struct link *link, uint32_t node)
 	}
 }
 
-static void post_lost(struct sim *sim, const struct link *link, uint32_t side)
-{
-	struct shell *shell = sim->nodes[link->sides[side].node].shell;
-	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST,
-					      .uuid = sim->nodes[link->sides[1 - side].node].uuid,
-					      .text = "the link is lost"};
-
-	sim_trace(sim, "lane %u of node %u has lost its link to node %u", link->lane, shell->node->id,
-		  link->sides[1 - side].node);
-	shell_post(shell, &event);
-}
-
-void link_remind(struct sim *sim, const struct link *link, uint32_t node)
-{
-	if (link->sides[link_side(link, node)].lost)
-		post_lost(sim, link, link_side(link, node));
-}
-
-static void lose(struct sim *sim, struct link *link, uint32_t side)
+static void lose(struct sim *sim, struct side *side)
 {
 	uint32_t index;
 
-	link->sides[side].lost = true;
+	side->lost = true;
 	for (index = 0; index < SHELL_STREAMS; index++) {
-		stream_drop_head(sim, &link->sides[1 - side].out[index]);
-		stream_drop_head(sim, &link->sides[side].out[index]);
-		stream_clear(&link->sides[1 - side].out[index]);
-		stream_clear(&link->sides[side].out[index]);
+		stream_drop_head(sim, &other_of(side)->out[index]);
+		stream_drop_head(sim, &side->out[index]);
+		stream_clear(&other_of(side)->out[index]);
+		stream_clear(&side->out[index]);
 	}
-	post_lost(sim, link, side);
+	sim_trace(sim, "lane %u of node %u has lost its link to node %u", side->link->lane, side->node,
+		  other_of(side)->node);
+	pccl_neighbour_lost(side->neighbour, "the link is lost");
 }
 
 void link_watch(struct sim *sim, struct link *link, uint32_t side)
@@ -154,11 +138,11 @@ void link_watch(struct sim *sim, struct link *link, uint32_t side)
 	if (sim->cut[own->node][other] == 0 && sim->cut[other][own->node] == 0 && link_is_up(sim, link))
 		own->heard_ns = sim->now_ns;
 	if (!sim->nodes[own->node].paused && sim->now_ns - own->heard_ns > sim->shells->plan.link_timeout_ns) {
-		lose(sim, link, side);
+		lose(sim, own);
 		return;
 	}
-	if (link_is_up(sim, link))
-		pump_side(sim, link, side);
+	if (link_is_up(sim, link) && !sim->nodes[own->node].paused)
+		(void)stream_pull(own);
 	shell_schedule(sim, sim->now_ns + WATCH_NS, SHELL_WATCH, own->node, side, link);
 }
 
@@ -180,36 +164,26 @@ static void forget_sent(struct sim *sim, struct stream *stream, const void *cook
 			ack->token = NULL;
 }
 
-void link_forget(struct sim *sim, struct link *link, uint32_t node, const struct pccl_attempt *attempt)
+void link_forget(struct side *side, const void *cookie, bool (*belongs)(const void *, const struct pccl_frame *))
 {
-	uint32_t side = link_side(link, node);
 	uint32_t index;
 
 	for (index = 0; index < SHELL_STREAMS; index++) {
-		struct stream *in = &link->sides[1 - side].out[index];
+		struct stream *in = &other_of(side)->out[index];
 
-		forget_sent(sim, &link->sides[side].out[index], attempt);
-		if (in->coming && pccl_attempt_owns(attempt, &in->first->send.frame))
+		forget_sent(side->link->sim, &side->out[index], cookie);
+		if (in->coming && belongs(cookie, &in->first->send.frame))
 			in->diverted = true;
 	}
 }
 
-void link_divert(struct link *link, uint32_t node)
+void link_resume(struct side *side)
 {
-	uint32_t side = link_side(link, node);
-	uint32_t index;
-
-	for (index = 0; index < SHELL_STREAMS; index++)
-		link->sides[1 - side].out[index].diverted = link->sides[1 - side].out[index].coming;
-}
-
-void link_resume(struct sim *sim, struct link *link, uint32_t node)
-{
-	uint32_t side = link_side(link, node);
+	struct sim *sim = side->link->sim;
 	uint32_t index;
 
 	for (index = 0; index < SHELL_STREAMS; index++) {
-		struct stream *in = &link->sides[1 - side].out[index];
+		struct stream *in = &other_of(side)->out[index];
 
 		in->held = false;
 		stream_kick(sim, in, sim->now_ns + 1);

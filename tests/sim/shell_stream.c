@@ -91,8 +91,8 @@ void stream_clear(struct stream *stream)
 
 void stream_drop_head(struct sim *sim, struct stream *stream)
 {
+	const struct side *to = &stream->link->sides[1 - stream->from];
 	struct shell_lane *lane = receiver(sim, stream);
-	uint32_t rank;
 
 	if (!stream->coming)
 		return;
@@ -103,24 +103,21 @@ void stream_drop_head(struct sim *sim, struct stream *stream)
 		free_flight(pop(stream));
 		return;
 	}
-	rank = shell_lane_rank(lane, stream->link->sides[stream->from].node);
-	if (rank == UINT32_MAX)
-		return;
 	if (stream->installs == lane->installs)
 		memset(stream->destination, SHELL_POISON, stream->first->send.frame.payload_bytes);
-	pccl_exec_dropped(lane->exec, rank, &stream->first->send.frame);
+	pccl_neighbour_dropped(to->neighbour, &stream->first->send.frame);
 }
 
 /* ---- sending ------------------------------ */
 
-static struct stream *with_room(struct sim *sim, struct link *link, uint32_t side)
+static struct stream *with_room(struct sim *sim, struct side *side)
 {
 	uint32_t streams = sim->shells->plan.streams;
 	uint32_t first = (uint32_t)sim_between(sim, 0, streams - 1);
 	uint32_t index;
 
 	for (index = 0; index < streams; index++) {
-		struct stream *stream = &link->sides[side].out[(first + index) % streams];
+		struct stream *stream = &side->out[(first + index) % streams];
 
 		if (stream->count < sim->shells->plan.frames && stream->down_until_ns <= sim->now_ns)
 			return stream;
@@ -128,33 +125,31 @@ static struct stream *with_room(struct sim *sim, struct link *link, uint32_t sid
 	return NULL;
 }
 
-bool stream_pull(struct shell_lane *lane, struct link *link, uint32_t rank)
+bool stream_pull(struct side *side)
 {
-	struct sim *sim = lane->shell->sim;
-	uint32_t side = link_side(link, lane->shell->node->id);
-	struct stream *stream = link_is_up(sim, link) ? with_room(sim, link, side) : NULL;
-	struct flight *flight;
+	struct link *link = side->link;
+	struct sim *sim = link->sim;
+	struct stream *stream;
 
-	if (stream == NULL)
-		return false;
-	flight = must(calloc(1, sizeof(*flight)));
-	if (!pccl_exec_next(lane->exec, rank, &flight->send)) {
-		sim_fail(sim, "lane %u of node %u wants to send to rank %u, and has nothing", lane->index,
-			 lane->shell->node->id, rank);
-		free(flight);
-		return false;
+	while (link_is_up(sim, link) && (stream = with_room(sim, side)) != NULL) {
+		struct flight *flight = must(calloc(1, sizeof(*flight)));
+
+		if (!pccl_neighbour_next(side->neighbour, &flight->send)) {
+			free(flight);
+			return false;
+		}
+		if (flight->send.payload != NULL) {
+			flight->copy = must(malloc(flight->send.frame.payload_bytes + 1));
+			memcpy(flight->copy, flight->send.payload, flight->send.frame.payload_bytes);
+		}
+		if (stream->last != NULL)
+			stream->last->next = flight;
+		else
+			stream->first = flight;
+		stream->last = flight;
+		stream->count++;
+		stream_kick(sim, stream, sim->now_ns + stream_delay(sim, link));
 	}
-	if (flight->send.payload != NULL) {
-		flight->copy = must(malloc(flight->send.frame.payload_bytes + 1));
-		memcpy(flight->copy, flight->send.payload, flight->send.frame.payload_bytes);
-	}
-	if (stream->last != NULL)
-		stream->last->next = flight;
-	else
-		stream->first = flight;
-	stream->last = flight;
-	stream->count++;
-	stream_kick(sim, stream, sim->now_ns + stream_delay(sim, link));
 	return true;
 }
 
@@ -195,7 +190,7 @@ static void count_received(struct sim *sim, struct stream *stream)
 
 void stream_ack(struct sim *sim, struct stream *stream)
 {
-	const struct side *from = &stream->link->sides[stream->from];
+	struct side *from = &stream->link->sides[stream->from];
 	uint32_t other = stream->link->sides[1 - stream->from].node;
 	struct shell_lane *lane = sender(sim, stream);
 	struct ack *ack = stream->first_ack;
@@ -212,13 +207,13 @@ void stream_ack(struct sim *sim, struct stream *stream)
 		if (stream->first_ack == NULL)
 			stream->last_ack = NULL;
 		if (ack->token != NULL)
-			pccl_exec_sent(lane->exec, ack->token);
+			pccl_neighbour_acked(from->neighbour, ack->token);
 		free(ack);
 		ack = stream->first_ack;
 	}
 	if (ack != NULL)
 		kick_acks(sim, stream, ack->time_ns);
-	shell_lane_pump(lane);
+	(void)stream_pull(from);
 }
 
 /* ---- receiving ------------------------------ */
@@ -235,14 +230,15 @@ static void check_lent(struct sim *sim, const struct stream *stream, const struc
 			 frame->segment, frame->epoch);
 }
 
-static void accept_head(struct sim *sim, struct stream *stream, struct shell_lane *lane, uint32_t rank)
+static void accept_head(struct sim *sim, struct stream *stream, const struct shell_lane *lane,
+			struct pccl_neighbour *neighbour)
 {
 	const struct pccl_frame frame = stream->first->send.frame;
 	enum pccl_frame_verdict verdict = PCCL_FRAME_DISCARD;
 
 	check_lent(sim, stream, stream->first);
 	if (!stream->first->placeholder)
-		verdict = pccl_exec_accept(lane->exec, rank, &frame, &stream->destination);
+		verdict = pccl_neighbour_accept(neighbour, &frame, &stream->destination);
 	switch (verdict) {
 	case PCCL_FRAME_TAKE:
 		stream->coming = frame.payload_bytes > 0;
@@ -251,8 +247,7 @@ static void accept_head(struct sim *sim, struct stream *stream, struct shell_lan
 		if (stream->coming)
 			return;
 		count_received(sim, stream);
-		pccl_exec_received(lane->exec, rank, &frame);
-		shell_lane_pump(lane);
+		pccl_neighbour_received(neighbour, &frame);
 		return;
 	case PCCL_FRAME_DISCARD:
 		count_received(sim, stream);
@@ -265,7 +260,8 @@ static void accept_head(struct sim *sim, struct stream *stream, struct shell_lan
 	}
 }
 
-static void finish_head(struct sim *sim, struct stream *stream, struct shell_lane *lane, uint32_t rank)
+static void finish_head(struct sim *sim, struct stream *stream, const struct shell_lane *lane,
+			struct pccl_neighbour *neighbour)
 {
 	const struct pccl_frame frame = stream->first->send.frame;
 
@@ -275,14 +271,12 @@ static void finish_head(struct sim *sim, struct stream *stream, struct shell_lan
 	}
 	check_lent(sim, stream, stream->first);
 	if (stream->installs != lane->installs) {
-		sim_fail(sim, "a payload is written to node %u after the view it was accepted in",
-			 lane->shell->node->id);
+		sim_fail(sim, "a payload is written to node %u after a freeze", lane->shell->node->id);
 		return;
 	}
 	memcpy(stream->destination, stream->first->copy, frame.payload_bytes);
 	count_received(sim, stream);
-	pccl_exec_received(lane->exec, rank, &frame);
-	shell_lane_pump(lane);
+	pccl_neighbour_received(neighbour, &frame);
 }
 
 void stream_step(struct sim *sim, struct stream *stream)
@@ -291,7 +285,6 @@ void stream_step(struct sim *sim, struct stream *stream)
 	uint32_t from = stream->link->sides[stream->from].node;
 	struct shell_lane *lane = receiver(sim, stream);
 	uint64_t delay_ns = stream_delay(sim, stream->link);
-	uint32_t rank;
 
 	stream->queued = false;
 	if (stream->first == NULL || lane == NULL || !to->open || to->lost || stream->held)
@@ -300,14 +293,9 @@ void stream_step(struct sim *sim, struct stream *stream)
 		stream_kick(sim, stream, sim->now_ns + STALL_NS);
 		return;
 	}
-	rank = shell_lane_rank(lane, from);
-	if (rank == UINT32_MAX) {
-		sim_fail(sim, "node %u has a link to node %u, which is no member", to->node, from);
-		return;
-	}
 	if (stream->coming)
-		finish_head(sim, stream, lane, rank);
+		finish_head(sim, stream, lane, to->neighbour);
 	else
-		accept_head(sim, stream, lane, rank);
+		accept_head(sim, stream, lane, to->neighbour);
 	stream_kick(sim, stream, sim->now_ns + delay_ns);
 }

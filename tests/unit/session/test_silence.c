@@ -1,13 +1,13 @@
 /* Whose silence is complained about, and when. */
 #include "lib/check.h"
-#include "transport/link/silence.h"
+#include "session/silence.h"
 
 enum { TIMEOUT = 3000 };
 
 /* Returns when the neighbour will have been silent for too long. */
 static uint64_t look(struct pccl_silence *silence, uint64_t now_ns, uint64_t received_ns, uint64_t unacked_frames)
 {
-	const struct pccl_link_heard heard = {.received_ns = received_ns, .unacked_frames = unacked_frames};
+	const struct pccl_heard heard = {.received_ns = received_ns, .unacked_frames = unacked_frames};
 
 	return pccl_silence_ends(silence, now_ns, &heard, TIMEOUT);
 }
@@ -47,7 +47,7 @@ static void an_idle_time_before_is_no_silence(void **state)
 static void what_is_acknowledged_anew_is_a_sign_of_life(void **state)
 {
 	struct pccl_silence silence = {0};
-	struct pccl_link_heard heard = {1000, 1000, 500, 1};
+	struct pccl_heard heard = {1000, 1000, 500, 1};
 
 	(void)state;
 	assert_int_equal(pccl_silence_ends(&silence, 1000, &heard, TIMEOUT), 1000 + TIMEOUT);
@@ -60,7 +60,7 @@ static void what_is_acknowledged_anew_is_a_sign_of_life(void **state)
 static void old_acknowledgements_are_none(void **state)
 {
 	struct pccl_silence silence = {0};
-	struct pccl_link_heard heard = {1000, 1000, 500, 1};
+	struct pccl_heard heard = {1000, 1000, 500, 1};
 
 	(void)state;
 	assert_int_equal(pccl_silence_ends(&silence, 1000, &heard, TIMEOUT), 1000 + TIMEOUT);

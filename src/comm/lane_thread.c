@@ -1,0 +1,317 @@
+#include "comm/lane_thread.h"
+
+#include <fenv.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "comm/lane_links.h"
+#include "comm/lane_pace.h"
+#include "comm/thread.h"
+
+#define SCRATCH_BYTES (32u << 20) /* of all lanes of a communicator together */
+
+struct pccl_lane_thread {
+	const struct pccl_self *self;
+	struct pccl_monitor *monitor;
+	uint32_t index;
+	pthread_t thread;
+	struct pccl_loop *loop;
+	struct pccl_lane *lane;
+	struct pccl_lane_links links;
+	struct pccl_lane_pace pace;
+	struct pccl_timer timer; /* the lane's deadline */
+	struct pccl_task work;	 /* posted while the monitor has commands */
+	bool stopped;
+};
+
+/* ---- what the lane asks for ---------------------------------------------------------------------------------- */
+
+static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
+			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	return pccl_lane_link_open(&thread->links, neighbour, member, dials, streams, link_out);
+}
+
+static void turn_away(void *context, struct pccl_lane_guest *guest)
+{
+	(void)context;
+	pccl_lane_link_turn_away(guest);
+}
+
+static void outcome(void *context, const struct pccl_exec_outcome *what)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_outcome(thread->monitor, thread->index, what);
+}
+
+static void unpin(void *context, struct pccl_attempt *attempt)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_unpin(thread->monitor, attempt);
+}
+
+static void frozen(void *context, const struct pccl_exec *exec)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_frozen(thread->monitor, thread->index, exec);
+}
+
+static void missed(void *context, const struct pccl_op_key *key)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_missed(thread->monitor, key);
+}
+
+static void expired(void *context, const struct pccl_op_key *key, const char *text)
+{
+	const struct pccl_lane_thread *thread = context;
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_EXPIRED, .tag = key->tag, .sequence = key->sequence, .text = text};
+
+	pccl_monitor_tell(thread->monitor, &event);
+}
+
+static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
+{
+	const struct pccl_lane_thread *thread = context;
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = *member, .text = reason};
+
+	pccl_monitor_tell(thread->monitor, &event);
+}
+
+static void linked(void *context, uint32_t epoch)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_linked(thread->monitor, epoch);
+}
+
+static void busy(void *context, bool is_busy)
+{
+	struct pccl_lane_thread *thread = context;
+
+	pccl_lane_pace_busy(&thread->pace, is_busy);
+}
+
+static void give_up(void *context, pcclResult_t result)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_end(thread->monitor, result, pccl_fail_text());
+}
+
+static const struct pccl_lane_calls calls = {.open = open_link,
+					     .close = pccl_lane_link_close,
+					     .kick = pccl_lane_link_kick,
+					     .forget = pccl_lane_link_forget,
+					     .resume = pccl_lane_link_resume,
+					     .is_up = pccl_lane_link_is_up,
+					     .checks = pccl_lane_link_checks,
+					     .heard = pccl_lane_link_heard,
+					     .adopt = pccl_lane_link_adopt,
+					     .turn_away = turn_away,
+					     .outcome = outcome,
+					     .unpin = unpin,
+					     .frozen = frozen,
+					     .missed = missed,
+					     .expired = expired,
+					     .complain = complain,
+					     .linked = linked,
+					     .busy = busy,
+					     .give_up = give_up};
+
+/* ---- what comes from other threads, and the time ------------------------------------------------------------- */
+
+static void set_timer(struct pccl_lane_thread *thread)
+{
+	uint64_t deadline_ns = pccl_lane_deadline(thread->lane);
+
+	if (deadline_ns == UINT64_MAX)
+		pccl_loop_timer_clear(thread->loop, &thread->timer);
+	else if (deadline_ns != thread->timer.when_ns)
+		pccl_loop_timer_set(thread->loop, &thread->timer, deadline_ns);
+}
+
+static void on_timer(struct pccl_timer *timer)
+{
+	struct pccl_lane_thread *thread = timer->context;
+
+	pccl_lane_tick(thread->lane, pccl_loop_now(thread->loop));
+	set_timer(thread);
+}
+
+static void run_commands(struct pccl_task *task)
+{
+	struct pccl_lane_thread *thread = task->context;
+	struct pccl_command *command = pccl_monitor_take(thread->monitor, thread->index);
+
+	while (command != NULL) {
+		struct pccl_command *next = command->next;
+
+		if (thread->stopped)
+			pccl_command_free(command);
+		else
+			pccl_lane_command(thread->lane, command, pccl_loop_now(thread->loop));
+		command = next;
+	}
+	if (!thread->stopped)
+		set_timer(thread);
+}
+
+void pccl_lane_thread_wake(struct pccl_lane_thread *thread)
+{
+	pccl_loop_post(thread->loop, &thread->work);
+}
+
+struct adopt_task {
+	struct pccl_task task;
+	struct pccl_lane_thread *thread;
+	struct pccl_lane_guest *guest;
+};
+
+static void run_adopt(struct pccl_task *task)
+{
+	struct adopt_task *work = (struct adopt_task *)task;
+	struct pccl_lane_thread *thread = work->thread;
+
+	if (thread->stopped) {
+		pccl_lane_link_turn_away(work->guest);
+	} else {
+		pccl_lane_adopt(thread->lane, work->guest, pccl_loop_now(thread->loop));
+		set_timer(thread);
+	}
+	pccl_free(work);
+}
+
+void pccl_lane_thread_adopt(struct pccl_lane_thread *thread, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	struct pccl_lane_guest *guest = pccl_lane_guest_create(stream, hello);
+	struct adopt_task *work = guest != NULL ? pccl_zalloc(sizeof(*work)) : NULL;
+
+	if (work == NULL) {
+		if (guest != NULL)
+			pccl_lane_link_turn_away(guest);
+		else
+			stream->transport->close(stream, false);
+		return;
+	}
+	work->task.run = run_adopt;
+	work->thread = thread;
+	work->guest = guest;
+	pccl_loop_post(thread->loop, &work->task);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+static void *run(void *context)
+{
+	struct pccl_lane_thread *thread = context;
+
+	/* The host's rounding or flushing of denormals must not make this peer's sums differ from the others'. */
+	fesetenv(FE_DFL_ENV);
+	pccl_loop_run(thread->loop);
+	pccl_lane_close(thread->lane);
+	pccl_loop_timer_clear(thread->loop, &thread->timer);
+	return NULL;
+}
+
+static pcclResult_t make_lane(struct pccl_lane_thread *thread)
+{
+	const struct pccl_settings *settings = &thread->self->settings;
+	const struct pccl_lane_config config = {.exec = {.lane = thread->index,
+							 .lanes = settings->lanes,
+							 .scratch_bytes = SCRATCH_BYTES / settings->lanes,
+							 .packer = {.choose = pccl_lane_pace_choose,
+								    .learn = pccl_lane_pace_learn,
+								    .context = &thread->pace}},
+						.heartbeat_interval_ns = settings->heartbeat_interval_ns,
+						.heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
+						.calls = &calls,
+						.context = thread};
+
+	return pccl_lane_create(&config, &thread->lane);
+}
+
+static void fill_links(struct pccl_lane_thread *thread)
+{
+	const struct pccl_self *self = thread->self;
+	const struct pccl_lane_links links = {.loop = thread->loop,
+					      .group = self->group,
+					      .self = self->uuid,
+					      .host = self->host,
+					      .checksums = self->settings.checksums,
+					      .lane = (uint16_t)thread->index,
+					      .connect_timeout_ns = self->settings.connect_timeout_ns,
+					      .redial_timeout_ns = self->settings.heartbeat_timeout_ns};
+
+	thread->links = links;
+}
+
+pcclResult_t pccl_lane_thread_create(const struct pccl_self *self, struct pccl_monitor *monitor, uint32_t index,
+				     struct pccl_lane_thread **thread_out)
+{
+	struct pccl_lane_thread *thread = pccl_zalloc(sizeof(*thread));
+	char name[16];
+	pcclResult_t result;
+
+	*thread_out = NULL;
+	if (thread == NULL)
+		return pcclOutOfMemory;
+	thread->self = self;
+	thread->monitor = monitor;
+	thread->index = index;
+	thread->work.run = run_commands;
+	thread->work.context = thread;
+	thread->timer.fire = on_timer;
+	thread->timer.context = thread;
+	result = make_lane(thread);
+	if (result != pcclSuccess)
+		goto fail_lane;
+	result = pccl_loop_create(&thread->loop);
+	if (result != pcclSuccess)
+		goto fail_loop;
+	fill_links(thread);
+	thread->pace.loop = thread->loop;
+	thread->pace.lane = thread->lane;
+	snprintf(name, sizeof(name), "pccl-lane-%u", index);
+	result = pccl_thread_start(&thread->thread, name, run, thread);
+	if (result != pcclSuccess)
+		goto fail_thread;
+	*thread_out = thread;
+	return pcclSuccess;
+fail_thread:
+	pccl_loop_destroy(thread->loop);
+fail_loop:
+	pccl_lane_destroy(thread->lane);
+fail_lane:
+	pccl_free(thread);
+	return result;
+}
+
+void pccl_lane_thread_stop(struct pccl_lane_thread *thread)
+{
+	if (thread == NULL)
+		return;
+	pccl_loop_stop(thread->loop);
+	pthread_join(thread->thread, NULL);
+	thread->stopped = true;
+}
+
+void pccl_lane_thread_destroy(struct pccl_lane_thread *thread)
+{
+	if (thread == NULL)
+		return;
+	pccl_loop_turn(thread->loop, 0); /* frees what was posted since */
+	pccl_loop_destroy(thread->loop);
+	pccl_lane_destroy(thread->lane);
+	pccl_free(thread);
+}

@@ -1,0 +1,226 @@
+/* A lane's commands: in which order executor, links and session hear of them. */
+#include "session/lane.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/bitmap.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "session/lane_internal.h"
+
+/* ---- what has ended ------------------------------------------------------------------------------------------ */
+
+/* The links forget a failed op before its caller hears of it, and has its memory back. */
+static void drain(struct pccl_lane *lane)
+{
+	struct pccl_exec_outcome outcome;
+
+	while (pccl_exec_poll(lane->exec, &outcome)) {
+		if (outcome.result != pcclSuccess)
+			pccl_lane_forget(lane, outcome.cookie, pccl_attempt_owns);
+		if (--lane->attempts_open == 0)
+			lane->calls->busy(lane->config.context, false);
+		lane->calls->outcome(lane->config.context, &outcome);
+	}
+}
+
+void pccl_lane_pump(struct pccl_lane *lane)
+{
+	struct pccl_op_key missed;
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (lane->neighbours[rank]->link != NULL && pccl_exec_wants(lane->exec, rank))
+			lane->calls->kick(lane->neighbours[rank]->link);
+	drain(lane);
+	while (pccl_exec_missed(lane->exec, &missed))
+		lane->calls->missed(lane->config.context, &missed);
+}
+
+/* ---- commands ------------------------------------------------------------------------------------------------ */
+
+static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what, uint64_t now_ns)
+{
+	struct pccl_exec_outcome outcome = {.cookie = what->cookie};
+
+	outcome.result = pccl_exec_launch(lane->exec, what);
+	if (outcome.result == pcclSuccess) {
+		if (lane->attempts_open++ == 0)
+			lane->calls->busy(lane->config.context, true);
+		pccl_lane_watch(lane, now_ns);
+		return;
+	}
+	snprintf(outcome.detail, sizeof(outcome.detail), "%s", pccl_fail_text());
+	lane->calls->outcome(lane->config.context, &outcome);
+}
+
+static void cancel(struct pccl_lane *lane, const struct pccl_command *command)
+{
+	pccl_lane_forget(lane, command->attempt, pccl_attempt_owns);
+	pccl_exec_cancel(lane->exec, command->attempt, command->result, command->detail, command->restore);
+	drain(lane);
+	lane->calls->unpin(lane->config.context, command->attempt);
+}
+
+/* Names the ranks that an op still waits for, and asks the group for a decision. */
+static void expire(struct pccl_lane *lane, const struct pccl_command *command)
+{
+	uint64_t waits_for[PCCL_RANKS_MAX / 64] = {0};
+	char text[200];
+	int length = snprintf(text, sizeof(text), "tag %llu: deadline passed; rank %u had waited for",
+			      (unsigned long long)command->key.tag, lane->rank);
+	uint32_t rank;
+
+	drain(lane);
+	pccl_exec_waits_for(lane->exec, command->attempt, waits_for);
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (pccl_bitmap_test(waits_for, rank) && length < (int)sizeof(text) - 16)
+			length += snprintf(text + length, sizeof(text) - (size_t)length, " rank %u", rank);
+	lane->calls->expired(lane->config.context, &command->key, text);
+	lane->calls->unpin(lane->config.context, command->attempt);
+}
+
+static bool any_frame(const void *cookie, const struct pccl_frame *frame)
+{
+	(void)cookie;
+	(void)frame;
+	return true;
+}
+
+/* What the lane holds must not change any more once it has been told, and the install takes away the memory for what
+ * came early: what is being received goes to the bin, and the frozen executor accepts nothing new. */
+static void freeze(struct pccl_lane *lane)
+{
+	pccl_exec_freeze(lane->exec);
+	pccl_lane_forget(lane, lane, any_frame);
+	lane->frozen = true;
+	drain(lane);
+	lane->calls->frozen(lane->config.context, lane->exec);
+}
+
+static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *command)
+{
+	bool takes_part = lane->config.exec.lane < command->lanes;
+	pcclResult_t result;
+
+	assert(lane->frozen || lane->epoch == 0);
+	/* The executor stays: START frames that links have still to deliver are in its memory. */
+	if (takes_part && command->lanes != lane->lanes)
+		pccl_exec_relane(lane->exec, command->lanes);
+	lane->lanes = command->lanes;
+	lane->epoch = command->epoch;
+	lane->rank = command->rank;
+	lane->frozen = false;
+	lane->linked = !takes_part;
+	result = pccl_lane_list_neighbours(lane, &command->view);
+	if (result == pcclSuccess && takes_part)
+		result = pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank);
+	if (result != pcclSuccess)
+		return result;
+	pccl_lane_go_on(lane);
+	pccl_lane_check_linked(lane);
+	return pcclSuccess;
+}
+
+void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, uint64_t now_ns)
+{
+	pcclResult_t result;
+
+	switch (command->type) {
+	case PCCL_COMMAND_LAUNCH:
+		launch(lane, &command->launch, now_ns);
+		break;
+	case PCCL_COMMAND_CANCEL:
+		cancel(lane, command);
+		break;
+	case PCCL_COMMAND_EXPIRE:
+		expire(lane, command);
+		break;
+	case PCCL_COMMAND_FREEZE:
+		freeze(lane);
+		break;
+	case PCCL_COMMAND_INSTALL:
+		result = install(lane, command);
+		if (result != pcclSuccess)
+			lane->calls->give_up(lane->config.context, result);
+		pccl_command_free(command);
+		break;
+	case PCCL_COMMAND_UPDATE:
+		pccl_exec_await_update(lane->exec, command->joint);
+		pccl_command_free(command);
+		break;
+	case PCCL_COMMAND_ENDED:
+		assert(!"the communicator keeps these");
+	}
+	pccl_lane_pump(lane);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------------- */
+
+uint64_t pccl_lane_deadline(const struct pccl_lane *lane)
+{
+	uint64_t guests_ns = pccl_lane_guests_end_ns(lane);
+
+	return lane->watch_ns != 0 && lane->watch_ns < guests_ns ? lane->watch_ns : guests_ns;
+}
+
+void pccl_lane_tick(struct pccl_lane *lane, uint64_t now_ns)
+{
+	pccl_lane_look(lane, now_ns);
+	pccl_lane_expire_guests(lane, now_ns);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+pcclResult_t pccl_lane_create(const struct pccl_lane_config *config, struct pccl_lane **lane_out)
+{
+	struct pccl_lane *lane = pccl_zalloc(sizeof(*lane));
+	pcclResult_t result;
+
+	*lane_out = NULL;
+	if (lane == NULL)
+		return pcclOutOfMemory;
+	lane->config = *config;
+	lane->calls = config->calls;
+	lane->lanes = config->exec.lanes;
+	lane->config.exec.checks = pccl_lane_checks;
+	lane->config.exec.checks_context = lane;
+	result = pccl_exec_create(&lane->config.exec, &lane->exec);
+	if (result != pcclSuccess) {
+		pccl_free(lane);
+		return result;
+	}
+	*lane_out = lane;
+	return pcclSuccess;
+}
+
+void pccl_lane_close(struct pccl_lane *lane)
+{
+	pccl_lane_close_links(lane);
+	pccl_lane_close_guests(lane);
+	lane->watch_ns = 0;
+}
+
+void pccl_lane_destroy(struct pccl_lane *lane)
+{
+	if (lane == NULL)
+		return;
+	pccl_exec_destroy(lane->exec);
+	pccl_free(lane);
+}
+
+uint32_t pccl_lane_ranks(const struct pccl_lane *lane)
+{
+	return lane->ranks;
+}
+
+struct pccl_lane_link *pccl_lane_link_to(const struct pccl_lane *lane, uint32_t rank)
+{
+	return lane->neighbours[rank]->link;
+}
+
+const struct pccl_exec *pccl_lane_exec(const struct pccl_lane *lane)
+{
+	return lane->exec;
+}

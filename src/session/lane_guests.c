@@ -1,0 +1,117 @@
+/* Streams that came before the view that has their callers. How many there are, and for how long, is bounded whatever
+ * callers do and however often views change: each holds a descriptor. */
+#include "base/uuid.h"
+#include "session/lane_internal.h"
+
+static void unlist(struct pccl_lane *lane, struct pccl_lane_guest **place)
+{
+	*place = (*place)->next;
+	lane->guest_count--;
+}
+
+static void turn_away(struct pccl_lane *lane, struct pccl_lane_guest **place)
+{
+	struct pccl_lane_guest *guest = *place;
+
+	unlist(lane, place);
+	lane->calls->turn_away(lane->config.context, guest);
+}
+
+/* Who calls again about a stream has given up the one before. */
+static void turn_away_older(struct pccl_lane *lane, const struct pccl_lane_guest *guest)
+{
+	struct pccl_lane_guest **place = &lane->guests;
+
+	while (*place != NULL) {
+		if (pccl_uuid_equal(&(*place)->from, &guest->from) && (*place)->stream == guest->stream)
+			turn_away(lane, place);
+		else
+			place = &(*place)->next;
+	}
+}
+
+static uint32_t count_of(const struct pccl_lane *lane, const pcclRankUuid_t *caller)
+{
+	const struct pccl_lane_guest *guest;
+	uint32_t count = 0;
+
+	for (guest = lane->guests; guest != NULL; guest = guest->next)
+		count += pccl_uuid_equal(&guest->from, caller);
+	return count;
+}
+
+static void park(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns)
+{
+	turn_away_older(lane, guest);
+	if (lane->guest_count >= PCCL_LANE_GUESTS_MAX || count_of(lane, &guest->from) >= PCCL_LANE_GUESTS_OF_CALLER) {
+		lane->calls->turn_away(lane->config.context, guest);
+		return;
+	}
+	guest->until_ns = now_ns + PCCL_LANE_GUEST_NS;
+	guest->next = lane->guests;
+	lane->guests = guest;
+	lane->guest_count++;
+}
+
+static struct pccl_lane_link *link_for(const struct pccl_lane *lane, const struct pccl_lane_guest *guest)
+{
+	const struct pccl_neighbour *neighbour = pccl_lane_find_neighbour(lane, &guest->from);
+
+	return neighbour != NULL ? neighbour->link : NULL;
+}
+
+void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns)
+{
+	struct pccl_lane_link *link = link_for(lane, guest);
+
+	if (link != NULL)
+		lane->calls->adopt(link, guest);
+	else
+		park(lane, guest, now_ns);
+}
+
+void pccl_lane_seat_guests(struct pccl_lane *lane)
+{
+	struct pccl_lane_guest **place = &lane->guests;
+
+	while (*place != NULL) {
+		struct pccl_lane_guest *guest = *place;
+		struct pccl_lane_link *link = link_for(lane, guest);
+
+		if (link == NULL) {
+			place = &guest->next;
+			continue;
+		}
+		unlist(lane, place);
+		lane->calls->adopt(link, guest);
+	}
+}
+
+void pccl_lane_expire_guests(struct pccl_lane *lane, uint64_t now_ns)
+{
+	struct pccl_lane_guest **place = &lane->guests;
+
+	while (*place != NULL) {
+		if ((*place)->until_ns <= now_ns)
+			turn_away(lane, place);
+		else
+			place = &(*place)->next;
+	}
+}
+
+uint64_t pccl_lane_guests_end_ns(const struct pccl_lane *lane)
+{
+	const struct pccl_lane_guest *guest;
+	uint64_t end_ns = UINT64_MAX;
+
+	for (guest = lane->guests; guest != NULL; guest = guest->next)
+		if (guest->until_ns < end_ns)
+			end_ns = guest->until_ns;
+	return end_ns;
+}
+
+void pccl_lane_close_guests(struct pccl_lane *lane)
+{
+	while (lane->guests != NULL)
+		turn_away(lane, &lane->guests);
+}

@@ -1,0 +1,70 @@
+/* What the files of a lane share: lane.c carries out commands, lane_neighbours.c knows who is there, lane_guests.c has
+ * the streams that came too early. */
+#ifndef PCCL_SESSION_LANE_INTERNAL_H
+#define PCCL_SESSION_LANE_INTERNAL_H
+
+#include "session/lane.h"
+
+struct pccl_neighbour {
+	struct pccl_lane *lane;
+	struct pccl_lane_link *link; /* NULL: this peer itself, the lane has no part in the view, or it can't be made */
+	pcclRankUuid_t uuid;
+	uint32_t rank;
+	bool lost; /* the link, for good */
+	struct pccl_silence silence;
+};
+
+struct pccl_lane {
+	struct pccl_lane_config config;
+	const struct pccl_lane_calls *calls;
+	struct pccl_exec *exec;
+	uint32_t lanes; /* of the view in force, as the next three */
+	uint32_t epoch; /* 0: no view yet */
+	uint32_t rank;
+	uint32_t ranks;
+	bool frozen;
+	bool linked;			    /* has told that all links of the view are up */
+	struct pccl_neighbour **neighbours; /* by rank */
+	uint32_t attempts_open;		    /* launched here and not ended */
+	uint64_t watch_ns;		    /* when to look at the neighbours; 0: no attempt is open */
+	struct pccl_lane_guest *guests;
+	uint32_t guest_count;
+};
+
+/* lane.c */
+
+/* Whatever happened: links pull what the executor has for them now, and the session hears what has ended. */
+void pccl_lane_pump(struct pccl_lane *lane);
+
+/* lane_neighbours.c */
+
+/* Lists the neighbours of the view: known ones keep their links, new ones get theirs, the rest goes. */
+pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view);
+/* The executor knows the view: guests find their link, frames on hold are asked about again; members whose link was
+ * lost before are complained about once more. */
+void pccl_lane_go_on(struct pccl_lane *lane);
+/* For the executor, the context is the lane: does what goes to this rank get checksums? */
+bool pccl_lane_checks(void *context, uint32_t rank);
+/* Tells once that all links of the view are up. */
+void pccl_lane_check_linked(struct pccl_lane *lane);
+/* All links forget what `belongs` says, see the slot. */
+void pccl_lane_forget(struct pccl_lane *lane, const void *cookie,
+		      bool (*belongs)(const void *cookie, const struct pccl_frame *frame));
+/* An attempt runs: watches the neighbours from now on, until none does. */
+void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns);
+/* Looks at them, if that is due. */
+void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns);
+void pccl_lane_close_links(struct pccl_lane *lane);
+struct pccl_neighbour *pccl_lane_find_neighbour(const struct pccl_lane *lane, const pcclRankUuid_t *uuid);
+
+/* lane_guests.c */
+
+/* Those whose link there is now find it. */
+void pccl_lane_seat_guests(struct pccl_lane *lane);
+/* Those whose time is up go. */
+void pccl_lane_expire_guests(struct pccl_lane *lane, uint64_t now_ns);
+/* When the first one's time is up; UINT64_MAX: there is none. */
+uint64_t pccl_lane_guests_end_ns(const struct pccl_lane *lane);
+void pccl_lane_close_guests(struct pccl_lane *lane);
+
+#endif

@@ -1,0 +1,247 @@
+/* The neighbours of a lane: who has a link, who is silent, and what their links tell. */
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+#include "session/lane_internal.h"
+
+/* ---- complaints ---------------------------------------------------------------------------------------------- */
+
+static void complain(const struct pccl_neighbour *neighbour, const char *reason)
+{
+	const struct pccl_lane *lane = neighbour->lane;
+
+	pccl_log_info("lane %u: link to rank %u lost: %s", lane->config.exec.lane, neighbour->rank, reason);
+	lane->calls->complain(lane->config.context, &neighbour->uuid, reason);
+}
+
+/* A neighbour that neither sends nor acknowledges for as long as heartbeats may be missing is complained about, even if
+ * it and the master hear each other. Returns when it will be, as things stand. `slept_ns`: so long this lane has not
+ * come to look, and may have things to read. */
+static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint64_t slept_ns)
+{
+	const struct pccl_lane *lane = neighbour->lane;
+	struct pccl_heard heard;
+	uint64_t end_ns;
+
+	lane->calls->heard(neighbour->link, &heard);
+	end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
+	if (end_ns <= now_ns && slept_ns > 0) {
+		pccl_silence_forgive(&neighbour->silence, now_ns, &heard, slept_ns);
+		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
+	}
+	if (end_ns <= now_ns)
+		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
+	return end_ns;
+}
+
+void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
+{
+	uint64_t next_ns = now_ns + lane->config.heartbeat_interval_ns;
+	uint64_t late_ns, end_ns;
+	uint32_t rank;
+
+	if (lane->watch_ns == 0 || lane->watch_ns > now_ns)
+		return;
+	late_ns = now_ns - lane->watch_ns;
+	if (late_ns < lane->config.heartbeat_timeout_ns / 8)
+		late_ns = 0;
+	for (rank = 0; rank < lane->ranks; rank++) {
+		if (lane->neighbours[rank]->link == NULL)
+			continue;
+		end_ns = look_at(lane->neighbours[rank], now_ns, late_ns);
+		if (end_ns > now_ns && end_ns < next_ns)
+			next_ns = end_ns;
+	}
+	lane->watch_ns = lane->attempts_open > 0 ? next_ns : 0;
+}
+
+void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
+{
+	if (lane->watch_ns == 0)
+		lane->watch_ns = now_ns + lane->config.heartbeat_interval_ns;
+}
+
+/* ---- what links tell ----------------------------------------------------------------------------------------- */
+
+bool pccl_neighbour_next(struct pccl_neighbour *neighbour, struct pccl_frame_send *send_out)
+{
+	return pccl_exec_next(neighbour->lane->exec, neighbour->rank, send_out);
+}
+
+enum pccl_frame_verdict pccl_neighbour_accept(struct pccl_neighbour *neighbour, const struct pccl_frame *frame,
+					      void **destination_out)
+{
+	return pccl_exec_accept(neighbour->lane->exec, neighbour->rank, frame, destination_out);
+}
+
+void pccl_neighbour_dropped(struct pccl_neighbour *neighbour, const struct pccl_frame *frame)
+{
+	pccl_exec_dropped(neighbour->lane->exec, neighbour->rank, frame);
+}
+
+void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl_frame *frame)
+{
+	pccl_exec_received(neighbour->lane->exec, neighbour->rank, frame);
+	pccl_lane_pump(neighbour->lane);
+}
+
+void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token)
+{
+	pccl_exec_sent(neighbour->lane->exec, token);
+	pccl_lane_pump(neighbour->lane);
+}
+
+void pccl_neighbour_up(struct pccl_neighbour *neighbour)
+{
+	pccl_lane_check_linked(neighbour->lane);
+	pccl_lane_pump(neighbour->lane);
+}
+
+void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason)
+{
+	neighbour->lost = true;
+	complain(neighbour, reason);
+}
+
+/* ---- all of them --------------------------------------------------------------------------------------------- */
+
+void pccl_lane_forget(struct pccl_lane *lane, const void *cookie,
+		      bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (lane->neighbours[rank]->link != NULL)
+			lane->calls->forget(lane->neighbours[rank]->link, cookie, belongs);
+}
+
+bool pccl_lane_checks(void *context, uint32_t rank)
+{
+	const struct pccl_lane *lane = context;
+	const struct pccl_lane_link *link = lane->neighbours[rank]->link;
+
+	return link != NULL && lane->calls->checks(link);
+}
+
+void pccl_lane_check_linked(struct pccl_lane *lane)
+{
+	uint32_t rank;
+
+	if (lane->linked)
+		return;
+	for (rank = 0; rank < lane->ranks; rank++) {
+		const struct pccl_lane_link *link = lane->neighbours[rank]->link;
+
+		if (rank != lane->rank && (link == NULL || !lane->calls->is_up(link)))
+			return;
+	}
+	lane->linked = true;
+	lane->calls->linked(lane->config.context, lane->epoch);
+}
+
+struct pccl_neighbour *pccl_lane_find_neighbour(const struct pccl_lane *lane, const pcclRankUuid_t *uuid)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (pccl_uuid_equal(&lane->neighbours[rank]->uuid, uuid))
+			return lane->neighbours[rank];
+	return NULL;
+}
+
+static void destroy_neighbour(struct pccl_neighbour *neighbour)
+{
+	if (neighbour->link != NULL)
+		neighbour->lane->calls->close(neighbour->link);
+	pccl_free(neighbour);
+}
+
+void pccl_lane_close_links(struct pccl_lane *lane)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		destroy_neighbour(lane->neighbours[rank]);
+	pccl_free(lane->neighbours);
+	lane->neighbours = NULL;
+	lane->ranks = 0;
+}
+
+/* ---- a new view ---------------------------------------------------------------------------------------------- */
+
+/* By rank, those that stay and new ones, which have no lane yet. False: out of memory, and none is new. */
+static bool list_members(struct pccl_lane *lane, const struct pccl_view *view, struct pccl_neighbour **list)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < view->member_count; rank++) {
+		list[rank] = pccl_lane_find_neighbour(lane, &view->members[rank].uuid);
+		if (list[rank] == NULL)
+			list[rank] = pccl_zalloc(sizeof(*list[rank]));
+		if (list[rank] == NULL)
+			break;
+	}
+	if (rank == view->member_count)
+		return true;
+	while (rank-- > 0)
+		if (list[rank]->lane == NULL)
+			pccl_free(list[rank]);
+	return false;
+}
+
+/* On failure the old list stays. */
+static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view *view)
+{
+	struct pccl_neighbour **list = pccl_calloc(view->member_count, sizeof(*list));
+	uint32_t rank, stays_at;
+
+	if (list == NULL || !list_members(lane, view, list)) {
+		pccl_free(list);
+		return pcclOutOfMemory;
+	}
+	for (rank = 0; rank < lane->ranks; rank++)
+		if (!pccl_view_rank(view, &lane->neighbours[rank]->uuid, &stays_at))
+			destroy_neighbour(lane->neighbours[rank]);
+	pccl_free(lane->neighbours);
+	for (rank = 0; rank < view->member_count; rank++) {
+		list[rank]->lane = lane;
+		list[rank]->uuid = view->members[rank].uuid;
+		list[rank]->rank = rank;
+	}
+	lane->neighbours = list;
+	lane->ranks = view->member_count;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view)
+{
+	pcclResult_t result = replace_list(lane, view);
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks && result == pcclSuccess; rank++) {
+		struct pccl_neighbour *neighbour = lane->neighbours[rank];
+
+		if (neighbour->link != NULL || rank == lane->rank || lane->config.exec.lane >= lane->lanes)
+			continue;
+		/* The member with the higher rank dials. */
+		result = lane->calls->open(lane->config.context, neighbour, &view->members[rank], lane->rank > rank,
+					   view->streams, &neighbour->link);
+	}
+	return result;
+}
+
+void pccl_lane_go_on(struct pccl_lane *lane)
+{
+	uint32_t rank;
+
+	pccl_lane_seat_guests(lane);
+	for (rank = 0; rank < lane->ranks; rank++) {
+		const struct pccl_neighbour *neighbour = lane->neighbours[rank];
+
+		if (neighbour->link != NULL)
+			lane->calls->resume(neighbour->link);
+		/* The view change was about somebody else: this one can't be reached in the new view either. */
+		if (neighbour->lost)
+			complain(neighbour, "the link was lost in an earlier view");
+	}
+}

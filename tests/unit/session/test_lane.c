@@ -1,0 +1,368 @@
+/* A lane by itself: guests that wait for a view, neighbours that are silent. Links and communicator are played by the
+ * test. */
+#include "session/lane.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "lib/check.h"
+
+enum { SECOND = 1000000000, MEMBERS = 3 };
+
+static struct {
+	struct pccl_lane *lane;
+	struct pccl_plan *plan;
+	struct pccl_neighbour *neighbours[8]; /* in the order in which links were made */
+	uint32_t link_count;
+	uint32_t closed_count;
+	uint32_t adopted_count;
+	uint32_t turned_away_count;
+	uint32_t complaint_count;
+	uint32_t frozen_count;
+	uint32_t forgotten_count; /* of everything that is received */
+	struct pccl_heard heard;
+	struct pccl_lane_guest guests[2 * PCCL_LANE_GUESTS_MAX];
+	uint32_t guest_count;
+} world;
+
+static pcclRankUuid_t uuid_of(uint32_t who)
+{
+	pcclRankUuid_t uuid = {{0}};
+
+	memcpy(uuid.data, &who, sizeof(who));
+	return uuid;
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------------- */
+
+static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
+			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
+{
+	(void)context;
+	(void)member;
+	(void)dials;
+	(void)streams;
+	world.neighbours[world.link_count] = neighbour;
+	*link_out = (struct pccl_lane_link *)&world.neighbours[world.link_count++];
+	return pcclSuccess;
+}
+
+static void close_link(struct pccl_lane_link *link)
+{
+	(void)link;
+	world.closed_count++;
+}
+
+static void ignore_link(struct pccl_lane_link *link)
+{
+	(void)link;
+}
+
+static void forget(struct pccl_lane_link *link, const void *cookie,
+		   bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_RESULT};
+
+	(void)link;
+	world.forgotten_count += belongs(cookie, &frame);
+}
+
+static bool no(const struct pccl_lane_link *link)
+{
+	(void)link;
+	return false;
+}
+
+static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
+{
+	(void)link;
+	*heard_out = world.heard;
+}
+
+static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
+{
+	(void)link;
+	(void)guest;
+	world.adopted_count++;
+}
+
+static void turn_away(void *context, struct pccl_lane_guest *guest)
+{
+	(void)context;
+	(void)guest;
+	world.turned_away_count++;
+}
+
+static void outcome(void *context, const struct pccl_exec_outcome *what)
+{
+	(void)context;
+	(void)what;
+}
+
+static void unpin(void *context, struct pccl_attempt *attempt)
+{
+	(void)context;
+	(void)attempt;
+}
+
+static void frozen(void *context, const struct pccl_exec *exec)
+{
+	(void)context;
+	(void)exec;
+	world.frozen_count++;
+}
+
+static void missed(void *context, const struct pccl_op_key *key)
+{
+	(void)context;
+	(void)key;
+}
+
+static void expired(void *context, const struct pccl_op_key *key, const char *text)
+{
+	(void)context;
+	(void)key;
+	(void)text;
+}
+
+static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
+{
+	(void)context;
+	(void)member;
+	(void)reason;
+	world.complaint_count++;
+}
+
+static void linked(void *context, uint32_t epoch)
+{
+	(void)context;
+	(void)epoch;
+}
+
+static void busy(void *context, bool is_busy)
+{
+	(void)context;
+	(void)is_busy;
+}
+
+static void give_up(void *context, pcclResult_t result)
+{
+	(void)context;
+	(void)result;
+	fail();
+}
+
+static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,  ignore_link, no,     no,
+					     heard,	adopt,	    turn_away,	 outcome, unpin,       frozen, missed,
+					     expired,	complain,   linked,	 busy,	  give_up};
+
+/* ---- what the tests do --------------------------------------------------------------------------------------- */
+
+static int open_world(void **state)
+{
+	const struct pccl_lane_config config = {.exec = {.lane = 0, .lanes = 1, .scratch_bytes = 1u << 16},
+						.heartbeat_interval_ns = SECOND / 4,
+						.heartbeat_timeout_ns = SECOND,
+						.calls = &calls};
+
+	(void)state;
+	memset(&world, 0, sizeof(world));
+	return pccl_lane_create(&config, &world.lane) == pcclSuccess ? 0 : -1;
+}
+
+static int close_world(void **state)
+{
+	(void)state;
+	pccl_lane_close(world.lane);
+	assert_int_equal(world.closed_count, world.link_count);
+	assert_int_equal(world.adopted_count + world.turned_away_count, world.guest_count);
+	pccl_lane_destroy(world.lane);
+	pccl_plan_destroy(world.plan);
+	return 0;
+}
+
+/* Members 0 to count - 1; the lane's is 0. */
+static void install(uint32_t epoch, uint32_t count, uint64_t now_ns)
+{
+	struct pccl_command *command = pccl_zalloc(sizeof(*command)), freeze = {.type = PCCL_COMMAND_FREEZE};
+	uint32_t rank;
+
+	if (epoch > 1)
+		pccl_lane_command(world.lane, &freeze, now_ns);
+	command->type = PCCL_COMMAND_INSTALL;
+	command->epoch = epoch;
+	command->ranks = count;
+	command->lanes = 1;
+	command->view.epoch = epoch;
+	command->view.streams = 1;
+	command->view.member_count = count;
+	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
+	for (rank = 0; rank < count; rank++)
+		command->view.members[rank].uuid = uuid_of(rank);
+	pccl_lane_command(world.lane, command, now_ns);
+}
+
+static void knock(uint32_t who, uint16_t stream, uint64_t now_ns)
+{
+	struct pccl_lane_guest *guest = &world.guests[world.guest_count++];
+
+	guest->from = uuid_of(who);
+	guest->stream = stream;
+	pccl_lane_adopt(world.lane, guest, now_ns);
+}
+
+/* An op that nobody else has launched. Freed by close_world(). */
+static void launch(uint64_t now_ns)
+{
+	struct pccl_command command = {.type = PCCL_COMMAND_LAUNCH};
+	struct pccl_exec_launch *what = &command.launch;
+	pcclResult_t result;
+
+	pccl_geometry_cut(PCCL_BARRIER, MEMBERS, 0, sizeof(float), 64, &what->geometry);
+	result = pccl_plan_create(PCCL_BARRIER, pcclPlanDirect, MEMBERS, 0, 0, &what->geometry, &world.plan);
+	assert_int_equal(result, pcclSuccess);
+	what->signature.kind = PCCL_BARRIER;
+	what->signature.algorithm = pcclPlanDirect;
+	what->plan = world.plan;
+	what->cookie = &world;
+	pccl_lane_command(world.lane, &command, now_ns);
+}
+
+/* ---- guests -------------------------------------------------------------------------------------------------- */
+
+static void a_guest_finds_the_link_that_its_view_brings(void **state)
+{
+	(void)state;
+	install(1, 2, 0);
+	knock(1, 0, 1);
+	assert_int_equal(world.adopted_count, 1);
+	knock(2, 0, 2);
+	assert_int_equal(world.adopted_count, 1);
+	install(2, 3, 3);
+	assert_int_equal(world.adopted_count, 2);
+	assert_int_equal(world.turned_away_count, 0);
+}
+
+/* Whatever happens meanwhile: others come and go, views change, and none of them has it. */
+static void a_guest_waits_for_so_long_and_no_longer(void **state)
+{
+	uint64_t now_ns;
+	uint32_t i;
+
+	(void)state;
+	install(1, 1, 0);
+	knock(9, 0, 1);
+	for (i = 1; i < 10; i++) {
+		now_ns = i * PCCL_LANE_GUEST_NS / 10;
+		knock(9 + i, 0, now_ns);
+		install(1 + i, 1 + i % 2, now_ns);
+		pccl_lane_tick(world.lane, now_ns);
+	}
+	assert_int_equal(world.turned_away_count, 0);
+	assert_int_equal(pccl_lane_deadline(world.lane), 1 + PCCL_LANE_GUEST_NS);
+	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_int_equal(world.turned_away_count, 1);
+	pccl_lane_tick(world.lane, 2 * PCCL_LANE_GUEST_NS);
+	assert_int_equal(world.turned_away_count, 10);
+	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
+}
+
+static void a_later_call_about_a_stream_takes_the_place_of_an_earlier_one(void **state)
+{
+	(void)state;
+	knock(1, 3, 0);
+	knock(1, 4, 1);
+	knock(2, 3, 2);
+	assert_int_equal(world.turned_away_count, 0);
+	knock(1, 3, 3);
+	assert_int_equal(world.turned_away_count, 1);
+	install(1, 3, 4);
+	assert_int_equal(world.adopted_count, 3);
+}
+
+static void guests_are_bounded_by_caller_and_by_lane(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * PCCL_LANE_GUESTS_OF_CALLER; i++)
+		knock(1, (uint16_t)i, i);
+	assert_int_equal(world.turned_away_count, PCCL_LANE_GUESTS_OF_CALLER);
+	for (i = 0; i < PCCL_LANE_GUESTS_MAX; i++)
+		knock(2 + i, 0, i);
+	assert_int_equal(world.guest_count - world.turned_away_count, PCCL_LANE_GUESTS_MAX);
+}
+
+/* ---- neighbours ---------------------------------------------------------------------------------------------- */
+
+static void nothing_is_received_once_a_lane_has_frozen(void **state)
+{
+	struct pccl_command freeze = {.type = PCCL_COMMAND_FREEZE};
+
+	(void)state;
+	install(1, MEMBERS, 0);
+	pccl_lane_command(world.lane, &freeze, 1);
+	assert_int_equal(world.forgotten_count, MEMBERS - 1);
+	assert_int_equal(world.frozen_count, 1);
+}
+
+static void a_lost_link_is_complained_about_in_each_view(void **state)
+{
+	(void)state;
+	install(1, MEMBERS, 0);
+	pccl_neighbour_lost(world.neighbours[1], "it broke");
+	assert_int_equal(world.complaint_count, 1);
+	install(2, MEMBERS, 1);
+	assert_int_equal(world.complaint_count, 2);
+	install(3, 2, 2);
+	assert_int_equal(world.complaint_count, 2);
+}
+
+static void silence_is_complained_about_while_an_op_runs(void **state)
+{
+	(void)state;
+	install(1, MEMBERS, 0);
+	world.heard.unacked_frames = 1;
+	world.heard.received_ns = 1;
+	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
+	launch(1);
+	while (pccl_lane_deadline(world.lane) < SECOND)
+		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_int_equal(world.complaint_count, 0);
+	while (pccl_lane_deadline(world.lane) < 2 * (uint64_t)SECOND)
+		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_true(world.complaint_count >= MEMBERS - 1);
+}
+
+/* What neighbours have said while the lane slept, it is only about to read. */
+static void the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours(void **state)
+{
+	(void)state;
+	install(1, MEMBERS, 0);
+	world.heard.unacked_frames = 1;
+	launch(1);
+	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	pccl_lane_tick(world.lane, 30 * (uint64_t)SECOND);
+	assert_int_equal(world.complaint_count, 0);
+	while (pccl_lane_deadline(world.lane) < 32 * (uint64_t)SECOND)
+		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_true(world.complaint_count > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_guest_finds_the_link_that_its_view_brings, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_guest_waits_for_so_long_and_no_longer, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_later_call_about_a_stream_takes_the_place_of_an_earlier_one,
+						open_world, close_world),
+		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
+		cmocka_unit_test_setup_teardown(nothing_is_received_once_a_lane_has_frozen, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_lost_link_is_complained_about_in_each_view, open_world, close_world),
+		cmocka_unit_test_setup_teardown(silence_is_complained_about_while_an_op_runs, open_world, close_world),
+		cmocka_unit_test_setup_teardown(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours, open_world,
+						close_world),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
