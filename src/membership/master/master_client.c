@@ -3,6 +3,7 @@
 #include "membership/master/master_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -24,16 +25,98 @@ struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t 
 	return NULL;
 }
 
+static uint32_t bucket_of(const pcclRankUuid_t *uuid)
+{
+	uint64_t words[2];
+
+	memcpy(words, uuid->data, sizeof(words));
+	return (uint32_t)(((words[0] ^ words[1]) * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % PCCL_CLIENT_BUCKETS;
+}
+
+struct pccl_client *pccl_client_bucket(const struct pccl_master *master, const pcclRankUuid_t *uuid)
+{
+	return master->buckets[bucket_of(uuid)];
+}
+
+void pccl_client_index(struct pccl_master *master, struct pccl_client *client)
+{
+	struct pccl_client **bucket = &master->buckets[bucket_of(&client->self.uuid)];
+
+	client->same_bucket = *bucket;
+	*bucket = client;
+}
+
+static void unindex(struct pccl_master *master, const struct pccl_client *client)
+{
+	struct pccl_client **link = &master->buckets[bucket_of(&client->self.uuid)];
+
+	while (*link != NULL && *link != client)
+		link = &(*link)->same_bucket;
+	if (*link != NULL)
+		*link = client->same_bucket;
+}
+
 struct pccl_client *pccl_client_of(const struct pccl_group *group, const struct pccl_master *master,
 				   const pcclRankUuid_t *uuid)
 {
 	struct pccl_client *client;
 
-	for (client = master->clients; client != NULL; client = client->next) {
+	for (client = pccl_client_bucket(master, uuid); client != NULL; client = client->same_bucket) {
 		if (client->group == group && pccl_uuid_equal(&client->self.uuid, uuid))
 			return client;
 	}
 	return NULL;
+}
+
+static int compare_serials(const void *left_memory, const void *right_memory)
+{
+	const struct pccl_client *left = *(struct pccl_client *const *)left_memory;
+	const struct pccl_client *right = *(struct pccl_client *const *)right_memory;
+
+	return left->serial < right->serial ? -1 : left->serial > right->serial;
+}
+
+struct pccl_client **pccl_clients_waiting(const struct pccl_master *master, const struct pccl_group *group,
+					  uint32_t *count_out)
+{
+	struct pccl_client **list = pccl_calloc((size_t)master->client_count + 1, sizeof(*list));
+	struct pccl_client *client;
+	uint32_t count = 0;
+
+	*count_out = 0;
+	if (list == NULL)
+		return NULL;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->state == PCCL_CLIENT_WAITING)
+			list[count++] = client;
+	}
+	if (count > 1)
+		qsort(list, count, sizeof(*list), compare_serials);
+	*count_out = count;
+	return list;
+}
+
+/* How many ranks of a bundle wait: kept, for everything that looks at newcomers asks. */
+static void count_bundle(struct pccl_master *master, uint64_t bundle)
+{
+	struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->state == PCCL_CLIENT_WAITING && client->bundle == bundle;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->bundle == bundle)
+			client->bundle_waiting = count;
+	}
+}
+
+void pccl_client_set_state(struct pccl_master *master, struct pccl_client *client, enum pccl_client_state state)
+{
+	bool waiting_changes = (client->state == PCCL_CLIENT_WAITING) != (state == PCCL_CLIENT_WAITING);
+
+	client->state = state;
+	if (client->bundle != 0 && waiting_changes)
+		count_bundle(master, client->bundle);
 }
 
 void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote)
@@ -131,9 +214,10 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
 			pccl_group_note_dead(group, &client->self.uuid);
+		group->client_count--;
 		group->dirty = true;
 	}
-	client->state = PCCL_CLIENT_CLOSING;
+	pccl_client_set_state(master, client, PCCL_CLIENT_CLOSING);
 	client->group = NULL;
 	client->admitting = false;
 	if (was_waiting)
@@ -191,7 +275,7 @@ static uint64_t prepared_end(const struct pccl_master *master, const struct pccl
 static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || client->promise_count == 0 ||
-	    pccl_client_eligible(master, client))
+	    pccl_client_eligible(client))
 		return PCCL_MASTER_NEVER;
 	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
 }
@@ -271,6 +355,7 @@ void pccl_clients_sweep(struct pccl_master *master, bool all)
 		}
 		*link = client->next;
 		master->client_count--;
+		unindex(master, client);
 		pccl_promises_destroy(client->promises, client->promise_count);
 		pccl_op_reports_destroy(client->reports, client->report_count);
 		pccl_free(client);

@@ -74,47 +74,37 @@ static void end_run(struct pccl_master *master, struct pccl_group *group)
 	group->cause_count = 0;
 }
 
-/* Newcomers in the order in which they came, so that every run of the machine is the same. */
-static struct pccl_client *next_by_serial(const struct pccl_master *master, const struct pccl_group *group,
-					  uint64_t after, bool admitting)
-{
-	struct pccl_client *client;
-	struct pccl_client *best = NULL;
-
-	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group != group || client->state != PCCL_CLIENT_WAITING || client->serial <= after ||
-		    client->admitting != admitting || (best != NULL && client->serial > best->serial))
-			continue;
-		if (admitting || pccl_promises_name(group, &client->self.uuid))
-			best = client;
-	}
-	return best;
-}
-
 /* Who should be asked as things stand now. */
 static pcclResult_t draft_change(const struct pccl_master *master, const struct pccl_group *group,
 				 struct pccl_change *draft)
 {
-	struct pccl_client *client;
-	uint32_t rank;
+	uint32_t waiting_count;
+	struct pccl_client **waiting = pccl_clients_waiting(master, group, &waiting_count);
+	bool has_witnesses = pccl_promises_bind(group);
+	uint32_t index;
 
 	memset(draft, 0, sizeof(*draft));
 	draft->recipients = pccl_calloc((size_t)master->client_count + 1, sizeof(struct pccl_client *));
-	if (draft->recipients == NULL)
+	if (draft->recipients == NULL || waiting == NULL) {
+		pccl_free(draft->recipients);
+		pccl_free(waiting);
 		return pcclOutOfMemory;
-	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
-		if (group->seats[rank].state == PCCL_SEAT_HERE)
-			draft->recipients[draft->recipient_count++] = group->seats[rank].client;
+	}
+	for (index = 0; group->base != NULL && index < group->base->view.member_count; index++) {
+		if (group->seats[index].state == PCCL_SEAT_HERE)
+			draft->recipients[draft->recipient_count++] = group->seats[index].client;
 	}
 	draft->survivor_count = draft->recipient_count;
-	for (client = next_by_serial(master, group, 0, true);
-	     client != NULL && draft->recipient_count < PCCL_MEMBERS_MAX;
-	     client = next_by_serial(master, group, client->serial, true))
-		draft->recipients[draft->recipient_count++] = client;
+	for (index = 0; index < waiting_count && draft->recipient_count < PCCL_MEMBERS_MAX; index++) {
+		if (waiting[index]->admitting)
+			draft->recipients[draft->recipient_count++] = waiting[index];
+	}
 	draft->member_count = draft->recipient_count;
-	for (client = pccl_promises_bind(group) ? next_by_serial(master, group, 0, false) : NULL; client != NULL;
-	     client = next_by_serial(master, group, client->serial, false))
-		draft->recipients[draft->recipient_count++] = client;
+	for (index = 0; index < waiting_count && has_witnesses; index++) {
+		if (!waiting[index]->admitting && pccl_promises_name(group, &waiting[index]->self.uuid))
+			draft->recipients[draft->recipient_count++] = waiting[index];
+	}
+	pccl_free(waiting);
 	return pcclSuccess;
 }
 

@@ -338,14 +338,14 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 	assert(base->view.epoch <= group->epoch_top);
 }
 
-void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint32_t rank)
+void pccl_group_seat(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, uint32_t rank)
 {
 	struct pccl_seat *seat = &group->seats[rank];
 
 	assert(rank < group->base->view.member_count && seat->state != PCCL_SEAT_OUT);
 	seat->state = PCCL_SEAT_HERE;
 	seat->client = client;
-	client->state = PCCL_CLIENT_SEATED;
+	pccl_client_set_state(master, client, PCCL_CLIENT_SEATED);
 	client->seat = rank;
 	client->admitting = false;
 }
@@ -443,17 +443,9 @@ static void evaluate(struct pccl_master *master, struct pccl_group *group)
 		pccl_votes_evaluate(master, group);
 }
 
-static bool is_forgettable(const struct pccl_master *master, const struct pccl_group *group)
+static bool is_forgettable(const struct pccl_group *group)
 {
-	const struct pccl_client *client;
-
-	if (group->base != NULL || group->claim_count > 0 || group->dirty)
-		return false;
-	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group)
-			return false;
-	}
-	return true;
+	return group->base == NULL && group->claim_count == 0 && !group->dirty && group->client_count == 0;
 }
 
 static void forget_empty(struct pccl_master *master)
@@ -463,7 +455,7 @@ static void forget_empty(struct pccl_master *master)
 
 	while (*link != NULL) {
 		group = *link;
-		if (!is_forgettable(master, group)) {
+		if (!is_forgettable(group)) {
 			link = &group->next;
 			continue;
 		}

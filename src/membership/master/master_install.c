@@ -26,23 +26,45 @@ static bool is_ready(const struct pccl_group *group)
 	       pccl_change_is_answered(&group->change);
 }
 
-/* Marks the groups that share a bundle with a marked one. True if another was found. */
-static bool spread_joint(struct pccl_master *master)
+static void mark_mates(struct pccl_master *master, uint64_t bundle)
 {
-	const struct pccl_client *client;
-	const struct pccl_client *other;
+	struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (!client->admitting || client->bundle == 0 || !client->group->joint)
+		if (!client->admitting || client->bundle != bundle)
 			continue;
-		for (other = master->clients; other != NULL; other = other->next) {
-			if (!other->admitting || other->bundle != client->bundle || other->group->joint)
-				continue;
-			other->group->joint = true;
-			return true;
-		}
+		client->group->joint = true;
+		client->spread = true;
 	}
-	return false;
+}
+
+/* Marks the groups that share a bundle with a marked one. True if there may be more. */
+static bool spread_joint(struct pccl_master *master)
+{
+	struct pccl_client *client;
+	bool any = false;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (!client->admitting || client->bundle == 0 || client->spread || !client->group->joint)
+			continue;
+		mark_mates(master, client->bundle);
+		any = true;
+	}
+	return any;
+}
+
+/* Marks the group and all that change together with it. */
+static void find_joint(struct pccl_master *master, const struct pccl_group *group)
+{
+	struct pccl_client *client;
+	struct pccl_group *other;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		client->spread = false;
+	for (other = master->groups; other != NULL; other = other->next)
+		other->joint = other == group;
+	while (spread_joint(master))
+		;
 }
 
 static pcclResult_t fill_view(const struct pccl_group *group, struct pccl_view *view)
@@ -155,7 +177,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	for (rank = 0; rank < change->member_count; rank++) {
 		struct pccl_client *client = change->recipients[rank];
 
-		pccl_group_seat(group, client, rank);
+		pccl_group_seat(master, group, client, rank);
 		client->run = group->base->run;
 		client->installed = group->base->view.epoch;
 		pccl_promises_destroy(client->promises, client->promise_count);
@@ -196,10 +218,7 @@ void pccl_change_install(struct pccl_master *master, struct pccl_group *group)
 
 	if (!is_ready(group))
 		return;
-	for (other = master->groups; other != NULL; other = other->next)
-		other->joint = other == group;
-	while (spread_joint(master))
-		;
+	find_joint(master, group);
 	for (other = master->groups; other != NULL; other = other->next) {
 		if (other->joint && !is_ready(other))
 			return;

@@ -20,6 +20,7 @@
 
 #define PCCL_MASTER_NEVER UINT64_MAX
 #define PCCL_CLIENTS_MAX (4 * PCCL_MEMBERS_MAX) /* connections at a time */
+#define PCCL_CLIENT_BUCKETS 4096
 #define PCCL_CLAIMS_MAX 16			/* different views that returning members may claim at a time */
 #define PCCL_GROUP_PROMISES_MAX 64
 #define PCCL_GROUP_DEAD_MAX (2 * PCCL_MEMBERS_MAX)
@@ -62,6 +63,8 @@ struct pccl_client {
 	bool answer_unsure;	     /* that was sent on this connection, and may be on its way still */
 	bool may_found;
 	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */
+	uint32_t bundle_waiting;       /* WAITING, of a bundle: how many of its ranks do */
+	bool spread;		       /* scratch of the search for groups that change together */
 	struct pccl_promise *promises; /* that it came with: then it is frozen; owned */
 	uint32_t promise_count;
 	uint8_t vote; /* outstanding joint call, 0: none */
@@ -75,6 +78,7 @@ struct pccl_client {
 	uint32_t report_count;
 	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
+	struct pccl_client *same_bucket; /* in the index of uuids */
 };
 
 enum pccl_seat_state {
@@ -114,6 +118,7 @@ struct pccl_complaint {
 
 struct pccl_group {
 	uint32_t id;
+	uint32_t client_count; /* who have registered for it and are not lost */
 	bool dirty;				      /* to be looked at */
 	uint64_t again_ns;			      /* look again, memory was short */
 	struct pccl_install *base;		      /* view in force; NULL: empty, or being rebuilt from claims */
@@ -141,7 +146,9 @@ struct pccl_group {
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
-	bool joint; /* scratch of the search for groups that change together */
+	bool joint;	  /* scratch of the search for groups that change together */
+	bool open;	  /* scratch of admission, as the next: all who stay agree to take newcomers */
+	bool empty;	  /* nobody stays */
 	struct pccl_group *next;
 };
 
@@ -163,6 +170,7 @@ struct pccl_master {
 	uint32_t epoch_floor; /* and those that are not remembered any more above this one */
 	struct pccl_client *clients;
 	uint32_t client_count;
+	struct pccl_client *buckets[PCCL_CLIENT_BUCKETS]; /* clients that have registered, by uuid */
 	struct pccl_group *groups;
 	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are
 	 * kept. */
@@ -188,6 +196,15 @@ uint64_t pccl_master_earlier(uint64_t left, uint64_t right);
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection);
 struct pccl_client *pccl_client_of(const struct pccl_group *group, const struct pccl_master *master,
 				   const pcclRankUuid_t *uuid);
+/* The index of uuids: a client is in it from its registration to its end. */
+void pccl_client_index(struct pccl_master *master, struct pccl_client *client);
+struct pccl_client *pccl_client_bucket(const struct pccl_master *master, const pcclRankUuid_t *uuid);
+
+/* Who waits in the group, in the order of registration, so that every run of the machine is the same; the caller frees
+ * the list (pccl_free). NULL: out of memory. */
+struct pccl_client **pccl_clients_waiting(const struct pccl_master *master, const struct pccl_group *group,
+					  uint32_t *count_out);
+void pccl_client_set_state(struct pccl_master *master, struct pccl_client *client, enum pccl_client_state state);
 void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote);
 
 /* Why a client is lost to its group. */
@@ -248,7 +265,7 @@ void pccl_group_destroy(struct pccl_group *group);
 /* Makes `base` the view in force, with `seats` (zeroed, one per member), every one AWAY. Takes both. */
 void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, struct pccl_install *base,
 			 struct pccl_seat *seats);
-void pccl_group_seat(struct pccl_group *group, struct pccl_client *client, uint32_t rank);
+void pccl_group_seat(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, uint32_t rank);
 
 /* master_vote.c */
 void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote);
@@ -268,7 +285,7 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group);
 
 /* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
-bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client);
+bool pccl_client_eligible(const struct pccl_client *client);
 
 /* master_flush.c */
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);

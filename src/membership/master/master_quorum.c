@@ -9,10 +9,14 @@
 
 #include "base/uuid.h"
 
-static bool is_among(const pcclRankUuid_t *uuid, struct pccl_client *const *clients, uint32_t client_count)
+/* Most lists are in rank order themselves: `rank` says where to look first. */
+static bool is_among(const pcclRankUuid_t *uuid, uint32_t rank, struct pccl_client *const *clients,
+		     uint32_t client_count)
 {
 	uint32_t index;
 
+	if (rank < client_count && clients[rank] != NULL && pccl_uuid_equal(&clients[rank]->self.uuid, uuid))
+		return true;
 	for (index = 0; index < client_count; index++) {
 		if (clients[index] != NULL && pccl_uuid_equal(&clients[index]->self.uuid, uuid))
 			return true;
@@ -27,10 +31,10 @@ struct count {
 	bool lowest_here; /* of those alive */
 };
 
-static void count_one(struct count *count, const struct pccl_group *group, const pcclRankUuid_t *uuid,
+static void count_one(struct count *count, const struct pccl_group *group, const pcclRankUuid_t *uuid, uint32_t rank,
 		      struct pccl_client *const *clients, uint32_t client_count)
 {
-	bool here = is_among(uuid, clients, client_count);
+	bool here = is_among(uuid, rank, clients, client_count);
 
 	if (!here && pccl_group_is_dead(group, uuid))
 		return;
@@ -54,7 +58,7 @@ bool pccl_quorum_of_uuids(const struct pccl_group *group, const pcclRankUuid_t *
 	uint32_t rank;
 
 	for (rank = 0; rank < count; rank++)
-		count_one(&counted, group, &uuids[rank], clients, client_count);
+		count_one(&counted, group, &uuids[rank], rank, clients, client_count);
 	return is_majority(&counted);
 }
 
@@ -65,7 +69,7 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 	uint32_t rank;
 
 	for (rank = 0; rank < view->member_count; rank++)
-		count_one(&counted, group, &view->members[rank].uuid, clients, client_count);
+		count_one(&counted, group, &view->members[rank].uuid, rank, clients, client_count);
 	return is_majority(&counted);
 }
 

@@ -42,6 +42,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 			  struct pccl_message_register *registration)
 {
 	client->self = registration->self;
+	pccl_client_index(master, client);
 	if (client->self.address[0] == '\0')
 		memcpy(client->self.address, client->remote, sizeof(client->self.address));
 	set_heartbeats(&master->config, client, registration);
@@ -61,20 +62,10 @@ static void supersede(struct pccl_master *master, const pcclRankUuid_t *uuid, co
 {
 	struct pccl_client *client;
 
-	for (client = master->clients; client != NULL; client = client->next) {
+	for (client = pccl_client_bucket(master, uuid); client != NULL; client = client->same_bucket) {
 		if (client != by && client->group != NULL && pccl_uuid_equal(&client->self.uuid, uuid))
 			pccl_client_lose(master, client, PCCL_LOSS_AWAY, "came back by another connection");
 	}
-}
-
-static uint32_t count_group(const struct pccl_master *master, const struct pccl_group *group)
-{
-	const struct pccl_client *client;
-	uint32_t count = 0;
-
-	for (client = master->clients; client != NULL; client = client->next)
-		count += client->group == group;
-	return count;
 }
 
 static void welcome(struct pccl_master *master, struct pccl_client *client, bool registered)
@@ -104,8 +95,8 @@ static void yield_to_return(struct pccl_master *master, struct pccl_group *group
 
 	pccl_group_drop_change(group, master);
 	if (founder != NULL) {
-		founder->state = PCCL_CLIENT_WAITING;
 		founder->bundle = 0; /* the other ranks have joined already */
+		pccl_client_set_state(master, founder, PCCL_CLIENT_WAITING);
 	}
 	pccl_group_drop_base(group);
 }
@@ -128,7 +119,7 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 		evict(master, client, "it missed a view change");
 		return;
 	}
-	pccl_group_seat(group, client, rank);
+	pccl_group_seat(master, group, client, rank);
 	if (client->installed != group->base->view.epoch || client->promise_count > 0)
 		group->flush_due = true;
 	pccl_vote_learn(group, client);
@@ -303,7 +294,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		return;
 	}
 	group = group_for(master, registration);
-	if (group == NULL || count_group(master, group) >= PCCL_MEMBERS_MAX) {
+	if (group == NULL || group->client_count >= PCCL_MEMBERS_MAX) {
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
 				    "the master has no room for another peer in this group");
 		return;
@@ -311,11 +302,12 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 	supersede(master, &registration->self.uuid, client);
 	note_identity(master, client, registration);
 	client->group = group;
+	group->client_count++;
 	group->dirty = true;
 	welcome(master, client, true);
 	if (client->state == PCCL_CLIENT_CLOSING)
 		return;
-	client->state = PCCL_CLIENT_WAITING;
+	pccl_client_set_state(master, client, PCCL_CLIENT_WAITING);
 	if (registration->last != NULL)
 		on_return(master, group, client, registration);
 	else

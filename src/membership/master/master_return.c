@@ -61,7 +61,7 @@ void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, str
 		insert_claim(group, *install);
 		*install = NULL;
 	}
-	client->state = PCCL_CLIENT_RETURNED;
+	pccl_client_set_state(master, client, PCCL_CLIENT_RETURNED);
 	group->dirty = true;
 }
 
@@ -75,7 +75,8 @@ void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)
 	call_off_change(master, group);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->group == group && client->state == PCCL_CLIENT_SEATED)
-			client->state = client->installed != 0 ? PCCL_CLIENT_RETURNED : PCCL_CLIENT_WAITING;
+			pccl_client_set_state(master, client,
+					      client->installed != 0 ? PCCL_CLIENT_RETURNED : PCCL_CLIENT_WAITING);
 	}
 	group->base = NULL;
 	insert_claim(group, base);
@@ -181,7 +182,7 @@ static void prune_promises(struct pccl_group *group, const struct pccl_install *
 	}
 }
 
-static void seat_all(struct pccl_group *group, struct pccl_client **here)
+static void seat_all(struct pccl_master *master, struct pccl_group *group, struct pccl_client **here)
 {
 	uint32_t rank;
 
@@ -195,7 +196,7 @@ static void seat_all(struct pccl_group *group, struct pccl_client **here)
 			group->flush_due = true;
 			continue;
 		}
-		pccl_group_seat(group, client, rank);
+		pccl_group_seat(master, group, client, rank);
 		if (client->installed != group->base->view.epoch || client->promise_count > 0)
 			group->flush_due = true;
 		pccl_vote_learn(group, client);
@@ -240,7 +241,7 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 	pccl_group_set_base(master, group, base, seats);
 	group->epoch_top++; /* a stride past what an earlier master may have begun unheard */
 	group->tenure_epoch = group->epoch_top;
-	seat_all(group, here);
+	seat_all(master, group, here);
 	if (group->promise_count > 0)
 		group->flush_due = true;
 	pccl_log_info("master: group %u is back at epoch %u%s", group->id, base->view.epoch,

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/memory.h"
 
 /* A failure has the name of the call that failed. */
 static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
@@ -186,7 +186,7 @@ static bool any_eligible(const struct pccl_master *master, const struct pccl_gro
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && pccl_client_eligible(master, client))
+		if (client->group == group && pccl_client_eligible(client))
 			return true;
 	}
 	return false;
@@ -224,24 +224,14 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 	answer_all(master, group, &answer);
 }
 
-static uint32_t bundle_waiting(const struct pccl_master *master, const struct pccl_client *of)
-{
-	const struct pccl_client *client;
-	uint32_t count = 0;
-
-	for (client = master->clients; client != NULL; client = client->next)
-		count += client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle;
-	return count;
-}
-
 /* A lone founder that has yielded waits among the newcomers, but it has a caller: it is taken over during a joint call,
  * which that answers, as it does the members' calls. Else its next call would count from the new view, and wait for
  * members that have gone on. */
-bool pccl_client_eligible(const struct pccl_master *master, const struct pccl_client *client)
+bool pccl_client_eligible(const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
-	return client->bundle == 0 || bundle_waiting(master, client) >= client->self.bundle_size;
+	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
 }
 
 /* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */
@@ -275,10 +265,19 @@ static bool is_empty(const struct pccl_group *group)
 	return true;
 }
 
-static bool may_join_now(const struct pccl_master *master, const struct pccl_client *client)
+static void look_at_groups(struct pccl_master *master)
 {
-	return is_open(master, client->group) &&
-	       (client->may_found || client->promise_count > 0 || !is_empty(client->group));
+	struct pccl_group *group;
+
+	for (group = master->groups; group != NULL; group = group->next) {
+		group->open = is_open(master, group);
+		group->empty = is_empty(group);
+	}
+}
+
+static bool may_join_now(const struct pccl_client *client)
+{
+	return client->group->open && (client->may_found || client->promise_count > 0 || !client->group->empty);
 }
 
 static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
@@ -287,7 +286,7 @@ static bool bundle_may_join_now(const struct pccl_master *master, const struct p
 
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
-		    !may_join_now(master, client))
+		    !may_join_now(client))
 			return false;
 	}
 	return true;
@@ -303,21 +302,6 @@ static void admit_bundle(struct pccl_master *master, const struct pccl_client *o
 		client->admitting = true;
 		client->group->dirty = true;
 	}
-}
-
-/* The longest waiting newcomer beyond `after` that can be admitted. */
-static struct pccl_client *next_newcomer(const struct pccl_master *master, const struct pccl_group *group,
-					 uint64_t after)
-{
-	struct pccl_client *client;
-	struct pccl_client *best = NULL;
-
-	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->serial > after && !client->admitting &&
-		    (best == NULL || client->serial < best->serial) && pccl_client_eligible(master, client))
-			best = client;
-	}
-	return best;
 }
 
 static bool has_admitting(const struct pccl_master *master, const struct pccl_group *group)
@@ -341,26 +325,17 @@ void pccl_admission_call_off(struct pccl_master *master, struct pccl_group *grou
 	}
 }
 
-bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
+/* One founds an empty group; the others then wait for its consent. */
+static bool choose_among(struct pccl_master *master, struct pccl_group *group, struct pccl_client **waiting,
+			 uint32_t count, bool any)
 {
-	struct pccl_client *client;
-	uint64_t after = 0;
-	bool founding = is_empty(group);
-	bool any = has_admitting(master, group);
+	uint32_t index;
 
-	if (!is_open(master, group)) {
-		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */
-		pccl_admission_call_off(master, group);
-		return false;
-	}
-	/* One founds an empty group; the others then wait for its consent. Who comes while a change runs waits
-	 * for the next one, so that a storm of newcomers does not start it again and again. */
-	while (group->change.epoch == 0 && !(founding && any)) {
-		client = next_newcomer(master, group, after);
-		if (client == NULL)
-			break;
-		after = client->serial;
-		if (!may_join_now(master, client) || (client->bundle != 0 && !bundle_may_join_now(master, client)))
+	for (index = 0; index < count && !(group->empty && any); index++) {
+		struct pccl_client *client = waiting[index];
+
+		if (client->admitting || !pccl_client_eligible(client) || !may_join_now(client) ||
+		    (client->bundle != 0 && !bundle_may_join_now(master, client)))
 			continue;
 		if (client->bundle != 0)
 			admit_bundle(master, client);
@@ -371,12 +346,38 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	return any;
 }
 
+bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client **waiting;
+	uint32_t count;
+	bool any = has_admitting(master, group);
+
+	look_at_groups(master);
+	if (!group->open) {
+		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */
+		pccl_admission_call_off(master, group);
+		return false;
+	}
+	/* Who comes while a change runs waits for the next one, so that a storm of newcomers does not start it again
+	 * and again. */
+	if (group->change.epoch != 0)
+		return any;
+	waiting = pccl_clients_waiting(master, group, &count);
+	if (waiting == NULL) {
+		pccl_group_retry(master, group);
+		return any;
+	}
+	any = choose_among(master, group, waiting, count, any);
+	pccl_free(waiting);
+	return any;
+}
+
 bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group)
 {
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->bundle != 0 && pccl_client_eligible(master, client))
+		if (client->group == group && client->bundle != 0 && pccl_client_eligible(client))
 			return true;
 	}
 	return false;
