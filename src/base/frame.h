@@ -62,7 +62,10 @@ struct pccl_frame {
 };
 
 /* One frame to be sent, from whoever has something to say to whoever carries it. `payload` is borrowed until the other
- * side has acknowledged the frame or the op is cancelled. */
+ * side has acknowledged the frame or the op is cancelled. A payload without cookie, of an op that is not waited for, is
+ * copied at once if it has no more than PCCL_FRAME_COPIED_MAX bytes. */
+#define PCCL_FRAME_COPIED_MAX 32
+
 struct pccl_frame_send {
 	struct pccl_frame frame; /* without lane and received, and payload_crc if 0: the carrier fills them in */
 	const void *payload;

@@ -70,7 +70,8 @@ struct world *world_create(const struct world_config *config)
 							.lanes = config->lanes,
 							.scratch_bytes = config->scratch_bytes,
 							.encoded_bytes = config->encoded_bytes,
-							.packed_slots = config->packed_slots};
+							.packed_slots = config->packed_slots,
+							.announced_max = config->announced_max};
 
 			exec.packer.choose = choose_packing;
 			exec.packer.learn = learn_packing;
@@ -363,7 +364,7 @@ static void finish_head(struct world *world, struct stream *stream, const struct
 		return;
 	}
 	if (flight->destination != NULL) {
-		if (!flight->forgotten)
+		if (!flight->forgotten && flight->send.cookie != NULL)
 			world_assert_equal(flight->send.payload, flight->copy, frame.payload_bytes);
 		memcpy(flight->destination, flight->copy, frame.payload_bytes);
 	}
@@ -490,7 +491,7 @@ static bool launch_random(struct world *world)
 	uint32_t peer = world->members[pccl_rng_below(&world->rng, world->member_count)];
 	uint32_t start = (uint32_t)pccl_rng_below(&world->rng, world->op_count), step;
 
-	if (world->peers[peer].open == PCCL_MAX_OPERATIONS)
+	if (world->config.in_flight != 0 && world->peers[peer].open == world->config.in_flight)
 		return false;
 	for (step = 0; step < world->op_count; step++) {
 		uint32_t op = (start + step) % world->op_count;

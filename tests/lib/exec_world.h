@@ -12,7 +12,7 @@
 
 #define WORLD_PEERS_MAX 64
 #define WORLD_LANES_MAX 4
-#define WORLD_OPS_MAX 80
+#define WORLD_OPS_MAX 4200
 
 /* What a peer calls. */
 struct world_spec {
@@ -68,7 +68,9 @@ struct world_config {
 	size_t encoded_bytes;
 	bool packs;	       /* peers compress: some always, some now and then, some never */
 	bool packs_always;     /* all of them, always */
-	uint32_t packed_slots; /* of an executor */
+	uint32_t packed_slots; /* of an executor, as the next */
+	uint32_t announced_max;
+	uint32_t in_flight; /* calls of a peer that are open at a time; 0: any number */
 };
 
 struct world;

@@ -11,15 +11,6 @@
 
 /* ---- shares and places ------------------------------------------------------------------------------------------- */
 
-struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
-{
-	struct op *op = exec->buckets[pccl_rng_hash(tag, sequence) % KEY_BUCKETS];
-
-	while (op != NULL && (op->launch.key.tag != tag || op->launch.key.sequence != sequence))
-		op = op->next_of_bucket;
-	return op;
-}
-
 uint32_t op_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
 	return op->first_segment + local * exec->config.lanes;
@@ -119,10 +110,20 @@ uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes)
 	assert(ranks >= 1 && lanes >= 1);
 	if (ranks == 1)
 		return PCCL_EXEC_EAGER_BYTES;
-	share = (uint64_t)PCCL_EXEC_EAGER_POOL_BYTES / ((uint64_t)PCCL_MAX_OPERATIONS * (ranks - 1) * lanes);
+	share = (uint64_t)PCCL_EXEC_EAGER_POOL_BYTES / ((uint64_t)PCCL_EXEC_EAGER_OPS * (ranks - 1) * lanes);
 	if (share > PCCL_EXEC_EAGER_BYTES)
 		share = PCCL_EXEC_EAGER_BYTES;
 	return (uint32_t)(share / ALIGN_BYTES * ALIGN_BYTES);
+}
+
+uint32_t pccl_exec_announced_max(uint32_t ranks, uint32_t lanes)
+{
+	uint64_t share =
+		ranks < 2 ? PCCL_EXEC_ANNOUNCED_MOST : PCCL_EXEC_ANNOUNCED_ALL / ((uint64_t)(ranks - 1) * lanes);
+
+	if (share > PCCL_EXEC_ANNOUNCED_MOST)
+		return PCCL_EXEC_ANNOUNCED_MOST;
+	return share < PCCL_EXEC_ANNOUNCED_LEAST ? PCCL_EXEC_ANNOUNCED_LEAST : (uint32_t)share;
 }
 
 pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out)
@@ -143,18 +144,18 @@ pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl
 static void free_ops(struct pccl_exec *exec)
 {
 	struct op *op, *next;
-	uint32_t slot;
+	uint32_t place;
 
 	for (op = exec->ended_first; op != NULL; op = next) {
 		next = op->next_ended;
-		if (!op->takes_slot)
+		if (!op->takes_place)
 			op_destroy(exec, op);
 	}
-	if (exec->reaped != NULL && !exec->reaped->takes_slot)
+	if (exec->reaped != NULL && !exec->reaped->takes_place)
 		op_destroy(exec, exec->reaped);
-	for (slot = 0; slot < OP_SLOTS; slot++)
-		if (exec->ops[slot] != NULL)
-			op_destroy(exec, exec->ops[slot]);
+	for (place = 0; place < exec->table.next; place++)
+		if (exec->table.places[place] != NULL)
+			op_destroy(exec, exec->table.places[place]);
 }
 
 void pccl_exec_destroy(struct pccl_exec *exec)
@@ -162,8 +163,10 @@ void pccl_exec_destroy(struct pccl_exec *exec)
 	if (exec == NULL)
 		return;
 	free_ops(exec);
+	table_destroy(exec);
 	early_destroy(exec);
 	arena_destroy(exec);
+	pccl_free(exec->spare_scratch);
 	pack_forget(exec);
 	pccl_lossless_destroy(exec->lossless);
 	pccl_free(exec->bounce);
@@ -191,10 +194,10 @@ static void reap(struct pccl_exec *exec)
 /* Ops that have ended in the old view but have not told everybody need not any more. */
 static void leave_view(struct pccl_exec *exec)
 {
-	uint32_t slot;
+	uint32_t place, places = exec->table.next;
 
-	for (slot = 0; slot < OP_SLOTS; slot++) {
-		struct op *op = exec->ops[slot];
+	for (place = 0; place < places; place++) {
+		struct op *op = exec->table.places[place];
 
 		if (op == NULL)
 			continue;
@@ -230,12 +233,14 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 	exec->neighbours = neighbours;
 	exec->ranks = ranks;
 	exec->rank = rank;
-	result = early_install(exec, ranks);
+	memset(exec->ready, 0, sizeof(exec->ready));
+	result = table_install(exec);
+	if (result == pcclSuccess)
+		result = early_install(exec, ranks);
 	if (result == pcclSuccess)
 		result = arena_install(exec, ranks);
 	if (result != pcclSuccess)
 		return result;
-	memset(exec->ended, 0, sizeof(exec->ended));
 	exec->epoch = epoch;
 	exec->frozen = false;
 	exec->joint = 0;
@@ -250,26 +255,9 @@ void pccl_exec_freeze(struct pccl_exec *exec)
 
 /* ---- questions about ops ----------------------------------------------------------------------------------------- */
 
-/* Open ones, and those whose outcome has not been polled. */
-static struct op *find_cookie(const struct pccl_exec *exec, const void *cookie)
-{
-	struct op *op;
-	uint32_t slot;
-
-	for (slot = 0; slot < OP_SLOTS; slot++) {
-		op = exec->ops[slot];
-		if (op != NULL && op != exec->reaped && op->state != OP_LEAVING && op->launch.cookie == cookie)
-			return op;
-	}
-	for (op = exec->ended_first; op != NULL; op = op->next_ended)
-		if (op->launch.cookie == cookie)
-			return op;
-	return NULL;
-}
-
 void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out)
 {
-	const struct op *op = find_cookie(exec, cookie);
+	const struct op *op = op_find_cookie(exec, cookie);
 	uint32_t local;
 
 	*complete_out = false;
@@ -283,7 +271,7 @@ void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t
 
 void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t result, const char *detail, bool restore)
 {
-	struct op *op = find_cookie(exec, cookie);
+	struct op *op = op_find_cookie(exec, cookie);
 
 	if (op != NULL)
 		op_cancel(exec, op, result, detail, restore);
@@ -291,7 +279,7 @@ void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t r
 
 void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits)
 {
-	const struct op *op = find_cookie(exec, cookie);
+	const struct op *op = op_find_cookie(exec, cookie);
 	bool all_started;
 	uint32_t rank;
 
@@ -343,6 +331,7 @@ bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_ou
 	outcome_out->tx_bytes = op->tx_bytes;
 	outcome_out->rx_bytes = op->rx_bytes;
 	memcpy(outcome_out->detail, op->detail, sizeof(outcome_out->detail));
+	table_forget_cookie(exec, op);
 	exec->reaped = op;
 	return true;
 }

@@ -13,8 +13,9 @@
  *
  * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the
  * arena that is reserved for ops not known to be launched everywhere, and may get more once START has come from all
- * ranks (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before it has
- * credit or START is bounded by pccl_exec_eager_bytes(), and kept in a bounded pool if there is no better place yet.
+ * ranks (then the slots are sure to come back). Credit tells senders. What a peer may send of an op before START has
+ * come is bounded by pccl_exec_eager_bytes(), for PCCL_EXEC_EAGER_OPS ops at a time. It is kept in a bounded pool until
+ * its op is launched: that has room of its own for it.
  *
  * Codecs. A contribution is encoded once, when it is first handed out, its own owner's as well; the owner adds what it
  * decodes in rank order, encodes the result once, and decodes that as everybody does. So the bits of a result depend
@@ -38,7 +39,12 @@
 #define PCCL_EXEC_EAGER_BYTES (64u << 10) /* of an op that a rank may send to another without being asked; at most */
 #define PCCL_EXEC_EAGER_POOL_BYTES (16u << 20) /* of all ops, ranks and lanes of a communicator together */
 #define PCCL_EXEC_EAGER_FRAMES 16	       /* likewise, per op and rank */
-#define PCCL_EXEC_PACKED_LEAST (4u << 10)      /* a payload with fewer bytes is never compressed */
+#define PCCL_EXEC_EAGER_OPS 64 /* that may do so at once, per rank: others wait until it has started them */
+/* Ops that a rank may be told of and has not launched: see pccl_exec_announced_max(). */
+#define PCCL_EXEC_ANNOUNCED_MOST 16384
+#define PCCL_EXEC_ANNOUNCED_LEAST 4096
+#define PCCL_EXEC_ANNOUNCED_ALL (1u << 20) /* by all ranks on all lanes, if each is left the least */
+#define PCCL_EXEC_PACKED_LEAST (4u << 10)  /* a payload with fewer bytes is never compressed */
 
 struct pccl_exec;
 
@@ -60,10 +66,11 @@ struct pccl_packer {
 
 struct pccl_exec_config {
 	uint32_t lane;
-	uint32_t lanes;	       /* of the communicator; segment s belongs to lane (s + tag) mod lanes */
-	size_t scratch_bytes;  /* arena for partials; raised to what the number of ranks needs */
-	size_t encoded_bytes;  /* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
-	uint32_t packed_slots; /* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
+	uint32_t lanes;		/* of the communicator; segment s belongs to lane (s + tag) mod lanes */
+	size_t scratch_bytes;	/* arena for partials; raised to what the number of ranks needs */
+	size_t encoded_bytes;	/* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
+	uint32_t packed_slots;	/* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
+	uint32_t announced_max; /* the same for all; 0: pccl_exec_announced_max() */
 	struct pccl_packer packer;
 	/* Does the carrier take checksums of segments for this rank? What goes to several that get one has it from
 	 * here. NULL: for all. */
@@ -133,8 +140,8 @@ struct pccl_exec_outcome {
 
 /* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled:
  * then the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or
- * forgotten it. START has neither cookie nor token: its payload (26 bytes) stays readable as long as the executor
- * lives, and the frame must be delivered even if its op has ended.
+ * forgotten it. START has neither cookie nor token: its payload (26 bytes) has to be copied before anything else
+ * happens here, and the frame must be delivered even if its op has ended.
  *
  * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here
  * yet (ask again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
@@ -142,6 +149,11 @@ struct pccl_exec_outcome {
 /* What a rank may send of an op to another rank, on this lane, without credit: PARTIALs and, before START has come from
  * there, RESULTs. Each frame costs its payload rounded up to 64 bytes, and 64. All ranks compute the same. */
 uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes);
+
+/* How many ops may have been announced (START) to a rank on one lane that it has not announced itself. What is beyond
+ * waits here, and goes on when that rank's START of it comes: so nobody need launch in the order of others. All ranks
+ * compute the same. */
+uint32_t pccl_exec_announced_max(uint32_t ranks, uint32_t lanes);
 
 pcclResult_t pccl_exec_create(const struct pccl_exec_config *config, struct pccl_exec **exec_out);
 void pccl_exec_destroy(struct pccl_exec *exec);
@@ -153,10 +165,10 @@ void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes);
  * payload may still be on its way into memory that accept() named. Returns pcclOutOfMemory. */
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank);
 
-/* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use and that
- * at most PCCL_MAX_OPERATIONS ops are open. On failure (pcclOutOfMemory, pcclInvalidArgument for a codec that is
- * unknown) nothing was started. An op without a segment for this lane ends at once unless this is its home lane (tag
- * mod lanes), which carries START and DONE of empty ops. */
+/* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use. However
+ * many are open, this one begins at once, as far as it goes without the others. On failure (pcclOutOfMemory,
+ * pcclInvalidArgument for a codec that is unknown) nothing was started. An op without a segment for this lane ends at
+ * once unless this is its home lane (tag mod lanes), which carries START and DONE of empty ops. */
 pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_launch *launch);
 
 /* From now on nothing of the view in force is sent or accepted any more. What is launched now has to be cancelled
@@ -191,7 +203,12 @@ bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out);
  * for. */
 bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out);
 
-/* Is there something for the rank? Cheap; for the lane's bookkeeping after each event. */
+/* Takes a rank for which there is something new since it was taken last; false: none. For who carries it, after each
+ * event: whoever pulls until there is nothing, or no room, and pulls again when there is room, need not look at the
+ * others. */
+bool pccl_exec_ready(struct pccl_exec *exec, uint32_t *rank_out);
+
+/* Is there something for the rank? Cheap. */
 bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank);
 
 /* The other side has the frame (acknowledged): its payload is not needed any more. Tokens of ops that have ended are

@@ -6,7 +6,8 @@
  * Why nobody waits for ever: at most half of the arena belongs to ops that some rank may never launch. Ops that all
  * have launched take what they can get and give it back when their segments are added up, which needs nothing but the
  * others' inputs; those that got nothing wait in line. Rings are different, for a sum that is passed on needs room at
- * the next rank: a ring that can't get its minimum from the arena has memory of its own.
+ * the next rank: a ring that can't get its minimum from the arena has memory of its own. So have ops whose
+ * contributions are so small that they may come unasked: whatever comes for an op that was launched has a place.
  */
 #include <assert.h>
 
@@ -16,6 +17,7 @@
 #define WINDOW_MAX 32
 #define WINDOW_ARENA_SHARE 2 /* an op's window takes no more than one in so many parts of the arena */
 #define WINDOW_MIN_RING 2
+#define SPARE_BYTES ((size_t)1 << 20)
 
 pcclResult_t arena_install(struct pccl_exec *exec, uint32_t ranks)
 {
@@ -110,7 +112,7 @@ static uint32_t blocks_available(const struct pccl_exec *exec, const struct op *
 
 static bool needs_room(const struct op *op)
 {
-	return op->awaited_count > 0 && op->contributors > 0 && !op->all_eager;
+	return op->awaited_count > 0 && op->contributors > 0;
 }
 
 void window_plan(const struct pccl_exec *exec, struct op *op)
@@ -118,12 +120,17 @@ void window_plan(const struct pccl_exec *exec, struct op *op)
 	uint64_t per_segment = (uint64_t)op->contributors * op->slot_bytes;
 	uint64_t wanted;
 
-	op->window_min = op->makes_sums ? WINDOW_MIN_RING : 1;
+	op->window_min = op->moves_sums ? WINDOW_MIN_RING : 1;
 	if (op->window_min > op->awaited_count)
 		op->window_min = op->awaited_count;
 	op->window_wanted = 0;
 	if (!needs_room(op))
 		return;
+	if (op->eager_window > 0) {
+		op->window_min = op->eager_window;
+		op->window_wanted = op->window_min;
+		return; /* slots_per_block 0: the arena is not for it */
+	}
 	op->slots_per_block = BLOCK_BYTES / op->slot_bytes;
 	wanted = (uint64_t)exec->block_count * BLOCK_BYTES / WINDOW_ARENA_SHARE / per_segment;
 	if (wanted > WINDOW_MAX)
@@ -157,6 +164,31 @@ static void grant(struct pccl_exec *exec, struct op *op, uint32_t target)
 	op->window = window;
 }
 
+/* The last op's is kept for the next: it is in the cache. */
+static bool scratch_take(struct pccl_exec *exec, struct op *op, size_t bytes)
+{
+	op->scratch_bytes = bytes;
+	if (exec->spare_scratch == NULL || exec->spare_scratch_bytes < bytes) {
+		op->scratch = pccl_alloc_aligned(ALIGN_BYTES, bytes);
+		return op->scratch != NULL;
+	}
+	op->scratch = exec->spare_scratch;
+	op->scratch_bytes = exec->spare_scratch_bytes;
+	exec->spare_scratch = NULL;
+	return true;
+}
+
+void scratch_give(struct pccl_exec *exec, struct op *op)
+{
+	if (op->scratch != NULL && exec->spare_scratch == NULL && op->scratch_bytes <= SPARE_BYTES) {
+		exec->spare_scratch = op->scratch;
+		exec->spare_scratch_bytes = op->scratch_bytes;
+	} else {
+		pccl_free(op->scratch);
+	}
+	op->scratch = NULL;
+}
+
 pcclResult_t window_open(struct pccl_exec *exec, struct op *op)
 {
 	if (!needs_room(op))
@@ -164,69 +196,87 @@ pcclResult_t window_open(struct pccl_exec *exec, struct op *op)
 	if (op->slots_per_block > 0) {
 		grant(exec, op,
 		      (op->window_wanted + 1) / 2 > op->window_min ? (op->window_wanted + 1) / 2 : op->window_min);
-		if (op->window > 0 || !op->makes_sums)
+		if (op->window > 0 || !op->moves_sums)
 			return pcclSuccess;
 	}
-	op->scratch = pccl_alloc_aligned(ALIGN_BYTES, (size_t)op->window_min * op->contributors * op->slot_bytes);
-	if (op->scratch == NULL)
+	if (!scratch_take(exec, op, (size_t)op->window_min * op->contributors * op->slot_bytes))
 		return pcclOutOfMemory;
 	op->window = op->window_min;
 	return pcclSuccess;
 }
 
-static bool is_hungry(const struct pccl_exec *exec, const struct op *op, bool has_nothing)
+static void leave_line(struct op *op)
 {
-	return op != NULL && op->state == OP_OPEN && is_sure(exec, op) && needs_room(op) && op->scratch == NULL &&
-	       op->closed_count < op->awaited_count && op->window < op->window_wanted &&
-	       (op->window == 0) == has_nothing;
+	struct hungry *list = op->hungry;
+
+	if (list == NULL)
+		return;
+	if (op->hungry_before != NULL)
+		op->hungry_before->hungry_next = op->hungry_next;
+	else
+		list->first = op->hungry_next;
+	if (op->hungry_next != NULL)
+		op->hungry_next->hungry_before = op->hungry_before;
+	else
+		list->last = op->hungry_before;
+	op->hungry = NULL;
 }
 
-static struct op *hungriest(const struct pccl_exec *exec, bool has_nothing, uint64_t after)
+static void join_line(struct hungry *list, struct op *op)
 {
-	struct op *first = NULL;
-	uint32_t slot;
-
-	for (slot = 0; slot < OP_SLOTS; slot++) {
-		struct op *op = exec->ops[slot];
-
-		if (is_hungry(exec, op, has_nothing) && op->sure_age > after &&
-		    (first == NULL || op->sure_age < first->sure_age))
-			first = op;
-	}
-	return first;
+	op->hungry = list;
+	op->hungry_next = NULL;
+	op->hungry_before = list->last;
+	if (list->last != NULL)
+		list->last->hungry_next = op;
+	else
+		list->first = op;
+	list->last = op;
 }
 
-/* Those that have nothing first, in the order in which they became sure; what is left makes windows larger. */
+/* Lines up an op that all have launched, if it can use more room. */
+static void line_up(struct pccl_exec *exec, struct op *op)
+{
+	leave_line(op);
+	if (needs_room(op) && op->scratch == NULL && op->closed_count < op->awaited_count &&
+	    op->window < op->window_wanted)
+		join_line(op->window == 0 ? &exec->starving : &exec->growing, op);
+}
+
+/* Those that have nothing first, in the order in which all had launched them; what is left makes windows larger. */
 static void feed(struct pccl_exec *exec)
 {
-	struct op *op;
-	uint64_t after = 0;
+	struct op *op, *next;
 
-	while (exec->free_block_count > 0 && (op = hungriest(exec, true, 0)) != NULL) {
+	while (exec->free_block_count > 0 && (op = exec->starving.first) != NULL) {
 		grant(exec, op, op->window_wanted);
 		if (op->window == 0)
 			return;
+		line_up(exec, op);
 		credit_grow(exec, op);
 	}
-	while (exec->free_block_count > 0 && (op = hungriest(exec, false, after)) != NULL) {
-		after = op->sure_age;
+	for (op = exec->growing.first; exec->free_block_count > 0 && op != NULL; op = next) {
+		next = op->hungry_next;
 		grant(exec, op, op->window_wanted);
+		if (op->window == op->window_wanted)
+			leave_line(op);
 		credit_grow(exec, op);
 	}
 }
 
 void window_sure(struct pccl_exec *exec, struct op *op)
 {
-	op->sure_age = ++exec->clock;
 	if (op->blocks_unsure)
 		exec->unsure_blocks -= op->block_count;
 	op->blocks_unsure = false;
-	if (is_hungry(exec, op, true) || is_hungry(exec, op, false))
+	line_up(exec, op);
+	if (op->hungry != NULL)
 		feed(exec);
 }
 
 void window_close(struct pccl_exec *exec, struct op *op)
 {
+	leave_line(op);
 	if (op->block_count == 0)
 		return;
 	if (op->blocks_unsure)
@@ -242,7 +292,7 @@ void window_close(struct pccl_exec *exec, struct op *op)
 
 static uint32_t credit_limit(const struct op *op)
 {
-	uint32_t limit = op->closed_first + CREDIT_SPAN;
+	uint32_t limit = op->closed_first + SPAN;
 
 	return limit < op->awaited_count ? limit : op->awaited_count;
 }
@@ -259,7 +309,6 @@ void credit_grow(struct pccl_exec *exec, struct op *op)
 		if (work_at(op, index)->closed)
 			continue;
 		op->open_below++;
-		sum_retry(exec, op, index);
 	}
 	if (op->credit == before)
 		return;

@@ -110,7 +110,6 @@ void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region
 	(*region)->coming++;
 	stored->type = frame->type;
 	stored->arrival = COMING;
-	stored->admitted = false;
 	stored->segment = frame->segment;
 	stored->bytes = bytes;
 	*stored_out = stored;
@@ -122,9 +121,11 @@ void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region
 static void early_forget(struct pccl_exec *exec)
 {
 	pccl_free(exec->early_pool);
+	pccl_free(exec->early_buckets);
 	pccl_free(exec->regions);
 	pccl_free(exec->region_memory);
 	exec->early_pool = NULL;
+	exec->early_buckets = NULL;
 	exec->regions = NULL;
 	exec->region_memory = NULL;
 	exec->free_regions = NULL;
@@ -141,27 +142,37 @@ static pcclResult_t make_pools(struct pccl_exec *exec, uint32_t ranks, size_t re
 {
 	early_forget(exec);
 	exec->eager_bytes = pccl_exec_eager_bytes(ranks, exec->config.lanes);
-	exec->early_pool = pccl_calloc((size_t)ranks * EARLY_MAX, sizeof(struct early));
+	exec->announced_max = exec->config.announced_max;
+	if (exec->announced_max == 0)
+		exec->announced_max = pccl_exec_announced_max(ranks, exec->config.lanes);
+	exec->early_room = exec->announced_max + EARLY_SPARE;
+	exec->early_pool = pccl_alloc_aligned(ALIGN_BYTES, (size_t)ranks * exec->early_room * sizeof(struct early));
+	exec->early_buckets = pccl_calloc(EARLY_BUCKETS, sizeof(*exec->early_buckets));
 	exec->regions = pccl_calloc(region_count + 1, sizeof(struct region));
 	exec->region_memory = pccl_alloc_aligned(ALIGN_BYTES, (region_count + 1) * exec->eager_bytes);
-	if (exec->early_pool == NULL || exec->regions == NULL || exec->region_memory == NULL)
+	if (exec->early_pool == NULL || exec->early_buckets == NULL || exec->regions == NULL ||
+	    exec->region_memory == NULL)
 		return pcclOutOfMemory;
 	exec->pool_ranks = ranks;
+	exec->pool_lanes = exec->config.lanes;
 	return pcclSuccess;
 }
 
 pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 {
-	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_MAX_OPERATIONS + REGIONS_MAX;
+	size_t region_count = ranks == 1 ? 0 : (size_t)(ranks - 1) * PCCL_EXEC_EAGER_OPS + REGIONS_MAX;
 	size_t index;
-	bool fits = exec->pool_ranks == ranks && exec->eager_bytes == pccl_exec_eager_bytes(ranks, exec->config.lanes);
+	bool fits = exec->pool_ranks == ranks && exec->pool_lanes == exec->config.lanes;
 
 	if (!fits && make_pools(exec, ranks, region_count) != pcclSuccess)
 		return pcclOutOfMemory;
-	memset(exec->early_pool, 0, (size_t)ranks * EARLY_MAX * sizeof(struct early));
 	exec->free_regions = NULL;
-	for (index = 0; index < ranks; index++)
-		exec->neighbours[index].early = exec->early_pool + index * EARLY_MAX;
+	for (index = 0; index < ranks; index++) {
+		exec->neighbours[index].early = exec->early_pool + index * exec->early_room;
+		exec->neighbours[index].early_free = NONE;
+	}
+	for (index = 0; index < EARLY_BUCKETS; index++)
+		exec->early_buckets[index] = NONE;
 	for (index = region_count; index-- > 0;) {
 		exec->regions[index].memory = exec->region_memory + index * exec->eager_bytes;
 		exec->regions[index].next = exec->free_regions;
@@ -170,10 +181,29 @@ pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 	return pcclSuccess;
 }
 
-void early_release(struct neighbour *neighbour, struct early *early)
+/* All ops of a tag are in one bucket. */
+static uint32_t *early_bucket(const struct pccl_exec *exec, uint32_t rank, uint64_t tag)
 {
+	return &exec->early_buckets[pccl_rng_hash(tag, rank) % EARLY_BUCKETS];
+}
+
+static struct early *early_at(const struct pccl_exec *exec, uint32_t index)
+{
+	return index == NONE ? NULL : &exec->early_pool[index];
+}
+
+void early_release(struct pccl_exec *exec, struct early *early)
+{
+	struct neighbour *neighbour = &exec->neighbours[early->rank];
+	uint32_t *link = early_bucket(exec, early->rank, early->key.tag);
+
 	assert(early->used && early->region == NULL);
+	while (early_at(exec, *link) != early)
+		link = &exec->early_pool[*link].next;
+	*link = early->next;
 	early->used = false;
+	early->next = neighbour->early_free;
+	neighbour->early_free = (uint32_t)(early - exec->early_pool);
 	neighbour->early_count--;
 }
 
@@ -188,24 +218,21 @@ static bool early_drop(struct pccl_exec *exec, uint32_t rank, struct early *earl
 	if (is_coming(early))
 		return false;
 	region_free(exec, rank, &early->region);
-	early_release(&exec->neighbours[rank], early);
+	early_release(exec, early);
 	return true;
 }
 
 struct early *early_find(const struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key)
 {
-	const struct neighbour *neighbour = &exec->neighbours[rank];
-	uint32_t seen = 0, index;
+	struct early *early;
 
-	for (index = 0; seen < neighbour->early_count && index < EARLY_MAX; index++) {
-		struct early *early = &neighbour->early[index];
-
-		if (!early->used)
-			continue;
-		seen++;
-		if (!early->adopted && early->key.tag == key->tag && early->key.sequence == key->sequence)
+	if (exec->neighbours[rank].early_count == 0)
+		return NULL;
+	for (early = early_at(exec, *early_bucket(exec, rank, key->tag)); early != NULL;
+	     early = early_at(exec, early->next))
+		if (early->rank == rank && early->key.tag == key->tag && early->key.sequence == key->sequence &&
+		    !early->adopted)
 			return early;
-	}
 	return NULL;
 }
 
@@ -215,7 +242,7 @@ static void forget_refused(struct pccl_exec *exec, uint32_t rank)
 	struct early *oldest = NULL;
 	uint32_t index;
 
-	for (index = 0; index < EARLY_MAX; index++) {
+	for (index = 0; index < exec->neighbours[rank].early_made; index++) {
 		struct early *early = &exec->neighbours[rank].early[index];
 
 		if (early->used && !early->adopted && early->refused && !is_coming(early) &&
@@ -226,24 +253,36 @@ static void forget_refused(struct pccl_exec *exec, uint32_t rank)
 		early_drop(exec, rank, oldest);
 }
 
-/* The entry of an op, made if there is none. NULL: the rank has more ops open than it may. */
+static struct early *take_entry(struct pccl_exec *exec, struct neighbour *neighbour)
+{
+	struct early *early = early_at(exec, neighbour->early_free);
+
+	if (early == NULL)
+		return &neighbour->early[neighbour->early_made++];
+	neighbour->early_free = early->next;
+	return early;
+}
+
+/* The entry of an op, made if there is none. NULL: the rank has announced more than it may. */
 static struct early *early_take(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame)
 {
 	struct pccl_op_key key = {frame->tag, frame->sequence};
 	struct neighbour *neighbour = &exec->neighbours[rank];
 	struct early *early = early_find(exec, rank, &key);
-	uint32_t index = 0;
+	uint32_t *bucket;
 
 	if (early != NULL)
 		return early;
-	if (neighbour->early_count == EARLY_MAX)
+	if (neighbour->early_count == exec->early_room)
 		forget_refused(exec, rank);
-	if (neighbour->early_count == EARLY_MAX)
+	if (neighbour->early_count == exec->early_room)
 		return NULL;
-	while (neighbour->early[index].used)
-		index++;
-	early = &neighbour->early[index];
+	early = take_entry(exec, neighbour);
 	memset(early, 0, sizeof(*early));
+	bucket = early_bucket(exec, rank, key.tag);
+	early->next = *bucket;
+	*bucket = (uint32_t)(early - exec->early_pool);
+	early->rank = rank;
 	early->used = true;
 	early->key = key;
 	early->age = exec->clock++;
@@ -371,7 +410,7 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 		return;
 	}
 	memcpy(peer->start, early->start, sizeof(peer->start));
-	early_release(&exec->neighbours[rank], early);
+	early_release(exec, early);
 }
 
 /* ---- ops that are missed ----------------------------------------------------------------------------------------- */
@@ -383,7 +422,7 @@ void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint)
 	exec->joint = joint;
 	exec->any_missed = true;
 	for (rank = 0; rank < exec->ranks; rank++)
-		for (index = 0; index < EARLY_MAX && exec->neighbours[rank].early_count > 0; index++)
+		for (index = 0; index < exec->neighbours[rank].early_made; index++)
 			exec->neighbours[rank].early[index].missed = false;
 }
 
@@ -399,7 +438,7 @@ bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out)
 	uint32_t rank, index;
 
 	for (rank = 0; exec->any_missed && rank < exec->ranks; rank++) {
-		for (index = 0; index < EARLY_MAX && exec->neighbours[rank].early_count > 0; index++) {
+		for (index = 0; index < exec->neighbours[rank].early_made; index++) {
 			struct early *early = &exec->neighbours[rank].early[index];
 
 			if (!is_missed(exec, early))
@@ -422,13 +461,15 @@ static bool not_after(uint32_t a, uint32_t b)
 
 void early_purge(struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 {
-	uint32_t rank, index;
+	struct early *early, *next;
+	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		for (index = 0; index < EARLY_MAX && exec->neighbours[rank].early_count > 0; index++) {
-			struct early *early = &exec->neighbours[rank].early[index];
-
-			if (!early->used || early->adopted || early->key.tag != tag ||
+		if (exec->neighbours[rank].early_count == 0)
+			continue;
+		for (early = early_at(exec, *early_bucket(exec, rank, tag)); early != NULL; early = next) {
+			next = early_at(exec, early->next);
+			if (early->rank != rank || early->adopted || early->key.tag != tag ||
 			    !not_after(early->key.sequence + 1, sequence))
 				continue;
 			early->doomed = true;
@@ -437,14 +478,20 @@ void early_purge(struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 	}
 }
 
-static struct ended *ended_set(struct pccl_exec *exec, uint64_t tag)
+/* A power of two. */
+uint32_t ended_sets(uint32_t room)
 {
-	return exec->ended[pccl_rng_hash(tag, 0) % ENDED_SETS];
+	return 2 * room;
+}
+
+static struct ended *ended_set(const struct table *table, uint64_t tag)
+{
+	return table->ended + ENDED_WAYS * (pccl_rng_hash(tag, 0) & (ended_sets(table->room) - 1));
 }
 
 bool ended_before(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 {
-	const struct ended *set = exec->ended[pccl_rng_hash(tag, 0) % ENDED_SETS];
+	const struct ended *set = ended_set(&exec->table, tag);
 	uint32_t way;
 
 	for (way = 0; way < ENDED_WAYS; way++)
@@ -453,19 +500,34 @@ bool ended_before(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 	return false;
 }
 
-void ended_note(struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
+/* The one of its tag in a set, else the one to be overwritten. */
+static struct ended *ended_way(struct ended *set, uint64_t tag)
 {
-	struct ended *set = ended_set(exec, tag), *best = &set[0];
+	struct ended *best = &set[0];
 	uint32_t way;
 
 	for (way = 0; way < ENDED_WAYS; way++) {
-		if (set[way].used && set[way].tag == tag) {
-			best = &set[way];
-			break;
-		}
+		if (set[way].used && set[way].tag == tag)
+			return &set[way];
 		if (!set[way].used || (best->used && set[way].age < best->age))
 			best = &set[way];
 	}
+	return best;
+}
+
+void ended_copy(const struct table *from, struct table *to)
+{
+	size_t index;
+
+	for (index = 0; index < (size_t)ENDED_WAYS * ended_sets(from->room); index++)
+		if (from->ended[index].used)
+			*ended_way(ended_set(to, from->ended[index].tag), from->ended[index].tag) = from->ended[index];
+}
+
+void ended_note(struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
+{
+	struct ended *best = ended_way(ended_set(&exec->table, tag), tag);
+
 	if (best->used && best->tag == tag && not_after(sequence, best->sequence))
 		sequence = best->sequence;
 	best->used = true;

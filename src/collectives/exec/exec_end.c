@@ -6,15 +6,6 @@
 #include "base/memory.h"
 #include "collectives/exec/exec_internal.h"
 
-static void unlink_key(struct pccl_exec *exec, const struct op *op)
-{
-	struct op **link = &exec->buckets[pccl_rng_hash(op->launch.key.tag, op->launch.key.sequence) % KEY_BUCKETS];
-
-	while (*link != op)
-		link = &(*link)->next_of_bucket;
-	*link = op->next_of_bucket;
-}
-
 static void enqueue(struct pccl_exec *exec, struct op *op, pcclResult_t result)
 {
 	op->state = OP_ENDED;
@@ -31,14 +22,24 @@ static void enqueue(struct pccl_exec *exec, struct op *op, pcclResult_t result)
 static void end(struct pccl_exec *exec, struct op *op, pcclResult_t result)
 {
 	assert(op->state == OP_OPEN);
-	unlink_key(exec, op);
+	table_forget_key(exec, op);
 	refresh_nothing(exec, op);
 	enqueue(exec, op, result);
 }
 
+/* Nobody is told anything of it any more. */
+static void end_silently(struct pccl_exec *exec, struct op *op, pcclResult_t result)
+{
+	uint32_t rank;
+
+	end(exec, op, result);
+	for (rank = 0; rank < exec->ranks; rank++)
+		unasked_end(exec, op, rank);
+}
+
 void op_end_at_once(struct pccl_exec *exec, struct op *op)
 {
-	assert(!op->takes_slot);
+	assert(!op->takes_place);
 	op->complete = true;
 	enqueue(exec, op, pcclSuccess);
 }
@@ -48,7 +49,7 @@ void op_release(struct pccl_exec *exec, struct op *op)
 	uint32_t rank;
 
 	/* Once: the view may have changed since. */
-	if (!op->takes_slot || op->released)
+	if (!op->takes_place || op->released)
 		return;
 	op->released = true;
 	window_close(exec, op);
@@ -56,19 +57,17 @@ void op_release(struct pccl_exec *exec, struct op *op)
 	for (rank = 0; rank < exec->ranks; rank++) {
 		region_free(exec, rank, &op->peers[rank].region);
 		if (op->peers[rank].early != NULL)
-			early_release(&exec->neighbours[rank], op->peers[rank].early);
+			early_release(exec, op->peers[rank].early);
 		op->peers[rank].early = NULL;
 	}
 }
 
 void op_destroy(struct pccl_exec *exec, struct op *op)
 {
-	if (op->takes_slot) {
-		assert(exec->ops[op->slot] == op);
-		exec->ops[op->slot] = NULL;
-	}
+	if (op->takes_place)
+		table_remove(exec, op);
 	coder_close(op);
-	pccl_free(op->scratch);
+	scratch_give(exec, op);
 	pccl_free(op);
 }
 
@@ -81,12 +80,12 @@ static bool leave_dones(struct pccl_exec *exec, struct op *op)
 
 	for (rank = 0; rank < exec->ranks; rank++)
 		if (rank != exec->rank && !op->peers[rank].done_sent &&
-		    exec->neighbours[rank].parting_count == PCCL_MAX_OPERATIONS)
+		    exec->neighbours[rank].parting_count == PARTING_MAX)
 			return false;
 	for (rank = 0; rank < exec->ranks; rank++) {
 		if (rank == exec->rank || op->peers[rank].done_sent)
 			continue;
-		parting_add(&exec->neighbours[rank], &op->launch.key);
+		parting_add(exec, rank, &op->launch.key);
 		op->tx_bytes += PCCL_FRAME_BYTES;
 	}
 	return true;
@@ -132,7 +131,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 	if (!leave_dones(exec, op))
 		return;
 	window_close(exec, op);
-	end(exec, op, pcclSuccess);
+	end_silently(exec, op, pcclSuccess);
 }
 
 /* ---- failure ----------------------------------------------------------------------------------------------------- */
@@ -157,7 +156,7 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	char theirs[120], ours[120];
 
 	signature_describe(op->peers[rank].start, theirs, sizeof(theirs));
-	signature_describe(op->note, ours, sizeof(ours));
+	signature_describe(op->signature, ours, sizeof(ours));
 	if (snprintf(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s", rank,
 		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
 		op->detail[0] = '\0';
@@ -246,7 +245,7 @@ static void take_back(struct pccl_exec *exec, struct op *op, pcclResult_t result
 {
 	if (op->result != pcclSuccess || result == pcclSuccess)
 		return;
-	if (op->takes_slot)
+	if (op->takes_place)
 		undo_restore(exec, op, restore);
 	op->result = result;
 	snprintf(op->detail, sizeof(op->detail), "%s", detail);
@@ -270,7 +269,10 @@ void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const
 	snprintf(op->detail, sizeof(op->detail), "%s", detail);
 	op->receiving = 0;
 	op_release(exec, op);
-	end(exec, op, result);
-	if (result == pcclMismatch && !exec->frozen)
+	if (result == pcclMismatch && !exec->frozen) {
+		end(exec, op, result);
 		say_farewell(exec, op);
+	} else {
+		end_silently(exec, op, result);
+	}
 }

@@ -1,6 +1,7 @@
-/* What the files of the executor share: its state, and who does what.
+/* What the files of the executor share, and who does what; the state is in exec_state.h.
  *
  *	exec.c		life, views, what the carrier asks about ops
+ *	exec_table.c	the ops by key, by cookie and by age, and which have something for which rank
  *	exec_launch.c	an op comes in: its memory, its lists, what can be done at once
  *	exec_send.c	what goes out, and in which order
  *	exec_receive.c	what comes in
@@ -24,321 +25,32 @@
 #ifndef PCCL_COLLECTIVES_EXEC_INTERNAL_H
 #define PCCL_COLLECTIVES_EXEC_INTERNAL_H
 
-#include "base/rng.h"
-#include "collectives/codec/codec.h"
-#include "collectives/exec/exec.h"
+#include "collectives/exec/exec_state.h"
 
-#if UINTPTR_MAX < UINT64_MAX
-#error "tokens need pointers of 64 bits"
-#endif
+/* ---- exec_table.c ------------------------------------------------------------------------------------------------ */
 
-#define NONE UINT32_MAX
-#define SIGNATURE_BYTES 26
-#define OP_SLOTS 128 /* open ops, and those that still have to tell others that they failed */
-#define OP_MASK_WORDS (OP_SLOTS / 64)
-#define LEAVING_MAX (OP_SLOTS - PCCL_MAX_OPERATIONS)
-#define KEY_BUCKETS 256
-#define NOTES 1024 /* payloads of START frames; many times what can be unacknowledged */
-/* Segments that can be in work at once, and how far credit goes beyond the first unfinished one: the rest is for what a
- * sender may send beyond its credit. */
-#define SPAN 64
-#define CREDIT_SPAN (SPAN - PCCL_EXEC_EAGER_FRAMES)
-#define BLOCK_BYTES (512u << 10) /* of the arena; an op cuts its blocks into slots */
-#define ALIGN_BYTES 64
-#define EARLY_MAX 128  /* ops per rank that are not launched here */
-#define REGIONS_MAX 80 /* ops per rank that have sent something before they should: open ones and some that failed */
-#define ENDED_SETS 256 /* memory of ended ops: sets of four tags */
-#define ENDED_WAYS 4
-
-enum arrival { NOT_HERE, COMING, HERE };
-
-/* A frame that had to be kept: in front of its payload in a region. */
-struct stored {
-	uint8_t type;
-	uint8_t arrival; /* NOT_HERE: dropped, will come again */
-	bool admitted;	 /* the op knows it: it was found to fit, and is counted as on its way or here */
-	uint32_t segment;
-	uint32_t bytes;
-};
-
-/* Room for what one rank sends of one op without being asked. */
-struct region {
-	uint8_t *memory;
-	uint32_t used_bytes;
-	uint32_t frames;
-	uint32_t coming;
-	struct region *next; /* free list */
-};
-
-/* Why an op can't go on. */
-struct refusal {
-	uint8_t reason; /* enum pccl_frame_refusal */
-	uint32_t segment;
-	uint32_t element; /* in it */
-};
-
-/* An op that a rank has launched and this one has not. */
-struct early {
-	struct pccl_op_key key;
-	bool used;
-	bool adopted; /* launched meanwhile; kept only until its START is here */
-	bool doomed;  /* will never be launched; kept only until what is coming is here */
-	bool refused;
-	struct refusal refusal;
-	uint8_t start_arrival;
-	uint8_t start[SIGNATURE_BYTES];
-	uint32_t start_credit;
-	uint32_t joint; /* joint calls that its rank had made before */
-	bool missed;	/* has been told */
-	uint64_t age;
-	struct region *region; /* NULL: none yet */
-};
-
-/* What is known about another rank, whatever the op. */
-struct neighbour {
-	/* ops that have something for it, by slot */
-	uint64_t control[OP_MASK_WORDS];
-	uint64_t results[OP_MASK_WORDS];
-	uint64_t partials[OP_MASK_WORDS];
-	uint32_t results_in_a_row;
-	struct pccl_op_key parting[PCCL_MAX_OPERATIONS]; /* ops that have ended but for telling it DONE: a ring */
-	uint32_t parting_first;
-	uint32_t parting_count;
-	uint32_t early_count;
-	uint32_t region_count;
-	struct early *early; /* EARLY_MAX */
-	char violation[120]; /* what it did against the protocol, found after the fact; empty: nothing */
-};
-
-/* A rank as seen by one op. */
-struct peer {
-	/* what came from it */
-	uint8_t start[SIGNATURE_BYTES];
-	uint8_t start_arrival;
-	bool started; /* its START is here and agrees */
-	bool done;
-	bool refused;
-	struct refusal refusal;
-	bool contributes; /* to sums that are made here */
-	uint32_t start_credit;
-	struct early *early; /* holds its START, which is coming */
-	struct region *region;
-	/* what goes to it */
-	bool start_sent;
-	bool done_sent;
-	bool refuse_sent;
-	uint32_t credit;	/* partials that it has room for, by index */
-	uint32_t credit_told;	/* that it knows to have here */
-	uint32_t partials_sent; /* index of the next one */
-	uint32_t eager_bytes;	/* used up */
-	uint32_t eager_frames;
-	const uint32_t *items; /* routes whose contributions go to it, in order */
-	uint32_t item_count;
-	uint32_t item;	       /* the one being sent */
-	uint32_t item_local;   /* next segment of it */
-	uint32_t results_seen; /* of the op's log */
-};
-
-/* The codecs of an op, and its slots for what is encoded. */
-struct coder {
-	struct pccl_codec_params up;
-	struct pccl_codec_params down;
-	uint32_t slot_bytes;
-	uint32_t slot_count;
-	uint32_t slots_made;  /* slots that were used at least once are 0 ... slots_made - 1 */
-	uint32_t *free_slots; /* a stack */
-	uint32_t free_slot_count;
-	uint32_t *uses;	   /* by slot: frames of it that are still to be acknowledged */
-	uint32_t *slot_of; /* by local number: what is encoded of the segment now; NONE: nothing */
-	uint8_t *memory;
-	bool waiting; /* a segment whose contributions are all here had no slot for the result */
-};
-
-/* What an acknowledgement lets go of. */
-enum token_kind {
-	TOKEN_INERT = 0,
-	TOKEN_SUM = 1,	   /* a partial sum */
-	TOKEN_ENCODED = 2, /* a contribution or result, out of a slot of the op */
-	TOKEN_PACKED = 3   /* a slot of the executor, and what that says */
-};
-
-/* A segment's payload on its way out. */
-struct outgoing {
-	uint32_t local;
-	bool is_result; /* else a contribution: this rank's input, or a sum that it has made */
-	bool is_sum;
-	bool is_coded; /* a contribution's payload is there once it was encoded */
-	enum token_kind kind;
-	const void *payload;
-	uint32_t bytes;
-	uint32_t crc;  /* 0: by who carries it */
-	uint32_t slot; /* it is packed in; NONE: it is not packed */
-};
-
-/* A packed payload that is still to be acknowledged, or its slot, which is free. */
-struct packed {
-	const struct op *op; /* NULL: free */
-	uint32_t next;	     /* free list */
-	uint32_t local;
-	bool is_result;
-	enum token_kind kind; /* of what it was made from */
-	uint32_t uses;	      /* ranks that have not acknowledged it */
-	uint32_t bytes;
-	uint32_t crc;
-};
-
-/* A segment of this lane's share. */
-struct place {
-	uint32_t route;
-	uint32_t index; /* NONE: nothing is added here */
-};
-
-/* A segment that is in work here. */
-struct work {
-	uint32_t arrived;  /* contributions of others */
-	uint32_t sum_slot; /* of a partial sum that waits to be sent and acknowledged */
-	bool closed;	   /* added up, and room is free again */
-};
-
-enum op_state {
-	OP_OPEN,
-	OP_ENDED,  /* waits to be polled */
-	OP_LEAVING /* polled; still has to tell others that it has failed */
-};
-
-/* A result that goes out. */
-struct logged {
-	uint32_t local;
-	uint32_t crc; /* of its payload, taken while that is in the cache, for all who get it; 0: by who carries it */
-};
-
-struct op {
-	struct pccl_exec_launch launch;
-	enum op_state state;
-	uint64_t serial; /* order of launching */
-	uint32_t slot;
-	struct op *next_of_bucket;
-	struct op *next_ended;
-	uint8_t *note;	 /* payload of START */
-	bool takes_slot; /* it was started; else it had nothing to do and ended at once */
-	/* this lane's share */
-	uint32_t first_segment;
-	uint32_t local_count;
-	uint32_t element_bytes;
-	uint32_t partial_bytes; /* of an element in a partial sum */
-	bool keeps_undo;
-	struct place *places; /* by local number */
-	uint64_t *held;	      /* by local number, as the next two */
-	uint64_t *saved;      /* input is in undo */
-	uint64_t *incoming;   /* a result is being received into output */
-	uint32_t held_count;  /* of those that are needed */
-	uint32_t needed_count;
-	/* contributions */
-	uint32_t fan_in; /* inputs of a sum, at most; 0: nothing is added here */
-	uint32_t awaited_count;
-	uint32_t *awaited; /* local number by index */
-	uint32_t work_count;
-	struct work *works;    /* of index i: i mod work_count */
-	const void **inputs;   /* fan_in for each work */
-	uint32_t *input_slots; /* likewise: the slot an input is in, NONE */
-	uint32_t closed_first; /* all before this index are closed */
-	uint32_t closed_count;
-	/* room */
-	bool all_eager;	       /* all contributions come without being asked: no room is needed */
-	bool makes_sums;       /* partial sums that are passed on */
-	uint64_t sure_age;     /* when all had started */
-	uint32_t contributors; /* slots per segment */
-	uint32_t window;       /* segments there is room for */
-	uint32_t window_min;
-	uint32_t window_wanted;
-	uint32_t credit;     /* senders may send what has an index below */
-	uint32_t open_below; /* indexes below credit that are not closed */
-	uint32_t slot_bytes;
-	uint32_t slots_per_block;
-	uint32_t slots_made;  /* slots that were handed out at least once are 0 ... slots_made - 1 */
-	uint32_t *free_slots; /* a stack */
-	uint32_t free_slot_count;
-	uint32_t *blocks; /* of the arena */
-	uint32_t block_count;
-	bool blocks_unsure; /* they were taken before all had started */
-	uint8_t *scratch;   /* own memory instead, when the arena can't do; else NULL */
-	/* results that go out, in the order in which they were ready */
-	struct logged *log;
-	uint32_t log_count;
-	bool coded;	    /* at least one way */
-	struct coder coder; /* if so */
-	bool packs;	    /* some of its segments may travel compressed from here */
-	bool unpacks;	    /* and to here */
-	uint32_t *packed;   /* two for each local number, contribution and result: the slot it is in, or none */
-	/* how far it is */
-	uint32_t started_count;
-	uint32_t done_count;
-	uint32_t refused_count; /* ranks that told why */
-	uint32_t receiving;	/* payloads that are on their way into its memory */
-	bool complete;		/* all of the share is held, and all have started */
-	bool failing;		/* an element can't be carried: ends when all have started */
-	bool refusing;		/* tells others that it has failed */
-	struct refusal refusal; /* why */
-	bool released;		/* its scratch and what came early are given back */
-	bool restores;		/* gives its input back when it is polled */
-	uint32_t farewells;	/* ranks that it has still to tell so */
-	uint64_t tx_bytes;
-	uint64_t rx_bytes;
-	pcclResult_t result;
-	char detail[200];
-	struct peer *peers;
-};
-
-struct ended {
-	uint64_t tag;
-	uint32_t sequence; /* the highest one that has ended */
-	bool used;
-	uint64_t age;
-};
-
-struct pccl_exec {
-	struct pccl_exec_config config;
-	uint32_t epoch; /* 0: none yet */
-	uint32_t ranks;
-	uint32_t rank;
-	bool frozen;
-	uint64_t clock; /* counts events, to tell older from younger */
-	struct op *ops[OP_SLOTS];
-	struct op *buckets[KEY_BUCKETS];
-	uint32_t leaving_count;
-	uint32_t joint;	 /* pcclUpdateTopology() that the caller waits in, or waited in last; 0: none */
-	bool any_missed; /* perhaps */
-	struct op *ended_first, *ended_last;
-	struct op *reaped; /* polled, its memory is let go by the next poll */
-	struct neighbour *neighbours;
-	uint32_t pool_ranks; /* that the next four were made for; 0: not made */
-	struct early *early_pool;
-	uint32_t eager_bytes;
-	struct region *regions;
-	struct region *free_regions;
-	uint8_t *region_memory;
-	uint32_t block_count;
-	uint8_t *arena;
-	uint32_t *free_blocks; /* a stack */
-	uint32_t free_block_count;
-	uint32_t unsure_blocks; /* in use by ops that are not known to be launched everywhere */
-	uint8_t *bounce;
-	size_t bounce_bytes;
-	struct pccl_lossless *lossless; /* NULL: nothing was launched that could need it */
-	struct packed *pack_slots;	/* likewise */
-	uint8_t *pack_memory;
-	uint32_t pack_slot_count;
-	uint32_t pack_free; /* the first free one; NONE */
-	bool packed_last;   /* the last segment that was looked at got smaller */
-	struct ended ended[ENDED_SETS][ENDED_WAYS];
-	uint8_t notes[NOTES][SIGNATURE_BYTES];
-	uint32_t next_note;
-};
+/* A view is in force: nobody has anything for anybody, no op has ended in it. pcclOutOfMemory. */
+pcclResult_t table_install(struct pccl_exec *exec);
+void table_destroy(struct pccl_exec *exec);
+/* Makes room for one more op: pcclOutOfMemory. */
+pcclResult_t table_reserve(struct pccl_exec *exec);
+/* An op comes in: by its cookie, and if it takes a place by its key and age as well; there is room. */
+void table_add(struct pccl_exec *exec, struct op *op);
+void table_forget_key(struct pccl_exec *exec, const struct op *op);
+void table_forget_cookie(struct pccl_exec *exec, const struct op *op);
+/* It gives its place back. */
+void table_remove(struct pccl_exec *exec, const struct op *op);
+/* Open ops only. */
+struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
+/* Open ones, and those whose outcome has not been polled. */
+struct op *op_find_cookie(const struct pccl_exec *exec, const void *cookie);
+void lot_set(struct pccl_exec *exec, uint32_t rank, enum lot lot, const struct op *op, bool value);
+bool lot_any(const struct pccl_exec *exec, uint32_t rank, enum lot lot);
+/* NULL: none. */
+struct op *lot_oldest(const struct pccl_exec *exec, uint32_t rank, enum lot lot);
 
 /* ---- exec.c: shares and places ----------------------------------------------------------------------------------- */
 
-/* Open ops only. */
-struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
 uint32_t op_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 /* False: the segment is none of this lane's share. */
 bool op_local(const struct pccl_exec *exec, const struct op *op, uint32_t segment, uint32_t *local_out);
@@ -363,23 +75,26 @@ void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size
 
 /* ---- exec_send.c ------------------------------------------------------------------------------------------------- */
 
+/* What others may be told of an op without having launched it is counted per rank. It has come to that, or the op is
+ * over: gives back what it has taken there. */
+void unasked_end(struct pccl_exec *exec, struct op *op, uint32_t rank);
 /* To be called for an op and a rank after anything that may give it something to send, or take it away. */
 void refresh_control(struct pccl_exec *exec, struct op *op, uint32_t rank);
 void refresh_results(struct pccl_exec *exec, struct op *op, uint32_t rank);
 void refresh_partials(struct pccl_exec *exec, struct op *op, uint32_t rank);
 /* The op has nothing for anybody any more. */
-void refresh_nothing(struct pccl_exec *exec, const struct op *op);
+void refresh_nothing(struct pccl_exec *exec, struct op *op);
 void refresh_all(struct pccl_exec *exec, struct op *op);
 /* What travels of a segment's result. */
 const void *result_payload(const struct pccl_exec *exec, const struct op *op, uint32_t local);
-/* DONE for an op that is about to go. False: no room; it has to stay. */
-bool parting_add(struct neighbour *neighbour, const struct pccl_op_key *key);
+/* DONE for an op that is about to go; there is room. */
+void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key);
 
 /* ---- exec_early.c ------------------------------------------------------------------------------------------------ */
 
 pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks);
 void early_destroy(struct pccl_exec *exec);
-void early_release(struct neighbour *neighbour, struct early *early);
+void early_release(struct pccl_exec *exec, struct early *early);
 /* NULL: none. */
 struct early *early_find(const struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key);
 enum pccl_frame_verdict early_accept(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame,
@@ -406,6 +121,8 @@ struct stored *region_next(const struct region *region, const struct stored *aft
 void *stored_payload(struct stored *stored);
 void region_free(struct pccl_exec *exec, uint32_t rank, struct region **region);
 
+uint32_t ended_sets(uint32_t room);
+void ended_copy(const struct table *from, struct table *to);
 bool ended_before(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
 void ended_note(struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
 
@@ -434,8 +151,6 @@ uint32_t own_position(const struct pccl_exec *exec, const struct pccl_route *rou
 void result_retry(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* Another contribution of this index is here: adds up if it was the last one. */
 void contribution_arrived(struct pccl_exec *exec, struct op *op, uint32_t index);
-/* All contributions of this index are here, and there was no room for their sum so far. */
-void sum_retry(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* Nobody else contributes. */
 void sum_alone(struct pccl_exec *exec, struct op *op, uint32_t index);
 /* The sum of this segment has been sent and is not needed any more. */
@@ -517,6 +232,7 @@ uint32_t window_blocks(const struct op *op, uint32_t window);
 /* All ranks have started. */
 void window_sure(struct pccl_exec *exec, struct op *op);
 void window_close(struct pccl_exec *exec, struct op *op);
+void scratch_give(struct pccl_exec *exec, struct op *op);
 /* Gives as much credit as the window has room for. */
 void credit_grow(struct pccl_exec *exec, struct op *op);
 /* An index has been added up and is free. */

@@ -19,7 +19,6 @@ struct measure {
 	uint32_t log;
 	uint32_t slots; /* set when the window is known */
 	uint32_t blocks;
-	uint64_t eager_bytes; /* that one sender's contributions cost */
 };
 
 static void find_share(const struct pccl_exec *exec, struct op *op)
@@ -41,7 +40,7 @@ static uint32_t route_locals(const struct pccl_exec *exec, const struct op *op, 
 static void measure_plan(const struct pccl_exec *exec, struct op *op, struct measure *m)
 {
 	const struct pccl_plan *plan = op->launch.plan;
-	uint32_t index, begin, local;
+	uint32_t index, begin;
 
 	memset(m, 0, sizeof(*m));
 	for (index = 0; index < plan->route_count; index++) {
@@ -52,6 +51,7 @@ static void measure_plan(const struct pccl_exec *exec, struct op *op, struct mea
 			continue;
 		m->items += route->own_to_count + (route->sum_to != PCCL_RANK_NONE);
 		op->makes_sums = op->makes_sums || route->sum_to != PCCL_RANK_NONE;
+		op->moves_sums = op->moves_sums || route->sum_to != PCCL_RANK_NONE || route->input_is_sum;
 		if (route->result_to_count > 0)
 			m->log += count;
 		if (route->input_count == 0)
@@ -59,9 +59,53 @@ static void measure_plan(const struct pccl_exec *exec, struct op *op, struct mea
 		m->awaited += count;
 		if (route->input_count > m->fan_in)
 			m->fan_in = route->input_count;
-		for (local = begin; local < begin + count; local++)
-			m->eager_bytes += eager_cost(op_partial_bytes(exec, op, local, route->input_is_sum));
 	}
+}
+
+/* Takes the cost of one more contribution out of what may be sent without being asked. False: it is too much. */
+static bool eager_add(const struct pccl_exec *exec, const struct op *op, uint32_t local, bool is_sum, uint32_t *count,
+		      uint32_t *bytes)
+{
+	uint32_t cost = eager_cost(op_partial_bytes(exec, op, local, is_sum));
+
+	if (*count == PCCL_EXEC_EAGER_FRAMES || cost > exec->eager_bytes - *bytes)
+		return false;
+	*count += 1;
+	*bytes += cost;
+	return true;
+}
+
+/* May senders send all their contributions to this rank without being asked? They find the same for themselves. */
+static bool all_come_unasked(const struct pccl_exec *exec, const struct op *op)
+{
+	const struct pccl_plan *plan = op->launch.plan;
+	uint32_t index, begin, local, count = 0, bytes = 0;
+
+	for (index = 0; index < plan->route_count; index++) {
+		const struct pccl_route *route = &plan->routes[index];
+		uint32_t locals = route->input_count == 0 ? 0 : route_locals(exec, op, route, &begin);
+
+		for (local = 0; local < locals; local++)
+			if (!eager_add(exec, op, begin + local, route->input_is_sum, &count, &bytes))
+				return false;
+	}
+	return true;
+}
+
+/* May this rank send all its contributions to another so? */
+static bool all_go_unasked(const struct pccl_exec *exec, const struct op *op, const struct peer *peer)
+{
+	uint32_t item, begin, local, count = 0, bytes = 0;
+
+	for (item = 0; item < peer->item_count; item++) {
+		const struct pccl_route *route = &op->launch.plan->routes[peer->items[item]];
+		uint32_t locals = route_locals(exec, op, route, &begin);
+
+		for (local = 0; local < locals; local++)
+			if (!eager_add(exec, op, begin + local, route->sum_to != PCCL_RANK_NONE, &count, &bytes))
+				return false;
+	}
+	return true;
 }
 
 static uint32_t largest_contribution(const struct op *op)
@@ -73,7 +117,7 @@ static uint32_t largest_contribution(const struct op *op)
 		elements = geometry->chunk_elements;
 	if (op->coded)
 		return coded_contribution_bytes(op, (uint32_t)elements);
-	return (uint32_t)elements * (op->makes_sums ? op->partial_bytes : op->element_bytes);
+	return (uint32_t)elements * (op->moves_sums ? op->partial_bytes : op->element_bytes);
 }
 
 static void plan_room(const struct pccl_exec *exec, struct op *op, struct measure *m)
@@ -83,9 +127,7 @@ static void plan_room(const struct pccl_exec *exec, struct op *op, struct measur
 	op->work_count = m->awaited < SPAN ? m->awaited : SPAN;
 	op->contributors = m->fan_in > 0 ? m->fan_in - 1 : 0;
 	op->slot_bytes = (largest_contribution(op) + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
-	/* In a repair results use up what may be sent without being asked, too. */
-	op->all_eager = !op->makes_sums && op->launch.held == NULL && m->awaited <= PCCL_EXEC_EAGER_FRAMES &&
-			m->eager_bytes <= exec->eager_bytes;
+	op->eager_window = all_come_unasked(exec, op) ? m->awaited : 0;
 	window_plan(exec, op);
 	if (op->coded)
 		coder_plan(exec, op);
@@ -265,6 +307,7 @@ static void fill_items(const struct pccl_exec *exec, struct op *op, uint32_t *it
 			continue;
 		route_locals(exec, op, &op->launch.plan->routes[peer->items[0]], &begin);
 		peer->item_local = begin;
+		peer->goes_unasked = all_go_unasked(exec, op, peer);
 	}
 }
 
@@ -326,14 +369,8 @@ static void add_alone(struct pccl_exec *exec, struct op *op)
 
 static void enter(struct pccl_exec *exec, struct op *op)
 {
-	struct op **bucket = &exec->buckets[pccl_rng_hash(op->launch.key.tag, op->launch.key.sequence) % KEY_BUCKETS];
-
-	op->note = exec->notes[exec->next_note];
-	exec->next_note = (exec->next_note + 1) % NOTES;
-	signature_encode(&op->launch.signature, op->note);
-	op->next_of_bucket = *bucket;
-	*bucket = op;
-	exec->ops[op->slot] = op;
+	signature_encode(&op->launch.signature, op->signature);
+	table_add(exec, op);
 	early_purge(exec, op->launch.key.tag, op->launch.key.sequence);
 	ended_note(exec, op->launch.key.tag, op->launch.key.sequence - 1);
 }
@@ -358,16 +395,6 @@ static void begin(struct pccl_exec *exec, struct op *op)
 	op_settle(exec, op);
 }
 
-static uint32_t free_slot(const struct pccl_exec *exec)
-{
-	uint32_t slot = 0;
-
-	while (slot < OP_SLOTS && exec->ops[slot] != NULL)
-		slot++;
-	assert(slot < OP_SLOTS);
-	return slot;
-}
-
 static void fill_op(struct pccl_exec *exec, const struct pccl_exec_launch *launch, struct op *op)
 {
 	uint8_t kind = launch->signature.kind;
@@ -375,7 +402,6 @@ static void fill_op(struct pccl_exec *exec, const struct pccl_exec_launch *launc
 
 	memset(op, 0, sizeof(*op));
 	op->launch = *launch;
-	op->serial = ++exec->clock;
 	op->element_bytes = (uint32_t)pccl_dtype_bytes(type);
 	op->partial_bytes = (uint32_t)pccl_dtype_bytes(pccl_dtype_partial(type));
 	op->keeps_undo = launch->undo != NULL && (kind == PCCL_ALL_REDUCE || kind == PCCL_REDUCE_SCATTER);
@@ -389,6 +415,7 @@ static pcclResult_t launch_nothing(struct pccl_exec *exec, const struct op *op)
 	if (copy == NULL)
 		return pcclOutOfMemory;
 	*copy = *op;
+	table_add(exec, copy);
 	early_purge(exec, op->launch.key.tag, op->launch.key.sequence + 1);
 	op_end_at_once(exec, copy);
 	return pcclSuccess;
@@ -411,8 +438,9 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 		return result;
 	if (sketch.local_count == 0 && launch->key.tag % exec->config.lanes != exec->config.lane)
 		return launch_nothing(exec, &sketch);
-	sketch.slot = free_slot(exec);
-	sketch.takes_slot = true;
+	if (table_reserve(exec) != pcclSuccess)
+		return pcclOutOfMemory;
+	sketch.takes_place = true;
 	measure_plan(exec, &sketch, &measure);
 	plan_room(exec, &sketch, &measure);
 	if (pack_prepare(exec, &sketch) != pcclSuccess)

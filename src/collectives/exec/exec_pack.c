@@ -71,7 +71,7 @@ static uint32_t largest_whole(const struct op *op)
 
 	if (elements > geometry->chunk_elements)
 		elements = geometry->chunk_elements;
-	return (uint32_t)elements * (op->makes_sums ? op->partial_bytes : op->element_bytes);
+	return (uint32_t)elements * (op->moves_sums ? op->partial_bytes : op->element_bytes);
 }
 
 pcclResult_t pack_prepare(struct pccl_exec *exec, struct op *op)

@@ -90,9 +90,11 @@ static enum pccl_frame_verdict accept_start(struct op *op, uint32_t rank, const 
 }
 
 static enum pccl_frame_verdict keep(struct pccl_exec *exec, struct op *op, uint32_t rank,
-				    const struct pccl_frame *frame, struct stored **stored_out, void **destination_out)
+				    const struct pccl_frame *frame, void **destination_out)
 {
-	*destination_out = region_store(exec, rank, &op->peers[rank].region, frame, stored_out);
+	struct stored *stored;
+
+	*destination_out = region_store(exec, rank, &op->peers[rank].region, frame, &stored);
 	if (*destination_out == NULL)
 		return reject(rank, frame, "more was sent than there is credit for");
 	op->receiving++;
@@ -103,9 +105,7 @@ static enum pccl_frame_verdict accept_partial(struct pccl_exec *exec, struct op 
 					      const struct pccl_frame *frame, void **destination_out)
 {
 	struct peer *peer = &op->peers[rank];
-	enum pccl_frame_verdict verdict;
 	struct payload payload = {frame->payload_bytes, is_packed(frame)};
-	struct stored *stored;
 	struct awaited at;
 	uint32_t slot;
 
@@ -114,24 +114,17 @@ static enum pccl_frame_verdict accept_partial(struct pccl_exec *exec, struct op 
 	if (!partial_fits(exec, op, rank, frame->segment, &payload, &at)) {
 		if (peer->started || payload.packed)
 			return reject(rank, frame, "a contribution that is not in the plan");
-		return keep(exec, op, rank, frame, &stored, destination_out);
+		return keep(exec, op, rank, frame, destination_out);
 	}
-	if (at.index < op->credit) {
-		slot = slot_take(op);
-		*destination_out = slot_memory(exec, op, slot);
-		work_inputs(op, at.index)[at.position] = *destination_out;
-		work_slots(op, at.index)[at.position] = slot;
-		op->receiving++;
-		return PCCL_FRAME_TAKE;
-	}
-	if (payload.packed)
-		return reject(rank, frame, "compressed without credit");
-	verdict = keep(exec, op, rank, frame, &stored, destination_out);
-	if (verdict == PCCL_FRAME_TAKE && peer->started) {
-		stored->admitted = true;
-		work_inputs(op, at.index)[at.position] = *destination_out;
-	}
-	return verdict;
+	/* What may come without credit has room: eager_window. */
+	if (at.index >= op->credit)
+		return reject(rank, frame, "more was sent than there is credit for");
+	slot = slot_take(op);
+	*destination_out = slot_memory(exec, op, slot);
+	work_inputs(op, at.index)[at.position] = *destination_out;
+	work_slots(op, at.index)[at.position] = slot;
+	op->receiving++;
+	return PCCL_FRAME_TAKE;
 }
 
 static enum pccl_frame_verdict accept_result(struct pccl_exec *exec, struct op *op, uint32_t rank,
@@ -139,7 +132,6 @@ static enum pccl_frame_verdict accept_result(struct pccl_exec *exec, struct op *
 {
 	struct payload payload = {frame->payload_bytes, is_packed(frame)};
 	struct peer *peer = &op->peers[rank];
-	struct stored *stored;
 	uint32_t local;
 
 	if (region_has(peer->region, frame))
@@ -147,7 +139,7 @@ static enum pccl_frame_verdict accept_result(struct pccl_exec *exec, struct op *
 	if (!result_fits(exec, op, rank, frame->segment, &payload, &local)) {
 		if (peer->started || payload.packed)
 			return reject(rank, frame, "a result that is not in the plan");
-		return keep(exec, op, rank, frame, &stored, destination_out);
+		return keep(exec, op, rank, frame, destination_out);
 	}
 	undo_save(exec, op, local);
 	pccl_bitmap_set(op->incoming, local);
@@ -252,52 +244,48 @@ static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local
 	result_log(exec, op, local, true);
 }
 
-static void copy_result(struct pccl_exec *exec, struct op *op, uint32_t local, struct stored *stored)
-{
-	undo_save(exec, op, local);
-	result_arrived(exec, op, local, stored_payload(stored));
-}
-
-/* What was kept unseen takes its place. False: it fits nowhere. */
-static bool admit(struct pccl_exec *exec, struct op *op, uint32_t rank, struct stored *stored)
+/* What was kept goes where it belongs. False: it fits nowhere. */
+static bool place(struct pccl_exec *exec, struct op *op, uint32_t rank, struct stored *stored)
 {
 	const struct payload payload = {stored->bytes, false};
 	struct awaited at;
-	uint32_t local;
+	uint32_t local, slot;
 
 	if (stored->type == PCCL_FRAME_PARTIAL) {
-		if (!partial_fits(exec, op, rank, stored->segment, &payload, &at))
+		if (!partial_fits(exec, op, rank, stored->segment, &payload, &at) || at.index >= op->credit)
 			return false;
-		stored->admitted = true;
-		work_inputs(op, at.index)[at.position] = stored_payload(stored);
-		if (stored->arrival == HERE)
-			contribution_arrived(exec, op, at.index);
+		stored->arrival = PLACED;
+		slot = slot_take(op);
+		memcpy(slot_memory(exec, op, slot), stored_payload(stored), stored->bytes);
+		work_inputs(op, at.index)[at.position] = slot_memory(exec, op, slot);
+		work_slots(op, at.index)[at.position] = slot;
+		contribution_arrived(exec, op, at.index);
 		return true;
 	}
 	if (!result_fits(exec, op, rank, stored->segment, &payload, &local))
 		return false;
-	stored->admitted = true;
-	pccl_bitmap_set(op->incoming, local);
-	if (stored->arrival == HERE)
-		copy_result(exec, op, local, stored);
+	stored->arrival = PLACED;
+	undo_save(exec, op, local);
+	result_arrived(exec, op, local, stored_payload(stored));
 	return true;
 }
 
-static void admit_stored(struct pccl_exec *exec, struct op *op, uint32_t rank)
+/* START is here, so that what has come before it can be judged. What is still coming follows when it is here. */
+static void place_stored(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
 	const struct region *region = op->peers[rank].region;
 	struct stored *stored = NULL;
 
 	while ((stored = region_next(region, stored)) != NULL) {
-		if (stored->admitted || stored->arrival == NOT_HERE)
-			continue;
-		if (admit(exec, op, rank, stored))
+		if (stored->arrival != HERE || place(exec, op, rank, stored))
 			continue;
 		snprintf(exec->neighbours[rank].violation, sizeof(exec->neighbours[rank].violation),
 			 "segment %u of tag %llu did not fit the plan", stored->segment,
 			 (unsigned long long)op->launch.key.tag);
 		return;
 	}
+	if (region != NULL && region->coming == 0)
+		region_free(exec, rank, &op->peers[rank].region);
 }
 
 void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank)
@@ -305,14 +293,15 @@ void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	struct peer *peer = &op->peers[rank];
 
 	assert(op->state == OP_OPEN && !peer->started);
-	if (memcmp(peer->start, op->note, SIGNATURE_BYTES) != 0) {
+	if (memcmp(peer->start, op->signature, SIGNATURE_BYTES) != 0) {
 		op_mismatch(exec, op, rank);
 		return;
 	}
 	peer->started = true;
 	peer->credit = peer->start_credit;
 	op->started_count++;
-	admit_stored(exec, op, rank);
+	place_stored(exec, op, rank);
+	unasked_end(exec, op, rank);
 	refresh_results(exec, op, rank);
 	refresh_partials(exec, op, rank);
 	if (op->started_count == exec->ranks - 1)
@@ -325,7 +314,7 @@ static void received_start(struct pccl_exec *exec, struct op *op, uint32_t rank,
 
 	if (peer->early != NULL) {
 		memcpy(peer->start, peer->early->start, sizeof(peer->start));
-		early_release(&exec->neighbours[rank], peer->early);
+		early_release(exec, peer->early);
 		peer->early = NULL;
 	}
 	op->receiving--;
@@ -333,23 +322,6 @@ static void received_start(struct pccl_exec *exec, struct op *op, uint32_t rank,
 	if (frame->aux > peer->start_credit)
 		peer->start_credit = frame->aux;
 	start_arrived(exec, op, rank);
-}
-
-/* True if the frame was kept in a region and has no place yet, or has been dealt with. */
-static bool received_stored(struct pccl_exec *exec, struct op *op, uint32_t rank, const struct pccl_frame *frame,
-			    struct stored *stored)
-{
-	uint32_t local;
-
-	op->peers[rank].region->coming--;
-	stored->arrival = HERE;
-	if (!stored->admitted)
-		return true;
-	if (frame->type == PCCL_FRAME_PARTIAL)
-		return false;
-	if (op_local(exec, op, frame->segment, &local) && pccl_bitmap_test(op->incoming, local))
-		copy_result(exec, op, local, stored);
-	return true;
 }
 
 static void give_back_input(struct op *op, uint32_t index, uint32_t position)
@@ -388,10 +360,15 @@ static void received_segment(struct pccl_exec *exec, struct op *op, uint32_t ran
 	uint32_t local;
 
 	op->receiving--;
-	if (stored != NULL && received_stored(exec, op, rank, frame, stored))
+	if (stored != NULL) {
+		op->peers[rank].region->coming--;
+		stored->arrival = HERE;
+		if (op->peers[rank].started)
+			place_stored(exec, op, rank);
 		return;
+	}
 	if (!op_local(exec, op, frame->segment, &local))
-		return; /* kept, and then found not to fit: the violation is noted */
+		return;
 	if (is_packed(frame) && !received_packed(exec, op, rank, frame, local))
 		return;
 	if (frame->type == PCCL_FRAME_RESULT)
@@ -463,7 +440,7 @@ static void dropped_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	struct peer *peer = &op->peers[rank];
 
 	if (peer->early != NULL)
-		early_release(&exec->neighbours[rank], peer->early);
+		early_release(exec, peer->early);
 	peer->early = NULL;
 	peer->start_arrival = NOT_HERE;
 	op->receiving--;
@@ -478,9 +455,7 @@ static void dropped_segment(struct pccl_exec *exec, struct op *op, uint32_t rank
 	if (stored != NULL) {
 		op->peers[rank].region->coming--;
 		stored->arrival = NOT_HERE;
-		if (!stored->admitted)
-			return;
-		stored->admitted = false;
+		return;
 	}
 	if (!op_local(exec, op, frame->segment, &local))
 		return;

@@ -188,8 +188,8 @@ static void make_sum(struct pccl_exec *exec, struct op *op, uint32_t index)
 	void *sum;
 
 	assert(route->input_count == 2 && route->inputs[1] == exec->rank);
-	/* The sum takes the place of what came in, unless that lies where there is no room for it. */
-	work->sum_slot = *input_slot != NONE ? *input_slot : slot_take(op);
+	/* The sum takes the place of what came in. */
+	work->sum_slot = *input_slot;
 	*input_slot = NONE;
 	sum = slot_memory(exec, op, work->sum_slot);
 	if (!route->input_is_sum && pccl_dtype_partial(type) != type) {
@@ -198,15 +198,6 @@ static void make_sum(struct pccl_exec *exec, struct op *op, uint32_t index)
 	}
 	pccl_reduce_partial(sum, input, op_own(exec, op, local), count, type, (pcclRedOp_t)op->launch.signature.op);
 	refresh_partials(exec, op, route->sum_to);
-}
-
-void sum_retry(struct pccl_exec *exec, struct op *op, uint32_t index)
-{
-	const struct work *work = work_at(op, index);
-
-	if (op->makes_sums && op_route(op, op->awaited[index])->sum_to != PCCL_RANK_NONE && work->arrived == 1 &&
-	    work->sum_slot == NONE)
-		make_sum(exec, op, index);
 }
 
 void sum_sent(struct pccl_exec *exec, struct op *op, uint32_t local)
@@ -239,6 +230,6 @@ void contribution_arrived(struct pccl_exec *exec, struct op *op, uint32_t index)
 		return;
 	if (route->sum_to == PCCL_RANK_NONE)
 		make_result(exec, op, index);
-	else if (index < op->credit)
+	else
 		make_sum(exec, op, index);
 }

@@ -9,16 +9,25 @@
  * others. */
 #define RESULTS_IN_A_ROW 3
 
-/* ---- tokens: serial of the op, its slot, the segment (or the slot it is packed in), and what was sent of it ---- */
+/* ---- tokens: the op's handle, how often that was used before, the segment (or the slot it is packed in), and what was
+ * sent of it ---- */
 
 #define TOKEN_LOCAL_BITS 16
-#define TOKEN_SLOT_BITS 7
-#define TOKEN_SERIAL_BITS (64 - 2 - TOKEN_LOCAL_BITS - TOKEN_SLOT_BITS)
+#define TOKEN_HANDLE_BITS 20
+#define TOKEN_GENERATION_BITS (64 - 2 - TOKEN_LOCAL_BITS - TOKEN_HANDLE_BITS)
 
-static void *make_token(const struct op *op, uint32_t local, enum token_kind kind)
+static uint64_t low_bits(uint64_t value, uint32_t bits)
 {
-	uint64_t bits = op->serial << TOKEN_SLOT_BITS | op->slot;
+	return value & ((UINT64_C(1) << bits) - 1);
+}
 
+static void *make_token(const struct pccl_exec *exec, const struct op *op, uint32_t local, enum token_kind kind)
+{
+	uint64_t bits = exec->table.handles[op->handle].generation;
+
+	if (kind == TOKEN_INERT)
+		return NULL;
+	bits = bits << TOKEN_HANDLE_BITS | op->handle;
 	bits = bits << TOKEN_LOCAL_BITS | local;
 	return (void *)(uintptr_t)(bits << 2 | (uint64_t)kind);
 }
@@ -27,14 +36,17 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token)
 {
 	uint64_t bits = (uint64_t)(uintptr_t)token;
 	enum token_kind kind = (enum token_kind)(bits & 3);
-	uint32_t local = bits >> 2 & ((UINT64_C(1) << TOKEN_LOCAL_BITS) - 1);
-	uint32_t slot = bits >> (2 + TOKEN_LOCAL_BITS) & ((UINT64_C(1) << TOKEN_SLOT_BITS) - 1);
-	uint64_t serial = bits >> (2 + TOKEN_LOCAL_BITS + TOKEN_SLOT_BITS);
-	struct op *op = exec->ops[slot];
+	uint32_t local = (uint32_t)low_bits(bits >> 2, TOKEN_LOCAL_BITS);
+	uint32_t handle = (uint32_t)low_bits(bits >> (2 + TOKEN_LOCAL_BITS), TOKEN_HANDLE_BITS);
+	uint64_t generation = bits >> (2 + TOKEN_LOCAL_BITS + TOKEN_HANDLE_BITS);
+	struct op *op;
 
-	if (kind == TOKEN_INERT || op == NULL || op->state != OP_OPEN)
+	if (kind == TOKEN_INERT || handle >= exec->table.room)
 		return;
-	if ((op->serial & ((UINT64_C(1) << TOKEN_SERIAL_BITS) - 1)) != serial)
+	op = exec->table.handles[handle].op;
+	if (op == NULL || op->state != OP_OPEN)
+		return;
+	if (low_bits(exec->table.handles[handle].generation, TOKEN_GENERATION_BITS) != generation)
 		return;
 	if (kind == TOKEN_PACKED && !pack_sent(exec, op, local, &local, &kind))
 		return;
@@ -46,12 +58,74 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token)
 
 /* ---- what an op has for a rank ----------------------------------------------------------------------------------- */
 
-static void set_bit(uint64_t *mask, const struct op *op, bool value)
+/* An op may be announced to a rank that has announced it, and to so many others at a time. */
+static bool may_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
-	if (value)
-		pccl_bitmap_set(mask, op->slot);
-	else
-		pccl_bitmap_clear(mask, op->slot);
+	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct peer *peer = &op->peers[rank];
+
+	if (peer->start_sent || peer->announced || peer->start_arrival == HERE)
+		return true;
+	if (neighbour->announced == exec->announced_max)
+		return false;
+	neighbour->announced++;
+	peer->announced = true;
+	return true;
+}
+
+/* So may so many ops send something to a rank from which START has not come. */
+static bool may_be_eager(struct pccl_exec *exec, struct op *op, uint32_t rank)
+{
+	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct peer *peer = &op->peers[rank];
+
+	if (peer->eager)
+		return true;
+	if (neighbour->eager_ops == PCCL_EXEC_EAGER_OPS) {
+		lot_set(exec, rank, LOT_EAGER, op, true);
+		return false;
+	}
+	neighbour->eager_ops++;
+	peer->eager = true;
+	return true;
+}
+
+static void refresh_rank(struct pccl_exec *exec, struct op *op, uint32_t rank)
+{
+	refresh_control(exec, op, rank);
+	refresh_results(exec, op, rank);
+	refresh_partials(exec, op, rank);
+}
+
+/* Those that waited in line go on. */
+static void unasked_next(struct pccl_exec *exec, uint32_t rank)
+{
+	const struct neighbour *neighbour = &exec->neighbours[rank];
+	struct op *op;
+
+	while (neighbour->eager_ops < PCCL_EXEC_EAGER_OPS && (op = lot_oldest(exec, rank, LOT_EAGER)) != NULL) {
+		lot_set(exec, rank, LOT_EAGER, op, false);
+		refresh_rank(exec, op, rank);
+	}
+	while (neighbour->announced < exec->announced_max && (op = lot_oldest(exec, rank, LOT_STARTS)) != NULL) {
+		lot_set(exec, rank, LOT_STARTS, op, false);
+		refresh_rank(exec, op, rank);
+	}
+}
+
+void unasked_end(struct pccl_exec *exec, struct op *op, uint32_t rank)
+{
+	struct peer *peer = &op->peers[rank];
+	bool gave = peer->eager || peer->announced;
+
+	lot_set(exec, rank, LOT_EAGER, op, false);
+	lot_set(exec, rank, LOT_STARTS, op, false);
+	exec->neighbours[rank].eager_ops -= peer->eager;
+	exec->neighbours[rank].announced -= peer->announced;
+	peer->eager = false;
+	peer->announced = false;
+	if (gave)
+		unasked_next(exec, rank);
 }
 
 /* More room is worth telling when it is a quarter of a window, or all that will ever be. */
@@ -64,19 +138,28 @@ static bool credit_due(const struct op *op, const struct peer *peer)
 	return 4 * more >= op->window || op->credit == op->awaited_count;
 }
 
-static bool has_control(const struct op *op, const struct peer *peer)
+static bool has_control(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
+	const struct peer *peer = &op->peers[rank];
+	bool starts;
+
+	if (op->state != OP_OPEN && !op->refusing)
+		return false;
+	starts = may_start(exec, op, rank);
+	lot_set(exec, rank, LOT_STARTS, op, !starts);
+	if (!starts)
+		return false;
 	if (op->refusing)
 		return !peer->start_sent || !peer->refuse_sent;
-	if (op->state != OP_OPEN)
-		return false;
 	return !peer->start_sent || (op->complete && !peer->done_sent) || credit_due(op, peer);
 }
 
-static bool eager_fits(const struct pccl_exec *exec, const struct peer *peer, uint32_t bytes)
+static bool eager_fits(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t bytes)
 {
-	return peer->eager_frames < PCCL_EXEC_EAGER_FRAMES && bytes <= exec->eager_bytes &&
-	       peer->eager_bytes + eager_cost(bytes) <= exec->eager_bytes;
+	const struct peer *peer = &op->peers[rank];
+
+	return !peer->started && peer->eager_frames < PCCL_EXEC_EAGER_FRAMES && bytes <= exec->eager_bytes &&
+	       peer->eager_bytes + eager_cost(bytes) <= exec->eager_bytes && may_be_eager(exec, op, rank);
 }
 
 static void eager_spend(struct peer *peer, uint32_t bytes)
@@ -102,11 +185,11 @@ static bool is_result_to(const struct pccl_exec *exec, const struct pccl_route *
 }
 
 /* The next result for a rank; false: none now. */
-static bool next_result(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t *local_out)
+static bool next_result(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t *local_out)
 {
 	struct peer *peer = &op->peers[rank];
 
-	if (op->failing)
+	if (op->failing || !may_start(exec, op, rank))
 		return false;
 	while (peer->results_seen < op->log_count &&
 	       !is_result_to(exec, op_route(op, op->log[peer->results_seen].local), rank))
@@ -117,23 +200,23 @@ static bool next_result(const struct pccl_exec *exec, const struct op *op, uint3
 	if (peer->started)
 		return true;
 	/* Contributions come first: the other side may count on all of them coming without credit. */
-	return peer->item == peer->item_count && eager_fits(exec, peer, op_result_bytes(exec, op, *local_out));
+	return peer->item == peer->item_count && eager_fits(exec, op, rank, op_result_bytes(exec, op, *local_out));
 }
 
 /* The next contribution for a rank; false: none now. */
-static bool next_partial(const struct pccl_exec *exec, const struct op *op, const struct peer *peer,
-			 struct outgoing *out)
+static bool next_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, struct outgoing *out)
 {
+	const struct peer *peer = &op->peers[rank];
 	const struct pccl_route *route;
 
-	if (peer->item == peer->item_count || op->failing)
+	if (peer->item == peer->item_count || op->failing || !may_start(exec, op, rank))
 		return false;
 	memset(out, 0, sizeof(*out));
 	out->local = peer->item_local;
 	route = op_route(op, out->local);
 	out->is_sum = route->sum_to != PCCL_RANK_NONE; /* then nobody gets the input as it is */
 	out->bytes = op_partial_bytes(exec, op, out->local, out->is_sum);
-	if (peer->partials_sent >= peer->credit && !eager_fits(exec, peer, out->bytes))
+	if (peer->partials_sent >= peer->credit && !(peer->goes_unasked && eager_fits(exec, op, rank, out->bytes)))
 		return false;
 	out->is_coded = op->coded && contribution_is_coded(exec, op, out->local);
 	if (out->is_coded) {
@@ -171,32 +254,33 @@ static void advance_partial(const struct pccl_exec *exec, const struct op *op, s
 
 void refresh_control(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
-	set_bit(exec->neighbours[rank].control, op, has_control(op, &op->peers[rank]));
+	lot_set(exec, rank, LOT_CONTROL, op, has_control(exec, op, rank));
 }
 
 void refresh_results(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
 	uint32_t local;
 
-	set_bit(exec->neighbours[rank].results, op, op->state == OP_OPEN && next_result(exec, op, rank, &local));
+	lot_set(exec, rank, LOT_RESULTS, op, op->state == OP_OPEN && next_result(exec, op, rank, &local));
 }
 
 void refresh_partials(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
 	struct outgoing contribution;
 
-	set_bit(exec->neighbours[rank].partials, op,
-		op->state == OP_OPEN && next_partial(exec, op, &op->peers[rank], &contribution));
+	lot_set(exec, rank, LOT_PARTIALS, op, op->state == OP_OPEN && next_partial(exec, op, rank, &contribution));
 }
 
-void refresh_nothing(struct pccl_exec *exec, const struct op *op)
+void refresh_nothing(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		set_bit(exec->neighbours[rank].control, op, false);
-		set_bit(exec->neighbours[rank].results, op, false);
-		set_bit(exec->neighbours[rank].partials, op, false);
+		lot_set(exec, rank, LOT_CONTROL, op, false);
+		lot_set(exec, rank, LOT_RESULTS, op, false);
+		lot_set(exec, rank, LOT_PARTIALS, op, false);
+		lot_set(exec, rank, LOT_STARTS, op, false);
+		lot_set(exec, rank, LOT_EAGER, op, false);
 	}
 }
 
@@ -205,40 +289,12 @@ void refresh_all(struct pccl_exec *exec, struct op *op)
 	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		if (rank == exec->rank)
-			continue;
-		refresh_control(exec, op, rank);
-		refresh_results(exec, op, rank);
-		refresh_partials(exec, op, rank);
+		if (rank != exec->rank)
+			refresh_rank(exec, op, rank);
 	}
 }
 
 /* ---- handing out ------------------------------------------------------------------------------------------------- */
-
-static struct op *oldest(const struct pccl_exec *exec, const uint64_t *mask)
-{
-	struct op *best = NULL;
-	uint32_t word;
-
-	for (word = 0; word < OP_MASK_WORDS; word++) {
-		uint64_t bits = mask[word];
-
-		while (bits != 0) {
-			struct op *op = exec->ops[word * 64 + (uint32_t)__builtin_ctzll(bits)];
-
-			assert(op != NULL);
-			if (best == NULL || op->serial < best->serial)
-				best = op;
-			bits &= bits - 1;
-		}
-	}
-	return best;
-}
-
-static bool any(const uint64_t *mask)
-{
-	return (mask[0] | mask[1]) != 0;
-}
 
 static void fill_frame(const struct pccl_exec *exec, const struct pccl_op_key *key, enum pccl_frame_type type,
 		       struct pccl_frame_send *send_out)
@@ -258,7 +314,7 @@ static void fill_start(struct op *op, struct peer *peer, struct pccl_frame_send 
 	send_out->frame.aux = peer->credit_told;
 	send_out->frame.segment = op->launch.joint;
 	send_out->frame.payload_bytes = SIGNATURE_BYTES;
-	send_out->payload = op->note;
+	send_out->payload = op->signature;
 }
 
 /* May end the life of an op that only had to say farewell. */
@@ -266,6 +322,7 @@ static void send_farewell(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
 	op->peers[rank].refuse_sent = true;
 	refresh_control(exec, op, rank);
+	unasked_end(exec, op, rank);
 	assert(op->farewells > 0);
 	op->farewells--;
 	if (op->farewells == 0 && op->state == OP_LEAVING) {
@@ -320,8 +377,8 @@ static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct
 	send_out->frame.payload_bytes = out->bytes;
 	send_out->frame.payload_crc = out->crc;
 	send_out->payload = out->payload;
-	send_out->token =
-		out->slot == NONE ? make_token(op, out->local, out->kind) : make_token(op, out->slot, TOKEN_PACKED);
+	send_out->token = out->slot == NONE ? make_token(exec, op, out->local, out->kind)
+					    : make_token(exec, op, out->slot, TOKEN_PACKED);
 	send_out->cookie = op->launch.cookie;
 	op->tx_bytes += PCCL_FRAME_BYTES + out->bytes;
 }
@@ -354,7 +411,7 @@ static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	struct peer *peer = &op->peers[rank];
 	bool has_credit = peer->partials_sent < peer->credit;
 	struct outgoing out;
-	bool there = next_partial(exec, op, peer, &out);
+	bool there = next_partial(exec, op, rank, &out);
 
 	assert(there);
 	if (out.is_coded) {
@@ -373,52 +430,68 @@ static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	return true;
 }
 
-bool parting_add(struct neighbour *neighbour, const struct pccl_op_key *key)
+void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key)
 {
-	if (neighbour->parting_count == PCCL_MAX_OPERATIONS)
-		return false;
-	neighbour->parting[(neighbour->parting_first + neighbour->parting_count) % PCCL_MAX_OPERATIONS] = *key;
+	struct neighbour *neighbour = &exec->neighbours[rank];
+
+	assert(neighbour->parting_count < PARTING_MAX);
+	neighbour->parting[(neighbour->parting_first + neighbour->parting_count) % PARTING_MAX] = *key;
 	neighbour->parting_count++;
-	return true;
+	pccl_bitmap_set(exec->ready, rank);
 }
 
 static void send_parting(struct pccl_exec *exec, struct neighbour *neighbour, struct pccl_frame_send *send_out)
 {
 	fill_frame(exec, &neighbour->parting[neighbour->parting_first], PCCL_FRAME_DONE, send_out);
-	neighbour->parting_first = (neighbour->parting_first + 1) % PCCL_MAX_OPERATIONS;
+	neighbour->parting_first = (neighbour->parting_first + 1) % PARTING_MAX;
 	neighbour->parting_count--;
 }
 
 bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank)
 {
-	const struct neighbour *neighbour;
-
 	if (exec->frozen)
 		return false;
 	assert(rank < exec->ranks);
-	neighbour = &exec->neighbours[rank];
-	return neighbour->parting_count > 0 || any(neighbour->control) || any(neighbour->results) ||
-	       any(neighbour->partials);
+	return exec->neighbours[rank].parting_count > 0 || lot_any(exec, rank, LOT_CONTROL) ||
+	       lot_any(exec, rank, LOT_RESULTS) || lot_any(exec, rank, LOT_PARTIALS);
+}
+
+bool pccl_exec_ready(struct pccl_exec *exec, uint32_t *rank_out)
+{
+	size_t words = pccl_bitmap_words(exec->ranks), word = 0;
+
+	while (word < words && exec->ready[word] == 0)
+		word++;
+	if (word == words)
+		return false;
+	*rank_out = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(exec->ready[word]);
+	pccl_bitmap_clear(exec->ready, *rank_out);
+	return true;
 }
 
 /* Hands out one frame. False: what there was can't be carried by a codec; its op is failing. */
 static bool send_one(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)
 {
 	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct op *controls = lot_oldest(exec, rank, LOT_CONTROL), *results, *partials;
 
 	if (neighbour->parting_count > 0) {
 		send_parting(exec, neighbour, send_out);
-	} else if (any(neighbour->control)) {
-		send_control(exec, oldest(exec, neighbour->control), rank, send_out);
-	} else if (any(neighbour->results) &&
-		   (neighbour->results_in_a_row < RESULTS_IN_A_ROW || !any(neighbour->partials))) {
-		neighbour->results_in_a_row++;
-		send_result(exec, oldest(exec, neighbour->results), rank, send_out);
-	} else {
-		neighbour->results_in_a_row = 0;
-		return send_partial(exec, oldest(exec, neighbour->partials), rank, send_out);
+		return true;
 	}
-	return true;
+	if (controls != NULL) {
+		send_control(exec, controls, rank, send_out);
+		return true;
+	}
+	results = lot_oldest(exec, rank, LOT_RESULTS);
+	partials = lot_oldest(exec, rank, LOT_PARTIALS);
+	if (results != NULL && (neighbour->results_in_a_row < RESULTS_IN_A_ROW || partials == NULL)) {
+		neighbour->results_in_a_row++;
+		send_result(exec, results, rank, send_out);
+		return true;
+	}
+	neighbour->results_in_a_row = 0;
+	return send_partial(exec, partials, rank, send_out);
 }
 
 bool pccl_exec_next(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)

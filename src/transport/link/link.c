@@ -21,6 +21,18 @@ static bool pull(struct pccl_link *link, struct pccl_frame_send *send_out)
 	return true;
 }
 
+/* What is pending lies in the entry of another stream, which has not been used again. */
+static void copy_payload(struct pccl_link_entry *entry)
+{
+	struct pccl_frame_send *send = &entry->send;
+
+	if (send->cookie != NULL || send->payload == NULL || send->payload == entry->copied ||
+	    send->frame.payload_bytes > PCCL_FRAME_COPIED_MAX)
+		return;
+	memcpy(entry->copied, send->payload, send->frame.payload_bytes);
+	send->payload = entry->copied;
+}
+
 /* Gives the stream a frame: first what has to be sent again, then what is new. False: there is none, or no room. */
 static bool feed(struct pccl_link_stream *ls)
 {
@@ -34,6 +46,7 @@ static bool feed(struct pccl_link_stream *ls)
 		if (!pull(link, &entry->send))
 			return false;
 		assert(entry->send.frame.type >= PCCL_FRAME_START && entry->send.frame.type != PCCL_FRAME_ACK);
+		copy_payload(entry);
 		if (!pccl_link_hand_over(ls, &entry->send, entry)) {
 			link->pending = entry->send; /* any stream may have it */
 			link->pending_valid = true;

@@ -13,8 +13,9 @@
 /* A frame that the neighbour has not acknowledged. */
 struct pccl_link_entry {
 	struct pccl_frame_send send;
-	bool in_transport; /* the transport may still read the payload */
-	bool forgotten;	   /* `send` is a placeholder */
+	bool in_transport;		       /* the transport may still read the payload */
+	bool forgotten;			       /* `send` is a placeholder */
+	uint8_t copied[PCCL_FRAME_COPIED_MAX]; /* the payload of a frame without cookie */
 };
 
 enum pccl_link_state {

@@ -5,6 +5,7 @@
 
 #include "base/bitmap.h"
 #include "base/crc32c.h"
+#include "collectives/codec/codec.h"
 #include "lib/allocations.h"
 #include "lib/check.h"
 #include "lib/exec_desk.h"
@@ -129,7 +130,7 @@ static void an_op_ends_when_all_are_done(void **state)
 	learn_start(&desk);
 	launch(&desk);
 	for (rank = 1; rank < RANKS; rank++) {
-		deliver_start(&desk, rank, 0);
+		deliver_start(&desk, rank, 1);
 		frame = partial(&desk, 0);
 		assert_int_equal(deliver(&desk, rank, &frame, rank == 1 ? twos : thirds), PCCL_FRAME_TAKE);
 		take_all(&desk, rank, &partials, &results, &dones);
@@ -380,6 +381,7 @@ static void stale_tokens_and_unknown_cookies_are_ignored(void **state)
 
 	(void)state;
 	open_desk(&desk, pcclPlanOneshot, 100);
+	desk.launch.signature.up.id = desk.launch.signature.down.id = PCCL_CODEC_BF16; /* then it waits in a slot */
 	launch(&desk);
 	assert_true(pccl_exec_next(desk.exec, 1, &send));
 	assert_true(pccl_exec_next(desk.exec, 1, &other));
