@@ -164,35 +164,48 @@ is_allowed_symbol() {
 	return 1
 }
 
-check_symbols() {
-	local file object symbol
+# Lines of "OBJECT KIND SYMBOL" that the rules below may have something to say about: U, used from elsewhere; D, a public
+# name defined here.
+suspicious_symbols() {
+	local used="${pure_denied%)$}|${library_denied#^(}"
 
-	while read -r file; do
-		object=$objects/${file%.c}.o
-		if [ ! -f "$object" ]; then
-			violation "$file has no object in $objects: nothing was checked"
+	used="${used%)$}|${heap_denied#^(}"
+	sed 's,.*,'"$objects"'/&,; s,c$,o,' | xargs nm -A -g --format=posix | awk -v used="$used" '{
+		object = $1
+		sub(/:$/, "", object)
+		symbol = $2
+		sub(/@.*/, "", symbol)
+		if ($3 == "U" && symbol ~ used)
+			print object, "U", symbol
+		else if ($3 != "U" && symbol ~ /^pccl[A-Z]/)
+			print object, "D", symbol
+	}'
+}
+
+check_symbols() {
+	local file object kind symbol files
+
+	files=$(cd "$root" && find src -name '*.c' -not -path 'src/programs/*' | sort)
+	for file in $files; do
+		[ -f "$objects/${file%.c}.o" ] || violation "$file has no object in $objects: nothing was checked"
+	done
+	while read -r object kind symbol; do
+		file=${object#"$objects"/}
+		file=${file%.o}.c
+		if [ "$kind" = D ]; then
+			[[ $file == src/api/* ]] || violation "$file defines $symbol, which is src/api's to do"
+		elif is_allowed_symbol "$file:$symbol" "$symbol"; then
 			continue
+		elif is_pure "$file" && [[ $symbol =~ $pure_denied ]]; then
+			violation "$file uses $symbol, but its floor has no sockets, clocks and threads"
+		elif [[ $symbol =~ $library_denied ]]; then
+			violation "$file uses $symbol, which a library doesn't do to its host"
+		elif [[ $symbol =~ $heap_denied ]]; then
+			violation "$file uses $symbol; use base/memory.h"
+		elif [ "$symbol" = close ] && [ "$file" != src/transport/loop/fork.c ]; then
+			violation "$file uses close; use pccl_fork_close(), and pccl_fork_own() before"
 		fi
-		while read -r symbol; do
-			symbol=${symbol%%@*}
-			if is_allowed_symbol "$file:$symbol" "$symbol"; then
-				continue
-			fi
-			if is_pure "$file" && [[ $symbol =~ $pure_denied ]]; then
-				violation "$file uses $symbol, but its floor has no sockets, clocks and threads"
-			elif [[ $symbol =~ $library_denied ]]; then
-				violation "$file uses $symbol, which a library doesn't do to its host"
-			elif [[ $symbol =~ $heap_denied ]]; then
-				violation "$file uses $symbol; use base/memory.h"
-			elif [ "$symbol" = close ] && [ "$file" != src/transport/loop/fork.c ]; then
-				violation "$file uses close; use pccl_fork_close(), and pccl_fork_own() before"
-			fi
-		done < <(nm -u --format=posix "$object" | awk '{print $1}')
-		[[ $file == src/api/* ]] && continue
-		while read -r symbol; do
-			violation "$file defines $symbol, which is src/api's to do"
-		done < <(nm -g --defined-only --format=posix "$object" | awk '$1 ~ /^pccl[A-Z]/ {print $1}')
-	done < <(cd "$root" && find src -name '*.c' -not -path 'src/programs/*' | sort)
+	done < <(for file in $files; do [ -f "$objects/${file%.c}.o" ] && echo "$file"; done | suspicious_symbols)
 }
 
 if ! [ -d "$root/src/base" ] || ! ls "$root"/src/base/*.c >/dev/null 2>&1; then
