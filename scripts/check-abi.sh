@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Comments go, lines are joined; what is left of a declaration is the name in front of the first parenthesis.
-sed -e 's,/\*[^*]*\*/,,g' include/pccl/pccl.h | awk '!/^#/' | tr '\n\t' '  ' | sed 's/PCCL_EXPORT/\n&/g' |
+cat include/pccl/*.h | sed -e 's,/\*[^*]*\*/,,g' | awk '!/^#/' | tr '\n\t' '  ' | sed 's/PCCL_EXPORT/\n&/g' |
 	sed -n 's/^PCCL_EXPORT [^(;]*[ *]\(pccl[A-Za-z0-9]*\)(.*/\1/p' | sort >"$work/header"
 sed -n 's/^[ \t]*\([A-Za-z_][A-Za-z0-9_]*\);.*/\1/p' src/libpccl.map | sort >"$work/map"
 nm -D --defined-only --format=posix "$library" | awk '$2 != "A" {sub(/@.*/, "", $1); print $1}' | sort >"$work/library"

@@ -1,7 +1,7 @@
 # What has to be installed, on Debian and its kin; elsewhere the lists say what to look for.
 
 # to build, to run the tests
-DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libzstd-dev libibverbs-dev librdmacm-dev
+DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libjansson-dev libxxhash-dev libzstd-dev libibverbs-dev librdmacm-dev
 # to check more: memory errors, network namespaces
 DEPS_CHECK := valgrind iproute2
 # to draw mutants

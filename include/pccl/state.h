@@ -1,0 +1,89 @@
+/*
+ * pccl: checkpoints of shared state.
+ *
+ * A checkpoint is one file in the safetensors format (8 bytes of header length, a JSON header with names, types, shapes
+ * and offsets, then the bytes), so that Python, Rust and the model hubs read it. Its metadata hold the state's
+ * revision, its lineage, and a hash of every tensor, and one of all that: a file that was torn, cut or changed is
+ * refused in words. It is written beside the old one and takes its name when every byte is on the disk: whatever
+ * happens on the way, the old one stays.
+ *
+ * All functions may be called from any thread, need no pcclInit() and no communicator, and return pcclInvalidArgument
+ * for NULL pointers. pcclSystemError: the file system refused something, and the last error says what. The tensors must
+ * not be changed or used meanwhile.
+ */
+#ifndef PCCL_STATE_H
+#define PCCL_STATE_H
+
+#include "pccl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The shape of one tensor. The product of `dimensions` is its count; 0 dimensions: a scalar, count 1. */
+typedef struct pcclTensorShape_t {
+	size_t dimension_count; /* at most 8 */
+	const uint64_t *dimensions;
+} pcclTensorShape_t;
+
+/* How to save or load. Initialize with PCCL_CHECKPOINT_OPTIONS_INITIALIZER; NULL in its place means the same. */
+typedef struct pcclCheckpointOptions_t {
+	size_t size;
+	const pcclTensorShape_t *shapes; /* saving: one for each tensor; NULL: each has one dimension, its count */
+	pcclRankUuid_t lineage;		 /* saving: which run the state is of; zeros: none */
+	uint32_t threads;		 /* default 0: as many as cores are allowed, at most 8 */
+	uint32_t reserved;		 /* must be 0 */
+} pcclCheckpointOptions_t;
+
+#define PCCL_CHECKPOINT_OPTIONS_INITIALIZER                        \
+	{                                                          \
+		sizeof(pcclCheckpointOptions_t), NULL, {{0}}, 0, 0 \
+	}
+
+/* What a checkpoint holds. Set `size` (PCCL_CHECKPOINT_INFO_INITIALIZER) before the call. */
+typedef struct pcclCheckpointInfo_t {
+	size_t size;
+	uint64_t revision;
+	pcclRankUuid_t lineage;
+	uint64_t tensor_count;
+	uint64_t tensor_bytes; /* of all tensors */
+	uint64_t reserved;
+} pcclCheckpointInfo_t;
+
+#define PCCL_CHECKPOINT_INFO_INITIALIZER                        \
+	{                                                       \
+		sizeof(pcclCheckpointInfo_t), 0, {{0}}, 0, 0, 0 \
+	}
+
+/*
+ * Writes all tensors and the revision of `state` to the file `path`, which is replaced if it exists. The bytes are
+ * written by several threads while they are hashed, then the file and its name are forced to the disk. Needs as much
+ * room again as the old file. On failure the old file is as it was and nothing else is left behind; a program that is
+ * killed may leave a file `path`.tmp, which the next save overwrites. pcclInvalidUsage: another save to `path` is
+ * running.
+ *
+ * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
+ * of another count; pcclDeviceCuda tensors, for now. pcclOutOfMemory.
+ */
+PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path,
+				       const pcclCheckpointOptions_t *options PCCL_NULLABLE);
+
+/*
+ * Reads the tensors of `state`, found by name in any order, from `path` into their buffers, and sets
+ * state->revision. The file may hold more than are asked for. Everything is checked against its hash.
+ *
+ * pcclInvalidArgument: no such tensor in the file, or one of another type or count: nothing was touched.
+ * pcclNoSharedStateAvailable: there is no such file, or it is no whole checkpoint (the last error says what is wrong
+ * with it); if that is found only by the hash of a tensor, the buffers hold anything, and the revision is as it was.
+ */
+PCCL_EXPORT pcclResult_t pcclStateLoad(pcclSharedState_t *state, const char *path,
+				       const pcclCheckpointOptions_t *options PCCL_NULLABLE);
+
+/* Reads and checks the header only. Errors as pcclStateLoad(). */
+PCCL_EXPORT pcclResult_t pcclStateInspect(const char *path, pcclCheckpointInfo_t *info_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,260 @@
+/* The public functions of pccl/state.h. */
+#include <pccl/state.h>
+
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "base/sized.h"
+#include "collectives/element/dtype.h"
+#include "store/checkpoint.h"
+
+#define THREADS_DEFAULT_MAX 8
+
+static const struct pccl_sized options_kind = {.name = "options",
+					       .initializer = "PCCL_CHECKPOINT_OPTIONS_INITIALIZER",
+					       .least = sizeof(size_t),
+					       .known = offsetof(pcclCheckpointOptions_t, reserved)};
+static const struct pccl_sized info_kind = {.name = "info",
+					    .initializer = "PCCL_CHECKPOINT_INFO_INITIALIZER",
+					    .least = offsetof(pcclCheckpointInfo_t, revision) + sizeof(uint64_t),
+					    .known = offsetof(pcclCheckpointInfo_t, reserved)};
+
+static uint32_t allowed_cores(void)
+{
+	cpu_set_t allowed;
+	int count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+
+	return count < THREADS_DEFAULT_MAX ? (uint32_t)count : THREADS_DEFAULT_MAX;
+}
+
+static pcclResult_t read_options(const pcclCheckpointOptions_t *given, pcclCheckpointOptions_t *full_out)
+{
+	const pcclCheckpointOptions_t defaults = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclResult_t result = pcclSuccess;
+
+	*full_out = defaults;
+	if (given != NULL)
+		result = pccl_sized_read(&options_kind, given, full_out);
+	if (full_out->threads == 0)
+		full_out->threads = allowed_cores();
+	return result;
+}
+
+static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index)
+{
+	if (tensor->name == NULL || tensor->name[0] == '\0')
+		return pccl_fail(pcclInvalidArgument, "tensor %zu has no name", index);
+	if (!pccl_dtype_valid((int)tensor->datatype))
+		return pccl_fail(pcclInvalidArgument, "tensor '%s' has an unknown type: %d", tensor->name,
+				 (int)tensor->datatype);
+	if (tensor->device_type != pcclDeviceCpu)
+		return pccl_fail(pcclInvalidArgument,
+				 "tensor '%s' is not in the memory of the host: copy it there to save or load it",
+				 tensor->name);
+	if (tensor->data == NULL && tensor->count > 0)
+		return pccl_fail(pcclInvalidArgument, "tensor '%s' has no data", tensor->name);
+	if (tensor->count > INT64_MAX / pccl_dtype_bytes(tensor->datatype))
+		return pccl_fail(pcclInvalidArgument, "tensor '%s' can't have %zu elements", tensor->name,
+				 tensor->count);
+	return pcclSuccess;
+}
+
+static pcclResult_t check_state(const pcclSharedState_t *state, const char *path)
+{
+	pcclResult_t result = pcclSuccess;
+	size_t index;
+
+	if (state == NULL || path == NULL || (state->infos == NULL && state->count > 0))
+		return pccl_fail(pcclInvalidArgument, "state, its tensors or path is NULL");
+	for (index = 0; result == pcclSuccess && index < state->count; index++)
+		result = check_tensor(&state->infos[index], index);
+	return result;
+}
+
+/* ---- saving ------------------------------ */
+
+static pcclResult_t set_shape(const pcclTensorShape_t *shape, size_t count, struct pccl_manifest_tensor *tensor)
+{
+	uint64_t product = 1;
+	size_t index;
+
+	if (shape == NULL) {
+		tensor->dimension_count = 1;
+		tensor->dimensions[0] = count;
+		return pcclSuccess;
+	}
+	if (shape->dimension_count > PCCL_SHAPE_MAX || (shape->dimensions == NULL && shape->dimension_count > 0))
+		return pccl_fail(pcclInvalidArgument,
+				 "the shape of tensor '%s' has more than %d dimensions, or none are "
+				 "given",
+				 tensor->name, PCCL_SHAPE_MAX);
+	tensor->dimension_count = (uint32_t)shape->dimension_count;
+	for (index = 0; index < shape->dimension_count; index++) {
+		uint64_t dimension = shape->dimensions[index];
+
+		tensor->dimensions[index] = dimension;
+		product = dimension != 0 && product > UINT64_MAX / dimension ? UINT64_MAX : product * dimension;
+	}
+	if (product != count)
+		return pccl_fail(pcclInvalidArgument, "the shape of tensor '%s' is not one of %zu elements",
+				 tensor->name, count);
+	return pcclSuccess;
+}
+
+static pcclResult_t add_tensor(struct pccl_manifest *manifest, size_t place, const pcclTensorInfo_t *info,
+			       const pcclTensorShape_t *shape)
+{
+	struct pccl_manifest_tensor *tensor = &manifest->tensors[place];
+
+	tensor->name = pccl_strdup(info->name);
+	if (tensor->name == NULL)
+		return pcclOutOfMemory;
+	tensor->type = info->datatype;
+	tensor->bytes = info->count * pccl_dtype_bytes(info->datatype);
+	return set_shape(shape, info->count, tensor);
+}
+
+/* Those with the largest elements first, so that all are aligned for who maps the file. */
+static pcclResult_t fill_manifest(const pcclSharedState_t *state, const pcclTensorShape_t *shapes,
+				  struct pccl_manifest *manifest, void **data)
+{
+	pcclResult_t result = pcclSuccess;
+	size_t element, index, place = 0;
+
+	for (element = 8; element > 0; element /= 2) {
+		for (index = 0; result == pcclSuccess && index < state->count; index++) {
+			const pcclTensorInfo_t *info = &state->infos[index];
+
+			if (pccl_dtype_bytes(info->datatype) != element)
+				continue;
+			data[place] = info->data;
+			result = add_tensor(manifest, place++, info, shapes != NULL ? &shapes[index] : NULL);
+		}
+	}
+	if (result == pcclSuccess)
+		result = pccl_manifest_index(manifest);
+	if (result == pcclSuccess && pccl_manifest_find(manifest, "__metadata__") != NULL)
+		result = pccl_fail(pcclInvalidArgument, "no tensor may have the name '__metadata__'");
+	return result == pcclSuccess ? pccl_manifest_place(manifest) : result;
+}
+
+pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path, const pcclCheckpointOptions_t *options)
+{
+	struct pccl_manifest manifest = {0};
+	pcclCheckpointOptions_t full;
+	pcclResult_t result;
+	void **data;
+
+	pccl_fail_clear();
+	result = check_state(state, path);
+	if (result == pcclSuccess)
+		result = read_options(options, &full);
+	if (result != pcclSuccess)
+		return result;
+	data = pccl_calloc(state->count, sizeof(*data));
+	result = data != NULL ? pccl_manifest_reserve(&manifest, state->count) : pcclOutOfMemory;
+	manifest.revision = state->revision;
+	manifest.lineage = full.lineage;
+	if (result == pcclSuccess)
+		result = fill_manifest(state, full.shapes, &manifest, data);
+	if (result == pcclSuccess)
+		result = pccl_checkpoint_write(&pccl_disk_real, path, &manifest, data, full.threads);
+	pccl_manifest_fini(&manifest);
+	pccl_free(data);
+	return result;
+}
+
+/* ---- loading ------------------------------ */
+
+static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_manifest *manifest, const char *path,
+			  const struct pccl_manifest_tensor **tensors, void **data)
+{
+	size_t index;
+
+	for (index = 0; index < state->count; index++) {
+		const pcclTensorInfo_t *info = &state->infos[index];
+		const struct pccl_manifest_tensor *tensor = pccl_manifest_find(manifest, info->name);
+
+		if (tensor == NULL)
+			return pccl_fail(pcclInvalidArgument, "%s has no tensor '%s'", path, info->name);
+		if (tensor->type != info->datatype)
+			return pccl_fail(pcclInvalidArgument, "tensor '%s' is %s in %s, and %s here", info->name,
+					 pccl_dtype_name(tensor->type), path, pccl_dtype_name(info->datatype));
+		if (tensor->bytes != info->count * pccl_dtype_bytes(info->datatype))
+			return pccl_fail(pcclInvalidArgument, "tensor '%s' has %llu elements in %s, and %zu here",
+					 info->name,
+					 (unsigned long long)(tensor->bytes / pccl_dtype_bytes(tensor->type)), path,
+					 info->count);
+		tensors[index] = tensor;
+		data[index] = info->data;
+	}
+	return pcclSuccess;
+}
+
+static pcclResult_t load(pcclSharedState_t *state, const char *path, uint32_t threads)
+{
+	const struct pccl_manifest_tensor **tensors = pccl_calloc(state->count, sizeof(*tensors));
+	void **data = pccl_calloc(state->count, sizeof(*data));
+	pcclResult_t result = pcclOutOfMemory;
+	struct pccl_manifest manifest = {0};
+	uint64_t data_offset;
+	int file = -1;
+
+	if (tensors != NULL && data != NULL)
+		result = pccl_checkpoint_open(&pccl_disk_real, path, &file, &manifest, &data_offset);
+	if (result == pcclSuccess)
+		result = match(state, &manifest, path, tensors, data);
+	if (result == pcclSuccess)
+		result = pccl_checkpoint_read(&pccl_disk_real, file, data_offset, tensors, data, state->count, threads);
+	if (result == pcclSuccess)
+		state->revision = manifest.revision;
+	if (file >= 0)
+		(void)pccl_disk_real.close(pccl_disk_real.context, file);
+	pccl_manifest_fini(&manifest);
+	pccl_free(tensors);
+	pccl_free(data);
+	return result;
+}
+
+pcclResult_t pcclStateLoad(pcclSharedState_t *state, const char *path, const pcclCheckpointOptions_t *options)
+{
+	pcclCheckpointOptions_t full;
+	pcclResult_t result;
+
+	pccl_fail_clear();
+	result = check_state(state, path);
+	if (result == pcclSuccess)
+		result = read_options(options, &full);
+	return result == pcclSuccess ? load(state, path, full.threads) : result;
+}
+
+pcclResult_t pcclStateInspect(const char *path, pcclCheckpointInfo_t *info_out)
+{
+	pcclCheckpointInfo_t info = PCCL_CHECKPOINT_INFO_INITIALIZER;
+	struct pccl_manifest manifest;
+	uint64_t data_offset;
+	pcclResult_t result;
+	int file;
+
+	pccl_fail_clear();
+	if (path == NULL || info_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "path or info_out is NULL");
+	result = pccl_sized_check(&info_kind, info_out);
+	if (result != pcclSuccess)
+		return result;
+	result = pccl_checkpoint_open(&pccl_disk_real, path, &file, &manifest, &data_offset);
+	if (result == pcclSuccess) {
+		info.revision = manifest.revision;
+		info.lineage = manifest.lineage;
+		info.tensor_count = manifest.tensor_count;
+		info.tensor_bytes = manifest.tensor_bytes;
+		pccl_sized_write(&info_kind, &info, info_out);
+	}
+	if (file >= 0)
+		(void)pccl_disk_real.close(pccl_disk_real.context, file);
+	pccl_manifest_fini(&manifest);
+	return result;
+}

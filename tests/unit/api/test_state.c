@@ -1,0 +1,210 @@
+/* pcclStateSave(), pcclStateLoad() and pcclStateInspect() as a program sees them. */
+#include <pccl/state.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/check.h"
+
+static char folder[64];
+static char path[96];
+
+static float weights[6] = {1, 2, 3, 4, 5, 6};
+static uint16_t halves[3] = {7, 8, 9};
+static uint8_t bytes[5] = {1, 2, 3, 4, 5};
+
+static pcclSharedState_t state_of(pcclTensorInfo_t *infos, size_t count)
+{
+	const pcclSharedState_t made = {.revision = 12, .count = count, .infos = infos};
+
+	return made;
+}
+
+static void save_sample(void)
+{
+	pcclTensorInfo_t infos[] = {{"bytes", bytes, 5, pcclUint8, pcclDeviceCpu, false},
+				    {"layer.weight", weights, 6, pcclFloat, pcclDeviceCpu, false},
+				    {"layer.scale", halves, 3, pcclBFloat16, pcclDeviceCpu, false}};
+	const uint64_t matrix[] = {2, 3}, vector[] = {3}, five[] = {5, 1};
+	const pcclTensorShape_t shapes[] = {{2, five}, {2, matrix}, {1, vector}};
+	pcclCheckpointOptions_t options = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclSharedState_t saved = state_of(infos, 3);
+
+	options.shapes = shapes;
+	options.lineage.data[15] = 9;
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclSuccess);
+}
+
+static void tensors_come_back_by_name_in_any_order(void **state)
+{
+	float found[6] = {0};
+	uint8_t other[5] = {0};
+	pcclTensorInfo_t infos[] = {{"layer.weight", found, 6, pcclFloat, pcclDeviceCpu, false},
+				    {"bytes", other, 5, pcclUint8, pcclDeviceCpu, false}};
+	pcclSharedState_t loaded = state_of(infos, 2);
+
+	(void)state;
+	save_sample();
+	loaded.revision = 0;
+	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclSuccess);
+	assert_int_equal(loaded.revision, 12);
+	assert_memory_equal(found, weights, sizeof(weights));
+	assert_memory_equal(other, bytes, sizeof(bytes));
+}
+
+static void a_checkpoint_can_be_looked_at(void **state)
+{
+	pcclCheckpointInfo_t info = PCCL_CHECKPOINT_INFO_INITIALIZER;
+
+	(void)state;
+	save_sample();
+	assert_int_equal(pcclStateInspect(path, &info), pcclSuccess);
+	assert_int_equal(info.revision, 12);
+	assert_int_equal(info.lineage.data[15], 9);
+	assert_int_equal(info.tensor_count, 3);
+	assert_int_equal(info.tensor_bytes, 6 * 4 + 3 * 2 + 5);
+}
+
+/* Bytes as other readers of the format expect them: largest elements first, each tensor where the header says. */
+static void the_file_is_one_that_others_read(void **state)
+{
+	char header[8192];
+	float first;
+	FILE *file;
+
+	(void)state;
+	save_sample();
+	file = fopen(path, "rb");
+	assert_non_null(file);
+	assert_int_equal(fread(header, 1, 4096, file), 4096);
+	header[4096] = '\0';
+	assert_non_null(
+		strstr(header + 8, "\"layer.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}"));
+	assert_non_null(
+		strstr(header + 8, "\"layer.scale\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[24,30]}"));
+	assert_non_null(strstr(header + 8, "\"bytes\":{\"dtype\":\"U8\",\"shape\":[5,1],\"data_offsets\":[30,35]}"));
+	assert_int_equal(fread(&first, 1, sizeof(first), file), sizeof(first));
+	assert_true(first == 1.0f);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void refuse_save(pcclTensorInfo_t *infos, size_t count, const char *word)
+{
+	pcclSharedState_t saved = state_of(infos, count);
+
+	assert_int_equal(pcclStateSave(&saved, path, NULL), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), word));
+}
+
+static void a_state_that_cannot_be_saved_is_refused_in_words(void **state)
+{
+	pcclTensorInfo_t twice[] = {{"a", bytes, 5, pcclUint8, pcclDeviceCpu, false},
+				    {"a", weights, 6, pcclFloat, pcclDeviceCpu, false}};
+	pcclTensorInfo_t unnamed[] = {{NULL, bytes, 5, pcclUint8, pcclDeviceCpu, false}};
+	pcclTensorInfo_t unknown[] = {{"a", bytes, 5, (pcclDataType_t)77, pcclDeviceCpu, false}};
+	pcclTensorInfo_t device[] = {{"a", bytes, 5, pcclUint8, pcclDeviceCuda, false}};
+	pcclTensorInfo_t nowhere[] = {{"a", NULL, 5, pcclUint8, pcclDeviceCpu, false}};
+	pcclTensorInfo_t reserved[] = {{"__metadata__", bytes, 5, pcclUint8, pcclDeviceCpu, false}};
+	pcclTensorInfo_t endless[] = {{"a", bytes, SIZE_MAX / 2, pcclDouble, pcclDeviceCpu, false}};
+
+	(void)state;
+	refuse_save(twice, 2, "'a'");
+	refuse_save(unnamed, 1, "tensor 0 has no name");
+	refuse_save(unknown, 1, "unknown type: 77");
+	refuse_save(device, 1, "memory of the host");
+	refuse_save(nowhere, 1, "no data");
+	refuse_save(reserved, 1, "__metadata__");
+	refuse_save(endless, 1, "can't have");
+	assert_int_equal(pcclStateSave(NULL, path, NULL), pcclInvalidArgument);
+	assert_int_equal(pcclStateLoad(NULL, path, NULL), pcclInvalidArgument);
+	assert_int_equal(pcclStateInspect(NULL, NULL), pcclInvalidArgument);
+}
+
+static void a_shape_of_another_count_is_refused(void **state)
+{
+	pcclTensorInfo_t infos[] = {{"a", weights, 6, pcclFloat, pcclDeviceCpu, false}};
+	const uint64_t wrong[] = {UINT64_C(1) << 63, 2, 3};
+	const pcclTensorShape_t shape = {3, wrong};
+	pcclCheckpointOptions_t options = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclSharedState_t saved = state_of(infos, 1);
+
+	(void)state;
+	options.shapes = &shape;
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "shape"));
+	options.shapes = NULL;
+	options.reserved = 1;
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
+}
+
+static void refuse_load(pcclTensorInfo_t info, const char *word)
+{
+	pcclSharedState_t loaded = state_of(&info, 1);
+
+	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), word));
+	assert_int_equal(loaded.revision, 12);
+}
+
+static void what_the_file_does_not_hold_is_named(void **state)
+{
+	uint8_t untouched[24] = {55};
+	const pcclTensorInfo_t missing = {"other", untouched, 5, pcclUint8, pcclDeviceCpu, false};
+	const pcclTensorInfo_t type = {"layer.weight", untouched, 6, pcclInt32, pcclDeviceCpu, false};
+	const pcclTensorInfo_t count = {"bytes", untouched, 4, pcclUint8, pcclDeviceCpu, false};
+
+	(void)state;
+	save_sample();
+	refuse_load(missing, "no tensor 'other'");
+	refuse_load(type, "float32");
+	refuse_load(count, "5 elements");
+	assert_int_equal(untouched[0], 55);
+}
+
+static void a_place_that_is_none_is_told(void **state)
+{
+	pcclSharedState_t empty = state_of(NULL, 0);
+
+	(void)state;
+	assert_int_equal(pcclStateSave(&empty, "/nowhere/at/all", NULL), pcclSystemError);
+	assert_non_null(strstr(pcclGetLastError(NULL), "/nowhere/at/all"));
+	assert_int_equal(pcclStateLoad(&empty, "/nowhere/at/all", NULL), pcclNoSharedStateAvailable);
+	assert_int_equal(pcclStateLoad(&empty, folder, NULL), pcclSystemError);
+	assert_int_equal(pcclStateSave(&empty, path, NULL), pcclSuccess);
+	assert_int_equal(pcclStateLoad(&empty, path, NULL), pcclSuccess);
+}
+
+static int make_folder(void **state)
+{
+	(void)state;
+	(void)snprintf(folder, sizeof(folder), "/tmp/pccl-state-XXXXXX");
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/state.safetensors", folder);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	(void)remove(path);
+	return rmdir(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tensors_come_back_by_name_in_any_order),
+		cmocka_unit_test(a_checkpoint_can_be_looked_at),
+		cmocka_unit_test(the_file_is_one_that_others_read),
+		cmocka_unit_test(a_state_that_cannot_be_saved_is_refused_in_words),
+		cmocka_unit_test(a_shape_of_another_count_is_refused),
+		cmocka_unit_test(what_the_file_does_not_hold_is_named),
+		cmocka_unit_test(a_place_that_is_none_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
