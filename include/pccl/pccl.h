@@ -296,7 +296,9 @@ typedef struct pcclBuildInfo_t {
  */
 typedef struct pcclConfig_t {
 	size_t size;
-	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address */
+	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address. The
+					 * first of all founds groups: while it can't be reached, groups go on at the
+					 * others, and newcomers join them there, but no new group begins */
 	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
 	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: as the master sees it */
 	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
@@ -312,17 +314,20 @@ typedef struct pcclConfig_t {
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
-	uint64_t bundle_id;		    /* ranks of one bundle join their groups together or not at all; 0: none */
-	uint32_t bundle_size;		    /* members of the bundle */
-	pcclZstd_t zstd;		    /* PCCL_ZSTD=off|auto|on */
-	pcclChecksums_t checksums;	    /* PCCL_CHECKSUMS=auto|on|off */
-	uint32_t reserved[1];
+	uint64_t bundle_id;	   /* PCCL_BUNDLE=id/size: ranks of one bundle join their groups together or not
+				    * at all; 0: none */
+	uint32_t bundle_size;	   /* members of the bundle */
+	pcclZstd_t zstd;	   /* PCCL_ZSTD=off|auto|on */
+	pcclChecksums_t checksums; /* PCCL_CHECKSUMS=auto|on|off */
+	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: how often pcclConnect() tries to reach each master;
+				    * default 0: as often as connect_timeout_ms allows */
+	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, {0}}
 /* clang-format on */
 
 /*
@@ -447,19 +452,21 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
 /*
  * Common to all three. Each blocks until every member of the group has made the same call, so every member must make
  * the same ones in the same order. One thread at a time; others wait for their turn. If members made different calls,
- * all of them fail, and nothing has happened. If no master can be reached for connect_timeout_ms the call fails, the
- * communicator stays what it is, and making the same call again goes on where it was. pcclEvicted: the group went on
- * without this peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected.
+ * all of them fail, and nothing has happened. pcclMasterConnectionFailed: no master could be reached for
+ * connect_timeout_ms; once that has passed, later calls try every master once more and no longer. The communicator
+ * stays what it is, and making the same call again goes on where it was. pcclEvicted: the group went on without this
+ * peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected. Communicators of pcclCreateCommunicator() give
+ * what PCCL 1.0 gave in all these cases but the last: pcclUpdateTopologyFailed, pcclInvalidUsage,
+ * pcclTopologyOptimizationFailed.
  */
 
 /* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before
  * this call, or all after it. pcclPendingAsyncOps: operations are still to be awaited, or another member waits for this
- * one in an operation that is to be launched here. pcclUpdateTopologyFailed: no master can be reached, or members made
- * different calls. */
+ * one in an operation that is to be launched here. pcclUpdateTopologyFailed: members made different calls. */
 PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 
 /* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight.
- * pcclInvalidArgument: NULL. pcclInvalidUsage: no master can be reached, or members made different calls. */
+ * pcclInvalidArgument: NULL. pcclInvalidUsage: members made different calls. */
 PCCL_EXPORT pcclResult_t pcclArePeersPending(const pcclComm_t *communicator, bool *pending_out);
 
 /* Lets the master reconsider the order of the ring. This version keeps the order: it costs one round trip. Returns

@@ -3,8 +3,8 @@
 #include "base/fail.h"
 #include "comm/comm.h"
 
-pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
-					      pcclComm_t **comm_out)
+static pcclResult_t create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, bool classic,
+			   pcclComm_t **comm_out)
 {
 	pcclResult_t result;
 
@@ -15,12 +15,18 @@ pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *para
 		return result;
 	if (params == NULL || comm_out == NULL)
 		return pccl_fail(pcclInvalidArgument, "%s is NULL", params == NULL ? "params" : "comm_out");
-	return pccl_comm_create(params, config, comm_out);
+	return pccl_comm_create(params, config, classic, comm_out);
+}
+
+pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+					      pcclComm_t **comm_out)
+{
+	return create(params, config, false, comm_out);
 }
 
 pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out)
 {
-	return pcclCreateCommunicatorWithConfig(params, NULL, comm_out);
+	return create(params, NULL, true, comm_out);
 }
 
 pcclResult_t pcclConnect(pcclComm_t *communicator)

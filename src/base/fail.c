@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 struct result_text {
 	pcclResult_t result;
@@ -47,8 +47,7 @@ pcclResult_t pccl_fail(pcclResult_t result, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (vsnprintf(text, sizeof(text), format, arguments) < 0)
-		text[0] = '\0';
+	pccl_text_vformat(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	memcpy(cause, text, sizeof(cause));
 	pccl_log_debug("%s: %s", pccl_result_name(result), cause);

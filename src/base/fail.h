@@ -5,7 +5,7 @@
 
 #include <pccl.h>
 
-#define PCCL_FAIL_TEXT_BYTES 512 /* longest cause with its end; what is longer is cut */
+#define PCCL_FAIL_TEXT_BYTES 512 /* longest cause with its end; see base/text.h for what becomes of others */
 
 /* Records the formatted cause for this thread and returns `result`, so that it can be the operand of a return. The
  * arguments may point into pccl_fail_text(), to put context in front of an earlier cause. Keeps errno. With the log

@@ -28,7 +28,8 @@ static pcclResult_t make_uuid(pcclRankUuid_t *uuid_out)
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, pcclComm_t **comm_out)
+pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, bool classic,
+			      pcclComm_t **comm_out)
 {
 	pcclComm_t *comm = pccl_zalloc(sizeof(*comm));
 	pcclResult_t result;
@@ -38,6 +39,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	comm->generation = pccl_fork_generation();
 	comm->self.master_address = params->master_address;
 	comm->self.group = params->peer_group;
+	comm->self.classic = classic;
 	comm->self.host = pccl_locality_host();
 	result = pccl_settings_merge(params, config, &comm->self.settings);
 	if (result == pcclSuccess)

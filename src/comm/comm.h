@@ -8,8 +8,10 @@
 
 #include "comm/monitor.h"
 
-/* No thread yet. `config` may be NULL. pcclInvalidArgument names the setting and what is wrong with it. */
-pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, pcclComm_t **comm_out);
+/* No thread yet. `config` may be NULL; `classic`: it is to behave as PCCL 1.0 programs expect. pcclInvalidArgument
+ * names the setting and what is wrong with it. */
+pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, bool classic,
+			      pcclComm_t **comm_out);
 
 /* Starts the threads and joins; after a failure they have ended. See pcclConnect(). */
 pcclResult_t pccl_comm_connect(pcclComm_t *comm);

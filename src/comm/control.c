@@ -2,13 +2,13 @@
 #include "comm/control.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "comm/thread.h"
 #include "transport/link/channel.h"
@@ -75,7 +75,7 @@ static void channel_broken(void *context, struct pccl_channel *channel, const ch
 	char text[200];
 	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = text};
 
-	snprintf(text, sizeof(text), "%s", reason);
+	pccl_text_copy(text, sizeof(text), reason);
 	pccl_channel_close(channel, false);
 	control->channel = NULL;
 	step(control, &event);
@@ -237,7 +237,7 @@ void pccl_control_post(struct pccl_control *control, const struct pccl_peer_even
 	work->control = control;
 	work->event = *event;
 	if (event->text != NULL)
-		snprintf(work->text, sizeof(work->text), "%s", event->text);
+		pccl_text_copy(work->text, sizeof(work->text), event->text);
 	work->event.text = work->text;
 	pccl_loop_post(control->loop, &work->task);
 }
@@ -313,6 +313,7 @@ static pcclResult_t make_peer(struct pccl_control *control)
 					  .master_count = control->master_count,
 					  .heartbeat_interval_ns = settings->heartbeat_interval_ns,
 					  .heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
+					  .connect_attempts = settings->connect_attempts,
 					  .connect_timeout_ns = settings->connect_timeout_ns,
 					  .admission_timeout_ns = settings->admission_timeout_ns};
 	pcclResult_t result = describe_self(control, &config.self);

@@ -3,13 +3,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "comm/thread.h"
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
@@ -73,7 +73,7 @@ static void client_gone(struct client *client, const char *reason)
 	struct pccl_master_event event = {.type = PCCL_MASTER_CLOSED, .connection = client->id, .text = text};
 	pcclMasterInstance_t *instance = client->instance;
 
-	snprintf(text, sizeof(text), "%s", reason);
+	pccl_text_copy(text, sizeof(text), reason);
 	drop_client(client, false);
 	step(instance, &event);
 }

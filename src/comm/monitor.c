@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "comm/monitor_internal.h"
 
 static const char abort_text[] = "the communicator was aborted by pcclCommAbort()";
@@ -161,7 +162,7 @@ static void set_end(struct pccl_monitor *monitor, pcclResult_t result, const cha
 {
 	monitor->state = PCCL_MONITOR_ENDED;
 	monitor->end_result = result;
-	snprintf(monitor->end_detail, sizeof(monitor->end_detail), "%s", detail);
+	pccl_text_copy(monitor->end_detail, sizeof(monitor->end_detail), detail);
 }
 
 void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail)

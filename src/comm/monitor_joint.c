@@ -24,13 +24,13 @@ static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool
 	return pcclSuccess;
 }
 
-/* What PCCL 1.0 programs expect when a vote fails; eviction and abort keep their names, so that a loop on `failure`
- * ends. */
-static pcclResult_t as_known(pcclResult_t result, pcclResult_t failure)
+/* What PCCL 1.0 programs expect when a vote fails. Their loops on `failure` end after an abort. */
+static pcclResult_t as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure)
 {
-	return result == pcclSuccess || result == pcclEvicted || result == pcclAborted || result == pcclPendingAsyncOps
-		       ? result
-		       : failure;
+	if (!monitor->self->classic || result == pcclSuccess || result == pcclPendingAsyncOps ||
+	    result == pcclInvalidUsage)
+		return result;
+	return result == pcclAborted ? pcclInvalidUsage : failure;
 }
 
 static void wait_for_turn(struct pccl_monitor *monitor)
@@ -51,18 +51,18 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	pcclResult_t result = pccl_monitor_enter(monitor);
 
 	if (result != pcclSuccess)
-		return result;
+		return as_known(monitor, result, call->failure);
 	wait_for_turn(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
-		result = as_known(pccl_fail(monitor->end_result, "%s", monitor->end_detail), call->failure);
+		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
 	else if (call->quiet && !pccl_session_idle(monitor->session))
 		result = pccl_fail(pcclPendingAsyncOps,
 				   "operations are in flight: await them before pcclUpdateTopology()");
 	else
-		result = as_known(vote(monitor, call->vote, value_out), call->failure);
+		result = vote(monitor, call->vote, value_out);
 	if (result == pcclSuccess && call->vote == PCCL_VOTE_OPTIMIZE && monitor->world.peers < 2)
 		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
 	end_turn(monitor);
 	pccl_monitor_leave(monitor);
-	return result;
+	return as_known(monitor, result, call->failure);
 }

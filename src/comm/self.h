@@ -2,6 +2,8 @@
 #ifndef PCCL_SELF_H
 #define PCCL_SELF_H
 
+#include <stdbool.h>
+
 #include <pccl.h>
 
 #include "comm/settings.h"
@@ -9,6 +11,7 @@
 struct pccl_self {
 	ccoip_socket_address_t master_address;
 	uint32_t group;
+	bool classic; /* a PCCL 1.0 program made it: see docs/PCCL-1.0.md */
 	struct pccl_settings settings;
 	pcclRankUuid_t uuid;
 	uint64_t host; /* see pccl_locality_host() */

@@ -10,7 +10,11 @@
 #include <hwloc.h>
 
 #include "base/fail.h"
+#include "base/log.h"
+
 #include "base/sized.h"
+
+#define BUNDLE_MAX 1024 /* ranks */
 
 struct number {
 	const char *variable;
@@ -26,7 +30,8 @@ static pcclResult_t parse_number(const char *variable, const char *text, uint64_
 
 	errno = 0;
 	*value_out = strtoull(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || *text == '-' || *value_out > most)
+	/* strtoull() itself lets signs and blanks pass. */
+	if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || *value_out > most)
 		return pccl_fail(pcclInvalidArgument, "%s is \"%s\": it wants a number from 0 to %llu", variable, text,
 				 (unsigned long long)most);
 	return pcclSuccess;
@@ -105,26 +110,41 @@ static pcclResult_t merge_choice(const char *variable, int given, int unset, con
 	return pccl_fail(pcclInvalidArgument, "%s is \"%s\", which is none of its values", variable, text);
 }
 
+/* Nothing but digits, up to five of them; returns what follows, NULL: it is no port. */
+static const char *read_port(const char *text, uint16_t *port_out)
+{
+	unsigned long port = 0;
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 5)
+		return NULL;
+	port = strtoul(text, NULL, 10);
+	*port_out = (uint16_t)port;
+	return port <= UINT16_MAX ? text + digits : NULL;
+}
+
+static bool read_ports(const char *text, struct pccl_settings *settings)
+{
+	text = read_port(text, &settings->port_first);
+	settings->port_last = settings->port_first;
+	if (text != NULL && *text == '-')
+		text = read_port(text + 1, &settings->port_last);
+	return text != NULL && *text == '\0';
+}
+
 /* PCCL_PORT=first or first-last. */
 static pcclResult_t merge_ports(const pcclConfig_t *config, struct pccl_settings *settings)
 {
 	const char *text = getenv("PCCL_PORT");
-	unsigned first, last;
-	char rest;
 
 	settings->port_first = config->port_first;
 	settings->port_last = config->port_last;
+	if (settings->port_first == 0 && settings->port_last != 0)
+		return pccl_fail(pcclInvalidArgument, "port_last is %u without port_first", settings->port_last);
 	if (settings->port_first == 0 && text != NULL && *text != '\0') {
-		int found = sscanf(text, "%u-%u%c", &first, &last, &rest);
-
-		if (found == 1 && strchr(text, '-') == NULL)
-			last = first;
-		if (found < 1 || found > 2 || (found == 1 && strchr(text, '-') != NULL) || first > 65535 ||
-		    last > 65535)
+		if (!read_ports(text, settings) || (settings->port_first == 0 && settings->port_last != 0))
 			return pccl_fail(pcclInvalidArgument, "PCCL_PORT is \"%s\": it wants a port or first-last",
 					 text);
-		settings->port_first = (uint16_t)first;
-		settings->port_last = (uint16_t)last;
 	}
 	if (settings->port_last == 0)
 		settings->port_last = settings->port_first;
@@ -152,7 +172,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 				  struct pccl_settings *settings)
 {
 	const uint64_t ms = 1000000, most_ms = UINT32_MAX;
-	uint64_t lanes, streams, bundle_size;
+	uint64_t lanes, streams, attempts;
 	const uint64_t pool = params->p2p_connection_pool_size;
 	const uint64_t streams_given = config->streams != 0	 ? config->streams
 				       : pool < PCCL_STREAMS_MAX ? pool
@@ -161,6 +181,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 		{"PCCL_LANES", config->lanes, 0, PCCL_LANES_MAX, &lanes},
 		{"PCCL_STREAMS", streams_given, 1, PCCL_STREAMS_MAX, &streams},
 		{"PCCL_CONNECT_TIMEOUT_MS", config->connect_timeout_ms, 10000, most_ms, &settings->connect_timeout_ns},
+		{"PCCL_CONNECT_ATTEMPTS", config->connect_attempts, 0, UINT32_MAX, &attempts},
 		{"PCCL_ADMISSION_TIMEOUT_MS", config->admission_timeout_ms, 0, most_ms,
 		 &settings->admission_timeout_ns},
 		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms,
@@ -169,8 +190,6 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 		 &settings->heartbeat_interval_ns},
 		{"PCCL_HEARTBEAT_TIMEOUT_MS", config->heartbeat_timeout_ms, 3000, most_ms,
 		 &settings->heartbeat_timeout_ns},
-		{"PCCL_BUNDLE_ID", config->bundle_id, 0, UINT64_MAX, &settings->bundle_id},
-		{"PCCL_BUNDLE_SIZE", config->bundle_size, 0, 1024, &bundle_size},
 	};
 	size_t i;
 
@@ -182,7 +201,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 	}
 	settings->lanes = lanes != 0 ? (uint32_t)lanes : default_lanes();
 	settings->streams = (uint32_t)streams;
-	settings->bundle_size = (uint32_t)bundle_size;
+	settings->connect_attempts = (uint32_t)attempts;
 	settings->connect_timeout_ns *= ms;
 	settings->admission_timeout_ns *= ms;
 	settings->operation_timeout_ns *= ms;
@@ -194,9 +213,74 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 				 "(%llu ms)",
 				 (unsigned long long)(settings->heartbeat_timeout_ns / ms),
 				 (unsigned long long)(settings->heartbeat_interval_ns / ms));
-	if ((settings->bundle_id == 0) != (settings->bundle_size == 0))
-		return pccl_fail(pcclInvalidArgument, "a bundle needs both an id and a size");
 	return pcclSuccess;
+}
+
+/* An address, or what may be a name: that is resolved when it is needed. */
+static bool may_be_host(const char *text)
+{
+	struct pccl_address address;
+
+	if (pccl_address_numeric(text, 0, &address) == pcclSuccess)
+		return true;
+	return strspn(text, "0123456789.") != strlen(text) &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == strlen(text);
+}
+
+static pcclResult_t check_addresses(const struct pccl_settings *settings)
+{
+	const char *listen = settings->listen_address, *advertised = settings->advertised_address;
+	char host[sizeof(settings->advertised_address)];
+	uint16_t port;
+
+	if (*listen != '\0' && !may_be_host(listen))
+		return pccl_fail(pcclInvalidArgument,
+				 "the listening address \"%s\" (PCCL_LISTEN_ADDRESS) is no address and no name: it has "
+				 "no port, which goes into PCCL_PORT",
+				 listen);
+	if (*advertised == '\0')
+		return pcclSuccess;
+	if (pccl_address_split(advertised, 0, host, sizeof(host), &port) != pcclSuccess || !may_be_host(host))
+		return pccl_fail(pcclInvalidArgument,
+				 "the advertised address \"%s\" (PCCL_ADVERTISED_ADDRESS) is no host, nor host:port",
+				 advertised);
+	return pcclSuccess;
+}
+
+/* PCCL_BUNDLE=id/size. */
+static pcclResult_t merge_bundle(const pcclConfig_t *config, struct pccl_settings *settings)
+{
+	const char *text = getenv("PCCL_BUNDLE");
+	const char *slash = text != NULL ? strchr(text, '/') : NULL;
+	uint64_t size = config->bundle_size;
+	char id[24];
+
+	settings->bundle_id = config->bundle_id;
+	if (settings->bundle_id == 0 && size == 0 && text != NULL && *text != '\0') {
+		(void)snprintf(id, sizeof(id), "%.*s", slash != NULL ? (int)(slash - text) : 0, text);
+		if (slash == NULL || parse_number("id", id, UINT64_MAX, &settings->bundle_id) != pcclSuccess ||
+		    parse_number("size", slash + 1, UINT64_MAX, &size) != pcclSuccess)
+			return pccl_fail(pcclInvalidArgument, "PCCL_BUNDLE is \"%s\": it wants id/size", text);
+	}
+	if ((settings->bundle_id == 0) != (size == 0))
+		return pccl_fail(pcclInvalidArgument, "a bundle (PCCL_BUNDLE=id/size) needs both an id and a size");
+	if (size > BUNDLE_MAX)
+		return pccl_fail(pcclInvalidArgument, "a bundle (PCCL_BUNDLE=id/size) of %llu is too large: at most %d",
+				 (unsigned long long)size, BUNDLE_MAX);
+	settings->bundle_size = (uint32_t)size;
+	return pcclSuccess;
+}
+
+/* Words that nobody would hear are worse than none. */
+static pcclResult_t check_log_level(void)
+{
+	const char *text = getenv("PCCL_LOG_LEVEL");
+	enum pccl_log_level level;
+
+	if (text == NULL || *text == '\0' || pccl_log_parse_level(text, &level))
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument,
+			 "PCCL_LOG_LEVEL is \"%s\": it wants TRACE, DEBUG, INFO, WARN, ERR, FATAL or NONE", text);
 }
 
 static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings *settings)
@@ -230,7 +314,13 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = merge_texts(&full, settings_out);
 	if (result == pcclSuccess)
+		result = check_addresses(settings_out);
+	if (result == pcclSuccess)
 		result = merge_ports(&full, settings_out);
+	if (result == pcclSuccess)
+		result = merge_bundle(&full, settings_out);
+	if (result == pcclSuccess)
+		result = check_log_level();
 	if (result == pcclSuccess)
 		result = merge_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclPolicyDefault, policies,
 				      pcclPolicyAbort, &policy);

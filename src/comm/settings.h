@@ -18,6 +18,7 @@ struct pccl_settings {
 	uint16_t port_last;
 	uint32_t lanes;
 	uint32_t streams;
+	uint32_t connect_attempts; /* 0: no limit */
 	uint64_t connect_timeout_ns;
 	uint64_t admission_timeout_ns;
 	uint64_t operation_timeout_ns; /* 0: none */

@@ -2,12 +2,12 @@
 #include "session/session.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
@@ -402,7 +402,7 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->attempt = NULL;
 	op->info.epoch = session->epoch;
 	if (op->detail != detail)
-		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+		pccl_text_copy(op->detail, sizeof(op->detail), detail);
 	if (result != pcclSuccess && op->staged_home != NULL)
 		memcpy(op->staged_home, op->staged, op->staged_bytes);
 	undo_give(session, op);
@@ -419,7 +419,7 @@ void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pccl
 	}
 	op->settled = true;
 	op->result = result;
-	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	pccl_text_copy(op->detail, sizeof(op->detail), detail);
 	if (op->attempts_open == 0)
 		pccl_session_op_end(session, op, result, op->detail);
 }
@@ -431,7 +431,7 @@ void pccl_session_end(struct pccl_session *session, pcclResult_t result, const c
 	if (session->end_result != pcclSuccess)
 		return;
 	session->end_result = result;
-	snprintf(session->end_detail, sizeof(session->end_detail), "%s", detail);
+	pccl_text_copy(session->end_detail, sizeof(session->end_detail), detail);
 	for (op = session->ops; op != NULL; op = op->next) {
 		if (!op->settled)
 			pccl_session_op_fail(session, op, result, detail);

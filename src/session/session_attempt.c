@@ -1,11 +1,11 @@
 /* Attempts: what is launched on the lanes, cancelled there, and how their outcomes become the op's. */
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
 
@@ -213,7 +213,7 @@ static void fail_op(struct pccl_op *op, pcclResult_t result, const char *detail)
 {
 	op->result = result;
 	if (op->detail != detail)
-		snprintf(op->detail, sizeof(op->detail), "%s", detail);
+		pccl_text_copy(op->detail, sizeof(op->detail), detail);
 }
 
 void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *attempt, pcclResult_t result,
@@ -228,7 +228,7 @@ void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *atte
 	if (attempt->cancelled)
 		return;
 	attempt->cancelled = true;
-	snprintf(attempt->detail, sizeof(attempt->detail), "%s", detail);
+	pccl_text_copy(attempt->detail, sizeof(attempt->detail), detail);
 	attempt->restore = restore && result != pcclSuccess;
 	/* A lane may end with success before it hears of this: too late, for its input comes back. */
 	if (!supersede && attempt->op->result == pcclSuccess && result != pcclSuccess)

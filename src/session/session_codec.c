@@ -127,14 +127,15 @@ pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOpera
 	memset(out, 0, sizeof(*out));
 	out->align_elements = PCCL_CODEC_BLOCK_MIN;
 	out->contribution_bytes = operation->count * pccl_dtype_bytes(operation->datatype);
+	if (kind != PCCL_BARRIER && operation->rounding != pcclRoundNearest &&
+	    operation->rounding != pcclRoundStochastic)
+		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
 	if (kind == PCCL_BARRIER ||
 	    (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
 		return pcclSuccess;
 	if (operation->codec == pcclQuantPlain)
 		return pccl_fail(pcclInvalidArgument,
 				 "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");
-	if (operation->rounding != pcclRoundNearest && operation->rounding != pcclRoundStochastic)
-		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
 	result = check_use(kind, operation);
 	if (result == pcclSuccess)
 		result = read_one(operation, operation->codec, "codec", &up_params);

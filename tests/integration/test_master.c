@@ -148,16 +148,16 @@ static void votes_without_a_master(struct world_peer *me)
 	peer_grow(me, 2);
 	peer_reach(me, 1);
 	peer_wait_gate(me, 1);
-	CHECK_RESULT(pcclUpdateTopologyFailed, pcclUpdateTopology(me->comm));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclUpdateTopology(me->comm));
 	CHECK(strstr(pcclGetLastError(NULL), "no master could be reached") != NULL);
-	CHECK_RESULT(pcclInvalidUsage, pcclArePeersPending(me->comm, &pending));
-	CHECK_RESULT(pcclTopologyOptimizationFailed, pcclOptimizeTopology(me->comm));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclArePeersPending(me->comm, &pending));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclOptimizeTopology(me->comm));
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
 	CHECK(sum == 2);
 	peer_reach(me, 2);
 	do
 		result = pcclUpdateTopology(me->comm);
-	while (result == pcclUpdateTopologyFailed);
+	while (result == pcclMasterConnectionFailed);
 	CHECK_RESULT(pcclSuccess, result);
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
 	peer_leave(me);
@@ -174,6 +174,38 @@ static void joint_calls_end_in_time_without_a_master(void **state)
 	peers_open_gate(world, 1);
 	peers_await_all(world, 0, 2, 2);
 	peers_restart_master(world, master, WORLD_EMBEDDED);
+	peers_finish(world);
+}
+
+static void knows_that_the_master_is_away(struct world_peer *me)
+{
+	uint64_t before_ns;
+	unsigned i;
+
+	me->config.connect_timeout_ms = 4000;
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclUpdateTopology(me->comm));
+	before_ns = peers_now_ns();
+	for (i = 0; i < 2; i++)
+		CHECK_RESULT(pcclMasterConnectionFailed, pcclUpdateTopology(me->comm));
+	/* No faster than it is dialled, no slower than once round: no loop spins, and none waits for nothing. */
+	CHECK(peers_now_ns() - before_ns > 200 * WORLD_MS_NS);
+	CHECK(peers_now_ns() - before_ns < 3 * WORLD_SECOND_NS * peers_patience());
+	peer_leave(me);
+}
+
+static void the_second_joint_call_without_a_master_is_quick(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_EMBEDDED);
+
+	peers_start(world, 2, knows_that_the_master_is_away, NULL);
+	peers_await_all(world, 0, 2, 1);
+	peers_kill_master(world, master);
+	peers_open_gate(world, 1);
 	peers_finish(world);
 }
 
@@ -270,6 +302,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_master_may_be_restarted_many_times, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_vote_waits_for_the_master_to_come_back, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(joint_calls_end_in_time_without_a_master, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(the_second_joint_call_without_a_master_is_quick, peers_open,
+						peers_close),
 		cmocka_unit_test_setup_teardown(a_peer_lost_without_a_master_is_given_up_when_one_is_back, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_standby_takes_over, peers_open, peers_close),

@@ -282,6 +282,24 @@ static void connects_in_vain_then_well(struct world_peer *me)
 	peer_leave(me);
 }
 
+static void connects_once(struct world_peer *me)
+{
+	uint64_t before_ns = peers_now_ns();
+
+	me->params.master_address = peers_address(me->world, peers_free_port(1));
+	me->config.connect_attempts = 1;
+	peer_create(me);
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	CHECK(strstr(pcclGetLastError(me->comm), "refused") != NULL);
+	CHECK(peers_now_ns() - before_ns < WORLD_SECOND_NS * peers_patience());
+	peer_leave(me);
+}
+
+static void one_attempt_ends_at_a_port_that_refuses(void **state)
+{
+	run_one_peer(state, connects_once);
+}
+
 static void connect_may_be_repeated_until_there_is_a_master(void **state)
 {
 	struct world *world = *state;
@@ -462,6 +480,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(misuse_is_refused_and_does_no_harm, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(connect_may_be_repeated_until_there_is_a_master, peers_open,
 						peers_close),
+		cmocka_unit_test_setup_teardown(one_attempt_ends_at_a_port_that_refuses, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_wrong_host_name_is_named, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_port_in_use_is_named_and_a_range_has_others, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_master_runs_once_and_stops_when_asked, peers_open, peers_close),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "collectives/exec/exec_internal.h"
 
 static void enqueue(struct pccl_exec *exec, struct op *op, pcclResult_t result)
@@ -248,7 +249,7 @@ static void take_back(struct pccl_exec *exec, struct op *op, pcclResult_t result
 	if (op->takes_place)
 		undo_restore(exec, op, restore);
 	op->result = result;
-	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	pccl_text_copy(op->detail, sizeof(op->detail), detail);
 }
 
 void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const char *detail, bool restore)
@@ -266,7 +267,7 @@ void op_cancel(struct pccl_exec *exec, struct op *op, pcclResult_t result, const
 	}
 	if (result != pcclSuccess)
 		undo_restore(exec, op, restore);
-	snprintf(op->detail, sizeof(op->detail), "%s", detail);
+	pccl_text_copy(op->detail, sizeof(op->detail), detail);
 	op->receiving = 0;
 	op_release(exec, op);
 	if (result == pcclMismatch && !exec->frozen) {

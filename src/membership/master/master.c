@@ -2,10 +2,10 @@
 #include "membership/master/master_internal.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 uint64_t pccl_master_earlier(uint64_t left, uint64_t right)
 {
@@ -73,7 +73,7 @@ static void on_closed(struct pccl_master *master, struct pccl_client *client, co
 {
 	char why[PCCL_CAUSE_TEXT_BYTES];
 
-	(void)snprintf(why, sizeof(why), "its connection ended: %.150s", text != NULL ? text : "no cause known");
+	pccl_text_format(why, sizeof(why), "its connection ended: %s", text != NULL ? text : "no cause known");
 	client->said_farewell = true;
 	pccl_client_lose(master, client, PCCL_LOSS_DEAD, why);
 }

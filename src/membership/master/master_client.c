@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 
 #define REGISTER_TIMEOUT_NS UINT64_C(10000000000) /* who says nothing for so long is no peer */
@@ -158,8 +159,8 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	seat->client = NULL;
 	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
 	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
-	(void)snprintf(seat->why, sizeof(seat->why), "%.110s", why);
-	pccl_group_note_cause(group, "rank %u (%s) was lost: %.110s", client->seat, client->self.address, why);
+	pccl_text_format(seat->why, sizeof(seat->why), "%s", why);
+	pccl_group_note_cause(group, "rank %u (%s) was lost: %s", client->seat, client->self.address, why);
 }
 
 /* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for
@@ -209,7 +210,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 		if (client->state == PCCL_CLIENT_SEATED)
 			leave_seat(master, client, loss, why);
 		if (client->admitting)
-			pccl_group_note_cause(group, "a peer was lost while it joined: %.110s", why);
+			pccl_group_note_cause(group, "a peer was lost while it joined: %s", why);
 		if (loss == PCCL_LOSS_LEFT)
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)

@@ -3,11 +3,11 @@
  * view change that loses nobody. */
 #include "membership/master/master_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 
 static bool is_known(const struct pccl_group *group, const pcclRankUuid_t *from, const pcclRankUuid_t *about)
@@ -111,8 +111,8 @@ void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 		worst = rank;
 	}
 	if (most_troubles > 0) {
-		(void)snprintf(why, sizeof(why), "%u of %u members and this peer could not reach each other: %.120s",
-			       most_troubles, group->base->view.member_count, text_about(group, worst));
+		pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
+				 most_troubles, group->base->view.member_count, text_about(group, worst));
 		pccl_client_dismiss(master, group->seats[worst].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 	}
 	group->complaint_count = 0;
@@ -140,7 +140,7 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 	list[group->expired_count].tag = expired->tag;
 	list[group->expired_count].sequence = expired->sequence;
 	group->expired_count++;
-	pccl_group_note_cause(group, "an operation's deadline passed: %.150s", expired->text);
+	pccl_group_note_cause(group, "an operation's deadline passed: %s", expired->text);
 	group->flush_due = true;
 	group->dirty = true;
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 
 #define AGAIN_NS UINT64_C(50000000)
@@ -99,7 +100,7 @@ void pccl_group_note_cause(struct pccl_group *group, const char *format, ...)
 	if (group->cause_count > 1)
 		return;
 	va_start(arguments, format);
-	(void)vsnprintf(group->cause, sizeof(group->cause), format, arguments);
+	pccl_text_vformat(group->cause, sizeof(group->cause), format, arguments);
 	va_end(arguments);
 }
 

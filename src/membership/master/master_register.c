@@ -1,11 +1,11 @@
 /* REGISTER: who comes, and what it is to its group. */
 #include "membership/master/master_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 
 #define HEARTBEAT_SPAN 50   /* a peer may ask for so many times more heartbeats than the master's own, */
@@ -84,7 +84,7 @@ static void evict(struct pccl_master *master, struct pccl_client *client, const 
 {
 	char text[PCCL_CAUSE_TEXT_BYTES];
 
-	(void)snprintf(text, sizeof(text), "group %u went on without this peer: %.140s", client->group->id, why);
+	pccl_text_format(text, sizeof(text), "group %u went on without this peer: %s", client->group->id, why);
 	pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, text);
 }
 

@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "membership/peer/peer_internal.h"
 
 static void copy_text(char *out, const char *text)
 {
-	(void)snprintf(out, PCCL_CAUSE_TEXT_BYTES, "%s", text != NULL ? text : "");
+	pccl_text_copy(out, PCCL_CAUSE_TEXT_BYTES, text != NULL ? text : "");
 }
 
 void pccl_peer_end(struct pccl_peer *peer, pcclResult_t result, const char *text)
@@ -383,6 +384,7 @@ pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl
 	peer->connect_ns = PCCL_NEVER;
 	peer->admission_ns = PCCL_NEVER;
 	peer->stranded_ns = PCCL_NEVER;
+	peer->away_ns = PCCL_NEVER;
 	peer->vote_end_ns = PCCL_NEVER;
 	peer->quiet_ns = PCCL_NEVER;
 	return pcclSuccess;

@@ -26,6 +26,7 @@ struct pccl_peer_config {
 	uint32_t master_count; /* masters are named by index; the shell knows their addresses */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
+	uint32_t connect_attempts;     /* at most so many for each master, until one says WELCOME; 0: no limit */
 	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
 	uint64_t admission_timeout_ns; /* from registered until a view; 0: none */
 	uint64_t seed;		       /* for the jitter of redials */

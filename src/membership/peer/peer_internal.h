@@ -33,11 +33,15 @@ struct pccl_peer {
 	enum pccl_peer_standing standing;
 	enum pccl_peer_link link;
 
-	uint32_t master;   /* index of the one in use or tried next */
-	uint32_t asked;	   /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
-	uint32_t failures; /* attempts in a row that failed: the backoff */
-	uint32_t stalls;   /* STALLED from this master */
-	uint64_t quiet_ns; /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
+	uint32_t master;      /* index of the one in use or tried next */
+	uint32_t asked;	      /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
+	uint32_t failures;    /* attempts in a row that failed: the backoff */
+	uint32_t tries;	      /* attempts that failed, from the beginning */
+	uint32_t heard_tries; /* of them, until a master last said WELCOME */
+	uint32_t vote_tries;  /* until the outstanding joint call had no master */
+	uint64_t away_ns;     /* since when the master is lost; PCCL_NEVER: it is there, or none ever was */
+	uint32_t stalls;      /* STALLED from this master */
+	uint64_t quiet_ns;    /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
 	uint64_t redial_ns;
 	uint64_t attempt_ns;
 	uint64_t heard_ns;   /* when the master last said something */

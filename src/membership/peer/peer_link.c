@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #define BACKOFF_FIRST_NS UINT64_C(50000000)
 #define BACKOFF_DOUBLINGS 5
@@ -22,7 +23,7 @@
 
 static void note_trouble(struct pccl_peer *peer, const char *text)
 {
-	(void)snprintf(peer->trouble, sizeof(peer->trouble), "%s", text != NULL ? text : "no cause known");
+	pccl_text_copy(peer->trouble, sizeof(peer->trouble), text != NULL ? text : "no cause known");
 }
 
 void pccl_peer_dial(struct pccl_peer *peer)
@@ -53,6 +54,7 @@ static void try_next(struct pccl_peer *peer)
 {
 	bool first_round = peer->standing == PCCL_PEER_NEWCOMER && peer->asked < peer->config.master_count;
 
+	peer->tries++;
 	if (peer->asked < peer->config.master_count)
 		peer->asked++;
 	peer->master = (peer->master + 1) % peer->config.master_count;
@@ -73,9 +75,16 @@ static void hang_up(struct pccl_peer *peer)
 	peer->link = PCCL_LINK_NONE;
 }
 
+static void note_away(struct pccl_peer *peer)
+{
+	if (peer->link == PCCL_LINK_UP && peer->away_ns == PCCL_NEVER)
+		peer->away_ns = peer->now_ns;
+}
+
 void pccl_peer_abandon(struct pccl_peer *peer, const char *text)
 {
 	note_trouble(peer, text);
+	note_away(peer);
 	if (peer->link >= PCCL_LINK_REGISTERING)
 		pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_ABANDON));
 	hang_up(peer);
@@ -184,6 +193,7 @@ void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
 		return;
 	}
 	/* It worked before: this one first. */
+	note_away(peer);
 	peer->prepare_epoch = 0;
 	peer->failures = 0;
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
@@ -207,9 +217,12 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 		return;
 	if (!welcome->registered) {
 		pccl_peer_abandon(peer, "the master knows no members of the group");
+		peer->heard_tries = peer->tries;
 		return;
 	}
 	peer->link = PCCL_LINK_UP;
+	peer->heard_tries = peer->tries;
+	peer->away_ns = PCCL_NEVER;
 	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
 			pccl_rng_below(&peer->rng, peer->config.heartbeat_timeout_ns);
 	peer->master_uuid = welcome->master;
@@ -241,18 +254,34 @@ static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const 
 {
 	char whole[PCCL_CAUSE_TEXT_BYTES];
 
-	(void)snprintf(whole, sizeof(whole), "%s%s%.150s", text, peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
+	pccl_text_format(whole, sizeof(whole), "%s%s%s", text, peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
 	pccl_peer_end(peer, result, whole);
+}
+
+static bool has_tried_enough(const struct pccl_peer *peer)
+{
+	return peer->standing == PCCL_PEER_NEWCOMER && peer->config.connect_attempts > 0 &&
+	       (peer->tries - peer->heard_tries) / peer->config.master_count >= peer->config.connect_attempts;
 }
 
 static void watch_deadlines(struct pccl_peer *peer)
 {
-	if (peer->now_ns >= peer->connect_ns)
+	if (has_tried_enough(peer))
+		end_with_trouble(peer, pcclMasterConnectionFailed,
+				 "no master could be reached with as many attempts as were asked for");
+	else if (peer->now_ns >= peer->connect_ns)
 		end_with_trouble(peer, pcclMasterConnectionFailed, "no master took this peer in time");
 	else if (peer->now_ns >= peer->stranded_ns)
 		end_with_trouble(peer, pcclEvicted, "the group can't go on");
 	else if (peer->now_ns >= peer->admission_ns)
 		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
+}
+
+/* There has been no master for as long as joining may take, and every one was tried again since the call was made. */
+static bool has_been_away(const struct pccl_peer *peer)
+{
+	return peer->away_ns != PCCL_NEVER && peer->now_ns - peer->away_ns >= peer->config.connect_timeout_ns &&
+	       peer->tries - peer->vote_tries >= peer->config.master_count;
 }
 
 /* A joint call waits for a master no longer than joining does. Nothing of it is lost: the caller may make it again. */
@@ -264,9 +293,10 @@ static void watch_vote(struct pccl_peer *peer)
 		peer->vote_end_ns = PCCL_NEVER;
 	} else if (peer->vote_end_ns == PCCL_NEVER) {
 		peer->vote_end_ns = peer->now_ns + peer->config.connect_timeout_ns;
-	} else if (peer->now_ns >= peer->vote_end_ns) {
-		(void)snprintf(answer.text, sizeof(answer.text), "no master could be reached in time%s%.150s",
-			       peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
+		peer->vote_tries = peer->tries;
+	} else if (peer->now_ns >= peer->vote_end_ns || has_been_away(peer)) {
+		pccl_text_format(answer.text, sizeof(answer.text), "no master could be reached in time%s%s",
+				 peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
 		peer->vote_end_ns = PCCL_NEVER;
 		peer->given_up = peer->vote;
 		pccl_peer_answer(peer, &answer);

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "transport/link/hello.h"
 
 #define CLOSE_NS 1000000000u /* for the queue to drain after close() */
@@ -173,7 +174,7 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	channel->place = place;
 	pccl_address_text(&channel->places[place].address, channel->remote);
 	if (stream->transport->attach(stream, channel->loop, &stream_events, channel) != pcclSuccess) {
-		snprintf(channel->reason, sizeof(channel->reason), "%s", pccl_fail_text());
+		pccl_text_copy(channel->reason, sizeof(channel->reason), pccl_fail_text());
 		stream->transport->close(stream, false);
 		try_next_place(channel);
 		return;
@@ -189,7 +190,7 @@ static void on_dialled_in_vain(void *context, const char *reason)
 {
 	struct pccl_channel *channel = context;
 
-	snprintf(channel->reason, sizeof(channel->reason), "%s", reason);
+	pccl_text_copy(channel->reason, sizeof(channel->reason), reason);
 	report(channel);
 }
 
@@ -262,7 +263,7 @@ void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes
 		message = pccl_zalloc(sizeof(*message));
 	if (message == NULL) {
 		if (channel->reason[0] == '\0')
-			snprintf(channel->reason, sizeof(channel->reason), "%s", pccl_fail_text());
+			pccl_text_copy(channel->reason, sizeof(channel->reason), pccl_fail_text());
 		pccl_free(data);
 		report_soon(channel);
 		return;
@@ -368,7 +369,7 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 		return;
 	}
 	if (channel->state != BREAKING)
-		snprintf(channel->reason, sizeof(channel->reason), "%s", reason);
+		pccl_text_copy(channel->reason, sizeof(channel->reason), reason);
 	if (channel->state == GREETING)
 		try_next_place(channel);
 	else

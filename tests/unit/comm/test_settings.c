@@ -22,8 +22,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_HEARTBEAT_TIMEOUT_MS",
 					"PCCL_FAILURE_POLICY",
 					"PCCL_PLAN",
-					"PCCL_BUNDLE_ID",
-					"PCCL_BUNDLE_SIZE",
+					"PCCL_BUNDLE",
+					"PCCL_LOG_LEVEL",
 					"PCCL_ZSTD",
 					"PCCL_CHECKSUMS"};
 
@@ -101,8 +101,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "28", 1);
 	setenv("PCCL_FAILURE_POLICY", "repair", 1);
 	setenv("PCCL_PLAN", "ring", 1);
-	setenv("PCCL_BUNDLE_ID", "18446744073709551615", 1);
-	setenv("PCCL_BUNDLE_SIZE", "8", 1);
+	setenv("PCCL_BUNDLE", "18446744073709551615/8", 1);
 	setenv("PCCL_ZSTD", "auto", 1);
 	setenv("PCCL_CHECKSUMS", "off", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
@@ -190,7 +189,24 @@ static void what_is_wrong_is_named(void **state)
 	refuse("PCCL_PORT", "10-20-30");
 	refuse("PCCL_PORT", "10-65536");
 	refuse("PCCL_PORT", "ten");
-	refuse("PCCL_BUNDLE_SIZE", "1025");
+	refuse("PCCL_LANES", " 2");
+	refuse("PCCL_LANES", "+2");
+	refuse("PCCL_PORT", " 10");
+	refuse("PCCL_PORT", "10- 20");
+	refuse("PCCL_PORT", "0-20");
+	refuse("PCCL_BUNDLE", "7");
+	refuse("PCCL_BUNDLE", "7/");
+	refuse("PCCL_BUNDLE", "/7");
+	refuse("PCCL_BUNDLE", "0/7");
+	refuse("PCCL_BUNDLE", "7/0");
+	refuse("PCCL_BUNDLE", "7/1025");
+	refuse("PCCL_BUNDLE", "7/8/9");
+	refuse("PCCL_LOG_LEVEL", "LOUD");
+	refuse("PCCL_LISTEN_ADDRESS", "300.1.2.3");
+	refuse("PCCL_LISTEN_ADDRESS", "127.0.0.1:80");
+	refuse("PCCL_LISTEN_ADDRESS", "two words");
+	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.4:99999");
+	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.999");
 	refuse("PCCL_ZSTD", "yes");
 }
 
@@ -205,6 +221,10 @@ static void what_does_not_fit_together_is_refused(void **state)
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 	config.port_last = 20;
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	config.port_first = 0;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "port_last"));
+	config.port_last = 0;
 	config.heartbeat_interval_ms = 2000;
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 	config.heartbeat_timeout_ms = 4000;
