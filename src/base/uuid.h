@@ -1,4 +1,4 @@
-/* Identities of peers: 16 random bytes, compared as bytes. Who draws them is the shell's business. */
+/* Identities of peers: 16 bytes, compared as bytes. identity.h says where they come from. */
 #ifndef PCCL_BASE_UUID_H
 #define PCCL_BASE_UUID_H
 

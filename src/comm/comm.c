@@ -21,10 +21,11 @@ struct pcclComm_t {
 	struct pccl_lane_thread *lanes[PCCL_LANES_MAX];
 };
 
-static pcclResult_t make_uuid(pcclRankUuid_t *uuid_out)
+static pcclResult_t make_identity(struct pccl_self *self)
 {
-	if (getrandom(uuid_out->data, sizeof(uuid_out->data), 0) != (ssize_t)sizeof(uuid_out->data))
+	if (getrandom(self->secret.data, sizeof(self->secret.data), 0) != (ssize_t)sizeof(self->secret.data))
 		return pccl_fail(pcclSystemError, "cannot get random bytes for the uuid: %s", strerror(errno));
+	self->uuid = pccl_identity_uuid(&self->secret);
 	return pcclSuccess;
 }
 
@@ -43,7 +44,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	comm->self.host = pccl_locality_host();
 	result = pccl_settings_merge(params, config, &comm->self.settings);
 	if (result == pcclSuccess)
-		result = make_uuid(&comm->self.uuid);
+		result = make_identity(&comm->self);
 	if (result == pcclSuccess)
 		result = pccl_monitor_create(&comm->self, &comm->monitor);
 	if (result != pcclSuccess) {

@@ -254,6 +254,11 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		stream->transport->close(stream, false);
 		return;
 	}
+	if (!pccl_identity_admits(&self->secret, &hello->from, &hello->pass)) {
+		pccl_log_info("hung up a caller that can't show that it is who it says");
+		pccl_hello_refuse(control->loop, stream, PCCL_WELCOME_NEVER, "it can't show that it is who it says");
+		return;
+	}
 	control->config.adopt(control->config.context, stream, hello);
 }
 
@@ -320,6 +325,7 @@ static pcclResult_t make_peer(struct pccl_control *control)
 
 	if (result != pcclSuccess)
 		return result;
+	config.secret = control->self->secret;
 	memcpy(&config.seed, control->self->uuid.data, sizeof(config.seed));
 	return pccl_peer_create(&config, &control->peer);
 }

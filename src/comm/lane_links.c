@@ -85,6 +85,7 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 					  .group = links->group,
 					  .self = links->self,
 					  .neighbour = member->uuid,
+					  .pass = member->pass,
 					  .host = links->host,
 					  .checksums = links->checksums,
 					  .dials = dials,

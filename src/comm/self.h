@@ -13,7 +13,8 @@ struct pccl_self {
 	uint32_t group;
 	bool classic; /* a PCCL 1.0 program made it: see docs/PCCL-1.0.md */
 	struct pccl_settings settings;
-	pcclRankUuid_t uuid;
+	struct pccl_secret secret; /* told to masters only */
+	pcclRankUuid_t uuid;	   /* comes from it */
 	uint64_t host; /* see pccl_locality_host() */
 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/identity.h"
 #include "base/memory.h"
 #include "membership/message/message.h"
 
@@ -25,14 +26,23 @@ static inline uint32_t fuzz_below(struct fuzz_bytes *bytes, uint32_t limit)
 	return fuzz_byte(bytes) % limit;
 }
 
-/* 0 is rare on purpose: no identity at all. */
+static inline struct pccl_secret fuzz_secret(uint32_t number)
+{
+	struct pccl_secret secret = {{(uint8_t)number}};
+
+	return secret;
+}
+
+static inline pcclRankUuid_t fuzz_peer(uint32_t number)
+{
+	struct pccl_secret secret = fuzz_secret(number);
+
+	return pccl_identity_uuid(&secret);
+}
+
 static inline pcclRankUuid_t fuzz_uuid(struct fuzz_bytes *bytes)
 {
-	pcclRankUuid_t uuid;
-
-	memset(&uuid, 0, sizeof(uuid));
-	uuid.data[0] = (uint8_t)(1 + fuzz_below(bytes, 6));
-	return uuid;
+	return fuzz_peer(1 + fuzz_below(bytes, 6));
 }
 
 static inline void *fuzz_list(uint32_t count, size_t size)
@@ -99,6 +109,14 @@ static inline void fuzz_register(struct fuzz_bytes *bytes, struct pccl_message_r
 	registration->group = traits & 1;
 	fuzz_member(bytes, &registration->self);
 	registration->may_found = traits >> 1 & 1;
+	for (index = 1; index <= 6; index++) {
+		struct pccl_secret secret = fuzz_secret(index);
+
+		if (pccl_identity_owns(&secret, &registration->self.uuid))
+			registration->secret = secret;
+	}
+	if (traits >> 5 == 7)
+		registration->secret.data[31] = 1; /* somebody else's uuid */
 	if (traits >> 2 & 1) {
 		registration->last = fuzz_list(1, sizeof(*registration->last));
 		fuzz_install(bytes, registration->last, registration->group);
@@ -170,6 +188,12 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		body->prepare.epoch = fuzz_below(bytes, 16);
 		body->prepare.members = fuzz_uuids(bytes, &body->prepare.member_count);
 		break;
+	case PCCL_MESSAGE_PASSES:
+		body->passes.epoch = fuzz_below(bytes, 16);
+		body->passes.first_rank = fuzz_below(bytes, 4);
+		body->passes.count = fuzz_below(bytes, 4);
+		body->passes.passes = fuzz_list(body->passes.count, sizeof(*body->passes.passes));
+		break;
 	case PCCL_MESSAGE_INSTALL:
 		fuzz_install(bytes, &body->install, 0);
 		break;
@@ -189,7 +213,8 @@ static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 					PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_ABANDON,
 					PCCL_MESSAGE_BEAT,	PCCL_MESSAGE_EXPIRED, PCCL_MESSAGE_WELCOME,
 					PCCL_MESSAGE_REFUSED,	PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
-					PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_STALLED};
+					PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,
+		PCCL_MESSAGE_STALLED};
 	struct pccl_message *made =
 		pccl_message_create((enum pccl_message_type)types[fuzz_below(bytes, sizeof(types))]);
 	struct pccl_message *message = NULL;

@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "base/frame.h"
+#include "base/identity.h"
 #include "base/memory.h"
 #include "lib/check.h"
 #include "lib/peers.h"
@@ -320,7 +321,7 @@ static bool is_hung_up_when_it_registers(uint16_t master, const char *address)
 	self = &message->body.registration.self;
 	message->body.registration.heartbeat_interval_ns = WORLD_SECOND_NS;
 	message->body.registration.heartbeat_timeout_ns = 9 * WORLD_SECOND_NS;
-	memset(self->uuid.data, 0x77, sizeof(self->uuid.data));
+	self->uuid = pccl_identity_uuid(&message->body.registration.secret);
 	(void)snprintf(self->address, sizeof(self->address), "%s", address);
 	self->port = 4242;
 	self->lanes = self->streams = 1;

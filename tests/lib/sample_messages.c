@@ -105,6 +105,7 @@ static void fill_register(struct pccl_message_register *registration, bool retur
 {
 	registration->group = 5;
 	fill_member(&registration->self, 2);
+	memset(registration->secret.data, 0x5a, sizeof(registration->secret.data));
 	registration->heartbeat_interval_ns = 500000000;
 	registration->heartbeat_timeout_ns = 3000000000u;
 	registration->may_found = !returning;
@@ -163,6 +164,14 @@ static void fill_second_half(struct pccl_message *message)
 	case PCCL_MESSAGE_INSTALL:
 		fill_install(&body->install);
 		break;
+	case PCCL_MESSAGE_PASSES:
+		body->passes.epoch = 9;
+		body->passes.first_rank = 1;
+		body->passes.count = 2;
+		body->passes.passes = pccl_calloc(2, sizeof(*body->passes.passes));
+		assert(body->passes.passes != NULL);
+		body->passes.passes[1].data[3] = 77;
+		break;
 	case PCCL_MESSAGE_VOTED:
 		fill_answer(&body->voted);
 		break;
@@ -179,7 +188,8 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_REGISTER,	PCCL_MESSAGE_REGISTER, PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED,
 		PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_EXPIRED,  PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_BEAT,
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
-		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED};
+		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED,
+		PCCL_MESSAGE_PASSES};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);

@@ -24,17 +24,19 @@ struct small_packet {
 
 static void peer_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event);
 
+struct pccl_secret small_secret(uint32_t index)
+{
+	struct pccl_secret secret = {{0}};
+
+	memcpy(secret.data, &index, sizeof(index));
+	return secret;
+}
+
 pcclRankUuid_t small_uuid(uint32_t index)
 {
-	pcclRankUuid_t uuid = {{0}};
+	struct pccl_secret secret = small_secret(index);
 
-	uint64_t random = pccl_rng_hash(1, index);
-
-	uuid.data[0] = (uint8_t)(index >> 8);
-	uuid.data[1] = (uint8_t)index;
-	memcpy(&uuid.data[2], &random, sizeof(random));
-	uuid.data[15] = 1;
-	return uuid;
+	return pccl_identity_uuid(&secret);
 }
 
 static struct small_packet *post(struct small_world *world, uint64_t connection, bool to_master)
@@ -430,6 +432,7 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 
 	assert(peer->machine == NULL);
 	memset(peer, 0, sizeof(*peer));
+	config->secret = small_secret(index);
 	config->self.uuid = small_uuid(index);
 	config->self.port = (uint16_t)(1000 + index);
 	config->self.lanes = 2;

@@ -92,5 +92,6 @@ void small_pass(struct small_world *world, uint64_t ms);
 uint32_t small_epoch(const struct small_world *world, uint32_t index);
 uint32_t small_size(const struct small_world *world, uint32_t index); /* members of its view, 0: none */
 pcclRankUuid_t small_uuid(uint32_t index);
+struct pccl_secret small_secret(uint32_t index);
 
 #endif

@@ -152,10 +152,13 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 	struct pccl_peer_config config = {.group = group, .master_count = sim->plan.known_masters};
 	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN};
 	struct sim_node *node = sim_add_node(sim);
+	pcclRankUuid_t drawn;
 
 	if (node == NULL)
 		return NULL;
-	node->uuid = sim_uuid(sim);
+	drawn = sim_uuid(sim);
+	memcpy(config.secret.data, drawn.data, sizeof(drawn.data));
+	node->uuid = pccl_identity_uuid(&config.secret);
 	node->group = group;
 	node->bundle = bundle;
 	config.self.uuid = node->uuid;

@@ -162,6 +162,7 @@ static pcclResult_t tell_laggards(struct pccl_master *master, struct pccl_group 
 		}
 		client->run = group->base->run;
 		client->installed = group->base->view.epoch;
+		pccl_install_passes(master, group, client, 0);
 		pccl_master_send(master, client, message);
 	}
 	return pcclSuccess;

@@ -193,6 +193,41 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	group->cause_count = 0;
 }
 
+static struct pccl_message *make_passes(const struct pccl_group *group, const struct pccl_client *client,
+					uint32_t first_rank)
+{
+	const struct pccl_view *view = &group->base->view;
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PASSES);
+	struct pccl_message_passes *passes;
+	uint32_t index;
+
+	if (message == NULL)
+		return NULL;
+	passes = &message->body.passes;
+	passes->epoch = view->epoch;
+	passes->first_rank = first_rank;
+	passes->passes = pccl_calloc(view->member_count - first_rank, sizeof(*passes->passes));
+	if (passes->passes == NULL) {
+		pccl_message_destroy(message);
+		return NULL;
+	}
+	passes->count = view->member_count - first_rank;
+	for (index = 0; index < passes->count; index++) {
+		const struct pccl_client *other = group->seats[first_rank + index].client;
+
+		if (other != NULL)
+			passes->passes[index] = pccl_identity_pass(&other->secret, &client->self.uuid);
+	}
+	return message;
+}
+
+void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
+			 uint32_t first_rank)
+{
+	if (first_rank < group->base->view.member_count)
+		pccl_master_send(master, client, make_passes(group, client, first_rank));
+}
+
 static void announce(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_message *message = group->change.message;
@@ -205,8 +240,11 @@ static void announce(struct pccl_master *master, struct pccl_group *group)
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = group->seats[rank].client;
 
-		if (client != NULL)
-			pccl_master_send(master, client, pccl_message_share(message));
+		if (client == NULL)
+			continue;
+		pccl_install_passes(master, group, client,
+				    rank < group->change.survivor_count ? group->change.survivor_count : 0);
+		pccl_master_send(master, client, pccl_message_share(message));
 	}
 	pccl_group_drop_change(group, master);
 	group->dirty = true;

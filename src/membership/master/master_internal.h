@@ -49,6 +49,7 @@ struct pccl_client {
 	struct pccl_group *group; /* NULL: caller or closing */
 	uint32_t seat;		  /* SEATED: its rank */
 	struct pccl_member self;
+	struct pccl_secret secret; /* it owns self.uuid; never told to anybody */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	uint64_t serial;   /* order of registration */
@@ -295,6 +296,10 @@ void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_pre
 
 /* Has everybody answered PREPARE? */
 bool pccl_change_is_answered(const struct pccl_change *change);
+
+/* Tells a member of the view in force what to show when it calls those from `first_rank` on. */
+void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
+			 uint32_t first_rank);
 
 /* Puts the next view in force if all have answered, here and in the groups that share a joining bundle. */
 void pccl_change_install(struct pccl_master *master, struct pccl_group *group);

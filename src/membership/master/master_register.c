@@ -42,6 +42,7 @@ static void note_identity(struct pccl_master *master, struct pccl_client *client
 			  struct pccl_message_register *registration)
 {
 	client->self = registration->self;
+	client->secret = registration->secret;
 	pccl_client_index(master, client);
 	if (client->self.address[0] == '\0')
 		memcpy(client->self.address, client->remote, sizeof(client->self.address));
@@ -286,6 +287,11 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 	     !pccl_view_rank(&registration->last->view, &registration->self.uuid, &rank))) {
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
 				    "this peer claims a view that it can't have");
+		return;
+	}
+	if (!pccl_identity_owns(&registration->secret, &registration->self.uuid)) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
+				    "this peer can't show the secret of the uuid that it calls its own");
 		return;
 	}
 	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&

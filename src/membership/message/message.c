@@ -72,6 +72,9 @@ void pccl_message_destroy(struct pccl_message *message)
 	case PCCL_MESSAGE_PREPARE:
 		pccl_free(message->body.prepare.members);
 		break;
+	case PCCL_MESSAGE_PASSES:
+		pccl_free(message->body.passes.passes);
+		break;
 	case PCCL_MESSAGE_INSTALL:
 		pccl_install_fini(&message->body.install);
 		break;
@@ -114,6 +117,8 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "EVICTED";
 	case PCCL_MESSAGE_STALLED:
 		return "STALLED";
+	case PCCL_MESSAGE_PASSES:
+		return "PASSES";
 	}
 	return "UNKNOWN";
 }

@@ -36,6 +36,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_INSTALL = 19, /* the view is in force */
 	PCCL_MESSAGE_VOTED = 20,   /* a joint call has ended */
 	PCCL_MESSAGE_EVICTED = 21, /* the group goes on without you; the connection ends */
+	PCCL_MESSAGE_PASSES = 23,  /* what to show when calling members of the view that INSTALL brings next */
 	PCCL_MESSAGE_STALLED = 22  /* this master can't act for your group: too few of its members are here */
 };
 
@@ -63,7 +64,8 @@ struct pccl_answer {
 
 struct pccl_message_register {
 	uint32_t group;
-	struct pccl_member self; /* address "": as the master sees me */
+	struct pccl_member self;   /* address "": as the master sees me */
+	struct pccl_secret secret; /* of self.uuid's owner */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	bool may_found;		     /* asked all masters it knows, and this is the first of its list */
@@ -112,6 +114,14 @@ struct pccl_message_prepare {
 	pcclRankUuid_t *members; /* in rank order; owned */
 };
 
+/* For the receiver alone; who is of the view before has those of its members. */
+struct pccl_message_passes {
+	uint32_t epoch;
+	uint32_t first_rank;
+	uint32_t count;
+	struct pccl_pass *passes; /* by rank, from first_rank on; owned */
+};
+
 /* REFUSED, EVICTED, STALLED. */
 struct pccl_message_notice {
 	pcclResult_t result;
@@ -126,6 +136,7 @@ union pccl_message_body {
 	struct pccl_message_expired expired;
 	struct pccl_message_welcome welcome;
 	struct pccl_message_prepare prepare;
+	struct pccl_message_passes passes;
 	struct pccl_install install;
 	struct pccl_answer voted;
 	struct pccl_message_notice notice;

@@ -131,6 +131,22 @@ static void get_member(struct pccl_reader *reader, struct pccl_member *member)
 		reader->bad = true;
 }
 
+static void get_passes(struct pccl_reader *reader, struct pccl_message_passes *passes)
+{
+	uint32_t count;
+	uint32_t index;
+
+	passes->epoch = pccl_get_u32(reader);
+	passes->first_rank = pccl_get_u32(reader);
+	count = pccl_get_u32(reader);
+	if (passes->first_rank > PCCL_MEMBERS_MAX)
+		reader->bad = true;
+	passes->passes = get_list(reader, count, PCCL_MEMBERS_MAX, PCCL_PASS_BYTES, sizeof(*passes->passes));
+	passes->count = passes->passes != NULL ? count : 0;
+	for (index = 0; index < passes->count; index++)
+		pccl_get_bytes(reader, passes->passes[index].data, PCCL_PASS_BYTES);
+}
+
 static void get_world(struct pccl_reader *reader, struct pccl_world *world)
 {
 	world->peers = pccl_get_u32(reader);
@@ -226,6 +242,7 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 
 	registration->group = pccl_get_u32(reader);
 	get_member(reader, &registration->self);
+	pccl_get_bytes(reader, registration->secret.data, PCCL_SECRET_BYTES);
 	registration->heartbeat_interval_ns = pccl_get_u64(reader);
 	registration->heartbeat_timeout_ns = pccl_get_u64(reader);
 	registration->may_found = get_flag(reader);
@@ -335,6 +352,9 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		get_uuid(reader, &body->prepare.run);
 		body->prepare.epoch = pccl_get_u32(reader);
 		body->prepare.members = get_uuids(reader, &body->prepare.member_count);
+		break;
+	case PCCL_MESSAGE_PASSES:
+		get_passes(reader, &body->passes);
 		break;
 	case PCCL_MESSAGE_INSTALL:
 		get_install(reader, &body->install);

@@ -48,6 +48,17 @@ static void put_member(struct pccl_writer *writer, const struct pccl_member *mem
 	pccl_put_u32(writer, member->masters);
 }
 
+static void put_passes(struct pccl_writer *writer, const struct pccl_message_passes *passes)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, passes->epoch);
+	pccl_put_u32(writer, passes->first_rank);
+	pccl_put_u32(writer, passes->count);
+	for (index = 0; index < passes->count; index++)
+		pccl_put_bytes(writer, passes->passes[index].data, PCCL_PASS_BYTES);
+}
+
 static void put_world(struct pccl_writer *writer, const struct pccl_world *world)
 {
 	pccl_put_u32(writer, world->peers);
@@ -113,6 +124,7 @@ static void put_register(struct pccl_writer *writer, const struct pccl_message_r
 
 	pccl_put_u32(writer, registration->group);
 	put_member(writer, &registration->self);
+	pccl_put_bytes(writer, registration->secret.data, PCCL_SECRET_BYTES);
 	pccl_put_u64(writer, registration->heartbeat_interval_ns);
 	pccl_put_u64(writer, registration->heartbeat_timeout_ns);
 	put_flag(writer, registration->may_found);
@@ -203,6 +215,9 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		put_uuid(writer, &body->prepare.run);
 		pccl_put_u32(writer, body->prepare.epoch);
 		put_uuids(writer, body->prepare.members, body->prepare.member_count);
+		break;
+	case PCCL_MESSAGE_PASSES:
+		put_passes(writer, &body->passes);
 		break;
 	case PCCL_MESSAGE_INSTALL:
 		put_install(writer, &body->install);

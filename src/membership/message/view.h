@@ -8,6 +8,8 @@
 
 #include <pccl.h>
 
+#include "base/identity.h"
+
 #define PCCL_MEMBERS_MAX 1024
 #define PCCL_LANES_MAX 16					 /* per member */
 #define PCCL_STREAMS_MAX 16					 /* per link */
@@ -27,6 +29,7 @@ struct pccl_member {
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 	uint32_t masters; /* how many masters it knows: with several, silence alone needs a quorum to evict */
+	struct pccl_pass pass; /* to be shown when it is called; comes by PASSES, and never travels with the member */
 };
 
 /* The agreed members of a group in rank order. Survivors keep their relative order; newcomers come last. */

@@ -219,6 +219,9 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 	case PCCL_MESSAGE_PREPARE:
 		pccl_peer_on_prepare(peer, &message->body.prepare);
 		break;
+	case PCCL_MESSAGE_PASSES:
+		pccl_peer_on_passes(peer, &message->body.passes);
+		break;
 	case PCCL_MESSAGE_INSTALL:
 		pccl_peer_on_install(peer, message);
 		break;
@@ -403,5 +406,6 @@ void pccl_peer_destroy(struct pccl_peer *peer)
 	for (index = 0; index < peer->promise_count; index++)
 		pccl_free(peer->promises[index].members);
 	pccl_op_reports_destroy(peer->reports, peer->report_count);
+	pccl_free(peer->passes.passes);
 	pccl_free(peer);
 }

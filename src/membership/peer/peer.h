@@ -21,7 +21,8 @@
 #define PCCL_NEVER UINT64_MAX
 
 struct pccl_peer_config {
-	struct pccl_member self; /* address "" means: as the master sees me */
+	struct pccl_member self;   /* address "" means: as the master sees me */
+	struct pccl_secret secret; /* of self.uuid's owner; told to masters only */
 	uint32_t group;
 	uint32_t master_count; /* masters are named by index; the shell knows their addresses */
 	uint64_t heartbeat_interval_ns;

@@ -179,6 +179,38 @@ static void count_votes_anew(struct pccl_peer *peer)
 		peer->given_up_done = peer->given_up != 0;
 }
 
+void pccl_peer_on_passes(struct pccl_peer *peer, struct pccl_message_passes *passes)
+{
+	pccl_free(peer->passes.passes);
+	peer->passes = *passes;
+	memset(passes, 0, sizeof(*passes));
+}
+
+/* Members that stay are in the same order in both views. */
+static void give_passes(struct pccl_peer *peer, struct pccl_view *view)
+{
+	const struct pccl_view *before = peer->install != NULL ? &peer->install->view : NULL;
+	const struct pccl_message_passes *passes = &peer->passes;
+	uint32_t old = 0;
+	uint32_t rank;
+
+	for (rank = 0; before != NULL && rank < view->member_count; rank++) {
+		uint32_t at = old;
+
+		while (at < before->member_count &&
+		       !pccl_uuid_equal(&before->members[at].uuid, &view->members[rank].uuid))
+			at++;
+		if (at == before->member_count)
+			continue;
+		view->members[rank].pass = before->members[at].pass;
+		old = at + 1;
+	}
+	for (rank = passes->first_rank; passes->epoch == view->epoch && rank < view->member_count; rank++) {
+		if (rank - passes->first_rank < passes->count)
+			view->members[rank].pass = passes->passes[rank - passes->first_rank];
+	}
+}
+
 void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
 {
 	struct pccl_peer_action action = {.type = PCCL_PEER_INSTALL};
@@ -195,6 +227,7 @@ void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
 	}
 	*install = message->body.install;
 	memset(&message->body.install, 0, sizeof(message->body.install));
+	give_passes(peer, &install->view);
 	pccl_peer_drop_install(peer);
 	peer->install = install;
 	peer->world = install->world;

@@ -54,6 +54,7 @@ struct pccl_peer {
 	char trouble[PCCL_CAUSE_TEXT_BYTES]; /* why the last attempt failed */
 
 	struct pccl_install *install; /* in force; NULL: none yet */
+	struct pccl_message_passes passes; /* for the next one; owned */
 	struct pccl_promise promises[PCCL_PROMISES_MAX];
 	uint32_t promise_count;
 	bool freezing;		/* FREEZE is out */
@@ -119,6 +120,7 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer);
 /* peer_flush.c */
 void pccl_peer_on_prepare(struct pccl_peer *peer, const struct pccl_message_prepare *prepare);
 void pccl_peer_on_frozen(struct pccl_peer *peer, struct pccl_op_report *reports, uint32_t count);
+void pccl_peer_on_passes(struct pccl_peer *peer, struct pccl_message_passes *passes);
 void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message);
 void pccl_peer_drop_install(struct pccl_peer *peer);
 

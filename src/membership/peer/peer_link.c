@@ -124,6 +124,7 @@ static void send_register(struct pccl_peer *peer)
 		registration = &message->body.registration;
 		registration->group = peer->config.group;
 		registration->self = peer->config.self;
+		registration->secret = peer->config.secret;
 		registration->heartbeat_interval_ns = peer->config.heartbeat_interval_ns;
 		registration->heartbeat_timeout_ns = peer->config.heartbeat_timeout_ns;
 		registration->may_found = peer->master == 0 &&

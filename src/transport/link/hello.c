@@ -23,6 +23,7 @@ size_t pccl_hello_encode(const struct pccl_hello *hello, uint8_t out[PCCL_HELLO_
 	pccl_put_u32(&writer, hello->received);
 	pccl_put_u64(&writer, hello->host);
 	pccl_put_u16(&writer, hello->port);
+	pccl_put_bytes(&writer, hello->pass.data, sizeof(hello->pass.data));
 	assert(!writer.overflow);
 	return (size_t)(writer.at - out);
 }
@@ -43,6 +44,7 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 	hello_out->received = pccl_get_u32(&reader);
 	hello_out->host = pccl_get_u64(&reader);
 	hello_out->port = pccl_get_u16(&reader);
+	pccl_get_bytes(&reader, hello_out->pass.data, sizeof(hello_out->pass.data));
 	if (reader.bad || pccl_reader_left(&reader) != 0)
 		return pccl_fail(pcclRankConnectionFailed, "HELLO of %zu bytes is malformed", bytes);
 	if (hello_out->purpose != PCCL_PURPOSE_CONTROL && hello_out->purpose != PCCL_PURPOSE_DATA)

@@ -3,6 +3,7 @@
 #ifndef PCCL_TRANSPORT_HELLO_H
 #define PCCL_TRANSPORT_HELLO_H
 
+#include "base/identity.h"
 #include "transport/transport.h"
 
 enum pccl_purpose { PCCL_PURPOSE_CONTROL = 1, PCCL_PURPOSE_DATA = 2 };
@@ -19,9 +20,10 @@ struct pccl_hello {
 	uint32_t received;   /* frames that the caller had received completely on it before */
 	uint64_t host;	     /* the caller's, see pccl_locality_host() */
 	uint16_t port;	     /* of the caller's end of the connection */
+	struct pccl_pass pass; /* that the caller may call as `from` */
 };
 
-#define PCCL_HELLO_BYTES 80	    /* upper limit of the encoded payload */
+#define PCCL_HELLO_BYTES 96	    /* upper limit of the encoded payload */
 #define PCCL_WELCOME_TEXT_BYTES 256 /* upper limit of a refusal's text, without a final zero */
 
 /* `aux` of WELCOME. */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -182,6 +183,16 @@ void pccl_link_destroy(struct pccl_link *link)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------- */
 
+/* Nobody else can guess it, and end the link by calling with another one. */
+static uint64_t draw_instance(void)
+{
+	uint64_t instance;
+
+	if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+		return pccl_clock_ns();
+	return instance;
+}
+
 pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events,
 			      void *context, struct pccl_link **link_out)
 {
@@ -203,8 +214,8 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 	link->lost_timer.fire = tell_lost;
 	link->lost_timer.context = link;
 	link->heard_ns = pccl_loop_now(config->loop);
-	if (config->dials)
-		link->instance = pccl_clock_ns();
+	while (config->dials && link->instance == 0)
+		link->instance = draw_instance();
 	for (i = 0; i < config->streams; i++) {
 		struct pccl_link_stream *ls = &link->streams[i];
 

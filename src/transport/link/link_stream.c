@@ -232,6 +232,7 @@ static void say_hello(struct pccl_link_stream *ls)
 	struct pccl_address local, remote;
 
 	hello.to = config->neighbour;
+	hello.pass = config->pass;
 	hello.lane = config->lane;
 	hello.stream = ls->index;
 	hello.instance = ls->link->instance;

@@ -49,6 +49,33 @@ static void first_peer_of_a_group_is_admitted_at_once(void **state)
 	assert_true(world->peers[0].install.newcomers);
 }
 
+/* What to show when one calls the other: told to the one who calls only, and kept when the view changes. */
+static void members_have_a_pass_to_each_other(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t rank, other;
+
+	gather(world, 3);
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	for (rank = 0; rank < 3; rank++)
+		small_vote(world, rank, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	small_kill(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 3), 3);
+	for (rank = 0; rank < 3; rank++) {
+		const struct pccl_view *view = &world->peers[rank == 0 ? 0 : rank + 1].install.view;
+
+		for (other = 0; other < 3; other++) {
+			struct pccl_secret secret = small_secret(other == 0 ? 0 : other + 1);
+
+			assert_true(pccl_identity_admits(&secret, &view->members[rank].uuid,
+							 &view->members[other].pass));
+		}
+	}
+}
+
 static void newcomers_wait_for_the_update_of_all_members(void **state)
 {
 	struct small_world *world = *state;
@@ -458,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(first_peer_of_a_group_is_admitted_at_once),
+		CASE(members_have_a_pass_to_each_other),
 		CASE(newcomers_wait_for_the_update_of_all_members),
 		CASE(update_with_nobody_waiting_changes_no_epoch),
 		CASE(pending_tells_all_members_alike),

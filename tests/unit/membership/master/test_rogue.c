@@ -118,13 +118,28 @@ static pcclRankUuid_t uuid_of(uint32_t number)
 	return uuid;
 }
 
+static struct pccl_secret secret_of(uint32_t number)
+{
+	struct pccl_secret secret = {{(uint8_t)number}};
+
+	return secret;
+}
+
+static pcclRankUuid_t peer_of(uint32_t number)
+{
+	struct pccl_secret secret = secret_of(number);
+
+	return pccl_identity_uuid(&secret);
+}
+
 static struct pccl_message *registration_of(uint32_t number, uint32_t group)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
 	struct pccl_message_register *registration = &message->body.registration;
 
 	registration->group = group;
-	registration->self.uuid = uuid_of(number);
+	registration->self.uuid = peer_of(number);
+	registration->secret = secret_of(number);
 	(void)snprintf(registration->self.address, sizeof(registration->self.address), "192.0.2.%u", number);
 	registration->self.lanes = 1;
 	registration->self.streams = 1;
@@ -143,7 +158,7 @@ static void promise(struct pccl_message *message, pcclRankUuid_t run, uint32_t e
 	made->epoch = epoch;
 	made->member_count = 1;
 	made->members = pccl_calloc(1, sizeof(*made->members));
-	made->members[0] = uuid_of(member);
+	made->members[0] = peer_of(member);
 	registration->promises = made;
 	registration->promise_count = 1;
 }
@@ -251,6 +266,27 @@ static void newcomer_that_answers_no_prepare_is_given_the_masters_own_time(void 
 	pass(200);
 	assert_true(desk.ears[3].gone);
 	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_VOTED], 1);
+}
+
+/* The uuid of a member is no secret to those who were members with it. */
+static void who_knows_a_uuid_takes_no_seat(void **state)
+{
+	struct pccl_message *message = registration_of(9, 0);
+
+	(void)state;
+	gather(3);
+	message->body.registration.self.uuid = peer_of(2);
+	enter(9, message);
+	assert_int_equal(desk.ears[9].heard[PCCL_MESSAGE_REFUSED], 1);
+	assert_non_null(strstr(desk.ears[9].notice, "secret"));
+	message = registration_of(10, 0);
+	message->body.registration.self.uuid = peer_of(2);
+	claim(message, &desk.ears[2].install);
+	enter(10, message);
+	assert_int_equal(desk.ears[10].heard[PCCL_MESSAGE_REFUSED], 1);
+	assert_false(desk.ears[2].gone);
+	assert_int_equal(desk.ears[1].install.view.member_count, 3);
+	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_PREPARE], 2);
 }
 
 static void nobody_is_silent_for_longer_than_the_master_allows(void **state)
@@ -361,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(newcomer_that_answers_no_prepare_is_given_the_masters_own_time),
+		CASE(who_knows_a_uuid_takes_no_seat),
 		CASE(nobody_is_silent_for_longer_than_the_master_allows),
 		CASE(stranger_is_no_witness_by_its_own_word),
 		CASE(huge_epoch_in_one_group_is_nothing_to_another),

@@ -81,6 +81,7 @@ static struct pccl_hello some_hello(void)
 	hello.received = 0xdeadbeef;
 	hello.host = 0x0123456789abcdefull;
 	hello.port = 0xfedc;
+	hello.pass.data[15] = 0x99;
 	return hello;
 }
 
@@ -138,6 +139,7 @@ static void hello_survives_the_wire(void **state)
 	assert_int_equal(hello.received, again.received);
 	assert_int_equal(hello.host, again.host);
 	assert_int_equal(hello.port, again.port);
+	assert_memory_equal(hello.pass.data, again.pass.data, sizeof(again.pass.data));
 }
 
 static void hello_of_any_other_length_or_purpose_is_refused(void **state)
