@@ -8,6 +8,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* There is one way to write a message, but that control characters in its words have become question marks. */
+static int differs(const uint8_t *encoded, const uint8_t *data, size_t bytes)
+{
+	size_t at;
+
+	for (at = 0; at < bytes; at++)
+		if (encoded[at] != data[at] && !(encoded[at] == '?' && (data[at] < ' ' || data[at] == 0x7f)))
+			return 1;
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct pccl_message *message;
@@ -21,8 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		return 0;
 	if (pccl_message_encode(message, &encoded, &encoded_bytes) != pcclSuccess)
 		abort();
-	if (encoded_bytes != bytes || memcmp(encoded, data, bytes) != 0)
-		abort(); /* there is one way to write a message */
+	if (encoded_bytes != bytes || differs(encoded, data, bytes))
+		abort();
 	if (pccl_message_decode(encoded, encoded_bytes, &again) != pcclSuccess)
 		abort();
 	if (pccl_message_encode(again, &encoded_again, &again_bytes) != pcclSuccess || again_bytes != encoded_bytes ||
