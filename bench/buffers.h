@@ -19,7 +19,7 @@ struct bench_buffer {
 };
 
 struct bench_buffers {
-	struct bench_buffer each[PCCL_MAX_OPERATIONS];
+	struct bench_buffer each[BENCH_INFLIGHT_MAX];
 	uint32_t buffer_count;
 	size_t count;	    /* elements as pcclOperation_t counts them */
 	size_t input_count; /* elements of one peer's input, and the same of its output */

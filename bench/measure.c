@@ -115,8 +115,8 @@ static void note_result(struct run *run, pcclResult_t result, const pcclOperatio
 /* One operation as a plain call, or all of --inflight launched and then awaited. */
 static void iterate(struct run *run)
 {
-	pcclAsyncReduceOp_t handles[PCCL_MAX_OPERATIONS];
-	bool launched[PCCL_MAX_OPERATIONS];
+	pcclAsyncReduceOp_t handles[BENCH_INFLIGHT_MAX];
+	bool launched[BENCH_INFLIGHT_MAX];
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	uint32_t count = run->peer->options->inflight;
 	pcclOperation_t operation = describe(run, 0);

@@ -324,7 +324,7 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 	case FLAG_STREAMS:
 		return parse_count("streams", text, 1, 16, &options->streams, problem);
 	case FLAG_INFLIGHT:
-		return parse_count("inflight", text, 1, PCCL_MAX_OPERATIONS, &options->inflight, problem);
+		return parse_count("inflight", text, 1, BENCH_INFLIGHT_MAX, &options->inflight, problem);
 	case FLAG_CHAOS:
 		return parse_chaos(text, options, problem);
 	case FLAG_SEED:

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define BENCH_INFLIGHT_MAX 4096
+
 #define BENCH_PEERS_MAX 64
 #define BENCH_SIZES_MAX 32
 #define BENCH_ITERATIONS_MAX 1000000

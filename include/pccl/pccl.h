@@ -84,8 +84,9 @@ typedef enum pcclResult_t {
 	pcclTooManyOperations = 106 /* PCCL_MAX_OPERATIONS are in flight already */
 } pcclResult_t;
 
-/* Operations that one communicator may have in flight (launched and not yet awaited) at a time. */
-#define PCCL_MAX_OPERATIONS 64
+/* Operations that one communicator may have in flight (launched and not yet awaited) at a time: more than there is use
+ * for. Each begins when it is launched, whatever others launch, and in whatever order: none waits for a place. */
+#define PCCL_MAX_OPERATIONS 65536
 
 /* ---- elements and operations --------------------------------------------------------------------------------- */
 

@@ -11,7 +11,7 @@
 
 static const char abort_text[] = "the communicator was aborted by pcclCommAbort()";
 
-static void init_condition(pthread_cond_t *condition)
+void pccl_monitor_init_condition(pthread_cond_t *condition)
 {
 	pthread_condattr_t attributes;
 
@@ -24,29 +24,22 @@ static void init_condition(pthread_cond_t *condition)
 pcclResult_t pccl_monitor_create(const struct pccl_self *self, struct pccl_monitor **monitor_out)
 {
 	struct pccl_monitor *monitor = pccl_zalloc(sizeof(*monitor));
-	size_t i;
 
 	*monitor_out = NULL;
 	if (monitor == NULL)
 		return pcclOutOfMemory;
 	monitor->self = self;
 	pthread_mutex_init(&monitor->lock, NULL);
-	init_condition(&monitor->changed);
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
-		init_condition(&monitor->op_ended[i]);
+	pccl_monitor_init_condition(&monitor->changed);
 	*monitor_out = monitor;
 	return pcclSuccess;
 }
 
 void pccl_monitor_destroy(struct pccl_monitor *monitor)
 {
-	size_t i;
-
 	if (monitor == NULL)
 		return;
 	pccl_monitor_clear(monitor);
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
-		pthread_cond_destroy(&monitor->op_ended[i]);
 	pthread_cond_destroy(&monitor->changed);
 	pthread_mutex_destroy(&monitor->lock);
 	pccl_free(monitor);
@@ -124,11 +117,10 @@ static void put_command(struct pccl_monitor *monitor, struct pccl_command *comma
 		monitor->threads.wake(monitor->threads.lanes[command->lane]);
 }
 
-static void wake_waiter(struct pccl_monitor *monitor, const struct pccl_op *op)
+static void wake_waiter(const struct pccl_op *op)
 {
-	pthread_cond_t *condition = op->waiter;
-
-	pthread_cond_broadcast(condition != NULL ? condition : &monitor->changed);
+	if (op->waiter != NULL)
+		pthread_cond_broadcast(op->waiter);
 }
 
 void pccl_monitor_dispatch(struct pccl_monitor *monitor)
@@ -137,7 +129,7 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor)
 
 	while ((command = pccl_session_poll(monitor->session)) != NULL) {
 		if (command->type == PCCL_COMMAND_ENDED)
-			wake_waiter(monitor, command->op);
+			wake_waiter(command->op);
 		else
 			put_command(monitor, command);
 	}

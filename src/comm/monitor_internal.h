@@ -44,9 +44,6 @@ struct pccl_monitor {
 	pcclResult_t vote_result;
 	bool vote_value;
 	char vote_detail[200];
-
-	pthread_cond_t op_ended[PCCL_MAX_OPERATIONS];
-	struct pccl_op *waiters[PCCL_MAX_OPERATIONS]; /* which op uses which condition */
 };
 
 /* monitor.c; all but the first under the lock */
@@ -58,6 +55,8 @@ void pccl_monitor_leave(struct pccl_monitor *monitor);
 void pccl_monitor_dispatch(struct pccl_monitor *monitor);
 void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
 void pccl_monitor_tell_locked(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
+/* For pccl_monitor_wait(). */
+void pccl_monitor_init_condition(pthread_cond_t *condition);
 /* False: `until_ns` (monotonic, PCCL_NEVER: never) has passed. */
 bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, uint64_t until_ns);
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);

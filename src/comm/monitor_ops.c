@@ -5,29 +5,6 @@
 
 #define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
 
-static pthread_cond_t *take_condition(struct pccl_monitor *monitor, struct pccl_op *op)
-{
-	size_t i;
-
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++) {
-		if (monitor->waiters[i] != NULL)
-			continue;
-		monitor->waiters[i] = op;
-		return &monitor->op_ended[i];
-	}
-	return NULL;
-}
-
-static void release(struct pccl_monitor *monitor, struct pccl_op *op)
-{
-	size_t i;
-
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
-		if (monitor->waiters[i] == op)
-			monitor->waiters[i] = NULL;
-	pccl_session_release(monitor->session, op);
-}
-
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request)
 {
 	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
@@ -41,7 +18,6 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 		if (timeout_ns == 0)
 			timeout_ns = monitor->self->settings.operation_timeout_ns;
 		op->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
-		op->waiter = take_condition(monitor, op);
 	}
 	pccl_monitor_dispatch(monitor);
 	pccl_monitor_leave(monitor);
@@ -63,9 +39,14 @@ static void wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 	const struct pccl_settings *settings = &monitor->self->settings;
 	uint64_t until_ns = op->deadline_ns, give_up_ns = PCCL_NEVER;
 	uint32_t asked_epoch = 0;
+	pthread_cond_t ended; /* of this caller: there is one for each op at most */
 
+	if (op->ended)
+		return;
+	pccl_monitor_init_condition(&ended);
+	op->waiter = &ended;
 	while (!op->ended) {
-		if (pccl_monitor_wait(monitor, op->waiter, until_ns) || pccl_clock_ns() < until_ns)
+		if (pccl_monitor_wait(monitor, &ended, until_ns) || pccl_clock_ns() < until_ns)
 			continue;
 		if (give_up_ns == PCCL_NEVER)
 			give_up_ns = until_ns + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
@@ -79,6 +60,8 @@ static void wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 		ask_for_end(monitor, op, &asked_epoch);
 		until_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
 	}
+	op->waiter = NULL;
+	pthread_cond_destroy(&ended);
 }
 
 /* A handle may be awaited after its communicator has ended: the op has ended with it. */
@@ -129,7 +112,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pccl
 		pccl_fail(result, "%s", op->detail);
 	if (info_out != NULL)
 		*info_out = op->info;
-	release(monitor, op);
+	pccl_session_release(monitor->session, op);
 	pccl_monitor_leave(monitor);
 	return result;
 }

@@ -30,8 +30,8 @@ void pccl_lane_pump(struct pccl_lane *lane)
 	struct pccl_op_key missed;
 	uint32_t rank;
 
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (lane->neighbours[rank]->link != NULL && pccl_exec_wants(lane->exec, rank))
+	while (pccl_exec_ready(lane->exec, &rank))
+		if (lane->neighbours[rank]->link != NULL)
 			lane->calls->kick(lane->neighbours[rank]->link);
 	drain(lane);
 	while (pccl_exec_missed(lane->exec, &missed))

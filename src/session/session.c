@@ -7,11 +7,13 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
 
+#define BUCKETS_MIN 64
 #define UNDO_KEPT_BYTES ((size_t)32 << 20) /* address space; pages that no op has touched cost nothing */
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
@@ -63,6 +65,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	}
 	pccl_session_notes_clear(session, false);
 	pccl_sequences_clear(&session->sequences);
+	pccl_free(session->by_tag);
 	pccl_free(session->spare_undo);
 	pccl_free(session->members);
 	pccl_free(session->freezes);
@@ -103,14 +106,73 @@ struct pccl_command *pccl_session_poll(struct pccl_session *session)
 	return command;
 }
 
+static struct pccl_op **tag_bucket(const struct pccl_session *session, uint64_t tag)
+{
+	return &session->by_tag[pccl_rng_hash(tag, 0) & (session->by_tag_room - 1)];
+}
+
 struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag)
 {
-	struct pccl_op *op;
+	struct pccl_op *op = session->by_tag_room == 0 ? NULL : *tag_bucket(session, tag);
 
-	for (op = session->ops; op != NULL; op = op->next)
-		if (op->request.operation.tag == tag)
-			return op;
-	return NULL;
+	while (op != NULL && op->request.operation.tag != tag)
+		op = op->next_of_tag;
+	return op;
+}
+
+/* Room for one op more. */
+static bool reserve(struct pccl_session *session)
+{
+	struct pccl_op **smaller = session->by_tag, *op;
+	size_t room = session->by_tag_room;
+
+	if (session->op_count < room)
+		return true;
+	room = room == 0 ? BUCKETS_MIN : 2 * room;
+	session->by_tag = pccl_calloc(room, sizeof(*session->by_tag));
+	if (session->by_tag == NULL) {
+		session->by_tag = smaller;
+		return false;
+	}
+	session->by_tag_room = room;
+	for (op = session->ops; op != NULL; op = op->next) {
+		struct pccl_op **bucket = tag_bucket(session, op->request.operation.tag);
+
+		op->next_of_tag = *bucket;
+		*bucket = op;
+	}
+	pccl_free(smaller);
+	return true;
+}
+
+static void list(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_op **bucket = tag_bucket(session, op->request.operation.tag);
+
+	op->next_of_tag = *bucket;
+	*bucket = op;
+	op->next = session->ops;
+	op->before = NULL;
+	if (op->next != NULL)
+		op->next->before = op;
+	session->ops = op;
+	session->op_count++;
+}
+
+static void unlist(struct pccl_session *session, const struct pccl_op *op)
+{
+	struct pccl_op **link = tag_bucket(session, op->request.operation.tag);
+
+	while (*link != op)
+		link = &(*link)->next_of_tag;
+	*link = op->next_of_tag;
+	if (op->next != NULL)
+		op->next->before = op->before;
+	if (op->before != NULL)
+		op->before->next = op->next;
+	else
+		session->ops = op->next;
+	session->op_count--;
 }
 
 uint32_t pccl_session_lanes(const struct pccl_session *session)
@@ -365,13 +427,11 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 	if (result != pcclSuccess)
 		return result;
 	op->key.tag = request->operation.tag;
-	if (!pccl_sequences_take(&session->sequences, op->key.tag, &op->key.sequence)) {
+	if (!reserve(session) || !pccl_sequences_take(&session->sequences, op->key.tag, &op->key.sequence)) {
 		op_free(op);
 		return pcclOutOfMemory;
 	}
-	op->next = session->ops;
-	session->ops = op;
-	session->op_count++;
+	list(session, op);
 	*op_out = op;
 	if (session->frozen)
 		return pcclSuccess;
@@ -384,13 +444,8 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 {
-	struct pccl_op **link = &session->ops;
-
 	assert(op->ended);
-	while (*link != op)
-		link = &(*link)->next;
-	*link = op->next;
-	session->op_count--;
+	unlist(session, op);
 	op_free(op);
 }
 

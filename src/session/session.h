@@ -103,11 +103,12 @@ struct pccl_op {
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter;	      /* the shell's, as the next two */
+	void *waiter;	      /* who waits for its end; the shell's, as the next two */
 	uint64_t deadline_ns; /* monotonic; UINT64_MAX: none */
 	bool awaited;	      /* a caller waits for its end */
 	struct pccl_command end_command;
-	struct pccl_op *next;
+	struct pccl_op *next, *before;
+	struct pccl_op *next_of_tag; /* in its bucket */
 };
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out);

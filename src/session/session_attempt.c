@@ -165,6 +165,8 @@ pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op
 	op->attempts_open++;
 	op->info.plan = attempt->plan->algorithm;
 	attempt->next = session->attempts;
+	if (attempt->next != NULL)
+		attempt->next->before = attempt;
 	session->attempts = attempt;
 	for (lane = 0; lane < session->lanes; lane++) {
 		struct pccl_command *command = &attempt->commands[2 * lane];
@@ -250,18 +252,19 @@ void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *atte
 
 static void unlink_attempt(struct pccl_session *session, struct pccl_attempt *attempt)
 {
-	struct pccl_attempt **link = &session->attempts;
-
-	while (*link != attempt)
-		link = &(*link)->next;
-	*link = attempt->next;
+	if (attempt->next != NULL)
+		attempt->next->before = attempt->before;
+	if (attempt->before != NULL)
+		attempt->before->next = attempt->next;
+	else
+		session->attempts = attempt->next;
 	attempt->op->attempts_open--;
 	pccl_attempt_free(attempt);
 }
 
 static void note_failure(struct pccl_session *session, const struct pccl_op *op)
 {
-	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_MAX_OPERATIONS];
+	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_FAILED_MAX];
 
 	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
 		return;

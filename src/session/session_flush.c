@@ -144,11 +144,11 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 
 static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_op_report *reports, uint32_t count)
 {
-	uint32_t kept = failed->count < PCCL_MAX_OPERATIONS ? failed->count : PCCL_MAX_OPERATIONS;
+	uint32_t kept = failed->count < PCCL_FAILED_MAX ? failed->count : PCCL_FAILED_MAX;
 	uint32_t i;
 
 	for (i = 0; i < kept && count < PCCL_REPORTS_MAX; i++, count++) {
-		const struct pccl_failed_op *op = &failed->ops[(failed->count - 1 - i) % PCCL_MAX_OPERATIONS];
+		const struct pccl_failed_op *op = &failed->ops[(failed->count - 1 - i) % PCCL_FAILED_MAX];
 
 		reports[count].tag = op->key.tag;
 		reports[count].sequence = op->key.sequence;
@@ -162,7 +162,7 @@ static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_
 pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pccl_op_report **reports_out,
 				  uint32_t *count_out)
 {
-	struct pccl_op_report *reports = pccl_calloc(PCCL_REPORTS_MAX, sizeof(*reports));
+	struct pccl_op_report *reports = pccl_calloc(session->op_count + PCCL_FAILED_MAX, sizeof(*reports));
 	const struct pccl_op *op;
 	uint32_t count = 0;
 
@@ -183,13 +183,23 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 	return pcclSuccess;
 }
 
+/* They are in order. */
 static const struct pccl_op_decision *decision_for(const struct pccl_install *install, const struct pccl_op *op)
 {
-	uint32_t i;
+	const struct pccl_op_decision key = {.tag = op->key.tag, .sequence = op->key.sequence};
+	uint32_t begin = 0, end = install->decision_count;
 
-	for (i = 0; i < install->decision_count; i++)
-		if (install->decisions[i].tag == op->key.tag && install->decisions[i].sequence == op->key.sequence)
-			return &install->decisions[i];
+	while (begin < end) {
+		uint32_t middle = begin + (end - begin) / 2;
+		int order = pccl_op_decision_compare(&key, &install->decisions[middle]);
+
+		if (order == 0)
+			return &install->decisions[middle];
+		if (order < 0)
+			end = middle;
+		else
+			begin = middle + 1;
+	}
 	return NULL;
 }
 

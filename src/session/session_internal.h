@@ -23,7 +23,7 @@ struct pccl_attempt {
 	char detail[200];	       /* when cancelled: why */
 	bool expiring;		       /* EXPIRE has been commanded */
 	struct pccl_command *commands; /* LAUNCH and CANCEL of each lane, then EXPIRE */
-	struct pccl_attempt *next;
+	struct pccl_attempt *next, *before;
 };
 
 /* A decision about an op that this peer has not launched yet. */
@@ -32,6 +32,8 @@ struct pccl_verdict_note {
 	struct pccl_verdict_note *next;
 };
 
+#define PCCL_FAILED_MAX 4096
+
 /* Ops that failed here by themselves, between view changes: others may not have heard, and must not redo them alone. */
 struct pccl_failed_ops {
 	struct pccl_failed_op {
@@ -39,7 +41,7 @@ struct pccl_failed_ops {
 		uint64_t signature;
 		uint8_t policy; /* PCCL_POLICY_FAILED or _MISMATCHED */
 		uint32_t segment_count;
-	} ops[PCCL_MAX_OPERATIONS];
+	} ops[PCCL_FAILED_MAX];
 	uint32_t count; /* of all that were noted; the latest are kept */
 };
 
@@ -55,6 +57,8 @@ struct pccl_session {
 	uint32_t lanes_to_collect;
 	struct pccl_op *ops; /* unreleased, newest first */
 	uint32_t op_count;
+	struct pccl_op **by_tag;       /* buckets of them */
+	size_t by_tag_room;	       /* a power of two, or 0 */
 	struct pccl_attempt *attempts; /* that some lane still holds */
 	struct pccl_verdict_note *notes;
 	struct pccl_sequences sequences;

@@ -9,12 +9,12 @@
 
 static const unsigned everybody[] = {0, 1, 2, 3, 4, 5, 6, 7};
 
-enum { COUNT = 4099 };
+enum { COUNT = 4099, BATCH = 64, MANY = 4096, MANY_COUNT = 512 };
 
 struct batch {
-	int64_t input[PCCL_MAX_OPERATIONS][COUNT];
-	int64_t output[PCCL_MAX_OPERATIONS][COUNT];
-	pcclAsyncReduceOp_t handles[PCCL_MAX_OPERATIONS];
+	int64_t input[BATCH][COUNT];
+	int64_t output[BATCH][COUNT];
+	pcclAsyncReduceOp_t handles[BATCH];
 };
 
 static struct batch *make_batch(void)
@@ -72,16 +72,16 @@ static void shuffle(unsigned *tags, unsigned count, unsigned seed)
 static void launches_in_its_own_order(struct world_peer *me)
 {
 	struct batch *batch = make_batch();
-	unsigned tags[PCCL_MAX_OPERATIONS], round, i;
+	unsigned tags[BATCH], round, i;
 
 	peer_join(me);
 	peer_grow(me, 4);
 	for (round = 0; round < 6; round++) {
-		shuffle(tags, PCCL_MAX_OPERATIONS, round * 10 + me->index);
-		for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		shuffle(tags, BATCH, round * 10 + me->index);
+		for (i = 0; i < BATCH; i++)
 			launch(me, batch, tags[i]);
-		shuffle(tags, PCCL_MAX_OPERATIONS, round * 10 + me->index + 5);
-		for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+		shuffle(tags, BATCH, round * 10 + me->index + 5);
+		for (i = 0; i < BATCH; i++)
 			await(me, batch, tags[i]);
 	}
 	free(batch);
@@ -98,36 +98,48 @@ static void sixty_four_operations_run_at_once_in_any_order(void **state)
 	peers_finish(world);
 }
 
-static void launches_one_too_many(struct world_peer *me)
+/* Thousands are launched before the first is awaited, everywhere in another order. */
+static void launches_thousands(struct world_peer *me)
 {
-	struct batch *batch = make_batch();
+	struct many {
+		int64_t input[MANY][MANY_COUNT], output[MANY][MANY_COUNT];
+		pcclAsyncReduceOp_t handles[MANY];
+		unsigned tags[MANY];
+	} *many = calloc(1, sizeof(*many));
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclAsyncReduceOp_t handle;
 	unsigned i;
 
+	CHECK(many != NULL);
 	peer_join(me);
-	peer_grow(me, 2);
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
-		launch(me, batch, i);
-	operation.tag = PCCL_MAX_OPERATIONS;
-	CHECK_RESULT(pcclTooManyOperations, pcclBarrierAsync(&operation, me->comm, &handle));
-	await(me, batch, 17);
-	CHECK_RESULT(pcclSuccess, pcclBarrierAsync(&operation, me->comm, &handle));
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
-		if (i != 17)
-			await(me, batch, i);
-	CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
-	free(batch);
-	peer_meet(me, 2);
+	peer_grow(me, 4);
+	operation.count = MANY_COUNT;
+	operation.datatype = pcclInt64;
+	shuffle(many->tags, MANY, me->index);
+	for (i = 0; i < MANY; i++) {
+		unsigned tag = me->index == 3 ? many->tags[i] : me->index % 2 == 0 ? i : MANY - 1 - i;
+
+		operation.tag = tag;
+		values_fill(many->input[tag], pcclInt64, tag * 1000, MANY_COUNT, peer_rank(me));
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(many->input[tag], many->output[tag], &operation,
+								 me->comm, &many->handles[tag]));
+	}
+	for (i = 0; i < MANY; i++) {
+		unsigned tag = many->tags[i];
+
+		CHECK_RESULT(pcclSuccess, pcclAwaitAsyncReduce(&many->handles[tag], NULL));
+		CHECK(values_reduced(many->output[tag], pcclInt64, pcclSum, tag * 1000, MANY_COUNT, everybody, 4));
+	}
+	free(many);
+	peer_meet(me, 4);
 	peer_leave(me);
 }
 
-static void one_more_is_refused_until_one_is_awaited(void **state)
+static void thousands_launched_in_opposite_orders_finish(void **state)
 {
 	struct world *world = *state;
 
-	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, 2, launches_one_too_many, NULL);
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 4, launches_thousands, NULL);
 	peers_finish(world);
 }
 
@@ -285,7 +297,7 @@ static void *await_in_a_thread(void *context)
 	const struct thread_work *work = context;
 	unsigned i;
 
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+	for (i = 0; i < BATCH; i++)
 		await(work->me, work->batch, i);
 	return NULL;
 }
@@ -299,7 +311,7 @@ static void awaits_elsewhere(struct world_peer *me)
 
 	peer_join(me);
 	peer_grow(me, 3);
-	for (i = 0; i < PCCL_MAX_OPERATIONS; i++)
+	for (i = 0; i < BATCH; i++)
 		launch(me, batch, i);
 	CHECK(pthread_create(&thread, NULL, await_in_a_thread, &work) == 0);
 	CHECK(pthread_join(thread, NULL) == 0);
@@ -366,7 +378,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(sixty_four_operations_run_at_once_in_any_order, peers_open,
 						peers_close),
-		cmocka_unit_test_setup_teardown(one_more_is_refused_until_one_is_awaited, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(thousands_launched_in_opposite_orders_finish, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(forty_tags_in_reversed_order_finish, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(twelve_tiny_operations_share_a_pool_of_one, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(two_threads_with_tags_in_opposite_order_finish, peers_open,

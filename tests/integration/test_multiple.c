@@ -1,4 +1,5 @@
 /* pcclAllReduceMultipleWithRetry: every buffer is reduced or it does not say so, whoever dies. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,75 @@ static void the_last_one_is_told_that_it_is_alone(void **state)
 	peers_finish(world);
 }
 
+/* ---- two batches at once ----------------------------------------------------------------------------------------- */
+
+enum { THREADS = 2, BATCH = 100, BATCH_COUNT = 3000 };
+
+struct batch {
+	struct world_peer *me;
+	unsigned number;
+	int64_t *values;
+	pcclResult_t result;
+};
+
+static void *reduce_a_batch(void *context)
+{
+	struct batch *batch = context;
+	pcclReduceOpDescriptor_t descriptors[BATCH];
+	unsigned i;
+
+	memset(descriptors, 0, sizeof(descriptors));
+	for (i = 0; i < BATCH; i++) {
+		descriptors[i].sendbuf = descriptors[i].recvbuf = batch->values + (size_t)i * BATCH_COUNT;
+		descriptors[i].descriptor.count = BATCH_COUNT;
+		descriptors[i].descriptor.op = pcclSum;
+		descriptors[i].descriptor.tag = batch->number * 1000 + i;
+		descriptors[i].descriptor.src_descriptor.datatype = pcclInt64;
+		values_fill(descriptors[i].recvbuf, pcclInt64, i * 7, BATCH_COUNT, peer_rank(batch->me));
+	}
+	batch->result = pcclAllReduceMultipleWithRetry(descriptors, BATCH, batch->me->comm, NULL, 60);
+	return NULL;
+}
+
+/* Which of them launches first differs from peer to peer, from moment to moment. */
+static void reduces_two_batches(struct world_peer *me)
+{
+	struct batch batches[THREADS];
+	pthread_t threads[THREADS];
+	unsigned round, i, k;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	for (round = 0; round < 8; round++) {
+		for (i = 0; i < THREADS; i++) {
+			batches[i].me = me;
+			batches[i].number = (i + me->index) % THREADS;
+			batches[i].values = calloc((size_t)BATCH * BATCH_COUNT, sizeof(int64_t));
+			CHECK(batches[i].values != NULL);
+			CHECK(pthread_create(&threads[i], NULL, reduce_a_batch, &batches[i]) == 0);
+		}
+		for (i = 0; i < THREADS; i++) {
+			CHECK(pthread_join(threads[i], NULL) == 0);
+			CHECK_RESULT(pcclSuccess, batches[i].result);
+			for (k = 0; k < BATCH; k++)
+				CHECK(values_reduced(batches[i].values + (size_t)k * BATCH_COUNT, pcclInt64, pcclSum,
+						     k * 7, BATCH_COUNT, everybody, 2));
+			free(batches[i].values);
+		}
+	}
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void two_batches_in_two_threads_do_not_wait_for_each_other(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, reduces_two_batches, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +309,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_of_three_dies_amid_tiny_ones, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(any_window_reduces_everything, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_one_is_told_that_it_is_alone, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(two_batches_in_two_threads_do_not_wait_for_each_other, peers_open,
+						peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

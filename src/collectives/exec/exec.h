@@ -146,8 +146,8 @@ struct pccl_exec_outcome {
  * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here
  * yet (ask again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */
 
-/* What a rank may send of an op to another rank, on this lane, without credit: PARTIALs and, before START has come from
- * there, RESULTs. Each frame costs its payload rounded up to 64 bytes, and 64. All ranks compute the same. */
+/* What a rank may send of an op to another rank, on this lane, before START has come from there: PARTIALs, if all of
+ * them fit, and RESULTs. Each frame costs its payload rounded up to 64 bytes, and 64. All ranks compute the same. */
 uint32_t pccl_exec_eager_bytes(uint32_t ranks, uint32_t lanes);
 
 /* How many ops may have been announced (START) to a rank on one lane that it has not announced itself. What is beyond

@@ -75,21 +75,16 @@ void op_destroy(struct pccl_exec *exec, struct op *op)
 /* ---- success ----------------------------------------------------------------------------------------------------- */
 
 /* DONE goes out after the op has left, for its outcome needs not wait for a stream to have room. */
-static bool leave_dones(struct pccl_exec *exec, struct op *op)
+static void leave_dones(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t rank;
 
-	for (rank = 0; rank < exec->ranks; rank++)
-		if (rank != exec->rank && !op->peers[rank].done_sent &&
-		    exec->neighbours[rank].parting_count == PARTING_MAX)
-			return false;
 	for (rank = 0; rank < exec->ranks; rank++) {
 		if (rank == exec->rank || op->peers[rank].done_sent)
 			continue;
 		parting_add(exec, rank, &op->launch.key);
 		op->tx_bytes += PCCL_FRAME_BYTES;
 	}
-	return true;
 }
 
 static void become_complete(struct pccl_exec *exec, struct op *op)
@@ -129,8 +124,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 	free_regions(exec, op);
 	if (op->done_count < exec->ranks - 1)
 		return;
-	if (!leave_dones(exec, op))
-		return;
+	leave_dones(exec, op);
 	window_close(exec, op);
 	end_silently(exec, op, pcclSuccess);
 }

@@ -44,6 +44,9 @@ void table_remove(struct pccl_exec *exec, const struct op *op);
 struct op *op_find(const struct pccl_exec *exec, uint64_t tag, uint32_t sequence);
 /* Open ones, and those whose outcome has not been polled. */
 struct op *op_find_cookie(const struct pccl_exec *exec, const void *cookie);
+/* DONE for an op that is about to go. */
+void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key);
+struct pccl_op_key parting_take(struct pccl_exec *exec, uint32_t rank);
 void lot_set(struct pccl_exec *exec, uint32_t rank, enum lot lot, const struct op *op, bool value);
 bool lot_any(const struct pccl_exec *exec, uint32_t rank, enum lot lot);
 /* NULL: none. */
@@ -87,8 +90,6 @@ void refresh_nothing(struct pccl_exec *exec, struct op *op);
 void refresh_all(struct pccl_exec *exec, struct op *op);
 /* What travels of a segment's result. */
 const void *result_payload(const struct pccl_exec *exec, const struct op *op, uint32_t local);
-/* DONE for an op that is about to go; there is room. */
-void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key);
 
 /* ---- exec_early.c ------------------------------------------------------------------------------------------------ */
 

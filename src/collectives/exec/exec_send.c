@@ -430,23 +430,6 @@ static bool send_partial(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 	return true;
 }
 
-void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key)
-{
-	struct neighbour *neighbour = &exec->neighbours[rank];
-
-	assert(neighbour->parting_count < PARTING_MAX);
-	neighbour->parting[(neighbour->parting_first + neighbour->parting_count) % PARTING_MAX] = *key;
-	neighbour->parting_count++;
-	pccl_bitmap_set(exec->ready, rank);
-}
-
-static void send_parting(struct pccl_exec *exec, struct neighbour *neighbour, struct pccl_frame_send *send_out)
-{
-	fill_frame(exec, &neighbour->parting[neighbour->parting_first], PCCL_FRAME_DONE, send_out);
-	neighbour->parting_first = (neighbour->parting_first + 1) % PARTING_MAX;
-	neighbour->parting_count--;
-}
-
 bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank)
 {
 	if (exec->frozen)
@@ -476,7 +459,9 @@ static bool send_one(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_se
 	struct op *controls = lot_oldest(exec, rank, LOT_CONTROL), *results, *partials;
 
 	if (neighbour->parting_count > 0) {
-		send_parting(exec, neighbour, send_out);
+		const struct pccl_op_key key = parting_take(exec, rank);
+
+		fill_frame(exec, &key, PCCL_FRAME_DONE, send_out);
 		return true;
 	}
 	if (controls != NULL) {

@@ -14,7 +14,6 @@
 #define SIGNATURE_BYTES 26
 #define PLACES_MIN 128	 /* of the table of ops; a multiple of 64 */
 #define LEAVING_MAX 4096 /* ops that have failed and still have to tell others so */
-#define PARTING_MAX 64	 /* ops of which a rank is still to be told DONE though they have ended */
 #define SPAN 64		 /* segments that can be in work at once, and how far credit goes beyond the first unfinished */
 #define BLOCK_BYTES (512u << 10) /* of the arena; an op cuts its blocks into slots */
 #define ALIGN_BYTES 64
@@ -83,8 +82,7 @@ struct neighbour {
 	uint32_t announced; /* ops whose START may go there, or has, and has not come from there */
 	uint32_t eager_ops; /* of them, those that may send more without being asked */
 	uint32_t results_in_a_row;
-	struct pccl_op_key parting[PARTING_MAX]; /* a ring */
-	uint32_t parting_first;
+	uint32_t parting_first; /* of the table's partings; counts on, modulo its room */
 	uint32_t parting_count;
 	struct early *early; /* exec->early_room */
 	uint32_t early_count;
@@ -305,6 +303,9 @@ struct table {
 	uint32_t handles_made;
 	struct ended *ended; /* ENDED_WAYS for each set */
 	uint64_t *lots;	     /* LOTS for each rank, see exec_table.c */
+	/* Ops of which a rank is still to be told DONE though they have ended: a ring of `room` for each rank. While
+	 * one has some, no START goes there, so they were open at one time, and there is room. */
+	struct pccl_op_key *partings;
 };
 
 /* Ops that all have launched and that could use more room: in line. */

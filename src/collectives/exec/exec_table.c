@@ -174,6 +174,22 @@ static void free_table(struct table *table)
 	pccl_free(table->handles);
 	pccl_free(table->ended);
 	pccl_free(table->lots);
+	pccl_free(table->partings);
+}
+
+static void copy_partings(const struct pccl_exec *exec, struct table *to)
+{
+	const struct table *from = &exec->table;
+	uint32_t rank, index;
+
+	for (rank = 0; rank < exec->ranks; rank++) {
+		const struct neighbour *neighbour = &exec->neighbours[rank];
+
+		for (index = neighbour->parting_first; index - neighbour->parting_first < neighbour->parting_count;
+		     index++)
+			to->partings[(size_t)rank * to->room + index % to->room] =
+				from->partings[(size_t)rank * from->room + index % from->room];
+	}
 }
 
 /* As large as before or larger; what is in the old one stays. */
@@ -189,8 +205,9 @@ static pcclResult_t make_table(struct pccl_exec *exec, uint32_t room)
 	table.handles = pccl_calloc(room, sizeof(*table.handles));
 	table.ended = pccl_calloc((size_t)ENDED_WAYS * ended_sets(room), sizeof(*table.ended));
 	table.lots = pccl_calloc((size_t)exec->ranks * LOTS * lot_words(room), sizeof(*table.lots));
-	if (table.places == NULL || table.by_key == NULL || table.by_cookie == NULL || table.handles == NULL ||
-	    table.ended == NULL || table.lots == NULL) {
+	table.partings = pccl_calloc((size_t)exec->ranks * room, sizeof(*table.partings));
+	if (table.partings == NULL || table.places == NULL || table.by_key == NULL || table.by_cookie == NULL ||
+	    table.handles == NULL || table.ended == NULL || table.lots == NULL) {
 		free_table(&table);
 		return pcclOutOfMemory;
 	}
@@ -199,6 +216,7 @@ static pcclResult_t make_table(struct pccl_exec *exec, uint32_t room)
 		memcpy(table.handles, old->handles, old->room * sizeof(*table.handles));
 		chain_again(old, &table);
 		copy_lots(old, &table, exec->ranks);
+		copy_partings(exec, &table);
 		ended_copy(old, &table);
 	} else {
 		table.handle_free = NONE;
@@ -211,17 +229,22 @@ static pcclResult_t make_table(struct pccl_exec *exec, uint32_t room)
 pcclResult_t table_install(struct pccl_exec *exec)
 {
 	struct table *table = &exec->table;
-	size_t words;
+	struct pccl_op_key *partings;
 	uint64_t *lots;
 
 	if (table->room == 0)
 		return make_table(exec, PLACES_MIN);
-	words = (size_t)exec->ranks * LOTS * lot_words(table->room);
-	lots = pccl_calloc(words, sizeof(*lots));
-	if (lots == NULL)
+	lots = pccl_calloc((size_t)exec->ranks * LOTS * lot_words(table->room), sizeof(*lots));
+	partings = pccl_calloc((size_t)exec->ranks * table->room, sizeof(*partings));
+	if (lots == NULL || partings == NULL) {
+		pccl_free(lots);
+		pccl_free(partings);
 		return pcclOutOfMemory;
+	}
 	pccl_free(table->lots);
+	pccl_free(table->partings);
 	table->lots = lots;
+	table->partings = partings;
 	memset(table->ended, 0, (size_t)ENDED_WAYS * ended_sets(table->room) * sizeof(*table->ended));
 	return pcclSuccess;
 }
@@ -230,6 +253,27 @@ void table_destroy(struct pccl_exec *exec)
 {
 	free_table(&exec->table);
 	memset(&exec->table, 0, sizeof(exec->table));
+}
+
+void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key)
+{
+	struct neighbour *neighbour = &exec->neighbours[rank];
+	uint32_t room = exec->table.room;
+
+	assert(neighbour->parting_count < room);
+	exec->table.partings[(size_t)rank * room + (neighbour->parting_first + neighbour->parting_count++) % room] =
+		*key;
+	pccl_bitmap_set(exec->ready, rank);
+}
+
+struct pccl_op_key parting_take(struct pccl_exec *exec, uint32_t rank)
+{
+	struct neighbour *neighbour = &exec->neighbours[rank];
+	uint32_t room = exec->table.room;
+
+	assert(neighbour->parting_count > 0);
+	neighbour->parting_count--;
+	return exec->table.partings[(size_t)rank * room + neighbour->parting_first++ % room];
 }
 
 /* ---- ops come and go --------------------------------------------------------------------------------------------- */

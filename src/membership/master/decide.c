@@ -121,7 +121,7 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 {
 	struct tally tally = count_mentions(mentions, count);
 	enum pccl_verdict verdict = judge(input, mentions, count, &tally);
-	size_t bytes = pccl_bitmap_words(tally.segment_count) * sizeof(uint64_t) * count;
+	size_t bytes = pccl_bitmap_words(tally.segment_count) * sizeof(uint64_t) * count + input->member_count;
 
 	if (verdict == PCCL_VERDICT_REPAIR && bytes > PCCL_HOLDERS_BYTES_MAX - *holders_bytes)
 		verdict = PCCL_VERDICT_RETRY;

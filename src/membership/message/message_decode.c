@@ -212,6 +212,9 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	install->decision_count = install->decisions != NULL ? count : 0;
 	for (index = 0; index < install->decision_count && !reader->bad; index++)
 		get_decision(reader, &install->decisions[index], view->member_count);
+	for (index = 1; index < install->decision_count && !reader->bad; index++)
+		if (pccl_op_decision_compare(&install->decisions[index - 1], &install->decisions[index]) >= 0)
+			reader->bad = true;
 }
 
 static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)

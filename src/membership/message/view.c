@@ -116,6 +116,15 @@ fail_decisions:
 	return pcclOutOfMemory;
 }
 
+int pccl_op_decision_compare(const struct pccl_op_decision *left, const struct pccl_op_decision *right)
+{
+	if (left->tag != right->tag)
+		return left->tag < right->tag ? -1 : 1;
+	if (left->sequence != right->sequence)
+		return left->sequence < right->sequence ? -1 : 1;
+	return 0;
+}
+
 bool pccl_view_valid(const struct pccl_view *view)
 {
 	uint32_t index;

@@ -97,7 +97,7 @@ struct pccl_install {
 	bool lone;		 /* the founder has been alone since: it has agreed on nothing with anybody */
 	bool newcomers;		 /* members were added: no op was open, op sequences start again from 0 */
 	uint32_t decision_count;
-	struct pccl_op_decision *decisions;
+	struct pccl_op_decision *decisions; /* in order, none twice: see pccl_op_decision_compare() */
 	struct pccl_world world;
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* why the view changed, in words */
 };
@@ -113,6 +113,9 @@ pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_o
 pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_install *to_out);
 
 pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct pccl_op_decision *to_out);
+
+/* Orders them by tag and sequence; 0: they are about the same op. */
+int pccl_op_decision_compare(const struct pccl_op_decision *left, const struct pccl_op_decision *right);
 
 /* 1 to PCCL_MEMBERS_MAX members, none without uuid, none twice? */
 bool pccl_view_valid(const struct pccl_view *view);

@@ -126,6 +126,39 @@ static void sixty_four_ops_share_a_small_arena(void **state)
 	}
 }
 
+/* More than may be announced, and than may send unasked, launched in opposite orders before anything moves; or while it
+ * does. */
+static void thousands_in_opposite_orders_end(void **state)
+{
+	struct world_config config = {.peers = 3, .lanes = 1, .streams = 2, .frames_max = 8};
+	const uint32_t count = 2000;
+	struct world *world;
+	uint32_t op, peer;
+
+	(void)state;
+	for (config.seed = 1; config.seed <= 3; config.seed++) {
+		config.announced_max = config.seed == 1 ? 0 : count - 1;
+		world = world_create(&config);
+		for (op = 0; op < count; op++) {
+			struct world_spec spec = {.kind = PCCL_ALL_REDUCE, .algorithm = pcclPlanOneshot, .tag = op};
+
+			spec.datatype = pcclInt32;
+			spec.count = 1 + op % 50;
+			world_add(world, op, &spec);
+		}
+		for (op = 0; op < count; op++) {
+			for (peer = 0; peer < config.peers; peer++)
+				world_launch(world, peer, peer == 1 ? count - 1 - op : op);
+			if (config.seed == 3)
+				world_steps(world, 20);
+		}
+		world_finish(world);
+		for (op = 0; op < count; op++)
+			world_check_success(world, op);
+		world_destroy(world);
+	}
+}
+
 static void sixty_four_ranks_work_too(void **state)
 {
 	struct world_config config = {.seed = 3, .peers = 64, .lanes = 1, .streams = 1, .frames_max = 4};
@@ -414,6 +447,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(random_ops_end_with_the_right_bytes),
 		TEST(sixty_four_ops_share_a_small_arena),
+		TEST(thousands_in_opposite_orders_end),
 		TEST(sixty_four_ranks_work_too),
 		TEST(results_repeat_from_run_to_run),
 		TEST(small_ops_need_three_frames_per_neighbour),
