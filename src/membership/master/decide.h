@@ -15,6 +15,7 @@
 struct pccl_expired_op {
 	uint64_t tag;
 	uint32_t sequence;
+	uint32_t teller; /* rank of who said so */
 };
 
 /* What one member of the new view reports; a newcomer reports nothing. */

@@ -1,6 +1,6 @@
 /* Complaints about members that others can't reach: collected for a while, then the one goes that has trouble with most
- * others, and of those the one that most complain about. And operations whose deadlines passed: they are ended by a
- * view change that loses nobody. */
+ * others, and of those the one that most complain about; but not because of one complaint of one member alone. And
+ * operations whose deadlines passed: they are ended by a view change that loses nobody. */
 #include "membership/master/master_internal.h"
 
 #include <string.h>
@@ -9,6 +9,18 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/uuid.h"
+
+#define ALARMS_AT_ONCE 8	     /* view changes that one member may cause by deadlines, */
+#define ALARM_NS UINT64_C(1000000000) /* and then one in this time */
+#define IDLE_ALARMS_MAX 6	     /* for ops that nobody has, */
+#define IDLE_MEMORY_NS UINT64_C(60000000000) /* each within this time of the one before */
+
+/* What a member has to do with complaints. */
+struct trouble {
+	uint32_t troubles; /* members with whom there is a complaint, from either side */
+	uint32_t accusers;
+	uint32_t rank;
+};
 
 static bool is_known(const struct pccl_group *group, const pcclRankUuid_t *from, const pcclRankUuid_t *about)
 {
@@ -87,35 +99,165 @@ static const char *text_about(const struct pccl_group *group, uint32_t rank)
 	return "";
 }
 
-void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
+/* Of two that have as much trouble as accusers, who has had it before goes, else the one with the higher rank. */
+static bool is_worse(const struct pccl_group *group, const struct trouble *left, const struct trouble *right)
 {
-	char why[PCCL_CAUSE_TEXT_BYTES];
-	uint32_t most_troubles = 0;
-	uint32_t most_accusers = 0;
-	uint32_t worst = 0;
+	if (left->troubles != right->troubles)
+		return left->troubles > right->troubles;
+	if (left->accusers != right->accusers)
+		return left->accusers > right->accusers;
+	return group->seats[left->rank].client->feuds >= group->seats[right->rank].client->feuds;
+}
+
+/* Who has most trouble. False: nobody has any. */
+static bool find_worst(const struct pccl_group *group, struct trouble *worst_out)
+{
+	struct trouble worst = {0, 0, 0};
 	uint32_t rank;
 
-	group->window_ns = PCCL_MASTER_NEVER;
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
-		uint32_t troubles;
-		uint32_t accusers;
+		struct trouble trouble = {.rank = rank};
 
 		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			continue;
-		count_trouble(group, rank, &troubles, &accusers);
-		if (troubles == 0 || troubles < most_troubles ||
-		    (troubles == most_troubles && accusers < most_accusers))
+		count_trouble(group, rank, &trouble.troubles, &trouble.accusers);
+		if (trouble.troubles > 0 && (worst.troubles == 0 || is_worse(group, &trouble, &worst)))
+			worst = trouble;
+	}
+	*worst_out = worst;
+	return worst.troubles > 0;
+}
+
+/* The one complaint between the member and another that it has trouble with; NULL: there are two, so each confirms the
+ * other. */
+static const struct pccl_complaint *only_complaint(const struct pccl_group *group, uint32_t rank)
+{
+	const pcclRankUuid_t *uuid = &group->base->view.members[rank].uuid;
+	const struct pccl_complaint *found = NULL;
+	uint32_t other;
+	uint32_t index;
+
+	for (index = 0; index < group->complaint_count; index++) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		if ((!pccl_uuid_equal(&complaint->about, uuid) || !is_here(group, &complaint->from, &other)) &&
+		    (!pccl_uuid_equal(&complaint->from, uuid) || !is_here(group, &complaint->about, &other)))
 			continue;
-		most_troubles = troubles;
-		most_accusers = accusers;
-		worst = rank;
+		if (found != NULL)
+			return NULL;
+		found = complaint;
 	}
-	if (most_troubles > 0) {
-		pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
-				 most_troubles, group->base->view.member_count, text_about(group, worst));
-		pccl_client_dismiss(master, group->seats[worst].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
+	return found;
+}
+
+/* They complain about each other, and this one stays. */
+static void charge_feud(struct pccl_group *group, uint32_t worst)
+{
+	const pcclRankUuid_t *uuid = &group->base->view.members[worst].uuid;
+	uint32_t other;
+	uint32_t index;
+
+	for (index = 0; index < group->complaint_count; index++) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		if (pccl_uuid_equal(&complaint->about, uuid) && is_here(group, &complaint->from, &other))
+			group->seats[other].client->feuds++;
 	}
+}
+
+static void forget_complaints(struct pccl_group *group)
+{
 	group->complaint_count = 0;
+	group->doubt_ns = PCCL_MASTER_NEVER;
+}
+
+/* One complains, and neither the accused nor anybody else has trouble. They get time to find some. Then the accuser is
+ * the only one who has, and goes if it happens again. */
+static void doubt(struct pccl_master *master, struct pccl_group *group, const struct pccl_complaint *complaint)
+{
+	char why[PCCL_CAUSE_TEXT_BYTES];
+	uint32_t rank;
+
+	if (group->doubt_ns == PCCL_MASTER_NEVER)
+		group->doubt_ns = master->now_ns + master->config.heartbeat_timeout_ns;
+	if (master->now_ns < group->doubt_ns) {
+		group->window_ns = group->doubt_ns;
+		return;
+	}
+	pccl_text_format(why, sizeof(why), "it alone could not reach another member, twice: %s", complaint->text);
+	if (is_here(group, &complaint->from, &rank) && ++group->seats[rank].client->doubts > 1)
+		pccl_client_dismiss(master, group->seats[rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
+	forget_complaints(group);
+}
+
+void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
+{
+	const struct pccl_complaint *only;
+	char why[PCCL_CAUSE_TEXT_BYTES];
+	struct trouble worst;
+
+	group->window_ns = PCCL_MASTER_NEVER;
+	if (!find_worst(group, &worst)) {
+		forget_complaints(group);
+		return;
+	}
+	only = worst.troubles == 1 ? only_complaint(group, worst.rank) : NULL;
+	if (only != NULL) {
+		doubt(master, group, only);
+		return;
+	}
+	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
+			 worst.troubles, group->base->view.member_count, text_about(group, worst.rank));
+	charge_feud(group, worst.rank);
+	pccl_client_dismiss(master, group->seats[worst.rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
+	forget_complaints(group);
+}
+
+/* Does anybody else who was asked have the op? */
+static bool is_anybodys(const struct pccl_change *change, const struct pccl_expired_op *op)
+{
+	uint32_t rank;
+	uint32_t index;
+
+	for (rank = 0; rank < change->survivor_count; rank++) {
+		const struct pccl_client *client = change->recipients[rank];
+
+		for (index = 0; index < client->report_count; index++) {
+			if (client->reports[index].tag == op->tag && client->reports[index].sequence == op->sequence)
+				return true;
+		}
+	}
+	return false;
+}
+
+void pccl_expired_charge(struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->expired_count; index++) {
+		struct pccl_client *teller = group->seats[group->expired[index].teller].client;
+
+		if (teller == NULL || is_anybodys(&group->change, &group->expired[index]))
+			continue;
+		if (master->now_ns >= teller->idle_ns + IDLE_MEMORY_NS)
+			teller->idle_alarms = 0;
+		teller->idle_alarms++;
+		teller->idle_ns = master->now_ns;
+	}
+}
+
+/* May this member cause another view change now? It says so again if not. */
+static bool may_alarm(struct pccl_master *master, struct pccl_client *client)
+{
+	while (client->alarms > 0 && master->now_ns >= client->alarm_ns) {
+		client->alarm_ns += ALARM_NS;
+		client->alarms--;
+	}
+	if (client->alarms >= ALARMS_AT_ONCE)
+		return false;
+	if (client->alarms++ == 0)
+		client->alarm_ns = master->now_ns + ALARM_NS;
+	return true;
 }
 
 void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *client,
@@ -125,7 +267,6 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 	struct pccl_expired_op *list;
 	uint32_t index;
 
-	(void)master;
 	if (client->state != PCCL_CLIENT_SEATED || expired->epoch != group->base->view.epoch ||
 	    group->expired_count >= PCCL_GROUP_EXPIRED_MAX)
 		return;
@@ -133,12 +274,20 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 		if (group->expired[index].tag == expired->tag && group->expired[index].sequence == expired->sequence)
 			return;
 	}
+	if (client->idle_alarms >= IDLE_ALARMS_MAX) {
+		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
+				    "it kept asking for the end of operations that nobody has");
+		return;
+	}
+	if (group->expired_count == 0 && !may_alarm(master, client))
+		return;
 	list = pccl_realloc(group->expired, (group->expired_count + 1) * sizeof(*list));
 	if (list == NULL)
 		return;
 	group->expired = list;
 	list[group->expired_count].tag = expired->tag;
 	list[group->expired_count].sequence = expired->sequence;
+	list[group->expired_count].teller = client->seat;
 	group->expired_count++;
 	pccl_group_note_cause(group, "an operation's deadline passed: %s", expired->text);
 	group->flush_due = true;

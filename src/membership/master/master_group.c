@@ -80,6 +80,7 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 	group->tenure_epoch = group->epoch_top;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->window_ns = PCCL_MASTER_NEVER;
+	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
 	group->stall_ns = PCCL_MASTER_NEVER;
 	group->next = master->groups;
@@ -269,6 +270,7 @@ void pccl_group_drop_base(struct pccl_group *group)
 	group->seats = NULL;
 	group->complaint_count = 0;
 	group->window_ns = PCCL_MASTER_NEVER;
+	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->expired_count = 0;
 	group->needs_quorum = false;
 	group->flush_due = false;
@@ -435,6 +437,7 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 static void evaluate(struct pccl_master *master, struct pccl_group *group)
 {
 	group->again_ns = PCCL_MASTER_NEVER;
+	group->loyal = pccl_promises_none(group);
 	if (group->claim_count > 0)
 		pccl_return_evaluate(master, group);
 	if (group->claim_count > 0)

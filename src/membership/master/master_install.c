@@ -166,6 +166,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	bool newcomers = change->next->newcomers;
 	uint32_t rank;
 
+	pccl_expired_charge(master, group);
 	pccl_group_set_base(master, group, change->next, change->seats);
 	change->next = NULL;
 	change->seats = NULL;

@@ -77,6 +77,12 @@ struct pccl_client {
 	bool prepared;	   /* and answered */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
+	uint32_t alarms;      /* view changes that it asked for because of deadlines, at once and not long ago */
+	uint64_t alarm_ns;    /* when the next of them is forgotten */
+	uint32_t idle_alarms; /* for ops that nobody had, each within a minute of the one before, */
+	uint64_t idle_ns;     /* at this time the last */
+	uint32_t doubts;      /* complaints that nobody confirmed */
+	uint32_t feuds;	      /* members that went because they and this one complained about each other */
 	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 	struct pccl_client *same_bucket; /* in the index of uuids */
@@ -134,11 +140,13 @@ struct pccl_group {
 	uint32_t epoch_top;    /* highest epoch heard of */
 	uint32_t tenure_epoch; /* what this master did beyond it, it remembers */
 	bool needs_quorum;     /* members know several masters */
+	bool loyal;	       /* more than half of the view are here and have promised nothing */
 	bool flush_due;	       /* a view change is needed even if nobody is missing */
 	struct pccl_change change;
 	struct pccl_complaint *complaints;
 	uint32_t complaint_count;
 	uint64_t window_ns; /* end of the window for complaints */
+	uint64_t doubt_ns;  /* end of the wait for somebody to confirm them; PCCL_MASTER_NEVER: none */
 	struct pccl_expired_op *expired;
 	uint32_t expired_count;
 	struct pccl_answer answer;	   /* the last joint call that ended */
@@ -309,6 +317,9 @@ void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *cl
 			      const struct pccl_message_complaint *complaint);
 void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *client,
 			    const struct pccl_message_expired *expired);
+
+/* A view change is over: who asked for it because of ops that nobody has? */
+void pccl_expired_charge(struct pccl_master *master, struct pccl_group *group);
 void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group);
 
 /* master_quorum.c */
@@ -324,9 +335,13 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
 			     struct pccl_client *const *clients, uint32_t client_count);
 
-/* Does a promise count for a group at this run? What only newcomers tell of it does not: whatever view of the run may
- * be in force elsewhere, members promised it. NULL: the group has no run here, and all may be true. */
+/* Does a promise count for a group at this run? What only newcomers tell of it does not, as long as a majority is here
+ * that has promised nothing: whatever later view of the run were in force elsewhere, they would have promised it. NULL:
+ * the group has no run here, and all may be true. */
 bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run);
+
+/* Is such a majority here? */
+bool pccl_promises_none(const struct pccl_group *group);
 
 /* May a view be in force elsewhere that follows the one here? */
 bool pccl_promises_bind(const struct pccl_group *group);

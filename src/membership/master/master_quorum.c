@@ -75,7 +75,20 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 
 bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run)
 {
-	return run == NULL || (group->promise_proven[index] && pccl_uuid_equal(&group->promises[index].run, run));
+	return run == NULL ||
+	       ((group->promise_proven[index] || !group->loyal) && pccl_uuid_equal(&group->promises[index].run, run));
+}
+
+bool pccl_promises_none(const struct pccl_group *group)
+{
+	uint32_t loyal = 0;
+	uint32_t rank;
+
+	if (group->base == NULL)
+		return false;
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		loyal += group->seats[rank].client != NULL && group->seats[rank].client->promise_count == 0;
+	return 2 * loyal > group->base->view.member_count;
 }
 
 bool pccl_promises_bind(const struct pccl_group *group)

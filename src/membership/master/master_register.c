@@ -180,19 +180,6 @@ static bool has_ended(const struct pccl_master *master, const pcclRankUuid_t *ru
 	return false;
 }
 
-/* A later view than the one in force here needs a majority of its members, who would have promised it elsewhere. Who
- * has a majority here that has promised nothing knows that there is none. */
-static bool is_impossible(const struct pccl_group *group)
-{
-	uint32_t count = group->base->view.member_count;
-	uint32_t loyal = 0;
-	uint32_t rank;
-
-	for (rank = 0; rank < count; rank++)
-		loyal += group->seats[rank].client != NULL && group->seats[rank].client->promise_count == 0;
-	return 2 * loyal > count;
-}
-
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -221,7 +208,8 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 		yield_to_return(master, group);
 	}
 	if (group->base != NULL && last->view.epoch > group->base->view.epoch) {
-		if (is_impossible(group)) {
+		/* It would need a majority of the members here, who would have promised it. */
+		if (pccl_promises_none(group)) {
 			evict(master, client, "the later view that it claims can't be");
 			return;
 		}

@@ -169,7 +169,7 @@ pcclResult_t pccl_return_remember(struct pccl_group *group, const struct pccl_in
 	return result;
 }
 
-/* A promise up to the chosen view has become pointless, and so has what only newcomers tell. */
+/* A promise up to the chosen view has become pointless. */
 static void prune_promises(struct pccl_group *group, const struct pccl_install *base)
 {
 	uint32_t index = 0;

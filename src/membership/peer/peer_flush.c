@@ -14,8 +14,26 @@
 #include "base/memory.h"
 #include "base/uuid.h"
 
-/* Keeps what this master was promised; its newer promise takes the place of the older, for it knows itself that
- * it never put that view in force. */
+/* Where to keep a promise. A newer one to the same master on the same connection takes the place of the older: the
+ * master knows itself that it never put that view in force. Over another connection it may have forgotten the group
+ * meanwhile, and with it that it did; such an older one goes only for want of room. */
+static uint32_t place_for_promise(const struct pccl_peer *peer)
+{
+	uint32_t oldest = PCCL_PROMISES_MAX;
+	uint32_t index;
+
+	for (index = 0; index < peer->promise_count; index++) {
+		if (!pccl_uuid_equal(&peer->promises[index].master, &peer->master_uuid))
+			continue;
+		if (peer->promise_calls[index] == peer->calls)
+			return index;
+		if (oldest == PCCL_PROMISES_MAX)
+			oldest = index;
+	}
+	return index < PCCL_PROMISES_MAX ? index : oldest;
+}
+
+/* Keeps what this master was promised. */
 static pcclResult_t remember_promise(struct pccl_peer *peer, const struct pccl_message_prepare *prepare)
 {
 	struct pccl_promise from = {.master = peer->master_uuid,
@@ -24,12 +42,8 @@ static pcclResult_t remember_promise(struct pccl_peer *peer, const struct pccl_m
 				    .member_count = prepare->member_count,
 				    .members = prepare->members};
 	struct pccl_promise promise;
-	uint32_t index;
+	uint32_t index = place_for_promise(peer);
 
-	for (index = 0; index < peer->promise_count; index++) {
-		if (pccl_uuid_equal(&peer->promises[index].master, &peer->master_uuid))
-			break;
-	}
 	if (index == PCCL_PROMISES_MAX || pccl_promise_copy(&from, &promise) != pcclSuccess)
 		return pcclOutOfMemory;
 	if (index == peer->promise_count)
@@ -37,6 +51,7 @@ static pcclResult_t remember_promise(struct pccl_peer *peer, const struct pccl_m
 	else
 		pccl_free(peer->promises[index].members);
 	peer->promises[index] = promise;
+	peer->promise_calls[index] = peer->calls;
 	return pcclSuccess;
 }
 
@@ -46,10 +61,12 @@ static void forget_promises(struct pccl_peer *peer, uint32_t epoch)
 	uint32_t index;
 
 	for (index = 0; index < peer->promise_count; index++) {
-		if (peer->promises[index].epoch > epoch)
-			peer->promises[kept++] = peer->promises[index];
-		else
+		if (peer->promises[index].epoch <= epoch) {
 			pccl_free(peer->promises[index].members);
+			continue;
+		}
+		peer->promises[kept] = peer->promises[index];
+		peer->promise_calls[kept++] = peer->promise_calls[index];
 	}
 	peer->promise_count = kept;
 }

@@ -56,6 +56,8 @@ struct pccl_peer {
 	struct pccl_install *install; /* in force; NULL: none yet */
 	struct pccl_message_passes passes; /* for the next one; owned */
 	struct pccl_promise promises[PCCL_PROMISES_MAX];
+	uint64_t promise_calls[PCCL_PROMISES_MAX]; /* by promise: the connection on which it was given, */
+	uint64_t calls;				   /* of so many */
 	uint32_t promise_count;
 	bool freezing;		/* FREEZE is out */
 	bool frozen;		/* FROZEN has come, `reports` are valid until the next install */

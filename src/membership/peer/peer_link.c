@@ -120,6 +120,7 @@ static void send_register(struct pccl_peer *peer)
 	struct pccl_message_register *registration;
 
 	peer->round++;
+	peer->calls++;
 	if (message != NULL) {
 		registration = &message->body.registration;
 		registration->group = peer->config.group;

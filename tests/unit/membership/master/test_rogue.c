@@ -289,6 +289,106 @@ static void who_knows_a_uuid_takes_no_seat(void **state)
 	assert_int_equal(desk.ears[1].heard[PCCL_MESSAGE_PREPARE], 2);
 }
 
+static void complain(uint32_t connection, uint32_t about)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_COMPLAINT);
+
+	message->body.complaint.epoch = desk.ears[connection].install.view.epoch;
+	message->body.complaint.uuid = peer_of(about);
+	(void)snprintf(message->body.complaint.text, sizeof(message->body.complaint.text), "no route to host");
+	say(connection, message);
+}
+
+/* It got the healthy ones evicted, one after the other. */
+static void who_complains_alone_goes_after_the_second_time(void **state)
+{
+	(void)state;
+	gather(4);
+	complain(4, 1);
+	pass(3500);
+	assert_false(desk.ears[1].gone || desk.ears[4].gone);
+	complain(4, 2);
+	pass(3500);
+	assert_true(desk.ears[4].gone);
+	assert_non_null(strstr(desk.ears[4].notice, "it alone"));
+	assert_int_equal(desk.ears[1].install.view.member_count, 3);
+}
+
+/* The accused has trouble, too: one of the two has to go, as soon as that is known. */
+static void complaint_that_is_confirmed_is_no_doubt(void **state)
+{
+	(void)state;
+	gather(3);
+	complain(1, 3);
+	pass(500);
+	assert_false(desk.ears[3].gone);
+	complain(2, 3);
+	pass(3000);
+	assert_true(desk.ears[3].gone);
+	assert_false(desk.ears[1].gone || desk.ears[2].gone);
+}
+
+/* It breaks its links with one at a time, so that they do complain. */
+static void who_feuds_with_one_after_the_other_goes(void **state)
+{
+	(void)state;
+	gather(4);
+	complain(1, 4);
+	complain(4, 1);
+	pass(200);
+	assert_true(desk.ears[4].gone);
+	complain(1, 3);
+	complain(3, 1);
+	pass(200);
+	assert_true(desk.ears[1].gone);
+	assert_false(desk.ears[3].gone);
+}
+
+static void expire(uint32_t connection, uint64_t tag)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_EXPIRED);
+
+	message->body.expired.epoch = desk.ears[connection].install.view.epoch;
+	message->body.expired.tag = tag;
+	say(connection, message);
+}
+
+/* Each made a view change, 78 in a second. */
+static void who_makes_up_deadlines_is_evicted(void **state)
+{
+	uint32_t round;
+
+	(void)state;
+	gather(3);
+	for (round = 0; round < 20 && !desk.ears[3].gone; round++) {
+		expire(3, 1000 + round);
+		pass(10);
+	}
+	assert_true(desk.ears[3].gone);
+	assert_in_range(desk.ears[1].heard[PCCL_MESSAGE_INSTALL], 4, 12);
+	assert_false(desk.ears[1].gone);
+}
+
+/* It has the op itself, or says so. */
+static void deadlines_of_one_member_make_few_view_changes(void **state)
+{
+	uint32_t before;
+	uint32_t round;
+
+	(void)state;
+	gather(3);
+	desk.ears[3].reports = true;
+	desk.ears[3].report.policy = (uint8_t)pcclPolicyAbort;
+	before = desk.ears[1].heard[PCCL_MESSAGE_INSTALL];
+	for (round = 0; round < 200; round++) {
+		desk.ears[3].report.tag = 1000 + round;
+		expire(3, 1000 + round);
+		pass(10);
+	}
+	assert_false(desk.ears[3].gone);
+	assert_in_range(desk.ears[1].heard[PCCL_MESSAGE_INSTALL] - before, 8, 11);
+}
+
 static void nobody_is_silent_for_longer_than_the_master_allows(void **state)
 {
 	struct pccl_message *message = registration_of(1, 0);
@@ -398,6 +498,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(newcomer_that_answers_no_prepare_is_given_the_masters_own_time),
 		CASE(who_knows_a_uuid_takes_no_seat),
+		CASE(who_complains_alone_goes_after_the_second_time),
+		CASE(complaint_that_is_confirmed_is_no_doubt),
+		CASE(who_feuds_with_one_after_the_other_goes),
+		CASE(who_makes_up_deadlines_is_evicted),
+		CASE(deadlines_of_one_member_make_few_view_changes),
 		CASE(nobody_is_silent_for_longer_than_the_master_allows),
 		CASE(stranger_is_no_witness_by_its_own_word),
 		CASE(huge_epoch_in_one_group_is_nothing_to_another),
