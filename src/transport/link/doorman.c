@@ -16,8 +16,10 @@ struct guest {
 	struct pccl_doorman *doorman;
 	struct pccl_stream *stream;
 	uint64_t until_ns;
+	uint32_t neighbours; /* scratch: guests from its address */
 	struct guest *older;
 	struct guest *younger;
+	char address[PCCL_ADDRESS_BYTES]; /* that it calls from */
 	uint8_t payload[PCCL_HELLO_BYTES];
 };
 
@@ -135,13 +137,33 @@ static void on_timeout(struct pccl_timer *timer)
 		pccl_loop_timer_set(doorman->loop, timer, doorman->oldest->until_ns);
 }
 
+/* The oldest one of the address that has most guests: who floods the door keeps nobody else out. */
+static struct guest *one_too_many(const struct pccl_doorman *doorman)
+{
+	struct guest *worst = doorman->oldest;
+	struct guest *guest;
+
+	for (guest = doorman->oldest; guest != NULL; guest = guest->younger) {
+		const struct guest *other;
+
+		guest->neighbours = 0;
+		for (other = doorman->oldest; other != NULL; other = other->younger)
+			guest->neighbours += strcmp(guest->address, other->address) == 0;
+		if (guest->neighbours > worst->neighbours)
+			worst = guest;
+		if (guest->neighbours * 2 > doorman->guest_count)
+			break; /* nobody has more */
+	}
+	return worst;
+}
+
 static void on_accepted(void *context, struct pccl_stream *stream)
 {
 	struct pccl_doorman *doorman = context;
 	struct guest *guest;
 
 	if (doorman->guest_count == GUESTS_MAX)
-		show_out(doorman->oldest, "too many callers wait; it was the first");
+		show_out(one_too_many(doorman), "too many callers wait; it was the first of those from its address");
 	guest = pccl_zalloc(sizeof(*guest));
 	if (guest == NULL || stream->transport->attach(stream, doorman->loop, &guest_events, guest) != pcclSuccess) {
 		pccl_log_error("port %u: a caller was turned away: %s", doorman->port, pccl_fail_text());
@@ -151,6 +173,7 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 	}
 	guest->doorman = doorman;
 	guest->stream = stream;
+	stream->transport->remote(stream, guest->address);
 	guest->until_ns = pccl_loop_now(doorman->loop) + doorman->timeout_ns;
 	list(guest);
 	if (doorman->timer.when_ns == 0)

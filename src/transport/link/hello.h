@@ -43,7 +43,8 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 void pccl_hello_refuse(struct pccl_loop *loop, struct pccl_stream *stream, enum pccl_welcome welcome, const char *text);
 
 /* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is
- * hung up; at most 256 callers are waited for, the oldest goes first), then hands the detached stream to `arrived`. */
+ * hung up), then hands the detached stream to `arrived`. At most 256 callers are waited for: of more, the oldest from
+ * the address that has most goes. */
 struct pccl_doorman;
 
 /* Listens on the port of `address`, or the first free one up to port_last (0 or less than the first: that port only;

@@ -250,6 +250,36 @@ static void when_too_many_wait_the_oldest_goes(void **state)
 		close(fds[i]);
 }
 
+static void a_flood_from_one_address_keeps_nobody_else_out(void **state)
+{
+	struct porch porch;
+	struct pccl_address other;
+	int fds[600];
+	int honest = socket(AF_INET, SOCK_STREAM, 0);
+	int i;
+
+	(void)state;
+	open_porch(&porch, 60000000000u);
+	assert_int_equal(pccl_address_numeric("127.0.0.2", 0, &other), pcclSuccess);
+	assert_int_equal(bind(honest, (const struct sockaddr *)&other.storage, other.bytes), 0);
+	for (i = 0; i < 600; i++) {
+		if (i == 10)
+			assert_int_equal(connect(honest, (const struct sockaddr *)&porch.address.storage,
+						 porch.address.bytes),
+					 0);
+		fds[i] = call_at(&porch);
+		pccl_loop_turn(porch.loop, 0);
+	}
+	assert_int_equal(porch.arrived_count, 0);
+	say_hello(honest);
+	while (porch.arrived_count == 0)
+		pccl_loop_turn(porch.loop, 0);
+	close_porch(&porch);
+	for (i = 0; i < 600; i++)
+		close(fds[i]);
+	close(honest);
+}
+
 static void doorman_may_be_destroyed_when_somebody_arrives(void **state)
 {
 	struct porch porch;
@@ -341,6 +371,7 @@ int main(void)
 		cmocka_unit_test(silent_caller_is_hung_up),
 		cmocka_unit_test(babbling_caller_is_hung_up),
 		cmocka_unit_test(when_too_many_wait_the_oldest_goes),
+		cmocka_unit_test(a_flood_from_one_address_keeps_nobody_else_out),
 		cmocka_unit_test(doorman_may_be_destroyed_when_somebody_arrives),
 		cmocka_unit_test(refused_caller_is_told_why),
 		cmocka_unit_test(range_of_ports_is_tried_in_turn),
