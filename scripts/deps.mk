@@ -4,6 +4,8 @@
 DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libjansson-dev libxxhash-dev libzstd-dev libibverbs-dev librdmacm-dev
 # to check more: memory errors, network namespaces
 DEPS_CHECK := valgrind iproute2
+# to test the Python package
+DEPS_PYTHON := python3 python3-venv
 # to draw mutants
 DEPS_MUTATE := python3
 # to check the pure floors on another processor

@@ -1,0 +1,36 @@
+"""Addresses as PCCL 1.0 programs spell them: "host:port", "[v6]:port", where the host may be a name."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from . import _declarations as d
+
+
+def split(text: str) -> tuple[str, int]:
+    """Host and port. "::1" without brackets needs them to have a port: ValueError says so."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"'{text}' is not HOST:PORT")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise ValueError(f"'{text}': an IPv6 address stands in brackets: [{host}]:{port}")
+    return host, int(port)
+
+
+def to_c(host: str, port: int) -> d.ccoip_socket_address_t:
+    """A number, or a name that is resolved now."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ValueError(f"the host '{host}' is not known: {error}") from None
+        address = ipaddress.ip_address(found[0][4][0])
+    made = d.ccoip_socket_address_t(port=port)
+    made.inet.protocol = d.inetIPv4 if address.version == 4 else d.inetIPv6
+    (made.inet.ipv4 if address.version == 4 else made.inet.ipv6).data[:] = list(address.packed)
+    return made

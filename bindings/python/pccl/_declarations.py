@@ -1,0 +1,380 @@
+"""The C interface for ctypes. Made by generate.py from include/pccl; do not edit."""
+
+# ruff: noqa
+# mypy: ignore-errors
+
+import ctypes as c
+
+PCCL_VERSION_MAJOR = 2
+PCCL_VERSION_MINOR = 0
+PCCL_VERSION_PATCH = 0
+PCCL_MAX_OPERATIONS = 64
+
+# ccoip_inet_protocol_t
+inetIPv4 = 0
+inetIPv6 = 1
+
+
+class ccoip_ipv4_address_t(c.Structure):
+    _fields_ = [
+        ("data", c.c_uint8 * 4),
+    ]
+
+
+class ccoip_ipv6_address_t(c.Structure):
+    _fields_ = [
+        ("data", c.c_uint8 * 16),
+    ]
+
+
+class ccoip_inet_address_t(c.Structure):
+    _fields_ = [
+        ("protocol", c.c_int),
+        ("ipv4", ccoip_ipv4_address_t),
+        ("ipv6", ccoip_ipv6_address_t),
+    ]
+
+
+class ccoip_socket_address_t(c.Structure):
+    _fields_ = [
+        ("inet", ccoip_inet_address_t),
+        ("port", c.c_uint16),
+    ]
+
+# pcclResult_t
+pcclSuccess = 0
+pcclNotInitialized = 1
+pcclInternalError = 2
+pcclInvalidArgument = 3
+pcclInvalidUsage = 4
+pcclTooFewPeers = 5
+pcclMasterConnectionFailed = 6
+pcclRankConnectionFailed = 7
+pcclRankConnectionLost = 8
+pcclNoSharedStateAvailable = 9
+pcclPendingAsyncOps = 10
+pcclUpdateTopologyFailed = 11
+pcclTopologyOptimizationFailed = 12
+pcclOutOfMemory = 100
+pcclSystemError = 101
+pcclTimeout = 102
+pcclAborted = 103
+pcclMismatch = 104
+pcclEvicted = 105
+pcclTooManyOperations = 106
+
+# pcclDataType_t
+pcclUint8 = 0
+pcclInt8 = 1
+pcclInt16 = 2
+pcclUint16 = 3
+pcclUint32 = 4
+pcclInt32 = 5
+pcclUint64 = 6
+pcclInt64 = 7
+pcclFloat16 = 8
+pcclBFloat16 = 9
+pcclFloat = 10
+pcclDouble = 11
+
+# pcclDeviceType_t
+pcclDeviceCpu = 0
+pcclDeviceCuda = 1
+
+# pcclRedOp_t
+pcclSum = 0
+pcclAvg = 1
+pcclProd = 2
+pcclMax = 3
+pcclMin = 4
+
+# pcclAttribute_t
+PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE = 1
+PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE = 2
+PCCL_ATTRIBUTE_NUM_DISTINCT_PEER_GROUPS = 3
+PCCL_ATTRIBUTE_LARGEST_PEER_GROUP_WORLD_SIZE = 4
+
+# pcclDistributionHint_t
+pcclDistributionNone = 0
+pcclDistributionNormal = 1
+pcclDistributionUniform = 2
+
+# pcclQuantizationAlgorithm_t
+pcclQuantNone = 0
+pcclQuantMinMax = 1
+pcclQuantZeroPointScale = 2
+pcclQuantBF16 = 100
+pcclQuantFP16 = 101
+pcclQuantE4M3 = 102
+pcclQuantE5M2 = 103
+pcclQuantInt8 = 104
+pcclQuantInt4 = 105
+pcclQuantInt8MinMax = 106
+pcclQuantInt4MinMax = 107
+pcclQuantE3M0 = 108
+pcclQuantNF4 = 109
+pcclQuantPlain = 199
+
+# pcclRounding_t
+pcclRoundNearest = 0
+pcclRoundStochastic = 100
+
+# pcclZstd_t
+pcclZstdDefault = 0
+pcclZstdOff = 100
+pcclZstdAuto = 101
+pcclZstdOn = 102
+
+# pcclChecksums_t
+pcclChecksumsDefault = 0
+pcclChecksumsOn = 100
+pcclChecksumsOff = 101
+pcclChecksumsAuto = 102
+
+# pcclSharedStateSyncStrategy_t
+PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0
+PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY = 1
+PCCL_SHARED_STATE_SYNC_STRATEGY_SEND_ONLY = 2
+
+# pcclPlan_t
+pcclPlanAuto = 0
+pcclPlanOneshot = 100
+pcclPlanDirect = 101
+pcclPlanRing = 102
+
+# pcclFailurePolicy_t
+pcclPolicyDefault = 0
+pcclPolicyAbort = 100
+pcclPolicyRetry = 101
+pcclPolicyRepair = 102
+
+
+class pcclCommCreateParams_t(c.Structure):
+    _fields_ = [
+        ("master_address", ccoip_socket_address_t),
+        ("peer_group", c.c_uint32),
+        ("p2p_connection_pool_size", c.c_uint32),
+    ]
+
+
+class pcclReduceInfo_t(c.Structure):
+    _fields_ = [
+        ("local_world_size", c.c_uint32),
+        ("tx_bytes", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+    ]
+
+
+class pcclReduceOperandDescriptor_t(c.Structure):
+    _fields_ = [
+        ("datatype", c.c_int),
+        ("distribution_hint", c.c_int),
+    ]
+
+
+class pcclQuantizationOptions_t(c.Structure):
+    _fields_ = [
+        ("quantized_datatype", c.c_int),
+        ("algorithm", c.c_int),
+    ]
+
+
+class pcclReduceDescriptor_t(c.Structure):
+    _fields_ = [
+        ("count", c.c_size_t),
+        ("op", c.c_int),
+        ("tag", c.c_uint64),
+        ("src_descriptor", pcclReduceOperandDescriptor_t),
+        ("quantization_options", pcclQuantizationOptions_t),
+    ]
+
+
+class pcclReduceOpDescriptor_t(c.Structure):
+    _fields_ = [
+        ("sendbuf", c.c_void_p),
+        ("recvbuf", c.c_void_p),
+        ("descriptor", pcclReduceDescriptor_t),
+    ]
+
+
+pcclReduceSingleDescriptor_t = pcclReduceOpDescriptor_t
+
+
+class pcclAsyncReduceOp_t(c.Structure):
+    _fields_ = [
+        ("comm", c.c_void_p),
+        ("tag", c.c_uint64),
+    ]
+
+
+class pcclRankUuid_t(c.Structure):
+    _fields_ = [
+        ("data", c.c_uint8 * 16),
+    ]
+
+
+class pcclTensorInfo_t(c.Structure):
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("data", c.c_void_p),
+        ("count", c.c_size_t),
+        ("datatype", c.c_int),
+        ("device_type", c.c_int),
+        ("allow_content_inequality", c.c_bool),
+    ]
+
+
+class pcclSharedState_t(c.Structure):
+    _fields_ = [
+        ("revision", c.c_uint64),
+        ("count", c.c_size_t),
+        ("infos", c.POINTER(pcclTensorInfo_t)),
+    ]
+
+
+class pcclSharedStateSyncInfo_t(c.Structure):
+    _fields_ = [
+        ("tx_bytes", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+    ]
+
+
+class pcclBuildInfo_t(c.Structure):
+    _fields_ = [
+        ("has_cuda_support", c.c_bool),
+    ]
+
+
+class pcclConfig_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("masters", c.c_char_p),
+        ("listen_address", c.c_char_p),
+        ("advertised_address", c.c_char_p),
+        ("port_first", c.c_uint16),
+        ("port_last", c.c_uint16),
+        ("lanes", c.c_uint32),
+        ("streams", c.c_uint32),
+        ("connect_timeout_ms", c.c_uint32),
+        ("admission_timeout_ms", c.c_uint32),
+        ("operation_timeout_ms", c.c_uint32),
+        ("heartbeat_interval_ms", c.c_uint32),
+        ("heartbeat_timeout_ms", c.c_uint32),
+        ("failure_policy", c.c_int),
+        ("plan", c.c_int),
+        ("bundle_id", c.c_uint64),
+        ("bundle_size", c.c_uint32),
+        ("zstd", c.c_int),
+        ("checksums", c.c_int),
+        ("connect_attempts", c.c_uint32),
+        ("reserved", c.c_uint32 * 2),
+    ]
+
+
+class pcclOperation_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("count", c.c_size_t),
+        ("datatype", c.c_int),
+        ("op", c.c_int),
+        ("tag", c.c_uint64),
+        ("root", c.c_uint32),
+        ("timeout_ms", c.c_uint32),
+        ("plan", c.c_int),
+        ("failure_policy", c.c_int),
+        ("codec", c.c_int),
+        ("codec_down", c.c_int),
+        ("codec_datatype", c.c_int),
+        ("codec_block", c.c_uint32),
+        ("rounding", c.c_int),
+        ("residual", c.c_void_p),
+        ("zstd", c.c_int),
+        ("reserved", c.c_uint32 * 1),
+    ]
+
+
+class pcclOperationInfo_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("epoch", c.c_uint64),
+        ("participants_min", c.c_uint32),
+        ("participants_max", c.c_uint32),
+        ("tx_bytes", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+        ("plan", c.c_int),
+        ("reserved", c.c_uint32 * 1),
+    ]
+
+
+class pcclTensorShape_t(c.Structure):
+    _fields_ = [
+        ("dimension_count", c.c_size_t),
+        ("dimensions", c.POINTER(c.c_uint64)),
+    ]
+
+
+class pcclCheckpointOptions_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("shapes", c.POINTER(pcclTensorShape_t)),
+        ("lineage", pcclRankUuid_t),
+        ("threads", c.c_uint32),
+        ("reserved", c.c_uint32),
+    ]
+
+
+class pcclCheckpointInfo_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("revision", c.c_uint64),
+        ("lineage", pcclRankUuid_t),
+        ("tensor_count", c.c_uint64),
+        ("tensor_bytes", c.c_uint64),
+        ("reserved", c.c_uint64),
+    ]
+
+
+FUNCTIONS = {
+    "pcclInit": (c.c_int, []),
+    "pcclGetBuildInfo": (c.c_int, [c.POINTER(pcclBuildInfo_t)]),
+    "pcclGetVersion": (c.c_int, []),
+    "pcclGetErrorString": (c.c_char_p, [c.c_int]),
+    "pcclGetLastError": (c.c_char_p, [c.c_void_p]),
+    "pcclCreateCommunicator": (c.c_int, [c.POINTER(pcclCommCreateParams_t), c.POINTER(c.c_void_p)]),
+    "pcclCreateCommunicatorWithConfig": (c.c_int, [c.POINTER(pcclCommCreateParams_t), c.POINTER(pcclConfig_t), c.POINTER(c.c_void_p)]),
+    "pcclConnect": (c.c_int, [c.c_void_p]),
+    "pcclDestroyCommunicator": (c.c_int, [c.c_void_p]),
+    "pcclCommAbort": (c.c_int, [c.c_void_p]),
+    "pcclGetAttribute": (c.c_int, [c.c_void_p, c.c_int, c.POINTER(c.c_int)]),
+    "pcclGetRank": (c.c_int, [c.c_void_p, c.POINTER(c.c_uint32)]),
+    "pcclGetEpoch": (c.c_int, [c.c_void_p, c.POINTER(c.c_uint64)]),
+    "pcclGetUuid": (c.c_int, [c.c_void_p, c.POINTER(pcclRankUuid_t)]),
+    "pcclUpdateTopology": (c.c_int, [c.c_void_p]),
+    "pcclArePeersPending": (c.c_int, [c.c_void_p, c.POINTER(c.c_bool)]),
+    "pcclOptimizeTopology": (c.c_int, [c.c_void_p]),
+    "pcclAllReduce": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclReduceDescriptor_t), c.c_void_p, c.POINTER(pcclReduceInfo_t)]),
+    "pcclAllReduceAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclReduceDescriptor_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclAwaitAsyncReduce": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(pcclReduceInfo_t)]),
+    "pcclAllReduceMultipleWithRetry": (c.c_int, [c.POINTER(pcclReduceOpDescriptor_t), c.c_size_t, c.c_void_p, c.POINTER(pcclReduceInfo_t), c.c_int]),
+    "pcclAllReduceWith": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
+    "pcclAllReduceWithAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclBroadcast": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
+    "pcclBroadcastAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclReduceScatter": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
+    "pcclReduceScatterAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclAllGather": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
+    "pcclAllGatherAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclBarrier": (c.c_int, [c.POINTER(pcclOperation_t), c.c_void_p]),
+    "pcclBarrierAsync": (c.c_int, [c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclAwait": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(pcclOperationInfo_t)]),
+    "pcclTest": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(c.c_bool)]),
+    "pcclSynchronizeSharedState": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.c_int, c.POINTER(pcclSharedStateSyncInfo_t)]),
+    "pcclCreateMaster": (c.c_int, [ccoip_socket_address_t, c.POINTER(c.c_void_p)]),
+    "pcclRunMaster": (c.c_int, [c.c_void_p]),
+    "pcclInterruptMaster": (c.c_int, [c.c_void_p]),
+    "pcclMasterAwaitTermination": (c.c_int, [c.c_void_p]),
+    "pcclDestroyMaster": (c.c_int, [c.c_void_p]),
+    "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
+    "pcclStateLoad": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
+    "pcclStateInspect": (c.c_int, [c.c_char_p, c.POINTER(pcclCheckpointInfo_t)]),
+}

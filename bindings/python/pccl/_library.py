@@ -1,0 +1,57 @@
+"""Finds libpccl.so, loads it, and says so in words when that fails."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+from typing import Any
+
+from . import _declarations as d
+
+_NAME = "libpccl.so"
+
+
+def _candidates() -> list[str]:
+    """PCCL_LIBRARY alone if it is set; else the copy in this package, then the system's."""
+    wish = os.environ.get("PCCL_LIBRARY")
+    if wish:
+        return [wish]
+    bundled = pathlib.Path(__file__).resolve().parent / _NAME
+    return ([str(bundled)] if bundled.exists() else []) + [f"{_NAME}.{d.PCCL_VERSION_MAJOR}", _NAME]
+
+
+def _load() -> ctypes.CDLL:
+    reasons = []
+    for name in _candidates():
+        try:
+            return ctypes.CDLL(name)
+        except OSError as error:
+            reasons.append(str(error))
+    raise ImportError(
+        "pccl: the library can't be loaded: " + "; ".join(reasons) + ". Install it (make install), put it beside this "
+        "package (pip install ./bindings/python does), or name it in the environment variable PCCL_LIBRARY")
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    for name, (result, arguments) in d.FUNCTIONS.items():
+        try:
+            function = getattr(library, name)
+        except AttributeError as error:
+            raise ImportError(f"pccl: {library._name} is older than this package: it has no {name}") from error
+        function.restype = result
+        function.argtypes = arguments
+    version = library.pcclGetVersion()
+    if version // 10000 != d.PCCL_VERSION_MAJOR:
+        raise ImportError(
+            f"pccl: {library._name} is version {version // 10000}.{version // 100 % 100}.{version % 100}, "
+            f"this package is made for {d.PCCL_VERSION_MAJOR}.x")
+
+
+lib: Any = _load()
+_declare(lib)
+
+
+def last_error() -> str:
+    """The cause of this thread's last failed call, in the library's words; "" if there is none."""
+    return str(lib.pcclGetLastError(None), "utf-8", "replace")

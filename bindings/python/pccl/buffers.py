@@ -1,0 +1,103 @@
+"""Where the elements of a tensor lie: NumPy arrays, torch tensors, and whatever has the buffer protocol. Nothing is
+copied; what can't be used as it is raises ValueError."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+from .types import DataType, DeviceType
+
+# struct module's formats, by kind and size; "l" and "q" differ with the platform, their sizes do not.
+_KINDS = {"b": "int", "h": "int", "i": "int", "l": "int", "q": "int", "n": "int", "B": "uint", "c": "uint", "?": "uint",
+          "H": "uint", "I": "uint", "L": "uint", "Q": "uint", "N": "uint", "e": "float", "f": "float", "d": "float"}
+
+
+@dataclass
+class Buffer:
+    """Contiguous elements. `owner` keeps them alive."""
+
+    pointer: int
+    count: int
+    datatype: DataType
+    device: DeviceType
+    owner: Any
+
+
+def _is_torch(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "torch" or any(
+        base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__)
+
+
+def _of_torch(tensor: Any) -> Buffer:
+    if hasattr(tensor, "full_tensor"):
+        raise ValueError("a DTensor is spread over ranks: pass its to_local()")
+    if tensor.requires_grad and not tensor.is_leaf:
+        raise ValueError("the tensor is part of a graph: pass its detach()")
+    if not tensor.is_contiguous():
+        raise ValueError("the tensor is not contiguous: pass its contiguous()")
+    return Buffer(tensor.data_ptr(), tensor.numel(), DataType.from_torch_dtype(tensor.dtype),
+                  DeviceType.from_torch_device_type(tensor.device.type), tensor)
+
+
+def _of_numpy(array: Any, writable: bool) -> Buffer:
+    if not array.flags.c_contiguous:
+        raise ValueError("the array is not contiguous: pass numpy.ascontiguousarray() of it")
+    if writable and not array.flags.writeable:
+        raise ValueError("the array is read-only: pass one that may be written to")
+    return Buffer(array.ctypes.data, array.size, DataType.from_numpy_dtype(array.dtype), DeviceType.CPU, array)
+
+
+def _of_memory(value: Any, writable: bool) -> Buffer:
+    view = memoryview(value)
+    if not view.c_contiguous:
+        raise ValueError("the buffer is not contiguous")
+    if writable and view.readonly:
+        raise ValueError("the buffer is read-only: pass one that may be written to (a bytearray, say)")
+    kind = _KINDS.get(view.format.lstrip("@=<"))
+    if kind is None:
+        raise ValueError(f"pccl has no type for a buffer of format '{view.format}'")
+    datatype = DataType._by_name(f"{kind}{8 * view.itemsize}", view.format)
+    return Buffer(_address(view), view.nbytes // view.itemsize, datatype, DeviceType.CPU, view)
+
+
+class _PyBuffer(ctypes.Structure):
+    """The beginning of CPython's Py_buffer, and room for the rest of it."""
+
+    _fields_ = [("buf", ctypes.c_void_p), ("rest", ctypes.c_byte * 200)]
+
+
+def _address(view: memoryview) -> int:
+    # Also of a read-only one, which ctypes' from_buffer() does not take.
+    raw = _PyBuffer()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(raw), 0)
+    address = raw.buf or 0
+    ctypes.pythonapi.PyBuffer_Release(ctypes.byref(raw))
+    return address
+
+
+def buffer_of(value: Any, *, writable: bool) -> Buffer:
+    """The elements of a NumPy array, a torch tensor, or anything with the buffer protocol."""
+    if _is_torch(value):
+        return _of_torch(value)
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "ctypes"):
+        return _of_numpy(value, writable)
+    try:
+        return _of_memory(value, writable)
+    except TypeError:
+        raise ValueError(f"pccl takes NumPy arrays, torch tensors and buffers, not {type(value).__name__}") from None
+
+
+def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
+    """Input and output of an all-reduce: alike in kind, type and size, in the memory of the host."""
+    left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+    if _is_torch(send) != _is_torch(recv):
+        raise ValueError("send and recv must both be torch tensors, or neither")
+    if left.datatype is not right.datatype:
+        raise ValueError(f"send is of {left.datatype.name}, recv of {right.datatype.name}")
+    if left.count != right.count:
+        raise ValueError(f"send has {left.count} elements, recv {right.count}")
+    if DeviceType.CUDA in (left.device, right.device):
+        raise ValueError("the tensors must be in the memory of the host: pass their cpu()")
+    return left, right

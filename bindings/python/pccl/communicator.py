@@ -1,0 +1,201 @@
+"""A communicator: joins a peer group, reduces with it."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from . import _addresses
+from . import _declarations as d
+from ._library import lib
+from .buffers import Buffer, pair_of
+from .errors import MasterConnectionFailedError, PCCLError
+from .shared_state import SharedState
+from .types import (Attribute, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp, ReduceOperandDescriptor,
+                    SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization)
+
+
+class ReduceOpDescriptor:
+    """One all-reduce of Communicator.all_reduce_multiple_with_retry()."""
+
+    def __init__(self, sendbuf_ptr: int, recvbuf_ptr: int, reduce_descriptor: ReduceDescriptor) -> None:
+        self.sendbuf_ptr = sendbuf_ptr
+        self.recvbuf_ptr = recvbuf_ptr
+        self.reduce_descriptor = reduce_descriptor
+        self._owners: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, send: Any, recv: Any, reduce_descriptor: ReduceDescriptor) -> ReduceOpDescriptor:
+        """Of two torch tensors, NumPy arrays or buffers, which it keeps alive."""
+        left, right = pair_of(send, recv)
+        if left.count != reduce_descriptor.count:
+            raise ValueError(f"the tensors have {left.count} elements, the descriptor says {reduce_descriptor.count}")
+        made = cls(left.pointer, right.pointer, reduce_descriptor)
+        made._owners = (left.owner, right.owner)
+        return made
+
+    from_torch = of
+    from_numpy = of
+
+    def to_c(self) -> d.pcclReduceOpDescriptor_t:
+        return d.pcclReduceOpDescriptor_t(self.sendbuf_ptr, self.recvbuf_ptr, self.reduce_descriptor.to_c())
+
+
+def _info_of(info: d.pcclReduceInfo_t) -> ReduceInfo:
+    return ReduceInfo(info.local_world_size, info.tx_bytes, info.rx_bytes)
+
+
+class AsyncReduceHandle:
+    """An all-reduce in flight. Keeps its tensors and its communicator alive."""
+
+    def __init__(self, communicator: Communicator, handle: d.pcclAsyncReduceOp_t, buffers: tuple[Buffer, ...]) -> None:
+        self._communicator = communicator
+        self._handle = handle
+        self._buffers = buffers
+        self._outcome: tuple[bool, int, ReduceInfo] | None = None
+
+    def done(self) -> bool:
+        """Would wait() return at once?"""
+        done = ctypes.c_bool(True)
+        if self._outcome is None:
+            PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
+        return done.value
+
+    def wait(self) -> tuple[bool, int, ReduceInfo]:
+        """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
+        if self._outcome is None:
+            info = d.pcclReduceInfo_t()
+            status = lib.pcclAwaitAsyncReduce(self._handle, info)
+            self._outcome = (status == d.pcclSuccess, status, _info_of(info))
+            self._buffers = ()
+        return self._outcome
+
+    def result(self) -> ReduceInfo:
+        """wait(), but a failure is raised."""
+        _, status, info = self.wait()
+        PCCLError.check(status, "pcclAwaitAsyncReduce")
+        return info
+
+
+class Communicator:
+    """A peer of a group. One more name for close() is `del`."""
+
+    def __init__(self, address: str, peer_group: int = 0, p2p_connection_pool_size: int = 0) -> None:
+        self._comm = ctypes.c_void_p()
+        params = d.pcclCommCreateParams_t(_addresses.to_c(*_addresses.split(address)), peer_group,
+                                          p2p_connection_pool_size)
+        PCCLError.check(lib.pcclCreateCommunicator(params, self._comm), "pcclCreateCommunicator")
+        self._finalizer = weakref.finalize(self, lib.pcclDestroyCommunicator, self._comm)
+
+    # ---- life
+
+    def connect(self, n_attempts: int = 5) -> None:
+        """Joins: blocks until the group admits this peer. Tries so many times, a second apart, to reach a master."""
+        for attempt in range(n_attempts):
+            try:
+                PCCLError.check(lib.pcclConnect(self._comm), "pcclConnect")
+                return
+            except MasterConnectionFailedError:
+                if attempt + 1 >= n_attempts:
+                    raise
+            time.sleep(1)
+
+    def abort(self) -> None:
+        """Frees every call that is blocked on this communicator, in any thread; only close() is left then."""
+        PCCLError.check(lib.pcclCommAbort(self._comm), "pcclCommAbort")
+
+    def close(self) -> None:
+        """Leaves the group and frees everything. Repeatable."""
+        self._finalizer()
+
+    def __enter__(self) -> Communicator:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- the world
+
+    def get_attribute(self, attribute: Attribute) -> int:
+        value = ctypes.c_int()
+        PCCLError.check(lib.pcclGetAttribute(self._comm, attribute.value, value), "pcclGetAttribute")
+        return value.value
+
+    @property
+    def rank(self) -> int:
+        """This peer's place in the group; changes when members leave."""
+        value = ctypes.c_uint32()
+        PCCLError.check(lib.pcclGetRank(self._comm, value), "pcclGetRank")
+        return value.value
+
+    @property
+    def world_size(self) -> int:
+        """Members of the group."""
+        return self.get_attribute(Attribute.LOCAL_WORLD_SIZE)
+
+    def update_topology(self) -> None:
+        """A joint call of all members: lets in whoever waits."""
+        PCCLError.check(lib.pcclUpdateTopology(self._comm), "pcclUpdateTopology")
+
+    def are_peers_pending(self) -> bool:
+        """A joint call: does anybody wait to join?"""
+        pending = ctypes.c_bool()
+        PCCLError.check(lib.pcclArePeersPending(self._comm, pending), "pcclArePeersPending")
+        return pending.value
+
+    def optimize_topology(self) -> None:
+        """A joint call: let the master reconsider the order of the members."""
+        PCCLError.check(lib.pcclOptimizeTopology(self._comm), "pcclOptimizeTopology")
+
+    def sync_shared_state(self, shared_state: SharedState, strategy: SharedStateSyncStrategy =
+                          SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
+        """A joint call: makes the tensors the same on all members."""
+        info = d.pcclSharedStateSyncInfo_t()
+        PCCLError.check(lib.pcclSynchronizeSharedState(self._comm, shared_state._c, strategy.value, info),
+                        "pcclSynchronizeSharedState")
+        return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
+
+    # ---- all-reduce
+
+    @staticmethod
+    def _describe(left: Buffer, op: ReduceOp, tag: int, operand: ReduceOperandDescriptor | None,
+                  quantization: QuantizationOptions | None) -> d.pcclReduceDescriptor_t:
+        operand = operand or ReduceOperandDescriptor(left.datatype)
+        if operand.datatype is not left.datatype:
+            raise ValueError(f"the tensors are of {left.datatype.name}, the descriptor says {operand.datatype.name}")
+        return ReduceDescriptor(left.count, op, tag, operand, quantization or no_quantization()).to_c()
+
+    def all_reduce(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
+                   operand_descriptor: ReduceOperandDescriptor | None = None,
+                   quantization_options: QuantizationOptions | None = None) -> ReduceInfo:
+        """recv = the reduction of all members' send: torch tensors, NumPy arrays or buffers, alike in type and size;
+        the same object twice works in place. A failure raises, and send is as it was."""
+        left, right = pair_of(send, recv)
+        descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
+        info = d.pcclReduceInfo_t()
+        PCCLError.check(lib.pcclAllReduce(left.pointer, right.pointer, descriptor, self._comm, info), "pcclAllReduce")
+        return _info_of(info)
+
+    def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
+                         operand_descriptor: ReduceOperandDescriptor | None = None,
+                         quantization_options: QuantizationOptions | None = None) -> AsyncReduceHandle:
+        """Starts all_reduce(); tags tell those in flight apart."""
+        left, right = pair_of(send, recv)
+        descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
+        handle = d.pcclAsyncReduceOp_t()
+        PCCLError.check(lib.pcclAllReduceAsync(left.pointer, right.pointer, descriptor, self._comm, handle),
+                        "pcclAllReduceAsync")
+        return AsyncReduceHandle(self, handle, (left, right))
+
+    def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,
+                                       max_in_flight: int = 4) -> ReduceInfo:
+        """All of them, so many at a time; those that fail for lost members are repeated while there are two."""
+        made = (d.pcclReduceOpDescriptor_t * len(descriptors))(*[each.to_c() for each in descriptors])
+        info = d.pcclReduceInfo_t()
+        PCCLError.check(lib.pcclAllReduceMultipleWithRetry(made, len(descriptors), self._comm, info, max_in_flight),
+                        "pcclAllReduceMultipleWithRetry")
+        return _info_of(info)

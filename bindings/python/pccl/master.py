@@ -1,0 +1,75 @@
+"""A master in this process, and `python -m pccl.master`."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import signal
+import sys
+
+from . import _addresses
+from ._library import lib
+from .errors import PCCLError
+
+
+class MasterNode:
+    """Admits peers and decides outcomes. Runs on a thread of the library's own."""
+
+    def __init__(self, listen_address: str) -> None:
+        self._handle = ctypes.c_void_p()
+        address = _addresses.to_c(*_addresses.split(listen_address))
+        PCCLError.check(lib.pcclCreateMaster(address, self._handle), "pcclCreateMaster")
+
+    def run(self) -> None:
+        """Listens and serves; returns at once."""
+        PCCLError.check(lib.pcclRunMaster(self._handle), "pcclRunMaster")
+
+    def interrupt(self) -> None:
+        """Asks it to stop; does not wait."""
+        PCCLError.check(lib.pcclInterruptMaster(self._handle), "pcclInterruptMaster")
+
+    def await_termination(self) -> None:
+        """Waits for its end."""
+        PCCLError.check(lib.pcclMasterAwaitTermination(self._handle), "pcclMasterAwaitTermination")
+
+    def close(self) -> None:
+        """Stops it, if it runs, and frees it. Repeatable."""
+        if self._handle:
+            lib.pcclDestroyMaster(self._handle)
+            self._handle = ctypes.c_void_p()
+
+    def __enter__(self) -> MasterNode:
+        self.run()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a master until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m pccl.master", description="A master: admits peers, detects "
+                                     "failures, decides outcomes. It never touches the data.")
+    parser.add_argument("--listen-address", default="[::]:48148", metavar="HOST:PORT",
+                        help="default %(default)s: IPv4 and IPv6, every interface")
+    options = parser.parse_args(arguments)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        master = MasterNode(options.listen_address)
+        master.run()
+    except (PCCLError, ValueError) as error:
+        print(f"pccl.master: {error}", file=sys.stderr)
+        return 1
+    print(f"pccl.master: listening on {options.listen_address}", file=sys.stderr)
+    signal.sigwait(signals)
+    master.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

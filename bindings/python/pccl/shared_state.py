@@ -1,0 +1,97 @@
+"""Named tensors that are to be the same on all peers, and checkpoints of them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from . import _declarations as d
+from ._library import lib
+from .buffers import buffer_of
+from .errors import PCCLError
+from .types import DataType, DeviceType
+
+
+class TensorInfo:
+    """One tensor of a shared state. Keeps its memory alive when made by from_torch() or from_numpy()."""
+
+    def __init__(self, name: str, data_ptr: int, *, numel: int, dtype: DataType,
+                 device_type: DeviceType = DeviceType.CPU, allow_content_inequality: bool = False) -> None:
+        if data_ptr == 0 and numel > 0:
+            raise ValueError(f"tensor '{name}' has no data")
+        self.name = name
+        self.data_ptr = data_ptr
+        self.numel = numel
+        self.dtype = dtype
+        self.device_type = device_type
+        self.allow_content_inequality = allow_content_inequality
+        self.shape: tuple[int, ...] = (numel,)
+        self._owner: Any = None
+
+    @classmethod
+    def of(cls, tensor: Any, name: str, *, allow_content_inequality: bool = False) -> TensorInfo:
+        """Of a torch tensor, a NumPy array or a buffer. ValueError: not contiguous, read-only, a DTensor."""
+        buffer = buffer_of(tensor, writable=True)
+        made = cls(name, buffer.pointer, numel=buffer.count, dtype=buffer.datatype, device_type=buffer.device,
+                   allow_content_inequality=allow_content_inequality)
+        made.shape = tuple(getattr(tensor, "shape", (buffer.count,)))
+        made._owner = buffer.owner
+        return made
+
+    @classmethod
+    def from_torch(cls, tensor: Any, name: str, *, allow_content_inequality: bool = False) -> TensorInfo:
+        """of(), under the name of PCCL 1.0."""
+        return cls.of(tensor, name, allow_content_inequality=allow_content_inequality)
+
+    @classmethod
+    def from_numpy(cls, tensor: Any, name: str, *, allow_content_inequality: bool = False) -> TensorInfo:
+        """of(), under the name of PCCL 1.0."""
+        return cls.of(tensor, name, allow_content_inequality=allow_content_inequality)
+
+
+class SharedState:
+    """Tensors with a revision. Keeps them alive."""
+
+    def __init__(self, tensor_infos: Sequence[TensorInfo]) -> None:
+        if not tensor_infos:
+            raise ValueError("a shared state has at least one tensor")
+        self._infos = list(tensor_infos)
+        self._names = [info.name.encode() for info in self._infos]
+        self._tensors = (d.pcclTensorInfo_t * len(self._infos))()
+        for made, info, name in zip(self._tensors, self._infos, self._names, strict=True):
+            made.name = name
+            made.data = info.data_ptr or None
+            made.count = info.numel
+            made.datatype = info.dtype.value
+            made.device_type = info.device_type.value
+            made.allow_content_inequality = info.allow_content_inequality
+        self._c = d.pcclSharedState_t(0, len(self._infos), self._tensors)
+
+    @property
+    def revision(self) -> int:
+        """Of the content; a synchronization may raise it."""
+        return int(self._c.revision)
+
+    @revision.setter
+    def revision(self, value: int) -> None:
+        self._c.revision = value
+
+    def push_revision(self) -> None:
+        """The content has changed: one more."""
+        self._c.revision += 1
+
+    def save(self, path: str | os.PathLike[str], *, threads: int = 0) -> None:
+        """Writes a checkpoint, a safetensors file, in place of the one that is there. See pccl/state.h."""
+        dimensions = [(ctypes.c_uint64 * max(len(info.shape), 1))(*info.shape) for info in self._infos]
+        shapes = (d.pcclTensorShape_t * len(self._infos))(
+            *[d.pcclTensorShape_t(len(info.shape), each) for info, each in zip(self._infos, dimensions, strict=True)])
+        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes,
+                                            threads=threads)
+        PCCLError.check(lib.pcclStateSave(self._c, os.fsencode(path), options), "pcclStateSave")
+
+    def load(self, path: str | os.PathLike[str], *, threads: int = 0) -> None:
+        """Reads these tensors, by name, and the revision from a checkpoint, and verifies them."""
+        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), threads=threads)
+        PCCLError.check(lib.pcclStateLoad(self._c, os.fsencode(path), options), "pcclStateLoad")

@@ -1,0 +1,57 @@
+"""A master of its own for each test, and peers as processes."""
+
+import multiprocessing
+import os
+import socket
+
+import pytest
+
+import pccl
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+def master():
+    """The address of a master that runs in this process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with pccl.MasterNode(address):
+        yield address
+
+
+@pytest.fixture
+def run_peers():
+    """run_peers(body, count, *arguments): body(rank of the process, count, *arguments) in so many processes, all of
+    which must end well but those that kill themselves. The list of what they returned."""
+    context = multiprocessing.get_context("spawn")
+
+    def run(body, count, *arguments):
+        answers = context.Queue()
+        peers = [context.Process(target=_peer, args=(body, number, count, arguments, answers))
+                 for number in range(count)]
+        for peer in peers:
+            peer.start()
+        found = {}
+        for peer in peers:
+            peer.join(LIMIT_S)
+            assert peer.exitcode is not None, "a peer hangs"
+        while not answers.empty():
+            number, answer = answers.get()
+            found[number] = answer
+        for number, peer in enumerate(peers):
+            assert peer.exitcode in (0, -9), f"peer {number} ended with {peer.exitcode}: {found.get(number)}"
+        return found
+
+    return run
+
+
+def _peer(body, number, count, arguments, answers):
+    try:
+        answers.put((number, body(number, count, *arguments)))
+    except BaseException as error:
+        answers.put((number, repr(error)))
+        answers.close()
+        answers.join_thread()
+        os._exit(1)
