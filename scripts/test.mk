@@ -3,6 +3,7 @@
 NPROC := $(shell nproc)
 # A make of our own gets a -j unless the user gave one.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
+REACH_ITEM := "integration/reach::tests/integration/reach.sh"
 SIM_ITEM := $(if $(SIM),simulator::$(SIM))
 SECONDS ?= 60
 SEED ?= 1
@@ -21,7 +22,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 		"check-style::scripts/check-style.sh $(C_FILES)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO)" "check-mutants::tests/sim/mutants/run.sh -n" \
-		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION)
+		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION) $(REACH_ITEM)
 
 test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
 
@@ -29,7 +30,7 @@ unit: $(UNIT) ## the unit tests only
 	@$(TEST_ENV) tests/run.sh $(UNIT)
 
 integration: all $(INTEGRATION) ## the integration tests only
-	@$(TEST_ENV) tests/run.sh -- $(INTEGRATION)
+	@$(TEST_ENV) tests/run.sh -- $(INTEGRATION) $(REACH_ITEM)
 
 run-tests: test-programs
 	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) "$(SIM_ITEM)" -- $(INTEGRATION)

@@ -301,7 +301,9 @@ typedef struct pcclConfig_t {
 					 * first of all founds groups: while it can't be reached, groups go on at the
 					 * others, and newcomers join them there, but no new group begins */
 	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
-	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial; default: as the master sees it */
+	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial, "host", "host:port", or several of
+					 * these with commas between; default: as the master sees it, and the
+					 * addresses of the interfaces */
 	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
 	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "comm/reach.h"
 #include "comm/thread.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
@@ -136,9 +137,18 @@ static void send_message(struct pccl_control *control, struct pccl_message *mess
 
 static void install(const struct pccl_control *control, const struct pccl_install *what)
 {
+	struct pccl_install mine;
+
 	pccl_log_info("group %u epoch %u: %u members (%s)", what->view.group, what->view.epoch, what->view.member_count,
 		      what->cause);
-	pccl_monitor_install(control->monitor, what);
+	if (pccl_install_copy(what, &mine) != pcclSuccess) {
+		pccl_monitor_end(control->monitor, pcclOutOfMemory, "out of memory for a view");
+		return;
+	}
+	if (control->channel != NULL)
+		pccl_reach_translate(&mine.view, &control->self->uuid, pccl_channel_remote(control->channel));
+	pccl_monitor_install(control->monitor, &mine);
+	pccl_install_fini(&mine);
 }
 
 static void carry_out(struct pccl_control *control, const struct pccl_peer_action *action)
@@ -283,32 +293,18 @@ static pcclResult_t listen_on(struct pccl_control *control)
 				   HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 }
 
-/* What others are told to dial: as configured, else what the master sees and the port bound here. */
 static pcclResult_t describe_self(const struct pccl_control *control, struct pccl_member *self_out)
 {
 	const struct pccl_settings *settings = &control->self->settings;
-	uint16_t port = pccl_doorman_port(control->doorman);
-	struct pccl_address address;
-	size_t count = 1;
-	char host[256];
-	pcclResult_t result;
 
 	memset(self_out, 0, sizeof(*self_out));
 	self_out->uuid = control->self->uuid;
-	self_out->port = port;
 	self_out->lanes = (uint16_t)settings->lanes;
 	self_out->streams = (uint16_t)settings->streams;
 	self_out->bundle_id = settings->bundle_id;
 	self_out->bundle_size = settings->bundle_size;
 	self_out->masters = control->master_count;
-	if (settings->advertised_address[0] == '\0')
-		return pcclSuccess;
-	result = pccl_address_split(settings->advertised_address, port, host, sizeof(host), &self_out->port);
-	if (result == pcclSuccess)
-		result = pccl_address_resolve(host, self_out->port, &address, &count);
-	if (result == pcclSuccess)
-		pccl_address_text(&address, self_out->address);
-	return result;
+	return pccl_reach_advertise(settings, pccl_doorman_port(control->doorman), self_out);
 }
 
 static pcclResult_t make_peer(struct pccl_control *control)

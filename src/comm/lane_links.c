@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
-#include "transport/wires.h"
+#include "comm/reach.h"
 
 /* A link is its own wrapping: the lane never looks inside. */
 static struct pccl_link *unwrap(struct pccl_lane_link *link)
@@ -94,15 +94,14 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 					  .connect_timeout_ns = links->connect_timeout_ns,
 					  .redial_timeout_ns = links->redial_timeout_ns};
 	struct pccl_link *link = NULL;
-	pcclResult_t result = pccl_address_numeric(member->address, member->port, &config.places[0].address);
+	pcclResult_t result = pccl_reach_places(member, config.places, &config.place_count);
 
 	*link_out = NULL;
 	/* Not the rank: that changes with the view. */
-	(void)snprintf(config.name, sizeof(config.name), "peer %.40s:%u", member->address, member->port);
+	(void)snprintf(config.name, sizeof(config.name), "peer %.40s:%u", member->addresses[0].host,
+		       member->addresses[0].port);
 	if (result != pcclSuccess)
 		return result;
-	config.places[0].transport = pccl_wire_for(&config.places[0].address);
-	config.place_count = 1;
 	result = pccl_link_create(&config, &link_events, neighbour, &link);
 	*link_out = (struct pccl_lane_link *)link;
 	return result;

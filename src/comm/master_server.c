@@ -82,9 +82,16 @@ static void client_gone(struct client *client, const char *reason)
 static bool may_be_dialled(const struct pccl_member *member)
 {
 	struct pccl_address address;
+	uint8_t i;
 
-	return member->address[0] == '\0' ||
-	       pccl_address_numeric(member->address, member->port, &address) == pcclSuccess;
+	for (i = 0; i < member->address_count; i++) {
+		const struct pccl_member_address *at = &member->addresses[i];
+
+		if (at->host[0] != '\0' && (pccl_address_numeric(at->host, at->port, &address) != pcclSuccess ||
+					    !pccl_address_may_be_dialled(&address)))
+			return false;
+	}
+	return member->address_count > 0;
 }
 
 static bool all_may_be_dialled(const struct pccl_message *message)

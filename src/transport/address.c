@@ -263,3 +263,59 @@ bool pccl_address_equal(const struct pccl_address *left, const struct pccl_addre
 {
 	return pccl_address_port(left) == pccl_address_port(right) && pccl_address_same_host(left, right);
 }
+
+/* ---- kinds --------------------------------------------------------------------------------------------------- */
+
+/* The four bytes of an IPv4 address, mapped or not, in host order. */
+static bool as_number(const struct pccl_address *address, uint32_t *number_out)
+{
+	const struct in6_addr *v6 = &as_const_v6(address)->sin6_addr;
+	uint32_t number;
+
+	if (address->storage.ss_family == AF_INET)
+		number = as_const_v4(address)->sin_addr.s_addr;
+	else if (address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6))
+		memcpy(&number, &v6->s6_addr[12], sizeof(number));
+	else
+		return false;
+	*number_out = ntohl(number);
+	return true;
+}
+
+bool pccl_address_is_loopback(const struct pccl_address *address)
+{
+	uint32_t number;
+
+	if (as_number(address, &number))
+		return number >> 24 == 127;
+	return address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&as_const_v6(address)->sin6_addr);
+}
+
+bool pccl_address_is_link_local(const struct pccl_address *address)
+{
+	uint32_t number;
+
+	if (as_number(address, &number))
+		return number >> 16 == (169u << 8 | 254);
+	return address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&as_const_v6(address)->sin6_addr);
+}
+
+bool pccl_address_is_any(const struct pccl_address *address)
+{
+	uint32_t number;
+
+	if (as_number(address, &number))
+		return number == 0;
+	return address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&as_const_v6(address)->sin6_addr);
+}
+
+bool pccl_address_may_be_dialled(const struct pccl_address *address)
+{
+	uint32_t number;
+
+	if (pccl_address_port(address) == 0 || pccl_address_is_any(address))
+		return false;
+	if (as_number(address, &number))
+		return number >> 28 != 14 && number != UINT32_MAX;
+	return address->storage.ss_family == AF_INET6 && !IN6_IS_ADDR_MULTICAST(&as_const_v6(address)->sin6_addr);
+}

@@ -45,6 +45,14 @@ void pccl_address_text_port(const struct pccl_address *address, char out[PCCL_AD
 uint16_t pccl_address_port(const struct pccl_address *address);
 void pccl_address_set_port(struct pccl_address *address, uint16_t port);
 
+/* 127.0.0.0/8, ::1; 169.254.0.0/16, fe80::/10; 0.0.0.0, ::. IPv4-mapped ones count as IPv4. */
+bool pccl_address_is_loopback(const struct pccl_address *address);
+bool pccl_address_is_link_local(const struct pccl_address *address);
+bool pccl_address_is_any(const struct pccl_address *address);
+
+/* Is it one host's, with a port? Not so: any, multicast and broadcast addresses. */
+bool pccl_address_may_be_dialled(const struct pccl_address *address);
+
 /* The same host and port; an IPv4-mapped IPv6 address equals the IPv4 address. */
 bool pccl_address_equal(const struct pccl_address *left, const struct pccl_address *right);
 /* The same host, whatever the ports. */

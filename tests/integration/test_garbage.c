@@ -322,8 +322,9 @@ static bool is_hung_up_when_it_registers(uint16_t master, const char *address)
 	message->body.registration.heartbeat_interval_ns = WORLD_SECOND_NS;
 	message->body.registration.heartbeat_timeout_ns = 9 * WORLD_SECOND_NS;
 	self->uuid = pccl_identity_uuid(&message->body.registration.secret);
-	(void)snprintf(self->address, sizeof(self->address), "%s", address);
-	self->port = 4242;
+	(void)snprintf(self->addresses[1].host, sizeof(self->addresses[1].host), "%s", address);
+	self->addresses[0].port = self->addresses[1].port = 4242;
+	self->address_count = 2;
 	self->lanes = self->streams = 1;
 	self->masters = 1;
 	assert_int_equal(pccl_message_encode(message, &data, &data_bytes), pcclSuccess);
@@ -338,12 +339,14 @@ static bool is_hung_up_when_it_registers(uint16_t master, const char *address)
 }
 
 /* If it were admitted, no member could dial it, and the group would end. */
-static void who_registers_with_a_name_for_an_address_is_hung_up(void **state)
+static void who_registers_with_an_address_that_can_not_be_dialled_is_hung_up(void **state)
 {
 	struct scene scene;
 
 	set_scene(&scene, state, WORLD_PROGRAM);
 	assert_true(is_hung_up_when_it_registers(scene.ports[WORLD], "elsewhere"));
+	assert_true(is_hung_up_when_it_registers(scene.ports[WORLD], "224.0.0.1"));
+	assert_true(is_hung_up_when_it_registers(scene.ports[WORLD], "::"));
 	assert_false(is_hung_up_when_it_registers(scene.ports[WORLD], "192.0.2.7"));
 	end_scene(&scene);
 }
@@ -375,8 +378,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(frames_that_lie_are_hung_up, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(strangers_with_manners_are_hung_up_at_the_first_lie, peers_open,
 						peers_close),
-		cmocka_unit_test_setup_teardown(who_registers_with_a_name_for_an_address_is_hung_up, peers_open,
-						peers_close),
+		cmocka_unit_test_setup_teardown(who_registers_with_an_address_that_can_not_be_dialled_is_hung_up,
+						peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_flood_of_strangers_passes, peers_open, peers_close),
 	};
 

@@ -40,8 +40,11 @@ static uint64_t *bits_of(uint64_t low, uint64_t high)
 static void fill_member(struct pccl_member *member, uint8_t number)
 {
 	member->uuid = uuid_of(number);
-	(void)snprintf(member->address, sizeof(member->address), "2001:db8::%u", number);
-	member->port = (uint16_t)(40000 + number);
+	member->address_count = 2;
+	(void)snprintf(member->addresses[0].host, sizeof(member->addresses[0].host), "2001:db8::%u", number);
+	member->addresses[0].port = (uint16_t)(40000 + number);
+	(void)snprintf(member->addresses[1].host, sizeof(member->addresses[1].host), "192.0.2.%u", number);
+	member->addresses[1].port = (uint16_t)(50000 + number);
 	member->lanes = 2;
 	member->streams = 3;
 	member->bundle_id = 77;

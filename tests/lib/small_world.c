@@ -434,7 +434,8 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	memset(peer, 0, sizeof(*peer));
 	config->secret = small_secret(index);
 	config->self.uuid = small_uuid(index);
-	config->self.port = (uint16_t)(1000 + index);
+	config->self.addresses[0].port = (uint16_t)(1000 + index);
+	config->self.address_count = 1;
 	config->self.lanes = 2;
 	config->self.streams = 1;
 	config->heartbeat_interval_ns = world->hasty ? 50 * SMALL_MS : 500 * SMALL_MS;

@@ -137,7 +137,7 @@ static void give_up_missing(struct pccl_group *group)
 			continue;
 		if (group->cause_count == 0)
 			pccl_group_note_cause(group, "rank %u (%s) did not come back", rank,
-					      group->base->view.members[rank].address);
+					      group->base->view.members[rank].addresses[0].host);
 		seat->state = PCCL_SEAT_OUT;
 	}
 }

@@ -38,14 +38,36 @@ static void set_heartbeats(const struct pccl_master_config *config, struct pccl_
 	client->heartbeat_interval_ns = clamp(interval_ns, least_ns, timeout_ns / TIMEOUT_INTERVALS);
 }
 
+/* Where the peer says "as you see me", it is what the master sees; but once. */
+static void fill_in_remote(struct pccl_client *client)
+{
+	struct pccl_member *self = &client->self;
+	uint8_t kept = 0;
+	uint8_t i;
+
+	for (i = 0; i < self->address_count; i++) {
+		struct pccl_member_address address = self->addresses[i];
+		uint8_t count = self->address_count;
+		bool known;
+
+		if (address.host[0] == '\0')
+			memcpy(address.host, client->remote, sizeof(address.host));
+		self->address_count = kept;
+		known = pccl_member_has_address(self, address.host, address.port);
+		self->address_count = count;
+		if (!known)
+			self->addresses[kept++] = address;
+	}
+	self->address_count = kept;
+}
+
 static void note_identity(struct pccl_master *master, struct pccl_client *client,
 			  struct pccl_message_register *registration)
 {
 	client->self = registration->self;
 	client->secret = registration->secret;
 	pccl_client_index(master, client);
-	if (client->self.address[0] == '\0')
-		memcpy(client->self.address, client->remote, sizeof(client->self.address));
+	fill_in_remote(client);
 	set_heartbeats(&master->config, client, registration);
 	client->answered = registration->answered;
 	client->may_found = registration->may_found;

@@ -176,8 +176,9 @@ static void answer_mismatch(struct pccl_master *master, struct pccl_group *group
 
 	(void)snprintf(answer.text, sizeof(answer.text),
 		       "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
-		       group->base->view.members[0].address, pccl_vote_name(group->seats[0].client->vote), other,
-		       group->base->view.members[other].address, pccl_vote_name(group->seats[other].client->vote));
+		       group->base->view.members[0].addresses[0].host, pccl_vote_name(group->seats[0].client->vote),
+		       other, group->base->view.members[other].addresses[0].host,
+		       pccl_vote_name(group->seats[other].client->vote));
 	answer_all(master, group, &answer);
 }
 

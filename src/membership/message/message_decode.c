@@ -11,7 +11,7 @@
 #include "membership/message/message.h"
 
 /* Fewest bytes that one element of a list takes. */
-#define MEMBER_BYTES_MIN (16 + 2 + 2 + 2 + 2 + 8 + 4 + 4)
+#define MEMBER_BYTES_MIN (16 + 1 + 2 + 2 + 8 + 4 + 4)
 #define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 4)
 #define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 4 + 4 + 4 + 1)
 #define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
@@ -111,17 +111,31 @@ static pcclRankUuid_t *get_uuids(struct pccl_reader *reader, uint32_t *count_out
 	return uuids;
 }
 
-static void get_member(struct pccl_reader *reader, struct pccl_member *member)
+static void get_address(struct pccl_reader *reader, struct pccl_member_address *address)
 {
 	const char *at;
 
-	get_uuid(reader, &member->uuid);
-	pccl_get_string(reader, member->address, sizeof(member->address));
-	for (at = member->address; *at != '\0'; at++) {
+	pccl_get_string(reader, address->host, sizeof(address->host));
+	for (at = address->host; *at != '\0'; at++) {
 		if (*at <= ' ' || *at > '~')
 			reader->bad = true;
 	}
-	member->port = pccl_get_u16(reader);
+	address->port = pccl_get_u16(reader);
+}
+
+static void get_member(struct pccl_reader *reader, struct pccl_member *member)
+{
+	uint8_t count, i;
+
+	get_uuid(reader, &member->uuid);
+	count = pccl_get_u8(reader);
+	if (count > PCCL_MEMBER_ADDRESSES_MAX) {
+		reader->bad = true;
+		return;
+	}
+	member->address_count = count;
+	for (i = 0; i < count; i++)
+		get_address(reader, &member->addresses[i]);
 	member->lanes = get_share(reader, PCCL_LANES_MAX);
 	member->streams = get_share(reader, PCCL_STREAMS_MAX);
 	member->bundle_id = pccl_get_u64(reader);

@@ -38,9 +38,14 @@ static void put_bitmap(struct pccl_writer *writer, const uint64_t *words, uint32
 
 static void put_member(struct pccl_writer *writer, const struct pccl_member *member)
 {
+	uint8_t i;
+
 	put_uuid(writer, &member->uuid);
-	pccl_put_string(writer, member->address);
-	pccl_put_u16(writer, member->port);
+	pccl_put_u8(writer, member->address_count);
+	for (i = 0; i < member->address_count; i++) {
+		pccl_put_string(writer, member->addresses[i].host);
+		pccl_put_u16(writer, member->addresses[i].port);
+	}
 	pccl_put_u16(writer, member->lanes);
 	pccl_put_u16(writer, member->streams);
 	pccl_put_u64(writer, member->bundle_id);

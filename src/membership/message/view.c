@@ -155,3 +155,26 @@ bool pccl_view_rank(const struct pccl_view *view, const pcclRankUuid_t *uuid, ui
 	}
 	return false;
 }
+
+bool pccl_member_has_address(const struct pccl_member *member, const char *host, uint16_t port)
+{
+	uint8_t i;
+
+	for (i = 0; i < member->address_count; i++)
+		if (member->addresses[i].port == port && strcmp(member->addresses[i].host, host) == 0)
+			return true;
+	return false;
+}
+
+void pccl_member_prepend_address(struct pccl_member *member, const char *host, uint16_t port)
+{
+	if (pccl_member_has_address(member, host, port))
+		return;
+	if (member->address_count < PCCL_MEMBER_ADDRESSES_MAX)
+		member->address_count++;
+	memmove(&member->addresses[1], &member->addresses[0],
+		(member->address_count - 1u) * sizeof(member->addresses[0]));
+	memset(&member->addresses[0], 0, sizeof(member->addresses[0]));
+	strncpy(member->addresses[0].host, host, sizeof(member->addresses[0].host) - 1);
+	member->addresses[0].port = port;
+}

@@ -19,11 +19,20 @@
 #define PCCL_CAUSE_TEXT_BYTES 200
 #define PCCL_ADDRESS_TEXT_BYTES 64 /* "203.0.113.7" or "2001:db8::1": numeric, terminated */
 
+#define PCCL_MEMBER_ADDRESSES_MAX 8
+
+/* One of the addresses at which a member may be reached: "" as host means "as the master sees me", and is replaced
+ * there. */
+struct pccl_member_address {
+	char host[PCCL_ADDRESS_TEXT_BYTES];
+	uint16_t port;
+};
+
 /* One member as the others see it. */
 struct pccl_member {
 	pcclRankUuid_t uuid;
-	char address[PCCL_ADDRESS_TEXT_BYTES]; /* where it listens */
-	uint16_t port;
+	struct pccl_member_address addresses[PCCL_MEMBER_ADDRESSES_MAX]; /* where it listens, the likeliest first */
+	uint8_t address_count;
 	uint16_t lanes; /* what it asked for */
 	uint16_t streams;
 	uint64_t bundle_id;
@@ -119,6 +128,12 @@ int pccl_op_decision_compare(const struct pccl_op_decision *left, const struct p
 
 /* 1 to PCCL_MEMBERS_MAX members, none without uuid, none twice? */
 bool pccl_view_valid(const struct pccl_view *view);
+
+/* Does the list have this one? */
+bool pccl_member_has_address(const struct pccl_member *member, const char *host, uint16_t port);
+
+/* Puts an address before the others, unless it is in the list; of too many the last one goes. */
+void pccl_member_prepend_address(struct pccl_member *member, const char *host, uint16_t port);
 
 /* Rank of a uuid in the view; false if it is no member. */
 bool pccl_view_rank(const struct pccl_view *view, const pcclRankUuid_t *uuid, uint32_t *rank_out);

@@ -155,6 +155,44 @@ static void ports_are_set_and_addresses_compared(void **state)
 	assert_false(pccl_address_same_host(&left, &right));
 }
 
+static void kinds_of_addresses_are_told(void **state)
+{
+	static const struct {
+		const char *host;
+		bool loopback, link_local, any, may_be_dialled;
+	} cases[] = {
+		{"127.0.0.1", true, false, false, true},
+		{"127.9.9.9", true, false, false, true},
+		{"::1", true, false, false, true},
+		{"::ffff:127.0.0.1", true, false, false, true},
+		{"128.0.0.1", false, false, false, true},
+		{"169.254.7.7", false, true, false, true},
+		{"169.253.0.1", false, false, false, true},
+		{"fe80::1", false, true, false, true},
+		{"fd00::1", false, false, false, true},
+		{"0.0.0.0", false, false, true, false},
+		{"::", false, false, true, false},
+		{"224.0.0.1", false, false, false, false},
+		{"239.255.255.255", false, false, false, false},
+		{"255.255.255.255", false, false, false, false},
+		{"ff02::1", false, false, false, false},
+		{"240.0.0.1", false, false, false, true},
+	};
+	struct pccl_address address;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(pccl_address_numeric(cases[i].host, 4242, &address), pcclSuccess);
+		assert_int_equal(pccl_address_is_loopback(&address), cases[i].loopback);
+		assert_int_equal(pccl_address_is_link_local(&address), cases[i].link_local);
+		assert_int_equal(pccl_address_is_any(&address), cases[i].any);
+		assert_int_equal(pccl_address_may_be_dialled(&address), cases[i].may_be_dialled);
+		pccl_address_set_port(&address, 0);
+		assert_false(pccl_address_may_be_dialled(&address));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +204,7 @@ int main(void)
 		cmocka_unit_test(old_addresses_are_read),
 		cmocka_unit_test(names_are_resolved),
 		cmocka_unit_test(ports_are_set_and_addresses_compared),
+		cmocka_unit_test(kinds_of_addresses_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,7 +140,9 @@ static struct pccl_message *registration_of(uint32_t number, uint32_t group)
 	registration->group = group;
 	registration->self.uuid = peer_of(number);
 	registration->secret = secret_of(number);
-	(void)snprintf(registration->self.address, sizeof(registration->self.address), "192.0.2.%u", number);
+	(void)snprintf(registration->self.addresses[0].host, sizeof(registration->self.addresses[0].host), "192.0.2.%u",
+		       number);
+	registration->self.address_count = 1;
 	registration->self.lanes = 1;
 	registration->self.streams = 1;
 	registration->self.masters = 1;
@@ -493,6 +495,30 @@ static void later_view_that_cannot_be_takes_no_group(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* "As you see me" may be one of the interfaces. */
+static void address_that_the_master_sees_is_filled_in_once(void **state)
+{
+	struct pccl_message *message = registration_of(1, 0);
+	struct pccl_member *self = &message->body.registration.self;
+	static const char *const hosts[] = {"10.0.0.1", "", "192.0.2.1", "2001:db8::1"};
+	const struct pccl_member *member;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		(void)snprintf(self->addresses[i].host, sizeof(self->addresses[i].host), "%s", hosts[i]);
+		self->addresses[i].port = 4242;
+	}
+	self->address_count = 4;
+	enter(1, message); /* from 192.0.2.1 */
+	assert_int_equal(desk.ears[1].install.view.member_count, 1);
+	member = &desk.ears[1].install.view.members[0];
+	assert_int_equal(member->address_count, 3);
+	assert_string_equal(member->addresses[0].host, "10.0.0.1");
+	assert_string_equal(member->addresses[1].host, "192.0.2.1");
+	assert_string_equal(member->addresses[2].host, "2001:db8::1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +535,7 @@ int main(void)
 		CASE(huge_epoch_of_a_stranger_moves_no_group),
 		CASE(forgotten_group_remembers_its_epochs_alone),
 		CASE(later_view_that_cannot_be_takes_no_group),
+		CASE(address_that_the_master_sees_is_filled_in_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

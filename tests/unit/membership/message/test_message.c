@@ -41,8 +41,11 @@ static void fields_arrive_where_they_belong(void **state)
 	(void)state;
 	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
 	assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclSuccess);
-	assert_int_equal(copy->body.registration.last->view.members[2].port, 40003);
-	assert_string_equal(copy->body.registration.last->view.members[2].address, "2001:db8::3");
+	assert_int_equal(copy->body.registration.last->view.members[2].address_count, 2);
+	assert_int_equal(copy->body.registration.last->view.members[2].addresses[0].port, 40003);
+	assert_int_equal(copy->body.registration.last->view.members[2].addresses[1].port, 50003);
+	assert_string_equal(copy->body.registration.last->view.members[2].addresses[1].host, "192.0.2.3");
+	assert_string_equal(copy->body.registration.last->view.members[2].addresses[0].host, "2001:db8::3");
 	assert_int_equal(copy->body.registration.last->previous_epoch, 7);
 	assert_null(copy->body.registration.last->decisions[0].holders[1]);
 	assert_int_equal(copy->body.registration.last->decisions[0].holders[2][1], 63);

@@ -1,0 +1,176 @@
+#include "comm/reach.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "transport/wires.h"
+
+/* ---- what is advertised -------------------------------------------------------------------------------------- */
+
+static void add_address(struct pccl_member *self, const char *host, uint16_t port)
+{
+	struct pccl_member_address *address = &self->addresses[self->address_count];
+
+	if (self->address_count == PCCL_MEMBER_ADDRESSES_MAX || pccl_member_has_address(self, host, port))
+		return;
+	memset(address, 0, sizeof(*address));
+	strncpy(address->host, host, sizeof(address->host) - 1);
+	address->port = port;
+	self->address_count++;
+}
+
+/* One of the list in advertised_address: all that it resolves to. */
+static pcclResult_t add_configured(struct pccl_member *self, const char *text, uint16_t port)
+{
+	struct pccl_address addresses[PCCL_MEMBER_ADDRESSES_MAX];
+	size_t count = PCCL_MEMBER_ADDRESSES_MAX;
+	char numeric[PCCL_ADDRESS_BYTES];
+	char host[256];
+	pcclResult_t result = pccl_address_split(text, port, host, sizeof(host), &port);
+	size_t i;
+
+	if (result == pcclSuccess)
+		result = pccl_address_resolve(host, port, addresses, &count);
+	for (i = 0; result == pcclSuccess && i < count; i++) {
+		if (!pccl_address_may_be_dialled(&addresses[i]))
+			return pccl_fail(pcclInvalidArgument, "advertised address \"%s\" can't be dialled", text);
+		pccl_address_text(&addresses[i], numeric);
+		add_address(self, numeric, port);
+	}
+	return result;
+}
+
+static pcclResult_t add_list(struct pccl_member *self, const struct pccl_settings *settings, uint16_t port)
+{
+	char list[sizeof(settings->advertised_address)];
+	char *rest = list, *text;
+	pcclResult_t result = pcclSuccess;
+
+	memcpy(list, settings->advertised_address, sizeof(list));
+	while (result == pcclSuccess && (text = strsep(&rest, ",")) != NULL)
+		if (*text != '\0')
+			result = add_configured(self, text, port);
+	if (result == pcclSuccess && self->address_count == 0)
+		return pccl_fail(pcclInvalidArgument, "advertised address \"%s\": none is given",
+				 settings->advertised_address);
+	return result;
+}
+
+/* Does who listens on `listening` hear callers of an interface's address? */
+static bool is_served(const struct pccl_address *listening, const struct pccl_address *address)
+{
+	if (pccl_address_is_any(listening))
+		return listening->storage.ss_family == AF_INET6 || address->storage.ss_family == AF_INET;
+	return pccl_address_same_host(listening, address);
+}
+
+static bool is_of_use(const struct ifaddrs *at, const struct pccl_address *listening, struct pccl_address *address_out)
+{
+	sa_family_t family = at->ifa_addr != NULL ? at->ifa_addr->sa_family : AF_UNSPEC;
+
+	if ((family != AF_INET && family != AF_INET6) || (at->ifa_flags & IFF_UP) == 0)
+		return false;
+	memset(address_out, 0, sizeof(*address_out));
+	address_out->bytes = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	memcpy(&address_out->storage, at->ifa_addr, address_out->bytes);
+	return !pccl_address_is_loopback(address_out) && !pccl_address_is_link_local(address_out) &&
+	       is_served(listening, address_out);
+}
+
+static void add_interfaces(struct pccl_member *self, const struct pccl_address *listening, uint16_t port)
+{
+	struct ifaddrs *list = NULL;
+	const struct ifaddrs *at;
+
+	if (getifaddrs(&list) != 0) {
+		pccl_log_info("the interfaces can't be listed: %s", strerror(errno));
+		return;
+	}
+	for (at = list; at != NULL; at = at->ifa_next) {
+		struct pccl_address address;
+		char host[PCCL_ADDRESS_BYTES];
+
+		if (!is_of_use(at, listening, &address))
+			continue;
+		pccl_address_text(&address, host);
+		add_address(self, host, port);
+	}
+	freeifaddrs(list);
+}
+
+pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out)
+{
+	const char *host = settings->listen_address[0] != '\0' ? settings->listen_address : "::";
+	struct pccl_address listening;
+	size_t count = 1;
+	pcclResult_t result;
+
+	self_out->address_count = 0;
+	if (settings->advertised_address[0] != '\0')
+		return add_list(self_out, settings, port);
+	add_address(self_out, "", port);
+	result = pccl_address_resolve(host, port, &listening, &count);
+	if (result == pcclSuccess)
+		add_interfaces(self_out, &listening, port);
+	return result;
+}
+
+/* ---- what is dialled ----------------------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *host)
+{
+	struct pccl_address address;
+
+	return pccl_address_numeric(host, 1, &address) == pcclSuccess && pccl_address_is_loopback(&address);
+}
+
+void pccl_reach_translate(struct pccl_view *view, const pcclRankUuid_t *self, const char *master_host)
+{
+	uint32_t rank;
+	uint8_t i;
+
+	if (is_loopback(master_host))
+		return;
+	for (rank = 0; rank < view->member_count; rank++) {
+		struct pccl_member *member = &view->members[rank];
+
+		if (pccl_uuid_equal(&member->uuid, self))
+			continue;
+		for (i = 0; i < member->address_count; i++) {
+			if (!is_loopback(member->addresses[i].host))
+				continue;
+			pccl_member_prepend_address(member, master_host, member->addresses[i].port);
+			break;
+		}
+	}
+}
+
+pcclResult_t pccl_reach_places(const struct pccl_member *member, struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX],
+			       uint32_t *count_out)
+{
+	uint8_t i;
+
+	*count_out = 0;
+	for (i = 0; i < member->address_count; i++) {
+		const struct pccl_member_address *from = &member->addresses[i];
+		struct pccl_place *place = &places_out[*count_out];
+
+		/* A zone that this host doesn't have, perhaps. */
+		if (pccl_address_numeric(from->host, from->port, &place->address) != pcclSuccess ||
+		    !pccl_address_may_be_dialled(&place->address))
+			continue;
+		place->transport = pccl_wire_for(&place->address);
+		++*count_out;
+	}
+	if (*count_out == 0)
+		return pccl_fail(pcclInvalidArgument, "none of %u addresses can be dialled%s%.60s",
+				 member->address_count, member->address_count > 0 ? ", the first is " : "",
+				 member->address_count > 0 ? member->addresses[0].host : "");
+	return pcclSuccess;
+}

@@ -1,0 +1,24 @@
+/* Where a peer can be reached: what it tells the others to dial, and what it makes of what they tell. */
+#ifndef PCCL_REACH_H
+#define PCCL_REACH_H
+
+#include <pccl.h>
+
+#include "comm/settings.h"
+#include "membership/message/view.h"
+#include "transport/link/dialler.h"
+
+/* Fills in the member's addresses: as configured; else as the master sees this peer, and those of the interfaces that
+ * it listens on, loopback and link-local ones not, for they mean something else elsewhere. May block in the resolver.
+ * Returns pcclInvalidArgument for an advertised address that is none. */
+pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out);
+
+/* A loopback address is that of a member beside the master, as this saw it. If `master_host`, numeric, by which this
+ * peer reaches the master, is none, the member is there, too: it goes before the others. */
+void pccl_reach_translate(struct pccl_view *view, const pcclRankUuid_t *self, const char *master_host);
+
+/* The member's addresses as places to dial. None: pcclInvalidArgument, the cause says which. */
+pcclResult_t pccl_reach_places(const struct pccl_member *member, struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX],
+			       uint32_t *count_out);
+
+#endif

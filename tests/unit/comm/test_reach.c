@@ -1,0 +1,153 @@
+/* What a peer tells the others to dial, and what it makes of what they tell. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "comm/reach.h"
+#include "lib/check.h"
+
+static struct pccl_settings settings_with(const char *listen_address, const char *advertised)
+{
+	struct pccl_settings settings;
+
+	memset(&settings, 0, sizeof(settings));
+	strcpy(settings.listen_address, listen_address);
+	strcpy(settings.advertised_address, advertised);
+	return settings;
+}
+
+static struct pccl_member member_at(const char *first, const char *second)
+{
+	struct pccl_member member;
+
+	memset(&member, 0, sizeof(member));
+	member.uuid.data[0] = 7;
+	strcpy(member.addresses[0].host, first);
+	strcpy(member.addresses[1].host, second);
+	member.addresses[0].port = 4000;
+	member.addresses[1].port = 4001;
+	member.address_count = 2;
+	return member;
+}
+
+static void by_default_it_is_what_the_master_sees_and_the_interfaces(void **state)
+{
+	struct pccl_settings settings = settings_with("", "");
+	struct pccl_member self = {.address_count = 0};
+	uint8_t i;
+
+	(void)state;
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_in_range(self.address_count, 1, PCCL_MEMBER_ADDRESSES_MAX);
+	assert_string_equal(self.addresses[0].host, "");
+	for (i = 0; i < self.address_count; i++) {
+		struct pccl_address address;
+
+		assert_int_equal(self.addresses[i].port, 4242);
+		if (i == 0)
+			continue;
+		assert_int_equal(pccl_address_numeric(self.addresses[i].host, 4242, &address), pcclSuccess);
+		assert_true(pccl_address_may_be_dialled(&address));
+		assert_false(pccl_address_is_loopback(&address) || pccl_address_is_link_local(&address));
+	}
+}
+
+static void who_listens_on_one_address_does_not_tell_of_others(void **state)
+{
+	struct pccl_settings settings = settings_with("127.0.0.1", "");
+	struct pccl_member self = {.address_count = 0};
+
+	(void)state;
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_int_equal(self.address_count, 1);
+	assert_string_equal(self.addresses[0].host, "");
+}
+
+static void configured_addresses_are_the_only_ones(void **state)
+{
+	struct pccl_settings settings = settings_with("", "192.0.2.7:99,[2001:db8::7],192.0.2.7:99,192.0.2.8");
+	struct pccl_member self = {.address_count = 0};
+
+	(void)state;
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_int_equal(self.address_count, 3);
+	assert_string_equal(self.addresses[0].host, "192.0.2.7");
+	assert_int_equal(self.addresses[0].port, 99);
+	assert_string_equal(self.addresses[1].host, "2001:db8::7");
+	assert_int_equal(self.addresses[1].port, 4242);
+	assert_string_equal(self.addresses[2].host, "192.0.2.8");
+}
+
+static void advertised_address_that_is_none_is_refused_in_words(void **state)
+{
+	static const char *const wrong[] = {"224.0.0.1", "0.0.0.0",	"192.0.2.1:0",
+					    ",",	 "192.0.2.1:x", "192.0.2.1,no-such-host.invalid"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct pccl_settings settings = settings_with("", wrong[i]);
+		struct pccl_member self = {.address_count = 0};
+
+		pccl_fail_clear();
+		assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclInvalidArgument);
+		assert_true(pccl_fail_text()[0] != '\0');
+	}
+}
+
+static void member_beside_the_master_is_reached_as_the_master_is(void **state)
+{
+	struct pccl_member members[3] = {member_at("127.0.0.1", "192.0.2.7"), member_at("192.0.2.1", "::1"),
+					 member_at("192.0.2.2", "192.0.2.3")};
+	struct pccl_view view = {.member_count = 3, .members = members};
+	const pcclRankUuid_t nobody = {{1}};
+
+	(void)state;
+	pccl_reach_translate(&view, &nobody, "127.0.0.1"); /* everybody is on one host */
+	pccl_reach_translate(&view, &nobody, "::1");
+	assert_int_equal(members[0].address_count, 2);
+	pccl_reach_translate(&view, &members[0].uuid, "198.51.100.1"); /* itself */
+	assert_int_equal(members[0].address_count, 2);
+	pccl_reach_translate(&view, &nobody, "198.51.100.1");
+	assert_int_equal(members[0].address_count, 3);
+	assert_string_equal(members[0].addresses[0].host, "198.51.100.1");
+	assert_int_equal(members[0].addresses[0].port, 4000);
+	assert_string_equal(members[0].addresses[1].host, "127.0.0.1");
+	assert_int_equal(members[1].address_count, 3);
+	assert_int_equal(members[1].addresses[0].port, 4001);
+	assert_int_equal(members[2].address_count, 2);
+}
+
+static void places_are_those_that_can_be_dialled(void **state)
+{
+	struct pccl_member member = member_at("fe80::1%nowhere0", "2001:db8::7");
+	struct pccl_place places[PCCL_DIALLER_PLACES_MAX];
+	char text[PCCL_ADDRESS_PORT_BYTES];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(pccl_reach_places(&member, places, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_non_null(places[0].transport);
+	pccl_address_text_port(&places[0].address, text);
+	assert_string_equal(text, "[2001:db8::7]:4001");
+	member = member_at("0.0.0.0", "name");
+	assert_int_equal(pccl_reach_places(&member, places, &count), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "0.0.0.0"));
+	member.address_count = 0;
+	assert_int_equal(pccl_reach_places(&member, places, &count), pcclInvalidArgument);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(by_default_it_is_what_the_master_sees_and_the_interfaces),
+		cmocka_unit_test(who_listens_on_one_address_does_not_tell_of_others),
+		cmocka_unit_test(configured_addresses_are_the_only_ones),
+		cmocka_unit_test(advertised_address_that_is_none_is_refused_in_words),
+		cmocka_unit_test(member_beside_the_master_is_reached_as_the_master_is),
+		cmocka_unit_test(places_are_those_that_can_be_dialled),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
