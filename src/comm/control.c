@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "comm/lookup.h"
 #include "comm/reach.h"
 #include "comm/thread.h"
 #include "transport/link/channel.h"
@@ -29,6 +30,7 @@ struct pccl_control {
 	uint32_t master_count;
 	struct pccl_peer *peer;
 	struct pccl_channel *channel; /* to the master; NULL: none */
+	struct pccl_lookup *lookup;   /* of the name of the master that is to be dialled; NULL: none */
 	struct pccl_timer timer;      /* the machine's deadline */
 	uint32_t freeze_epoch;	      /* what the last FREEZE asked for */
 	bool stopped;
@@ -87,6 +89,8 @@ static const struct pccl_channel_events channel_events = {
 
 static void hang_up(struct pccl_control *control, bool flush)
 {
+	pccl_lookup_cancel(control->lookup);
+	control->lookup = NULL;
 	if (control->channel != NULL)
 		pccl_channel_close(control->channel, flush);
 	control->channel = NULL;
@@ -99,23 +103,47 @@ static void closed_by_failure(struct pccl_control *control)
 	pccl_control_post(control, &event); /* not from inside a step */
 }
 
-static void dial(struct pccl_control *control, uint32_t master)
+static void dial_addresses(struct pccl_control *control, const struct pccl_address *addresses, size_t count)
 {
-	const struct pccl_master_place *place = &control->masters[master];
-	struct pccl_place places[PCCL_MASTER_ADDRESSES];
+	struct pccl_place places[PCCL_LOOKUP_ADDRESSES];
 	pcclResult_t result;
 	uint32_t i;
 
+	for (i = 0; i < count; i++) {
+		places[i].transport = pccl_wire_for(&addresses[i]);
+		places[i].address = addresses[i];
+	}
+	result = pccl_channel_dial(control->loop, places, (uint32_t)count, control->self->settings.connect_timeout_ns,
+				   &channel_events, control, &control->channel);
+	if (result != pcclSuccess)
+		closed_by_failure(control);
+}
+
+/* A name that means nothing now is to the machine like a port that refuses: it tries again, or another master. */
+static void found(void *context, pcclResult_t result, const struct pccl_address *addresses, size_t count,
+		  const char *reason)
+{
+	struct pccl_control *control = context;
+	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = reason};
+
+	control->lookup = NULL;
+	if (result == pcclSuccess)
+		dial_addresses(control, addresses, count);
+	else
+		step(control, &event);
+}
+
+static void dial(struct pccl_control *control, uint32_t master)
+{
+	const struct pccl_master_place *place = &control->masters[master];
+	struct pccl_address address;
+
 	assert(master < control->master_count);
 	hang_up(control, false);
-	for (i = 0; i < place->count; i++) {
-		places[i].transport = pccl_wire_for(&place->addresses[i]);
-		places[i].address = place->addresses[i];
-	}
-	result = pccl_channel_dial(control->loop, places, (uint32_t)place->count,
-				   control->self->settings.connect_timeout_ns, &channel_events, control,
-				   &control->channel);
-	if (result != pcclSuccess)
+	if (pccl_address_numeric(place->host, place->port, &address) == pcclSuccess)
+		dial_addresses(control, &address, 1);
+	else if (pccl_lookup_start(control->loop, place->host, place->port, found, control, &control->lookup) !=
+		 pcclSuccess)
 		closed_by_failure(control);
 }
 

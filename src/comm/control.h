@@ -20,7 +20,7 @@ struct pccl_control_config {
 	void *context;
 };
 
-/* Listens, resolves the masters and starts the thread; nothing is sent yet. The failure says what is wrong. */
+/* Listens and starts the thread; nothing is sent yet. The failure says what is wrong. */
 pcclResult_t pccl_control_create(const struct pccl_control_config *config, struct pccl_control **control_out);
 
 /* From any thread: a local event for the machine (JOIN, VOTE, GIVE_UP, FROZEN, LINK_LOST, EXPIRED, LEAVE); now_ns is

@@ -338,21 +338,28 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	return result;
 }
 
-/* A name that does not resolve may do so when the caller tries again: it is no wrong argument. */
 static pcclResult_t add_master(const char *text, struct pccl_master_place *places, uint32_t *count)
 {
 	struct pccl_master_place *place = &places[*count];
-	char host[256];
-	uint16_t port;
-	pcclResult_t result = pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, host, sizeof(host), &port);
+	pcclResult_t result =
+		pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, place->host, sizeof(place->host), &place->port);
+
+	if (result == pcclSuccess)
+		(*count)++;
+	return result;
+}
+
+static pcclResult_t add_first(const ccoip_socket_address_t *first, struct pccl_master_place *place)
+{
+	char host[PCCL_ADDRESS_BYTES];
+	struct pccl_address address;
+	pcclResult_t result = pccl_address_from_ccoip(first, &address);
 
 	if (result != pcclSuccess)
 		return result;
-	place->count = PCCL_MASTER_ADDRESSES;
-	result = pccl_address_resolve(host, port, place->addresses, &place->count);
-	if (result != pcclSuccess)
-		return pccl_fail(pcclMasterConnectionFailed, "%s", pccl_fail_text());
-	(*count)++;
+	pccl_address_text(&address, host);
+	memcpy(place->host, host, sizeof(host));
+	place->port = first->port;
 	return pcclSuccess;
 }
 
@@ -364,11 +371,10 @@ pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const c
 
 	*count_out = 0;
 	if (first->port != 0) {
-		pcclResult_t result = pccl_address_from_ccoip(first, &places_out[0].addresses[0]);
+		pcclResult_t result = add_first(first, &places_out[0]);
 
 		if (result != pcclSuccess)
 			return result;
-		places_out[0].count = 1;
 		*count_out = 1;
 	}
 	memcpy(list, settings->masters, sizeof(list));

@@ -8,7 +8,6 @@
 #include "transport/address.h"
 
 #define PCCL_MASTERS_MAX 8
-#define PCCL_MASTER_ADDRESSES 4 /* of one master's host name */
 
 struct pccl_settings {
 	char masters[512]; /* "host:port,host:port" beyond the one in the parameters */
@@ -36,13 +35,13 @@ struct pccl_settings {
 pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
 				 struct pccl_settings *settings_out);
 
-/* One master: the addresses its name resolves to. */
+/* One master. Its name is looked up each time that it is dialled: the answer may be another one then. */
 struct pccl_master_place {
-	struct pccl_address addresses[PCCL_MASTER_ADDRESSES];
-	size_t count;
+	char host[256]; /* a name, or numeric */
+	uint16_t port;
 };
 
-/* Resolves `first`, unless its port is 0, and the list. May block in the resolver. */
+/* `first`, unless its port is 0, and the list; names are not looked up. Returns pcclInvalidArgument. */
 pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
 				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out);
 

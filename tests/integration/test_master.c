@@ -261,6 +261,28 @@ static void joins_as_fourth_with_two_masters(struct world_peer *me)
 	joins_as_fourth(me);
 }
 
+static void joins_as_fourth_with_a_name_that_means_nothing(struct world_peer *me)
+{
+	char masters[80];
+
+	(void)snprintf(masters, sizeof(masters), "no-such-host.invalid:48148,127.0.0.1:%u", me->world->masters[0].port);
+	me->params.master_address.port = 0;
+	me->config.masters = masters;
+	joins_as_fourth(me);
+}
+
+static void a_name_that_means_nothing_does_not_defeat_the_list(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, works_through_a_restart, NULL);
+	await_rounds(world, 3, 10);
+	peers_open_gate(world, 1);
+	peers_start(world, 1, joins_as_fourth_with_a_name_that_means_nothing, NULL);
+	peers_finish(world);
+}
+
 static void a_standby_takes_over(void **state)
 {
 	struct world *world = *state;
@@ -305,6 +327,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_second_joint_call_without_a_master_is_quick, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_peer_lost_without_a_master_is_given_up_when_one_is_back, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_name_that_means_nothing_does_not_defeat_the_list, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_standby_takes_over, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(two_masters_do_not_split_a_run, peers_open, peers_close),

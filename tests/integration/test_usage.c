@@ -315,12 +315,16 @@ static void connect_may_be_repeated_until_there_is_a_master(void **state)
 
 static void connects_to_no_such_host(struct world_peer *me)
 {
+	uint64_t before_ns;
+
 	me->params.master_address.port = 0;
 	me->config.masters = "no-such-host.invalid:48148";
 	me->config.connect_timeout_ms = 500;
 	peer_create(me);
+	before_ns = peers_now_ns();
 	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
 	CHECK(strstr(pcclGetLastError(me->comm), "no-such-host.invalid") != NULL);
+	CHECK(peers_now_ns() - before_ns >= 450 * WORLD_MS_NS); /* it could have come to mean something */
 	peer_leave(me);
 	me->config.masters = NULL;
 	peer_create(me);

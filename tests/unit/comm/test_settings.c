@@ -352,10 +352,9 @@ static pcclResult_t find_masters(const char *list, uint16_t port, struct pccl_ma
 
 static void check_place(const struct pccl_master_place *place, const char *expected)
 {
-	char text[PCCL_ADDRESS_PORT_BYTES];
+	char text[sizeof(place->host) + 8];
 
-	assert_int_equal(place->count, 1);
-	pccl_address_text_port(&place->addresses[0], text);
+	(void)snprintf(text, sizeof(text), "%s %u", place->host, place->port);
 	assert_string_equal(text, expected);
 }
 
@@ -367,10 +366,10 @@ static void the_parameters_master_comes_first(void **state)
 	(void)state;
 	assert_int_equal(find_masters("127.0.0.1:5,[::1]:6,,127.0.0.2", 4, places, &count), pcclSuccess);
 	assert_int_equal(count, 4);
-	check_place(&places[0], "127.0.0.9:4");
-	check_place(&places[1], "127.0.0.1:5");
-	check_place(&places[2], "[::1]:6");
-	check_place(&places[3], "127.0.0.2:48148");
+	check_place(&places[0], "127.0.0.9 4");
+	check_place(&places[1], "127.0.0.1 5");
+	check_place(&places[2], "::1 6");
+	check_place(&places[3], "127.0.0.2 48148");
 }
 
 static void port_0_means_that_the_parameters_name_no_master(void **state)
@@ -381,7 +380,7 @@ static void port_0_means_that_the_parameters_name_no_master(void **state)
 	(void)state;
 	assert_int_equal(find_masters("127.0.0.1:5", 0, places, &count), pcclSuccess);
 	assert_int_equal(count, 1);
-	check_place(&places[0], "127.0.0.1:5");
+	check_place(&places[0], "127.0.0.1 5");
 	assert_int_equal(find_masters("", 0, places, &count), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_MASTERS"));
 }
@@ -407,9 +406,9 @@ static void a_bad_master_is_named(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "127.0.0.1:port"));
 	assert_int_equal(find_masters("[::1:5", 0, places, &count), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "[::1:5"));
-	/* The resolver's answer may be another one tomorrow: that is no wrong argument. */
-	assert_int_equal(find_masters("no-such-host.invalid:1", 0, places, &count), pcclMasterConnectionFailed);
-	assert_non_null(strstr(pccl_fail_text(), "no-such-host.invalid"));
+	/* The resolver's answer may be another one tomorrow. */
+	assert_int_equal(find_masters("no-such-host.invalid:1", 0, places, &count), pcclSuccess);
+	check_place(&places[0], "no-such-host.invalid 1");
 }
 
 int main(void)
