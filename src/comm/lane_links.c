@@ -128,6 +128,11 @@ void pccl_lane_link_resume(struct pccl_lane_link *link)
 	pccl_link_resume(unwrap(link));
 }
 
+void pccl_lane_link_renew(struct pccl_lane_link *link, uint64_t deadline_ns)
+{
+	pccl_link_renew(unwrap(link), deadline_ns);
+}
+
 bool pccl_lane_link_is_up(const struct pccl_lane_link *link)
 {
 	return pccl_link_is_up(unwrap_const(link));

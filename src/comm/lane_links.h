@@ -29,6 +29,7 @@ void pccl_lane_link_resume(struct pccl_lane_link *link);
 bool pccl_lane_link_is_up(const struct pccl_lane_link *link);
 bool pccl_lane_link_checks(const struct pccl_lane_link *link);
 void pccl_lane_link_heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out);
+void pccl_lane_link_renew(struct pccl_lane_link *link, uint64_t deadline_ns);
 void pccl_lane_link_adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest);
 void pccl_lane_link_turn_away(struct pccl_lane_guest *guest);
 

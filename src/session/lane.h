@@ -56,6 +56,9 @@ struct pccl_lane_calls {
 	/* Do segments that are sent over it get checksums? */
 	bool (*checks)(const struct pccl_lane_link *link);
 	void (*heard)(const struct pccl_lane_link *link, struct pccl_heard *heard_out);
+	/* What stands between may have forgotten its connections: makes new ones, until `deadline_ns`, if it is for
+	 * this side to make them. May be repeated. */
+	void (*renew)(struct pccl_lane_link *link, uint64_t deadline_ns);
 	/* The guest's stream becomes one of the link's, or is refused. May call pccl_neighbour_dropped(). */
 	void (*adopt)(struct pccl_lane_link *link, struct pccl_lane_guest *guest);
 	/* Closes the guest's stream. */

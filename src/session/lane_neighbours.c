@@ -14,12 +14,13 @@ static void complain(const struct pccl_neighbour *neighbour, const char *reason)
 	lane->calls->complain(lane->config.context, &neighbour->uuid, reason);
 }
 
-/* A neighbour that neither sends nor acknowledges for as long as heartbeats may be missing is complained about, even if
- * it and the master hear each other. Returns when it will be, as things stand. `slept_ns`: so long this lane has not
- * come to look, and may have things to read. */
+/* To a neighbour that neither sends nor acknowledges for half as long as heartbeats may be missing new connections are
+ * tried; after the other half it is complained about, even if it and the master hear each other. Returns which of these
+ * will be when, as things stand. `slept_ns`: so long this lane has not come to look, and may have things to read. */
 static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint64_t slept_ns)
 {
 	const struct pccl_lane *lane = neighbour->lane;
+	uint64_t half_ns = lane->config.heartbeat_timeout_ns / 2;
 	struct pccl_heard heard;
 	uint64_t end_ns;
 
@@ -31,6 +32,10 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 	}
 	if (end_ns <= now_ns)
 		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
+	else if (end_ns - half_ns > now_ns)
+		return end_ns == PCCL_SILENCE_NEVER ? end_ns : end_ns - half_ns;
+	else if (slept_ns == 0)
+		lane->calls->renew(neighbour->link, end_ns);
 	return end_ns;
 }
 

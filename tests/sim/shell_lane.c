@@ -93,6 +93,13 @@ static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_ou
 	memset(heard_out, 0, sizeof(*heard_out));
 }
 
+static void renew(struct pccl_lane_link *link, uint64_t deadline_ns)
+{
+	(void)link;
+	(void)deadline_ns;
+	abort();
+}
+
 /* Both sides of a link come up by themselves: nobody dials. */
 static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
 {
@@ -189,6 +196,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .is_up = is_up,
 					     .checks = checks,
 					     .heard = heard,
+					     .renew = renew,
 					     .adopt = adopt,
 					     .turn_away = turn_away,
 					     .outcome = outcome,

@@ -21,7 +21,7 @@
 #define PCCL_MASTER_NEVER UINT64_MAX
 #define PCCL_CLIENTS_MAX (4 * PCCL_MEMBERS_MAX) /* connections at a time */
 #define PCCL_CLIENT_BUCKETS 4096
-#define PCCL_CLAIMS_MAX 16			/* different views that returning members may claim at a time */
+#define PCCL_CLAIMS_MAX 16 /* different views that returning members may claim at a time */
 #define PCCL_GROUP_PROMISES_MAX 64
 #define PCCL_GROUP_DEAD_MAX (2 * PCCL_MEMBERS_MAX)
 #define PCCL_GROUP_EXPIRED_MAX 1024
@@ -125,7 +125,7 @@ struct pccl_complaint {
 
 struct pccl_group {
 	uint32_t id;
-	uint32_t client_count; /* who have registered for it and are not lost */
+	uint32_t client_count;			      /* who have registered for it and are not lost */
 	bool dirty;				      /* to be looked at */
 	uint64_t again_ns;			      /* look again, memory was short */
 	struct pccl_install *base;		      /* view in force; NULL: empty, or being rebuilt from claims */
@@ -155,9 +155,9 @@ struct pccl_group {
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* first reason for the next view change */
 	uint32_t cause_count;
-	bool joint;	  /* scratch of the search for groups that change together */
-	bool open;	  /* scratch of admission, as the next: all who stay agree to take newcomers */
-	bool empty;	  /* nobody stays */
+	bool joint; /* scratch of the search for groups that change together */
+	bool open;  /* scratch of admission, as the next: all who stay agree to take newcomers */
+	bool empty; /* nobody stays */
 	struct pccl_group *next;
 };
 

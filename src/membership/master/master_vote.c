@@ -286,8 +286,7 @@ static bool bundle_may_join_now(const struct pccl_master *master, const struct p
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
-		    !may_join_now(client))
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle && !may_join_now(client))
 			return false;
 	}
 	return true;

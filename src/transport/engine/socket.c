@@ -12,11 +12,12 @@
 #include "transport/loop/fork.h"
 
 #define BACKLOG 511
-/* A host that vanished is noticed by the membership within seconds; these bound the time for what it doesn't watch. */
+/* A host that vanished is noticed by the membership within seconds; these bound the time for what it doesn't watch. What
+ * stands between may forget a connection that is idle for a few seconds: it is not. */
 #define USER_TIMEOUT_MS 30000
-#define KEEPALIVE_IDLE_S 10
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 4
+#define KEEPALIVE_IDLE_S 2
+#define KEEPALIVE_INTERVAL_S 3
+#define KEEPALIVE_COUNT 9
 
 static void set_option(int fd, int level, int name, int value, const char *text)
 {

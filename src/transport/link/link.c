@@ -321,6 +321,18 @@ void pccl_link_resume(struct pccl_link *link)
 	}
 }
 
+void pccl_link_renew(struct pccl_link *link, uint64_t deadline_ns)
+{
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams && link->config.dials && !link->lost; i++) {
+		struct pccl_link_stream *ls = &link->streams[i];
+
+		if (ls->state == PCCL_LINK_UP && ls->logged != ls->acked)
+			pccl_link_stream_renew(ls, deadline_ns);
+	}
+}
+
 bool pccl_link_is_up(const struct pccl_link *link)
 {
 	return link->up && !link->lost;

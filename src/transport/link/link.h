@@ -92,6 +92,11 @@ void pccl_link_forget(struct pccl_link *link, const void *cookie,
 /* Asks again about frames that accept() put on HOLD. */
 void pccl_link_resume(struct pccl_link *link);
 
+/* The neighbour is silent, though frames are under way: what stands between may have forgotten the connections. Streams
+ * that are up and wait for acknowledgements are dialled anew, if it is for this side to dial; one that is not up again
+ * at `deadline_ns` loses the link, as after redial_timeout_ns. May be repeated. */
+void pccl_link_renew(struct pccl_link *link, uint64_t deadline_ns);
+
 /* up() has been called and the link is not lost. A stream may be down for the moment. */
 bool pccl_link_is_up(const struct pccl_link *link);
 /* Do segments that are sent over some of the streams get checksums? By default those do that leave the host: all but

@@ -125,6 +125,19 @@ static void go_down(struct pccl_link_stream *ls)
 	set_timer(ls, ls->fruitless_count == 0 ? now_of(ls) : earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
 }
 
+void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
+{
+	struct pccl_link *link = ls->link;
+
+	note_reason(ls, "nothing was heard or acknowledged for long, nor since it was dialled again");
+	pccl_link_stream_drop(ls);
+	pccl_log_info("link to %s, lane %u, stream %u is silent: it is dialled again", link->config.name,
+		      link->config.lane, ls->index);
+	ls->deadline_ns = deadline_ns;
+	ls->backoff_ns = BACKOFF_FIRST_NS;
+	set_timer(ls, now_of(ls));
+}
+
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
 /* What goes over the connection stays in the memory of this host: both sides run on one kernel, both ends have one

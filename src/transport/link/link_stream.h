@@ -106,6 +106,8 @@ void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie);
 /* link_stream.c. Starts dialling, or waiting. */
 void pccl_link_stream_start(struct pccl_link_stream *ls);
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
+/* Of a stream that is up, on the side that dials: drops it and dials again, until the deadline. */
+void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns);
 /* Closes, tells the user about an accepted frame that will not come. */
 void pccl_link_stream_drop(struct pccl_link_stream *ls);
 

@@ -18,6 +18,8 @@ static struct {
 	uint32_t adopted_count;
 	uint32_t turned_away_count;
 	uint32_t complaint_count;
+	uint32_t renewed_count;
+	uint64_t renewed_deadline_ns;
 	uint32_t frozen_count;
 	uint32_t forgotten_count; /* of everything that is received */
 	struct pccl_heard heard;
@@ -77,6 +79,13 @@ static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_ou
 {
 	(void)link;
 	*heard_out = world.heard;
+}
+
+static void renew(struct pccl_lane_link *link, uint64_t deadline_ns)
+{
+	(void)link;
+	world.renewed_count++;
+	world.renewed_deadline_ns = deadline_ns;
 }
 
 static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
@@ -152,9 +161,9 @@ static void give_up(void *context, pcclResult_t result)
 	fail();
 }
 
-static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,  ignore_link, no,     no,
-					     heard,	adopt,	    turn_away,	 outcome, unpin,       frozen, missed,
-					     expired,	complain,   linked,	 busy,	  give_up};
+static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,    ignore_link, no,	 no,
+					     heard,	renew,	    adopt,	 turn_away, outcome,	 unpin,	 frozen,
+					     missed,	expired,    complain,	 linked,    busy,	 give_up};
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
 
@@ -329,6 +338,8 @@ static void silence_is_complained_about_while_an_op_runs(void **state)
 	while (pccl_lane_deadline(world.lane) < SECOND)
 		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_int_equal(world.complaint_count, 0);
+	assert_true(world.renewed_count >= MEMBERS - 1); /* first new connections are tried */
+	assert_true(world.renewed_deadline_ns >= SECOND && world.renewed_deadline_ns < 2 * (uint64_t)SECOND);
 	while (pccl_lane_deadline(world.lane) < 2 * (uint64_t)SECOND)
 		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_true(world.complaint_count >= MEMBERS - 1);

@@ -194,6 +194,16 @@ static inline void cutter_cut_all(struct cutter *cutter)
 			cutter_cut(&cutter->pairs[i]);
 }
 
+/* Forgets every connection without a word: nothing passes any more, and neither side hears of it. */
+static inline void cutter_forget_all(struct cutter *cutter)
+{
+	int i, j;
+
+	for (i = 0; i < CUTTER_PAIRS; i++)
+		for (j = 0; cutter->pairs[i].used && j < 2; j++)
+			pccl_loop_unwatch(cutter->loop, &cutter->pairs[i].sides[j].watch);
+}
+
 static inline void cutter_close(struct cutter *cutter)
 {
 	cutter_cut_all(cutter);

@@ -126,6 +126,51 @@ static void neighbour_is_found_at_one_of_several_places_and_kept_there(void **st
 	close(mute);
 }
 
+static void link_whose_connections_are_forgotten_is_renewed(void **state)
+{
+	(void)state;
+	rope_open(&rope, 2);
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	cutter_forget_all(&rope.cutter);
+	rope_load(&rope.dialer, 20, 100000, 2);
+	rope_load(&rope.waiter, 20, 100000, 3);
+	rope_settle(&rope);
+	assert_int_equal(rope.dialer.acked_count, 10);
+	pccl_link_renew(rope.waiter.link, pccl_clock_ns()); /* it is for the other side */
+	pccl_link_renew(rope.dialer.link, pccl_clock_ns() + UINT64_C(2000000000));
+	pccl_link_renew(rope.dialer.link, pccl_clock_ns()); /* on the way already */
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 30 && rope.waiter.acked_count == 20);
+	rope_check(&rope.dialer, &rope.waiter);
+	rope_check(&rope.waiter, &rope.dialer);
+	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+	rope_close(&rope);
+}
+
+static void link_that_can_not_be_renewed_is_lost_at_the_deadline(void **state)
+{
+	uint64_t start_ns;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	cutter_forget_all(&rope.cutter);
+	pccl_loop_unwatch(rope.loop, &rope.cutter.door);    /* callers are left waiting */
+	pccl_link_renew(rope.dialer.link, pccl_clock_ns()); /* nothing is under way */
+	rope_settle(&rope);
+	assert_int_equal(rope.dialer.lost_count, 0);
+	rope_load(&rope.dialer, 1, 1000, 2);
+	start_ns = pccl_clock_ns();
+	pccl_link_renew(rope.dialer.link, start_ns + 200000000u);
+	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1);
+	assert_in_range(pccl_clock_ns() - start_ns, 200000000u, 2000000000u);
+	assert_non_null(strstr(rope.dialer.reason, "up again"));
+	rope_close(&rope);
+}
+
 static void link_that_breaks_for_good_is_lost_on_both_sides(void **state)
 {
 	(void)state;
@@ -389,6 +434,8 @@ int main(void)
 		cmocka_unit_test(refused_link_is_lost_on_both_sides_with_the_reason),
 		cmocka_unit_test(link_that_nobody_answers_is_lost_in_time),
 		cmocka_unit_test(neighbour_is_found_at_one_of_several_places_and_kept_there),
+		cmocka_unit_test(link_whose_connections_are_forgotten_is_renewed),
+		cmocka_unit_test(link_that_can_not_be_renewed_is_lost_at_the_deadline),
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),
 		cmocka_unit_test(neighbour_that_made_its_link_anew_is_noticed),
 		cmocka_unit_test(neighbour_that_forgot_the_link_is_noticed),
