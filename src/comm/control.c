@@ -103,6 +103,16 @@ static void closed_by_failure(struct pccl_control *control)
 	pccl_control_post(control, &event); /* not from inside a step */
 }
 
+/* A little less than the machine gives an attempt, or all of them: the channel knows better why it was in vain. */
+static uint64_t dial_timeout_ns(const struct pccl_settings *settings)
+{
+	uint64_t most_ns = settings->heartbeat_timeout_ns < settings->connect_timeout_ns
+				   ? settings->heartbeat_timeout_ns
+				   : settings->connect_timeout_ns;
+
+	return most_ns - most_ns / 8;
+}
+
 static void dial_addresses(struct pccl_control *control, const struct pccl_address *addresses, size_t count)
 {
 	struct pccl_place places[PCCL_LOOKUP_ADDRESSES];
@@ -113,7 +123,7 @@ static void dial_addresses(struct pccl_control *control, const struct pccl_addre
 		places[i].transport = pccl_wire_for(&addresses[i]);
 		places[i].address = addresses[i];
 	}
-	result = pccl_channel_dial(control->loop, places, (uint32_t)count, control->self->settings.connect_timeout_ns,
+	result = pccl_channel_dial(control->loop, places, (uint32_t)count, dial_timeout_ns(&control->self->settings),
 				   &channel_events, control, &control->channel);
 	if (result != pcclSuccess)
 		closed_by_failure(control);

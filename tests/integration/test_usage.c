@@ -333,6 +333,33 @@ static void connects_to_no_such_host(struct world_peer *me)
 	peer_leave(me);
 }
 
+/* A server that accepts and does not speak. */
+static void connects_to_who_says_nothing(struct world_peer *me)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t bytes = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char master[40];
+
+	CHECK(listen(fd, 5) == 0);
+	CHECK(getsockname(fd, (struct sockaddr *)&at, &bytes) == 0);
+	(void)snprintf(master, sizeof(master), "127.0.0.1:%u", ntohs(at.sin_port));
+	me->params.master_address.port = 0;
+	me->config.masters = master;
+	me->config.connect_timeout_ms = 500;
+	peer_create(me);
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	CHECK(strstr(pcclGetLastError(me->comm), "accepts connections, but says nothing") != NULL);
+	CHECK(strstr(pcclGetLastError(me->comm), master) != NULL);
+	peer_leave(me);
+	close(fd);
+}
+
+static void a_server_that_says_nothing_is_told_from_one_that_is_away(void **state)
+{
+	run_one_peer(state, connects_to_who_says_nothing);
+}
+
 static void a_wrong_host_name_is_named(void **state)
 {
 	run_one_peer(state, connects_to_no_such_host);
@@ -485,6 +512,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connect_may_be_repeated_until_there_is_a_master, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(one_attempt_ends_at_a_port_that_refuses, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_server_that_says_nothing_is_told_from_one_that_is_away, peers_open,
+						peers_close),
 		cmocka_unit_test_setup_teardown(a_wrong_host_name_is_named, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_port_in_use_is_named_and_a_range_has_others, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_master_runs_once_and_stops_when_asked, peers_open, peers_close),

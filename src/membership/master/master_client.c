@@ -160,8 +160,7 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
 	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
 	pccl_text_format(seat->why, sizeof(seat->why), "%s", why);
-	pccl_group_note_cause(group, "rank %u (%s) was lost: %s", client->seat, client->self.addresses[0].host,
-			      why);
+	pccl_group_note_cause(group, "rank %u (%s) was lost: %s", client->seat, client->self.addresses[0].host, why);
 }
 
 /* The ranks of a bundle join together: if one is lost on the way, the others wait again, and no update waits for

@@ -12,8 +12,8 @@
 #include "transport/loop/fork.h"
 
 #define BACKLOG 511
-/* A host that vanished is noticed by the membership within seconds; these bound the time for what it doesn't watch. What
- * stands between may forget a connection that is idle for a few seconds: it is not. */
+/* A host that vanished is noticed by the membership within seconds; these bound the time for what it doesn't watch.
+ * What stands between may forget a connection that is idle for a few seconds: it is not. */
 #define USER_TIMEOUT_MS 30000
 #define KEEPALIVE_IDLE_S 2
 #define KEEPALIVE_INTERVAL_S 3

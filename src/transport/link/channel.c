@@ -358,6 +358,17 @@ static void on_received(void *context, struct pccl_stream *stream, const struct 
 	}
 }
 
+/* It has not said WELCOME. */
+static void note_stranger(struct pccl_channel *channel, const char *reason)
+{
+	char remote[PCCL_ADDRESS_PORT_BYTES];
+
+	pccl_address_text_port(&channel->places[channel->place].address, remote);
+	snprintf(channel->reason, sizeof(channel->reason),
+		 "there is no pccl master at %s, or one of another version: it does not answer as one (%.*s)", remote,
+		 (int)sizeof(channel->reason) / 2, reason);
+}
+
 static void on_broken(void *context, struct pccl_stream *stream, const char *reason)
 {
 	struct pccl_channel *channel = context;
@@ -368,7 +379,9 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 		free_channel(channel);
 		return;
 	}
-	if (channel->state != BREAKING)
+	if (channel->state == GREETING)
+		note_stranger(channel, reason);
+	else if (channel->state != BREAKING)
 		pccl_text_copy(channel->reason, sizeof(channel->reason), reason);
 	if (channel->state == GREETING)
 		try_next_place(channel);

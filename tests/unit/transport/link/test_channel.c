@@ -292,6 +292,31 @@ static void place_that_says_nothing_is_left_for_another_one(void **state)
 	close(fd);
 }
 
+static void who_is_no_master_is_told_from_one_that_is_away(void **state)
+{
+	static const char *const answers[] = {"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", ""};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct pccl_address address = {.bytes = sizeof(address.storage)};
+		int door = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		int fd = -1;
+
+		open_hall();
+		assert_int_equal(listen(door, 5), 0);
+		assert_int_equal(getsockname(door, (struct sockaddr *)&address.storage, &address.bytes), 0);
+		dial(&address, 1, 2000000000u);
+		WIRE_UNTIL(&hall, fd >= 0 || (fd = accept(door, NULL, NULL)) >= 0);
+		assert_int_equal(send(fd, answers[i], strlen(answers[i]), 0), strlen(answers[i]));
+		close(fd);
+		WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
+		assert_non_null(strstr(hall.peer.reason, "no pccl master at "));
+		close_hall();
+		close(door);
+	}
+}
+
 static void refusal_is_told_in_the_masters_words(void **state)
 {
 	(void)state;
@@ -442,6 +467,7 @@ int main(void)
 		cmocka_unit_test(channel_whose_queue_grows_without_end_breaks),
 		cmocka_unit_test(addresses_are_tried_in_turn),
 		cmocka_unit_test(place_that_says_nothing_is_left_for_another_one),
+		cmocka_unit_test(who_is_no_master_is_told_from_one_that_is_away),
 		cmocka_unit_test(unanswered_dial_breaks_with_the_causes),
 		cmocka_unit_test(master_that_says_nothing_is_given_up),
 		cmocka_unit_test(refusal_is_told_in_the_masters_words),
