@@ -166,7 +166,7 @@ void pccl_exec_destroy(struct pccl_exec *exec)
 	table_destroy(exec);
 	early_destroy(exec);
 	arena_destroy(exec);
-	pccl_free(exec->spare_scratch);
+	scratch_forget(exec);
 	pack_forget(exec);
 	pccl_lossless_destroy(exec->lossless);
 	pccl_free(exec->bounce);

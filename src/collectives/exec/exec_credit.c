@@ -17,7 +17,8 @@
 #define WINDOW_MAX 32
 #define WINDOW_ARENA_SHARE 2 /* an op's window takes no more than one in so many parts of the arena */
 #define WINDOW_MIN_RING 2
-#define SPARE_BYTES ((size_t)1 << 20)
+#define SPARE_BYTES ((size_t)256 << 10)
+#define SCRATCH_STEP ((size_t)4 << 10)
 
 pcclResult_t arena_install(struct pccl_exec *exec, uint32_t ranks)
 {
@@ -164,29 +165,34 @@ static void grant(struct pccl_exec *exec, struct op *op, uint32_t target)
 	op->window = window;
 }
 
-/* The last op's is kept for the next: it is in the cache. */
+/* Those of the last ops are kept for the next: they are in the cache, and fresh memory costs more than the op. */
 static bool scratch_take(struct pccl_exec *exec, struct op *op, size_t bytes)
 {
-	op->scratch_bytes = bytes;
-	if (exec->spare_scratch == NULL || exec->spare_scratch_bytes < bytes) {
-		op->scratch = pccl_alloc_aligned(ALIGN_BYTES, bytes);
-		return op->scratch != NULL;
+	op->scratch_bytes = (bytes + SCRATCH_STEP - 1) / SCRATCH_STEP * SCRATCH_STEP;
+	if (exec->spare_count > 0 && exec->spares[exec->spare_count - 1].bytes >= bytes) {
+		op->scratch = exec->spares[--exec->spare_count].memory;
+		op->scratch_bytes = exec->spares[exec->spare_count].bytes;
+		return true;
 	}
-	op->scratch = exec->spare_scratch;
-	op->scratch_bytes = exec->spare_scratch_bytes;
-	exec->spare_scratch = NULL;
-	return true;
+	op->scratch = pccl_alloc_aligned(ALIGN_BYTES, op->scratch_bytes);
+	return op->scratch != NULL;
 }
 
 void scratch_give(struct pccl_exec *exec, struct op *op)
 {
-	if (op->scratch != NULL && exec->spare_scratch == NULL && op->scratch_bytes <= SPARE_BYTES) {
-		exec->spare_scratch = op->scratch;
-		exec->spare_scratch_bytes = op->scratch_bytes;
+	if (op->scratch != NULL && exec->spare_count < SPARES_MAX && op->scratch_bytes <= SPARE_BYTES) {
+		exec->spares[exec->spare_count].memory = op->scratch;
+		exec->spares[exec->spare_count++].bytes = op->scratch_bytes;
 	} else {
 		pccl_free(op->scratch);
 	}
 	op->scratch = NULL;
+}
+
+void scratch_forget(struct pccl_exec *exec)
+{
+	while (exec->spare_count > 0)
+		pccl_free(exec->spares[--exec->spare_count].memory);
 }
 
 pcclResult_t window_open(struct pccl_exec *exec, struct op *op)

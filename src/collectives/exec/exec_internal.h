@@ -234,6 +234,7 @@ uint32_t window_blocks(const struct op *op, uint32_t window);
 void window_sure(struct pccl_exec *exec, struct op *op);
 void window_close(struct pccl_exec *exec, struct op *op);
 void scratch_give(struct pccl_exec *exec, struct op *op);
+void scratch_forget(struct pccl_exec *exec);
 /* Gives as much credit as the window has room for. */
 void credit_grow(struct pccl_exec *exec, struct op *op);
 /* An index has been added up and is free. */

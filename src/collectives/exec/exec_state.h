@@ -14,7 +14,8 @@
 #define SIGNATURE_BYTES 26
 #define PLACES_MIN 128	 /* of the table of ops; a multiple of 64 */
 #define LEAVING_MAX 4096 /* ops that have failed and still have to tell others so */
-#define SPAN 64		 /* segments that can be in work at once, and how far credit goes beyond the first unfinished */
+#define SPARES_MAX 64
+#define SPAN 64 /* segments that can be in work at once, and how far credit goes beyond the first unfinished */
 #define BLOCK_BYTES (512u << 10) /* of the arena; an op cuts its blocks into slots */
 #define ALIGN_BYTES 64
 #define EARLY_SPARE 64 /* entries for ops that a rank has given up, besides those that it has announced */
@@ -324,8 +325,11 @@ struct pccl_exec {
 	uint64_t ready[PCCL_RANKS_MAX / 64]; /* ranks for which there is something that the carrier does not know of */
 	struct hungry starving;		     /* without any room */
 	struct hungry growing;		     /* with less than they want */
-	uint8_t *spare_scratch;		     /* of the last op that had its own */
-	size_t spare_scratch_bytes;
+	struct spare {
+		uint8_t *memory;
+		size_t bytes;
+	} spares[SPARES_MAX]; /* of the last ops that had memory of their own: a stack */
+	uint32_t spare_count;
 	uint32_t leaving_count;
 	uint32_t joint;	 /* pcclUpdateTopology() that the caller waits in, or waited in last; 0: none */
 	bool any_missed; /* perhaps */
