@@ -406,7 +406,7 @@ PCCL_EXPORT const char *pcclGetLastError(const pcclComm_t *comm PCCL_NULLABLE);
 /* Creates a communicator; no network activity. The parameters are copied; master_address.port 0 means that the masters
  * are in PCCL_MASTERS or pcclConfig_t. The caller ends it with pcclDestroyCommunicator(). Returns pcclNotInitialized,
  * pcclInvalidArgument (NULL pointer, bad environment variable), pcclSystemError, pcclOutOfMemory; *comm_out is NULL
- * then. A process may have any number of communicators. */
+ * then. A process may have any number of them. This one is as PCCL 1.0 programs expect: docs/PCCL-1.0.md */
 PCCL_EXPORT pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out);
 
 /* The same with settings, which are copied. `config` may be NULL. pcclInvalidArgument also for a bad setting; the last

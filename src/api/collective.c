@@ -1,8 +1,10 @@
 /* The public collectives: each fills a request and launches it; a blocking one then awaits it. */
 #include <stddef.h>
 
+#include "api/library.h"
 #include "api/ops.h"
 #include "base/fail.h"
+#include "collectives/element/dtype.h"
 
 static pcclResult_t launch(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			   const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
@@ -33,6 +35,17 @@ static pcclResult_t run(enum pccl_collective kind, const void *input, void *outp
 	return pccl_ops_await(&handle, info_out);
 }
 
+/* PCCL 1.0 programs ask for a type as wide as the data's, or wider: nothing would get smaller, and less exact. */
+static bool travels_plain(const pcclReduceDescriptor_t *descriptor)
+{
+	const pcclDataType_t type = descriptor->src_descriptor.datatype;
+	const pcclDataType_t quantized = descriptor->quantization_options.quantized_datatype;
+	const int algorithm = (int)descriptor->quantization_options.algorithm;
+
+	return (algorithm == pcclQuantMinMax || algorithm == pcclQuantZeroPointScale) && pccl_dtype_valid((int)type) &&
+	       pccl_dtype_valid((int)quantized) && pccl_dtype_bytes(quantized) >= pccl_dtype_bytes(type);
+}
+
 /* PCCL 1.0's descriptor in today's words. */
 static pcclResult_t translate(const pcclReduceDescriptor_t *descriptor, pcclOperation_t *operation_out)
 {
@@ -45,6 +58,8 @@ static pcclResult_t translate(const pcclReduceDescriptor_t *descriptor, pcclOper
 	operation_out->datatype = descriptor->src_descriptor.datatype;
 	operation_out->op = descriptor->op;
 	operation_out->tag = descriptor->tag;
+	if (travels_plain(descriptor))
+		return pcclSuccess;
 	operation_out->codec = descriptor->quantization_options.algorithm;
 	operation_out->codec_datatype = descriptor->quantization_options.quantized_datatype;
 	return pcclSuccess;
@@ -65,9 +80,9 @@ pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff, const pccl
 	pcclOperation_t operation;
 	pcclResult_t result = translate(descriptor, &operation);
 
-	if (result != pcclSuccess)
-		return result;
-	return launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, reduce_handle_out);
+	if (result == pcclSuccess)
+		result = launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, reduce_handle_out);
+	return pccl_library_result(communicator, result, pcclInvalidUsage);
 }
 
 pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pcclReduceInfo_t *reduce_info_out)
@@ -76,7 +91,7 @@ pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pccl
 	pcclResult_t result = pccl_ops_await(reduce_handle, &info);
 
 	translate_info(&info, reduce_info_out);
-	return result;
+	return pccl_library_result(reduce_handle != NULL ? reduce_handle->comm : NULL, result, pcclRankConnectionLost);
 }
 
 pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,

@@ -26,7 +26,9 @@ pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreateParams_t *para
 
 pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclComm_t **comm_out)
 {
-	return create(params, NULL, true, comm_out);
+	pcclResult_t result = create(params, NULL, true, comm_out);
+
+	return result == pcclOutOfMemory || result == pcclSystemError ? pcclInternalError : result;
 }
 
 pcclResult_t pcclConnect(pcclComm_t *communicator)
@@ -34,7 +36,9 @@ pcclResult_t pcclConnect(pcclComm_t *communicator)
 	struct pccl_monitor *monitor;
 	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
 
-	return result == pcclSuccess ? pccl_comm_connect(communicator) : result;
+	if (result == pcclSuccess)
+		result = pccl_comm_connect(communicator);
+	return pccl_library_result(communicator, result, pcclMasterConnectionFailed);
 }
 
 pcclResult_t pcclCommAbort(pcclComm_t *communicator)
@@ -75,10 +79,15 @@ static pcclResult_t look(const pcclComm_t *communicator, const void *out, const 
 pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t attribute, int *p_attribute_out)
 {
 	struct pccl_standing standing;
-	pcclResult_t result = look(communicator, p_attribute_out, "p_attribute_out", &standing);
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
 
+	if (result == pcclSuccess)
+		result = pccl_monitor_attributes(monitor, &standing);
 	if (result != pcclSuccess)
 		return result;
+	if (p_attribute_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "p_attribute_out is NULL");
 	switch (attribute) {
 	case PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE:
 		*p_attribute_out = (int)standing.world.peers;

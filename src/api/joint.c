@@ -1,7 +1,7 @@
 /* Joint calls. */
 #include "api/library.h"
 #include "base/fail.h"
-#include "comm/monitor.h"
+#include "comm/comm.h"
 
 static pcclResult_t joint_call(const pcclComm_t *communicator, const struct pccl_joint_call *call, bool *value_out)
 {
@@ -16,6 +16,11 @@ pcclResult_t pcclUpdateTopology(pcclComm_t *communicator)
 	const struct pccl_joint_call call = {
 		.vote = PCCL_VOTE_UPDATE, .quiet = true, .failure = pcclUpdateTopologyFailed};
 
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+
+	if (result == pcclSuccess && pccl_comm_rejoin(communicator, &result))
+		return result == pcclSuccess || result == pcclPendingAsyncOps ? result : pcclUpdateTopologyFailed;
 	return joint_call(communicator, &call, NULL);
 }
 

@@ -37,6 +37,15 @@ pcclResult_t pccl_library_check_comm(const pcclComm_t *comm, struct pccl_monitor
 	return pcclSuccess;
 }
 
+pcclResult_t pccl_library_result(const pcclComm_t *comm, pcclResult_t result, pcclResult_t loss)
+{
+	if ((int)result < 100 || comm == NULL || !pccl_comm_self(comm)->classic)
+		return result;
+	if (result == pcclOutOfMemory || result == pcclSystemError)
+		return pcclInternalError;
+	return result == pcclMismatch || result == pcclTooManyOperations ? pcclInvalidUsage : loss;
+}
+
 pcclResult_t pcclGetBuildInfo(pcclBuildInfo_t *info)
 {
 	if (info == NULL)

@@ -142,19 +142,42 @@ static pcclResult_t start_and_join(pcclComm_t *comm)
 	return pccl_fail(pcclMasterConnectionFailed, "%s", pccl_fail_text());
 }
 
-pcclResult_t pccl_comm_connect(pcclComm_t *comm)
+static pcclResult_t connect_threads(pcclComm_t *comm)
 {
-	pcclResult_t result = pccl_monitor_begin_connect(comm->monitor);
 	char cause[PCCL_FAIL_TEXT_BYTES];
+	pcclResult_t result = start_and_join(comm);
 
-	if (result != pcclSuccess)
-		return result;
-	result = start_and_join(comm);
 	snprintf(cause, sizeof(cause), "%s", pccl_fail_text());
 	if (result != pcclSuccess)
 		stop(comm);
+	if (result != pcclSuccess)
+		pccl_fail(result, "%s", cause);
 	pccl_monitor_end_connect(comm->monitor, result);
-	return result == pcclSuccess ? result : pccl_fail(result, "%s", cause);
+	return result;
+}
+
+pcclResult_t pccl_comm_connect(pcclComm_t *comm)
+{
+	pcclResult_t result = pccl_monitor_begin_connect(comm->monitor);
+
+	return result == pcclSuccess ? connect_threads(comm) : result;
+}
+
+bool pccl_comm_rejoin(pcclComm_t *comm, pcclResult_t *result_out)
+{
+	if (!pccl_monitor_begin_rejoin(comm->monitor, result_out))
+		return false;
+	if (*result_out != pcclSuccess)
+		return true;
+	stop(comm);
+	*result_out = make_identity(&comm->self);
+	if (*result_out == pcclSuccess)
+		*result_out = pccl_monitor_renew(comm->monitor);
+	if (*result_out == pcclSuccess)
+		*result_out = connect_threads(comm);
+	else
+		pccl_monitor_end_connect(comm->monitor, *result_out);
+	return true;
 }
 
 void pccl_comm_destroy(pcclComm_t *comm)

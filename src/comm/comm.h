@@ -16,6 +16,10 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 /* Starts the threads and joins; after a failure they have ended. See pcclConnect(). */
 pcclResult_t pccl_comm_connect(pcclComm_t *comm);
 
+/* A PCCL 1.0 program that was evicted calls pcclUpdateTopology(): joins as another peer. False: there is nothing to
+ * join again, and nothing was done. */
+bool pccl_comm_rejoin(pcclComm_t *comm, pcclResult_t *result_out);
+
 /* Leaves, waits for the calls that are inside, ends the threads, frees. */
 void pccl_comm_destroy(pcclComm_t *comm);
 

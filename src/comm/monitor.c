@@ -40,6 +40,7 @@ void pccl_monitor_destroy(struct pccl_monitor *monitor)
 	if (monitor == NULL)
 		return;
 	pccl_monitor_clear(monitor);
+	pccl_monitor_forget_doomed(monitor);
 	pthread_cond_destroy(&monitor->changed);
 	pthread_mutex_destroy(&monitor->lock);
 	pccl_free(monitor);
@@ -86,16 +87,21 @@ bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, 
 	return pthread_cond_timedwait(condition, &monitor->lock, &until) == 0;
 }
 
+void pccl_monitor_stand(const struct pccl_monitor *monitor, struct pccl_standing *standing_out)
+{
+	standing_out->world = monitor->world;
+	standing_out->members = monitor->view.member_count;
+	standing_out->rank = monitor->rank;
+	standing_out->epoch = monitor->view.epoch;
+}
+
 pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standing *standing_out)
 {
 	pcclResult_t result = pccl_monitor_enter(monitor);
 
 	if (result != pcclSuccess)
 		return result;
-	standing_out->world = monitor->world;
-	standing_out->members = monitor->view.member_count;
-	standing_out->rank = monitor->rank;
-	standing_out->epoch = monitor->view.epoch;
+	pccl_monitor_stand(monitor, standing_out);
 	pccl_monitor_leave(monitor);
 	return pcclSuccess;
 }
@@ -182,7 +188,8 @@ static pcclResult_t make_session(struct pccl_monitor *monitor)
 	const struct pccl_session_config config = {.lanes = settings->lanes,
 						   .plan = settings->plan,
 						   .policy = settings->failure_policy,
-						   .zstd = settings->zstd};
+						   .zstd = settings->zstd,
+						   .poisons = monitor->self->classic};
 
 	return pccl_session_create(&config, &monitor->session);
 }
@@ -209,6 +216,16 @@ pcclResult_t pccl_monitor_begin_connect(struct pccl_monitor *monitor)
 	return result;
 }
 
+pcclResult_t pccl_monitor_renew(struct pccl_monitor *monitor)
+{
+	pcclResult_t result;
+
+	pthread_mutex_lock(&monitor->lock);
+	result = make_session(monitor);
+	pthread_mutex_unlock(&monitor->lock);
+	return result;
+}
+
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor)
 {
 	return monitor->lanes_linked == pccl_session_lanes(monitor->session);
@@ -230,6 +247,8 @@ pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_m
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		result = pccl_fail(monitor->end_result == pcclAborted ? pcclAborted : pcclMasterConnectionFailed, "%s",
 				   monitor->end_detail);
+	else
+		pccl_monitor_show(monitor);
 	pthread_mutex_unlock(&monitor->lock);
 	return result;
 }
@@ -266,6 +285,8 @@ void pccl_monitor_end_connect(struct pccl_monitor *monitor, pcclResult_t result)
 	pthread_mutex_lock(&monitor->lock);
 	if (result != pcclSuccess && monitor->aborted)
 		set_end(monitor, pcclAborted, abort_text);
+	else if (result != pcclSuccess && monitor->shown.members > 0) /* a PCCL 1.0 program that joins again */
+		set_end(monitor, pcclMasterConnectionFailed, pccl_fail_text());
 	else if (result != pcclSuccess)
 		monitor->state = PCCL_MONITOR_IDLE;
 	monitor->callers--;

@@ -44,6 +44,11 @@ void pccl_monitor_destroy(struct pccl_monitor *monitor);
  * pcclInvalidUsage (connected, or has ended), pcclAborted, pcclOutOfMemory. */
 pcclResult_t pccl_monitor_begin_connect(struct pccl_monitor *monitor);
 
+/* ENDED -> JOINING, of a PCCL 1.0 program that was a member and is to join again; false: it has not ended, or not so.
+ * When the old threads are gone a new session is needed. *result_out: pcclPendingAsyncOps, and nothing has begun. */
+bool pccl_monitor_begin_rejoin(struct pccl_monitor *monitor, pcclResult_t *result_out);
+pcclResult_t pccl_monitor_renew(struct pccl_monitor *monitor);
+
 /* The threads are there: asks control to join, unless the communicator was aborted meanwhile. Blocks until there is a
  * view whose links are up, or no hope; the machine has all the deadlines. */
 pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_monitor_threads *threads);
@@ -76,6 +81,9 @@ struct pccl_standing {
 
 /* pcclInvalidUsage: not connected; if it has ended: why. */
 pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standing *standing_out);
+
+/* The same as the program may see it: one of PCCL 1.0 as it was in its last joint call or failed await. */
+pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_standing *standing_out);
 
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request);
 

@@ -1,5 +1,6 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
- * monitor_ops.c what callers do with ops; monitor_joint.c joint calls. */
+ * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_classic.c what PCCL 1.0 programs
+ * are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
 
@@ -44,6 +45,9 @@ struct pccl_monitor {
 	pcclResult_t vote_result;
 	bool vote_value;
 	char vote_detail[200];
+
+	struct pccl_standing shown; /* of a PCCL 1.0 program; no members: it never was one */
+	struct pccl_doomed *doomed; /* its launches that could not be, to be awaited */
 };
 
 /* monitor.c; all but the first under the lock */
@@ -60,5 +64,19 @@ void pccl_monitor_init_condition(pthread_cond_t *condition);
 /* False: `until_ns` (monotonic, PCCL_NEVER: never) has passed. */
 bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, uint64_t until_ns);
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);
+void pccl_monitor_stand(const struct pccl_monitor *monitor, struct pccl_standing *standing_out);
+
+/* monitor_classic.c, under the lock */
+
+/* The program hears what the world is like. */
+void pccl_monitor_show(struct pccl_monitor *monitor);
+/* A launch has failed with `result`: returns pcclSuccess if it has to fail at the await, else what it returns. */
+pcclResult_t pccl_monitor_doom(struct pccl_monitor *monitor, uint64_t tag, pcclResult_t result);
+/* Is this such a launch? It has failed now, and that is recorded. */
+bool pccl_monitor_take_doomed(struct pccl_monitor *monitor, uint64_t tag);
+bool pccl_monitor_is_doomed(const struct pccl_monitor *monitor, uint64_t tag);
+/* Nothing is to be awaited. */
+bool pccl_monitor_is_idle(const struct pccl_monitor *monitor);
+void pccl_monitor_forget_doomed(struct pccl_monitor *monitor);
 
 #endif

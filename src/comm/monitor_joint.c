@@ -15,6 +15,7 @@ static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool
 	pccl_monitor_tell_locked(monitor, &event);
 	while (!is_settled(monitor))
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
+	pccl_monitor_show(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		return pccl_fail(monitor->end_result, "%s", monitor->end_detail);
 	if (monitor->vote_result != pcclSuccess)
@@ -55,7 +56,7 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	wait_for_turn(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
-	else if (call->quiet && !pccl_session_idle(monitor->session))
+	else if (call->quiet && !pccl_monitor_is_idle(monitor))
 		result = pccl_fail(pcclPendingAsyncOps,
 				   "operations are in flight: await them before pcclUpdateTopology()");
 	else

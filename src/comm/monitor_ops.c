@@ -5,6 +5,15 @@
 
 #define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
 
+/* The communicator is no member any more. */
+static pcclResult_t launch_late(struct pccl_monitor *monitor, uint64_t tag, pcclResult_t result)
+{
+	pthread_mutex_lock(&monitor->lock);
+	result = pccl_monitor_doom(monitor, tag, result);
+	pthread_mutex_unlock(&monitor->lock);
+	return result;
+}
+
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request)
 {
 	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
@@ -12,12 +21,14 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 	pcclResult_t result = pccl_monitor_enter(monitor);
 
 	if (result != pcclSuccess)
-		return result;
+		return launch_late(monitor, request->operation.tag, result);
 	result = pccl_session_launch(monitor->session, request, &op);
 	if (result == pcclSuccess) {
 		if (timeout_ns == 0)
 			timeout_ns = monitor->self->settings.operation_timeout_ns;
 		op->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
+	} else {
+		result = pccl_monitor_doom(monitor, request->operation.tag, result);
 	}
 	pccl_monitor_dispatch(monitor);
 	pccl_monitor_leave(monitor);
@@ -68,7 +79,7 @@ static void wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 static pcclResult_t enter_to_await(struct pccl_monitor *monitor)
 {
 	pthread_mutex_lock(&monitor->lock);
-	if (monitor->session == NULL) {
+	if (monitor->session == NULL && monitor->doomed == NULL) {
 		pthread_mutex_unlock(&monitor->lock);
 		return pccl_fail(pcclInvalidUsage, "the communicator is not connected: call pcclConnect() first");
 	}
@@ -78,7 +89,7 @@ static pcclResult_t enter_to_await(struct pccl_monitor *monitor)
 
 static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag)
 {
-	struct pccl_op *op = pccl_session_find(monitor->session, tag);
+	struct pccl_op *op = monitor->session != NULL ? pccl_session_find(monitor->session, tag) : NULL;
 
 	if (op == NULL || op->awaited) {
 		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited",
@@ -96,7 +107,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pccl
 
 	if (result != pcclSuccess)
 		return result;
-	op = claim(monitor, tag);
+	op = pccl_monitor_take_doomed(monitor, tag) ? NULL : claim(monitor, tag);
 	if (op == NULL) {
 		pccl_monitor_leave(monitor);
 		return pcclRankConnectionLost;
@@ -110,6 +121,8 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pccl
 	result = op->result;
 	if (result != pcclSuccess)
 		pccl_fail(result, "%s", op->detail);
+	if (result != pcclSuccess)
+		pccl_monitor_show(monitor);
 	if (info_out != NULL)
 		*info_out = op->info;
 	pccl_session_release(monitor->session, op);
@@ -124,8 +137,10 @@ pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool 
 
 	if (result != pcclSuccess)
 		return result;
-	op = pccl_session_find(monitor->session, tag);
-	if (op == NULL)
+	op = monitor->session != NULL ? pccl_session_find(monitor->session, tag) : NULL;
+	if (op == NULL && pccl_monitor_is_doomed(monitor, tag))
+		*done_out = true;
+	else if (op == NULL)
 		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited",
 				   (unsigned long long)tag);
 	else
@@ -140,7 +155,7 @@ pcclResult_t pccl_monitor_check_alone(struct pccl_monitor *monitor)
 
 	if (result != pcclSuccess)
 		return result;
-	if (!pccl_session_idle(monitor->session))
+	if (!pccl_monitor_is_idle(monitor))
 		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
 	else if (monitor->view.member_count > 1)
 		result =

@@ -27,6 +27,7 @@ struct pccl_session_config {
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
 	pcclZstd_t zstd;
+	bool poisons; /* what PCCL 1.0's codecs can't carry makes NaNs of its segment, and no failure */
 };
 
 /* What the caller asked for. */

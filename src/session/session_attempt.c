@@ -144,6 +144,7 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->input = op->request.input;
 	launch_out->output = op->request.output;
 	launch_out->undo = op->undo;
+	launch_out->poisons = session->config.poisons && op->residual_next == NULL; /* which it would never leave */
 	launch_out->residual = op->residual_next == NULL ? NULL : op->request.operation.residual;
 	launch_out->residual_next = op->residual_next;
 	launch_out->residual_made = op->residual_made;

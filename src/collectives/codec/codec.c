@@ -246,6 +246,20 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 	return count;
 }
 
+void pccl_codec_poison(const struct pccl_codec_params *params, size_t count, void *out)
+{
+	const size_t block = block_elements(params);
+	uint8_t *to = out;
+
+	assert(codecs[params->id].has_target);
+	for (; count > 0; count -= count < block ? count : block) {
+		size_t n = count < block ? count : block;
+
+		pccl_codec_range_poison(params, n, to);
+		to += block_bytes(params, n);
+	}
+}
+
 /* ---- decoding ---- */
 
 /* Decodes whole blocks, the last one perhaps shorter. */

@@ -100,6 +100,9 @@ size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t c
  * alignment, here and below. */
 size_t pccl_codec_encode(const struct pccl_codec_params *params, const void *in, size_t count, void *out);
 
+/* What decodes to nothing but NaNs, in place of elements that can't be carried. For codecs with a target only. */
+void pccl_codec_poison(const struct pccl_codec_params *params, size_t count, void *out);
+
 /* Decodes to elements of params->type. */
 void pccl_codec_decode(const struct pccl_codec_params *params, const void *encoded, size_t count, void *out);
 

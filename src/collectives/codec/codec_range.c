@@ -165,6 +165,24 @@ static struct pccl_codec_steps make_steps(const struct pccl_codec_kernels *kerne
 	return zero_point_steps(low, high, top, step, largest_of(params->type));
 }
 
+void pccl_codec_range_poison(const struct pccl_codec_params *params, size_t count, uint8_t *out)
+{
+	write_header(params, NAN, NAN, out);
+	memset(out + 2 * real_bytes(params), 0, count * code_bytes(params));
+}
+
+/* The same NaN on every processor. */
+static void fill_poison(const struct pccl_codec_params *params, size_t count, uint8_t *out)
+{
+	size_t bytes = real_bytes(params), i;
+
+	for (i = 0; i < count; i++) {
+		memset(out + i * bytes, 0, bytes);
+		out[i * bytes + bytes - 1] = 0x7f;
+		out[i * bytes + bytes - 2] = params->type == pcclDouble ? 0xf8 : 0xc0;
+	}
+}
+
 bool pccl_codec_range_encode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
 			     const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out)
 {
@@ -200,6 +218,10 @@ void pccl_codec_range_decode(const struct pccl_codec_kernels *kernels, const str
 	double header[2];
 
 	read_header(params, in, header);
+	if (isnan(header[0])) {
+		fill_poison(params, count, out);
+		return;
+	}
 	if (params->id == PCCL_CODEC_ZERO_POINT) {
 		steps.step = header[0];
 		steps.zero = header[1];

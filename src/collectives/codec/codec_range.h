@@ -40,6 +40,9 @@ static inline struct pccl_codec_steps pccl_codec_minmax_steps(double low, double
 
 size_t pccl_codec_range_bytes(const struct pccl_codec_params *params, size_t count);
 
+/* A block whose range is none: it decodes to NaNs. */
+void pccl_codec_range_poison(const struct pccl_codec_params *params, size_t count, uint8_t *out);
+
 /* `random` is NULL for rounding to nearest; count is at least 1. False: there is a NaN or infinity. */
 bool pccl_codec_range_encode(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
 			     const void *in, size_t count, const struct pccl_codec_random *random, uint8_t *out);

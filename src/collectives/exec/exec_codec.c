@@ -197,9 +197,14 @@ static size_t encode(const struct pccl_exec *exec, const struct op *op, const st
 		     uint32_t local, const void *values, void *out)
 {
 	struct pccl_codec_params params = *codec;
+	size_t count = op_elements(exec, op, local), element;
 
 	params.first_element = pccl_geometry_first(&op->launch.geometry, op_segment(exec, op, local));
-	return pccl_codec_encode(&params, values, op_elements(exec, op, local), out);
+	element = pccl_codec_encode(&params, values, count, out);
+	if (element == count || !op->launch.poisons || !pccl_codec_find(params.id)->has_target)
+		return element;
+	pccl_codec_poison(&params, count, out);
+	return count;
 }
 
 /* left[i] = wanted[i] - left[i] */

@@ -16,6 +16,7 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_LANES",
 					"PCCL_STREAMS",
 					"PCCL_CONNECT_TIMEOUT_MS",
+					"PCCL_CONNECT_ATTEMPTS",
 					"PCCL_ADMISSION_TIMEOUT_MS",
 					"PCCL_OPERATION_TIMEOUT_MS",
 					"PCCL_HEARTBEAT_INTERVAL_MS",
@@ -95,6 +96,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_LANES", "3", 1);
 	setenv("PCCL_STREAMS", "5", 1);
 	setenv("PCCL_CONNECT_TIMEOUT_MS", "11", 1);
+	setenv("PCCL_CONNECT_ATTEMPTS", "4", 1);
 	setenv("PCCL_ADMISSION_TIMEOUT_MS", "12", 1);
 	setenv("PCCL_OPERATION_TIMEOUT_MS", "13", 1);
 	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "14", 1);
@@ -112,6 +114,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.port_last, 5010);
 	assert_int_equal(settings.lanes, 3);
 	assert_int_equal(settings.streams, 5);
+	assert_int_equal(settings.connect_attempts, 4);
 	assert_int_equal(settings.connect_timeout_ns, 11 * MS);
 	assert_int_equal(settings.admission_timeout_ns, 12 * MS);
 	assert_int_equal(settings.operation_timeout_ns, 13 * MS);

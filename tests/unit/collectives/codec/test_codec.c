@@ -273,6 +273,28 @@ static void nan_and_infinity_come_through_or_are_named(void **state)
 	}
 }
 
+static void poison_decodes_to_one_nan(void **state)
+{
+	struct arrays *a = *state;
+	struct pccl_codec_params params;
+	const size_t count = 700;
+	unsigned index;
+	size_t i;
+
+	for (index = 0; codec_combination(index, &params); index++) {
+		if (!pccl_codec_find(params.id)->has_target)
+			continue;
+		pccl_codec_poison(&params, count, a->encoded);
+		pccl_codec_decode(&params, a->encoded, count, a->out);
+		for (i = 0; i < count; i++) {
+			size_t bytes = pccl_dtype_bytes(params.type);
+
+			assert_true(isnan(element_at(params.type, a->out, i)));
+			assert_memory_equal(a->out + i * bytes, a->out, bytes);
+		}
+	}
+}
+
 /* Of encoded and decoded bytes: every processor and every version must give the same. */
 static uint64_t digest(uint64_t sum, const uint8_t *bytes, size_t count)
 {
@@ -362,6 +384,7 @@ int main(void)
 		cmocka_unit_test(accumulating_is_decoding_and_reducing),
 		cmocka_unit_test(integers_travel_as_they_are),
 		cmocka_unit_test(nan_and_infinity_come_through_or_are_named),
+		cmocka_unit_test(poison_decodes_to_one_nan),
 		cmocka_unit_test(the_bytes_on_the_wire_are_those_of_the_protocol),
 		cmocka_unit_test(any_bytes_can_be_decoded),
 	};

@@ -1,0 +1,227 @@
+/* Programs written for PCCL 1.0: what they see when the world changes under them. */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/check.h"
+#include "lib/peers.h"
+
+static void join(struct world_peer *me)
+{
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicator(&me->params, &me->comm));
+	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
+}
+
+static int attribute(const struct world_peer *me, pcclAttribute_t which)
+{
+	int value;
+
+	CHECK_RESULT(pcclSuccess, pcclGetAttribute(me->comm, which, &value));
+	return value;
+}
+
+static int world(const struct world_peer *me)
+{
+	return attribute(me, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE);
+}
+
+static pcclReduceDescriptor_t describe(uint64_t tag)
+{
+	const pcclReduceDescriptor_t descriptor = {
+		1, pcclSum, tag, {pcclFloat, pcclDistributionNone}, {pcclUint8, pcclQuantNone}};
+
+	return descriptor;
+}
+
+static pcclResult_t sum(struct world_peer *me, uint64_t tag, float *value)
+{
+	const pcclReduceDescriptor_t descriptor = describe(tag);
+	float input = 1;
+
+	return pcclAllReduce(&input, value, &descriptor, me->comm, NULL);
+}
+
+/* ---- a world that shrinks ------------------------------------------------------------------------------------ */
+
+static void sees_the_other_go(struct world_peer *me)
+{
+	const pcclReduceDescriptor_t descriptor = describe(5);
+	pcclAsyncReduceOp_t handle, second;
+	float value = 0, input = 1;
+
+	join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	if (me->index == 1) {
+		peer_wait_peer(me, 0, 1);
+		peer_leave(me);
+		return;
+	}
+	peer_wait_gate(me, 1);
+	/* Nobody told the program yet. */
+	CHECK(world(me) == 2 && attribute(me, PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE) == 2);
+	CHECK_RESULT(pcclSuccess, pcclAllReduceAsync(&input, &value, &descriptor, me->comm, &handle));
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceAsync(&input, &value, &descriptor, me->comm, &second));
+	CHECK_RESULT(pcclPendingAsyncOps, pcclUpdateTopology(me->comm));
+	CHECK(world(me) == 2);
+	CHECK_RESULT(pcclRankConnectionLost, pcclAwaitAsyncReduce(&handle, NULL));
+	CHECK(strlen(pcclGetLastError(NULL)) > 0);
+	CHECK(world(me) == 1 && attribute(me, PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE) == 1);
+	CHECK_RESULT(pcclRankConnectionLost, pcclAwaitAsyncReduce(&handle, NULL));
+	CHECK_RESULT(pcclTooFewPeers, sum(me, 5, &value));
+	CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm));
+	peer_leave(me);
+}
+
+static void a_launch_in_a_world_that_shrank_fails_at_the_await(void **state)
+{
+	struct world *world_of_two = *state;
+
+	peers_start_master(world_of_two, WORLD_PROGRAM);
+	peers_start(world_of_two, 2, sees_the_other_go, NULL);
+	peers_await_all(world_of_two, 0, 2, 1);
+	peers_sleep_ms(300);
+	peers_open_gate(world_of_two, 1);
+	peers_finish(world_of_two);
+}
+
+/* ---- eviction ------------------------------------------------------------------------------------------------ */
+
+enum { SLEEPER = 2 };
+
+/* The loop that PCCL 1.0's documentation shows, as far as it matters here. */
+static void trains_until_all_are_back(struct world_peer *me, unsigned steps_of_three)
+{
+	float value;
+	unsigned steps = 0;
+
+	while (steps < steps_of_three) {
+		while (pcclUpdateTopology(me->comm) == pcclUpdateTopologyFailed)
+			peers_sleep_ms(1);
+		if (world(me) == 2)
+			peer_reach(me, 2);
+		while (world(me) > 1 && sum(me, 7, &value) != pcclSuccess)
+			peers_sleep_ms(1);
+		if (world(me) == 3 && value == 3)
+			steps++;
+		else
+			peers_sleep_ms(20);
+	}
+}
+
+static void sleeps_too_long(struct world_peer *me)
+{
+	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "100", 1);
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "1000", 1);
+	join(me);
+	peer_grow(me, 3);
+	peer_reach(me, 1);
+	if (me->index == SLEEPER)
+		peer_wait_gate(me, 1);
+	trains_until_all_are_back(me, 5);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void an_evicted_program_joins_again(void **state)
+{
+	struct world *world_of_three = *state;
+
+	peers_start_master(world_of_three, WORLD_PROGRAM);
+	peers_start(world_of_three, 3, sleeps_too_long, NULL);
+	peers_await_all(world_of_three, 0, 3, 1);
+	peers_signal(world_of_three, SLEEPER, SIGSTOP);
+	peers_await_all(world_of_three, 0, 2, 2);
+	peers_open_gate(world_of_three, 1);
+	peers_signal(world_of_three, SLEEPER, SIGCONT);
+	peers_finish(world_of_three);
+}
+
+/* ---- results and descriptors --------------------------------------------------------------------------------- */
+
+static void disagrees(struct world_peer *me)
+{
+	pcclReduceDescriptor_t descriptor = describe(9);
+	float input[4] = {1.5f, -2, 3, 1e-30f}, value[4];
+	pcclResult_t result;
+	unsigned i;
+
+	join(me);
+	peer_grow(me, 2);
+	descriptor.count = me->index + 1;
+	result = pcclAllReduce(input, value, &descriptor, me->comm, NULL);
+	CHECK(result == pcclInvalidUsage && strstr(pcclGetLastError(NULL), "tag 9") != NULL);
+	/* As wide as the data, or wider: nothing is lost. */
+	descriptor.count = 4;
+	descriptor.quantization_options.algorithm = pcclQuantMinMax;
+	for (i = 0; i < 3; i++) {
+		descriptor.quantization_options.quantized_datatype = i == 0   ? pcclFloat
+								     : i == 1 ? pcclUint32
+									      : pcclUint64;
+		CHECK_RESULT(pcclSuccess, pcclAllReduce(input, value, &descriptor, me->comm, NULL));
+		CHECK(value[0] == 3 && value[1] == -4 && value[2] == 6 && value[3] == 2e-30f);
+	}
+	/* What a codec can't carry becomes NaN: a loop that repeats what failed would never end. */
+	descriptor.quantization_options.quantized_datatype = pcclUint8;
+	input[1] = me->index == 0 ? INFINITY : 1;
+	CHECK_RESULT(pcclSuccess, pcclAllReduce(input, value, &descriptor, me->comm, NULL));
+	CHECK(isnan(value[0]) && isnan(value[3]));
+	descriptor.quantization_options.quantized_datatype = (pcclDataType_t)77;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduce(input, value, &descriptor, me->comm, NULL));
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void results_are_those_of_1_0_and_wide_types_travel_plain(void **state)
+{
+	struct world *world_of_two = *state;
+
+	peers_start_master(world_of_two, WORLD_PROGRAM);
+	peers_start(world_of_two, 2, disagrees, NULL);
+	peers_finish(world_of_two);
+}
+
+static void loses_the_master(struct world_peer *me)
+{
+	bool pending;
+
+	setenv("PCCL_CONNECT_TIMEOUT_MS", "500", 1);
+	join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclUpdateTopologyFailed, pcclUpdateTopology(me->comm));
+	CHECK_RESULT(pcclInvalidUsage, pcclArePeersPending(me->comm, &pending));
+	CHECK_RESULT(pcclTopologyOptimizationFailed, pcclOptimizeTopology(me->comm));
+	CHECK(strstr(pcclGetLastError(NULL), "no master could be reached") != NULL);
+	CHECK(world(me) == 2);
+	peer_leave(me);
+}
+
+static void joint_calls_without_a_master_fail_as_in_1_0(void **state)
+{
+	struct world *world_of_two = *state;
+	unsigned master = peers_start_master(world_of_two, WORLD_PROGRAM);
+
+	peers_start(world_of_two, 2, loses_the_master, NULL);
+	peers_await_all(world_of_two, 0, 2, 1);
+	peers_kill_master(world_of_two, master);
+	peers_open_gate(world_of_two, 1);
+	peers_finish(world_of_two);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_launch_in_a_world_that_shrank_fails_at_the_await, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(an_evicted_program_joins_again, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(results_are_those_of_1_0_and_wide_types_travel_plain, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(joint_calls_without_a_master_fail_as_in_1_0, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
