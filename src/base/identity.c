@@ -3,14 +3,15 @@
 
 #include <string.h>
 
-#include "base/sha256.h"
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 
 pcclRankUuid_t pccl_identity_uuid(const struct pccl_secret *secret)
 {
-	uint8_t digest[PCCL_SHA256_BYTES];
+	uint8_t digest[SHA256_DIGEST_LENGTH];
 	pcclRankUuid_t uuid;
 
-	pccl_sha256(secret->data, sizeof(secret->data), digest);
+	(void)SHA256(secret->data, sizeof(secret->data), digest);
 	memcpy(uuid.data, digest, sizeof(uuid.data));
 	return uuid;
 }
@@ -18,37 +19,26 @@ pcclRankUuid_t pccl_identity_uuid(const struct pccl_secret *secret)
 struct pccl_pass pccl_identity_pass(const struct pccl_secret *secret, const pcclRankUuid_t *caller)
 {
 	uint8_t both[PCCL_SECRET_BYTES + sizeof(caller->data)];
-	uint8_t digest[PCCL_SHA256_BYTES];
+	uint8_t digest[SHA256_DIGEST_LENGTH];
 	struct pccl_pass pass;
 
 	memcpy(both, secret->data, sizeof(secret->data));
 	memcpy(both + sizeof(secret->data), caller->data, sizeof(caller->data));
-	pccl_sha256(both, sizeof(both), digest);
+	(void)SHA256(both, sizeof(both), digest);
 	memcpy(pass.data, digest, sizeof(pass.data));
 	return pass;
-}
-
-/* Looks at every byte, so that the time says nothing about the first one that differs. */
-static bool are_same(const uint8_t *left, const uint8_t *right, size_t bytes)
-{
-	uint8_t difference = 0;
-	size_t i;
-
-	for (i = 0; i < bytes; i++)
-		difference |= left[i] ^ right[i];
-	return difference == 0;
 }
 
 bool pccl_identity_owns(const struct pccl_secret *secret, const pcclRankUuid_t *uuid)
 {
 	pcclRankUuid_t own = pccl_identity_uuid(secret);
 
-	return are_same(own.data, uuid->data, sizeof(own.data));
+	return CRYPTO_memcmp(own.data, uuid->data, sizeof(own.data)) == 0;
 }
 
 bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t *caller, const struct pccl_pass *pass)
 {
 	struct pccl_pass right = pccl_identity_pass(secret, caller);
 
-	return are_same(right.data, pass->data, sizeof(right.data));
+	return CRYPTO_memcmp(right.data, pass->data, sizeof(right.data)) == 0;
 }

@@ -15,7 +15,7 @@ struct pccl_self {
 	struct pccl_settings settings;
 	struct pccl_secret secret; /* told to masters only */
 	pcclRankUuid_t uuid;	   /* comes from it */
-	uint64_t host; /* see pccl_locality_host() */
+	uint64_t host;		   /* see pccl_locality_host() */
 };
 
 #endif

@@ -83,7 +83,7 @@ struct pccl_client {
 	uint64_t idle_ns;     /* at this time the last */
 	uint32_t doubts;      /* complaints that nobody confirmed */
 	uint32_t feuds;	      /* members that went because they and this one complained about each other */
-	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
+	bool said_farewell;   /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 	struct pccl_client *same_bucket; /* in the index of uuids */
 };

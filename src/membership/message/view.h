@@ -37,7 +37,7 @@ struct pccl_member {
 	uint16_t streams;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
-	uint32_t masters; /* how many masters it knows: with several, silence alone needs a quorum to evict */
+	uint32_t masters;      /* how many masters it knows: with several, silence alone needs a quorum to evict */
 	struct pccl_pass pass; /* to be shown when it is called; comes by PASSES, and never travels with the member */
 };
 

@@ -53,7 +53,7 @@ struct pccl_peer {
 	pcclRankUuid_t master_uuid;
 	char trouble[PCCL_CAUSE_TEXT_BYTES]; /* why the last attempt failed */
 
-	struct pccl_install *install; /* in force; NULL: none yet */
+	struct pccl_install *install;	   /* in force; NULL: none yet */
 	struct pccl_message_passes passes; /* for the next one; owned */
 	struct pccl_promise promises[PCCL_PROMISES_MAX];
 	uint64_t promise_calls[PCCL_PROMISES_MAX]; /* by promise: the connection on which it was given, */

@@ -16,10 +16,10 @@ struct pccl_hello {
 	uint16_t lane;	   /* data only, as the rest */
 	uint16_t stream;   /* index among the link's streams */
 	uint64_t instance; /* of the caller's link: another number is another link, which knows nothing of the first */
-	uint32_t resumption; /* 0: a new stream; n: the n-th redial of it */
-	uint32_t received;   /* frames that the caller had received completely on it before */
-	uint64_t host;	     /* the caller's, see pccl_locality_host() */
-	uint16_t port;	     /* of the caller's end of the connection */
+	uint32_t resumption;   /* 0: a new stream; n: the n-th redial of it */
+	uint32_t received;     /* frames that the caller had received completely on it before */
+	uint64_t host;	       /* the caller's, see pccl_locality_host() */
+	uint16_t port;	       /* of the caller's end of the connection */
 	struct pccl_pass pass; /* that the caller may call as `from` */
 };
 

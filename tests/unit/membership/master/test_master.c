@@ -70,8 +70,8 @@ static void members_have_a_pass_to_each_other(void **state)
 		for (other = 0; other < 3; other++) {
 			struct pccl_secret secret = small_secret(other == 0 ? 0 : other + 1);
 
-			assert_true(pccl_identity_admits(&secret, &view->members[rank].uuid,
-							 &view->members[other].pass));
+			assert_true(
+				pccl_identity_admits(&secret, &view->members[rank].uuid, &view->members[other].pass));
 		}
 	}
 }

@@ -264,9 +264,9 @@ static void a_flood_from_one_address_keeps_nobody_else_out(void **state)
 	assert_int_equal(bind(honest, (const struct sockaddr *)&other.storage, other.bytes), 0);
 	for (i = 0; i < 600; i++) {
 		if (i == 10)
-			assert_int_equal(connect(honest, (const struct sockaddr *)&porch.address.storage,
-						 porch.address.bytes),
-					 0);
+			assert_int_equal(
+				connect(honest, (const struct sockaddr *)&porch.address.storage, porch.address.bytes),
+				0);
 		fds[i] = call_at(&porch);
 		pccl_loop_turn(porch.loop, 0);
 	}
