@@ -82,6 +82,7 @@ static bool reduce(struct bench_peer *peer, struct bench_buffers *buffers)
 	operation.datatype = peer->options->datatype;
 	operation.op = peer->options->op;
 	operation.plan = peer->options->plan;
+	operation.input = peer->options->give_up ? pcclInputGiveUp : pcclInputKeep;
 	for (int i = 0; i < ROUNDS; i++) {
 		pcclResult_t result;
 

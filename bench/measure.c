@@ -96,6 +96,7 @@ static pcclOperation_t describe(const struct run *run, uint32_t which)
 	operation.codec_datatype = options->codec.target;
 	operation.codec_block = options->codec.block;
 	operation.rounding = options->codec.rounding;
+	operation.input = options->give_up ? pcclInputGiveUp : pcclInputKeep;
 	return operation;
 }
 

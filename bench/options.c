@@ -30,6 +30,7 @@ enum flag {
 	FLAG_ZSTD,
 	FLAG_CHECKSUMS,
 	FLAG_INPLACE,
+	FLAG_GIVE_UP,
 	FLAG_CHECK,
 	FLAG_JSON,
 	FLAG_FOOTPRINT,
@@ -63,6 +64,7 @@ static const struct option flags[] = {
 	{"zstd", required_argument, NULL, FLAG_ZSTD},
 	{"checksums", required_argument, NULL, FLAG_CHECKSUMS},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
+	{"give-up", no_argument, NULL, FLAG_GIVE_UP},
 	{"check", no_argument, NULL, FLAG_CHECK},
 	{"json", no_argument, NULL, FLAG_JSON},
 	{"footprint", no_argument, NULL, FLAG_FOOTPRINT},
@@ -283,6 +285,10 @@ static bool parse_switch(int flag, struct bench_options *options)
 	case FLAG_INPLACE:
 		options->in_place = true;
 		break;
+	case FLAG_GIVE_UP:
+		options->in_place = true;
+		options->give_up = true;
+		break;
 	case FLAG_CHECK:
 		options->check = true;
 		break;
@@ -330,6 +336,7 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 	case FLAG_SEED:
 		return parse_number("seed", text, 1, UINT64_MAX, &options->seed, problem);
 	case FLAG_INPLACE:
+	case FLAG_GIVE_UP:
 	case FLAG_CHECK:
 	case FLAG_JSON:
 	case FLAG_FOOTPRINT:
@@ -469,6 +476,7 @@ static const char manual[] =
 	"  --dtype NAME        uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64\n"
 	"  --op NAME           sum (default), avg, prod, max, min\n"
 	"  --inplace           one buffer for input and output\n"
+	"  --give-up           in place, and nothing is saved: after a failure the buffer is undefined\n"
 	"  --inflight N        N operations at once in each iteration, each on its own buffers\n"
 	"\n"
 	"How\n"

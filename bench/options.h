@@ -51,6 +51,7 @@ struct bench_options {
 	enum bench_chaos chaos;
 	uint64_t seed; /* of the chaos; 0: from the clock */
 	bool in_place;
+	bool give_up; /* in place: the input need not survive a failure */
 	bool check;
 	bool json;
 	bool loss;	/* measure what a peer's death costs in place of speed */

@@ -48,7 +48,9 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 
 	fprintf(to, "%s, %s, %s, %u peers%s", bench_collective_name(options->collective),
 		bench_datatype_name(options->datatype), bench_op_name(options->op), options->peers,
-		options->in_place ? ", in place" : "");
+		options->give_up    ? ", in place, given up"
+		: options->in_place ? ", in place"
+				    : "");
 	if (options->inflight > 1)
 		fprintf(to, ", %u operations at once", options->inflight);
 	if (options->codec.wanted)

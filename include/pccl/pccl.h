@@ -27,7 +27,7 @@
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
  * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
- * or not, and the next call may be made in the view that is then in force; what an out-of-place receive buffer holds
+ * or not (unless it was given up: pcclInput_t), and the next call may be made in the view that is then in force; what an out-of-place receive buffer holds
  * is undefined.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds has enum values from 100 up.
@@ -199,13 +199,27 @@ typedef enum pcclPlan_t {
 	pcclPlanRing = 102     /* shards travel round a ring: 2 (n - 1) hops, one neighbour at a time */
 } pcclPlan_t;
 
-/* What becomes of an operation when a member is lost while it runs. Input is intact in every case. */
+/* What becomes of an operation when a member is lost while it runs. Input is intact in every case, unless it was given
+ * up (pcclInput_t). */
 typedef enum pcclFailurePolicy_t {
 	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
 	pcclPolicyAbort = 100, /* every survivor returns pcclRankConnectionLost */
 	pcclPolicyRetry = 101, /* the survivors redo the whole operation: one participant set */
 	pcclPolicyRepair = 102 /* finished segments stay, the survivors redo the rest; all-reduce only, else as retry */
 } pcclFailurePolicy_t;
+
+/*
+ * What an operation in place may do with its input. To be able to give it back, the library saves what results
+ * overwrite: a copy of the buffer, and its time. Members need not choose alike.
+ */
+typedef enum pcclInput_t {
+	pcclInputKeep = 0, /* after a failure the input is as it was */
+	/* Nothing is saved (but where everybody sends everything to everybody, in the plan `oneshot`, which is for small
+	 * operations): after a failure the buffer is undefined. As nothing can be done again, it goes with the failure
+	 * policy `abort` only, and an operation that has begun ends with pcclRankConnectionLost at any view change.
+	 * Out of place input is not overwritten, and stays. */
+	pcclInputGiveUp = 100
+} pcclInput_t;
 
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
 
@@ -357,13 +371,14 @@ typedef struct pcclOperation_t {
 	 * retried or repaired; if it has failed they stay. What travels plain leaves them alone. NULL: none. */
 	void *residual;
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
-	uint32_t reserved[1];
+	pcclInput_t input;
+	uint32_t reserved[2];
 } pcclOperation_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INITIALIZER \
 	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
-	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, {0}}
+	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, {0}}
 /* clang-format on */
 
 /* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
@@ -483,7 +498,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
  * disagree about an operation, all of them get pcclMismatch. If a member is lost, `failure_policy` says what happens.
- * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use. pcclTooFewPeers: a world of one.
+ * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use, input given up with another policy than `abort`. pcclTooFewPeers: a world of one.
  * pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
  */
 

@@ -201,6 +201,27 @@ static bool zstd_is_known(pcclZstd_t zstd)
 	return zstd == pcclZstdDefault || zstd == pcclZstdOff || zstd == pcclZstdAuto || zstd == pcclZstdOn;
 }
 
+/* The policy that an operation has in the end. */
+static pcclFailurePolicy_t policy_of(const struct pccl_session *session, const pcclOperation_t *operation)
+{
+	pcclFailurePolicy_t policy = operation->failure_policy;
+
+	if (policy == pcclPolicyDefault)
+		policy = session->config.policy;
+	return policy == pcclPolicyDefault ? pcclPolicyAbort : policy;
+}
+
+static pcclResult_t check_input(const struct pccl_session *session, const pcclOperation_t *operation)
+{
+	if (operation->input != pcclInputKeep && operation->input != pcclInputGiveUp)
+		return pccl_fail(pcclInvalidArgument, "input %d is unknown", (int)operation->input);
+	if (operation->input == pcclInputGiveUp && policy_of(session, operation) != pcclPolicyAbort)
+		return pccl_fail(pcclInvalidArgument,
+				 "input is given up, and the failure policy is to do the operation again, which needs "
+				 "it: choose pcclPolicyAbort");
+	return pcclSuccess;
+}
+
 static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
 {
 	bool reads = request->kind != PCCL_BROADCAST || request->operation.root == session->rank;
@@ -249,7 +270,7 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
 	if (!zstd_is_known(operation->zstd))
 		return pccl_fail(pcclInvalidArgument, "zstd %d is unknown", (int)operation->zstd);
-	if (check_size(session, request) != pcclSuccess)
+	if (check_input(session, operation) != pcclSuccess || check_size(session, request) != pcclSuccess)
 		return pcclInvalidArgument;
 	if (pccl_session_find(session, operation->tag) != NULL)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
@@ -287,6 +308,14 @@ static void *undo_take(struct pccl_session *session, size_t bytes)
 	session->spare_undo = NULL;
 	session->spare_undo_bytes = 0;
 	return undo;
+}
+
+pcclResult_t pccl_session_take_undo(struct pccl_session *session, struct pccl_op *op)
+{
+	if (op->undo_bytes == 0 || op->undo != NULL)
+		return pcclSuccess;
+	op->undo = undo_take(session, op->undo_bytes);
+	return op->undo == NULL ? pcclOutOfMemory : pcclSuccess;
 }
 
 static void undo_give(struct pccl_session *session, struct pccl_op *op)
@@ -372,10 +401,7 @@ static void resolve_defaults(const struct pccl_session *session, pcclOperation_t
 {
 	if (operation->plan == pcclPlanAuto)
 		operation->plan = session->config.plan;
-	if (operation->failure_policy == pcclPolicyDefault)
-		operation->failure_policy = session->config.policy;
-	if (operation->failure_policy == pcclPolicyDefault)
-		operation->failure_policy = pcclPolicyAbort;
+	operation->failure_policy = policy_of(session, operation);
 	if (operation->zstd == pcclZstdDefault)
 		operation->zstd = session->config.zstd;
 }
@@ -384,7 +410,6 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 			      struct pccl_op **op_out)
 {
 	struct pccl_op *op = pccl_zalloc(sizeof(*op));
-	size_t undo_bytes = bytes_in_place(session, request);
 	pcclResult_t result;
 
 	if (op == NULL)
@@ -400,12 +425,10 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 	if (result == pcclSuccess)
 		result = pccl_session_take_residual(op);
 	op->signature = pccl_session_signature(op);
-	if (result == pcclSuccess && undo_bytes > 0) {
-		op->undo = undo_take(session, undo_bytes);
-		op->undo_bytes = undo_bytes;
-		if (op->undo == NULL)
-			result = pcclOutOfMemory;
-	}
+	op->undo_bytes = bytes_in_place(session, request);
+	op->gives_up = op->undo_bytes > 0 && request->operation.input == pcclInputGiveUp;
+	if (result == pcclSuccess && !op->gives_up)
+		result = pccl_session_take_undo(session, op);
 	if (result != pcclSuccess) {
 		op_free(op);
 		return result;

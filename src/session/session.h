@@ -89,9 +89,10 @@ struct pccl_op {
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
-	size_t undo_bytes;
-	void *staged;	   /* copy of an input that is in place for another rank than now; NULL */
-	void *staged_home; /* where that belongs if the op fails: results may have come there; NULL */
+	size_t undo_bytes;	      /* that results overwrite; 0: not in place */
+	bool gives_up;		      /* in place, and the input need not come back */
+	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */
+	void *staged_home;	      /* where that belongs if the op fails: results may have come there; NULL */
 	size_t staged_bytes;
 	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
 	uint8_t *residual_made; /* by segment: its part is there */

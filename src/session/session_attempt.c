@@ -64,7 +64,15 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 				&op->geometry, plan_out);
 }
 
-static pcclResult_t attempt_create(const struct pccl_session *session, struct pccl_op *op,
+/* Everybody sends its input on while results come into its place: there it is saved even if it need not come back. */
+static pcclResult_t save_for_sending(struct pccl_session *session, struct pccl_op *op, const struct pccl_plan *plan)
+{
+	if (op->request.kind != PCCL_ALL_REDUCE || plan->algorithm != pcclPlanOneshot)
+		return pcclSuccess;
+	return pccl_session_take_undo(session, op);
+}
+
+static pcclResult_t attempt_create(struct pccl_session *session, struct pccl_op *op,
 				   const struct pccl_op_decision *repair, struct pccl_attempt **attempt_out)
 {
 	struct pccl_attempt *attempt = pccl_zalloc(sizeof(*attempt));
@@ -86,6 +94,8 @@ static pcclResult_t attempt_create(const struct pccl_session *session, struct pc
 	if (attempt->lanes_ended == NULL || attempt->commands == NULL)
 		goto fail;
 	result = make_plan(session, op, repair, &attempt->plan);
+	if (result == pcclSuccess)
+		result = save_for_sending(session, op, attempt->plan);
 	if (result != pcclSuccess)
 		goto fail;
 	if (repair != NULL) {

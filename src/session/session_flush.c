@@ -134,6 +134,8 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 	/* The parts of a scatter or gather, and the root of a broadcast, mean something else in another view. */
 	if (op->request.kind != PCCL_ALL_REDUCE && op->request.kind != PCCL_BARRIER)
 		report_out->policy = (uint8_t)pcclPolicyAbort;
+	if (op->gives_up) /* its input is gone */
+		report_out->policy = PCCL_POLICY_FAILED;
 	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE;
 	report_out->complete = op->complete;
 	report_out->segment_count = op->geometry.segment_count;

@@ -88,6 +88,8 @@ void pccl_attempt_free(struct pccl_attempt *attempt);
 /* session.c */
 /* The op waited for a view, and that is smaller than the one it was launched in: fits it to the new one. */
 pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op);
+/* Memory for what results overwrite; nothing if the op has it, or is not in place. pcclOutOfMemory. */
+pcclResult_t pccl_session_take_undo(struct pccl_session *session, struct pccl_op *op);
 void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
 			  uint32_t lane);
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);

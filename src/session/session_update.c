@@ -42,5 +42,8 @@ uint32_t pccl_session_missed(const struct pccl_session *session, const struct pc
 {
 	if (!session->updating || session->frozen || pccl_session_find(session, key->tag) != NULL)
 		return 0;
+	/* It was something else here, of which that lane had no share. */
+	if (key->sequence < pccl_sequences_next(&session->sequences, key->tag))
+		return 0;
 	return pccl_session_joint_calls(session);
 }

@@ -97,6 +97,8 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	if (spec_out->kind == PCCL_BROADCAST && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
 	operation->root = (uint32_t)(second / 1600 % 64);
+	if (operation->failure_policy == pcclPolicyAbort && pccl_rng_hash(second, 41) % 3 == 0)
+		operation->input = pcclInputGiveUp;
 	draw_codec(sim, spec_out, draw(sim, node, 300 + which));
 	spec_out->timeout_ns = 0;
 	if (second / 102400 % 100 < sim->shells->plan.timeout_percent)
@@ -148,7 +150,7 @@ static void mistake(const struct shell *shell, struct call *call)
 		return;
 	call->mistaken = true;
 	call->right = call->spec;
-	if (number / 100 % 4 == 0)
+	if (number / 100 % 4 == 0 && operation->input == pcclInputKeep)
 		operation->failure_policy =
 			operation->failure_policy == pcclPolicyRepair ? pcclPolicyRetry : pcclPolicyRepair;
 	else if (number / 100 % 4 == 1)

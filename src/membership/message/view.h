@@ -58,8 +58,8 @@ struct pccl_world {
 	uint32_t largest_group;
 };
 
-/* Instead of a policy: the op has failed at this member by itself, so that nobody may redo it. */
-#define PCCL_POLICY_FAILED 0	 /* a value can't be sent */
+/* Instead of a policy: the op has failed at this member by itself, or can't be done again here; nobody may redo it. */
+#define PCCL_POLICY_FAILED 0	 /* a value can't be sent, or the input is gone */
 #define PCCL_POLICY_MISMATCHED 1 /* members launched different things */
 
 /* What one member says in the flush of one op that has not ended at it. */

@@ -13,6 +13,20 @@
 #include "lib/lone_session.h"
 #include "session/session_sequence.h"
 
+/* Launches the request, looks at what the lane is told, and lets the op end. */
+static struct pccl_exec_launch launch_of(struct pccl_session *session, struct pccl_op_request request)
+{
+	struct pccl_exec_launch launch;
+	struct pccl_op *op;
+
+	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+	launch = expect(session, PCCL_COMMAND_LAUNCH)->launch;
+	end_share(session, launch.cookie, pcclSuccess);
+	expect(session, PCCL_COMMAND_ENDED);
+	pccl_session_release(session, op);
+	return launch;
+}
+
 static void an_op_is_launched_ends_and_is_released(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -289,6 +303,60 @@ static void the_last_of_a_group_ends_what_would_be_redone(void **state)
 	pccl_session_destroy(session);
 }
 
+static void input_in_place_is_saved_unless_it_is_given_up(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_request request = sum_of(100, 1);
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	request.operation.plan = pcclPlanDirect;
+	assert_null(launch_of(session, request).undo);
+	request.output = input;
+	assert_non_null(launch_of(session, request).undo);
+	request.operation.input = pcclInputGiveUp;
+	assert_null(launch_of(session, request).undo);
+	request.operation.plan = pcclPlanRing;
+	assert_null(launch_of(session, request).undo);
+	/* Everybody sends its input on while results come into its place. */
+	request.operation.plan = pcclPlanOneshot;
+	assert_non_null(launch_of(session, request).undo);
+	pccl_session_destroy(session);
+}
+
+static void what_has_given_its_input_up_is_never_done_again(void **state)
+{
+	const pcclFailurePolicy_t again[] = {pcclPolicyRetry, pcclPolicyRepair};
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_request request = sum_of(100, 1);
+	struct pccl_op_report *reports;
+	struct pccl_op *op;
+	uint32_t count;
+	void *cookie;
+	int i;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	request.operation.input = pcclInputGiveUp;
+	for (i = 0; i < 2; i++) {
+		request.operation.failure_policy = again[i];
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclInvalidArgument);
+		assert_non_null(strstr(pccl_fail_text(), "pcclPolicyAbort"));
+	}
+	request.operation.failure_policy = pcclPolicyDefault;
+	launched(session, request, &cookie);
+	request.operation.tag = 2;
+	request.output = input;
+	launched(session, request, &cookie);
+	freeze(session);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 2);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(reports[i].policy, reports[i].tag == 2 ? PCCL_POLICY_FAILED : pcclPolicyAbort);
+	pccl_op_reports_destroy(reports, count);
+	pccl_session_destroy(session);
+}
+
 static void an_ended_session_fails_running_and_later_ops(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -492,6 +560,8 @@ int main(void)
 		cmocka_unit_test(an_op_that_failed_by_itself_is_reported_so_that_nobody_redoes_it),
 		cmocka_unit_test(an_op_that_fails_by_itself_during_a_flush_is_reported_too),
 		cmocka_unit_test(the_last_of_a_group_ends_what_would_be_redone),
+		cmocka_unit_test(input_in_place_is_saved_unless_it_is_given_up),
+		cmocka_unit_test(what_has_given_its_input_up_is_never_done_again),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
 		cmocka_unit_test(an_update_is_told_to_the_lanes_in_every_view),
 		cmocka_unit_test(newcomers_end_an_update),
