@@ -27,8 +27,8 @@
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
  * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
- * or not (unless it was given up: pcclInput_t), and the next call may be made in the view that is then in force; what an out-of-place receive buffer holds
- * is undefined.
+ * or not (but see pcclInput_t), and the next call may be made in the view that is then in force; what an out-of-place
+ * receive buffer holds is undefined.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds has enum values from 100 up.
  */
@@ -199,8 +199,7 @@ typedef enum pcclPlan_t {
 	pcclPlanRing = 102     /* shards travel round a ring: 2 (n - 1) hops, one neighbour at a time */
 } pcclPlan_t;
 
-/* What becomes of an operation when a member is lost while it runs. Input is intact in every case, unless it was given
- * up (pcclInput_t). */
+/* What becomes of an operation when a member is lost while it runs. Input stays, unless it was given up. */
 typedef enum pcclFailurePolicy_t {
 	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
 	pcclPolicyAbort = 100, /* every survivor returns pcclRankConnectionLost */
@@ -208,18 +207,9 @@ typedef enum pcclFailurePolicy_t {
 	pcclPolicyRepair = 102 /* finished segments stay, the survivors redo the rest; all-reduce only, else as retry */
 } pcclFailurePolicy_t;
 
-/*
- * What an operation in place may do with its input. To be able to give it back, the library saves what results
- * overwrite: a copy of the buffer, and its time. Members need not choose alike.
- */
-typedef enum pcclInput_t {
-	pcclInputKeep = 0, /* after a failure the input is as it was */
-	/* Nothing is saved (but where everybody sends everything to everybody, in the plan `oneshot`, which is for small
-	 * operations): after a failure the buffer is undefined. As nothing can be done again, it goes with the failure
-	 * policy `abort` only, and an operation that has begun ends with pcclRankConnectionLost at any view change.
-	 * Out of place input is not overwritten, and stays. */
-	pcclInputGiveUp = 100
-} pcclInput_t;
+/* In place, keep saves what results overwrite, in a copy, for a failure. Give up saves nothing (but in `oneshot`), goes
+ * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
+typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
 
@@ -381,21 +371,30 @@ typedef struct pcclOperation_t {
 	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, {0}}
 /* clang-format on */
 
-/* What became of an operation. Set `size` (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
+typedef struct pcclParticipants_t { /* a run of elements that have the contributions of as many peers */
+	size_t first, count;
+	uint32_t participants, reserved;
+} pcclParticipants_t;
+
+/* What became of an operation. Initialize it (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
 	size_t size;
 	uint64_t epoch;		   /* of the view in which it ended */
 	uint32_t participants_min; /* fewest and most peers that any element of the result has contributions of; */
-	uint32_t participants_max; /* they differ only after a repair */
-	uint64_t tx_bytes;
-	uint64_t rx_bytes;
+	uint32_t participants_max; /* they differ only after a repair; 1.0's `local_world_size` is the larger */
+	uint64_t tx_bytes, rx_bytes;
 	pcclPlan_t plan; /* what pcclPlanAuto became */
-	uint32_t reserved[1];
+	/* Participants by range, in order. The caller lends room for `range_capacity` ranges, the library says how many
+	 * there are and writes as many as fit: 0 after a failure, 1 without a repair, else 65,536 at most. */
+	uint32_t range_capacity;
+	pcclParticipants_t *ranges;
+	size_t range_count;
+	uint32_t reserved[2];
 } pcclOperationInfo_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INFO_INITIALIZER \
-	{sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto, {0}}
+	{sizeof(pcclOperationInfo_t), 0, 0, 0, 0, 0, pcclPlanAuto, 0, NULL, 0, {0}}
 /* clang-format on */
 
 /* ---- the library ----------------------------------------------------------------------------------------------- */
@@ -498,8 +497,8 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
  * disagree about an operation, all of them get pcclMismatch. If a member is lost, `failure_policy` says what happens.
- * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use, input given up with another policy than `abort`. pcclTooFewPeers: a world of one.
- * pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
+ * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use, input given up with another policy than abort.
+ * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
  */
 
 /* recvbuff = the reduction of all members' sendbuff. `reduce_info_out` may be NULL. */

@@ -73,6 +73,10 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 		result = check_handle(handle, &monitor);
 	if (result != pcclSuccess)
 		return result;
+	if (info_out != NULL && info_out->size >= offsetof(pcclOperationInfo_t, reserved)) {
+		info.ranges = info_out->ranges;
+		info.range_capacity = info_out->range_capacity;
+	}
 	result = pccl_monitor_await(monitor, handle->tag, &info);
 	write_info(&info, info_out);
 	return result;

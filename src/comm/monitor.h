@@ -87,7 +87,7 @@ pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_s
 
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request);
 
-/* Waits for the end of the op with this tag, fills *info_out, releases it. `info_out` may be NULL. */
+/* Waits for the end of the op with this tag, fills *info_out (pccl_op_tell), releases it. `info_out` may be NULL. */
 pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pcclOperationInfo_t *info_out);
 pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool *done_out);
 

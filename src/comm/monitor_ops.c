@@ -124,7 +124,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pccl
 	if (result != pcclSuccess)
 		pccl_monitor_show(monitor);
 	if (info_out != NULL)
-		*info_out = op->info;
+		pccl_op_tell(op, info_out);
 	pccl_session_release(monitor->session, op);
 	pccl_monitor_leave(monitor);
 	return result;

@@ -36,6 +36,7 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 static void op_free(struct pccl_op *op)
 {
 	pccl_free(op->held);
+	pccl_free(op->participants);
 	pccl_free(op->undo);
 	pccl_free(op->staged);
 	pccl_free(op->residual_next);

@@ -105,9 +105,12 @@ struct pccl_op {
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter;	      /* who waits for its end; the shell's, as the next two */
-	uint64_t deadline_ns; /* monotonic; UINT64_MAX: none */
-	bool awaited;	      /* a caller waits for its end */
+	void *waiter;		/* who waits for its end; the shell's, as the next two */
+	uint64_t deadline_ns;	/* monotonic; UINT64_MAX: none */
+	bool awaited;		/* a caller waits for its end */
+	uint32_t attempt_ranks; /* members of the view of the last attempt: whose contributions its sums have */
+	uint16_t *participants; /* by segment, of those that an attempt before it has finished: how many contributions
+				 * they have, else 0; NULL: there are none */
 	struct pccl_command end_command;
 	struct pccl_op *next, *before;
 	struct pccl_op *next_of_tag; /* in its bucket */
@@ -130,6 +133,12 @@ bool pccl_session_idle(const struct pccl_session *session); /* no op is unreleas
 
 /* The caller has taken the result of an ended op. */
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op);
+
+/* How many peers' contributions a segment of an op has that has succeeded. */
+uint32_t pccl_op_participants(const struct pccl_op *op, uint32_t segment);
+
+/* What the caller is told of an op that has ended: all but `size`, and the room that it lends for ranges. */
+void pccl_op_tell(const struct pccl_op *op, pcclOperationInfo_t *info);
 
 /* Error feedback of an op that has succeeded becomes the caller's. Touches the op and the caller's buffer only, so that
  * it needs no lock between the op's end and its release. */

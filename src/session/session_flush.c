@@ -118,8 +118,7 @@ static bool is_open(const struct pccl_op *op)
 	return !op->settled && op->attempt != NULL && !op->attempt->cancelled;
 }
 
-static pcclResult_t fill_report(const struct pccl_session *session, const struct pccl_op *op,
-				struct pccl_op_report *report_out)
+static pcclResult_t fill_report(const struct pccl_op *op, struct pccl_op_report *report_out)
 {
 	size_t words = pccl_bitmap_words(op->geometry.segment_count);
 
@@ -139,9 +138,7 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE;
 	report_out->complete = op->complete;
 	report_out->segment_count = op->geometry.segment_count;
-	report_out->participants_min = op->info.participants_min != 0 ? op->info.participants_min : session->ranks;
-	report_out->participants_max = op->info.participants_max != 0 ? op->info.participants_max : session->ranks;
-	return pcclSuccess;
+	return pccl_session_report_participants(op, report_out);
 }
 
 static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_op_report *reports, uint32_t count)
@@ -173,8 +170,8 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 	for (op = session->ops; op != NULL; op = op->next) {
 		if (!is_open(op))
 			continue;
-		if (fill_report(session, op, &reports[count]) != pcclSuccess) {
-			pccl_op_reports_destroy(reports, count);
+		if (fill_report(op, &reports[count]) != pcclSuccess) {
+			pccl_op_reports_destroy(reports, count + 1);
 			return pcclOutOfMemory;
 		}
 		count++;
@@ -270,19 +267,6 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 	return pcclSuccess;
 }
 
-/* How many peers' contributions are in the result: agreed, as the decision is. No op is older than the view that last
- * added members, so a larger number than that view's is somebody's lie. */
-static void count_participants(const struct pccl_session *session, struct pccl_op *op,
-			       const struct pccl_op_decision *repair)
-{
-	op->info.participants_min = session->ranks;
-	op->info.participants_max = session->ranks;
-	if (repair != NULL && repair->participants_max > op->info.participants_max)
-		op->info.participants_max = repair->participants_max;
-	if (op->info.participants_max > session->cut_for_ranks)
-		op->info.participants_max = session->cut_for_ranks;
-}
-
 /* The op has not begun here, and must not: ends it. */
 static void give_up(struct pccl_session *session, struct pccl_op *op, uint8_t verdict)
 {
@@ -302,7 +286,7 @@ static void give_up(struct pccl_session *session, struct pccl_op *op, uint8_t ve
 void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)
 {
 	uint8_t verdict = decision == NULL ? PCCL_VERDICT_RETRY : pccl_session_verdict(op, decision, session->ranks);
-	pcclResult_t result = pcclSuccess;
+	pcclResult_t result;
 
 	/* Others launch theirs in this view: START tells them. */
 	if (verdict == PCCL_VERDICT_MISMATCH && is_redone(decision->verdict))
@@ -317,8 +301,8 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 	}
 	if (verdict != PCCL_VERDICT_REPAIR)
 		decision = NULL;
-	count_participants(session, op, decision);
-	if (op->info.plan == pcclPlanAuto) /* its first attempt */
+	result = pccl_session_count_participants(session, op, decision);
+	if (result == pcclSuccess && op->info.plan == pcclPlanAuto) /* its first attempt */
 		result = pccl_session_fit(session, op);
 	if (result == pcclSuccess)
 		result = pccl_attempt_start(session, op, decision);

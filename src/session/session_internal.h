@@ -102,6 +102,14 @@ uint8_t pccl_session_verdict(const struct pccl_op *op, const struct pccl_op_deci
 /* In words; returns `text`. */
 const char *pccl_session_mismatch_text(const struct pccl_op *op, char *text, size_t text_bytes);
 
+/* session_participants.c */
+/* Whose contributions the op's next attempt will have: those of the members of the view, and in what `repair` (else
+ * NULL) says is held already, those that it has. pcclOutOfMemory. */
+pcclResult_t pccl_session_count_participants(const struct pccl_session *session, struct pccl_op *op,
+					     const struct pccl_op_decision *repair);
+/* What a report says of the segments that are held here. pcclOutOfMemory. */
+pcclResult_t pccl_session_report_participants(const struct pccl_op *op, struct pccl_op_report *report);
+
 /* session_update.c */
 
 /* What an op that is launched now has before it: a call that is under way counts as well. */

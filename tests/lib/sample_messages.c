@@ -82,6 +82,9 @@ static void fill_install(struct pccl_install *install)
 	install->decisions[0].participants_min = 3;
 	install->decisions[0].participants_max = 4;
 	install->decisions[0].segment_count = 70;
+	install->decisions[0].participants = pccl_calloc(70, sizeof(uint16_t));
+	assert(install->decisions[0].participants != NULL);
+	install->decisions[0].participants[69] = 4;
 	install->decisions[0].holders = pccl_calloc(3, sizeof(uint64_t *));
 	assert(install->decisions[0].holders != NULL);
 	install->decisions[0].holder_count = 3;
@@ -141,8 +144,11 @@ static void fill_prepared(struct pccl_message_prepared *prepared)
 	prepared->reports[0].policy = (uint8_t)pcclPolicyRepair;
 	prepared->reports[0].repairable = true;
 	prepared->reports[0].participants_min = 3;
-	prepared->reports[0].participants_max = 3;
+	prepared->reports[0].participants_max = 4;
 	prepared->reports[0].segment_count = 65;
+	prepared->reports[0].participants = pccl_calloc(65, sizeof(uint16_t));
+	assert(prepared->reports[0].participants != NULL);
+	prepared->reports[0].participants[1] = 4;
 	prepared->reports[0].held = bits_of(3, 1);
 	prepared->reports[1].tag = 2;
 	prepared->reports[1].complete = true;

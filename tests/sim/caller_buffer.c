@@ -356,7 +356,7 @@ static bool check_segment(struct shell *shell, const struct call *call, uint32_t
 	for (index = shell->era_count; index-- > 0 && shell->eras[index].epoch >= call->epoch;) {
 		const struct era *era = &shell->eras[index];
 
-		if (era->count < call->op->info.participants_min || era->count > call->op->info.participants_max)
+		if (era->count != pccl_op_participants(call->op, segment))
 			continue;
 		*era_out = era;
 		if (matches(&call->spec, era->nodes, era->count, first, elements, call->output + first * size))
@@ -369,7 +369,7 @@ static void check_all_reduce(struct shell *shell, const struct call *call)
 {
 	const pcclOperationInfo_t *info = &call->op->info;
 	const struct era *first = NULL;
-	uint32_t segment;
+	uint32_t segment, fewest = UINT32_MAX, most = 0;
 
 	if (info->participants_min < 2 || info->participants_min > info->participants_max)
 		complain(shell, call, "impossible numbers of participants");
@@ -381,9 +381,13 @@ static void check_all_reduce(struct shell *shell, const struct call *call)
 			return;
 		}
 		first = first == NULL ? era : first;
+		fewest = era->count < fewest ? era->count : fewest;
+		most = era->count > most ? era->count : most;
 		if (era->count != first->count && call->spec.operation.failure_policy != pcclPolicyRepair)
 			complain(shell, call, "more than one set of participants");
 	}
+	if (fewest != info->participants_min || most != info->participants_max)
+		complain(shell, call, "other numbers of participants than those of its segments");
 	if (info->participants_min != info->participants_max && call->spec.operation.failure_policy != pcclPolicyRepair)
 		complain(shell, call, "more than one number of participants");
 }

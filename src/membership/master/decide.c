@@ -55,9 +55,10 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 				   report->signature != first->signature;
 		if (report->policy != first->policy)
 			tally.policy = (uint8_t)pcclPolicyAbort;
-		if (index == 0 || report->participants_min < tally.participants_min)
+		if (report->participants_min > 0 &&
+		    (tally.participants_min == 0 || report->participants_min < tally.participants_min))
 			tally.participants_min = report->participants_min;
-		if (index == 0 || report->participants_max > tally.participants_max)
+		if (report->participants_max > tally.participants_max)
 			tally.participants_max = report->participants_max;
 	}
 	return tally;
@@ -116,13 +117,37 @@ static pcclResult_t fill_holders(const struct mention *mentions, uint32_t count,
 	return pcclSuccess;
 }
 
+/* How many contributions are in each segment that somebody holds. All who hold one say the same. */
+static pcclResult_t fill_participants(const struct mention *mentions, uint32_t count, struct pccl_op_decision *decision)
+{
+	uint32_t index;
+	uint32_t segment;
+
+	decision->participants = pccl_calloc(decision->segment_count, sizeof(*decision->participants));
+	if (decision->participants == NULL)
+		return pcclOutOfMemory;
+	for (index = 0; index < count; index++) {
+		const struct pccl_op_report *report = mentions[index].report;
+
+		for (segment = 0; report->held != NULL && segment < decision->segment_count; segment++) {
+			if (pccl_bitmap_test(report->held, segment))
+				decision->participants[segment] = report->participants != NULL
+									  ? report->participants[segment]
+									  : (uint16_t)report->participants_max;
+		}
+	}
+	return pcclSuccess;
+}
+
 static pcclResult_t decide_op(const struct pccl_decide_input *input, const struct mention *mentions, uint32_t count,
 			      size_t *holders_bytes, struct pccl_op_decision *decision)
 {
 	struct tally tally = count_mentions(mentions, count);
 	enum pccl_verdict verdict = judge(input, mentions, count, &tally);
 	size_t bytes = pccl_bitmap_words(tally.segment_count) * sizeof(uint64_t) * count + input->member_count;
+	bool differ = tally.participants_min != tally.participants_max;
 
+	bytes += differ ? tally.segment_count * sizeof(uint16_t) : 0;
 	if (verdict == PCCL_VERDICT_REPAIR && bytes > PCCL_HOLDERS_BYTES_MAX - *holders_bytes)
 		verdict = PCCL_VERDICT_RETRY;
 	decision->tag = mentions[0].report->tag;
@@ -135,6 +160,8 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 	if (verdict != PCCL_VERDICT_REPAIR)
 		return pcclSuccess;
 	*holders_bytes += bytes;
+	if (differ && fill_participants(mentions, count, decision) != pcclSuccess)
+		return pcclOutOfMemory;
 	return fill_holders(mentions, count, decision, input->member_count);
 }
 

@@ -12,8 +12,8 @@
 
 /* Fewest bytes that one element of a list takes. */
 #define MEMBER_BYTES_MIN (16 + 1 + 2 + 2 + 8 + 4 + 4)
-#define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 4)
-#define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 4 + 4 + 4 + 1)
+#define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 1 + 4)
+#define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 4 + 4 + 4 + 1 + 1)
 #define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
 #define RESULT_MAX 199
 
@@ -99,6 +99,22 @@ static uint64_t *get_bitmap(struct pccl_reader *reader, uint32_t bits)
 	return words;
 }
 
+/* How many contributions each segment has, no more than `most`; NULL if that is not told. */
+static uint16_t *get_counts(struct pccl_reader *reader, uint32_t segments, uint32_t most)
+{
+	uint16_t *counts = NULL;
+	uint32_t segment;
+
+	if (get_flag(reader) && !reader->bad)
+		counts = get_list(reader, segments, PCCL_REPORT_SEGMENTS_MAX, sizeof(*counts), sizeof(*counts));
+	for (segment = 0; counts != NULL && segment < segments; segment++) {
+		counts[segment] = pccl_get_u16(reader);
+		if (counts[segment] > most)
+			reader->bad = true;
+	}
+	return counts;
+}
+
 static pcclRankUuid_t *get_uuids(struct pccl_reader *reader, uint32_t *count_out)
 {
 	uint32_t count = pccl_get_u32(reader);
@@ -179,6 +195,7 @@ static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *de
 	decision->verdict = pccl_get_u8(reader);
 	get_participants(reader, &decision->participants_min, &decision->participants_max);
 	decision->segment_count = pccl_get_u32(reader);
+	decision->participants = get_counts(reader, decision->segment_count, decision->participants_max);
 	holder_count = pccl_get_u32(reader);
 	if (decision->verdict < PCCL_VERDICT_COMMIT || decision->verdict > PCCL_VERDICT_MISMATCH ||
 	    decision->segment_count > PCCL_REPORT_SEGMENTS_MAX ||
@@ -312,6 +329,7 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 			reader->bad = true;
 		if (get_flag(reader) && !reader->bad)
 			report->held = get_bitmap(reader, report->segment_count);
+		report->participants = get_counts(reader, report->segment_count, report->participants_max);
 	}
 }
 

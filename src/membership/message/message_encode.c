@@ -36,6 +36,15 @@ static void put_bitmap(struct pccl_writer *writer, const uint64_t *words, uint32
 		pccl_put_u64(writer, words[index]);
 }
 
+static void put_participants(struct pccl_writer *writer, const uint16_t *participants, uint32_t segments)
+{
+	uint32_t segment;
+
+	put_flag(writer, participants != NULL);
+	for (segment = 0; participants != NULL && segment < segments; segment++)
+		pccl_put_u16(writer, participants[segment]);
+}
+
 static void put_member(struct pccl_writer *writer, const struct pccl_member *member)
 {
 	uint8_t i;
@@ -82,6 +91,7 @@ static void put_decision(struct pccl_writer *writer, const struct pccl_op_decisi
 	pccl_put_u32(writer, decision->participants_min);
 	pccl_put_u32(writer, decision->participants_max);
 	pccl_put_u32(writer, decision->segment_count);
+	put_participants(writer, decision->participants, decision->segment_count);
 	pccl_put_u32(writer, decision->holder_count);
 	for (rank = 0; rank < decision->holder_count; rank++) {
 		put_flag(writer, decision->holders[rank] != NULL);
@@ -169,6 +179,7 @@ static void put_prepared(struct pccl_writer *writer, const struct pccl_message_p
 		put_flag(writer, report->held != NULL);
 		if (report->held != NULL)
 			put_bitmap(writer, report->held, report->segment_count);
+		put_participants(writer, report->participants, report->segment_count);
 	}
 }
 

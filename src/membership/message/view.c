@@ -22,6 +22,7 @@ void pccl_op_decision_fini(struct pccl_op_decision *decision)
 	for (rank = 0; decision->holders != NULL && rank < decision->holder_count; rank++)
 		pccl_free(decision->holders[rank]);
 	pccl_free(decision->holders);
+	pccl_free(decision->participants);
 	memset(decision, 0, sizeof(*decision));
 }
 
@@ -40,8 +41,10 @@ void pccl_op_reports_destroy(struct pccl_op_report *reports, uint32_t count)
 {
 	uint32_t index;
 
-	for (index = 0; reports != NULL && index < count; index++)
+	for (index = 0; reports != NULL && index < count; index++) {
 		pccl_free(reports[index].held);
+		pccl_free(reports[index].participants);
+	}
 	pccl_free(reports);
 }
 
@@ -59,6 +62,25 @@ pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_o
 	return pcclSuccess;
 }
 
+pcclResult_t pccl_op_report_copy(const struct pccl_op_report *from, struct pccl_op_report *to_out)
+{
+	size_t held_bytes = pccl_bitmap_words(from->segment_count) * sizeof(*from->held);
+	size_t participants_bytes = from->segment_count * sizeof(*from->participants);
+
+	*to_out = *from;
+	to_out->held = NULL;
+	to_out->participants = NULL;
+	if (from->held != NULL && (to_out->held = pccl_alloc(held_bytes + 1)) == NULL)
+		return pcclOutOfMemory;
+	if (from->held != NULL)
+		memcpy(to_out->held, from->held, held_bytes);
+	if (from->participants != NULL && (to_out->participants = pccl_alloc(participants_bytes + 1)) == NULL)
+		return pcclOutOfMemory;
+	if (from->participants != NULL)
+		memcpy(to_out->participants, from->participants, participants_bytes);
+	return pcclSuccess;
+}
+
 pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct pccl_op_decision *to_out)
 {
 	size_t words = pccl_bitmap_words(from->segment_count);
@@ -72,6 +94,12 @@ pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct p
 	to_out->participants_min = from->participants_min;
 	to_out->participants_max = from->participants_max;
 	to_out->segment_count = from->segment_count;
+	if (from->participants != NULL) {
+		to_out->participants = pccl_calloc(from->segment_count, sizeof(*to_out->participants));
+		if (to_out->participants == NULL)
+			return pcclOutOfMemory;
+		memcpy(to_out->participants, from->participants, from->segment_count * sizeof(*to_out->participants));
+	}
 	if (from->holder_count == 0)
 		return pcclSuccess;
 	to_out->holders = pccl_calloc(from->holder_count, sizeof(*to_out->holders));

@@ -70,8 +70,9 @@ struct pccl_op_report {
 	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED or _MISMATCHED */
 	bool repairable;	   /* an all-reduce: single segments can be redone */
 	bool complete;		   /* holds every result and knows that every member launched it */
-	uint32_t participants_min; /* contributions in any element that it holds or expects */
+	uint32_t participants_min; /* fewest and most contributions in any segment that it holds; 0: it holds none */
 	uint32_t participants_max;
+	uint16_t *participants; /* of each held segment, if these differ, else NULL; owned */
 	uint32_t segment_count;
 	uint64_t *held; /* bitmap of segment_count bits: segments whose result it holds; owned */
 };
@@ -91,8 +92,9 @@ struct pccl_op_decision {
 	uint32_t sequence;
 	uint64_t signature;	   /* of the op that it is about, and of no other */
 	uint8_t verdict;	   /* enum pccl_verdict */
-	uint32_t participants_min; /* over the reports: smallest and largest */
+	uint32_t participants_min; /* over all segments that somebody holds, as in the reports */
 	uint32_t participants_max;
+	uint16_t *participants; /* repair: of each of them, if these differ, else NULL; owned */
 	uint32_t segment_count;
 	uint32_t holder_count; /* repair: members of the new view, else 0 */
 	uint64_t **holders;    /* repair: by rank of the new view, bitmap of held segments, NULL: none; owned */
@@ -117,10 +119,11 @@ void pccl_install_fini(struct pccl_install *install);
 void pccl_op_decision_fini(struct pccl_op_decision *decision);
 void pccl_op_reports_destroy(struct pccl_op_report *reports, uint32_t count);
 
-/* Deep copies; on failure *to_out is zeroed. Return pcclOutOfMemory. */
+/* Deep copies; on failure *to_out can be ended. Return pcclOutOfMemory. */
 pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_out);
 pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_install *to_out);
 
+pcclResult_t pccl_op_report_copy(const struct pccl_op_report *from, struct pccl_op_report *to_out);
 pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct pccl_op_decision *to_out);
 
 /* Orders them by tag and sequence; 0: they are about the same op. */

@@ -79,19 +79,9 @@ static pcclResult_t copy_reports(const struct pccl_peer *peer, struct pccl_messa
 	if (prepared->reports == NULL)
 		return pcclOutOfMemory;
 	for (index = 0; index < peer->report_count; index++) {
-		struct pccl_op_report *report = &prepared->reports[index];
-		size_t words = pccl_bitmap_words(peer->reports[index].segment_count);
-
-		*report = peer->reports[index];
-		report->held = NULL;
 		prepared->report_count = index + 1;
-		if (peer->reports[index].held == NULL)
-			continue;
-		report->held = pccl_calloc(words, sizeof(uint64_t));
-		if (report->held == NULL)
+		if (pccl_op_report_copy(&peer->reports[index], &prepared->reports[index]) != pcclSuccess)
 			return pcclOutOfMemory;
-		if (words > 0)
-			memcpy(report->held, peer->reports[index].held, words * sizeof(uint64_t));
 	}
 	return pcclSuccess;
 }

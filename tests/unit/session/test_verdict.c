@@ -162,7 +162,7 @@ static void a_view_without_memory_for_its_verdicts_is_not_installed(void **state
 static void a_repair_tells_of_no_more_participants_than_can_be(void **state)
 {
 	struct pccl_session *session = session_in_view(3);
-	uint64_t nothing = 0, *holders[2] = {&nothing, &nothing};
+	uint64_t first = 1, *holders[2] = {&first, NULL};
 	struct pccl_op_decision decision = {
 		.tag = 7, .verdict = PCCL_VERDICT_REPAIR, .participants_min = 1, .participants_max = UINT32_MAX};
 	struct pccl_op *op;
@@ -181,6 +181,57 @@ static void a_repair_tells_of_no_more_participants_than_can_be(void **state)
 	pccl_session_destroy(session);
 }
 
+/* Launched by three; the first two segments were finished, one of them by a view of four before. */
+static void participants_are_told_by_range(void **state)
+{
+	struct pccl_session *session = session_in_view(4);
+	uint64_t first = 3, *holders[2] = {&first, NULL};
+	uint16_t participants[PCCL_REPORT_SEGMENTS_MAX] = {4, 3};
+	struct pccl_op_decision decision = {.tag = 7,
+					    .verdict = PCCL_VERDICT_REPAIR,
+					    .participants_min = 3,
+					    .participants_max = 4,
+					    .participants = participants,
+					    .holder_count = 2,
+					    .holders = holders};
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	pcclParticipants_t ranges[3] = {{0, 0, 99, 0}, {0, 0, 99, 0}, {0, 0, 99, 0}};
+	struct pccl_op *op;
+	size_t segment;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(1 << 20, 7), &cookie);
+	segment = op->geometry.segment_elements;
+	assert_true(op->geometry.segment_count > 3);
+	freeze(session);
+	decision.signature = op->signature;
+	decision.segment_count = op->geometry.segment_count;
+	assert_int_equal(decide(session, &decision), pcclSuccess);
+	assert_int_equal(op->info.participants_min, 2);
+	assert_int_equal(op->info.participants_max, 4);
+	info.ranges = ranges;
+	info.range_capacity = 2;
+	pccl_op_tell(op, &info);
+	assert_int_equal(info.range_count, 3);
+	assert_int_equal(ranges[0].participants, 4);
+	assert_int_equal(ranges[0].count, segment);
+	assert_int_equal(ranges[1].first, segment);
+	assert_int_equal(ranges[1].participants, 3);
+	assert_int_equal(ranges[1].count, segment);
+	assert_int_equal(ranges[2].participants, 99);
+	info.range_capacity = 3;
+	pccl_op_tell(op, &info);
+	assert_int_equal(ranges[2].participants, 2);
+	assert_int_equal(ranges[2].first + ranges[2].count, 1 << 20);
+	op->result = pcclRankConnectionLost;
+	pccl_op_tell(op, &info);
+	assert_int_equal(info.range_count, 0);
+	op->result = pcclSuccess;
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +240,7 @@ int main(void)
 		cmocka_unit_test(a_repair_of_another_op_is_not_applied),
 		cmocka_unit_test(a_verdict_about_another_op_ends_a_running_one),
 		cmocka_unit_test(a_view_without_memory_for_its_verdicts_is_not_installed),
+		cmocka_unit_test(participants_are_told_by_range),
 		cmocka_unit_test(a_repair_tells_of_no_more_participants_than_can_be),
 	};
 

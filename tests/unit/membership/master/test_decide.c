@@ -206,6 +206,37 @@ static void repair_names_the_holders_by_new_rank(void **state)
 	pccl_decisions_destroy(table.decisions, table.count);
 }
 
+/* Segment 0 was finished by four, 2 and 3 by three; nobody holds the others. */
+static void a_repair_tells_how_many_are_in_each_segment(void **state)
+{
+	uint16_t participants[8] = {4, 0, 3, 0};
+	struct table table;
+
+	(void)state;
+	fill(&table, pcclPolicyRepair);
+	table.held[0] = 1 | 4;
+	table.reports[0].participants = participants;
+	table.reports[0].participants_min = 3;
+	table.held[1] = 8;
+	table.reports[1].participants_min = table.reports[1].participants_max = 3;
+	table.reports[2].participants_min = table.reports[2].participants_max = 0;
+	assert_int_equal(pccl_decide(&table.input, &table.decisions, &table.count), pcclSuccess);
+	assert_int_equal(table.decisions[0].participants_min, 3);
+	assert_int_equal(table.decisions[0].participants_max, 4);
+	assert_int_equal(table.decisions[0].participants[0], 4);
+	assert_int_equal(table.decisions[0].participants[1], 0);
+	assert_int_equal(table.decisions[0].participants[2], 3);
+	assert_int_equal(table.decisions[0].participants[3], 3);
+	pccl_decisions_destroy(table.decisions, table.count);
+	/* All the same: no list. */
+	table.reports[0].participants = NULL;
+	table.reports[0].participants_max = 3;
+	assert_int_equal(pccl_decide(&table.input, &table.decisions, &table.count), pcclSuccess);
+	assert_null(table.decisions[0].participants);
+	assert_int_equal(table.decisions[0].participants_max, 3);
+	pccl_decisions_destroy(table.decisions, table.count);
+}
+
 static void ops_are_told_apart_by_tag_and_sequence(void **state)
 {
 	struct table table;
@@ -268,6 +299,7 @@ int main(void)
 		cmocka_unit_test(nobody_lost_means_nothing_is_aborted),
 		cmocka_unit_test(expired_op_ends_unless_it_is_complete),
 		cmocka_unit_test(repair_names_the_holders_by_new_rank),
+		cmocka_unit_test(a_repair_tells_how_many_are_in_each_segment),
 		cmocka_unit_test(ops_are_told_apart_by_tag_and_sequence),
 		cmocka_unit_test(repairs_too_large_for_one_message_become_retries),
 	};

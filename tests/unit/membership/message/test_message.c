@@ -170,16 +170,18 @@ static bool report_is_taken(uint32_t least, uint32_t most, uint8_t policy)
 
 	message->body.prepared.reports[0].participants_min = least;
 	message->body.prepared.reports[0].participants_max = most;
+	message->body.prepared.reports[0].participants[1] = (uint16_t)most;
 	message->body.prepared.reports[0].policy = policy;
 	return is_taken(message);
 }
 
-static bool decision_is_taken(uint32_t least, uint32_t most)
+static bool decision_is_taken(uint32_t least, uint32_t most, uint32_t in_segment)
 {
 	struct pccl_message *message = sample_message(11);
 
 	message->body.install.decisions[0].participants_min = least;
 	message->body.install.decisions[0].participants_max = most;
+	message->body.install.decisions[0].participants[69] = (uint16_t)in_segment;
 	return is_taken(message);
 }
 
@@ -194,8 +196,9 @@ static void impossible_participants_and_policies_are_refused(void **state)
 	assert_false(report_is_taken(1, UINT32_MAX, abort_policy));
 	assert_false(report_is_taken(1, 1, (uint8_t)(pcclPolicyAbort - 1)));
 	assert_false(report_is_taken(1, 1, (uint8_t)(pcclPolicyRepair + 1)));
-	assert_true(decision_is_taken(2, 3));
-	assert_false(decision_is_taken(3, 2) || decision_is_taken(1, PCCL_MEMBERS_MAX + 1));
+	assert_true(decision_is_taken(2, 3, 3));
+	assert_false(decision_is_taken(3, 2, 2) || decision_is_taken(1, PCCL_MEMBERS_MAX + 1, 1));
+	assert_false(decision_is_taken(2, 3, 4));
 }
 
 /* They go to logs and terminals. */
