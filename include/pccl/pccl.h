@@ -211,6 +211,14 @@ typedef enum pcclFailurePolicy_t {
  * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
+/* What becomes of members that have not made a joint call when joint_timeout_ms has passed: the master decides it. */
+typedef enum pcclLateMembers_t {
+	pcclLateDefault = 0, /* pcclLateFail */
+	pcclLateWait = 100,  /* they are waited for; the master logs who they are */
+	pcclLateFail = 101,  /* who called gets pcclTimeout; nothing has happened, calling again goes on where it was */
+	pcclLateEvict = 102 /* the group goes on without them; if fewer than half have called, as pcclLateFail */
+} pcclLateMembers_t;
+
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
 
 typedef struct pcclComm_t pcclComm_t;
@@ -321,20 +329,23 @@ typedef struct pcclConfig_t {
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
-	uint64_t bundle_id;	   /* PCCL_BUNDLE=id/size: ranks of one bundle join their groups together or not
+	uint64_t bundle_id;		/* PCCL_BUNDLE=id/size: ranks of one bundle join their groups together or not
 				    * at all; 0: none */
-	uint32_t bundle_size;	   /* members of the bundle */
-	pcclZstd_t zstd;	   /* PCCL_ZSTD=off|auto|on */
-	pcclChecksums_t checksums; /* PCCL_CHECKSUMS=auto|on|off */
-	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: how often pcclConnect() tries to reach each master;
+	uint32_t bundle_size;		/* members of the bundle */
+	pcclZstd_t zstd;		/* PCCL_ZSTD=off|auto|on */
+	pcclChecksums_t checksums;	/* PCCL_CHECKSUMS=auto|on|off */
+	uint32_t connect_attempts;	/* PCCL_CONNECT_ATTEMPTS: how often pcclConnect() tries to reach each master;
 				    * default 0: as often as connect_timeout_ms allows */
+	uint32_t joint_timeout_ms;	/* PCCL_JOINT_TIMEOUT_MS: how long a joint call waits for members that have not
+				    * made it; the earliest of those who have counts; default 0: for ever */
+	pcclLateMembers_t late_members; /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
 	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, 0, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, {0}}
 /* clang-format on */
 
 /*
@@ -471,10 +482,11 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
  * the same ones in the same order. One thread at a time; others wait for their turn. If members made different calls,
  * all of them fail, and nothing has happened. pcclMasterConnectionFailed: no master could be reached for
  * connect_timeout_ms; once that has passed, later calls try every master once more and no longer. The communicator
- * stays what it is, and making the same call again goes on where it was. pcclEvicted: the group went on without this
- * peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected. Communicators of pcclCreateCommunicator() give
- * what PCCL 1.0 gave in all these cases but the last: pcclUpdateTopologyFailed, pcclInvalidUsage,
- * pcclTopologyOptimizationFailed.
+ * stays what it is, and making the same call again goes on where it was. pcclTimeout: members had not made the call
+ * when joint_timeout_ms had passed; the last error names them, late_members says what it means. pcclEvicted: the group
+ * went on without this peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected. Communicators of
+ * pcclCreateCommunicator() give what PCCL 1.0 gave in all these cases but the last: pcclUpdateTopologyFailed,
+ * pcclInvalidUsage, pcclTopologyOptimizationFailed.
  */
 
 /* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before

@@ -345,6 +345,13 @@ static pcclResult_t describe_self(const struct pccl_control *control, struct pcc
 	return pccl_reach_advertise(settings, pccl_doorman_port(control->doorman), self_out);
 }
 
+static uint8_t late_choice(pcclLateMembers_t late)
+{
+	if (late == pcclLateEvict)
+		return PCCL_LATE_EVICT;
+	return late == pcclLateFail ? PCCL_LATE_FAIL : PCCL_LATE_WAIT;
+}
+
 static pcclResult_t make_peer(struct pccl_control *control)
 {
 	const struct pccl_settings *settings = &control->self->settings;
@@ -354,7 +361,9 @@ static pcclResult_t make_peer(struct pccl_control *control)
 					  .heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
 					  .connect_attempts = settings->connect_attempts,
 					  .connect_timeout_ns = settings->connect_timeout_ns,
-					  .admission_timeout_ns = settings->admission_timeout_ns};
+					  .admission_timeout_ns = settings->admission_timeout_ns,
+					  .joint_timeout_ms = (uint32_t)(settings->joint_timeout_ns / 1000000),
+					  .late = late_choice(settings->late_members)};
 	pcclResult_t result = describe_self(control, &config.self);
 
 	if (result != pcclSuccess)

@@ -87,6 +87,8 @@ static const struct choice plans[] = {{"auto", pcclPlanAuto},
 
 static const struct choice checksums[] = {
 	{"on", pcclChecksumsOn}, {"off", pcclChecksumsOff}, {"auto", pcclChecksumsAuto}, {NULL, 0}};
+static const struct choice lates[] = {
+	{"wait", pcclLateWait}, {"fail", pcclLateFail}, {"evict", pcclLateEvict}, {NULL, 0}};
 static const struct choice zstds[] = {{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
 
 static pcclResult_t merge_choice(const char *variable, int given, int unset, const struct choice *choices, int fallback,
@@ -186,6 +188,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 		 &settings->admission_timeout_ns},
 		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms,
 		 &settings->operation_timeout_ns},
+		{"PCCL_JOINT_TIMEOUT_MS", config->joint_timeout_ms, 0, most_ms, &settings->joint_timeout_ns},
 		{"PCCL_HEARTBEAT_INTERVAL_MS", config->heartbeat_interval_ms, 500, most_ms,
 		 &settings->heartbeat_interval_ns},
 		{"PCCL_HEARTBEAT_TIMEOUT_MS", config->heartbeat_timeout_ms, 3000, most_ms,
@@ -205,6 +208,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 	settings->connect_timeout_ns *= ms;
 	settings->admission_timeout_ns *= ms;
 	settings->operation_timeout_ns *= ms;
+	settings->joint_timeout_ns *= ms;
 	settings->heartbeat_interval_ns *= ms;
 	settings->heartbeat_timeout_ns *= ms;
 	if (settings->heartbeat_timeout_ns < 2 * settings->heartbeat_interval_ns)
@@ -304,7 +308,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 				 struct pccl_settings *settings_out)
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
-	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums_chosen = pcclChecksumsAuto;
+	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums_chosen = pcclChecksumsAuto,
+	    late = pcclLateFail;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -331,6 +336,10 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclChecksumsDefault, checksums,
 				      pcclChecksumsAuto, &checksums_chosen);
+	if (result == pcclSuccess)
+		result = merge_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclLateDefault, lates, pcclLateFail,
+				      &late);
+	settings_out->late_members = (pcclLateMembers_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;
 	settings_out->zstd = (pcclZstd_t)zstd;

@@ -21,12 +21,14 @@ struct pccl_settings {
 	uint64_t connect_timeout_ns;
 	uint64_t admission_timeout_ns;
 	uint64_t operation_timeout_ns; /* 0: none */
+	uint64_t joint_timeout_ns;     /* 0: none */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	pcclFailurePolicy_t failure_policy;
 	pcclPlan_t plan;
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
+	pcclLateMembers_t late_members;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 };

@@ -168,6 +168,8 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		body->vote.kind = (uint8_t)(1 + fuzz_below(bytes, 3));
 		body->vote.origin = fuzz_below(bytes, 12);
 		body->vote.sequence = fuzz_below(bytes, 4);
+		body->vote.timeout_ms = body->vote.origin % 4 * 100;
+		body->vote.late = (uint8_t)(body->vote.origin % 3);
 		break;
 	case PCCL_MESSAGE_PREPARED:
 		fuzz_prepared(bytes, &body->prepared);
@@ -198,6 +200,7 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		fuzz_install(bytes, &body->install, 0);
 		break;
 	case PCCL_MESSAGE_VOTED:
+	case PCCL_MESSAGE_LATE:
 		body->voted.origin = fuzz_below(bytes, 12);
 		body->voted.sequence = fuzz_below(bytes, 4);
 		break;
@@ -213,7 +216,8 @@ static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 		PCCL_MESSAGE_REGISTER, PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED, PCCL_MESSAGE_COMPLAINT,
 		PCCL_MESSAGE_LEAVE,    PCCL_MESSAGE_ABANDON, PCCL_MESSAGE_BEAT,	    PCCL_MESSAGE_EXPIRED,
 		PCCL_MESSAGE_WELCOME,  PCCL_MESSAGE_REFUSED, PCCL_MESSAGE_PREPARE,  PCCL_MESSAGE_INSTALL,
-		PCCL_MESSAGE_VOTED,    PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,   PCCL_MESSAGE_STALLED};
+		PCCL_MESSAGE_VOTED,    PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,   PCCL_MESSAGE_STALLED,
+		PCCL_MESSAGE_LATE};
 	struct pccl_message *made =
 		pccl_message_create((enum pccl_message_type)types[fuzz_below(bytes, sizeof(types))]);
 	struct pccl_message *message = NULL;

@@ -112,6 +112,44 @@ static void the_last_voter_dies_during_a_question(void **state)
 	kill_a_voter(state, &vote);
 }
 
+/* ---- late votes ---------------------------------------------------------------------------------------------- */
+
+/* The last one comes when the others have been sent back; nothing was lost, and they go on together. */
+static void waits_for_a_late_vote(struct world_peer *me)
+{
+	me->config.joint_timeout_ms = 300;
+	peer_join(me);
+	peer_grow(me, 3);
+	if (peer_rank(me) == 2)
+		peer_wait_gate(me, 1);
+	if (peer_rank(me) < 2) {
+		CHECK_RESULT(pcclTimeout, pcclUpdateTopology(me->comm));
+		CHECK(strstr(pcclGetLastError(me->comm), "rank 2") != NULL);
+		peer_reach(me, 1);
+		peer_wait_gate(me, 1);
+	}
+	while (pcclUpdateTopology(me->comm) != pcclSuccess)
+		CHECK(strstr(pcclGetLastError(me->comm), "not called") != NULL);
+	check_next_call(me, 3);
+	peer_reach(me, 2);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void a_joint_call_has_a_deadline(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, waits_for_a_late_vote, NULL);
+	while (peers_get(&world->shared->slots[0].milestone) + peers_get(&world->shared->slots[1].milestone) +
+		       peers_get(&world->shared->slots[2].milestone) <
+	       2)
+		peers_sleep_ms(1);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+}
+
 /* ---- different votes ----------------------------------------------------------------------------------------- */
 
 /* PCCL 1.0 programs know a failed vote by these codes and may try again. */
@@ -177,6 +215,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_first_voter_dies_during_an_update, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_voter_dies_during_optimization, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_voter_dies_during_a_question, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_joint_call_has_a_deadline, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(different_votes_fail_on_every_peer, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(hundreds_of_votes_pass, peers_open, peers_close),
 	};

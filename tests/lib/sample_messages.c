@@ -182,6 +182,7 @@ static void fill_second_half(struct pccl_message *message)
 		body->passes.passes[1].data[3] = 77;
 		break;
 	case PCCL_MESSAGE_VOTED:
+	case PCCL_MESSAGE_LATE:
 		fill_answer(&body->voted);
 		break;
 	default:
@@ -197,7 +198,8 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_REGISTER,	PCCL_MESSAGE_REGISTER, PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED,
 		PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_EXPIRED,  PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_BEAT,
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
-		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES};
+		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
+		PCCL_MESSAGE_LATE};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);

@@ -442,6 +442,8 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	config->heartbeat_timeout_ns = 6 * config->heartbeat_interval_ns;
 	config->connect_timeout_ns = 10000 * SMALL_MS;
 	config->seed = index;
+	config->joint_timeout_ms = world->joint_timeout_ms;
+	config->late = world->late;
 	result = pccl_peer_create(config, &peer->machine);
 	assert(result == pcclSuccess);
 	(void)result;

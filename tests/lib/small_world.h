@@ -48,7 +48,9 @@ struct small_world {
 	uint64_t next_connection;
 	struct pccl_master *masters[SMALL_MASTERS]; /* NULL: down */
 	uint32_t master_starts;
-	bool hasty; /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
+	uint32_t joint_timeout_ms; /* of peers that join from now on, with the next */
+	uint8_t late;		   /* enum pccl_late */
+	bool hasty;		   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
 	struct small_packet *first;
 	struct small_packet *last;

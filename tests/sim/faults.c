@@ -92,6 +92,9 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	if (plan->known_masters == 1 && pccl_rng_hash(seed, 12) % 4 == 0)
 		plan->reset_ns = (200 + pccl_rng_hash(seed, 13) % 3000) * SIM_MS;
 	plan->bundle_size = (uint32_t)(sim_chance(sim, 20) ? plan->groups : 0);
+	if (pccl_rng_hash(seed, 14) % 4 == 0)
+		plan->joint_timeout_ms = (uint32_t)(400 + pccl_rng_hash(seed, 15) % 2000);
+	plan->late = (uint8_t)(pccl_rng_hash(seed, 16) % 3);
 }
 
 static uint64_t mean_of(const struct sim_plan *plan, enum fault fault)

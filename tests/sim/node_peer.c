@@ -87,7 +87,8 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 		sim_fail(sim, "node %u got an answer without a call", node->id);
 	if (node->shell != NULL)
 		shell_voted(node->shell, action->joint);
-	if (action->result == pcclMasterConnectionFailed) {
+	if (action->result == pcclMasterConnectionFailed ||
+	    (action->result == pcclTimeout && sim->plan.joint_timeout_ms > 0)) {
 		node->vote_again = true;
 		sim_program_wake(sim, node);
 		return;
@@ -169,6 +170,8 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 	config.heartbeat_interval_ns = sim->plan.heartbeat_interval_ns;
 	config.heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns;
 	config.connect_timeout_ns = sim_between(sim, 1, 10) * SIM_SECOND;
+	config.joint_timeout_ms = sim->plan.joint_timeout_ms;
+	config.late = sim->plan.late;
 	config.seed = pccl_rng_u64(&sim->rng);
 	if (sim->shells != NULL)
 		shell_create(sim, node, &config.self);

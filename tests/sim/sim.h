@@ -71,9 +71,11 @@ struct sim_plan {
 	uint64_t master_crash_ns;
 	uint64_t clock_jump_ns;
 	uint64_t expire_ns;
-	uint32_t bundle_size; /* 0: no bundles */
-	uint32_t sabotage;    /* percent: a view change goes wrong just when it is announced */
-	bool silent_crashes;  /* a host may vanish without a word */
+	uint32_t bundle_size;	   /* 0: no bundles */
+	uint32_t joint_timeout_ms; /* of joint calls, 0: none */
+	uint8_t late;		   /* enum pccl_late */
+	uint32_t sabotage;	   /* percent: a view change goes wrong just when it is announced */
+	bool silent_crashes;	   /* a host may vanish without a word */
 };
 
 /* One op at one peer. */

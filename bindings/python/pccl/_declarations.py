@@ -8,7 +8,7 @@ import ctypes as c
 PCCL_VERSION_MAJOR = 2
 PCCL_VERSION_MINOR = 0
 PCCL_VERSION_PATCH = 0
-PCCL_MAX_OPERATIONS = 64
+PCCL_MAX_OPERATIONS = 65536
 
 # ccoip_inet_protocol_t
 inetIPv4 = 0
@@ -148,6 +148,16 @@ pcclPolicyAbort = 100
 pcclPolicyRetry = 101
 pcclPolicyRepair = 102
 
+# pcclInput_t
+pcclInputKeep = 0
+pcclInputGiveUp = 100
+
+# pcclLateMembers_t
+pcclLateDefault = 0
+pcclLateWait = 100
+pcclLateFail = 101
+pcclLateEvict = 102
+
 
 class pcclCommCreateParams_t(c.Structure):
     _fields_ = [
@@ -267,6 +277,8 @@ class pcclConfig_t(c.Structure):
         ("zstd", c.c_int),
         ("checksums", c.c_int),
         ("connect_attempts", c.c_uint32),
+        ("joint_timeout_ms", c.c_uint32),
+        ("late_members", c.c_int),
         ("reserved", c.c_uint32 * 2),
     ]
 
@@ -289,7 +301,17 @@ class pcclOperation_t(c.Structure):
         ("rounding", c.c_int),
         ("residual", c.c_void_p),
         ("zstd", c.c_int),
-        ("reserved", c.c_uint32 * 1),
+        ("input", c.c_int),
+        ("reserved", c.c_uint32 * 2),
+    ]
+
+
+class pcclParticipants_t(c.Structure):
+    _fields_ = [
+        ("first", c.c_size_t),
+        ("count", c.c_size_t),
+        ("participants", c.c_uint32),
+        ("reserved", c.c_uint32),
     ]
 
 
@@ -302,7 +324,10 @@ class pcclOperationInfo_t(c.Structure):
         ("tx_bytes", c.c_uint64),
         ("rx_bytes", c.c_uint64),
         ("plan", c.c_int),
-        ("reserved", c.c_uint32 * 1),
+        ("range_capacity", c.c_uint32),
+        ("ranges", c.POINTER(pcclParticipants_t)),
+        ("range_count", c.c_size_t),
+        ("reserved", c.c_uint32 * 2),
     ]
 
 

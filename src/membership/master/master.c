@@ -43,7 +43,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_master_on_register(master, client, message);
 		break;
 	case PCCL_MESSAGE_VOTE:
-		pccl_master_on_vote(client, &message->body.vote);
+		pccl_master_on_vote(master, client, &message->body.vote);
 		break;
 	case PCCL_MESSAGE_PREPARED:
 		pccl_master_on_prepared(client, &message->body.prepared);

@@ -316,6 +316,7 @@ void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns)
 		client->since_ns = pccl_master_earlier(client->since_ns + late_ns, master->now_ns);
 		client->heard_ns = pccl_master_earlier(client->heard_ns + late_ns, master->now_ns);
 		client->asked_ns = pccl_master_earlier(client->asked_ns + late_ns, master->now_ns);
+		client->vote_ns = pccl_master_earlier(client->vote_ns + late_ns, master->now_ns);
 	}
 }
 

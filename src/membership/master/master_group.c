@@ -81,6 +81,7 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->doubt_ns = PCCL_MASTER_NEVER;
+	group->joint_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
 	group->stall_ns = PCCL_MASTER_NEVER;
 	group->next = master->groups;
@@ -271,6 +272,7 @@ void pccl_group_drop_base(struct pccl_group *group)
 	group->complaint_count = 0;
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->doubt_ns = PCCL_MASTER_NEVER;
+	group->joint_ns = PCCL_MASTER_NEVER;
 	group->expired_count = 0;
 	group->needs_quorum = false;
 	group->flush_due = false;
@@ -409,7 +411,8 @@ void pccl_groups_tick(struct pccl_master *master)
 		if (next_seat_end(group, master->promised_ns == PCCL_MASTER_NEVER ? 0 : master->promised_ns - 1) <=
 		    master->now_ns)
 			group->dirty = true;
-		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns)
+		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns ||
+		    master->now_ns >= group->joint_ns)
 			group->dirty = true;
 		if (master->now_ns >= group->window_ns)
 			pccl_complaints_judge(master, group);
@@ -427,6 +430,8 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 		deadline = pccl_master_earlier(deadline, next_seat_end(group, master->now_ns));
 		if (group->majority_ns > master->now_ns)
 			deadline = pccl_master_earlier(deadline, group->majority_ns);
+		if (group->joint_ns > master->now_ns)
+			deadline = pccl_master_earlier(deadline, group->joint_ns);
 		deadline = pccl_master_earlier(deadline, group->again_ns);
 		deadline = pccl_master_earlier(deadline, group->window_ns);
 		deadline = pccl_master_earlier(deadline, group->stall_ns);

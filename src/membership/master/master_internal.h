@@ -5,6 +5,7 @@
  *	master_register.c  REGISTER: newcomers, returning members
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
  *	master_vote.c	 joint calls and admission
+ *	master_late.c	 members that have not made a joint call in time
  *	master_flush.c	 view changes: who is asked, when it starts again
  *	master_install.c  their end
  *	master_complaint.c  broken links, operations whose deadlines passed
@@ -71,10 +72,13 @@ struct pccl_client {
 	uint8_t vote; /* outstanding joint call, 0: none */
 	uint32_t vote_origin;
 	uint32_t vote_sequence;
-	bool admitting;	   /* WAITING: chosen for the view change that runs or is about to */
-	bool asked;	   /* PREPARE of the running change was sent, */
-	uint64_t asked_ns; /* at that time, */
-	bool prepared;	   /* and answered */
+	uint64_t vote_ns;	  /* when it came, */
+	uint64_t vote_timeout_ns; /* how long it waits for others, 0: for ever, */
+	uint8_t vote_late;	  /* and what becomes of those then: enum pccl_late */
+	bool admitting;		  /* WAITING: chosen for the view change that runs or is about to */
+	bool asked;		  /* PREPARE of the running change was sent, */
+	uint64_t asked_ns;	  /* at that time, */
+	bool prepared;		  /* and answered */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	uint32_t alarms;      /* view changes that it asked for because of deadlines, at once and not long ago */
@@ -150,6 +154,8 @@ struct pccl_group {
 	struct pccl_expired_op *expired;
 	uint32_t expired_count;
 	struct pccl_answer answer;	   /* the last joint call that ended */
+	uint64_t joint_ns;		   /* when members are late with the outstanding joint call */
+	uint32_t late_sequence;		   /* number of the last one that some were late with: it is logged once */
 	uint64_t majority_ns;		   /* end of the wait for those who have not returned yet */
 	uint32_t majority_epoch;	   /* of the claim that the wait is about */
 	uint64_t stall_ns;		   /* when to say STALLED next; PCCL_MASTER_NEVER: the group can go on */
@@ -277,7 +283,11 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 void pccl_group_seat(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, uint32_t rank);
 
 /* master_vote.c */
-void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote);
+void pccl_master_on_vote(const struct pccl_master *master, struct pccl_client *client,
+			 const struct pccl_message_vote *vote);
+
+/* Has the client made the joint call that is next? */
+bool pccl_vote_counts(const struct pccl_group *group, const struct pccl_client *client);
 
 /* A member that has come back may know the end of a joint call that this master does not know of. */
 void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client);
@@ -295,6 +305,12 @@ bool pccl_admission_held(const struct pccl_master *master, const struct pccl_gro
 
 /* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
 bool pccl_client_eligible(const struct pccl_client *client);
+
+/* master_late.c */
+
+/* Not everybody has made the joint call that others wait in: until when may they? If that has passed, does what those
+ * who made it want. */
+void pccl_late_evaluate(struct pccl_master *master, struct pccl_group *group);
 
 /* master_flush.c */
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);

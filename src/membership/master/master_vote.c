@@ -8,6 +8,8 @@
 
 #include "base/memory.h"
 
+#define NS_PER_MS UINT64_C(1000000)
+
 /* A failure has the name of the call that failed. */
 static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
 {
@@ -33,7 +35,8 @@ static void answer_one(struct pccl_master *master, struct pccl_client *client, c
 	pccl_master_send(master, client, message);
 }
 
-void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_vote *vote)
+void pccl_master_on_vote(const struct pccl_master *master, struct pccl_client *client,
+			 const struct pccl_message_vote *vote)
 {
 	struct pccl_group *group = client->group;
 
@@ -42,6 +45,9 @@ void pccl_master_on_vote(struct pccl_client *client, const struct pccl_message_v
 	client->vote_origin = vote->origin;
 	client->vote_sequence = vote->sequence;
 	client->vote_round = vote->round;
+	client->vote_ns = master->now_ns;
+	client->vote_timeout_ns = vote->timeout_ms * NS_PER_MS;
+	client->vote_late = vote->late;
 	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
 		client->answer_unsure = false;
 	group->dirty = true;
@@ -95,6 +101,13 @@ static bool answer_stands(struct pccl_group *group)
 	return true;
 }
 
+bool pccl_vote_counts(const struct pccl_group *group, const struct pccl_client *client)
+{
+	/* Who has not been told the view yet may still go on without it. */
+	return client != NULL && client->vote != 0 && client->vote_origin == group->answer.origin &&
+	       client->installed == group->base->view.epoch && client->vote_sequence == group->answer.sequence + 1;
+}
+
 /* The answer to a call that has ended went lost with an earlier master: it is given again. Else: does the vote
  * count? */
 static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, bool stands)
@@ -109,7 +122,7 @@ static bool settle_vote(struct pccl_master *master, struct pccl_group *group, st
 			answer_one(master, client, &group->answer);
 		return false;
 	}
-	return client->vote_sequence == group->answer.sequence + 1;
+	return pccl_vote_counts(group, client);
 }
 
 static struct pccl_client *seated(const struct pccl_group *group, uint32_t rank)
@@ -211,6 +224,9 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 		if (all && client->vote != group->seats[0].client->vote)
 			other = rank;
 	}
+	group->joint_ns = PCCL_MASTER_NEVER;
+	if (!all && group->base != NULL)
+		pccl_late_evaluate(master, group);
 	if (!all || (group->needs_quorum && !of_one_round(master, group)))
 		return;
 	if (other != 0) {
@@ -218,8 +234,10 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 		return;
 	}
 	answer.kind = group->seats[0].client->vote;
-	if (answer.kind == PCCL_VOTE_UPDATE && pccl_admission_held(master, group))
+	if (answer.kind == PCCL_VOTE_UPDATE && pccl_admission_held(master, group)) {
+		pccl_late_evaluate(master, group);
 		return;
+	}
 	if (answer.kind == PCCL_VOTE_PENDING)
 		answer.value = any_eligible(master, group);
 	answer_all(master, group, &answer);

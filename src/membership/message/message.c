@@ -115,6 +115,8 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "VOTED";
 	case PCCL_MESSAGE_EVICTED:
 		return "EVICTED";
+	case PCCL_MESSAGE_LATE:
+		return "LATE";
 	case PCCL_MESSAGE_STALLED:
 		return "STALLED";
 	case PCCL_MESSAGE_PASSES:

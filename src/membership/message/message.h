@@ -36,8 +36,9 @@ enum pccl_message_type {
 	PCCL_MESSAGE_INSTALL = 19, /* the view is in force */
 	PCCL_MESSAGE_VOTED = 20,   /* a joint call has ended */
 	PCCL_MESSAGE_EVICTED = 21, /* the group goes on without you; the connection ends */
-	PCCL_MESSAGE_PASSES = 23,  /* what to show when calling members of the view that INSTALL brings next */
-	PCCL_MESSAGE_STALLED = 22  /* this master can't act for your group: too few of its members are here */
+	PCCL_MESSAGE_LATE = 24,	  /* a joint call is given up for now, members have not made it: it may be made again */
+	PCCL_MESSAGE_PASSES = 23, /* what to show when calling members of the view that INSTALL brings next */
+	PCCL_MESSAGE_STALLED = 22 /* this master can't act for your group: too few of its members are here */
 };
 
 /* A view that a master prepared with the peer's consent and whose INSTALL the peer has not seen: it may be in force
@@ -75,8 +76,14 @@ struct pccl_message_register {
 	struct pccl_promise *promises; /* owned */
 };
 
+/* What becomes of members that have not made a joint call when its deadline has passed; the mildest first. Values are
+ * wire format. */
+enum pccl_late { PCCL_LATE_WAIT = 0, PCCL_LATE_FAIL = 1, PCCL_LATE_EVICT = 2 };
+
 struct pccl_message_vote {
-	uint8_t kind; /* enum pccl_vote */
+	uint8_t kind;	     /* enum pccl_vote */
+	uint8_t late;	     /* enum pccl_late: what it wants to become of late members */
+	uint32_t timeout_ms; /* after which a member is late; 0: never */
 	uint32_t origin;
 	uint32_t sequence;
 	uint32_t round; /* grows with every connection of the peer's: its votes of one round are on one connection */

@@ -336,10 +336,12 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 static void get_vote(struct pccl_reader *reader, struct pccl_message_vote *vote)
 {
 	vote->kind = pccl_get_u8(reader);
+	vote->late = pccl_get_u8(reader);
+	vote->timeout_ms = pccl_get_u32(reader);
 	vote->origin = pccl_get_u32(reader);
 	vote->sequence = pccl_get_u32(reader);
 	vote->round = pccl_get_u32(reader);
-	if (vote->kind > PCCL_VOTE_OPTIMIZE)
+	if (vote->kind > PCCL_VOTE_OPTIMIZE || vote->late > PCCL_LATE_EVICT)
 		reader->bad = true;
 }
 
@@ -395,6 +397,7 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		get_install(reader, &body->install);
 		break;
 	case PCCL_MESSAGE_VOTED:
+	case PCCL_MESSAGE_LATE:
 		get_answer(reader, &body->voted);
 		break;
 	case PCCL_MESSAGE_REFUSED:

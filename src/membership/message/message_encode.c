@@ -200,6 +200,8 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		break;
 	case PCCL_MESSAGE_VOTE:
 		pccl_put_u8(writer, body->vote.kind);
+		pccl_put_u8(writer, body->vote.late);
+		pccl_put_u32(writer, body->vote.timeout_ms);
 		pccl_put_u32(writer, body->vote.origin);
 		pccl_put_u32(writer, body->vote.sequence);
 		pccl_put_u32(writer, body->vote.round);
@@ -239,6 +241,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		put_install(writer, &body->install);
 		break;
 	case PCCL_MESSAGE_VOTED:
+	case PCCL_MESSAGE_LATE:
 		put_answer(writer, &body->voted);
 		break;
 	case PCCL_MESSAGE_REFUSED:

@@ -85,6 +85,8 @@ static void tell_vote(struct pccl_peer *peer)
 	message = pccl_message_create(PCCL_MESSAGE_VOTE);
 	if (message != NULL) {
 		message->body.vote.kind = peer->vote;
+		message->body.vote.late = peer->config.late;
+		message->body.vote.timeout_ms = peer->config.joint_timeout_ms;
 		message->body.vote.origin = peer->answered.origin;
 		message->body.vote.sequence = peer->answered.sequence + 1;
 		message->body.vote.round = peer->round;
@@ -99,16 +101,32 @@ void pccl_peer_send_vote(struct pccl_peer *peer)
 }
 
 /* The master has the vote: it is taken back. If an answer is on its way, it comes again when the call is made again. */
-static void on_give_up(struct pccl_peer *peer, uint32_t sequence, const char *text)
+static void take_back(struct pccl_peer *peer, pcclResult_t result, const char *text)
 {
-	struct pccl_answer answer = {.kind = peer->vote, .result = pcclPendingAsyncOps};
+	struct pccl_answer answer = {.kind = peer->vote, .result = result};
 
-	if (peer->vote != PCCL_VOTE_UPDATE || sequence != peer->answered.sequence + 1)
-		return;
 	copy_text(answer.text, text);
 	peer->given_up = peer->vote;
 	pccl_peer_answer(peer, &answer);
 	tell_vote(peer);
+}
+
+static void on_give_up(struct pccl_peer *peer, uint32_t sequence, const char *text)
+{
+	if (peer->vote == PCCL_VOTE_UPDATE && sequence == peer->answered.sequence + 1)
+		take_back(peer, pcclPendingAsyncOps, text);
+}
+
+static bool is_outstanding(const struct pccl_peer *peer, const struct pccl_answer *answer)
+{
+	return peer->vote != 0 && answer->origin == peer->answered.origin &&
+	       answer->sequence == peer->answered.sequence + 1;
+}
+
+static void on_late(struct pccl_peer *peer, const struct pccl_answer *late)
+{
+	if (is_outstanding(peer, late))
+		take_back(peer, late->result, late->text);
 }
 
 static void on_vote(struct pccl_peer *peer, enum pccl_vote vote)
@@ -140,8 +158,7 @@ static void on_revote(struct pccl_peer *peer, const struct pccl_message_vote *vo
 /* The members voted, or somebody else did what cannot be: an answer to another call than ours is old. */
 static void on_voted(struct pccl_peer *peer, const struct pccl_answer *answer)
 {
-	if (peer->vote == 0 || answer->origin != peer->answered.origin ||
-	    answer->sequence != peer->answered.sequence + 1)
+	if (!is_outstanding(peer, answer))
 		return;
 	peer->answered = *answer;
 	peer->world = answer->world;
@@ -230,6 +247,9 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_VOTED:
 		on_voted(peer, &message->body.voted);
+		break;
+	case PCCL_MESSAGE_LATE:
+		on_late(peer, &message->body.voted);
 		break;
 	case PCCL_MESSAGE_EVICTED:
 		pccl_peer_end(peer, pcclEvicted, message->body.notice.text);

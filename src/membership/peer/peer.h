@@ -30,6 +30,8 @@ struct pccl_peer_config {
 	uint32_t connect_attempts;     /* at most so many for each master, until one says WELCOME; 0: no limit */
 	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
 	uint64_t admission_timeout_ns; /* from registered until a view; 0: none */
+	uint32_t joint_timeout_ms;     /* of joint calls that not all members make; 0: none */
+	uint8_t late;		       /* enum pccl_late: what becomes of those then */
 	uint64_t seed;		       /* for the jitter of redials */
 };
 

@@ -106,6 +106,8 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_BUNDLE", "18446744073709551615/8", 1);
 	setenv("PCCL_ZSTD", "auto", 1);
 	setenv("PCCL_CHECKSUMS", "off", 1);
+	setenv("PCCL_JOINT_TIMEOUT_MS", "15", 1);
+	setenv("PCCL_LATE_MEMBERS", "evict", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_string_equal(settings.masters, "a:1,b:2");
 	assert_string_equal(settings.listen_address, "127.0.0.1");
@@ -126,6 +128,8 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.bundle_size, 8);
 	assert_int_equal(settings.zstd, pcclZstdAuto);
 	assert_int_equal(settings.checksums, pcclChecksumsOff);
+	assert_int_equal(settings.joint_timeout_ns, 15 * MS);
+	assert_int_equal(settings.late_members, pcclLateEvict);
 }
 
 static void the_caller_is_stronger_than_the_environment(void **state)
