@@ -11,6 +11,7 @@
 #include "comm/lane_pace.h"
 #include "comm/thread.h"
 
+#define GUEST_NS 10000000000ull	  /* a view takes no longer to be installed everywhere, most often */
 #define SCRATCH_BYTES (32u << 20) /* of all lanes of a communicator together */
 
 struct pccl_lane_thread {
@@ -236,6 +237,7 @@ static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 								    .context = &thread->pace}},
 						.heartbeat_interval_ns = settings->heartbeat_interval_ns,
 						.heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
+						.guest_ns = GUEST_NS,
 						.calls = &calls,
 						.context = thread};
 

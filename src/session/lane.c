@@ -30,6 +30,7 @@ void pccl_lane_pump(struct pccl_lane *lane)
 	struct pccl_op_key missed;
 	uint32_t rank;
 
+	/* A link that has no room now, or is not up, pulls when it is. */
 	while (pccl_exec_ready(lane->exec, &rank))
 		if (lane->neighbours[rank]->link != NULL)
 			lane->calls->kick(lane->neighbours[rank]->link);

@@ -12,9 +12,8 @@
 #include "session/session.h"
 #include "session/silence.h"
 
-#define PCCL_LANE_GUESTS_MAX 256u	  /* streams of members of a view that is not installed here yet, of one lane */
-#define PCCL_LANE_GUESTS_OF_CALLER 16u	  /* and of one caller; as many as a lane has streams to a neighbour at most */
-#define PCCL_LANE_GUEST_NS 10000000000ull /* how long one waits, whatever happens meanwhile */
+#define PCCL_LANE_GUESTS_MAX 256u      /* streams of members of a view that is not installed here yet, of one lane */
+#define PCCL_LANE_GUESTS_OF_CALLER 16u /* and of one caller; as many as a lane has streams to a neighbour at most */
 
 struct pccl_lane;
 struct pccl_lane_link; /* the carrier's */
@@ -90,6 +89,7 @@ struct pccl_lane_config {
 	struct pccl_exec_config exec; /* but for `checks` */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns; /* silence that is complained about, while frames are under way */
+	uint64_t guest_ns;	       /* how long a guest waits, whatever happens meanwhile */
 	const struct pccl_lane_calls *calls;
 	void *context;
 };

@@ -47,7 +47,7 @@ static void park(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t
 		lane->calls->turn_away(lane->config.context, guest);
 		return;
 	}
-	guest->until_ns = now_ns + PCCL_LANE_GUEST_NS;
+	guest->until_ns = now_ns + lane->config.guest_ns;
 	guest->next = lane->guests;
 	lane->guests = guest;
 	lane->guest_count++;

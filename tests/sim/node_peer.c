@@ -159,6 +159,7 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 		return NULL;
 	drawn = sim_uuid(sim);
 	memcpy(config.secret.data, drawn.data, sizeof(drawn.data));
+	node->secret = config.secret;
 	node->uuid = pccl_identity_uuid(&config.secret);
 	node->group = group;
 	node->bundle = bundle;
@@ -189,6 +190,7 @@ void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently)
 	if (!silently)
 		hang_up(sim, node);
 	node->alive = false;
+	node->vanished = silently;
 	shell_destroy(sim, node);
 	pccl_peer_destroy(node->peer);
 	pccl_install_fini(&node->view);

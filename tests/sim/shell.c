@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
 #include "base/memory.h"
 #include "base/uuid.h"
+#include "shell_wire.h"
 
 #define GONE_NS (5 * SIM_SECOND) /* after the end of a communicator all its ops must have ended */
-#define RETRY_NS (20 * SIM_MS)	 /* while a node is paused */
+#define HELLO_TIMEOUT_NS (5 * SIM_SECOND)
+#define RETRY_NS (20 * SIM_MS) /* while a node is paused */
 
 static void *must(void *memory)
 {
@@ -33,12 +36,7 @@ void shell_world_destroy(struct sim *sim)
 		return;
 	for (node = 0; node < sim->node_count; node++)
 		shell_destroy(sim, &sim->nodes[node]);
-	while (world->links != NULL) {
-		struct link *link = world->links;
-
-		world->links = link->next;
-		link_free(link);
-	}
+	wires_destroy(sim);
 	check_call_fini(world);
 	free(world);
 	sim->shells = NULL;
@@ -54,6 +52,34 @@ void shell_schedule(struct sim *sim, uint64_t time_ns, enum shell_event type, ui
 }
 
 /* ---- life ------------------------------ */
+
+/* As arrived() in src/comm/control.c. */
+static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	struct shell *shell = context;
+
+	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != shell->node->group ||
+	    !pccl_uuid_equal(&hello->to, &shell->node->uuid) || hello->lane >= shell->lane_count)
+		stream->transport->close(stream, false);
+	else if (!pccl_identity_admits(&shell->node->secret, &hello->from, &hello->pass))
+		pccl_hello_refuse(&shell->control, stream, PCCL_WELCOME_NEVER, "it can't show that it is who it says");
+	else
+		shell_lane_adopt(&shell->lanes[hello->lane], stream, hello);
+}
+
+static void open_door(struct shell *shell, struct pccl_member *self_out)
+{
+	struct pccl_address address;
+
+	shell_loop_init(shell, &shell->control, SHELL_LANES);
+	wire_address(shell->node->id, self_out->addresses[0].host);
+	if (pccl_address_numeric(self_out->addresses[0].host, 0, &address) != pcclSuccess ||
+	    pccl_doorman_create(&shell->control, &sim_wire, &address, 0, HELLO_TIMEOUT_NS, arrived, shell,
+				&shell->doorman) != pcclSuccess)
+		abort();
+	self_out->addresses[0].port = pccl_doorman_port(shell->doorman);
+	self_out->address_count = 1;
+}
 
 void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *self_out)
 {
@@ -73,6 +99,7 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 	(void)pccl_session_create(&config, &shell->session);
 	for (lane = 0; lane < shell->lane_count; lane++)
 		shell_lane_create(shell, lane);
+	open_door(shell, self_out);
 	self_out->lanes = (uint16_t)config.lanes;
 	self_out->streams = (uint16_t)plan->streams;
 }
@@ -87,6 +114,7 @@ void shell_destroy(struct sim *sim, struct sim_node *node)
 		return;
 	node->shell = NULL;
 	buffer_open_graves(shell, 0);
+	pccl_doorman_destroy(shell->doorman);
 	for (lane = 0; lane < shell->lane_count; lane++)
 		shell_lane_destroy(&shell->lanes[lane]);
 	while (shell->first_post != NULL) {
@@ -319,9 +347,8 @@ static void node_event(struct sim *sim, struct sim_node *node, const struct sim_
 		if (!node->stuck)
 			shell_lane_run(&shell->lanes[event->segment]);
 		break;
-	case SHELL_TICK:
-		if (!node->stuck)
-			shell_lane_tick(&shell->lanes[event->segment]);
+	case SHELL_TURN:
+		loop_event(event->segment == SHELL_LANES ? &shell->control : &shell->lanes[event->segment].loop);
 		break;
 	case SHELL_POST:
 		run_post(shell);
@@ -340,20 +367,8 @@ static void node_event(struct sim *sim, struct sim_node *node, const struct sim_
 void shell_event(struct sim *sim, const struct sim_event *event)
 {
 	sim_count_step(sim);
-	switch ((enum shell_event)event->number) {
-	case SHELL_STREAM:
-		stream_step(sim, event->object);
-		break;
-	case SHELL_ACK:
-		stream_ack(sim, event->object);
-		break;
-	case SHELL_WATCH:
-		link_watch(sim, event->object, event->segment);
-		break;
-	case SHELL_BREAK:
+	if (event->number == SHELL_BREAK)
 		shell_fault_break(sim);
-		break;
-	default:
+	else
 		node_event(sim, &sim->nodes[event->node], event);
-	}
 }

@@ -1,12 +1,12 @@
 /*
  * Level 2 of the simulator: between the membership machines and the callers stand the very session and the very
- * executors, as in src/comm and src/api, with queues in place of threads: what one thread posts to another comes later,
- * in order, and lanes lag each other. Buffers are real, and their sums are checked.
+ * lanes, links and executors, with queues in place of threads and sockets: what one thread posts to another comes
+ * later, in order, and lanes lag each other. Buffers are real, and their sums are checked.
  *
  *	shell.c		a communicator: its session, and what control.c does
- *	shell_lane.c	the very lanes: commands and frames come to them, and how they ask for more
- *	shell_link.c	links: who can reach whom, forgetting, breaking
- *	shell_stream.c	frames on their way: each delivered exactly once, in order on one stream
+ *	shell_lane.c	the very lanes over the very links: how commands and streams come to them
+ *	shell_loop.c	threads: the loop's functions on the virtual clock
+ *	shell_wire*.c	sockets: a transport on the virtual network
  *	shell_fault.c	what goes wrong with streams
  *	caller.c	the program: ops in flight, votes, deadlines, relaunching
  *	caller_buffer.c	the buffers of a call, and what must be in them
@@ -15,8 +15,11 @@
 #ifndef PCCL_SIM_SHELL_H
 #define PCCL_SIM_SHELL_H
 
+#include "comm/lane_links.h"
 #include "session/lane.h"
+#include "shell_loop.h"
 #include "sim.h"
+#include "transport/link/hello.h"
 
 #define SHELL_LANES 3
 #define SHELL_STREAMS 3
@@ -27,14 +30,17 @@
 
 /* Drawn per seed. */
 struct shell_plan {
-	uint32_t lanes;	     /* that peers have; some have fewer */
-	uint32_t streams;    /* of a lane to a neighbour */
-	uint32_t frames;     /* in flight on a stream */
-	uint64_t command_ns; /* mean delay of what one thread posts to another */
-	uint64_t frame_ns;   /* mean time of a header or a payload on a stream */
-	uint64_t ack_ns;
-	uint64_t pause_ns; /* mean pause of a program */
-	uint64_t link_timeout_ns;
+	uint32_t lanes;		  /* that peers have; some have fewer */
+	uint32_t streams;	  /* of a lane to a neighbour */
+	uint32_t frames;	  /* that a stream queues */
+	uint32_t window;	  /* and that the kernel takes over from it */
+	uint64_t command_ns;	  /* mean delay of what one thread posts to another */
+	uint64_t frame_ns;	  /* mean time of a header or a payload on a stream */
+	uint64_t lag_ns;	  /* at most: so long after something has come a thread runs */
+	uint64_t pause_ns;	  /* mean pause of a program */
+	uint64_t link_timeout_ns; /* to come up again, and of silence */
+	uint64_t guest_ns;	  /* that a stream waits for its view */
+	pcclChecksums_t checksums;
 	uint64_t break_ns;	/* mean time between broken streams, 0: never */
 	uint32_t slow_percent;	/* of the links */
 	uint32_t large_percent; /* of the ops */
@@ -47,72 +53,17 @@ struct shell_plan {
 
 enum shell_event {
 	SHELL_LANE,	/* a command for lane `segment` of `node` */
-	SHELL_TICK,	/* the deadline of lane `segment` of `node` */
+	SHELL_TURN,	/* of the loop of lane `segment` of `node`, or of its control thread (SHELL_LANES) */
 	SHELL_POST,	/* something for the control thread of `node` */
-	SHELL_STREAM,	/* the head of stream `object` moves on */
-	SHELL_ACK,	/* stream `object`: frames are acknowledged */
-	SHELL_WATCH,	/* side `segment` of link `object`: is the other side there? */
 	SHELL_BREAK,	/* a stream breaks somewhere */
 	SHELL_DEADLINE, /* of call `segment` of `node`, serial `attempt` */
 	SHELL_GONE	/* the communicator of `node` ended some time ago */
 };
 
-/* A frame between pccl_exec_next() and its delivery. */
-struct flight {
-	struct pccl_frame_send send;
-	uint8_t *copy;	  /* of the payload when it was handed out */
-	bool forgotten;	  /* the sender's memory must not be read any more: from the copy */
-	bool placeholder; /* nothing of it arrives */
-	struct flight *next;
-};
-
-struct ack {
-	void *token;
-	const void *cookie;
-	uint64_t time_ns;
-	struct ack *next;
-};
-
-/* One direction of one connection of a link. */
-struct stream {
-	struct link *link;
-	uint32_t from; /* side */
-	struct flight *first, *last;
-	uint32_t count;
-	struct ack *first_ack, *last_ack;
-	bool queued;
-	bool ack_queued;
-	bool held;
-	bool coming;   /* the head's header was accepted, its payload is on its way */
-	bool diverted; /* to the bin */
-	void *destination;
-	uint64_t installs; /* of the receiving lane when it was accepted */
-	uint64_t down_until_ns;
-};
-
-/* What a lane of a node has of a link: to the lane, this is the link. */
-struct side {
-	struct link *link;
-	struct pccl_neighbour *neighbour;
-	uint32_t node;
-	bool open; /* the lane has a link */
-	bool lost; /* it has given up */
-	uint64_t heard_ns;
-	struct stream out[SHELL_STREAMS];
-};
-
-/* All connections of one lane between two nodes. */
-struct link {
-	struct sim *sim;
-	uint32_t lane;
-	uint64_t frame_ns;
-	struct side sides[2];
-	struct link *next;
-};
-
-/* A command on its way to a lane. */
+/* A command or a guest on its way to a lane. */
 struct work {
-	struct pccl_command *command;
+	struct pccl_command *command; /* NULL: a guest */
+	struct pccl_lane_guest *guest;
 	uint64_t time_ns;
 	struct work *next;
 };
@@ -121,8 +72,11 @@ struct shell_lane {
 	struct shell *shell;
 	uint32_t index;
 	struct pccl_lane *lane;
-	uint64_t installs; /* and freezes: what was accepted before one may not be written after it */
-	uint64_t choices;  /* whether to compress */
+	struct pccl_loop loop;
+	struct pccl_lane_links links;
+	struct pccl_timer timer; /* the lane's deadline */
+	uint64_t installs;	 /* and freezes: what was accepted before one may not be written after it */
+	uint64_t choices;	 /* whether to compress */
 	struct work *first, *last;
 	uint64_t last_ns;
 };
@@ -189,6 +143,9 @@ struct shell {
 	struct pccl_session *session;
 	struct shell_lane lanes[SHELL_LANES];
 	uint32_t lane_count;
+	struct pccl_loop control;
+	struct pccl_doorman *doorman;
+	struct pccl_listening *listening; /* NULL: nobody can call */
 	struct post *first_post, *last_post;
 	uint64_t last_post_ns;
 	bool ended;
@@ -205,7 +162,7 @@ struct shell {
 /* What level 2 has of its own in a run. */
 struct shell_world {
 	struct shell_plan plan;
-	struct link *links;
+	struct wire *wires;
 	struct call_record *records;
 	size_t record_count;
 	uint64_t ops_ended; /* with success */
@@ -243,32 +200,8 @@ void shell_lane_create(struct shell *shell, uint32_t index);
 void shell_lane_destroy(struct shell_lane *lane);
 void shell_lane_command(struct shell_lane *lane, struct pccl_command *command);
 void shell_lane_run(struct shell_lane *lane);
-/* NULL: it is gone. */
-struct shell_lane *shell_lane_at(struct sim *sim, uint32_t node, uint32_t lane);
-/* Its deadline may have come. */
-void shell_lane_tick(struct shell_lane *lane);
-
-/* shell_link.c */
-struct side *link_open(struct shell_lane *lane, struct pccl_neighbour *neighbour, uint32_t node);
-void link_close(struct side *side);
-bool link_is_up(const struct sim *sim, const struct link *link);
-void link_forget(struct side *side, const void *cookie, bool (*belongs)(const void *, const struct pccl_frame *));
-void link_resume(struct side *side);
-void link_watch(struct sim *sim, struct link *link, uint32_t side);
-void link_break(struct sim *sim, struct link *link, uint32_t index);
-void link_free(struct link *link);
-
-/* shell_stream.c */
-
-/* Pulls frames for a side while there are some and room for them. False: there was room, and none. */
-bool stream_pull(struct side *side);
-void stream_kick(struct sim *sim, struct stream *stream, uint64_t time_ns);
-void stream_step(struct sim *sim, struct stream *stream);
-void stream_ack(struct sim *sim, struct stream *stream);
-/* What is being received will not come. */
-void stream_drop_head(struct sim *sim, struct stream *stream);
-void stream_clear(struct stream *stream);
-void stream_cut_tail(struct stream *stream, uint32_t keep);
+/* A stream that came to the listening port. */
+void shell_lane_adopt(struct shell_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello);
 
 /* shell_fault.c */
 void shell_plan_draw(struct sim *sim);

@@ -1,11 +1,13 @@
 /* What is drawn per seed for level 2, and what goes wrong with streams. */
 #include "shell.h"
+#include "shell_wire.h"
 
 static void draw_times(struct sim *sim, struct shell_plan *plan)
 {
 	plan->command_ns = sim_chance(sim, 50) ? SIM_MS / 20 : sim_between(sim, SIM_MS / 100, 5 * SIM_MS);
 	plan->frame_ns = sim_between(sim, SIM_MS / 50, 2 * SIM_MS);
-	plan->ack_ns = sim_between(sim, SIM_MS / 50, 10 * SIM_MS);
+	plan->lag_ns = sim_chance(sim, 50) ? 0 : sim_between(sim, SIM_MS / 50, 5 * SIM_MS);
+	plan->guest_ns = sim_between(sim, 50, 3000) * SIM_MS;
 	plan->pause_ns = sim_between(sim, SIM_MS, 30 * SIM_MS);
 	plan->link_timeout_ns = sim_between(sim, 500, 3000) * SIM_MS;
 	plan->break_ns = sim_chance(sim, 40) ? sim_between(sim, 5, 200) * SIM_MS : 0;
@@ -18,6 +20,8 @@ void shell_plan_draw(struct sim *sim)
 	plan->lanes = (uint32_t)sim_between(sim, 1, SHELL_LANES);
 	plan->streams = (uint32_t)sim_between(sim, 1, SHELL_STREAMS);
 	plan->frames = (uint32_t)sim_between(sim, 1, 8);
+	plan->window = (uint32_t)sim_between(sim, 1, 8);
+	plan->checksums = sim_chance(sim, 80) ? pcclChecksumsOn : pcclChecksumsOff;
 	draw_times(sim, plan);
 	plan->slow_percent = (uint32_t)(sim_chance(sim, 25) ? sim_between(sim, 5, 30) : 0);
 	plan->large_percent = (uint32_t)(sim_chance(sim, 10) ? 20 : 0);
@@ -51,19 +55,8 @@ void shell_faults_start(struct sim *sim)
 
 void shell_fault_break(struct sim *sim)
 {
-	uint32_t count = 0;
-	struct link *link;
-	uint64_t which;
-
 	if (sim->calm)
 		return;
-	for (link = sim->shells->links; link != NULL; link = link->next)
-		count += link_is_up(sim, link);
-	which = count > 0 ? sim_between(sim, 0, count - 1) : 0;
-	for (link = sim->shells->links; link != NULL; link = link->next)
-		if (link_is_up(sim, link) && which-- == 0)
-			break;
-	if (link != NULL)
-		link_break(sim, link, (uint32_t)sim_between(sim, 0, sim->shells->plan.streams - 1));
+	wire_break_any(sim);
 	shell_schedule(sim, sim->now_ns + sim_exponential(sim, sim->shells->plan.break_ns), SHELL_BREAK, 0, 0, NULL);
 }

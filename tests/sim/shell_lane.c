@@ -2,10 +2,8 @@
 #include "shell.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/fail.h"
-#include "base/uuid.h"
 
 #define SCRATCH_BYTES (1u << 20)
 #define PACKED_SLOTS 6
@@ -17,102 +15,20 @@ static void *must(void *memory)
 	return memory;
 }
 
-struct shell_lane *shell_lane_at(struct sim *sim, uint32_t node, uint32_t lane)
-{
-	struct shell *shell = sim->nodes[node].shell;
-
-	return shell == NULL || lane >= shell->lane_count ? NULL : &shell->lanes[lane];
-}
-
-static struct side *side_of(struct pccl_lane_link *link)
-{
-	return (struct side *)link;
-}
-
-/* ---- what a lane asks for ------------------------------ */
-
-static uint32_t node_of(const struct sim *sim, const pcclRankUuid_t *uuid)
-{
-	uint32_t node;
-
-	for (node = SIM_MASTERS; node < sim->node_count; node++)
-		if (pccl_uuid_equal(&sim->nodes[node].uuid, uuid))
-			return node;
-	abort();
-}
+/* ---- what a lane asks for: as in src/comm/lane_thread.c ------------------------------ */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
 			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
 {
-	struct shell_lane *lane = context;
+	const struct shell_lane *lane = context;
 
-	(void)dials;
-	(void)streams;
-	*link_out = (struct pccl_lane_link *)link_open(lane, neighbour, node_of(lane->shell->sim, &member->uuid));
-	return pcclSuccess;
-}
-
-static void close_link(struct pccl_lane_link *link)
-{
-	link_close(side_of(link));
-}
-
-static void kick(struct pccl_lane_link *link)
-{
-	(void)stream_pull(side_of(link));
-}
-
-static void forget(struct pccl_lane_link *link, const void *cookie,
-		   bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
-{
-	link_forget(side_of(link), cookie, belongs);
-}
-
-static void resume(struct pccl_lane_link *link)
-{
-	link_resume(side_of(link));
-}
-
-static bool is_up(const struct pccl_lane_link *link)
-{
-	const struct side *side = (const struct side *)link;
-
-	return link_is_up(side->link->sim, side->link);
-}
-
-static bool checks(const struct pccl_lane_link *link)
-{
-	(void)link;
-	return true;
-}
-
-/* Links here see for themselves when they are lost. */
-static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
-{
-	(void)link;
-	memset(heard_out, 0, sizeof(*heard_out));
-}
-
-static void renew(struct pccl_lane_link *link, uint64_t deadline_ns)
-{
-	(void)link;
-	(void)deadline_ns;
-	abort();
-}
-
-/* Both sides of a link come up by themselves: nobody dials. */
-static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
-{
-	(void)link;
-	(void)guest;
-	abort();
+	return pccl_lane_link_open(&lane->links, neighbour, member, dials, streams, link_out);
 }
 
 static void turn_away(void *context, struct pccl_lane_guest *guest)
 {
 	(void)context;
-	(void)guest;
-	abort();
+	pccl_lane_link_turn_away(guest);
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)
@@ -189,15 +105,15 @@ static void give_up(void *context, pcclResult_t result)
 }
 
 static const struct pccl_lane_calls calls = {.open = open_link,
-					     .close = close_link,
-					     .kick = kick,
-					     .forget = forget,
-					     .resume = resume,
-					     .is_up = is_up,
-					     .checks = checks,
-					     .heard = heard,
-					     .renew = renew,
-					     .adopt = adopt,
+					     .close = pccl_lane_link_close,
+					     .kick = pccl_lane_link_kick,
+					     .forget = pccl_lane_link_forget,
+					     .resume = pccl_lane_link_resume,
+					     .is_up = pccl_lane_link_is_up,
+					     .checks = pccl_lane_link_checks,
+					     .heard = pccl_lane_link_heard,
+					     .renew = pccl_lane_link_renew,
+					     .adopt = pccl_lane_link_adopt,
 					     .turn_away = turn_away,
 					     .outcome = outcome,
 					     .unpin = unpin,
@@ -211,12 +127,10 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 
 /* ---- commands ------------------------------ */
 
-void shell_lane_command(struct shell_lane *lane, struct pccl_command *command)
+static void post(struct shell_lane *lane, struct work *work)
 {
 	struct sim *sim = lane->shell->sim;
-	struct work *work = must(calloc(1, sizeof(*work)));
 
-	work->command = command;
 	work->time_ns = sim->now_ns + sim_exponential(sim, sim->shells->plan.command_ns);
 	if (work->time_ns < lane->last_ns)
 		work->time_ns = lane->last_ns;
@@ -227,6 +141,22 @@ void shell_lane_command(struct shell_lane *lane, struct pccl_command *command)
 		lane->first = work;
 	lane->last = work;
 	shell_schedule(sim, work->time_ns, SHELL_LANE, lane->shell->node->id, lane->index, NULL);
+}
+
+void shell_lane_command(struct shell_lane *lane, struct pccl_command *command)
+{
+	struct work *work = must(calloc(1, sizeof(*work)));
+
+	work->command = command;
+	post(lane, work);
+}
+
+void shell_lane_adopt(struct shell_lane *lane, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	struct work *work = must(calloc(1, sizeof(*work)));
+
+	work->guest = pccl_lane_guest_create(stream, hello);
+	post(lane, work);
 }
 
 static struct work *take_work(struct shell_lane *lane)
@@ -241,12 +171,25 @@ static struct work *take_work(struct shell_lane *lane)
 	return work;
 }
 
-static void want_tick(struct shell_lane *lane)
+static void set_timer(struct shell_lane *lane)
 {
 	uint64_t deadline_ns = pccl_lane_deadline(lane->lane);
 
-	if (deadline_ns != UINT64_MAX)
-		shell_schedule(lane->shell->sim, deadline_ns, SHELL_TICK, lane->shell->node->id, lane->index, NULL);
+	if (deadline_ns == UINT64_MAX)
+		pccl_loop_timer_clear(&lane->loop, &lane->timer);
+	else
+		pccl_loop_timer_set(&lane->loop, &lane->timer, deadline_ns);
+}
+
+static void on_timer(struct pccl_timer *timer)
+{
+	struct shell_lane *lane = timer->context;
+
+	pccl_lane_tick(lane->lane, lane->loop.now_ns);
+	if (pccl_lane_deadline(lane->lane) <= lane->loop.now_ns)
+		sim_fail(lane->shell->sim, "what was due on lane %u of node %u is so still", lane->index,
+			 lane->shell->node->id);
+	set_timer(lane);
 }
 
 void shell_lane_run(struct shell_lane *lane)
@@ -255,19 +198,17 @@ void shell_lane_run(struct shell_lane *lane)
 
 	if (work == NULL)
 		return;
-	if (work->command->type == PCCL_COMMAND_INSTALL)
-		lane->installs++;
-	pccl_lane_command(lane->lane, work->command, lane->shell->sim->now_ns);
+	lane->loop.now_ns = lane->shell->sim->now_ns;
+	if (work->guest != NULL) {
+		pccl_lane_adopt(lane->lane, work->guest, lane->loop.now_ns);
+	} else {
+		if (work->command->type == PCCL_COMMAND_INSTALL)
+			lane->installs++;
+		pccl_lane_command(lane->lane, work->command, lane->loop.now_ns);
+	}
 	free(work);
-	want_tick(lane);
-}
-
-void shell_lane_tick(struct shell_lane *lane)
-{
-	if (pccl_lane_deadline(lane->lane) > lane->shell->sim->now_ns)
-		return; /* it has moved */
-	pccl_lane_tick(lane->lane, lane->shell->sim->now_ns);
-	want_tick(lane);
+	set_timer(lane);
+	loop_turn(&lane->loop);
 }
 
 /* ---- compressing ------------------------------ */
@@ -300,12 +241,27 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 							 .packed_slots = PACKED_SLOTS,
 							 .packer = {.choose = choose, .learn = learn, .context = lane}},
 						.heartbeat_interval_ns = shell->sim->plan.heartbeat_interval_ns,
-						.heartbeat_timeout_ns = shell->sim->plan.heartbeat_timeout_ns,
+						.heartbeat_timeout_ns = shell->sim->shells->plan.link_timeout_ns,
+						.guest_ns = shell->sim->shells->plan.guest_ns,
 						.calls = &calls,
 						.context = lane};
 
+	const struct pccl_lane_links links = {.loop = &lane->loop,
+					      .group = shell->node->group,
+					      .self = shell->node->uuid,
+					      .host = shell->node->id,
+					      .checksums = shell->sim->shells->plan.checksums,
+					      .lane = (uint16_t)index,
+					      .connect_timeout_ns = 3 * shell->sim->shells->plan.link_timeout_ns,
+					      .redial_timeout_ns = shell->sim->shells->plan.link_timeout_ns};
+
 	lane->shell = shell;
 	lane->index = index;
+	lane->links = links;
+	lane->timer.fire = on_timer;
+	lane->timer.context = lane;
+	shell_loop_init(shell, &lane->loop, index);
+	lane->loop.lane = lane;
 	if (pccl_lane_create(&config, &lane->lane) != pcclSuccess)
 		abort();
 }
@@ -316,7 +272,10 @@ void shell_lane_destroy(struct shell_lane *lane)
 
 	pccl_lane_close(lane->lane);
 	while ((work = take_work(lane)) != NULL) {
-		pccl_command_free(work->command);
+		if (work->guest != NULL)
+			pccl_lane_link_turn_away(work->guest);
+		else
+			pccl_command_free(work->command);
 		free(work);
 	}
 	pccl_lane_destroy(lane->lane);

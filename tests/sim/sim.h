@@ -108,6 +108,7 @@ struct sim_node {
 	/* a peer's shell */
 	struct pccl_peer *peer;
 	uint32_t group;
+	struct pccl_secret secret;
 	pcclRankUuid_t uuid;
 	uint64_t bundle;
 	uint64_t connection;   /* 0: none */
@@ -117,6 +118,7 @@ struct sim_node {
 	bool frozen; /* from FREEZE to INSTALL */
 	uint32_t freeze_epoch;
 	bool stuck;		  /* does not answer FREEZE any more */
+	bool vanished;		  /* died with its host: nobody is told */
 	struct pccl_install view; /* a copy of the last install; no members: none yet */
 	uint32_t rank;
 	/* its caller's program */

@@ -9,6 +9,8 @@
 
 enum { SECOND = 1000000000, MEMBERS = 3 };
 
+#define GUEST_NS UINT64_C(10000000000)
+
 static struct {
 	struct pccl_lane *lane;
 	struct pccl_plan *plan;
@@ -172,6 +174,7 @@ static int open_world(void **state)
 	const struct pccl_lane_config config = {.exec = {.lane = 0, .lanes = 1, .scratch_bytes = 1u << 16},
 						.heartbeat_interval_ns = SECOND / 4,
 						.heartbeat_timeout_ns = SECOND,
+						.guest_ns = GUEST_NS,
 						.calls = &calls};
 
 	(void)state;
@@ -262,16 +265,16 @@ static void a_guest_waits_for_so_long_and_no_longer(void **state)
 	install(1, 1, 0);
 	knock(9, 0, 1);
 	for (i = 1; i < 10; i++) {
-		now_ns = i * PCCL_LANE_GUEST_NS / 10;
+		now_ns = i * GUEST_NS / 10;
 		knock(9 + i, 0, now_ns);
 		install(1 + i, 1 + i % 2, now_ns);
 		pccl_lane_tick(world.lane, now_ns);
 	}
 	assert_int_equal(world.turned_away_count, 0);
-	assert_int_equal(pccl_lane_deadline(world.lane), 1 + PCCL_LANE_GUEST_NS);
+	assert_int_equal(pccl_lane_deadline(world.lane), 1 + GUEST_NS);
 	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_int_equal(world.turned_away_count, 1);
-	pccl_lane_tick(world.lane, 2 * PCCL_LANE_GUEST_NS);
+	pccl_lane_tick(world.lane, 2 * GUEST_NS);
 	assert_int_equal(world.turned_away_count, 10);
 	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
 }

@@ -449,6 +449,29 @@ static void an_update_is_told_to_the_lanes_in_every_view(void **state)
 	pccl_session_destroy(session);
 }
 
+/* By a mismatch, say, on one lane, while a START of it is still on its way to another. */
+static void an_op_that_has_ended_here_is_not_missed(void **state)
+{
+	struct pccl_session *session = session_in_view(2);
+	const struct pccl_op_key ended = {9, 0}, next = {9, 1};
+	struct pccl_exec_outcome outcome = {.result = pcclSuccess};
+	struct pccl_op_request sum = sum_of(100, 9);
+	struct pccl_op *op;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	assert_int_equal(pccl_session_launch(session, &sum, &op), pcclSuccess);
+	outcome.cookie = expect(session, PCCL_COMMAND_LAUNCH)->launch.cookie;
+	pccl_session_outcome(session, 0, &outcome);
+	expect(session, PCCL_COMMAND_ENDED);
+	pccl_session_release(session, op);
+	pccl_session_begin_update(session);
+	expect(session, PCCL_COMMAND_UPDATE);
+	assert_int_equal(pccl_session_missed(session, &ended), 0);
+	assert_int_equal(pccl_session_missed(session, &next), 1);
+	pccl_session_destroy(session);
+}
+
 /* They are its answer. */
 static void newcomers_end_an_update(void **state)
 {
@@ -564,6 +587,7 @@ int main(void)
 		cmocka_unit_test(what_has_given_its_input_up_is_never_done_again),
 		cmocka_unit_test(an_ended_session_fails_running_and_later_ops),
 		cmocka_unit_test(an_update_is_told_to_the_lanes_in_every_view),
+		cmocka_unit_test(an_op_that_has_ended_here_is_not_missed),
 		cmocka_unit_test(newcomers_end_an_update),
 		cmocka_unit_test(sequences_survive_growth),
 		cmocka_unit_test(what_freezes_ends_or_asks_needs_no_memory),

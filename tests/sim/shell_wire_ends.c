@@ -1,0 +1,401 @@
+/* The ends of virtual wires: addresses, dialling, listening, closing, breaking. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shell_wire_internal.h"
+#include "transport/wires.h"
+
+#define FIRST_PORT 1000
+
+static void *must(void *memory)
+{
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+struct wire *wire_of(struct pccl_stream *stream)
+{
+	return (struct wire *)stream;
+}
+
+static const struct wire *as_const_wire(const struct pccl_stream *stream)
+{
+	return (const struct wire *)stream;
+}
+
+/* Slow links heal with everything else. */
+uint64_t wire_delay(const struct wire *wire)
+{
+	struct sim *sim = wire->sim;
+	const struct shell_plan *plan = &sim->shells->plan;
+	uint64_t low = wire->node < wire->other_node ? wire->node : wire->other_node;
+	uint64_t pair = low << 32 | (wire->node ^ wire->other_node);
+	bool slow = !sim->calm && pccl_rng_hash(sim->plan.seed, pair) % 100 < plan->slow_percent;
+
+	return sim_exponential(sim, plan->frame_ns * (slow ? 50 : 1));
+}
+
+bool wire_is_cut(const struct sim *sim, uint32_t from, uint32_t to)
+{
+	return sim->cut[from][to] > 0;
+}
+
+/* ---- addresses ----------------------------------------------------------------------------------------------- */
+
+void wire_address(uint32_t node, char text_out[PCCL_ADDRESS_BYTES])
+{
+	(void)snprintf(text_out, PCCL_ADDRESS_BYTES, "10.0.0.%u", node);
+}
+
+static uint32_t node_at(const struct sim *sim, const struct pccl_address *address)
+{
+	uint32_t node = (uint32_t)pccl_address_port(address) - FIRST_PORT;
+
+	return node < sim->node_count ? node : UINT32_MAX;
+}
+
+const struct pccl_transport *pccl_wire_for(const struct pccl_address *address)
+{
+	(void)address;
+	return &sim_wire;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+static struct wire *create(struct sim *sim, uint32_t node, uint32_t other_node, enum wire_state state)
+{
+	struct wire *wire = must(calloc(1, sizeof(*wire)));
+
+	wire->base.transport = &sim_wire;
+	wire->sim = sim;
+	wire->node = node;
+	wire->other_node = other_node;
+	wire->state = state;
+	wire->next = sim->shells->wires;
+	sim->shells->wires = wire;
+	return wire;
+}
+
+static void join_loop(struct wire *wire, struct pccl_loop *loop, const struct pccl_stream_events *events, void *context)
+{
+	wire->loop = loop;
+	wire->events = events;
+	wire->context = context;
+	wire->next_attached = loop->wires;
+	loop->wires = wire;
+}
+
+static void leave_loop(struct wire *wire)
+{
+	struct wire **place;
+
+	if (wire->loop == NULL)
+		return;
+	for (place = &wire->loop->wires; *place != wire; place = &(*place)->next_attached)
+		;
+	*place = wire->next_attached;
+	wire->loop = NULL;
+}
+
+void wire_free_flight(struct flight *flight)
+{
+	free(flight->copy);
+	free(flight);
+}
+
+/* Frames `from` to `to` - 1 are lost. The other end may be in the middle of the first. */
+void wire_lose(struct wire *wire, uint32_t from, uint32_t to)
+{
+	struct flight **place = &wire->first, *last = NULL;
+	uint32_t position;
+
+	if (from == 0 && to > 0 && wire->other != NULL && wire->other->coming) {
+		wire->other->torn = true;
+		from = 1;
+	}
+	for (position = 0; position < from && *place != NULL; position++) {
+		last = *place;
+		place = &(*place)->next;
+	}
+	for (; position < to && *place != NULL; position++) {
+		struct flight *flight = *place;
+
+		*place = flight->next;
+		wire->count--;
+		if (from < wire->handed)
+			wire->handed--;
+		wire_free_flight(flight);
+	}
+	if (*place == NULL)
+		wire->last = last;
+}
+
+static void free_wire(struct sim *sim, struct wire *wire)
+{
+	struct wire **place = &sim->shells->wires;
+
+	while (*place != wire)
+		place = &(*place)->next;
+	*place = wire->next;
+	while (wire->first != NULL) {
+		struct flight *flight = wire->first;
+
+		wire->first = flight->next;
+		wire_free_flight(flight);
+	}
+	free(wire);
+}
+
+/* The other end has something to hear, or the end of it. */
+void wire_tell_other(struct wire *wire)
+{
+	struct wire *other = wire->other;
+
+	if (other == NULL || other->state == WIRE_CLOSED)
+		return;
+	if (other->due_ns < wire->sim->now_ns)
+		other->due_ns = wire->sim->now_ns + wire_delay(wire);
+	if (other->loop != NULL)
+		loop_want(other->loop, other->due_ns);
+}
+
+/* Both users have let go. */
+static void free_pair(struct wire *wire)
+{
+	struct wire *other = wire->other;
+
+	if (other != NULL && other->state != WIRE_CLOSED)
+		return;
+	if (other != NULL)
+		free_wire(wire->sim, other);
+	free_wire(wire->sim, wire);
+}
+
+/* ---- connecting ---------------------------------------------------------------------------------------------- */
+
+static void close_wire(struct pccl_stream *stream, bool flush);
+
+static pcclResult_t listen_at(struct pccl_loop *loop, const struct pccl_address *address,
+			      void (*accepted)(void *context, struct pccl_stream *stream), void *context,
+			      struct pccl_listener **listener_out, uint16_t *port_out)
+{
+	struct pccl_listening *listening = must(calloc(1, sizeof(*listening)));
+
+	listening->base.transport = &sim_wire;
+	listening->loop = loop;
+	listening->accepted = accepted;
+	listening->context = context;
+	loop->shell->listening = listening;
+	*listener_out = &listening->base;
+	*port_out = (uint16_t)(FIRST_PORT + loop->node->id);
+	(void)address;
+	return pcclSuccess;
+}
+
+static void close_listener(struct pccl_listener *listener)
+{
+	struct pccl_listening *listening = (struct pccl_listening *)listener;
+
+	struct pccl_loop *loop = listening->loop;
+	struct wire *wire = loop->wires, *next;
+
+	for (; wire != NULL; wire = next) {
+		next = wire->next_attached;
+		if (wire->state == WIRE_KNOCKING)
+			close_wire(&wire->base, false);
+	}
+	loop->shell->listening = NULL;
+	free(listening);
+}
+
+static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
+			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
+{
+	struct sim *sim = loop->sim;
+	struct wire *wire = create(sim, loop->node->id, node_at(sim, address), WIRE_DIALLING);
+
+	join_loop(wire, loop, events, context);
+	wire->dialled_ns = sim->now_ns + 2 * wire_delay(wire);
+	loop_want(loop, wire->dialled_ns);
+	*stream_out = &wire->base;
+	return pcclSuccess;
+}
+
+/* The other side's kernel answers, whatever its threads do; its listener hears of it in its own time. */
+void wire_connect(struct wire *wire)
+{
+	struct sim *sim = wire->sim;
+	struct sim_node *node = &sim->nodes[wire->other_node];
+	struct wire *other;
+
+	if (wire_is_cut(sim, wire->node, node->id) || wire_is_cut(sim, node->id, wire->node) || node->vanished) {
+		wire->dialled_ns = sim->now_ns + STALL_NS;
+		return;
+	}
+	if (node->shell == NULL || node->shell->listening == NULL) {
+		wire_break(wire, "nobody listens");
+		return;
+	}
+	other = create(sim, node->id, wire->node, WIRE_KNOCKING);
+	other->other = wire;
+	wire->other = other;
+	wire->state = WIRE_OPEN;
+	wire->counters.heard_ns = wire->loop->now_ns;
+	join_loop(other, node->shell->listening->loop, NULL, NULL);
+	loop_want(other->loop, sim->now_ns + wire_delay(other));
+	wire->events->opened(wire->context, &wire->base);
+}
+
+void wire_accept(struct wire *wire)
+{
+	const struct pccl_listening *listening = wire->sim->nodes[wire->node].shell->listening;
+
+	leave_loop(wire);
+	wire->state = WIRE_DETACHED;
+	listening->accepted(listening->context, &wire->base);
+}
+
+static pcclResult_t attach(struct pccl_stream *stream, struct pccl_loop *loop, const struct pccl_stream_events *events,
+			   void *context)
+{
+	struct wire *wire = wire_of(stream);
+
+	if (wire->state != WIRE_DETACHED)
+		sim_fail(wire->sim, "a stream is attached that has a user");
+	join_loop(wire, loop, events, context);
+	wire->state = WIRE_OPEN;
+	wire->counters.heard_ns = loop->now_ns;
+	loop_want(loop, wire->sim->now_ns);
+	return pcclSuccess;
+}
+
+static void detach(struct pccl_stream *stream)
+{
+	struct wire *wire = wire_of(stream);
+
+	if (wire->count > wire->handed || wire->coming)
+		sim_fail(wire->sim, "a stream changes hands in the middle of a frame");
+	pccl_guard_tell(&wire->guard);
+	leave_loop(wire);
+	wire->events = NULL;
+	wire->state = WIRE_DETACHED;
+}
+
+/* What the kernel has arrives, mostly: who closes with something unread resets the connection. */
+static void close_wire(struct pccl_stream *stream, bool flush)
+{
+	struct wire *wire = wire_of(stream);
+	struct sim *sim = wire->sim;
+	bool dies = !sim->nodes[wire->node].alive;
+
+	pccl_guard_tell(&wire->guard);
+	if (wire->events != NULL && !wire_complete_all(wire))
+		sim_fail(sim, "a stream was closed twice");
+	if (wire->coming)
+		wire_spoil(wire);
+	if (dies || !flush)
+		wire_lose(wire, wire->handed, wire->count);
+	if (dies || (!flush && sim_chance(sim, 30)))
+		wire_lose(wire, (uint32_t)sim_between(sim, 0, wire->handed), wire->handed);
+	wire->handed = wire->count;
+	wire->unchecked = true;
+	leave_loop(wire);
+	wire->state = WIRE_CLOSED;
+	wire_tell_other(wire);
+	free_pair(wire);
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------ */
+
+static void describe(const struct pccl_stream *stream, char *text, size_t text_bytes)
+{
+	const struct wire *wire = as_const_wire(stream);
+
+	(void)snprintf(text, text_bytes, "node %u to node %u, state %d", wire->node, wire->other_node,
+		       (int)wire->state);
+}
+
+/* Acknowledgements come as bytes do: not while the way back is cut. */
+static void count(const struct pccl_stream *stream, struct pccl_stream_counters *counters_out)
+{
+	const struct wire *wire = as_const_wire(stream);
+
+	*counters_out = wire->counters;
+	if (wire_is_cut(wire->sim, wire->other_node, wire->node))
+		return;
+	counters_out->acked_bytes = wire->delivered_bytes;
+	counters_out->acked_ns = wire->delivered_ns;
+}
+
+static bool ends(const struct pccl_stream *stream, struct pccl_address *local_out, struct pccl_address *remote_out)
+{
+	(void)stream;
+	(void)local_out;
+	(void)remote_out;
+	return false;
+}
+
+static void remote(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES])
+{
+	wire_address(as_const_wire(stream)->other_node, out);
+}
+
+const struct pccl_transport sim_wire = {.name = "simulated",
+					.listen = listen_at,
+					.close_listener = close_listener,
+					.dial = dial,
+					.attach = attach,
+					.detach = detach,
+					.send = wire_send,
+					.forget = wire_forget,
+					.resume = wire_resume,
+					.divert = wire_divert,
+					.describe = describe,
+					.count = count,
+					.ends = ends,
+					.remote = remote,
+					.close = close_wire};
+
+/* ---- faults -------------------------------------------------------------------------------------------------- */
+
+static void reset(struct wire *wire)
+{
+	wire->reset = true;
+	if (sim_chance(wire->sim, 70))
+		wire_lose(wire->other, (uint32_t)sim_between(wire->sim, 0, wire->other->handed), wire->other->handed);
+	if (wire->due_ns < wire->sim->now_ns)
+		wire->due_ns = wire->sim->now_ns + wire_delay(wire);
+	if (wire->loop != NULL)
+		loop_want(wire->loop, wire->sim->now_ns);
+}
+
+static bool is_open(const struct wire *wire)
+{
+	return wire->state == WIRE_OPEN && wire->other != NULL && wire->other->state == WIRE_OPEN && !wire->reset;
+}
+
+void wire_break_any(struct sim *sim)
+{
+	struct wire *wire;
+	uint32_t open_count = 0;
+	uint64_t which;
+
+	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
+		open_count += is_open(wire);
+	which = open_count > 0 ? sim_between(sim, 0, open_count - 1) : 0;
+	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
+		if (is_open(wire) && which-- == 0)
+			break;
+	if (wire == NULL)
+		return;
+	reset(wire);
+	reset(wire->other);
+}
+
+void wires_destroy(struct sim *sim)
+{
+	while (sim->shells->wires != NULL)
+		free_wire(sim, sim->shells->wires);
+}
