@@ -36,12 +36,8 @@
 #define PCCL_H
 
 #include <ccoip_inet.h>
-#ifdef __cplusplus
-#include <cstddef>
-#else
 #include <stdbool.h>
 #include <stddef.h>
-#endif
 
 #define PCCL_VERSION_MAJOR 2
 #define PCCL_VERSION_MINOR 0
@@ -211,13 +207,9 @@ typedef enum pcclFailurePolicy_t {
  * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
-/* What becomes of members that have not made a joint call when joint_timeout_ms has passed: the master decides it. */
-typedef enum pcclLateMembers_t {
-	pcclLateDefault = 0, /* pcclLateFail */
-	pcclLateWait = 100,  /* they are waited for; the master logs who they are */
-	pcclLateFail = 101,  /* who called gets pcclTimeout; nothing has happened, calling again goes on where it was */
-	pcclLateEvict = 102 /* the group goes on without them; if fewer than half have called, as pcclLateFail */
-} pcclLateMembers_t;
+/* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
+ * pcclTimeout, nothing has happened, calling again goes on where it was; evict (fail if fewer than half called). */
+typedef enum pcclLate_t { pcclLateDefault = 0, pcclLateWait = 100, pcclLateFail = 101, pcclLateEvict = 102 } pcclLate_t;
 
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
 
@@ -318,27 +310,24 @@ typedef struct pcclConfig_t {
 					 * addresses of the interfaces */
 	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
-	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
+	uint32_t lanes;		       /* PCCL_LANES: I/O threads; the fewest of a member count; default half the
 					 * cores, 1 to 4 */
-	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
-	uint32_t connect_timeout_ms;	/* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
-	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
-	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS: per operation; default 0: while members are
-					 * alive, and after a loss until a master has decided */
+	uint32_t streams;	       /* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
+	uint32_t connect_timeout_ms;   /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
+	uint32_t admission_timeout_ms; /* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
+	uint32_t
+		operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS; default 0: while all live, then until a master decides */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
-	uint64_t bundle_id;		/* PCCL_BUNDLE=id/size: ranks of one bundle join their groups together or not
-				    * at all; 0: none */
-	uint32_t bundle_size;		/* members of the bundle */
-	pcclZstd_t zstd;		/* PCCL_ZSTD=off|auto|on */
-	pcclChecksums_t checksums;	/* PCCL_CHECKSUMS=auto|on|off */
-	uint32_t connect_attempts;	/* PCCL_CONNECT_ATTEMPTS: how often pcclConnect() tries to reach each master;
-				    * default 0: as often as connect_timeout_ms allows */
-	uint32_t joint_timeout_ms;	/* PCCL_JOINT_TIMEOUT_MS: how long a joint call waits for members that have not
-				    * made it; the earliest of those who have counts; default 0: for ever */
-	pcclLateMembers_t late_members; /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
+	uint64_t bundle_id;   /* PCCL_BUNDLE=id/size: its ranks join their groups together or not at all; 0: none */
+	uint32_t bundle_size; /* members of the bundle */
+	pcclZstd_t zstd;      /* PCCL_ZSTD=off|auto|on */
+	pcclChecksums_t checksums; /* PCCL_CHECKSUMS=auto|on|off */
+	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: at each master; default 0: as connect_timeout_ms allows */
+	uint32_t joint_timeout_ms; /* PCCL_JOINT_TIMEOUT_MS: of joint calls; the shortest counts; default 0: none */
+	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
 	uint32_t reserved[2];
 } pcclConfig_t;
 

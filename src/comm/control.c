@@ -345,7 +345,7 @@ static pcclResult_t describe_self(const struct pccl_control *control, struct pcc
 	return pccl_reach_advertise(settings, pccl_doorman_port(control->doorman), self_out);
 }
 
-static uint8_t late_choice(pcclLateMembers_t late)
+static uint8_t late_choice(pcclLate_t late)
 {
 	if (late == pcclLateEvict)
 		return PCCL_LATE_EVICT;

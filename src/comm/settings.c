@@ -339,7 +339,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = merge_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclLateDefault, lates, pcclLateFail,
 				      &late);
-	settings_out->late_members = (pcclLateMembers_t)late;
+	settings_out->late_members = (pcclLate_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;
 	settings_out->zstd = (pcclZstd_t)zstd;

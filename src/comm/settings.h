@@ -28,7 +28,7 @@ struct pccl_settings {
 	pcclPlan_t plan;
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
-	pcclLateMembers_t late_members;
+	pcclLate_t late_members;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 };

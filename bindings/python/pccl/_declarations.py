@@ -152,7 +152,7 @@ pcclPolicyRepair = 102
 pcclInputKeep = 0
 pcclInputGiveUp = 100
 
-# pcclLateMembers_t
+# pcclLate_t
 pcclLateDefault = 0
 pcclLateWait = 100
 pcclLateFail = 101
