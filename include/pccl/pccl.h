@@ -310,13 +310,12 @@ typedef struct pcclConfig_t {
 					 * addresses of the interfaces */
 	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
-	uint32_t lanes;		       /* PCCL_LANES: I/O threads; the fewest of a member count; default half the
+	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
 					 * cores, 1 to 4 */
-	uint32_t streams;	       /* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
-	uint32_t connect_timeout_ms;   /* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
-	uint32_t admission_timeout_ms; /* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
-	uint32_t
-		operation_timeout_ms; /* PCCL_OPERATION_TIMEOUT_MS; default 0: while all live, then until a master decides */
+	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
+	uint32_t connect_timeout_ms;	/* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
+	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
+	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS; default 0: none while members live */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000 */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
