@@ -1,6 +1,8 @@
 /* Codecs of the command line; see codec.h. */
 #include "codec.h"
 
+#include <pccl/diagnostics.h>
+
 #include "names.h"
 
 #include <math.h>
@@ -16,7 +18,6 @@
 #define STOCHASTIC_DB 6.5
 
 struct kind {
-	const char *name;
 	pcclQuantizationAlgorithm_t algorithm;
 	bool has_block;
 	bool has_target;
@@ -25,24 +26,21 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-	{"none", pcclQuantNone, false, false, -130, -130},
-	{"bf16", pcclQuantBF16, false, false, -49, -49},
-	{"fp16", pcclQuantFP16, false, false, -66, -66},
-	{"e4m3", pcclQuantE4M3, true, false, -26, -26},
-	{"e5m2", pcclQuantE5M2, true, false, -20, -20},
-	{"int8", pcclQuantInt8, true, false, -36, -32},
-	{"int4", pcclQuantInt4, true, false, -12, -8},
-	{"int8-minmax", pcclQuantInt8MinMax, true, false, -34, -24},
-	{"int4-minmax", pcclQuantInt4MinMax, true, false, -10, 1},
-	{"e3m0", pcclQuantE3M0, true, false, -8, -6},
-	{"nf4", pcclQuantNF4, true, false, -9, 1},
-	{"minmax", pcclQuantMinMax, true, true, -34, -24},
-	{"zero-point", pcclQuantZeroPointScale, true, true, -34, -24},
-	{"plain", pcclQuantPlain, false, false, -130, -130},
+	{pcclQuantNone, false, false, -130, -130},
+	{pcclQuantBF16, false, false, -49, -49},
+	{pcclQuantFP16, false, false, -66, -66},
+	{pcclQuantE4M3, true, false, -26, -26},
+	{pcclQuantE5M2, true, false, -20, -20},
+	{pcclQuantInt8, true, false, -36, -32},
+	{pcclQuantInt4, true, false, -12, -8},
+	{pcclQuantInt8MinMax, true, false, -34, -24},
+	{pcclQuantInt4MinMax, true, false, -10, 1},
+	{pcclQuantE3M0, true, false, -8, -6},
+	{pcclQuantNF4, true, false, -9, 1},
+	{pcclQuantMinMax, true, true, -34, -24},
+	{pcclQuantZeroPointScale, true, true, -34, -24},
+	{pcclQuantPlain, false, false, -130, -130},
 };
-
-static const char allowed[] = "bf16, fp16, e4m3, e5m2, int8, int4, int8-minmax, int4-minmax, e3m0, nf4, minmax, "
-			      "zero-point";
 
 static const struct kind *find(pcclQuantizationAlgorithm_t algorithm)
 {
@@ -53,12 +51,15 @@ static const struct kind *find(pcclQuantizationAlgorithm_t algorithm)
 	return kind;
 }
 
+/* `text` up to `length`; NULL: no codec. */
 static const struct kind *find_name(const char *text, size_t length)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strlen(kinds[i].name) == length && memcmp(kinds[i].name, text, length) == 0)
-			return &kinds[i];
-	return NULL;
+	char word[32];
+	int value;
+
+	snprintf(word, sizeof(word), "%.*s", (int)(length < sizeof(word) ? length : 0), text);
+	return pcclParseName(pcclEnumCodec, word, &value) == pcclSuccess ? find((pcclQuantizationAlgorithm_t)value)
+									 : NULL;
 }
 
 static bool complain(char *problem, size_t bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -71,6 +72,20 @@ static bool complain(char *problem, size_t bytes, const char *format, ...)
 	vsnprintf(problem, bytes, format, arguments);
 	va_end(arguments);
 	return false;
+}
+
+/* All that encode. */
+static const char *list_codecs(char *text, size_t bytes)
+{
+	size_t used = 0, i;
+	int value;
+
+	text[0] = '\0';
+	for (i = 0; pcclGetValueAt(pcclEnumCodec, i, &value) == pcclSuccess && used < bytes; i++)
+		if (value != pcclQuantNone && value != pcclQuantPlain)
+			used += (size_t)snprintf(text + used, bytes - used, "%s%s", used > 0 ? ", " : "",
+						 pcclGetName(pcclEnumCodec, value));
+	return text;
 }
 
 void bench_codec_init(struct bench_codec *codec)
@@ -93,17 +108,19 @@ static uint32_t block_of(const char *text)
 
 bool bench_codec_parse(const char *text, struct bench_codec *codec, char *problem, size_t problem_bytes)
 {
+	char known[256];
 	const char *colon = strchr(text, ':');
 	const struct kind *kind = find_name(text, colon == NULL ? strlen(text) : (size_t)(colon - text));
 
 	if (kind == NULL || kind->algorithm == pcclQuantPlain)
-		return complain(problem, problem_bytes, "--codec wants none, %s, and perhaps :BLOCK, not '%s'", allowed,
-				text);
+		return complain(problem, problem_bytes, "--codec: '%s' is none of %s, perhaps with :BLOCK", text,
+				list_codecs(known, sizeof(known)));
 	codec->wanted = true;
 	codec->up = kind->algorithm;
 	codec->block = colon == NULL ? 0 : block_of(colon + 1);
 	if (colon != NULL && !kind->has_block)
-		return complain(problem, problem_bytes, "--codec %s has no blocks: leave out '%s'", kind->name, colon);
+		return complain(problem, problem_bytes, "--codec %s has no blocks: leave out '%s'",
+				pcclGetName(pcclEnumCodec, (int)kind->algorithm), colon);
 	if (colon != NULL && codec->block == 0)
 		return complain(problem, problem_bytes,
 				"--codec wants a block that is a multiple of %d from %d to %d, not '%s'", BLOCK_MIN,
@@ -113,10 +130,12 @@ bool bench_codec_parse(const char *text, struct bench_codec *codec, char *proble
 
 bool bench_codec_parse_down(const char *text, struct bench_codec *codec, char *problem, size_t problem_bytes)
 {
+	char known[256];
 	const struct kind *kind = find_name(text, strlen(text));
 
 	if (kind == NULL || kind->algorithm == pcclQuantNone)
-		return complain(problem, problem_bytes, "--codec-down wants plain, %s, not '%s'", allowed, text);
+		return complain(problem, problem_bytes, "--codec-down: '%s' is none of plain, %s", text,
+				list_codecs(known, sizeof(known)));
 	codec->wanted = true;
 	codec->down = kind->algorithm;
 	return true;
@@ -124,8 +143,12 @@ bool bench_codec_parse_down(const char *text, struct bench_codec *codec, char *p
 
 bool bench_codec_parse_target(const char *text, struct bench_codec *codec, char *problem, size_t problem_bytes)
 {
+	int value = pcclFloat;
+
 	codec->target_given = true;
-	if (!bench_datatype_of(text, &codec->target) || bench_datatype_is_float(codec->target))
+	(void)pcclParseName(pcclEnumDataType, text, &value);
+	codec->target = (pcclDataType_t)value;
+	if (bench_datatype_is_float(codec->target))
 		return complain(problem, problem_bytes,
 				"--codec-type wants uint8, int8, uint16, int16, uint32 or int32, "
 				"not '%s'",
@@ -135,12 +158,13 @@ bool bench_codec_parse_target(const char *text, struct bench_codec *codec, char 
 
 bool bench_codec_parse_rounding(const char *text, struct bench_codec *codec, char *problem, size_t problem_bytes)
 {
-	bool stochastic = strcmp(text, "stochastic") == 0;
+	int value = pcclRoundNearest;
 
 	codec->rounding_given = true;
-	codec->rounding = stochastic ? pcclRoundStochastic : pcclRoundNearest;
-	return stochastic || strcmp(text, "nearest") == 0 ||
-	       complain(problem, problem_bytes, "--rounding wants nearest or stochastic, not '%s'", text);
+	if (pcclParseName(pcclEnumRounding, text, &value) != pcclSuccess)
+		return complain(problem, problem_bytes, "--rounding: %s", pcclGetLastError(NULL));
+	codec->rounding = (pcclRounding_t)value;
+	return true;
 }
 
 static const struct kind *down_kind(const struct bench_codec *codec)
@@ -161,31 +185,34 @@ bool bench_codec_fits(const struct bench_codec *codec, pcclDataType_t datatype, 
 	if (!bench_datatype_is_float(datatype))
 		return complain(problem, problem_bytes,
 				"--codec wants --dtype float16, bfloat16, float32 or float64, not %s",
-				bench_datatype_name(datatype));
+				pcclGetName(pcclEnumDataType, (int)datatype));
 	if (op != pcclSum && op != pcclAvg)
-		return complain(problem, problem_bytes, "--codec wants --op sum or avg, not %s", bench_op_name(op));
+		return complain(problem, problem_bytes, "--codec wants --op sum or avg, not %s",
+				pcclGetName(pcclEnumRedOp, (int)op));
 	if (plan == pcclPlanRing)
 		return complain(problem, problem_bytes, "--codec wants --plan auto, oneshot or direct, not ring");
 	if (codec->target_given && !has_target)
 		return complain(problem, problem_bytes, "--codec-type belongs to the codecs minmax and zero-point");
 	if (has_target && bench_datatype_bytes(codec->target) >= bench_datatype_bytes(datatype))
 		return complain(problem, problem_bytes, "--codec-type wants a type narrower than %s, not %s",
-				bench_datatype_name(datatype), bench_datatype_name(codec->target));
+				pcclGetName(pcclEnumDataType, (int)datatype),
+				pcclGetName(pcclEnumDataType, (int)codec->target));
 	return true;
 }
 
 const char *bench_codec_name(const struct bench_codec *codec, char text[BENCH_CODEC_TEXT_BYTES])
 {
 	if (codec->block == 0)
-		snprintf(text, BENCH_CODEC_TEXT_BYTES, "%s", find(codec->up)->name);
+		snprintf(text, BENCH_CODEC_TEXT_BYTES, "%s", pcclGetName(pcclEnumCodec, (int)codec->up));
 	else
-		snprintf(text, BENCH_CODEC_TEXT_BYTES, "%s:%u", find(codec->up)->name, codec->block);
+		snprintf(text, BENCH_CODEC_TEXT_BYTES, "%s:%u", pcclGetName(pcclEnumCodec, (int)codec->up),
+			 codec->block);
 	return text;
 }
 
 const char *bench_codec_down_name(const struct bench_codec *codec)
 {
-	return down_kind(codec)->name;
+	return pcclGetName(pcclEnumCodec, (int)down_kind(codec)->algorithm);
 }
 
 /* The largest power of the error, in units of the result's. */

@@ -61,8 +61,7 @@ static pcclResult_t call(struct run *run, uint32_t which, const pcclOperation_t 
 	}
 }
 
-static pcclResult_t launch(struct run *run, uint32_t which, const pcclOperation_t *operation,
-			   pcclAsyncReduceOp_t *handle)
+static pcclResult_t launch(struct run *run, uint32_t which, const pcclOperation_t *operation, pcclHandle_t *handle)
 {
 	const struct bench_buffer *buffer = &run->buffers.each[which];
 	const pcclComm_t *comm = run->peer->comm;
@@ -116,7 +115,7 @@ static void note_result(struct run *run, pcclResult_t result, const pcclOperatio
 /* One operation as a plain call, or all of --inflight launched and then awaited. */
 static void iterate(struct run *run)
 {
-	pcclAsyncReduceOp_t handles[BENCH_INFLIGHT_MAX];
+	pcclHandle_t handles[BENCH_INFLIGHT_MAX];
 	bool launched[BENCH_INFLIGHT_MAX];
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	uint32_t count = run->peer->options->inflight;

@@ -1,6 +1,8 @@
 /* The command line; see options.h. */
 #include "options.h"
 
+#include <pccl/diagnostics.h>
+
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -239,43 +241,64 @@ static bool parse_local(const char *text, struct bench_options *options, char *p
 	return true;
 }
 
-/* Flags whose value is one of a few words. */
-static bool parse_word(int flag, const char *text, struct bench_options *options, char *problem)
+/* A word of one of the library's enumerations. */
+static bool parse_value(const char *flag, pcclEnum_t which, const char *text, int *value_out, char *problem)
+{
+	return pcclParseName(which, text, value_out) == pcclSuccess ||
+	       complain(problem, "--%s: %s", flag, pcclGetLastError(NULL));
+}
+
+static bool parse_codec_word(int flag, const char *text, struct bench_options *options, char *problem)
 {
 	switch (flag) {
-	case FLAG_COLLECTIVE:
-		return bench_collective_of(text, &options->collective) ||
-		       complain(problem,
-				"--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'", text);
-	case FLAG_DTYPE:
-		return bench_datatype_of(text, &options->datatype) ||
-		       complain(problem,
-				"--dtype wants uint8, int8, ... uint64, int64, float16, bfloat16, float32 or "
-				"float64, not '%s'",
-				text);
-	case FLAG_OP:
-		return bench_op_of(text, &options->op) ||
-		       complain(problem, "--op wants sum, avg, prod, max or min, not '%s'", text);
 	case FLAG_CODEC:
 		return bench_codec_parse(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
 	case FLAG_CODEC_DOWN:
 		return bench_codec_parse_down(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
 	case FLAG_CODEC_TYPE:
 		return bench_codec_parse_target(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
-	case FLAG_ROUNDING:
-		return bench_codec_parse_rounding(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
-	case FLAG_ZSTD:
-		return bench_zstd_of(text, &options->zstd) ||
-		       complain(problem, "--zstd wants auto, on or off, not '%s'", text);
-	case FLAG_CHECKSUMS:
-		return bench_checksums_of(text, &options->checksums) ||
-		       complain(problem, "--checksums wants auto, on or off, not '%s'", text);
-	case FLAG_PLAN:
-		return bench_plan_of(text, &options->plan) ||
-		       complain(problem, "--plan wants auto, oneshot, direct or ring, not '%s'", text);
 	default:
-		return bench_policy_of(text, &options->policy) ||
-		       complain(problem, "--policy wants abort, retry or repair, not '%s'", text);
+		return bench_codec_parse_rounding(text, &options->codec, problem, BENCH_PROBLEM_BYTES);
+	}
+}
+
+/* Flags whose value is one of a few words. */
+static bool parse_word(int flag, const char *text, struct bench_options *options, char *problem)
+{
+	bool good;
+	int value = 0;
+
+	switch (flag) {
+	case FLAG_COLLECTIVE:
+		return bench_collective_of(text, &options->collective) ||
+		       complain(problem,
+				"--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'", text);
+	case FLAG_DTYPE:
+		good = parse_value("dtype", pcclEnumDataType, text, &value, problem);
+		options->datatype = (pcclDataType_t)value;
+		return good;
+	case FLAG_OP:
+		good = parse_value("op", pcclEnumRedOp, text, &value, problem);
+		options->op = (pcclRedOp_t)value;
+		return good;
+	case FLAG_ZSTD:
+		good = parse_value("zstd", pcclEnumZstd, text, &value, problem);
+		options->zstd = (pcclZstd_t)value;
+		return good;
+	case FLAG_CHECKSUMS:
+		good = parse_value("checksums", pcclEnumChecksums, text, &value, problem);
+		options->checksums = (pcclChecksums_t)value;
+		return good;
+	case FLAG_PLAN:
+		good = parse_value("plan", pcclEnumPlan, text, &value, problem);
+		options->plan = (pcclPlan_t)value;
+		return good;
+	case FLAG_POLICY:
+		good = parse_value("policy", pcclEnumFailurePolicy, text, &value, problem);
+		options->policy = (pcclFailurePolicy_t)value;
+		return good;
+	default:
+		return parse_codec_word(flag, text, options, problem);
 	}
 }
 

@@ -1,6 +1,8 @@
 /* Table and JSON; see report.h. */
 #include "report.h"
 
+#include <pccl/diagnostics.h>
+
 #include <inttypes.h>
 
 #define GIB 1073741824.0
@@ -39,7 +41,7 @@ static double cpu_per_gib(const struct bench_options *options, const struct benc
 
 static const char *rounding_name(const struct bench_options *options)
 {
-	return options->codec.rounding == pcclRoundStochastic ? "stochastic" : "nearest";
+	return pcclGetName(pcclEnumRounding, (int)options->codec.rounding);
 }
 
 void bench_report_head(FILE *to, const struct bench_options *options)
@@ -47,7 +49,8 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 	char codec[BENCH_CODEC_TEXT_BYTES];
 
 	fprintf(to, "%s, %s, %s, %u peers%s", bench_collective_name(options->collective),
-		bench_datatype_name(options->datatype), bench_op_name(options->op), options->peers,
+		pcclGetName(pcclEnumDataType, (int)options->datatype), pcclGetName(pcclEnumRedOp, (int)options->op),
+		options->peers,
 		options->give_up    ? ", in place, given up"
 		: options->in_place ? ", in place"
 				    : "");
@@ -57,9 +60,9 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 		fprintf(to, ", codec %s, back %s, rounding %s", bench_codec_name(&options->codec, codec),
 			bench_codec_down_name(&options->codec), rounding_name(options));
 	if (options->zstd != pcclZstdDefault)
-		fprintf(to, ", zstd %s", bench_zstd_name(options->zstd));
+		fprintf(to, ", zstd %s", pcclGetName(pcclEnumZstd, (int)options->zstd));
 	if (options->checksums != pcclChecksumsDefault)
-		fprintf(to, ", checksums %s", bench_checksums_name(options->checksums));
+		fprintf(to, ", checksums %s", pcclGetName(pcclEnumChecksums, (int)options->checksums));
 	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",
 		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity");
 	if (options->codec.wanted)
@@ -73,8 +76,8 @@ void bench_report_row(FILE *to, const struct bench_options *options, const struc
 	double gigabytes = algorithm_gigabytes(options, row);
 
 	fprintf(to, "%10s %8s %11.1f %11.1f %11.1f %8.3f %8.3f %10s %8.2f %7s", bench_bytes_text(row->bytes, bytes),
-		bench_plan_name(row->plan), row->seconds.median * 1e6, row->seconds.least * 1e6, row->seconds.p99 * 1e6,
-		gigabytes, gigabytes * bench_bus_factor(options->collective, row->peers),
+		pcclGetName(pcclEnumPlan, (int)row->plan), row->seconds.median * 1e6, row->seconds.least * 1e6,
+		row->seconds.p99 * 1e6, gigabytes, gigabytes * bench_bus_factor(options->collective, row->peers),
 		bench_bytes_text((uint64_t)row->wire_bytes, wire), cpu_per_gib(options, row),
 		row->parity ? "same" : "DIFFER");
 	if (options->codec.wanted)
@@ -107,9 +110,9 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 	fprintf(to,
 		"{\"collective\": \"%s\", \"plan\": \"%s\", \"dtype\": \"%s\", \"op\": \"%s\", \"peers\": %u, "
 		"\"bytes\": %" PRIu64 ", \"iters\": %u, ",
-		bench_collective_name(options->collective), bench_plan_name(row->plan),
-		bench_datatype_name(options->datatype), bench_op_name(options->op), row->peers, row->bytes,
-		row->iterations);
+		bench_collective_name(options->collective), pcclGetName(pcclEnumPlan, (int)row->plan),
+		pcclGetName(pcclEnumDataType, (int)options->datatype), pcclGetName(pcclEnumRedOp, (int)options->op),
+		row->peers, row->bytes, row->iterations);
 	fprintf(to,
 		"\"time_us\": %.2f, \"time_us_min\": %.2f, \"time_us_p99\": %.2f, \"algbw_GBps\": %.4f, "
 		"\"busbw_GBps\": %.4f, ",
@@ -118,9 +121,9 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 	if (options->codec.wanted)
 		report_codec(to, options, row);
 	if (options->zstd != pcclZstdDefault)
-		fprintf(to, "\"zstd\": \"%s\", ", bench_zstd_name(options->zstd));
+		fprintf(to, "\"zstd\": \"%s\", ", pcclGetName(pcclEnumZstd, (int)options->zstd));
 	if (options->checksums != pcclChecksumsDefault)
-		fprintf(to, "\"checksums\": \"%s\", ", bench_checksums_name(options->checksums));
+		fprintf(to, "\"checksums\": \"%s\", ", pcclGetName(pcclEnumChecksums, (int)options->checksums));
 	fprintf(to,
 		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);

@@ -21,21 +21,24 @@
  * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
  * while or after pcclDestroyCommunicator() runs on it. The library starts threads of its own, blocks all signals
  * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
- * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR). After fork() the child has none of
- * the communicators, masters and sockets of its parent: every call on one, destroying it too, returns pcclInvalidUsage
- * at once and does nothing. It may create its own. Descriptors close at fork() and exec().
+ * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR) or to pcclSetLogCallback(),
+ * pccl/diagnostics.h. After fork() the child has none of the communicators, masters and sockets of its parent: every
+ * call on one, destroying it too, returns pcclInvalidUsage at once and does nothing. It may create its own. Descriptors
+ * close at fork() and exec().
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
  * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
  * or not (but see pcclInput_t), and the next call may be made in the view that is then in force; what an out-of-place
  * receive buffer holds is undefined.
  *
- * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds has enum values from 100 up.
+ * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
+ * 100 up. Larger things have headers beside this: diagnostics.h; state.h, diloco.h, security.h, stats.h, as they come.
+ * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
 #ifndef PCCL_H
 #define PCCL_H
 
-#include <ccoip_inet.h>
+#include "ccoip_inet.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -253,7 +256,7 @@ typedef struct pcclReduceSingleDescriptor_t {
 	pcclReduceDescriptor_t descriptor;
 } pcclReduceOpDescriptor_t;
 
-/* A value: copy it freely, it owns nothing. */
+/* A value: copy it freely, it owns nothing. It names whatever operation is in flight under the tag. */
 typedef struct pcclAsyncReduceOp_t {
 	pcclComm_t *comm;
 	uint64_t tag;
@@ -287,7 +290,17 @@ typedef struct pcclBuildInfo_t {
 	bool has_cuda_support;
 } pcclBuildInfo_t;
 
-/* ---- structures of pccl: the first field is the size, so that they can grow -------------------------------------- */
+/* ---- structures of pccl ------------------------------------------------------------------------------------------ */
+
+/* One operation in flight. A value: copy it freely, it owns nothing. Unlike pcclAsyncReduceOp_t it names this launch,
+ * so that one that was awaited already never takes the tag's next operation for its own. */
+typedef struct pcclHandle_t {
+	pcclComm_t *comm;
+	uint64_t tag;
+	uint64_t launch; /* counts the communicator's launches, from 1 */
+} pcclHandle_t;
+
+/* ---- structures of pccl that can grow: the first field is the size -------------------------------------------- */
 
 /*
  * Initialize them with their *_INITIALIZER. A program may be older than the library that it runs with, or newer: what
@@ -526,7 +539,7 @@ PCCL_EXPORT pcclResult_t pcclAllReduceMultipleWithRetry(const pcclReduceOpDescri
 PCCL_EXPORT pcclResult_t pcclAllReduceWith(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 					   const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclAllReduceWithAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-						const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+						const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
 /* Copies `count` elements of the root's sendbuff to every member's recvbuff. sendbuff is read on the root only. */
 PCCL_EXPORT pcclResult_t pcclBroadcast(const void *sendbuff PCCL_NULLABLE, void *recvbuff,
@@ -534,7 +547,7 @@ PCCL_EXPORT pcclResult_t pcclBroadcast(const void *sendbuff PCCL_NULLABLE, void 
 				       pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclBroadcastAsync(const void *sendbuff PCCL_NULLABLE, void *recvbuff,
 					    const pcclOperation_t *operation, const pcclComm_t *communicator,
-					    pcclAsyncReduceOp_t *handle_out);
+					    pcclHandle_t *handle_out);
 
 /* Rank r receives the reduction of everybody's elements r * count ... (r + 1) * count - 1. In place: recvbuff is
  * sendbuff + rank * count elements; the other elements of sendbuff keep their values. If the number of members changes
@@ -542,26 +555,27 @@ PCCL_EXPORT pcclResult_t pcclBroadcastAsync(const void *sendbuff PCCL_NULLABLE, 
 PCCL_EXPORT pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 					   const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-						const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+						const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
 /* recvbuff = the members' sendbuffs one after the other in rank order. In place: sendbuff is recvbuff + rank * count
  * elements. If the number of members changes the operation fails whatever the policy. */
 PCCL_EXPORT pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 				       const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-					    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out);
+					    const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
 /* Returns when every member has called it. Only tag, timeout and policy of the operation are read. */
 PCCL_EXPORT pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *communicator);
 PCCL_EXPORT pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
-					  pcclAsyncReduceOp_t *handle_out);
+					  pcclHandle_t *handle_out);
 
-/* pcclAwaitAsyncReduce() with the larger information, for the handle of any operation. */
-PCCL_EXPORT pcclResult_t pcclAwait(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out PCCL_NULLABLE);
+/* Blocks until the operation has ended and returns its result; releases the tag. On failure the next view is in force
+ * when it returns. pcclRankConnectionLost also for a handle that was awaited before. */
+PCCL_EXPORT pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 
 /* Has the operation ended, so that awaiting it would not block? Never blocks; the tag stays in use until it is awaited.
  * pcclInvalidArgument: no such operation, or a NULL pointer. */
-PCCL_EXPORT pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out);
+PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
 
 /* Makes the named tensors bit-identical on all members of the group. This version does so in a world of one only,
  * where there is nothing to do; with more members it returns pcclInvalidUsage. pcclPendingAsyncOps: operations are

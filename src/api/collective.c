@@ -5,9 +5,10 @@
 #include "api/ops.h"
 #include "base/fail.h"
 #include "collectives/element/dtype.h"
+#include "comm/monitor.h"
 
 static pcclResult_t launch(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
-			   const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+			   const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	struct pccl_op_request request = {.kind = kind, .input = input, .output = output};
 	pcclResult_t result = pccl_ops_read(operation, &request.operation);
@@ -25,7 +26,7 @@ static pcclResult_t launch(enum pccl_collective kind, const void *input, void *o
 static pcclResult_t run(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
 {
-	pcclAsyncReduceOp_t handle;
+	pcclHandle_t handle;
 	pcclResult_t result = pccl_ops_check_info(info_out);
 
 	if (result == pcclSuccess)
@@ -78,20 +79,33 @@ pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff, const pccl
 				const pcclComm_t *communicator, pcclAsyncReduceOp_t *reduce_handle_out)
 {
 	pcclOperation_t operation;
+	pcclHandle_t handle;
 	pcclResult_t result = translate(descriptor, &operation);
 
+	if (result == pcclSuccess && reduce_handle_out == NULL)
+		result = pccl_fail(pcclInvalidArgument, "the handle is NULL");
 	if (result == pcclSuccess)
-		result = launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, reduce_handle_out);
+		result = launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, &handle);
+	if (result == pcclSuccess) {
+		reduce_handle_out->comm = handle.comm;
+		reduce_handle_out->tag = handle.tag;
+	}
 	return pccl_library_result(communicator, result, pcclInvalidUsage);
 }
 
 pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pcclReduceInfo_t *reduce_info_out)
 {
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
-	pcclResult_t result = pccl_ops_await(reduce_handle, &info);
+	pcclHandle_t handle = {NULL, 0, PCCL_ANY_LAUNCH};
+	pcclResult_t result;
 
+	if (reduce_handle == NULL)
+		return pccl_fail(pcclInvalidArgument, "the handle is NULL");
+	handle.comm = reduce_handle->comm;
+	handle.tag = reduce_handle->tag;
+	result = pccl_ops_await(&handle, &info);
 	translate_info(&info, reduce_info_out);
-	return pccl_library_result(reduce_handle != NULL ? reduce_handle->comm : NULL, result, pcclRankConnectionLost);
+	return pccl_library_result(reduce_handle->comm, result, pcclRankConnectionLost);
 }
 
 pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
@@ -105,7 +119,7 @@ pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduc
 	return pcclAwaitAsyncReduce(&handle, reduce_info_out);
 }
 
-pcclResult_t pcclAwait(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out)
+pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo_t *info_out)
 {
 	return pccl_ops_await(handle, info_out);
 }
@@ -117,7 +131,7 @@ pcclResult_t pcclAllReduceWith(const void *sendbuff, void *recvbuff, const pcclO
 }
 
 pcclResult_t pcclAllReduceWithAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-				    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+				    const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	return launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, operation, communicator, handle_out);
 }
@@ -129,7 +143,7 @@ pcclResult_t pcclBroadcast(const void *sendbuff, void *recvbuff, const pcclOpera
 }
 
 pcclResult_t pcclBroadcastAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-				const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+				const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	return launch(PCCL_BROADCAST, sendbuff, recvbuff, operation, communicator, handle_out);
 }
@@ -141,7 +155,7 @@ pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclO
 }
 
 pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-				    const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+				    const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	return launch(PCCL_REDUCE_SCATTER, sendbuff, recvbuff, operation, communicator, handle_out);
 }
@@ -153,7 +167,7 @@ pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, const pcclOpera
 }
 
 pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
-				const pcclComm_t *communicator, pcclAsyncReduceOp_t *handle_out)
+				const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	return launch(PCCL_ALL_GATHER, sendbuff, recvbuff, operation, communicator, handle_out);
 }
@@ -164,7 +178,7 @@ pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *com
 }
 
 pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
-			      pcclAsyncReduceOp_t *handle_out)
+			      pcclHandle_t *handle_out)
 {
 	return launch(PCCL_BARRIER, NULL, NULL, operation, communicator, handle_out);
 }

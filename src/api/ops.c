@@ -34,7 +34,7 @@ static void write_info(const pcclOperationInfo_t *from, pcclOperationInfo_t *to)
 }
 
 pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
-			     pcclAsyncReduceOp_t *handle_out)
+			     pcclHandle_t *handle_out)
 {
 	struct pccl_monitor *monitor;
 	pcclResult_t result;
@@ -43,7 +43,7 @@ pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_o
 		return pccl_fail(pcclInvalidArgument, "the handle is NULL");
 	result = pccl_library_check_comm(communicator, &monitor);
 	if (result == pcclSuccess)
-		result = pccl_monitor_launch(monitor, request);
+		result = pccl_monitor_launch(monitor, request, &handle_out->launch);
 	if (result == pcclSuccess) {
 		handle_out->comm = (pcclComm_t *)(uintptr_t)communicator; /* const is about the caller's view */
 		handle_out->tag = request->operation.tag;
@@ -51,7 +51,7 @@ pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_o
 	return result;
 }
 
-static pcclResult_t check_handle(const pcclAsyncReduceOp_t *handle, struct pccl_monitor **monitor_out)
+static pcclResult_t check_handle(const pcclHandle_t *handle, struct pccl_monitor **monitor_out)
 {
 	pcclResult_t result = pccl_library_check();
 
@@ -63,7 +63,7 @@ static pcclResult_t check_handle(const pcclAsyncReduceOp_t *handle, struct pccl_
 	return pccl_library_check_comm(handle->comm, monitor_out);
 }
 
-pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out)
+pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *info_out)
 {
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	struct pccl_monitor *monitor = NULL;
@@ -77,12 +77,12 @@ pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo
 		info.ranges = info_out->ranges;
 		info.range_capacity = info_out->range_capacity;
 	}
-	result = pccl_monitor_await(monitor, handle->tag, &info);
+	result = pccl_monitor_await(monitor, handle->tag, handle->launch, &info);
 	write_info(&info, info_out);
 	return result;
 }
 
-pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out)
+pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out)
 {
 	struct pccl_monitor *monitor = NULL;
 	pcclResult_t result;
@@ -90,5 +90,5 @@ pcclResult_t pcclTest(const pcclAsyncReduceOp_t *handle, bool *done_out)
 	if (done_out == NULL)
 		return pccl_fail(pcclInvalidArgument, "done_out is NULL");
 	result = check_handle(handle, &monitor);
-	return result == pcclSuccess ? pccl_monitor_test(monitor, handle->tag, done_out) : result;
+	return result == pcclSuccess ? pccl_monitor_test(monitor, handle->tag, handle->launch, done_out) : result;
 }

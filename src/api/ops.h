@@ -8,10 +8,10 @@
 
 /* Launches; *handle_out names the op. */
 pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
-			     pcclAsyncReduceOp_t *handle_out);
+			     pcclHandle_t *handle_out);
 
 /* Waits for the end of the op, releases it. `info_out` may be NULL. */
-pcclResult_t pccl_ops_await(const pcclAsyncReduceOp_t *handle, pcclOperationInfo_t *info_out);
+pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *info_out);
 
 /* Copies the caller's structure, older or newer than this library's, over the defaults; checks `size`. */
 pcclResult_t pccl_ops_read(const pcclOperation_t *operation, pcclOperation_t *full_out);

@@ -6,36 +6,35 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/names.h"
 #include "base/text.h"
 
 struct result_text {
 	pcclResult_t result;
-	const char *name;
 	const char *sentence;
 };
 
 static const struct result_text texts[] = {
-	{pcclSuccess, "pcclSuccess", "Success."},
-	{pcclNotInitialized, "pcclNotInitialized", "pcclInit() has not been called."},
-	{pcclInternalError, "pcclInternalError", "The library found a defect in itself; please report it."},
-	{pcclInvalidArgument, "pcclInvalidArgument", "An argument is not valid."},
-	{pcclInvalidUsage, "pcclInvalidUsage", "The call is not allowed in this state."},
-	{pcclTooFewPeers, "pcclTooFewPeers", "The peer group has one member: there is nobody to work with."},
-	{pcclMasterConnectionFailed, "pcclMasterConnectionFailed", "The connection to the master failed."},
-	{pcclRankConnectionFailed, "pcclRankConnectionFailed", "A connection to another peer failed."},
-	{pcclRankConnectionLost, "pcclRankConnectionLost",
-	 "A member was lost and the survivors gave this operation up."},
-	{pcclNoSharedStateAvailable, "pcclNoSharedStateAvailable", "No peer has a shared state to offer."},
-	{pcclPendingAsyncOps, "pcclPendingAsyncOps", "Operations are still to be awaited."},
-	{pcclUpdateTopologyFailed, "pcclUpdateTopologyFailed", "The update of the topology failed."},
-	{pcclTopologyOptimizationFailed, "pcclTopologyOptimizationFailed", "The optimization of the topology failed."},
-	{pcclOutOfMemory, "pcclOutOfMemory", "There is not enough memory."},
-	{pcclSystemError, "pcclSystemError", "A system call failed."},
-	{pcclTimeout, "pcclTimeout", "A deadline passed."},
-	{pcclAborted, "pcclAborted", "The communicator was aborted."},
-	{pcclMismatch, "pcclMismatch", "The peers called different things under one name."},
-	{pcclEvicted, "pcclEvicted", "The peer group went on without this peer."},
-	{pcclTooManyOperations, "pcclTooManyOperations", "Too many operations are in flight."},
+	{pcclSuccess, "Success."},
+	{pcclNotInitialized, "pcclInit() has not been called."},
+	{pcclInternalError, "The library found a defect in itself; please report it."},
+	{pcclInvalidArgument, "An argument is not valid."},
+	{pcclInvalidUsage, "The call is not allowed in this state."},
+	{pcclTooFewPeers, "The peer group has one member: there is nobody to work with."},
+	{pcclMasterConnectionFailed, "The connection to the master failed."},
+	{pcclRankConnectionFailed, "A connection to another peer failed."},
+	{pcclRankConnectionLost, "A member was lost and the survivors gave this operation up."},
+	{pcclNoSharedStateAvailable, "No peer has a shared state to offer."},
+	{pcclPendingAsyncOps, "Operations are still to be awaited."},
+	{pcclUpdateTopologyFailed, "The update of the topology failed."},
+	{pcclTopologyOptimizationFailed, "The optimization of the topology failed."},
+	{pcclOutOfMemory, "There is not enough memory."},
+	{pcclSystemError, "A system call failed."},
+	{pcclTimeout, "A deadline passed."},
+	{pcclAborted, "The communicator was aborted."},
+	{pcclMismatch, "The peers called different things under one name."},
+	{pcclEvicted, "The peer group went on without this peer."},
+	{pcclTooManyOperations, "Too many operations are in flight."},
 };
 
 static __thread char cause[PCCL_FAIL_TEXT_BYTES];
@@ -77,9 +76,9 @@ static const struct result_text *find_text(pcclResult_t result)
 
 const char *pccl_result_name(pcclResult_t result)
 {
-	const struct result_text *text = find_text(result);
+	const char *name = pccl_name_of(pcclEnumResult, (int)result);
 
-	return text != NULL ? text->name : "pcclResult_t(?)";
+	return name != NULL ? name : "pcclResult_t(?)";
 }
 
 const char *pccl_result_string(pcclResult_t result)

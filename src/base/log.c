@@ -5,31 +5,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES 1024
+#include "base/names.h"
 
-static const char *const level_names[] = {NULL, "TRACE", "DEBUG", "INFO", "WARN", "ERR", "FATAL", "NONE"};
+#define LINE_BYTES 1024
 
 /* 0 until the environment has been read. Threads that race to read it store the same value. */
 static int current_level;
+static pccl_log_taker current_taker;
 
-bool pccl_log_parse_level(const char *name, enum pccl_log_level *level_out)
-{
-	int level;
-
-	for (level = PCCL_LOG_TRACE; level <= PCCL_LOG_NONE; level++) {
-		if (strcasecmp(name, level_names[level]) == 0) {
-			*level_out = (enum pccl_log_level)level;
-			return true;
-		}
-	}
-	return false;
-}
-
-void pccl_log_set_level(enum pccl_log_level level)
+void pccl_log_set_level(pcclLogLevel_t level)
 {
 	__atomic_store_n(&current_level, (int)level, __ATOMIC_RELAXED);
 }
@@ -37,18 +24,17 @@ void pccl_log_set_level(enum pccl_log_level level)
 static int read_environment(void)
 {
 	const char *name = getenv("PCCL_LOG_LEVEL");
-	enum pccl_log_level level = PCCL_LOG_ERR;
-	int unread = 0;
+	int level = pcclLogErr, unread = 0;
 
 	if (name != NULL)
-		(void)pccl_log_parse_level(name, &level);
+		(void)pccl_name_find(pcclEnumLogLevel, name, &level);
 	/* A level that was set meanwhile wins. */
-	if (__atomic_compare_exchange_n(&current_level, &unread, (int)level, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		return (int)level;
+	if (__atomic_compare_exchange_n(&current_level, &unread, level, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return level;
 	return unread;
 }
 
-bool pccl_log_enabled(enum pccl_log_level level)
+bool pccl_log_enabled(pcclLogLevel_t level)
 {
 	int threshold = __atomic_load_n(&current_level, __ATOMIC_RELAXED);
 
@@ -66,20 +52,32 @@ static void replace_control_characters(char *text, size_t bytes)
 			text[index] = '?';
 }
 
-void pccl_log_write(enum pccl_log_level level, const char *format, ...)
+void pccl_log_set_taker(pccl_log_taker taker)
 {
+	__atomic_store_n(&current_taker, taker, __ATOMIC_RELEASE);
+}
+
+/* Time, process and level of a line. Returns its length. */
+static size_t print_head(pcclLogLevel_t level, char *text, size_t text_bytes)
+{
+	struct timespec now = {0, 0};
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (size_t)snprintf(text, text_bytes, "pccl %02d:%02d:%02d.%03d [%d] %s ", (int)(now.tv_sec / 3600 % 24),
+				(int)(now.tv_sec / 60 % 60), (int)(now.tv_sec % 60), (int)(now.tv_nsec / 1000000),
+				(int)getpid(), pccl_name_or_mark(pcclEnumLogLevel, (int)level));
+}
+
+void pccl_log_write(pcclLogLevel_t level, const char *format, ...)
+{
+	const pccl_log_taker taker = __atomic_load_n(&current_taker, __ATOMIC_ACQUIRE);
 	int saved_errno = errno;
 	char line[LINE_BYTES];
-	struct timespec now = {0, 0};
-	size_t head;
+	size_t head = print_head(level, line, sizeof(line));
 	size_t used;
 	int printed;
 	va_list arguments;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	head = (size_t)snprintf(line, sizeof(line), "pccl %02d:%02d:%02d.%03d [%d] %s ", (int)(now.tv_sec / 3600 % 24),
-				(int)(now.tv_sec / 60 % 60), (int)(now.tv_sec % 60), (int)(now.tv_nsec / 1000000),
-				(int)getpid(), level_names[level]);
 	va_start(arguments, format);
 	printed = vsnprintf(line + head, sizeof(line) - head, format, arguments);
 	va_end(arguments);
@@ -87,9 +85,11 @@ void pccl_log_write(enum pccl_log_level level, const char *format, ...)
 	if (used > sizeof(line) - 1)
 		used = sizeof(line) - 1;
 	replace_control_characters(line + head, used - head);
-	line[used] = '\n';
-	/* A line that stderr does not take is lost: there is nobody left to tell. */
-	if (write(STDERR_FILENO, line, used + 1) < 0)
-		errno = 0;
+	if (taker == NULL || !taker(level, line + head)) {
+		line[used] = '\n';
+		/* A line that stderr does not take is lost: there is nobody left to tell. */
+		if (write(STDERR_FILENO, line, used + 1) < 0)
+			errno = 0;
+	}
 	errno = saved_errno;
 }

@@ -85,11 +85,16 @@ pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standin
 /* The same as the program may see it: one of PCCL 1.0 as it was in its last joint call or failed await. */
 pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_standing *standing_out);
 
-pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request);
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+				 uint64_t *launch_out);
 
-/* Waits for the end of the op with this tag, fills *info_out (pccl_op_tell), releases it. `info_out` may be NULL. */
-pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pcclOperationInfo_t *info_out);
-pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool *done_out);
+#define PCCL_ANY_LAUNCH UINT64_MAX /* whatever is in flight under the tag, as PCCL 1.0 has it */
+
+/* Waits for the end of the op with this tag and launch, fills *info_out (pccl_op_tell),
+ * releases it. `info_out` may be NULL. */
+pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch,
+				pcclOperationInfo_t *info_out);
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, bool *done_out);
 
 struct pccl_joint_call {
 	enum pccl_vote vote;

@@ -14,12 +14,14 @@ static pcclResult_t launch_late(struct pccl_monitor *monitor, uint64_t tag, pccl
 	return result;
 }
 
-pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request)
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+				 uint64_t *launch_out)
 {
 	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
 	struct pccl_op *op;
 	pcclResult_t result = pccl_monitor_enter(monitor);
 
+	*launch_out = PCCL_ANY_LAUNCH;
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
 	result = pccl_session_launch(monitor->session, request, &op);
@@ -27,6 +29,8 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 		if (timeout_ns == 0)
 			timeout_ns = monitor->self->settings.operation_timeout_ns;
 		op->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
+		op->launch = ++monitor->launches;
+		*launch_out = op->launch;
 	} else {
 		result = pccl_monitor_doom(monitor, request->operation.tag, result);
 	}
@@ -87,12 +91,20 @@ static pcclResult_t enter_to_await(struct pccl_monitor *monitor)
 	return pcclSuccess;
 }
 
-static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag)
+/* The op that has not been released. */
+static struct pccl_op *find(const struct pccl_monitor *monitor, uint64_t tag, uint64_t launch)
 {
 	struct pccl_op *op = monitor->session != NULL ? pccl_session_find(monitor->session, tag) : NULL;
 
+	return op != NULL && launch != PCCL_ANY_LAUNCH && op->launch != launch ? NULL : op;
+}
+
+static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch)
+{
+	struct pccl_op *op = find(monitor, tag, launch);
+
 	if (op == NULL || op->awaited) {
-		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited",
+		pccl_fail(pcclRankConnectionLost, "no operation with tag %llu is to be awaited by this handle",
 			  (unsigned long long)tag);
 		return NULL;
 	}
@@ -100,14 +112,15 @@ static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag)
 	return op;
 }
 
-pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pcclOperationInfo_t *info_out)
+pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch,
+				pcclOperationInfo_t *info_out)
 {
 	pcclResult_t result = enter_to_await(monitor);
 	struct pccl_op *op;
 
 	if (result != pcclSuccess)
 		return result;
-	op = pccl_monitor_take_doomed(monitor, tag) ? NULL : claim(monitor, tag);
+	op = launch == PCCL_ANY_LAUNCH && pccl_monitor_take_doomed(monitor, tag) ? NULL : claim(monitor, tag, launch);
 	if (op == NULL) {
 		pccl_monitor_leave(monitor);
 		return pcclRankConnectionLost;
@@ -130,18 +143,18 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, pccl
 	return result;
 }
 
-pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, bool *done_out)
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, bool *done_out)
 {
 	const struct pccl_op *op;
 	pcclResult_t result = enter_to_await(monitor);
 
 	if (result != pcclSuccess)
 		return result;
-	op = monitor->session != NULL ? pccl_session_find(monitor->session, tag) : NULL;
-	if (op == NULL && pccl_monitor_is_doomed(monitor, tag))
+	op = find(monitor, tag, launch);
+	if (op == NULL && launch == PCCL_ANY_LAUNCH && pccl_monitor_is_doomed(monitor, tag))
 		*done_out = true;
 	else if (op == NULL)
-		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited",
+		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited by this handle",
 				   (unsigned long long)tag);
 	else
 		*done_out = op->ended;

@@ -10,8 +10,7 @@
 #include <hwloc.h>
 
 #include "base/fail.h"
-#include "base/log.h"
-
+#include "base/names.h"
 #include "base/sized.h"
 
 #define BUNDLE_MAX 1024 /* ranks */
@@ -72,44 +71,23 @@ static pcclResult_t merge_text(const char *variable, const char *given, const ch
 	return pcclSuccess;
 }
 
-struct choice {
-	const char *name;
-	int value;
-};
-
-static const struct choice policies[] = {
-	{"abort", pcclPolicyAbort}, {"retry", pcclPolicyRetry}, {"repair", pcclPolicyRepair}, {NULL, 0}};
-static const struct choice plans[] = {{"auto", pcclPlanAuto},
-				      {"oneshot", pcclPlanOneshot},
-				      {"direct", pcclPlanDirect},
-				      {"ring", pcclPlanRing},
-				      {NULL, 0}};
-
-static const struct choice checksums[] = {
-	{"on", pcclChecksumsOn}, {"off", pcclChecksumsOff}, {"auto", pcclChecksumsAuto}, {NULL, 0}};
-static const struct choice lates[] = {
-	{"wait", pcclLateWait}, {"fail", pcclLateFail}, {"evict", pcclLateEvict}, {NULL, 0}};
-static const struct choice zstds[] = {{"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0}};
-
-static pcclResult_t merge_choice(const char *variable, int given, int unset, const struct choice *choices, int fallback,
-				 int *value_out)
+/* 0 is the default of every choice. */
+static pcclResult_t merge_choice(const char *variable, int given, pcclEnum_t which, int fallback, int *value_out)
 {
 	const char *text = getenv(variable);
-	const struct choice *choice;
+	char known[128];
 
-	*value_out = fallback;
-	if (given == unset && (text == NULL || *text == '\0'))
-		return pcclSuccess;
-	for (choice = choices; choice->name != NULL; choice++) {
-		if (given != unset ? choice->value == given : strcmp(choice->name, text) == 0) {
-			*value_out = choice->value;
-			return pcclSuccess;
-		}
+	*value_out = given;
+	if (given == 0 && text != NULL && *text != '\0' && !pccl_name_find(which, text, value_out)) {
+		pccl_name_list(which, known, sizeof(known));
+		return pccl_fail(pcclInvalidArgument, "%s is \"%s\": it wants one of %s", variable, text, known);
 	}
-	if (given != unset)
+	if (pccl_name_of(which, *value_out) == NULL)
 		return pccl_fail(pcclInvalidArgument, "%d is no value for the setting that %s also sets", given,
 				 variable);
-	return pccl_fail(pcclInvalidArgument, "%s is \"%s\", which is none of its values", variable, text);
+	if (*value_out == 0)
+		*value_out = fallback;
+	return pcclSuccess;
 }
 
 /* Nothing but digits, up to five of them; returns what follows, NULL: it is no port. */
@@ -279,12 +257,13 @@ static pcclResult_t merge_bundle(const pcclConfig_t *config, struct pccl_setting
 static pcclResult_t check_log_level(void)
 {
 	const char *text = getenv("PCCL_LOG_LEVEL");
-	enum pccl_log_level level;
+	char known[64];
+	int level;
 
-	if (text == NULL || *text == '\0' || pccl_log_parse_level(text, &level))
+	if (text == NULL || *text == '\0' || pccl_name_find(pcclEnumLogLevel, text, &level))
 		return pcclSuccess;
-	return pccl_fail(pcclInvalidArgument,
-			 "PCCL_LOG_LEVEL is \"%s\": it wants TRACE, DEBUG, INFO, WARN, ERR, FATAL or NONE", text);
+	pccl_name_list(pcclEnumLogLevel, known, sizeof(known));
+	return pccl_fail(pcclInvalidArgument, "PCCL_LOG_LEVEL is \"%s\": it wants one of %s", text, known);
 }
 
 static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings *settings)
@@ -308,7 +287,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 				 struct pccl_settings *settings_out)
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
-	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums_chosen = pcclChecksumsAuto,
+	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums = pcclChecksumsAuto,
 	    late = pcclLateFail;
 	pcclResult_t result;
 
@@ -327,23 +306,22 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = check_log_level();
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclPolicyDefault, policies,
+		result = merge_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclEnumFailurePolicy,
 				      pcclPolicyAbort, &policy);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_PLAN", (int)full.plan, pcclPlanAuto, plans, pcclPlanAuto, &plan);
+		result = merge_choice("PCCL_PLAN", (int)full.plan, pcclEnumPlan, pcclPlanAuto, &plan);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_ZSTD", (int)full.zstd, pcclZstdDefault, zstds, pcclZstdOff, &zstd);
+		result = merge_choice("PCCL_ZSTD", (int)full.zstd, pcclEnumZstd, pcclZstdOff, &zstd);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclChecksumsDefault, checksums,
-				      pcclChecksumsAuto, &checksums_chosen);
+		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclEnumChecksums, pcclChecksumsAuto,
+				      &checksums);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclLateDefault, lates, pcclLateFail,
-				      &late);
+		result = merge_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclEnumLate, pcclLateFail, &late);
 	settings_out->late_members = (pcclLate_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;
 	settings_out->zstd = (pcclZstd_t)zstd;
-	settings_out->checksums = (pcclChecksums_t)checksums_chosen;
+	settings_out->checksums = (pcclChecksums_t)checksums;
 	return result;
 }
 

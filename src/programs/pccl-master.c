@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include <ccoip.h>
-#include <pccl.h>
+#include <pccl/diagnostics.h>
 
 #include "base/fail.h"
 #include "base/log.h"
@@ -73,16 +73,15 @@ static int parse(int argc, char **argv, struct options *options)
 /* Without a flag the environment counts, and without that INFO: a master has a log to keep. */
 static bool set_log_level(const char *name)
 {
-	enum pccl_log_level level = PCCL_LOG_INFO;
+	int level = pcclLogInfo;
 
 	if (name == NULL && getenv("PCCL_LOG_LEVEL") != NULL)
 		return true;
-	if (name != NULL && !pccl_log_parse_level(name, &level)) {
-		fprintf(stderr, "pccl-master: --log-level %s is none of TRACE DEBUG INFO WARN ERR FATAL NONE\n", name);
+	if (name != NULL && pcclParseName(pcclEnumLogLevel, name, &level) != pcclSuccess) {
+		fprintf(stderr, "pccl-master: --log-level: %s\n", pcclGetLastError(NULL));
 		return false;
 	}
-	pccl_log_set_level(level);
-	return true;
+	return pcclSetLogLevel((pcclLogLevel_t)level) == pcclSuccess;
 }
 
 static int fail(const char *what, int status)

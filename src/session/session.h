@@ -105,7 +105,8 @@ struct pccl_op {
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter;		/* who waits for its end; the shell's, as the next two */
+	void *waiter;		/* who waits for its end; the shell's, as the next three */
+	uint64_t launch;	/* its number among the communicator's launches, from 1 */
 	uint64_t deadline_ns;	/* monotonic; UINT64_MAX: none */
 	bool awaited;		/* a caller waits for its end */
 	uint32_t attempt_ranks; /* members of the view of the last attempt: whose contributions its sums have */

@@ -7,46 +7,10 @@
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
 
-/* -1: not known. */
-static int codec_id(pcclQuantizationAlgorithm_t algorithm)
-{
-	switch ((int)algorithm) {
-	case pcclQuantNone:
-	case pcclQuantPlain:
-		return PCCL_CODEC_NONE;
-	case pcclQuantMinMax:
-		return PCCL_CODEC_MINMAX;
-	case pcclQuantZeroPointScale:
-		return PCCL_CODEC_ZERO_POINT;
-	case pcclQuantBF16:
-		return PCCL_CODEC_BF16;
-	case pcclQuantFP16:
-		return PCCL_CODEC_FP16;
-	case pcclQuantE4M3:
-		return PCCL_CODEC_E4M3;
-	case pcclQuantE5M2:
-		return PCCL_CODEC_E5M2;
-	case pcclQuantInt8:
-		return PCCL_CODEC_INT8;
-	case pcclQuantInt4:
-		return PCCL_CODEC_INT4;
-	case pcclQuantInt8MinMax:
-		return PCCL_CODEC_INT8_MINMAX;
-	case pcclQuantInt4MinMax:
-		return PCCL_CODEC_INT4_MINMAX;
-	case pcclQuantE3M0:
-		return PCCL_CODEC_E3M0;
-	case pcclQuantNF4:
-		return PCCL_CODEC_NF4;
-	default:
-		return -1;
-	}
-}
-
 static pcclResult_t read_one(const pcclOperation_t *operation, pcclQuantizationAlgorithm_t algorithm, const char *field,
 			     struct pccl_codec_params *params_out)
 {
-	int id = codec_id(algorithm);
+	int id = pccl_codec_of(algorithm);
 
 	if (id < 0)
 		return pccl_fail(pcclInvalidArgument, "%s %d is unknown", field, (int)algorithm);

@@ -220,7 +220,7 @@ static void aborts_amid_an_operation(struct world_peer *me)
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
 	pcclResult_t result;
-	pcclAsyncReduceOp_t handle;
+	pcclHandle_t handle;
 	unsigned rank, round = 0;
 
 	CHECK(buffer != NULL);
@@ -371,7 +371,7 @@ static void operations_within_their_deadline_do_not_notice_it(void **state)
 static void has_others_in_flight(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclAsyncReduceOp_t patient;
+	pcclHandle_t patient;
 	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
 	bool is_late;
 
@@ -419,7 +419,7 @@ static void destroys_with_operations_in_flight(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
-	pcclAsyncReduceOp_t handles[3];
+	pcclHandle_t handles[3];
 	uint64_t before_ns;
 	unsigned i;
 

@@ -10,7 +10,8 @@
 
 static void every_call_is_refused(struct world_peer *me, pcclMasterInstance_t *master)
 {
-	const pcclAsyncReduceOp_t handle = {me->comm, 5};
+	const pcclAsyncReduceOp_t old_handle = {me->comm, 5};
+	const pcclHandle_t handle = {me->comm, 5, 1};
 	pcclReduceDescriptor_t descriptor = {
 		1, pcclSum, 6, {pcclFloat, pcclDistributionNone}, {pcclFloat, pcclQuantNone}};
 	float value = 1;
@@ -19,7 +20,7 @@ static void every_call_is_refused(struct world_peer *me, pcclMasterInstance_t *m
 
 	CHECK_RESULT(pcclInvalidUsage, pcclGetAttribute(me->comm, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &size));
 	CHECK_RESULT(pcclInvalidUsage, pcclAllReduce(&value, &value, &descriptor, me->comm, NULL));
-	CHECK_RESULT(pcclInvalidUsage, pcclAwaitAsyncReduce(&handle, NULL));
+	CHECK_RESULT(pcclInvalidUsage, pcclAwaitAsyncReduce(&old_handle, NULL));
 	CHECK_RESULT(pcclInvalidUsage, pcclTest(&handle, &flag));
 	CHECK_RESULT(pcclInvalidUsage, pcclUpdateTopology(me->comm));
 	CHECK_RESULT(pcclInvalidUsage, pcclArePeersPending(me->comm, &flag));

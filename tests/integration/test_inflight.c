@@ -14,7 +14,7 @@ enum { COUNT = 4099, BATCH = 64, MANY = 4096, MANY_COUNT = 512 };
 struct batch {
 	int64_t input[BATCH][COUNT];
 	int64_t output[BATCH][COUNT];
-	pcclAsyncReduceOp_t handles[BATCH];
+	pcclHandle_t handles[BATCH];
 };
 
 static struct batch *make_batch(void)
@@ -45,7 +45,7 @@ static void launch(struct world_peer *me, struct batch *batch, unsigned tag)
 
 static void await(struct world_peer *me, struct batch *batch, unsigned tag)
 {
-	CHECK_RESULT(pcclSuccess, pcclAwaitAsyncReduce(&batch->handles[tag], NULL));
+	CHECK_RESULT(pcclSuccess, pcclAwait(&batch->handles[tag], NULL));
 	CHECK(values_reduced(batch->output[tag], pcclInt64, pcclSum, tag * 1000, count_of(tag), everybody,
 			     peer_world_size(me)));
 }
@@ -103,7 +103,7 @@ static void launches_thousands(struct world_peer *me)
 {
 	struct many {
 		int64_t input[MANY][MANY_COUNT], output[MANY][MANY_COUNT];
-		pcclAsyncReduceOp_t handles[MANY];
+		pcclHandle_t handles[MANY];
 		unsigned tags[MANY];
 	} *many = calloc(1, sizeof(*many));
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
@@ -126,7 +126,7 @@ static void launches_thousands(struct world_peer *me)
 	for (i = 0; i < MANY; i++) {
 		unsigned tag = many->tags[i];
 
-		CHECK_RESULT(pcclSuccess, pcclAwaitAsyncReduce(&many->handles[tag], NULL));
+		CHECK_RESULT(pcclSuccess, pcclAwait(&many->handles[tag], NULL));
 		CHECK(values_reduced(many->output[tag], pcclInt64, pcclSum, tag * 1000, MANY_COUNT, everybody, 4));
 	}
 	free(many);
@@ -338,7 +338,7 @@ static void comes_late_to_one(struct world_peer *me)
 	struct batch *batch = make_batch();
 	int32_t *large = malloc(LARGE * sizeof(*large));
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclAsyncReduceOp_t handle;
+	pcclHandle_t handle;
 	unsigned i;
 
 	CHECK(large != NULL);

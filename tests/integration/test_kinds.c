@@ -179,7 +179,7 @@ enum { PART = 5003, WORLD = 3 };
 
 struct five_operations {
 	int32_t input[WORLD * PART], reduced[WORLD * PART], scattered[PART], gathered[WORLD * PART], copied[PART];
-	pcclAsyncReduceOp_t handles[5];
+	pcclHandle_t handles[5];
 };
 
 static void launch_five(struct world_peer *me, struct five_operations *all)
@@ -252,11 +252,26 @@ static void the_asynchronous_twins_do_the_same(void **state)
 	peers_finish(world);
 }
 
+/* What was awaited already does not take the tag's next operation for its own. */
+static void keeps_a_stale_handle_from_the_next(struct world_peer *me, pcclHandle_t stale)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclHandle_t never = {me->comm, 0, 0}, fresh;
+	bool done;
+
+	CHECK_RESULT(pcclSuccess, pcclBarrierAsync(&operation, me->comm, &fresh));
+	CHECK(fresh.tag == stale.tag && fresh.launch != stale.launch);
+	CHECK_RESULT(pcclRankConnectionLost, pcclAwait(&stale, NULL));
+	CHECK_RESULT(pcclInvalidArgument, pcclTest(&stale, &done));
+	CHECK_RESULT(pcclRankConnectionLost, pcclAwait(&never, NULL));
+	CHECK_RESULT(pcclSuccess, pcclAwait(&fresh, NULL));
+}
+
 /* An operation whose partner has not come yet is not done. */
 static void tests_before_the_other_comes(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclAsyncReduceOp_t handle;
+	pcclHandle_t handle;
 	bool done = true;
 
 	peer_join(me);
@@ -274,6 +289,7 @@ static void tests_before_the_other_comes(struct world_peer *me)
 		CHECK_RESULT(pcclSuccess, pcclTest(&handle, &done));
 	CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
 	CHECK_RESULT(pcclInvalidArgument, pcclTest(&handle, &done));
+	keeps_a_stale_handle_from_the_next(me, handle);
 	peer_leave(me);
 }
 

@@ -218,7 +218,7 @@ static void different_roots_are_a_mismatch(void **state)
 static void has_others_in_flight(struct world_peer *me)
 {
 	pcclOperation_t operation = usual_operation();
-	pcclAsyncReduceOp_t good, bad;
+	pcclHandle_t good, bad;
 	struct buffers *buffers;
 	int64_t sum;
 

@@ -5,6 +5,7 @@
 #include "base/bitmap.h"
 #include "base/crc32c.h"
 #include "base/fail.h"
+#include "base/names.h"
 #include "check.h"
 #include "collectives/element/dtype.h"
 #include "exec_world_internal.h"
@@ -538,7 +539,7 @@ static void tell_stuck(const struct world *world)
 						"  rank %u lane %u op %u (%s, %s, %u segments): waits for %llx, "
 						"holds %zu, complete %d\n",
 						rank, lane, op, pccl_collective_name((int)peer->calls[op]->spec.kind),
-						pccl_plan_name((int)peer->calls[op]->spec.algorithm),
+						pccl_name_or_mark(pcclEnumPlan, (int)peer->calls[op]->spec.algorithm),
 						peer->calls[op]->geometry.segment_count, (unsigned long long)waits_for,
 						pccl_bitmap_count(held, peer->calls[op]->geometry.segment_count),
 						complete);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/names.h"
 #include "collectives/codec/codec.h"
 #include "collectives/element/dtype.h"
 
@@ -281,7 +282,7 @@ static void complain(struct shell *shell, const struct call *call, const char *w
 {
 	sim_fail(shell->sim, "node %u: %s %u.%u of %zu %s: %s", shell->node->id,
 		 pccl_collective_name((int)call->spec.kind), (unsigned)call->op->key.tag, call->op->key.sequence,
-		 call->spec.operation.count, pccl_plan_name((int)call->op->info.plan), what);
+		 call->spec.operation.count, pccl_name_or_mark(pcclEnumPlan, (int)call->op->info.plan), what);
 }
 
 static void check_left_over(struct shell *shell, const struct call *call, uint64_t index, float expected)

@@ -88,7 +88,7 @@ static void print_line(const struct arrays *a, enum pccl_cpu_level level, const 
 		       unsigned rounds)
 {
 	double speeds[COLUMNS][ROUNDS_MAX], copies[ROUNDS_MAX], copy;
-	const char *name = pccl_codec_find(params->id)->name;
+	const char *name = pccl_codec_name(params->id);
 	unsigned round, column;
 
 	for (round = 0; round < rounds; round++) {

@@ -148,7 +148,7 @@ static void print_codec(struct pccl_codec_params params, uint64_t seed)
 		}
 		any = decode_any(&params, &rng, count, any);
 	}
-	printf("%s %s %s %u %s:", pccl_codec_find(params.id)->name, pccl_dtype_name(params.type),
+	printf("%s %s %s %u %s:", pccl_codec_name(params.id), pccl_dtype_name(params.type),
 	       pccl_dtype_name(params.target), (unsigned)params.block,
 	       params.rounding == PCCL_ROUND_NEAREST ? "nearest" : "stochastic");
 	print("encoded", codes);

@@ -2,6 +2,7 @@
 #include "collectives/codec/codec.h"
 
 #include "base/fail.h"
+#include "base/names.h"
 #include "base/rng.h"
 #include "collectives/codec/codec_chunk.h"
 #include "collectives/codec/codec_range.h"
@@ -13,19 +14,19 @@
 #define ADD_ELEMENTS 1024
 
 static const struct pccl_codec codecs[PCCL_CODEC_COUNT] = {
-	[PCCL_CODEC_NONE] = {"none", 0, true, true, false},
-	[PCCL_CODEC_BF16] = {"bf16", 0, true, true, false},
-	[PCCL_CODEC_FP16] = {"fp16", 0, true, true, false},
-	[PCCL_CODEC_E4M3] = {"e4m3", 256, true, false, false},
-	[PCCL_CODEC_E5M2] = {"e5m2", 256, true, true, false},
-	[PCCL_CODEC_INT8] = {"int8", 256, false, false, false},
-	[PCCL_CODEC_INT4] = {"int4", 64, false, false, false},
-	[PCCL_CODEC_INT8_MINMAX] = {"int8-minmax", 256, false, false, false},
-	[PCCL_CODEC_INT4_MINMAX] = {"int4-minmax", 64, false, false, false},
-	[PCCL_CODEC_E3M0] = {"e3m0", 64, false, false, false},
-	[PCCL_CODEC_NF4] = {"nf4", 64, false, false, false},
-	[PCCL_CODEC_MINMAX] = {"minmax", 256, false, false, true},
-	[PCCL_CODEC_ZERO_POINT] = {"zero-point", 256, false, false, true},
+	[PCCL_CODEC_NONE] = {pcclQuantNone, 0, true, true, false},
+	[PCCL_CODEC_BF16] = {pcclQuantBF16, 0, true, true, false},
+	[PCCL_CODEC_FP16] = {pcclQuantFP16, 0, true, true, false},
+	[PCCL_CODEC_E4M3] = {pcclQuantE4M3, 256, true, false, false},
+	[PCCL_CODEC_E5M2] = {pcclQuantE5M2, 256, true, true, false},
+	[PCCL_CODEC_INT8] = {pcclQuantInt8, 256, false, false, false},
+	[PCCL_CODEC_INT4] = {pcclQuantInt4, 64, false, false, false},
+	[PCCL_CODEC_INT8_MINMAX] = {pcclQuantInt8MinMax, 256, false, false, false},
+	[PCCL_CODEC_INT4_MINMAX] = {pcclQuantInt4MinMax, 64, false, false, false},
+	[PCCL_CODEC_E3M0] = {pcclQuantE3M0, 64, false, false, false},
+	[PCCL_CODEC_NF4] = {pcclQuantNF4, 64, false, false, false},
+	[PCCL_CODEC_MINMAX] = {pcclQuantMinMax, 256, false, false, true},
+	[PCCL_CODEC_ZERO_POINT] = {pcclQuantZeroPointScale, 256, false, false, true},
 };
 
 const struct pccl_codec *pccl_codec_find(int id)
@@ -33,12 +34,19 @@ const struct pccl_codec *pccl_codec_find(int id)
 	return id >= 0 && id < PCCL_CODEC_COUNT ? &codecs[id] : NULL;
 }
 
-int pccl_codec_find_name(const char *name)
+const char *pccl_codec_name(int id)
+{
+	return id >= 0 && id < PCCL_CODEC_COUNT ? pccl_name_or_mark(pcclEnumCodec, (int)codecs[id].algorithm) : "?";
+}
+
+int pccl_codec_of(pcclQuantizationAlgorithm_t algorithm)
 {
 	int id;
 
+	if (algorithm == pcclQuantPlain)
+		return PCCL_CODEC_NONE;
 	for (id = 0; id < PCCL_CODEC_COUNT; id++) {
-		if (strcmp(codecs[id].name, name) == 0)
+		if (codecs[id].algorithm == algorithm)
 			return id;
 	}
 	return -1;
@@ -61,7 +69,7 @@ const struct pccl_codec_kernels *pccl_codec_kernels(enum pccl_cpu_level level)
 
 static pcclResult_t check_target(const struct pccl_codec_params *params)
 {
-	const char *name = codecs[params->id].name;
+	const char *name = pccl_codec_name(params->id);
 
 	if (!pccl_dtype_valid((int)params->target) || pccl_dtype_is_float(params->target))
 		return pccl_fail(pcclInvalidArgument, "codec %s: quantized type %d is no integer type", name,
@@ -79,20 +87,20 @@ pcclResult_t pccl_codec_check(const struct pccl_codec_params *params)
 	if (codec == NULL)
 		return pccl_fail(pcclInvalidArgument, "codec %d is unknown", (int)params->id);
 	if (!pccl_dtype_valid((int)params->type))
-		return pccl_fail(pcclInvalidArgument, "codec %s: data type %d is unknown", codec->name,
+		return pccl_fail(pcclInvalidArgument, "codec %s: data type %d is unknown", pccl_codec_name(params->id),
 				 (int)params->type);
 	if (params->rounding > PCCL_ROUND_STOCHASTIC)
-		return pccl_fail(pcclInvalidArgument, "codec %s: rounding %d is unknown", codec->name,
+		return pccl_fail(pcclInvalidArgument, "codec %s: rounding %d is unknown", pccl_codec_name(params->id),
 				 (int)params->rounding);
 	if (params->id != PCCL_CODEC_NONE && !pccl_dtype_is_float(params->type))
-		return pccl_fail(pcclInvalidArgument, "codec %s takes floating point types only, not %s", codec->name,
-				 pccl_dtype_name(params->type));
+		return pccl_fail(pcclInvalidArgument, "codec %s takes floating point types only, not %s",
+				 pccl_codec_name(params->id), pccl_dtype_name(params->type));
 	if (codec->block_default != 0 &&
 	    (params->block < PCCL_CODEC_BLOCK_MIN || params->block > PCCL_CODEC_BLOCK_MAX ||
 	     params->block % PCCL_CODEC_BLOCK_MIN != 0))
 		return pccl_fail(pcclInvalidArgument, "codec %s: block %u is no multiple of %d from %d to %d",
-				 codec->name, (unsigned)params->block, PCCL_CODEC_BLOCK_MIN, PCCL_CODEC_BLOCK_MIN,
-				 PCCL_CODEC_BLOCK_MAX);
+				 pccl_codec_name(params->id), (unsigned)params->block, PCCL_CODEC_BLOCK_MIN,
+				 PCCL_CODEC_BLOCK_MIN, PCCL_CODEC_BLOCK_MAX);
 	return codec->has_target ? check_target(params) : pcclSuccess;
 }
 

@@ -60,7 +60,7 @@ enum pccl_rounding {
 
 /* What is known of a codec without its parameters. */
 struct pccl_codec {
-	const char *name;
+	pcclQuantizationAlgorithm_t algorithm;
 	uint32_t block_default; /* elements per block; 0: it has no blocks */
 	bool carries_nan;
 	bool carries_infinity;
@@ -82,8 +82,11 @@ struct pccl_codec_params {
 /* The entry for an id, NULL if there is none: ids may come from outside. */
 const struct pccl_codec *pccl_codec_find(int id);
 
-/* The id of a name; -1 if there is none. */
-int pccl_codec_find_name(const char *name);
+/* "int8-minmax"; "?" for what is no id. Static. */
+const char *pccl_codec_name(int id);
+
+/* The id of what a caller chose; -1 if there is no such codec. */
+int pccl_codec_of(pcclQuantizationAlgorithm_t algorithm);
 
 /* Checks a combination that a user or a peer chose: pcclSuccess, or pcclInvalidArgument with a text that says what to
  * choose instead. Every other function here takes checked parameters only. Every codec serves every operation. */

@@ -15,11 +15,8 @@ bool pccl_dtype_valid(int type);
 /* Size of one element in bytes: 1, 2, 4 or 8. `type` must be valid. */
 size_t pccl_dtype_bytes(pcclDataType_t type);
 
-/* "float32", "bfloat16", "uint8", ...; "invalid" for anything else. Static. */
+/* "float32", "bfloat16", "uint8", ...; "?" for anything else. Static. */
 const char *pccl_dtype_name(pcclDataType_t type);
-
-/* Finds a type by the name above. Returns false, and leaves *type_out alone, if there is none. */
-bool pccl_dtype_find(const char *name, pcclDataType_t *type_out);
 
 /* The type in which partial sums accumulate, and travel on the ring: float32 for float16 and bfloat16, else the type
  * itself. `type` must be valid. */
@@ -31,10 +28,7 @@ bool pccl_dtype_is_float(pcclDataType_t type);
 /* Is the number a value of pcclRedOp_t? For numbers that a user or a peer supplied. */
 bool pccl_op_valid(int op);
 
-/* "sum", "avg", "prod", "max", "min"; "invalid" for anything else. Static. */
+/* "sum", "avg", "prod", "max", "min"; "?" for anything else. Static. */
 const char *pccl_op_name(pcclRedOp_t op);
-
-/* Finds an operation by the name above. Returns false, and leaves *op_out alone, if there is none. */
-bool pccl_op_find(const char *name, pcclRedOp_t *op_out);
 
 #endif

@@ -163,7 +163,7 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 static void describe_element(const struct pccl_exec *exec, struct op *op, uint32_t rank, const struct refusal *refusal)
 {
 	bool result = refusal->reason == PCCL_REFUSAL_RESULT;
-	const struct pccl_codec *codec = pccl_codec_find(result ? op->coder.down.id : op->coder.up.id);
+	const char *codec = pccl_codec_name(result ? op->coder.down.id : op->coder.up.id);
 	unsigned long long tag = op->launch.key.tag, element = 0;
 	bool known = op->coded && refusal->segment < op->launch.geometry.segment_count;
 
@@ -176,7 +176,7 @@ static void describe_element(const struct pccl_exec *exec, struct op *op, uint32
 		snprintf(op->detail, sizeof(op->detail),
 			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't "
 			 "carry%s",
-			 result ? "result" : "contribution", rank, tag, element, codec->name,
+			 result ? "result" : "contribution", rank, tag, element, codec,
 			 rank == exec->rank ? " (this peer)" : "");
 }
 

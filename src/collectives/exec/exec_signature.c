@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/bytes.h"
+#include "base/names.h"
 #include "collectives/codec/codec.h"
 #include "collectives/element/dtype.h"
 #include "collectives/exec/exec_internal.h"
@@ -54,17 +55,7 @@ static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signat
 
 static const char *policy_name(uint8_t policy)
 {
-	switch (policy) {
-	case pcclPolicyDefault:
-	case pcclPolicyAbort:
-		return "abort";
-	case pcclPolicyRetry:
-		return "retry";
-	case pcclPolicyRepair:
-		return "repair";
-	default:
-		return "unknown policy";
-	}
+	return pccl_name_or_mark(pcclEnumFailurePolicy, policy == pcclPolicyDefault ? pcclPolicyAbort : policy);
 }
 
 /* "int8:256", "minmax:uint8", "bf16". */
@@ -75,12 +66,12 @@ static void describe_codec(const struct pccl_op_codec *choice, char *text, size_
 	if (codec == NULL)
 		snprintf(text, text_bytes, "codec %u", choice->id);
 	else if (codec->has_target)
-		snprintf(text, text_bytes, "%s:%s:%u", codec->name, pccl_dtype_name((pcclDataType_t)choice->target),
-			 choice->block);
+		snprintf(text, text_bytes, "%s:%s:%u", pccl_codec_name(choice->id),
+			 pccl_dtype_name((pcclDataType_t)choice->target), choice->block);
 	else if (codec->block_default != 0)
-		snprintf(text, text_bytes, "%s:%u", codec->name, choice->block);
+		snprintf(text, text_bytes, "%s:%u", pccl_codec_name(choice->id), choice->block);
 	else
-		snprintf(text, text_bytes, "%s", codec->name);
+		snprintf(text, text_bytes, "%s", pccl_codec_name(choice->id));
 }
 
 /* ", int4:64 up, int8:256 down, stochastic"; empty if all travels plain. */
@@ -114,5 +105,6 @@ void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size
 	describe_codecs(&s, codecs, sizeof(codecs));
 	snprintf(text, text_bytes, "%s of %llu %s (%s%s, %s%s)", pccl_collective_name(s.kind),
 		 (unsigned long long)s.count, pccl_dtype_name((pcclDataType_t)s.datatype), detail,
-		 s.algorithm == 0 ? "repair" : pccl_plan_name(s.algorithm), policy_name(s.policy), codecs);
+		 s.algorithm == 0 ? "repair" : pccl_name_or_mark(pcclEnumPlan, s.algorithm), policy_name(s.policy),
+		 codecs);
 }

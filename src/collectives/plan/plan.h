@@ -26,7 +26,6 @@ enum pccl_collective {
 
 /* "all-reduce", "oneshot", ...; "unknown" for what is neither. Static. */
 const char *pccl_collective_name(int kind);
-const char *pccl_plan_name(int algorithm);
 
 /* How an op's elements are cut. A buffer is `chunk_count` chunks of `chunk_elements` (all-reduce, broadcast: one chunk;
  * reduce-scatter, all-gather: one per rank); each chunk is cut into `chunk_segments` segments of `segment_elements`,

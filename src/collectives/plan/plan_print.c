@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/names.h"
+
 const char *pccl_collective_name(int kind)
 {
 	switch (kind) {
@@ -17,22 +19,6 @@ const char *pccl_collective_name(int kind)
 		return "broadcast";
 	case PCCL_BARRIER:
 		return "barrier";
-	default:
-		return "unknown";
-	}
-}
-
-const char *pccl_plan_name(int algorithm)
-{
-	switch (algorithm) {
-	case pcclPlanAuto:
-		return "auto";
-	case pcclPlanOneshot:
-		return "oneshot";
-	case pcclPlanDirect:
-		return "direct";
-	case pcclPlanRing:
-		return "ring";
 	default:
 		return "unknown";
 	}
@@ -96,7 +82,7 @@ size_t pccl_plan_print(const struct pccl_plan *plan, char *text, size_t text_byt
 	if (text_bytes > 0)
 		text[0] = '\0';
 	print(&printer, "%s, %s, rank %u of %u\n", pccl_collective_name((int)plan->kind),
-	      pccl_plan_name((int)plan->algorithm), plan->rank, plan->ranks);
+	      pccl_name_or_mark(pcclEnumPlan, (int)plan->algorithm), plan->rank, plan->ranks);
 	for (index = 0; index < plan->route_count; index++)
 		print_route(&printer, plan->routes + index);
 	return printer.length;

@@ -183,6 +183,15 @@ static void what_is_new_starts_at_100_or_says_default(void **state)
 	assert_int_equal(pcclZstdOn, 102);
 }
 
+static void a_handle_names_its_launch(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(pcclHandle_t), 24);
+	ASSERT_FIELD(pcclHandle_t, comm, 0);
+	ASSERT_FIELD(pcclHandle_t, tag, 8);
+	ASSERT_FIELD(pcclHandle_t, launch, 16);
+}
+
 static void growing_structures_begin_with_their_size(void **state)
 {
 	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
@@ -226,6 +235,7 @@ int main(void)
 		cmocka_unit_test(element_types_and_operations_have_the_values_of_1_0),
 		cmocka_unit_test(other_enumerations_have_the_values_of_1_0),
 		cmocka_unit_test(what_is_new_starts_at_100_or_says_default),
+		cmocka_unit_test(a_handle_names_its_launch),
 		cmocka_unit_test(growing_structures_begin_with_their_size),
 		cmocka_unit_test(growing_structures_end_with_reserved_bytes_and_not_with_padding),
 	};

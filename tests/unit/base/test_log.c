@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -49,17 +50,17 @@ static void only_lines_of_the_level_and_above_are_written(void **state)
 	char text[4096];
 
 	(void)state;
-	pccl_log_set_level(PCCL_LOG_WARN);
+	pccl_log_set_level(pcclLogWarn);
 	capture(speak_at_all_levels, text, sizeof(text));
 	assert_non_null(strstr(text, " ERR an error\n"));
 	assert_non_null(strstr(text, " WARN a warning\n"));
 	assert_null(strstr(text, "an information"));
 	assert_int_equal(evaluations, 0);
-	pccl_log_set_level(PCCL_LOG_TRACE);
+	pccl_log_set_level(pcclLogTrace);
 	capture(speak_at_all_levels, text, sizeof(text));
 	assert_non_null(strstr(text, " INFO an information\n"));
 	assert_non_null(strstr(text, " TRACE number 2\n"));
-	pccl_log_set_level(PCCL_LOG_NONE);
+	pccl_log_set_level(pcclLogNone);
 	capture(speak_at_all_levels, text, sizeof(text));
 	assert_string_equal(text, "");
 }
@@ -78,7 +79,7 @@ static void a_long_line_is_cut_and_still_ends(void **state)
 	char text[4096];
 
 	(void)state;
-	pccl_log_set_level(PCCL_LOG_ERR);
+	pccl_log_set_level(pcclLogErr);
 	capture(speak_long, text, sizeof(text));
 	assert_int_equal(strlen(text), 1024);
 	assert_int_equal(text[1023], '\n');
@@ -96,31 +97,46 @@ static void a_text_from_outside_cannot_forge_lines(void **state)
 	char text[4096];
 
 	(void)state;
-	pccl_log_set_level(PCCL_LOG_ERR);
+	pccl_log_set_level(pcclLogErr);
 	capture(speak_with_control_characters, text, sizeof(text));
 	assert_non_null(strstr(text, "peer a?b?[2J says no\n"));
 	assert_int_equal(errno, EPIPE);
 }
 
-static void level_names_are_read_in_any_case(void **state)
+static pcclLogLevel_t taken_level;
+static char taken[2048];
+
+static bool take_all_but_warnings(pcclLogLevel_t level, const char *text)
 {
-	enum pccl_log_level level = PCCL_LOG_FATAL;
+	taken_level = level;
+	(void)snprintf(taken, sizeof(taken), "%s", text);
+	return level != pcclLogWarn;
+}
+
+static void who_takes_lines_gets_them_bare_and_stderr_what_is_not_taken(void **state)
+{
+	char text[4096];
 
 	(void)state;
-	assert_true(pccl_log_parse_level("trace", &level));
-	assert_int_equal(level, PCCL_LOG_TRACE);
-	assert_true(pccl_log_parse_level("NONE", &level));
-	assert_int_equal(level, PCCL_LOG_NONE);
-	assert_false(pccl_log_parse_level("BUG", &level));
-	assert_false(pccl_log_parse_level("", &level));
-	assert_int_equal(level, PCCL_LOG_NONE);
+	pccl_log_set_level(pcclLogWarn);
+	pccl_log_set_taker(take_all_but_warnings);
+	capture(speak_with_control_characters, text, sizeof(text));
+	assert_string_equal(text, "");
+	assert_int_equal(taken_level, pcclLogErr);
+	assert_string_equal(taken, "peer a?b?[2J says no");
+	capture(speak_at_all_levels, text, sizeof(text));
+	assert_non_null(strstr(text, " WARN a warning\n"));
+	assert_null(strstr(text, "an error"));
+	pccl_log_set_taker(NULL);
+	capture(speak_with_control_characters, text, sizeof(text));
+	assert_non_null(strstr(text, " ERR peer a?b?[2J says no\n"));
 }
 
 /* A fresh process is needed, for the environment is read once: this runs before anything else asks. */
 static void the_environment_sets_the_level(void **state)
 {
-	static const char *const names[] = {"DEBUG", "nonsense", "NONE"};
-	static const enum pccl_log_level lowest[] = {PCCL_LOG_DEBUG, PCCL_LOG_ERR, PCCL_LOG_NONE};
+	static const char *const names[] = {"debug", "nonsense", "NONE"};
+	static const pcclLogLevel_t lowest[] = {pcclLogDebug, pcclLogErr, pcclLogNone};
 	size_t index;
 
 	(void)state;
@@ -145,7 +161,7 @@ int main(void)
 		cmocka_unit_test(only_lines_of_the_level_and_above_are_written),
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
 		cmocka_unit_test(a_text_from_outside_cannot_forge_lines),
-		cmocka_unit_test(level_names_are_read_in_any_case),
+		cmocka_unit_test(who_takes_lines_gets_them_bare_and_stderr_what_is_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

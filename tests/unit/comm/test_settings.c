@@ -189,7 +189,7 @@ static void what_is_wrong_is_named(void **state)
 	refuse("PCCL_STREAMS", "17");
 	refuse("PCCL_CONNECT_TIMEOUT_MS", "4294967296");
 	refuse("PCCL_FAILURE_POLICY", "hope");
-	refuse("PCCL_PLAN", "Ring");
+	refuse("PCCL_PLAN", "rings");
 	refuse("PCCL_PORT", "65536");
 	refuse("PCCL_PORT", "10-");
 	refuse("PCCL_PORT", "-10");

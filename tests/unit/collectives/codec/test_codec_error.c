@@ -73,7 +73,7 @@ static void check_error(struct buffers *b, uint8_t id, uint32_t block, double at
 	const double at_2 = error_of_mean(b, &params, 2), at_8 = error_of_mean(b, &params, 8);
 	const double at_16 = error_of_mean(b, &params, 16), at_64 = error_of_mean(b, &params, PEERS_MAX);
 
-	print_message("%s: %.2f, %.2f, %.2f, %.2f dB\n", pccl_codec_find(id)->name, at_2, at_8, at_16, at_64);
+	print_message("%s: %.2f, %.2f, %.2f, %.2f dB\n", pccl_codec_name(id), at_2, at_8, at_16, at_64);
 	assert_true(at_2 <= at_most_db);
 	assert_true(at_8 <= at_most_db);
 	assert_true(at_16 <= at_most_db);
@@ -147,7 +147,7 @@ static void check_uniform(struct buffers *b, uint8_t id)
 		all.exact_squares += one.exact_squares;
 		all.count += one.count;
 	}
-	print_message("%s: %.3f %%, bias %.1e, its standard error %.1e\n", pccl_codec_find(id)->name,
+	print_message("%s: %.3f %%, bias %.1e, its standard error %.1e\n", pccl_codec_name(id),
 		      100 * sqrt(all.error_squares / all.exact_squares), all.errors / all.count,
 		      sqrt(all.error_squares) / all.count);
 	assert_true(sqrt(all.error_squares / all.exact_squares) <= 0.006);

@@ -208,7 +208,7 @@ static void check_bounds(const struct pccl_codec_params *params, struct pccl_rng
 		const double bound = error_bound(params, block, within, value) + unit * block.magnitude + least;
 
 		if (!(error <= bound))
-			print_error("%s of %s, kind %d: %g became %g, bound %g\n", pccl_codec_find(params->id)->name,
+			print_error("%s of %s, kind %d: %g became %g, bound %g\n", pccl_codec_name(params->id),
 				    pccl_dtype_name(params->type), (int)kind, value, element_at(params->type, out, i),
 				    bound);
 		assert_true(error <= bound);
@@ -319,7 +319,7 @@ static void check_stochastic(struct pccl_codec_params params, struct pccl_rng *r
 		assert_true(fabs(square[i] / KEYS - (mean * (least[i] + most[i]) - least[i] * most[i])) <=
 			    1e-6 * (1e-30 + square[i] / KEYS + most[i] * most[i]));
 		if (fabs(mean - value) > 5 * sqrt(fabs(variance) / KEYS) + 1e-5 * fabs(value))
-			print_error("%s of %s: %g has the mean %g\n", pccl_codec_find(params.id)->name,
+			print_error("%s of %s: %g has the mean %g\n", pccl_codec_name(params.id),
 				    pccl_dtype_name(params.type), value, mean);
 		assert_true(fabs(mean - value) <= 5 * sqrt(fabs(variance) / KEYS) + 1e-5 * fabs(value));
 	}

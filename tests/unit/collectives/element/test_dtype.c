@@ -33,27 +33,14 @@ static void only_the_enumerated_values_are_valid(void **state)
 	assert_false(pccl_op_valid(5));
 }
 
-static void names_lead_back_to_their_values(void **state)
+static void types_and_operations_have_names(void **state)
 {
-	pcclDataType_t type_found;
-	pcclRedOp_t op_found;
-	int i;
-
 	(void)state;
-	for (i = 0; i < PCCL_DTYPE_COUNT; i++) {
-		assert_true(pccl_dtype_find(pccl_dtype_name((pcclDataType_t)i), &type_found));
-		assert_int_equal(type_found, i);
-	}
-	for (i = 0; i < PCCL_OP_COUNT; i++) {
-		assert_true(pccl_op_find(pccl_op_name((pcclRedOp_t)i), &op_found));
-		assert_int_equal(op_found, i);
-	}
 	assert_string_equal(pccl_dtype_name(pcclFloat), "float32");
 	assert_string_equal(pccl_dtype_name(pcclBFloat16), "bfloat16");
-	assert_string_equal(pccl_dtype_name((pcclDataType_t)77), "invalid");
-	assert_string_equal(pccl_op_name((pcclRedOp_t)77), "invalid");
-	assert_false(pccl_dtype_find("float", &type_found));
-	assert_false(pccl_op_find("", &op_found));
+	assert_string_equal(pccl_dtype_name((pcclDataType_t)77), "?");
+	assert_string_equal(pccl_op_name((pcclRedOp_t)77), "?");
+	assert_string_equal(pccl_op_name(pcclAvg), "avg");
 }
 
 static void only_short_floats_accumulate_in_another_type(void **state)
@@ -74,7 +61,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_those_of_the_c_types),
 		cmocka_unit_test(only_the_enumerated_values_are_valid),
-		cmocka_unit_test(names_lead_back_to_their_values),
+		cmocka_unit_test(types_and_operations_have_names),
 		cmocka_unit_test(only_short_floats_accumulate_in_another_type),
 	};
 
