@@ -6,6 +6,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
 CC ?= gcc
+OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
 CLANG ?= clang-14
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
@@ -54,6 +55,7 @@ TESTLIB_SRC := $(wildcard tests/lib/*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIB_A := $(B)/lib/libpccl.a
+INTERNAL_A := $(B)/lib/libinternal.a
 TESTLIB_A := $(B)/lib/libtests.a
 LIB_SO := $(B)/lib/libpccl.so.$(VERSION)
 PROGS := $(patsubst src/programs/%.c,$(B)/bin/%,$(PROG_SRC)) $(if $(BENCH_SRC),$(B)/bin/allreduce-bench)
@@ -77,7 +79,19 @@ $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIB_A): $(call obj,$(LIB_SRC))
+# For our own programs and tests, which use what users do not see.
+$(INTERNAL_A): $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# What is hidden in the shared library becomes local here: who links it statically may use any name but the interface's.
+$(B)/obj/libpccl.o: $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
+	$(Q)$(CC) -r -nostdlib -o $@ $^
+	@$(OBJCOPY) --localize-hidden $@
+
+$(LIB_A): $(B)/obj/libpccl.o
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -93,7 +107,7 @@ $(B)/bin/allreduce-bench: $(call obj,$(BENCH_SRC)) $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/bin/%: $(B)/obj/src/programs/%.o $(LIB_A)
+$(B)/bin/%: $(B)/obj/src/programs/%.o $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -103,15 +117,15 @@ $(TESTLIB_A): $(call obj,$(TESTLIB_SRC))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(TESTLIB_A) $(LIB_A)
+$(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(TESTLIB_A) $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) $(TEST_LDLIBS)
 
-$(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(LIB_A)
+$(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(SIM): $(call obj,$(SIM_SRC)) $(LIB_A)
+$(SIM): $(call obj,$(SIM_SRC)) $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -8,8 +8,8 @@ check-layers: $(call obj,$(LIB_SRC)) ## who may include whom, and what the pure 
 	@scripts/check-layers.sh . $(B)/obj
 	@scripts/check-layers-test.sh
 
-check-abi: $(LIB_SO) $(B)/test/unit/api/test_abi ## header, export map and library name the same; layouts are as they were
-	@scripts/check-abi.sh $(LIB_SO)
+check-abi: $(LIB_SO) $(LIB_A) $(B)/test/unit/api/test_abi ## header, export map and library name the same; layouts are as they were
+	@scripts/check-abi.sh $(LIB_SO) $(LIB_A)
 	@$(B)/test/unit/api/test_abi
 
 lint: check-warnings check-tidy check-style ## every warning is an error, clang-tidy finds nothing, sizes are kept

@@ -21,7 +21,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 	@$(TEST_ENV) tests/run.sh "run-itself::tests/run-itself.sh" $(UNIT) $(FUZZ_REPLAY) \
 		"check-style::scripts/check-style.sh $(C_FILES)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
-		"check-abi::scripts/check-abi.sh $(LIB_SO)" "check-mutants::tests/sim/mutants/run.sh -n" \
+		"check-abi::scripts/check-abi.sh $(LIB_SO) $(LIB_A)" "check-mutants::tests/sim/mutants/run.sh -n" \
 		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION) $(REACH_ITEM)
 
 test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
@@ -78,7 +78,7 @@ fuzz-%: ## fuzz one target: make fuzz-NAME SECONDS=60 (clang's libFuzzer)
 	@mkdir -p build/fuzz/corpus/$*
 	build/fuzz/bin/fuzz_$* -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
-build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(LIB_A)
+build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 

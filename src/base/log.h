@@ -1,6 +1,7 @@
-/* Diagnostics, on stderr unless somebody takes them: one write(2) per line, so that lines of threads and processes don't mix. The level is read
- * once from PCCL_LOG_LEVEL (TRACE, DEBUG, INFO, WARN, ERR, FATAL, NONE; default ERR) unless a program sets it. A line
- * that is switched off costs one load and one branch; its arguments are not evaluated. */
+/* Diagnostics, on stderr unless somebody takes them: one write(2) per line, so that lines of threads and processes
+ * don't mix. The level is read once from PCCL_LOG_LEVEL (TRACE, DEBUG, INFO, WARN, ERR, FATAL, NONE; default ERR)
+ * unless a program sets it. A line that is switched off costs one load and one branch; its arguments are not
+ * evaluated. */
 #ifndef PCCL_BASE_LOG_H
 #define PCCL_BASE_LOG_H
 
