@@ -116,6 +116,18 @@ static double find_step(const struct pccl_codec_kernels *kernels, bool is_double
 	return first;
 }
 
+/* Where all elements are zero or the largest magnitude, with either sign, that is a step which keeps them: counters and
+ * other constants come out as they are. 0: it is not so. */
+static double whole_step(const struct pccl_codec_kernels *kernels, bool is_double, const void *in, size_t count,
+			 double low, double high)
+{
+	double largest = high > -low ? high : -low;
+
+	if (largest == 0 || !kernels->on_grid[is_double ? PCCL_REAL_DOUBLE : PCCL_REAL_FLOAT](largest, in, count))
+		return 0;
+	return largest;
+}
+
 static double round_integer(double value)
 {
 	return (value + 0x1.8p52) - 0x1.8p52;
@@ -158,9 +170,10 @@ static struct pccl_codec_steps make_steps(const struct pccl_codec_kernels *kerne
 		return pccl_codec_minmax_steps(low, high, top);
 	low = low < 0 ? low : 0;
 	high = high > 0 ? high : 0;
-	if (params->rounding == PCCL_ROUND_NEAREST)
+	step = whole_step(kernels, is_double, in, count, low, high);
+	if (step == 0 && params->rounding == PCCL_ROUND_NEAREST)
 		step = find_step(kernels, is_double, in, count, low, high, top);
-	else
+	else if (step == 0)
 		step = divide_range(low, high, top, is_double);
 	return zero_point_steps(low, high, top, step, largest_of(params->type));
 }

@@ -366,6 +366,46 @@ static void random_numbers_belong_to_the_element_and_the_key(void **state)
 	assert_memory_not_equal(whole, parts, 2 * half);
 }
 
+static void store_element(pcclDataType_t type, uint8_t *elements, size_t index, double value)
+{
+	const float narrow = (float)value;
+	const uint16_t half = type == pcclFloat16 ? pccl_float_to_half(narrow) : pccl_float_to_bfloat(narrow);
+	const size_t bytes = pccl_dtype_bytes(type);
+	const void *from = type == pcclDouble  ? (const void *)&value
+			   : type == pcclFloat ? &narrow
+					       : (const void *)&half;
+
+	memcpy(elements + index * bytes, from, bytes);
+}
+
+/* Programs reduce counters through it. */
+static void zero_point_keeps_zeros_and_one_magnitude(void **state)
+{
+	static const double magnitudes[] = {1, 42, 43, 0.1, 65504, 1e-3, 0x1.fep120, 0x1p-20};
+	struct pccl_codec_params params;
+	static uint8_t in[1000 * 8], encoded[1000 * 8 + 64], out[1000 * 8];
+	unsigned index;
+	size_t i, m;
+
+	(void)state;
+	for (index = 0; codec_combination(index, &params); index++) {
+		const size_t bytes = pccl_dtype_bytes(params.type);
+
+		if (params.id != PCCL_CODEC_ZERO_POINT)
+			continue;
+		for (m = 0; m < sizeof(magnitudes) / sizeof(magnitudes[0]); m++) {
+			if (params.type == pcclFloat16 && magnitudes[m] > 65504)
+				continue;
+			for (i = 0; i < 1000; i++)
+				store_element(params.type, in, i,
+					      m % 2 == 0 ? magnitudes[m] : ((double)(i % 3) - 1) * magnitudes[m] + 0.0);
+			assert_int_equal(pccl_codec_encode(&params, in, 1000, encoded), 1000);
+			pccl_codec_decode(&params, encoded, 1000, out);
+			assert_memory_equal(out, in, 1000 * bytes);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +417,7 @@ int main(void)
 		cmocka_unit_test(a_block_of_equals_stays_one),
 		cmocka_unit_test(stochastic_rounding_goes_to_both_neighbours_and_is_right_on_average),
 		cmocka_unit_test(random_numbers_belong_to_the_element_and_the_key),
+		cmocka_unit_test(zero_point_keeps_zeros_and_one_magnitude),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
