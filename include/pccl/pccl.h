@@ -107,8 +107,9 @@ typedef enum pcclDataType_t {
 typedef enum pcclDeviceType_t { pcclDeviceCpu = 0, pcclDeviceCuda = 1 } pcclDeviceType_t;
 
 /* Contributions are combined in rank order (the ring plan: in rank order starting after the shard's owner). Integers
- * wrap around; the average of integers is the wrapped sum divided by the number of peers, rounded towards zero. A NaN
- * in any contribution makes the sum, product, maximum or minimum a NaN. */
+ * wrap around; the average of integers is the wrapped sum divided by the number of peers, rounded towards zero. The
+ * average of finite floats is finite even where their sum is not (not so in a ring or with a codec, which have no more
+ * than the sum). A NaN in any contribution makes the sum, product, maximum or minimum a NaN. */
 typedef enum pcclRedOp_t { pcclSum, pcclAvg, pcclProd, pcclMax, pcclMin } pcclRedOp_t;
 
 typedef enum pcclAttribute_t {

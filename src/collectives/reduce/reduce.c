@@ -1,13 +1,18 @@
 /* Reduction of contributions, block by block: what one block needs stays in the nearest cache. */
 #include "collectives/reduce/reduce.h"
 
+#include "collectives/element/half.h"
 #include "collectives/reduce/reduce_kernels.h"
 
 #include <assert.h>
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* The accumulator and as many inputs as one fold takes fit a first-level cache of 32 KiB together. */
 #define BLOCK_BYTES 4096
+/* An exact factor that keeps sums of as many peers as there may be in the range of doubles. */
+#define SMALLER 0x1p-20
 #define BLOCK_FLOATS (BLOCK_BYTES / sizeof(float))
 
 /* Aligned for the widest vectors. */
@@ -86,6 +91,95 @@ static void reduce_block(const struct pccl_reduce_kernels *kernels, void *out, c
 	fold(out, fold_in, taken, count);
 }
 
+/* ---- means of sums that overflow ---- */
+
+static double element(pcclDataType_t type, const void *array, size_t index)
+{
+	uint16_t half;
+	double wide;
+	float single;
+
+	switch (type) {
+	case pcclDouble:
+		memcpy(&wide, (const uint8_t *)array + index * sizeof(wide), sizeof(wide));
+		return wide;
+	case pcclFloat:
+		memcpy(&single, (const uint8_t *)array + index * sizeof(single), sizeof(single));
+		return (double)single;
+	default:
+		memcpy(&half, (const uint8_t *)array + index * sizeof(half), sizeof(half));
+		return (double)(type == pcclFloat16 ? pccl_half_to_float(half) : pccl_bfloat_to_float(half));
+	}
+}
+
+/* The mean of one element, by way of a sum of smaller numbers. False: a contribution is not finite, nor is the mean. */
+static bool careful_mean(const void *const *inputs, unsigned input_count, size_t index, pcclDataType_t type,
+			 unsigned divisor, double *mean_out)
+{
+	const double most = type == pcclDouble ? DBL_MAX : (double)FLT_MAX;
+	double sum = 0, mean;
+	unsigned i;
+
+	for (i = 0; i < input_count; i++) {
+		double value = element(type, inputs[i], index);
+
+		if (!isfinite(value))
+			return false;
+		sum += value * SMALLER;
+	}
+	mean = sum / ((double)divisor * SMALLER);
+	/* It may be rounded out of the range of what it is a mean of. */
+	if (divisor >= input_count)
+		mean = mean > most ? most : mean < -most ? -most : mean;
+	*mean_out = mean;
+	return true;
+}
+
+/* Puts right what has overflowed in a block of means in the partial type; the inputs are as they were. */
+static void mend_means(void *means, const void *const *inputs, unsigned input_count, size_t first, size_t count,
+		       pcclDataType_t type, unsigned divisor)
+{
+	pcclDataType_t partial = pccl_dtype_partial(type);
+	double mean;
+	float single;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (isfinite(element(partial, means, i)) ||
+		    !careful_mean(inputs, input_count, first + i, type, divisor, &mean))
+			continue;
+		single = (float)mean;
+		if (partial == pcclDouble)
+			memcpy((uint8_t *)means + i * sizeof(mean), &mean, sizeof(mean));
+		else
+			memcpy((uint8_t *)means + i * sizeof(single), &single, sizeof(single));
+	}
+}
+
+static bool all_finite(const struct pccl_reduce_kernels *kernels, const void *sums, size_t count, pcclDataType_t type)
+{
+	if (!pccl_dtype_is_float(type))
+		return true;
+	return type == pcclDouble ? kernels->finite_double(sums, count) : kernels->finite_float(sums, count);
+}
+
+/* Like reduce_block() and a division, but no finite mean becomes infinite because its sum is. */
+static void mean_block(const struct pccl_reduce_kernels *kernels, void *out, const void *const *inputs,
+		       unsigned input_count, size_t first, size_t count, pcclDataType_t type, unsigned divisor)
+{
+	size_t element_bytes = pccl_dtype_bytes(type);
+	struct block sum;
+
+	reduce_block(kernels, sum.bytes, inputs, input_count, first * element_bytes, count, type, pcclSum);
+	if (all_finite(kernels, sum.bytes, count, type)) {
+		kernels->divide[type](out, sum.bytes, count, divisor);
+		return;
+	}
+	kernels->divide[type](sum.bytes, sum.bytes, count, divisor);
+	mend_means(sum.bytes, inputs, input_count, first, count, type, divisor);
+	memcpy(out, sum.bytes, count * element_bytes);
+}
+
 static void reduce_native(const struct pccl_reduce_kernels *kernels, void *out, const void *const *inputs,
 			  unsigned input_count, size_t count, pcclDataType_t type, pcclRedOp_t op, unsigned divisor)
 {
@@ -96,12 +190,14 @@ static void reduce_native(const struct pccl_reduce_kernels *kernels, void *out, 
 		uint8_t *out_block = (uint8_t *)out + at * element_bytes;
 
 		n = smaller(block_count, count - at);
-		if (input_count > 1)
+		if (input_count > 1 && divisor != 0)
+			mean_block(kernels, out_block, inputs, input_count, at, n, type, divisor);
+		else if (input_count > 1)
 			reduce_block(kernels, out_block, inputs, input_count, at * element_bytes, n, type, op);
+		else if (divisor != 0)
+			kernels->divide[type](out_block, (const uint8_t *)only + at * element_bytes, n, divisor);
 		else if (out != only)
 			memcpy(out_block, (const uint8_t *)only + at * element_bytes, n * element_bytes);
-		if (divisor != 0)
-			kernels->divide[type](out_block, out_block, n, divisor);
 	}
 }
 
@@ -128,12 +224,16 @@ static void reduce_narrow(const struct pccl_reduce_kernels *kernels, void *out, 
 {
 	struct float_block sum;
 	size_t element_bytes = pccl_dtype_bytes(type), at, n;
+	bool finite;
 
 	for (at = 0; at < count; at += n) {
 		n = smaller(BLOCK_FLOATS, count - at);
 		sum_narrow_block(kernels, sum.at, inputs, input_count, at * element_bytes, n, type, op);
+		finite = divisor == 0 || kernels->finite_float(sum.at, n);
 		if (divisor != 0)
 			kernels->divide[pcclFloat](sum.at, sum.at, n, divisor);
+		if (!finite)
+			mend_means(sum.at, inputs, input_count, at, n, type, divisor);
 		narrow(kernels, (uint8_t *)out + at * element_bytes, sum.at, n, type);
 	}
 }

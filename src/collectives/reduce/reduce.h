@@ -7,7 +7,8 @@
  * payload; +0 is larger than -0 for the maximum and the minimum.
  *
  * pcclAvg is pcclSum with a division at the end: floats by (float)divisor; integers truncate the wrapped sum towards
- * zero. Divisor 0 means no division. For the other operations the divisor is ignored.
+ * zero. Divisor 0 means no division. For the other operations the divisor is ignored. Where a sum of finite floats
+ * overflows on the way, the mean is taken from a sum in double of smaller numbers, and is finite.
  *
  * Pointers may have any alignment; count may be 0. An output may be identical with an input of the same element size;
  * other overlaps are undefined.
@@ -28,7 +29,8 @@ void pccl_reduce(void *out, const void *const *inputs, unsigned input_count, siz
  *
  *	begin(p, in[0]); partial(p, p, in[1]); ... partial(p, p, in[n - 2]); finish(out, p, in[n - 1], divisor)
  *
- * out is bit for bit what pccl_reduce() makes of in[0] ... in[n - 1].
+ * out is bit for bit what pccl_reduce() makes of in[0] ... in[n - 1], but that a mean whose sum overflows on the way is
+ * infinite: what was added up before is not there any more.
  */
 
 /* partial_out = own, converted to the partial type: where that is the element type itself, the first sender may as

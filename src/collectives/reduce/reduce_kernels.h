@@ -9,6 +9,7 @@
 #include "collectives/element/dtype.h"
 #include "collectives/element/unaligned.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PCCL_FOLD_INPUTS 4 /* arrays that one fold can take */
@@ -23,6 +24,8 @@ struct pccl_reduce_kernels {
 	const char *name;
 	pccl_fold_fn fold[PCCL_DTYPE_COUNT][PCCL_OP_COUNT]; /* NULL for float16 and bfloat16 */
 	pccl_divide_fn divide[PCCL_DTYPE_COUNT];	    /* likewise */
+	bool (*finite_float)(const void *in, size_t count); /* no infinity and no NaN */
+	bool (*finite_double)(const void *in, size_t count);
 	void (*half_to_float)(any_float *out, const void *in, size_t count);
 	void (*float_to_half)(void *out, const any_float *in, size_t count);
 	void (*bfloat_to_float)(any_float *out, const void *in, size_t count);

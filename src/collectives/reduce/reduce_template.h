@@ -133,6 +133,29 @@ static inline double min_double(double a, double b)
 #undef MINIMUM
 #undef SETTLE
 
+/* The largest magnitude tells: what is not finite has all bits of the exponent. */
+static bool finite_float(const void *in_bytes, size_t count)
+{
+	const any_uint32 *in = in_bytes;
+	uint32_t most = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		most = MAX_INTEGER(most, in[i] & 0x7fffffffu);
+	return most < 0x7f800000u;
+}
+
+static bool finite_double(const void *in_bytes, size_t count)
+{
+	const any_uint64 *in = in_bytes;
+	uint64_t most = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		most = MAX_INTEGER(most, in[i] & 0x7fffffffffffffffu);
+	return most < 0x7ff0000000000000u;
+}
+
 #define FOLDS(type)                                                                                      \
 	{                                                                                                \
 		[pcclSum] = fold_sum_##type, [pcclAvg] = fold_sum_##type, [pcclProd] = fold_prod_##type, \
@@ -161,6 +184,8 @@ const struct pccl_reduce_kernels KERNELS = {
 		   [pcclInt64] = divide_int64,
 		   [pcclFloat] = divide_float,
 		   [pcclDouble] = divide_double},
+	.finite_float = finite_float,
+	.finite_double = finite_double,
 	.half_to_float = widen_half,
 	.float_to_half = narrow_half,
 	.bfloat_to_float = widen_bfloat,

@@ -6,6 +6,8 @@
 #include "collectives/reduce/reduce_kernels.h"
 #include "reference.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define INPUTS 11
@@ -116,6 +118,28 @@ static void store_float(pcclDataType_t type, uint8_t *at, double value)
 		memcpy(at, &half, sizeof(half));
 }
 
+/* Of finite elements whose sum overflows. */
+static bool reference_mean(const uint8_t *const *in, unsigned input_count, size_t i, pcclDataType_t type,
+			   unsigned divisor, double *mean_out)
+{
+	double sum = 0;
+	unsigned k;
+
+	for (k = 0; k < input_count; k++) {
+		double value = load_float(type, in[k] + i * pccl_dtype_bytes(type));
+
+		if (!isfinite(value))
+			return false;
+		sum += ldexp(value, -32);
+	}
+	*mean_out = ldexp(sum / divisor, 32);
+	if (divisor >= input_count && isinf(*mean_out))
+		*mean_out = copysign(DBL_MAX, *mean_out);
+	if (divisor >= input_count && type != pcclDouble && fabs(*mean_out) > (double)FLT_MAX)
+		*mean_out = copysign((double)FLT_MAX, *mean_out);
+	return true;
+}
+
 static void reference_float(uint8_t *out, const uint8_t *const *in, unsigned input_count, size_t i, pcclDataType_t type,
 			    pcclRedOp_t op, unsigned divisor)
 {
@@ -129,7 +153,9 @@ static void reference_float(uint8_t *out, const uint8_t *const *in, unsigned inp
 		if (type != pcclDouble)
 			value = (float)value;
 	}
-	if (divisor != 0)
+	if (divisor != 0 && !isfinite(value) && reference_mean(in, input_count, i, type, divisor, &value))
+		value = type == pcclDouble ? value : (float)value;
+	else if (divisor != 0)
 		value = type == pcclDouble ? value / divisor : (float)(value / (float)divisor);
 	store_float(type, out, value);
 }
@@ -335,6 +361,20 @@ static void the_output_may_be_any_of_the_inputs(void **state)
 	for_each_kernel(check_aliasing, *state);
 }
 
+/* A ring can't take the mean of what has overflowed on the way: numbers that may do so become small. */
+static void avoid_overflow(uint8_t *bytes, size_t count, pcclDataType_t type)
+{
+	const double most = type == pcclDouble ? 1e306 : 1e36;
+	size_t element_bytes = pccl_dtype_bytes(type), i;
+
+	for (i = 0; pccl_dtype_is_float(type) && i < count; i++) {
+		double value = load_float(type, bytes + i * element_bytes);
+
+		if (isfinite(value) && fabs(value) > most)
+			store_float(type, bytes + i * element_bytes, 1);
+	}
+}
+
 static void check_ring(const struct pccl_reduce_kernels *kernels, pcclDataType_t type, pcclRedOp_t op,
 		       struct arrays *arrays, struct pccl_rng *rng)
 {
@@ -345,6 +385,8 @@ static void check_ring(const struct pccl_reduce_kernels *kernels, pcclDataType_t
 	for (k = 0; k <= last; k++) {
 		in[k] = arrays->in[k];
 		fill(rng, arrays->in[k], count, type);
+		if (op == pcclAvg)
+			avoid_overflow(arrays->in[k], count, type);
 	}
 	pccl_reduce_begin_with(kernels, arrays->partial, in[0], count, type);
 	for (k = 1; k < last; k++)
@@ -392,6 +434,37 @@ static void short_floats_accumulate_in_float32_and_round_once(void **state)
 	assert_int_equal(out, 0x6802); /* 2052 */
 }
 
+static void finite_means(const struct pccl_reduce_kernels *kernels, pcclDataType_t type, pcclRedOp_t op,
+			 struct arrays *arrays, struct pccl_rng *rng)
+{
+	const double most = type == pcclDouble ? DBL_MAX : type == pcclFloat16 ? 65504.0 : (double)FLT_MAX;
+	const uint8_t *in[3] = {arrays->in[0], arrays->in[1], arrays->in[2]};
+	const size_t bytes = pccl_dtype_bytes(type), count = 2100, odd = pccl_rng_below(rng, count);
+	size_t i;
+	unsigned k;
+
+	if (!pccl_dtype_is_float(type) || op != pcclAvg)
+		return;
+	for (k = 0; k < 3; k++)
+		for (i = 0; i < count; i++)
+			store_float(type, arrays->in[k] + i * bytes,
+				    i != odd		   ? 1.5
+				    : type == pcclBFloat16 ? 3e38
+							   : most);
+	pccl_reduce_with(kernels, arrays->out, (const void *const *)in, 3, count, type, op, 3);
+	assert_memory_equal(arrays->out, in[0], count * bytes);
+	/* In place, and with what cancels out on the way. */
+	store_float(type, arrays->in[2] + odd * bytes, type == pcclBFloat16 ? -3e38 : -most);
+	pccl_reduce_with(kernels, arrays->in[0], (const void *const *)in, 3, count, type, op, 3);
+	assert_true(isfinite(load_float(type, in[0] + odd * bytes)));
+	assert_true(fabs(load_float(type, in[0] + odd * bytes) - most / 3) < most / 20);
+}
+
+static void the_mean_of_finite_numbers_is_finite(void **state)
+{
+	for_each_kernel(finite_means, *state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +474,7 @@ int main(void)
 		cmocka_unit_test(the_steps_of_a_ring_give_the_bits_of_one_reduction),
 		cmocka_unit_test(the_best_kernels_are_used_by_default),
 		cmocka_unit_test(short_floats_accumulate_in_float32_and_round_once),
+		cmocka_unit_test(the_mean_of_finite_numbers_is_finite),
 	};
 
 	return cmocka_run_group_tests(tests, make_arrays, free_arrays);
