@@ -26,6 +26,7 @@ typedef enum pcclEnum_t {
 	pcclEnumPlan = 11,
 	pcclEnumFailurePolicy = 12,
 	pcclEnumLogLevel = 13,
+	pcclEnumOverflow = 14,
 	pcclEnumLate = 16
 } pcclEnum_t;
 

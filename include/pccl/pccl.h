@@ -132,7 +132,8 @@ typedef enum pcclDistributionHint_t {
  * the error does not grow with the number of peers. float16, bfloat16, float and double can be coded. A ring adds at
  * every hop and would encode at every hop: with a codec it is an error, and pcclPlanAuto never becomes one. What
  * would not get smaller (a short rest, bfloat16 as bfloat16) travels plain. A NaN or infinity that the codec can't
- * carry fails the operation on every peer with pcclInvalidArgument; the last error names the rank and the element.
+ * carry, or a number that is too large for pcclQuantBF16 or pcclQuantFP16 (see pcclOverflow_t), fails the operation on
+ * every peer with pcclInvalidArgument; the last error names the rank and the element.
  * All peers must choose alike.
  */
 typedef enum pcclQuantizationAlgorithm_t {
@@ -156,6 +157,12 @@ typedef enum pcclRounding_t {
 	pcclRoundNearest = 0,
 	pcclRoundStochastic = 100 /* without bias; the random numbers follow from tag and element, so runs repeat */
 } pcclRounding_t;
+
+/* Finite numbers that pcclQuantBF16 or pcclQuantFP16 (beyond 65504) would make infinite; infinities stay. */
+typedef enum pcclOverflow_t {
+	pcclOverflowRefuse = 0,	   /* the operation fails with pcclInvalidArgument; the last error names the element */
+	pcclOverflowSaturate = 100 /* they become the largest number, with their sign; so does a result */
+} pcclOverflow_t;
 
 /*
  * The lossless stage: whatever travels of a segment, elements or what a codec has made of them, is split into byte
@@ -375,13 +382,14 @@ typedef struct pcclOperation_t {
 	void *residual;
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
 	pcclInput_t input;
-	uint32_t reserved[2];
+	pcclOverflow_t codec_overflow; /* pcclQuantBF16 and pcclQuantFP16 */
+	uint32_t reserved[1];
 } pcclOperation_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INITIALIZER \
 	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
-	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, {0}}
+	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, pcclOverflowRefuse, {0}}
 /* clang-format on */
 
 typedef struct pcclParticipants_t { /* a run of elements that have the contributions of as many peers */

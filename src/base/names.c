@@ -87,6 +87,8 @@ static const struct word codecs[] = {
 
 static const struct word roundings[] = {{"nearest", pcclRoundNearest}, {"stochastic", pcclRoundStochastic}, {NULL, 0}};
 
+static const struct word overflows[] = {{"refuse", pcclOverflowRefuse}, {"saturate", pcclOverflowSaturate}, {NULL, 0}};
+
 static const struct word zstds[] = {
 	{"default", pcclZstdDefault}, {"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0},
 };
@@ -149,8 +151,9 @@ static const struct word *const tables[] = {
 	[pcclEnumSyncStrategy] = strategies,
 	[pcclEnumPlan] = plans,
 	[pcclEnumFailurePolicy] = policies,
-	[pcclEnumLate] = lates,
 	[pcclEnumLogLevel] = levels,
+	[pcclEnumOverflow] = overflows,
+	[pcclEnumLate] = lates,
 };
 
 static const struct word *table_of(pcclEnum_t which)

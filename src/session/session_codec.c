@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "collectives/codec/codec.h"
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
@@ -24,7 +25,9 @@ static pcclResult_t read_one(const pcclOperation_t *operation, pcclQuantizationA
 			operation->codec_block != 0 ? operation->codec_block : pccl_codec_find(id)->block_default;
 	if (id != PCCL_CODEC_NONE)
 		params_out->rounding =
-			operation->rounding == pcclRoundStochastic ? PCCL_ROUND_STOCHASTIC : PCCL_ROUND_NEAREST;
+			(uint8_t)((operation->rounding == pcclRoundStochastic ? PCCL_ROUND_STOCHASTIC
+									      : PCCL_ROUND_NEAREST) |
+				  (operation->codec_overflow == pcclOverflowSaturate ? PCCL_ROUND_SATURATE : 0));
 	return pccl_codec_check(params_out);
 }
 
@@ -94,6 +97,8 @@ pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOpera
 	if (kind != PCCL_BARRIER && operation->rounding != pcclRoundNearest &&
 	    operation->rounding != pcclRoundStochastic)
 		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
+	if (pccl_name_of(pcclEnumOverflow, (int)operation->codec_overflow) == NULL)
+		return pccl_fail(pcclInvalidArgument, "codec_overflow %d is unknown", (int)operation->codec_overflow);
 	if (kind == PCCL_BARRIER ||
 	    (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
 		return pcclSuccess;

@@ -304,6 +304,29 @@ static void check_nan(struct world_peer *me, struct buffers *b)
 	check_parity(me, b->output, COUNT * sizeof(float));
 }
 
+/* What fp16 would make infinite is refused, unless the caller wants it to be the largest number. */
+static void check_overflow(struct world_peer *me, struct buffers *b)
+{
+	const struct promise fp16 = {pcclQuantFP16, pcclUint8, 0};
+	pcclOperation_t operation = average_of(COUNT, &fp16);
+
+	b->input[1234] = 70000;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	CHECK(strstr(pcclGetLastError(me->comm), "element 1234 is too large") != NULL);
+	operation.codec_overflow = pcclOverflowSaturate;
+	CHECK_RESULT(pcclSuccess, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	CHECK(b->output[1234] == 65504);
+	operation.codec_overflow = (pcclOverflow_t)1;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	b->input[1234] = 0;
+	/* Plain means have no such limit. */
+	operation = average_of(COUNT, &(const struct promise){pcclQuantNone, pcclUint8, 0});
+	b->input[1234] = 3e38f;
+	CHECK_RESULT(pcclSuccess, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	CHECK(b->output[1234] == 3e38f);
+	b->input[1234] = 0;
+}
+
 static void check_mismatch(struct world_peer *me, const struct buffers *b)
 {
 	const struct promise int8 = {pcclQuantInt8, pcclUint8, 0};
@@ -324,6 +347,7 @@ static void asks_too_much(struct world_peer *me)
 	open_buffers(me, COUNT, &b);
 	check_requests(me, &b);
 	check_nan(me, &b);
+	check_overflow(me, &b);
 	check_mismatch(me, &b);
 	CHECK(peer_world_size(me) == WORLD);
 	close_buffers(&b);

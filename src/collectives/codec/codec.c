@@ -6,6 +6,8 @@
 #include "base/rng.h"
 #include "collectives/codec/codec_chunk.h"
 #include "collectives/codec/codec_range.h"
+#include "collectives/element/half.h"
+#include "collectives/element/unaligned.h"
 
 #include <assert.h>
 #include <math.h>
@@ -89,7 +91,7 @@ pcclResult_t pccl_codec_check(const struct pccl_codec_params *params)
 	if (!pccl_dtype_valid((int)params->type))
 		return pccl_fail(pcclInvalidArgument, "codec %s: data type %d is unknown", pccl_codec_name(params->id),
 				 (int)params->type);
-	if (params->rounding > PCCL_ROUND_STOCHASTIC)
+	if (params->rounding > (PCCL_ROUND_STOCHASTIC | PCCL_ROUND_SATURATE))
 		return pccl_fail(pcclInvalidArgument, "codec %s: rounding %d is unknown", pccl_codec_name(params->id),
 				 (int)params->rounding);
 	if (params->id != PCCL_CODEC_NONE && !pccl_dtype_is_float(params->type))
@@ -223,6 +225,42 @@ static bool encode_chunk(const struct pccl_codec_kernels *kernels, const struct 
 	return true;
 }
 
+/* Looks at 16-bit floats that became infinite: so they stay if the element is, or else become the largest number if
+ * that is wanted, or the nearest. Returns the index of the first for which neither holds; count: none. */
+static size_t settle_casts(const struct pccl_codec_params *params, const void *values, size_t count, uint8_t *codes)
+{
+	const bool is_half = params->id == PCCL_CODEC_FP16;
+	const uint16_t infinite = is_half ? 0x7c00 : 0x7f80;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const double value = params->type == pcclDouble ? ((const any_double *)values)[i]
+								: (double)((const any_float *)values)[i];
+		any_uint16 *code = (any_uint16 *)codes + i;
+		uint16_t nearest;
+
+		if ((*code & 0x7fff) != infinite || !isfinite(value))
+			continue;
+		nearest = is_half ? pccl_float_to_half((float)value) : pccl_float_to_bfloat((float)value);
+		if ((nearest & 0x7fff) == infinite && (params->rounding & PCCL_ROUND_SATURATE) == 0)
+			return i;
+		*code = (uint16_t)((*code & 0x8000) | (infinite - 1));
+	}
+	return count;
+}
+
+/* The index of the first element that a cast makes infinite and must not; count: none. Few runs are
+ * looked at. */
+static size_t find_overflow(const struct pccl_codec_kernels *kernels, const struct pccl_codec_params *params,
+			    const void *values, size_t count, uint8_t *codes)
+{
+	if (params->id != PCCL_CODEC_FP16 && params->id != PCCL_CODEC_BF16)
+		return count;
+	if (kernels->greatest_cast(codes, count) < (params->id == PCCL_CODEC_FP16 ? 0x7c00 : 0x7f80))
+		return count;
+	return settle_casts(params, values, count, codes);
+}
+
 size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec_params *params, const void *in,
 			      size_t count, void *out)
 {
@@ -243,12 +281,16 @@ size_t pccl_codec_encode_with(enum pccl_cpu_level level, const struct pccl_codec
 	for (at = 0; at < count; at += n) {
 		const struct pccl_codec_random random = pccl_codec_random(key, params->first_element + at);
 		const void *values;
+		size_t refused;
 
 		n = count - at < step ? count - at : step;
 		values = pccl_codec_widen(reals, params->type, (const uint8_t *)in + at * element_bytes, n, &chunk);
 		if (!encode_chunk(kernels, params, values, n,
-				  params->rounding == PCCL_ROUND_STOCHASTIC ? &random : NULL, to))
+				  (params->rounding & PCCL_ROUND_STOCHASTIC) != 0 ? &random : NULL, to))
 			return at + find_refused(&codecs[params->id], pccl_codec_real(params->type), values, n);
+		refused = find_overflow(kernels, params, values, n, to);
+		if (refused < n)
+			return at + refused;
 		to += step_bytes;
 	}
 	return count;

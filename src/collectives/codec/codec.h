@@ -3,7 +3,7 @@
  *
  *	name            bytes per float32 element (block 256)    what
  *	none            4          the elements as they are; the only codec for integers
- *	bf16, fp16      2          cast; what exceeds float16 becomes infinite, as the conversion has it
+ *	bf16, fp16      2          cast; what is finite and too large is refused, or becomes the largest number
  *	e4m3, e5m2      1.01       8-bit floats times a scale per block
  *	int8            1.02       integers -127 ... 127 times a scale per block and a finer one per 64 elements
  *	int4            0.54       integers -7 ... 7 times a scale per block and a finer one per 16 elements
@@ -55,7 +55,8 @@ enum pccl_codec_id {
 
 enum pccl_rounding {
 	PCCL_ROUND_NEAREST = 0,
-	PCCL_ROUND_STOCHASTIC = 1 /* up with the probability of the fraction, so that the mean error is zero */
+	PCCL_ROUND_STOCHASTIC = 1, /* up with the probability of the fraction, so that the mean error is zero */
+	PCCL_ROUND_SATURATE = 2	   /* may be added: what is too large for bf16 or fp16 becomes the largest number */
 };
 
 /* What is known of a codec without its parameters. */
@@ -71,7 +72,7 @@ struct pccl_codec {
  * only. */
 struct pccl_codec_params {
 	uint8_t id;		/* enum pccl_codec_id */
-	uint8_t rounding;	/* enum pccl_rounding */
+	uint8_t rounding;	/* enum pccl_rounding, as a sum */
 	pcclDataType_t type;	/* of the elements that are encoded, or decoded to */
 	pcclDataType_t target;	/* minmax, zero-point: an integer type narrower than `type` */
 	uint32_t block;		/* elements per block: a multiple of 64; not read where there are no blocks */
@@ -99,8 +100,8 @@ uint32_t pccl_codec_align_elements(const struct pccl_codec_params *params);
 size_t pccl_codec_encoded_bytes(const struct pccl_codec_params *params, size_t count);
 
 /* Encodes `count` elements of params->type. Returns count; or the index of the first element that the codec cannot
- * carry (a NaN or infinity), with `out` undefined: such an op must be refused. `out` must not overlap `in`. Any
- * alignment, here and below. */
+ * carry (a NaN or infinity, or too large for a cast), with `out` undefined: such an op must be refused. `out` must not
+ * overlap `in`. Any alignment, here and below. */
 size_t pccl_codec_encode(const struct pccl_codec_params *params, const void *in, size_t count, void *out);
 
 /* What decodes to nothing but NaNs, in place of elements that can't be carried. For codecs with a target only. */

@@ -59,6 +59,8 @@ struct pccl_codec_kernels {
 	pccl_steps_decode_fn minmax_decode[2][PCCL_CODE_WIDTHS];
 	pccl_steps_encode_fn zero_point_encode[2][PCCL_CODE_WIDTHS];
 	pccl_steps_decode_fn zero_point_decode[2][PCCL_CODE_WIDTHS];
+	/* The greatest magnitude of 16-bit floats, without the sign. */
+	uint16_t (*greatest_cast)(const void *codes, size_t count);
 	/* Are all elements multiples of `step` already? */
 	bool (*on_grid[2])(double step, const void *in, size_t count);
 };

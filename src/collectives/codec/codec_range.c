@@ -171,7 +171,7 @@ static struct pccl_codec_steps make_steps(const struct pccl_codec_kernels *kerne
 	low = low < 0 ? low : 0;
 	high = high > 0 ? high : 0;
 	step = whole_step(kernels, is_double, in, count, low, high);
-	if (step == 0 && params->rounding == PCCL_ROUND_NEAREST)
+	if (step == 0 && (params->rounding & PCCL_ROUND_STOCHASTIC) == 0)
 		step = find_step(kernels, is_double, in, count, low, high, top);
 	else if (step == 0)
 		step = divide_range(low, high, top, is_double);

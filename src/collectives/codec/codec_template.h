@@ -113,6 +113,20 @@ static inline uint8_t read_factor_4(const uint8_t *in, size_t index)
 #define ROUND_REAL ROUND_DOUBLE
 #include "collectives/codec/codec_real.h"
 
+static uint16_t greatest_cast(const void *code_bytes, size_t count)
+{
+	const any_uint16 *codes = code_bytes;
+	uint16_t most = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const uint16_t magnitude = codes[i] & 0x7fff;
+
+		most = magnitude > most ? magnitude : most;
+	}
+	return most;
+}
+
 #define BOTH(function)                              \
 	{                                           \
 		function##_float, function##_double \
@@ -146,6 +160,7 @@ const struct pccl_codec_kernels KERNELS = {
 	.minmax_decode = {WIDTHS(decode_minmax_float), WIDTHS(decode_minmax_double)},
 	.zero_point_encode = {WIDTHS(encode_zero_float), WIDTHS(encode_zero_double)},
 	.zero_point_decode = {WIDTHS(decode_zero_float), WIDTHS(decode_zero_double)},
+	.greatest_cast = greatest_cast,
 	.on_grid = BOTH(on_grid),
 };
 

@@ -174,8 +174,9 @@ static void describe_element(const struct pccl_exec *exec, struct op *op, uint32
 			 "rank %u refused tag %llu for an element that it does not have", rank, tag);
 	else
 		snprintf(op->detail, sizeof(op->detail),
-			 "%s of rank %u to tag %llu: element %llu is infinite or not a number, which codec %s can't "
-			 "carry%s",
+			 "%s of rank %u to tag %llu: element %llu is too large, infinite or not a number, which codec "
+			 "%s "
+			 "can't carry%s",
 			 result ? "result" : "contribution", rank, tag, element, codec,
 			 rank == exec->rank ? " (this peer)" : "");
 }

@@ -84,14 +84,15 @@ static void describe_codecs(const struct pccl_op_signature *s, char *text, size_
 		return;
 	describe_codec(&s->up, up, sizeof(up));
 	describe_codec(&s->down, down, sizeof(down));
-	snprintf(text, text_bytes, ", %s up, %s down%s", up, down,
-		 s->rounding == PCCL_ROUND_STOCHASTIC ? ", stochastic" : "");
+	snprintf(text, text_bytes, ", %s up, %s down%s%s", up, down,
+		 (s->rounding & PCCL_ROUND_STOCHASTIC) != 0 ? ", stochastic" : "",
+		 (s->rounding & PCCL_ROUND_SATURATE) != 0 ? ", saturating" : "");
 }
 
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes)
 {
 	struct pccl_op_signature s;
-	char detail[32] = "", codecs[96];
+	char detail[32] = "", codecs[112];
 
 	decode(encoded, &s);
 	if (s.kind == PCCL_BARRIER) {

@@ -28,6 +28,9 @@ static inline bool codec_combination(unsigned index, struct pccl_codec_params *p
 		for (i = 0; i < choices * 4 * 2; i++) {
 			params.type = types[i % 4];
 			params.rounding = (uint8_t)(i / 4 % 2);
+			/* So that they take all elements. */
+			if (params.id == PCCL_CODEC_BF16 || params.id == PCCL_CODEC_FP16)
+				params.rounding |= PCCL_ROUND_SATURATE;
 			params.target = targets[codec->has_target ? i / 8 : 0];
 			params.block = blocks[codec->block_default != 0 ? i / 8 % 4 : 0];
 			if (pccl_codec_check(&params) != pcclSuccess)

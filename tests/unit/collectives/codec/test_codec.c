@@ -71,7 +71,7 @@ static void bad_parameters_are_refused_with_a_reason(void **state)
 {
 	static const struct pccl_codec_params bad[] = {
 		{PCCL_CODEC_COUNT, 0, pcclFloat, pcclUint8, 256, 0, 0},
-		{PCCL_CODEC_INT8, 2, pcclFloat, pcclUint8, 256, 0, 0},
+		{PCCL_CODEC_INT8, 4, pcclFloat, pcclUint8, 256, 0, 0},
 		{PCCL_CODEC_INT8, 0, (pcclDataType_t)99, pcclUint8, 256, 0, 0},
 		{PCCL_CODEC_INT8, 0, pcclInt32, pcclUint8, 256, 0, 0},
 		{PCCL_CODEC_INT8, 0, pcclFloat, pcclUint8, 0, 0, 0},

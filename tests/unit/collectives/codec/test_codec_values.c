@@ -335,8 +335,9 @@ static void stochastic_rounding_goes_to_both_neighbours_and_is_right_on_average(
 	(void)state;
 	pccl_rng_seed(&rng, 12);
 	for (index = 0; codec_combination(index, &params); index++) {
-		if (params.id != PCCL_CODEC_NONE && params.rounding == PCCL_ROUND_STOCHASTIC && params.block == 64 &&
-		    pccl_dtype_partial(params.type) == params.type && pccl_dtype_bytes(params.target) < 4) {
+		if (params.id != PCCL_CODEC_NONE && (params.rounding & PCCL_ROUND_STOCHASTIC) != 0 &&
+		    params.block == 64 && pccl_dtype_partial(params.type) == params.type &&
+		    pccl_dtype_bytes(params.target) < 4) {
 			check_stochastic(params, &rng);
 			checked++;
 		}
@@ -406,6 +407,55 @@ static void zero_point_keeps_zeros_and_one_magnitude(void **state)
 	}
 }
 
+static void check_overflow(struct pccl_codec_params params, float most, float too_large)
+{
+	float in[300], out[300];
+	uint8_t encoded[600];
+	size_t i;
+
+	for (i = 0; i < 300; i++)
+		in[i] = i % 2 == 0 ? most : INFINITY;
+	assert_int_equal(pccl_codec_encode(&params, in, 300, encoded), 300);
+	in[270] = -too_large;
+	assert_int_equal(pccl_codec_encode(&params, in, 300, encoded), 270);
+	params.rounding |= PCCL_ROUND_SATURATE;
+	assert_int_equal(pccl_codec_encode(&params, in, 300, encoded), 300);
+	pccl_codec_decode(&params, encoded, 300, out);
+	in[270] = -most;
+	assert_memory_equal(in, out, sizeof(in));
+}
+
+static void what_is_too_large_for_a_cast_is_refused_or_becomes_the_largest(void **state)
+{
+	struct pccl_codec_params params = {PCCL_CODEC_FP16, PCCL_ROUND_NEAREST, pcclFloat, pcclUint8, 0, 1, 0};
+
+	(void)state;
+	check_overflow(params, 65504, 70000);
+	params.rounding = PCCL_ROUND_STOCHASTIC;
+	check_overflow(params, 65504, 65536);
+	params.id = PCCL_CODEC_BF16;
+	check_overflow(params, 0x1.fep127f, 0x1.fffffep127f);
+	params.rounding = PCCL_ROUND_NEAREST;
+	check_overflow(params, 0x1.fep127f, 0x1.fffffep127f);
+}
+
+/* Stochastic rounding would make some of these infinite. */
+static void what_is_nearest_to_the_largest_number_is_not_too_large(void **state)
+{
+	const struct pccl_codec_params params = {PCCL_CODEC_FP16, PCCL_ROUND_STOCHASTIC, pcclFloat, pcclUint8, 0, 1, 0};
+	float in[500], out[500];
+	uint8_t encoded[1000];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 500; i++)
+		in[i] = 65515;
+	assert_int_equal(pccl_codec_encode(&params, in, 500, encoded), 500);
+	pccl_codec_decode(&params, encoded, 500, out);
+	for (i = 0; i < 500; i++)
+		assert_true(out[i] == 65504);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +468,8 @@ int main(void)
 		cmocka_unit_test(stochastic_rounding_goes_to_both_neighbours_and_is_right_on_average),
 		cmocka_unit_test(random_numbers_belong_to_the_element_and_the_key),
 		cmocka_unit_test(zero_point_keeps_zeros_and_one_magnitude),
+		cmocka_unit_test(what_is_too_large_for_a_cast_is_refused_or_becomes_the_largest),
+		cmocka_unit_test(what_is_nearest_to_the_largest_number_is_not_too_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

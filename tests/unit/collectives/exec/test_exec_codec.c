@@ -54,7 +54,8 @@ static void random_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *sp
 	world_random_codec(rng, spec->datatype, &spec->up);
 	world_random_codec(rng, spec->datatype, &spec->down);
 	spec->feeds_back = pccl_rng_chance(rng, 1, 3);
-	spec->rounding = (uint8_t)(pccl_rng_chance(rng, 1, 3) ? PCCL_ROUND_STOCHASTIC : PCCL_ROUND_NEAREST);
+	spec->rounding = (uint8_t)((pccl_rng_chance(rng, 1, 3) ? PCCL_ROUND_STOCHASTIC : PCCL_ROUND_NEAREST) |
+				   PCCL_ROUND_SATURATE); /* products leave the range of fp16 */
 }
 
 static void random_ops_end_with_the_right_bytes(void **state)

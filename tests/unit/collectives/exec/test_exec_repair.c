@@ -74,7 +74,7 @@ static void use_codecs(struct pccl_rng *rng, struct world_spec *spec)
 	spec->datatype = pccl_rng_chance(rng, 1, 2) ? pcclFloat : pcclBFloat16;
 	world_random_codec(rng, spec->datatype, &spec->up);
 	world_random_codec(rng, spec->datatype, &spec->down);
-	spec->rounding = (uint8_t)pccl_rng_below(rng, 2);
+	spec->rounding = (uint8_t)(pccl_rng_below(rng, 2) | PCCL_ROUND_SATURATE);
 	spec->feeds_back = pccl_rng_chance(rng, 1, 2);
 }
 
