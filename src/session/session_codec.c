@@ -97,7 +97,7 @@ pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOpera
 	if (kind != PCCL_BARRIER && operation->rounding != pcclRoundNearest &&
 	    operation->rounding != pcclRoundStochastic)
 		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
-	if (pccl_name_of(pcclEnumOverflow, (int)operation->codec_overflow) == NULL)
+	if (kind != PCCL_BARRIER && pccl_name_of(pcclEnumOverflow, (int)operation->codec_overflow) == NULL)
 		return pccl_fail(pcclInvalidArgument, "codec_overflow %d is unknown", (int)operation->codec_overflow);
 	if (kind == PCCL_BARRIER ||
 	    (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
