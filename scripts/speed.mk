@@ -3,7 +3,7 @@
 STREAM_SPEED := $(B)/test/speed/stream_speed
 CODEC_SPEED := $(B)/test/speed/codec_speed
 
-$(STREAM_SPEED) $(CODEC_SPEED): $(B)/test/%: $(B)/obj/tests/%.o $(LIB_A)
+$(STREAM_SPEED) $(CODEC_SPEED): $(B)/test/%: $(B)/obj/tests/%.o $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
