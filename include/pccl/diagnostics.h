@@ -27,6 +27,7 @@ typedef enum pcclEnum_t {
 	pcclEnumFailurePolicy = 12,
 	pcclEnumLogLevel = 13,
 	pcclEnumOverflow = 14,
+	pcclEnumInput = 15,
 	pcclEnumLate = 16
 } pcclEnum_t;
 

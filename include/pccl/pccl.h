@@ -301,21 +301,18 @@ typedef struct pcclBuildInfo_t {
 
 /* ---- structures of pccl ------------------------------------------------------------------------------------------ */
 
-/* One operation in flight. A value: copy it freely, it owns nothing. Unlike pcclAsyncReduceOp_t it names this launch,
- * so that one that was awaited already never takes the tag's next operation for its own. */
+/* One launch. A value: copy it freely. Once awaited, it never takes the tag's next operation for its own. */
 typedef struct pcclHandle_t {
 	pcclComm_t *comm;
 	uint64_t tag;
-	uint64_t launch; /* counts the communicator's launches, from 1 */
+	uint64_t launch; /* counts the communicator's launches, from 1; 0: any, as a pcclAsyncReduceOp_t has it */
 } pcclHandle_t;
 
 /* ---- structures of pccl that can grow: the first field is the size -------------------------------------------- */
 
-/*
- * Initialize them with their *_INITIALIZER. A program may be older than the library that it runs with, or newer: what
- * its structure lacks has the default, and what the library does not know yet has to be zero, as `reserved` has. Else
- * the call is pcclInvalidArgument, for what a program asks for is done or refused. New fields come before `reserved`.
- */
+/* Initialize them with their *_INITIALIZER. A program may be older than its library or newer: what its structure lacks
+ * has the default, and what the library does not know yet has to be zero, as `reserved` has, or else the call is
+ * pcclInvalidArgument: what a program asks for is done or refused. New fields come before `reserved`. */
 
 /*
  * Settings of one communicator. Initialize with PCCL_CONFIG_INITIALIZER, then change what you need; a zero or NULL

@@ -89,6 +89,8 @@ static const struct word roundings[] = {{"nearest", pcclRoundNearest}, {"stochas
 
 static const struct word overflows[] = {{"refuse", pcclOverflowRefuse}, {"saturate", pcclOverflowSaturate}, {NULL, 0}};
 
+static const struct word inputs[] = {{"keep", pcclInputKeep}, {"give-up", pcclInputGiveUp}, {NULL, 0}};
+
 static const struct word zstds[] = {
 	{"default", pcclZstdDefault}, {"off", pcclZstdOff}, {"auto", pcclZstdAuto}, {"on", pcclZstdOn}, {NULL, 0},
 };
@@ -153,6 +155,7 @@ static const struct word *const tables[] = {
 	[pcclEnumFailurePolicy] = policies,
 	[pcclEnumLogLevel] = levels,
 	[pcclEnumOverflow] = overflows,
+	[pcclEnumInput] = inputs,
 	[pcclEnumLate] = lates,
 };
 

@@ -88,7 +88,7 @@ pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_s
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				 uint64_t *launch_out);
 
-#define PCCL_ANY_LAUNCH UINT64_MAX /* whatever is in flight under the tag, as PCCL 1.0 has it */
+#define PCCL_ANY_LAUNCH 0 /* whatever is in flight under the tag, as PCCL 1.0 has it */
 
 /* Waits for the end of the op with this tag and launch, fills *info_out (pccl_op_tell),
  * releases it. `info_out` may be NULL. */

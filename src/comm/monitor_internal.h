@@ -48,7 +48,7 @@ struct pccl_monitor {
 
 	struct pccl_standing shown; /* of a PCCL 1.0 program; no members: it never was one */
 	struct pccl_doomed *doomed; /* its launches that could not be, to be awaited */
-	uint64_t launches; /* so far, for handles */
+	uint64_t launches;	    /* so far, for handles */
 };
 
 /* monitor.c; all but the first under the lock */

@@ -212,12 +212,12 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 /* The next message, as it comes out of the codec; NULL: the codec would refuse it. */
 static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 {
-	static const uint8_t types[] = {
-		PCCL_MESSAGE_REGISTER, PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED, PCCL_MESSAGE_COMPLAINT,
-		PCCL_MESSAGE_LEAVE,    PCCL_MESSAGE_ABANDON, PCCL_MESSAGE_BEAT,	    PCCL_MESSAGE_EXPIRED,
-		PCCL_MESSAGE_WELCOME,  PCCL_MESSAGE_REFUSED, PCCL_MESSAGE_PREPARE,  PCCL_MESSAGE_INSTALL,
-		PCCL_MESSAGE_VOTED,    PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,   PCCL_MESSAGE_STALLED,
-		PCCL_MESSAGE_LATE};
+	static const uint8_t types[] = {PCCL_MESSAGE_REGISTER,	PCCL_MESSAGE_VOTE,    PCCL_MESSAGE_PREPARED,
+					PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_ABANDON,
+					PCCL_MESSAGE_BEAT,	PCCL_MESSAGE_EXPIRED, PCCL_MESSAGE_WELCOME,
+					PCCL_MESSAGE_REFUSED,	PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
+					PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,
+					PCCL_MESSAGE_STALLED,	PCCL_MESSAGE_LATE};
 	struct pccl_message *made =
 		pccl_message_create((enum pccl_message_type)types[fuzz_below(bytes, sizeof(types))]);
 	struct pccl_message *message = NULL;

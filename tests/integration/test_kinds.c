@@ -256,7 +256,7 @@ static void the_asynchronous_twins_do_the_same(void **state)
 static void keeps_a_stale_handle_from_the_next(struct world_peer *me, pcclHandle_t stale)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclHandle_t never = {me->comm, 0, 0}, fresh;
+	pcclHandle_t never = {me->comm, 0, 1000}, any = {me->comm, 0, 0}, fresh;
 	bool done;
 
 	CHECK_RESULT(pcclSuccess, pcclBarrierAsync(&operation, me->comm, &fresh));
@@ -264,6 +264,7 @@ static void keeps_a_stale_handle_from_the_next(struct world_peer *me, pcclHandle
 	CHECK_RESULT(pcclRankConnectionLost, pcclAwait(&stale, NULL));
 	CHECK_RESULT(pcclInvalidArgument, pcclTest(&stale, &done));
 	CHECK_RESULT(pcclRankConnectionLost, pcclAwait(&never, NULL));
+	CHECK_RESULT(pcclSuccess, pcclTest(&any, &done));
 	CHECK_RESULT(pcclSuccess, pcclAwait(&fresh, NULL));
 }
 

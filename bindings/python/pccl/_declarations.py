@@ -119,6 +119,10 @@ pcclQuantPlain = 199
 pcclRoundNearest = 0
 pcclRoundStochastic = 100
 
+# pcclOverflow_t
+pcclOverflowRefuse = 0
+pcclOverflowSaturate = 100
+
 # pcclZstd_t
 pcclZstdDefault = 0
 pcclZstdOff = 100
@@ -255,6 +259,14 @@ class pcclBuildInfo_t(c.Structure):
     ]
 
 
+class pcclHandle_t(c.Structure):
+    _fields_ = [
+        ("comm", c.c_void_p),
+        ("tag", c.c_uint64),
+        ("launch", c.c_uint64),
+    ]
+
+
 class pcclConfig_t(c.Structure):
     _fields_ = [
         ("size", c.c_size_t),
@@ -302,7 +314,8 @@ class pcclOperation_t(c.Structure):
         ("residual", c.c_void_p),
         ("zstd", c.c_int),
         ("input", c.c_int),
-        ("reserved", c.c_uint32 * 2),
+        ("codec_overflow", c.c_int),
+        ("reserved", c.c_uint32 * 1),
     ]
 
 
@@ -329,6 +342,37 @@ class pcclOperationInfo_t(c.Structure):
         ("range_count", c.c_size_t),
         ("reserved", c.c_uint32 * 2),
     ]
+
+# pcclEnum_t
+pcclEnumResult = 0
+pcclEnumDataType = 1
+pcclEnumDeviceType = 2
+pcclEnumRedOp = 3
+pcclEnumAttribute = 4
+pcclEnumDistributionHint = 5
+pcclEnumCodec = 6
+pcclEnumRounding = 7
+pcclEnumZstd = 8
+pcclEnumChecksums = 9
+pcclEnumSyncStrategy = 10
+pcclEnumPlan = 11
+pcclEnumFailurePolicy = 12
+pcclEnumLogLevel = 13
+pcclEnumOverflow = 14
+pcclEnumInput = 15
+pcclEnumLate = 16
+
+# pcclLogLevel_t
+pcclLogTrace = 1
+pcclLogDebug = 2
+pcclLogInfo = 3
+pcclLogWarn = 4
+pcclLogErr = 5
+pcclLogFatal = 6
+pcclLogNone = 7
+
+
+pcclLogCallback_t = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
 
 
 class pcclTensorShape_t(c.Structure):
@@ -382,23 +426,28 @@ FUNCTIONS = {
     "pcclAwaitAsyncReduce": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(pcclReduceInfo_t)]),
     "pcclAllReduceMultipleWithRetry": (c.c_int, [c.POINTER(pcclReduceOpDescriptor_t), c.c_size_t, c.c_void_p, c.POINTER(pcclReduceInfo_t), c.c_int]),
     "pcclAllReduceWith": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
-    "pcclAllReduceWithAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclAllReduceWithAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclHandle_t)]),
     "pcclBroadcast": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
-    "pcclBroadcastAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclBroadcastAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclHandle_t)]),
     "pcclReduceScatter": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
-    "pcclReduceScatterAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclReduceScatterAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclHandle_t)]),
     "pcclAllGather": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclOperationInfo_t)]),
-    "pcclAllGatherAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
+    "pcclAllGatherAsync": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclHandle_t)]),
     "pcclBarrier": (c.c_int, [c.POINTER(pcclOperation_t), c.c_void_p]),
-    "pcclBarrierAsync": (c.c_int, [c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclAsyncReduceOp_t)]),
-    "pcclAwait": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(pcclOperationInfo_t)]),
-    "pcclTest": (c.c_int, [c.POINTER(pcclAsyncReduceOp_t), c.POINTER(c.c_bool)]),
+    "pcclBarrierAsync": (c.c_int, [c.POINTER(pcclOperation_t), c.c_void_p, c.POINTER(pcclHandle_t)]),
+    "pcclAwait": (c.c_int, [c.POINTER(pcclHandle_t), c.POINTER(pcclOperationInfo_t)]),
+    "pcclTest": (c.c_int, [c.POINTER(pcclHandle_t), c.POINTER(c.c_bool)]),
     "pcclSynchronizeSharedState": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.c_int, c.POINTER(pcclSharedStateSyncInfo_t)]),
     "pcclCreateMaster": (c.c_int, [ccoip_socket_address_t, c.POINTER(c.c_void_p)]),
     "pcclRunMaster": (c.c_int, [c.c_void_p]),
     "pcclInterruptMaster": (c.c_int, [c.c_void_p]),
     "pcclMasterAwaitTermination": (c.c_int, [c.c_void_p]),
     "pcclDestroyMaster": (c.c_int, [c.c_void_p]),
+    "pcclGetName": (c.c_char_p, [c.c_int, c.c_int]),
+    "pcclParseName": (c.c_int, [c.c_int, c.c_char_p, c.POINTER(c.c_int)]),
+    "pcclGetValueAt": (c.c_int, [c.c_int, c.c_size_t, c.POINTER(c.c_int)]),
+    "pcclSetLogCallback": (c.c_int, [pcclLogCallback_t, c.c_void_p]),
+    "pcclSetLogLevel": (c.c_int, [c.c_int]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateLoad": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateInspect": (c.c_int, [c.c_char_p, c.POINTER(pcclCheckpointInfo_t)]),

@@ -61,7 +61,8 @@ class AsyncReduceHandle:
         """Would wait() return at once?"""
         done = ctypes.c_bool(True)
         if self._outcome is None:
-            PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
+            handle = d.pcclHandle_t(self._handle.comm, self._handle.tag, 0)
+            PCCLError.check(lib.pcclTest(handle, done), "pcclTest")
         return done.value
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:

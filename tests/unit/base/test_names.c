@@ -4,7 +4,7 @@
 
 #include "lib/check.h"
 
-#define ENUMS 15 /* values of pcclEnum_t */
+#define ENUMS 17 /* values of pcclEnum_t */
 
 static void every_name_leads_back_to_its_value(void **state)
 {
@@ -20,7 +20,7 @@ static void every_name_leads_back_to_its_value(void **state)
 		assert_true(index >= 2);
 		values += index;
 	}
-	assert_true(values >= 90);
+	assert_true(values >= 96);
 }
 
 /* In the order of the header, so that who counts through them meets each once. */
