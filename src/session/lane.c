@@ -19,6 +19,7 @@ static void drain(struct pccl_lane *lane)
 	while (pccl_exec_poll(lane->exec, &outcome)) {
 		if (outcome.result != pcclSuccess)
 			pccl_lane_forget(lane, outcome.cookie, pccl_attempt_owns);
+		assert(lane->attempts_open > 0);
 		if (--lane->attempts_open == 0)
 			lane->calls->busy(lane->config.context, false);
 		lane->calls->outcome(lane->config.context, &outcome);
@@ -106,6 +107,7 @@ static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *c
 	pcclResult_t result;
 
 	assert(lane->frozen || lane->epoch == 0);
+	assert(command->epoch > lane->epoch && command->rank < command->ranks);
 	/* The executor stays: START frames that links have still to deliver are in its memory. */
 	if (takes_part && command->lanes != lane->lanes)
 		pccl_exec_relane(lane->exec, command->lanes);
@@ -218,6 +220,7 @@ uint32_t pccl_lane_ranks(const struct pccl_lane *lane)
 
 struct pccl_lane_link *pccl_lane_link_to(const struct pccl_lane *lane, uint32_t rank)
 {
+	assert(rank < lane->ranks);
 	return lane->neighbours[rank]->link;
 }
 

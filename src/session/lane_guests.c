@@ -1,10 +1,13 @@
 /* Streams that came before the view that has their callers. How many there are, and for how long, is bounded whatever
  * callers do and however often views change: each holds a descriptor. */
+#include <assert.h>
+
 #include "base/uuid.h"
 #include "session/lane_internal.h"
 
 static void unlist(struct pccl_lane *lane, struct pccl_lane_guest **place)
 {
+	assert(lane->guest_count > 0);
 	*place = (*place)->next;
 	lane->guest_count--;
 }
@@ -47,6 +50,7 @@ static void park(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t
 		lane->calls->turn_away(lane->config.context, guest);
 		return;
 	}
+	assert((lane->guests == NULL) == (lane->guest_count == 0));
 	guest->until_ns = now_ns + lane->config.guest_ns;
 	guest->next = lane->guests;
 	lane->guests = guest;

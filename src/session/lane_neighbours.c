@@ -1,4 +1,6 @@
 /* The neighbours of a lane: who has a link, who is silent, and what their links tell. */
+#include <assert.h>
+
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/uuid.h"
@@ -24,6 +26,7 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 	struct pccl_heard heard;
 	uint64_t end_ns;
 
+	assert(neighbour->link != NULL && neighbour->rank != lane->rank);
 	lane->calls->heard(neighbour->link, &heard);
 	end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
 	if (end_ns <= now_ns && slept_ns > 0) {
@@ -62,6 +65,7 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
 {
+	assert(lane->attempts_open > 0);
 	if (lane->watch_ns == 0)
 		lane->watch_ns = now_ns + lane->config.heartbeat_interval_ns;
 }
@@ -70,12 +74,14 @@ void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
 
 bool pccl_neighbour_next(struct pccl_neighbour *neighbour, struct pccl_frame_send *send_out)
 {
+	assert(neighbour->rank < neighbour->lane->ranks);
 	return pccl_exec_next(neighbour->lane->exec, neighbour->rank, send_out);
 }
 
 enum pccl_frame_verdict pccl_neighbour_accept(struct pccl_neighbour *neighbour, const struct pccl_frame *frame,
 					      void **destination_out)
 {
+	assert(neighbour->rank < neighbour->lane->ranks);
 	return pccl_exec_accept(neighbour->lane->exec, neighbour->rank, frame, destination_out);
 }
 
@@ -86,6 +92,7 @@ void pccl_neighbour_dropped(struct pccl_neighbour *neighbour, const struct pccl_
 
 void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl_frame *frame)
 {
+	assert(neighbour->rank < neighbour->lane->ranks);
 	pccl_exec_received(neighbour->lane->exec, neighbour->rank, frame);
 	pccl_lane_pump(neighbour->lane);
 }

@@ -23,6 +23,7 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 	*session_out = NULL;
 	if (session == NULL)
 		return pcclOutOfMemory;
+	assert(config->lanes > 0);
 	session->config = *config;
 	session->freezes = pccl_calloc(config->lanes, sizeof(*session->freezes));
 	if (session->freezes == NULL) {
@@ -76,6 +77,7 @@ void pccl_session_destroy(struct pccl_session *session)
 void pccl_session_command(struct pccl_session *session, struct pccl_command *command, enum pccl_command_type type,
 			  uint32_t lane)
 {
+	assert(lane < session->config.lanes && (session->first == NULL) == (session->last == NULL));
 	command->type = type;
 	command->lane = lane;
 	command->next = NULL;
@@ -109,6 +111,7 @@ struct pccl_command *pccl_session_poll(struct pccl_session *session)
 
 static struct pccl_op **tag_bucket(const struct pccl_session *session, uint64_t tag)
 {
+	assert(session->by_tag_room > 0);
 	return &session->by_tag[pccl_rng_hash(tag, 0) & (session->by_tag_room - 1)];
 }
 
@@ -150,6 +153,7 @@ static void list(struct pccl_session *session, struct pccl_op *op)
 {
 	struct pccl_op **bucket = tag_bucket(session, op->request.operation.tag);
 
+	assert(session->op_count < session->by_tag_room);
 	op->next_of_tag = *bucket;
 	*bucket = op;
 	op->next = session->ops;
@@ -164,6 +168,7 @@ static void unlist(struct pccl_session *session, const struct pccl_op *op)
 {
 	struct pccl_op **link = tag_bucket(session, op->request.operation.tag);
 
+	assert(session->op_count > 0);
 	while (*link != op)
 		link = &(*link)->next_of_tag;
 	*link = op->next_of_tag;
@@ -321,6 +326,7 @@ pcclResult_t pccl_session_take_undo(struct pccl_session *session, struct pccl_op
 
 static void undo_give(struct pccl_session *session, struct pccl_op *op)
 {
+	assert(op->undo_bytes > 0 || op->undo == NULL);
 	if (op->undo != NULL && op->undo_bytes <= UNDO_KEPT_BYTES && session->spare_undo == NULL) {
 		session->spare_undo = op->undo;
 		session->spare_undo_bytes = UNDO_KEPT_BYTES;
@@ -389,6 +395,7 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 {
 	pcclOperation_t *operation = &op->request.operation;
 
+	assert(op->attempt == NULL);
 	if (op->request.kind == PCCL_BROADCAST)
 		operation->root = find_root(session, op);
 	if (!is_by_rank(op->request.kind))
@@ -469,6 +476,7 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 {
 	assert(op->ended);
+	assert(op->attempts_open == 0 && op->attempt == NULL);
 	unlist(session, op);
 	op_free(op);
 }
@@ -476,6 +484,7 @@ void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
 {
 	assert(!op->ended);
+	assert(op->settled && op->attempts_open == 0);
 	op->ended = true;
 	op->result = result;
 	op->attempt = NULL;
@@ -492,6 +501,7 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 /* Ends an op that is not settled: through its lanes if they have it. */
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
 {
+	assert(!op->settled && result != pcclSuccess);
 	if (op->attempt != NULL) {
 		pccl_attempt_cancel(session, op->attempt, result, detail, true, false);
 		return;

@@ -20,6 +20,7 @@ void pccl_attempt_free(struct pccl_attempt *attempt)
 
 static uint32_t home_lane(const struct pccl_attempt *attempt)
 {
+	assert(attempt->lanes > 0);
 	return (uint32_t)(attempt->key.tag % attempt->lanes);
 }
 
@@ -146,6 +147,7 @@ static enum pccl_packing packing_of(pcclZstd_t zstd)
 static void fill_launch(const struct pccl_session *session, const struct pccl_op *op,
 			const struct pccl_attempt *attempt, struct pccl_exec_launch *launch_out)
 {
+	assert(op->attempt == attempt);
 	launch_out->key = op->key;
 	launch_out->joint = pccl_session_joint_calls(session);
 	fill_signature(op, attempt, &launch_out->signature);
@@ -172,6 +174,7 @@ pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op
 
 	if (result != pcclSuccess)
 		return result;
+	assert(op->attempt == NULL && !op->settled && !session->frozen && session->epoch != 0);
 	op->attempt = attempt;
 	op->attempts_open++;
 	op->info.plan = attempt->plan->algorithm;
@@ -202,6 +205,7 @@ static void restore_lane(const struct pccl_attempt *attempt, uint32_t lane)
 	uint64_t base = scatter ? attempt->plan->rank * geometry->chunk_elements : 0;
 	uint32_t segment;
 
+	assert(op->undo != NULL && lane < attempt->lanes);
 	for (segment = begin; segment < end; segment++) {
 		size_t offset = (size_t)(pccl_geometry_first(geometry, segment) - base) * element_bytes;
 
@@ -234,6 +238,7 @@ void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *atte
 {
 	uint32_t lane;
 
+	assert(attempt->superseded || attempt->op->attempt == attempt);
 	if (supersede) {
 		attempt->superseded = true;
 		attempt->op->attempt = NULL;
@@ -263,6 +268,7 @@ void pccl_attempt_cancel(struct pccl_session *session, struct pccl_attempt *atte
 
 static void unlink_attempt(struct pccl_session *session, struct pccl_attempt *attempt)
 {
+	assert(attempt->lanes_open == 0 && attempt->pins == 0 && attempt->op->attempts_open > 0);
 	if (attempt->next != NULL)
 		attempt->next->before = attempt->before;
 	if (attempt->before != NULL)
@@ -322,6 +328,7 @@ void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const str
 	struct pccl_op *op = attempt->op;
 
 	assert(attempt->lanes_open > 0 && !pccl_bitmap_test(attempt->lanes_ended, lane));
+	assert(pccl_attempt_on_lane(attempt, lane));
 	attempt->lanes_open--;
 	merge(session, attempt, outcome);
 	pccl_bitmap_set(attempt->lanes_ended, lane);
@@ -352,6 +359,7 @@ bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
 	lane = home_lane(attempt);
 	while (pccl_bitmap_test(attempt->lanes_ended, lane))
 		lane = (lane + 1) % attempt->lanes;
+	assert(pccl_attempt_on_lane(attempt, lane));
 	command = &attempt->commands[2 * attempt->lanes];
 	command->attempt = attempt;
 	command->key = op->key;

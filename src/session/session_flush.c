@@ -89,6 +89,7 @@ static void hold_all(struct pccl_op *op, const struct pccl_attempt *attempt, uin
 {
 	uint32_t segment;
 
+	assert(op->attempts_open > 0);
 	for (segment = 0; segment < op->geometry.segment_count; segment++)
 		if ((segment + op->key.tag) % attempt->lanes == lane)
 			pccl_bitmap_set(op->held, segment);
@@ -99,6 +100,7 @@ bool pccl_session_collect(struct pccl_session *session, uint32_t lane, const str
 	struct pccl_attempt *attempt;
 
 	assert(session->lanes_to_collect > 0);
+	assert(session->frozen);
 	for (attempt = session->attempts; attempt != NULL; attempt = attempt->next) {
 		bool complete = true;
 
@@ -217,6 +219,7 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 	const char *cause = install->cause;
 	char text[sizeof(install->cause) + 120];
 
+	assert(op->attempt != NULL);
 	/* Nobody was lost: this peer launched it while it, too, waited for the others in pcclUpdateTopology(). */
 	if (install->newcomers) {
 		snprintf(text, sizeof(text),
@@ -288,6 +291,7 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 	uint8_t verdict = decision == NULL ? PCCL_VERDICT_RETRY : pccl_session_verdict(op, decision, session->ranks);
 	pcclResult_t result;
 
+	assert(op->attempt == NULL && !op->settled && !session->frozen);
 	/* Others launch theirs in this view: START tells them. */
 	if (verdict == PCCL_VERDICT_MISMATCH && is_redone(decision->verdict))
 		verdict = PCCL_VERDICT_RETRY;
@@ -314,6 +318,7 @@ static pcclResult_t install_on_lanes(struct pccl_session *session, const struct 
 {
 	uint32_t lane;
 
+	assert(!session->frozen);
 	for (lane = 0; lane < session->config.lanes; lane++) {
 		struct pccl_command *command = pccl_zalloc(sizeof(*command));
 
@@ -377,6 +382,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 	struct pccl_op *op;
 	pcclResult_t result;
 
+	assert(install->view.epoch > session->epoch && rank < install->view.member_count);
 	for (op = session->ops; op != NULL; op = op->next)
 		if (is_open(op))
 			leave_view(session, op, decision_for(install, op), install);

@@ -1,5 +1,6 @@
 /* How many peers' contributions are in which elements of a result: after a repair not the same everywhere. Agreed, as
  * the decisions are. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -11,6 +12,7 @@ static bool is_held(const struct pccl_op_decision *repair, uint32_t segment)
 {
 	uint32_t rank;
 
+	assert(repair->holder_count == 0 || repair->holders != NULL);
 	for (rank = 0; rank < repair->holder_count; rank++)
 		if (repair->holders[rank] != NULL && pccl_bitmap_test(repair->holders[rank], segment))
 			return true;
@@ -41,6 +43,7 @@ pcclResult_t pccl_session_count_participants(const struct pccl_session *session,
 {
 	uint32_t segments = op->geometry.segment_count, segment;
 
+	assert(op->attempt == NULL && session->ranks > 0);
 	pccl_free(op->participants);
 	op->participants = NULL;
 	op->attempt_ranks = session->ranks;
@@ -64,6 +67,7 @@ uint32_t pccl_op_participants(const struct pccl_op *op, uint32_t segment)
 {
 	if (op->participants != NULL && op->participants[segment] != 0)
 		return op->participants[segment];
+	assert(op->attempt_ranks > 0);
 	return op->attempt_ranks;
 }
 

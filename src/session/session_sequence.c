@@ -11,6 +11,7 @@ static struct pccl_sequence_slot *slot_of(const struct pccl_sequences *sequences
 	size_t mask = sequences->capacity - 1;
 	size_t index = (size_t)pccl_rng_hash(tag, 0) & mask;
 
+	assert(sequences->count < sequences->capacity);
 	while (sequences->slots[index].used && sequences->slots[index].tag != tag)
 		index = (index + 1) & mask;
 	return &sequences->slots[index];

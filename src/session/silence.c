@@ -1,6 +1,8 @@
 /* See silence.h. */
 #include "session/silence.h"
 
+#include <assert.h>
+
 static uint64_t later(uint64_t left, uint64_t right)
 {
 	return left > right ? left : right;
@@ -25,6 +27,7 @@ uint64_t pccl_silence_ends(struct pccl_silence *silence, uint64_t now_ns, const 
 	}
 	if (silence->since_ns == 0)
 		silence->since_ns = now_ns;
+	assert(silence->since_ns <= now_ns);
 	return last_sign_ns(silence, heard) + timeout_ns;
 }
 

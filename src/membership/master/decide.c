@@ -44,6 +44,7 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 	struct tally tally = {.policy = first->policy, .repairable = true, .segment_count = first->segment_count};
 	uint32_t index;
 
+	assert(count > 0);
 	for (index = 0; index < count; index++) {
 		const struct pccl_op_report *report = mentions[index].report;
 
@@ -106,6 +107,7 @@ static pcclResult_t fill_holders(const struct mention *mentions, uint32_t count,
 	for (index = 0; index < count; index++) {
 		uint64_t **holder = &decision->holders[mentions[index].rank];
 
+		assert(mentions[index].rank < member_count);
 		if (mentions[index].report->held == NULL || *holder != NULL)
 			continue;
 		*holder = pccl_calloc(words, sizeof(uint64_t));
@@ -159,6 +161,7 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 	decision->segment_count = tally.segment_count;
 	if (verdict != PCCL_VERDICT_REPAIR)
 		return pcclSuccess;
+	assert(*holders_bytes <= PCCL_HOLDERS_BYTES_MAX);
 	*holders_bytes += bytes;
 	if (differ && fill_participants(mentions, count, decision) != pcclSuccess)
 		return pcclOutOfMemory;
@@ -231,6 +234,7 @@ pcclResult_t pccl_decide(const struct pccl_decide_input *input, struct pccl_op_d
 		if (decide_op(input, &mentions[first], end - first, &holders_bytes, &decisions[count++]) != pcclSuccess)
 			goto fail_op;
 	}
+	assert(count <= mention_count);
 	pccl_free(mentions);
 	*decisions_out = decisions;
 	*count_out = count;

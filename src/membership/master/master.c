@@ -25,6 +25,7 @@ void pccl_master_send(struct pccl_master *master, struct pccl_client *client, st
 	queued->action.connection = client->connection;
 	queued->action.message = message;
 	queued->next = NULL;
+	assert((master->first == NULL) == (master->last == NULL));
 	if (master->last != NULL)
 		master->last->next = queued;
 	else
@@ -35,6 +36,7 @@ void pccl_master_send(struct pccl_master *master, struct pccl_client *client, st
 
 static void on_message(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
 {
+	assert(client->state != PCCL_CLIENT_CLOSING && (client->group != NULL || client->state == PCCL_CLIENT_CALLER));
 	client->heard_ns = master->now_ns;
 	if (client->state == PCCL_CLIENT_CALLER && message->type != PCCL_MESSAGE_REGISTER)
 		return;
@@ -89,6 +91,7 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 {
 	struct pccl_client *client = pccl_client_find(master, event->connection);
 
+	assert(event->now_ns >= master->now_ns);
 	master->now_ns = event->now_ns;
 	forgive_own_sleep(master);
 	switch (event->type) {
@@ -125,6 +128,7 @@ bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *act
 		master->first = queued->next;
 		if (master->first == NULL)
 			master->last = NULL;
+		assert((master->first == NULL) == (master->last == NULL));
 		pccl_free(queued);
 		return true;
 	}

@@ -2,6 +2,7 @@
  * list until the end of the step, or until its HANG_UP is taken, so that loops over clients need no care. */
 #include "membership/master/master_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static void count_bundle(struct pccl_master *master, uint64_t bundle)
 	struct pccl_client *client;
 	uint32_t count = 0;
 
+	assert(bundle != 0);
 	for (client = master->clients; client != NULL; client = client->next)
 		count += client->state == PCCL_CLIENT_WAITING && client->bundle == bundle;
 	for (client = master->clients; client != NULL; client = client->next) {
@@ -115,6 +117,7 @@ void pccl_client_set_state(struct pccl_master *master, struct pccl_client *clien
 {
 	bool waiting_changes = (client->state == PCCL_CLIENT_WAITING) != (state == PCCL_CLIENT_WAITING);
 
+	assert(client->state != PCCL_CLIENT_CLOSING);
 	client->state = state;
 	if (client->bundle != 0 && waiting_changes)
 		count_bundle(master, client->bundle);
@@ -156,6 +159,7 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	struct pccl_group *group = client->group;
 	struct pccl_seat *seat = &group->seats[client->seat];
 
+	assert(group->base != NULL && seat->client == client && seat->state == PCCL_SEAT_HERE);
 	seat->client = NULL;
 	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
 	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
@@ -205,6 +209,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 		return;
 	pccl_log_info("master: connection %llu of %s is lost: %s", (unsigned long long)client->connection,
 		      client->remote, why);
+	assert(group != NULL || client->state == PCCL_CLIENT_CALLER);
 	if (group != NULL) {
 		leave_change(group, client);
 		if (client->state == PCCL_CLIENT_SEATED)
@@ -215,6 +220,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
 			pccl_group_note_dead(group, &client->self.uuid);
+		assert(group->client_count > 0);
 		group->client_count--;
 		group->dirty = true;
 	}
@@ -266,6 +272,7 @@ static uint64_t prepared_end(const struct pccl_master *master, const struct pccl
 
 	if (!client->asked || client->prepared)
 		return PCCL_MASTER_NEVER;
+	assert(client->group->change.epoch != 0);
 	if (client->state == PCCL_CLIENT_WAITING)
 		patience_ns = pccl_master_earlier(patience_ns, master->config.heartbeat_timeout_ns);
 	return client->asked_ns + patience_ns;
@@ -355,6 +362,7 @@ void pccl_clients_sweep(struct pccl_master *master, bool all)
 			link = &client->next;
 			continue;
 		}
+		assert((all || client->group == NULL) && master->client_count > 0);
 		*link = client->next;
 		master->client_count--;
 		unindex(master, client);

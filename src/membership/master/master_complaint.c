@@ -3,6 +3,7 @@
  * operations whose deadlines passed: they are ended by a view change that loses nobody. */
 #include "membership/master/master_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -46,6 +47,7 @@ void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *cl
 	    group->complaint_count >= PCCL_GROUP_COMPLAINTS_MAX ||
 	    is_known(group, &client->self.uuid, &complaint->uuid))
 		return;
+	assert(group->seats[client->seat].client == client);
 	complaints = pccl_realloc(group->complaints, (group->complaint_count + 1) * sizeof(*complaints));
 	if (complaints == NULL)
 		return; /* the sender repeats it, or its op's deadline passes */
@@ -120,6 +122,7 @@ static bool find_worst(const struct pccl_group *group, struct trouble *worst_out
 
 		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			continue;
+		assert(group->seats[rank].client != NULL);
 		count_trouble(group, rank, &trouble.troubles, &trouble.accusers);
 		if (trouble.troubles > 0 && (worst.troubles == 0 || is_worse(group, &trouble, &worst)))
 			worst = trouble;
@@ -208,6 +211,7 @@ void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 	}
 	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
 			 worst.troubles, group->base->view.member_count, text_about(group, worst.rank));
+	assert(group->seats[worst.rank].client != NULL);
 	charge_feud(group, worst.rank);
 	pccl_client_dismiss(master, group->seats[worst.rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 	forget_complaints(group);
@@ -219,6 +223,7 @@ static bool is_anybodys(const struct pccl_change *change, const struct pccl_expi
 	uint32_t rank;
 	uint32_t index;
 
+	assert(change->epoch != 0);
 	for (rank = 0; rank < change->survivor_count; rank++) {
 		const struct pccl_client *client = change->recipients[rank];
 
@@ -281,6 +286,7 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 	}
 	if (group->expired_count == 0 && !may_alarm(master, client))
 		return;
+	assert(group->seats[client->seat].client == client);
 	list = pccl_realloc(group->expired, (group->expired_count + 1) * sizeof(*list));
 	if (list == NULL)
 		return;

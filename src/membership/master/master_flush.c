@@ -59,6 +59,7 @@ static void end_run(struct pccl_master *master, struct pccl_group *group)
 	bool several_masters = group->needs_quorum;
 	struct pccl_install *base = group->base;
 
+	assert(group->base != NULL);
 	pccl_log_info("master: group %u has no member left", group->id);
 	if (!may_live_elsewhere)
 		master->past_runs[master->past_run_count++ % PCCL_PAST_RUNS_MAX] = group->base->run;
@@ -104,6 +105,7 @@ static pcclResult_t draft_change(const struct pccl_master *master, const struct 
 		if (!waiting[index]->admitting && pccl_promises_name(group, &waiting[index]->self.uuid))
 			draft->recipients[draft->recipient_count++] = waiting[index];
 	}
+	assert(draft->survivor_count <= draft->member_count && draft->recipient_count <= master->client_count);
 	pccl_free(waiting);
 	return pcclSuccess;
 }
@@ -118,6 +120,7 @@ static bool has_quorum(const struct pccl_group *group, const struct pccl_change 
 {
 	const struct pccl_install *base = group->base;
 
+	assert(draft->member_count > 0);
 	if (base == NULL)
 		return pccl_quorum_of_promises(group, NULL, 0, draft->recipients, draft->recipient_count);
 	if (group->needs_quorum && !pccl_quorum_of_view(group, &base->view, draft->recipients, draft->survivor_count))
@@ -212,6 +215,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	uint32_t index;
 
 	draft->epoch = group->epoch_top + 1;
+	assert(draft->member_count > 0 && (group->base == NULL || draft->epoch > group->base->view.epoch));
 	draft->run = name_run(master, group, draft);
 	message = make_prepare(draft);
 	if (message == NULL || tell_laggards(master, group) != pcclSuccess) {
@@ -242,6 +246,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 /* When many are lost at once, a large group does not start again for each of them. */
 static uint64_t restart_time(const struct pccl_change *change)
 {
+	assert(change->epoch != 0);
 	return change->started_ns + change->recipient_count * RESTART_NS_PER_MEMBER;
 }
 
@@ -250,6 +255,7 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	struct pccl_change draft;
 	bool admitting;
 
+	assert(group->claim_count == 0);
 	group->change.settled = false;
 	if (is_awaited(master, group))
 		return;
@@ -295,6 +301,7 @@ void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_pre
 
 	if (!client->asked || client->prepared || prepared->epoch != group->change.epoch)
 		return;
+	assert(client->reports == NULL && client->report_count == 0);
 	client->prepared = true;
 	client->reports = prepared->reports;
 	client->report_count = prepared->report_count;

@@ -140,6 +140,7 @@ static bool same_promise(const struct pccl_promise *left, const struct pccl_prom
 
 void pccl_group_drop_promise(struct pccl_group *group, uint32_t index)
 {
+	assert(index < group->promise_count);
 	pccl_free(group->promises[index].members);
 	for (group->promise_count--; index < group->promise_count; index++) {
 		group->promises[index] = group->promises[index + 1];
@@ -184,6 +185,7 @@ pcclResult_t pccl_group_add_promise(struct pccl_group *group, const struct pccl_
 	group->promises = promises;
 	if (pccl_promise_copy(promise, &promises[group->promise_count]) != pcclSuccess)
 		return pcclOutOfMemory;
+	assert(group->promise_count < PCCL_GROUP_PROMISES_MAX);
 	group->promise_proven[group->promise_count++] = proven;
 	return pcclSuccess;
 }
@@ -213,6 +215,7 @@ pcclResult_t pccl_group_learn_promises(const struct pccl_master *master, struct 
 {
 	uint32_t index;
 
+	assert(client->group == group && group->tenure_epoch <= group->epoch_top);
 	for (index = 0; index < client->promise_count; index++) {
 		const struct pccl_promise *promise = &client->promises[index];
 
@@ -332,6 +335,7 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 {
 	uint32_t rank;
 
+	assert(group->base != base && group->claim_count == 0 && base->view.member_count > 0);
 	pccl_group_drop_base(group);
 	group->base = base;
 	group->seats = seats;
@@ -348,6 +352,7 @@ void pccl_group_seat(struct pccl_master *master, struct pccl_group *group, struc
 	struct pccl_seat *seat = &group->seats[rank];
 
 	assert(rank < group->base->view.member_count && seat->state != PCCL_SEAT_OUT);
+	assert(client->group == group && (seat->client == NULL || seat->client == client));
 	seat->state = PCCL_SEAT_HERE;
 	seat->client = client;
 	pccl_client_set_state(master, client, PCCL_CLIENT_SEATED);
@@ -441,6 +446,7 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 
 static void evaluate(struct pccl_master *master, struct pccl_group *group)
 {
+	assert((group->base != NULL) == (group->seats != NULL) && (group->base == NULL || group->claim_count == 0));
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->loyal = pccl_promises_none(group);
 	if (group->claim_count > 0)
@@ -468,6 +474,7 @@ static void forget_empty(struct pccl_master *master)
 			link = &group->next;
 			continue;
 		}
+		assert(group->seats == NULL && group->change.epoch == 0);
 		note_floor(master, group);
 		*link = group->next;
 		pccl_group_destroy(group);

@@ -13,6 +13,7 @@ bool pccl_change_is_answered(const struct pccl_change *change)
 {
 	uint32_t index;
 
+	assert(change->epoch != 0);
 	for (index = 0; index < change->recipient_count; index++) {
 		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
 			return false;
@@ -30,6 +31,7 @@ static void mark_mates(struct pccl_master *master, uint64_t bundle)
 {
 	struct pccl_client *client;
 
+	assert(bundle != 0);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (!client->admitting || client->bundle != bundle)
 			continue;
@@ -72,6 +74,7 @@ static pcclResult_t fill_view(const struct pccl_group *group, struct pccl_view *
 	const struct pccl_change *change = &group->change;
 	uint32_t rank;
 
+	assert(change->survivor_count <= change->member_count && change->member_count <= change->recipient_count);
 	view->group = group->id;
 	view->epoch = change->epoch;
 	view->lanes = UINT16_MAX;
@@ -166,6 +169,8 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	bool newcomers = change->next->newcomers;
 	uint32_t rank;
 
+	assert(change->next != NULL && change->seats != NULL && change->message != NULL);
+	assert(change->epoch <= group->epoch_top && group->claim_count == 0);
 	pccl_expired_charge(master, group);
 	pccl_group_set_base(master, group, change->next, change->seats);
 	change->next = NULL;
@@ -178,6 +183,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	for (rank = 0; rank < change->member_count; rank++) {
 		struct pccl_client *client = change->recipients[rank];
 
+		assert(client->group == group && client->prepared);
 		pccl_group_seat(master, group, client, rank);
 		client->run = group->base->run;
 		client->installed = group->base->view.epoch;
@@ -202,6 +208,7 @@ static struct pccl_message *make_passes(const struct pccl_group *group, const st
 	struct pccl_message_passes *passes;
 	uint32_t index;
 
+	assert(first_rank < view->member_count);
 	if (message == NULL)
 		return NULL;
 	passes = &message->body.passes;
@@ -234,6 +241,7 @@ static void announce(struct pccl_master *master, struct pccl_group *group)
 	struct pccl_message *message = group->change.message;
 	uint32_t rank;
 
+	assert(message != NULL && group->base->view.epoch == group->change.epoch);
 	pccl_world_measure(master, &group->base->world);
 	message->body.install.world = group->base->world;
 	pccl_log_info("master: group %u has epoch %u with %u members: %s", group->id, group->base->view.epoch,

@@ -2,6 +2,7 @@
  * what becomes of the late ones. */
 #include "membership/master/master_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,10 +116,12 @@ void pccl_late_evaluate(struct pccl_master *master, struct pccl_group *group)
 		.result = pcclTimeout, .origin = group->answer.origin, .sequence = group->answer.sequence + 1};
 	struct callers callers;
 
+	assert(group->base != NULL && group->change.epoch == 0);
 	count_callers(group, &callers);
 	group->joint_ns = callers.until_ns;
 	if (callers.until_ns > master->now_ns)
 		return;
+	assert(callers.count > 0);
 	group->joint_ns = PCCL_MASTER_NEVER;
 	name_late(group, &callers, answer.text);
 	if (group->late_sequence != answer.sequence)

@@ -5,6 +5,7 @@
  */
 #include "membership/master/master_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/uuid.h"
@@ -46,6 +47,7 @@ static void count_one(struct count *count, const struct pccl_group *group, const
 
 static bool is_majority(const struct count *count)
 {
+	assert(count->here <= count->alive && (count->here > 0 || !count->lowest_here));
 	if (count->here * 2 == count->alive)
 		return count->alive == 0 || count->lowest_here;
 	return count->here * 2 > count->alive;
@@ -75,6 +77,7 @@ bool pccl_quorum_of_view(const struct pccl_group *group, const struct pccl_view 
 
 bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run)
 {
+	assert(index < group->promise_count);
 	return run == NULL ||
 	       ((group->promise_proven[index] || !group->loyal) && pccl_uuid_equal(&group->promises[index].run, run));
 }

@@ -1,6 +1,7 @@
 /* REGISTER: who comes, and what it is to its group. */
 #include "membership/master/master_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -64,6 +65,7 @@ static void fill_in_remote(struct pccl_client *client)
 static void note_identity(struct pccl_master *master, struct pccl_client *client,
 			  struct pccl_message_register *registration)
 {
+	assert(client->state == PCCL_CLIENT_CALLER && client->group == NULL && client->promises == NULL);
 	client->self = registration->self;
 	client->secret = registration->secret;
 	pccl_client_index(master, client);
@@ -116,6 +118,7 @@ static void yield_to_return(struct pccl_master *master, struct pccl_group *group
 {
 	struct pccl_client *founder = group->seats[0].client;
 
+	assert(group->base != NULL && group->base->lone);
 	pccl_group_drop_change(group, master);
 	if (founder != NULL) {
 		founder->bundle = 0; /* the other ranks have joined already */
@@ -129,6 +132,7 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 {
 	uint32_t rank;
 
+	assert(group->base != NULL && client->state == PCCL_CLIENT_WAITING);
 	if (!pccl_view_rank(&group->base->view, &client->self.uuid, &rank)) {
 		evict(master, client, group->base->cause);
 		return;

@@ -51,6 +51,7 @@ static void call_off_change(struct pccl_master *master, struct pccl_group *group
 void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		       struct pccl_install **install)
 {
+	assert(group->base == NULL && client->state == PCCL_CLIENT_WAITING);
 	if (!has_claim(group, *install)) {
 		if (group->claim_count == PCCL_CLAIMS_MAX) {
 			pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
@@ -71,6 +72,7 @@ void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)
 	struct pccl_client *client;
 	struct pccl_install *base = group->base;
 
+	assert(base != NULL && group->claim_count == 0);
 	pccl_log_warn("master: group %u went on at another master", group->id);
 	call_off_change(master, group);
 	for (client = master->clients; client != NULL; client = client->next) {
@@ -186,6 +188,7 @@ static void seat_all(struct pccl_master *master, struct pccl_group *group, struc
 {
 	uint32_t rank;
 
+	assert(group->base != NULL && group->change.epoch == 0);
 	group->answer.origin = group->base->newcomers ? group->base->view.epoch : 0;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = here[rank];
@@ -221,6 +224,7 @@ static void act(struct pccl_master *master, struct pccl_group *group, uint32_t c
 	struct pccl_seat *seats = pccl_calloc(base->view.member_count, sizeof(*seats));
 	uint32_t index;
 
+	assert(chosen < group->claim_count && group->base == NULL);
 	/* The views that the chosen one passes over are promises from now on. */
 	for (index = 0; seats != NULL && index < chosen; index++) {
 		if (pccl_uuid_equal(&group->claims[index]->run, &base->run) &&
@@ -292,6 +296,7 @@ void pccl_return_evaluate(struct pccl_master *master, struct pccl_group *group)
 {
 	uint32_t chosen;
 
+	assert(group->base == NULL && group->change.epoch == 0);
 	if (!has_claimant(master, group)) {
 		/* They live elsewhere, or not at all: as if nobody had come. */
 		pccl_group_drop_claims(group);

@@ -24,6 +24,7 @@ static void answer_one(struct pccl_master *master, struct pccl_client *client, c
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_VOTED);
 
+	assert(client->state == PCCL_CLIENT_SEATED && client->vote != 0);
 	if (message != NULL) {
 		message->body.voted = *answer;
 		message->body.voted.kind = client->vote;
@@ -40,6 +41,7 @@ void pccl_master_on_vote(const struct pccl_master *master, struct pccl_client *c
 {
 	struct pccl_group *group = client->group;
 
+	assert(group != NULL);
 	/* A vote says nothing until the group's view is known: the client keeps it. */
 	client->vote = vote->kind;
 	client->vote_origin = vote->origin;
@@ -57,6 +59,7 @@ void pccl_vote_learn(struct pccl_group *group, const struct pccl_client *client)
 {
 	const struct pccl_answer *answered = &client->answered;
 
+	assert(group->base != NULL && client->state == PCCL_CLIENT_SEATED);
 	/* Whoever has not installed the view yet counts from another origin, if the view added members. */
 	if (client->installed == 0 || (group->base->newcomers && client->installed != group->base->view.epoch))
 		return;
@@ -112,6 +115,7 @@ bool pccl_vote_counts(const struct pccl_group *group, const struct pccl_client *
  * count? */
 static bool settle_vote(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client, bool stands)
 {
+	assert(group->seats[client->seat].client == client);
 	/* Who has not been told the view yet may still go on without it: an answer given in it is not for them. */
 	if (client->vote == 0 || client->vote_origin != group->answer.origin ||
 	    client->installed != group->base->view.epoch)
@@ -135,6 +139,7 @@ static void answer_all(struct pccl_master *master, struct pccl_group *group, con
 	struct pccl_answer whole = *answer;
 	uint32_t rank;
 
+	assert(group->base != NULL && group->change.epoch == 0);
 	whole.origin = group->answer.origin;
 	whole.sequence = group->answer.sequence + 1;
 	pccl_world_measure(master, &whole.world);
@@ -187,6 +192,7 @@ static void answer_mismatch(struct pccl_master *master, struct pccl_group *group
 {
 	struct pccl_answer answer = {.result = pcclInvalidUsage};
 
+	assert(other > 0 && other < group->base->view.member_count);
 	(void)snprintf(answer.text, sizeof(answer.text),
 		       "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
 		       group->base->view.members[0].addresses[0].host, pccl_vote_name(group->seats[0].client->vote),
@@ -214,6 +220,7 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 	uint32_t rank;
 	uint32_t other = 0;
 
+	assert(group->claim_count == 0 && group->change.epoch == 0 && group->stall_ns == PCCL_MASTER_NEVER);
 	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = seated(group, rank);
 
@@ -250,6 +257,7 @@ bool pccl_client_eligible(const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
+	assert(client->bundle == 0 || client->bundle_waiting > 0);
 	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
 }
 
@@ -303,6 +311,7 @@ static bool bundle_may_join_now(const struct pccl_master *master, const struct p
 {
 	const struct pccl_client *client;
 
+	assert(of->bundle != 0);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle && !may_join_now(client))
 			return false;
@@ -314,6 +323,7 @@ static void admit_bundle(struct pccl_master *master, const struct pccl_client *o
 {
 	struct pccl_client *client;
 
+	assert(of->bundle != 0);
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state != PCCL_CLIENT_WAITING || client->bundle != of->bundle)
 			continue;
@@ -370,6 +380,7 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	uint32_t count;
 	bool any = has_admitting(master, group);
 
+	assert(group->claim_count == 0);
 	look_at_groups(master);
 	if (!group->open) {
 		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */

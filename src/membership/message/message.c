@@ -37,6 +37,7 @@ pcclResult_t pccl_promise_copy(const struct pccl_promise *from, struct pccl_prom
 {
 	pcclRankUuid_t *members = pccl_calloc(from->member_count, sizeof(*members));
 
+	assert(from->member_count == 0 || from->members != NULL);
 	memset(to_out, 0, sizeof(*to_out));
 	if (members == NULL)
 		return pcclOutOfMemory;

@@ -1,6 +1,7 @@
 /* Copies and ends of what members agree on. */
 #include "membership/message/view.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ pcclResult_t pccl_view_copy(const struct pccl_view *from, struct pccl_view *to_o
 {
 	struct pccl_member *members = pccl_calloc(from->member_count, sizeof(*members));
 
+	assert(from->member_count == 0 || from->members != NULL);
 	memset(to_out, 0, sizeof(*to_out));
 	if (members == NULL)
 		return pcclOutOfMemory;
@@ -86,6 +88,7 @@ pcclResult_t pccl_op_decision_copy(const struct pccl_op_decision *from, struct p
 	size_t words = pccl_bitmap_words(from->segment_count);
 	uint32_t rank;
 
+	assert((from->holder_count == 0) == (from->holders == NULL));
 	memset(to_out, 0, sizeof(*to_out));
 	to_out->tag = from->tag;
 	to_out->sequence = from->sequence;
@@ -121,6 +124,7 @@ pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_inst
 {
 	uint32_t index;
 
+	assert(from->decision_count == 0 || from->decisions != NULL);
 	memset(to_out, 0, sizeof(*to_out));
 	if (pccl_view_copy(&from->view, &to_out->view) != pcclSuccess)
 		return pcclOutOfMemory;
@@ -196,6 +200,7 @@ bool pccl_member_has_address(const struct pccl_member *member, const char *host,
 
 void pccl_member_prepend_address(struct pccl_member *member, const char *host, uint16_t port)
 {
+	assert(member->address_count <= PCCL_MEMBER_ADDRESSES_MAX);
 	if (pccl_member_has_address(member, host, port))
 		return;
 	if (member->address_count < PCCL_MEMBER_ADDRESSES_MAX)

@@ -36,6 +36,7 @@ void pccl_peer_push(struct pccl_peer *peer, const struct pccl_peer_action *actio
 		pccl_peer_end(peer, pcclOutOfMemory, "out of memory in membership");
 		return;
 	}
+	assert((peer->first == NULL) == (peer->last == NULL));
 	queued->action = *action;
 	queued->next = NULL;
 	if (peer->last != NULL)
@@ -53,6 +54,7 @@ void pccl_peer_send(struct pccl_peer *peer, struct pccl_message *message)
 		pccl_peer_end(peer, pcclOutOfMemory, "out of memory in membership");
 		return;
 	}
+	assert(peer->link >= PCCL_LINK_REGISTERING || peer->standing == PCCL_PEER_GONE);
 	peer->beat_ns = peer->now_ns + peer->config.heartbeat_interval_ns;
 	pccl_peer_push(peer, &action);
 }
@@ -66,6 +68,7 @@ void pccl_peer_answer(struct pccl_peer *peer, const struct pccl_answer *answer)
 {
 	struct pccl_peer_action action = {.type = PCCL_PEER_VOTED};
 
+	assert(peer->vote != 0);
 	action.result = answer->result;
 	action.value = answer->value;
 	action.joint = peer->answered.sequence;
@@ -82,6 +85,7 @@ static void tell_vote(struct pccl_peer *peer)
 
 	if (peer->link < PCCL_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
 		return;
+	assert(peer->install != NULL);
 	message = pccl_message_create(PCCL_MESSAGE_VOTE);
 	if (message != NULL) {
 		message->body.vote.kind = peer->vote;
@@ -192,6 +196,7 @@ static void on_expired(struct pccl_peer *peer, const struct pccl_peer_event *eve
 
 	if (peer->standing != PCCL_PEER_MEMBER || peer->expired_count == PCCL_EXPIRED_MAX)
 		return;
+	assert(peer->install != NULL && peer->expired_count < PCCL_EXPIRED_MAX);
 	expired.tag = event->tag;
 	expired.sequence = event->sequence;
 	copy_text(expired.text, event->text);
@@ -217,6 +222,8 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 {
 	if (peer->link < PCCL_LINK_REGISTERING)
 		return;
+	assert(peer->standing == PCCL_PEER_NEWCOMER || peer->standing == PCCL_PEER_MEMBER);
+	assert((peer->standing == PCCL_PEER_MEMBER) == (peer->install != NULL));
 	peer->heard_ns = peer->now_ns;
 	if (peer->link == PCCL_LINK_REGISTERING && message->type != PCCL_MESSAGE_WELCOME &&
 	    message->type != PCCL_MESSAGE_REFUSED && message->type != PCCL_MESSAGE_EVICTED &&
@@ -287,6 +294,7 @@ static void forgive_own_sleep(struct pccl_peer *peer)
 
 void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 {
+	assert(event->now_ns >= peer->now_ns);
 	peer->now_ns = event->now_ns;
 	forgive_own_sleep(peer);
 	switch (event->type) {
@@ -338,6 +346,7 @@ bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out)
 		peer->first = queued->next;
 		if (peer->first == NULL)
 			peer->last = NULL;
+		assert((peer->first == NULL) == (peer->last == NULL));
 		pccl_free(queued);
 		return true;
 	}

@@ -22,6 +22,7 @@ static uint32_t place_for_promise(const struct pccl_peer *peer)
 	uint32_t oldest = PCCL_PROMISES_MAX;
 	uint32_t index;
 
+	assert(peer->promise_count <= PCCL_PROMISES_MAX);
 	for (index = 0; index < peer->promise_count; index++) {
 		if (!pccl_uuid_equal(&peer->promises[index].master, &peer->master_uuid))
 			continue;
@@ -90,6 +91,8 @@ static void answer_prepare(struct pccl_peer *peer)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARED);
 
+	assert(peer->prepare_epoch > pccl_peer_epoch(peer));
+	assert(peer->frozen || peer->standing == PCCL_PEER_NEWCOMER);
 	if (message != NULL) {
 		message->body.prepared.epoch = peer->prepare_epoch;
 		if (copy_reports(peer, &message->body.prepared) != pcclSuccess) {
@@ -111,6 +114,7 @@ void pccl_peer_on_prepare(struct pccl_peer *peer, const struct pccl_message_prep
 		pccl_peer_abandon(peer, "no room for another promise");
 		return;
 	}
+	assert(!peer->freezing || !peer->frozen);
 	pccl_peer_link_good(peer);
 	peer->prepare_epoch = prepare->epoch;
 	if (peer->frozen || peer->standing == PCCL_PEER_NEWCOMER) {
@@ -137,6 +141,7 @@ void pccl_peer_on_frozen(struct pccl_peer *peer, struct pccl_op_report *reports,
 		pccl_op_reports_destroy(reports, count);
 		return;
 	}
+	assert(!peer->frozen && peer->standing == PCCL_PEER_MEMBER);
 	drop_reports(peer);
 	peer->reports = reports;
 	peer->report_count = count;
@@ -156,6 +161,7 @@ static bool fits(const struct pccl_peer *peer, const struct pccl_install *instal
 		return false;
 	if (peer->standing == PCCL_PEER_NEWCOMER)
 		return true;
+	assert(peer->install != NULL);
 	if (!peer->frozen)
 		return false;
 	if (!pccl_uuid_equal(&install->run, &peer->install->run))
@@ -178,6 +184,7 @@ static void count_votes_anew(struct pccl_peer *peer)
 {
 	struct pccl_answer answer = {.kind = peer->vote, .result = pcclSuccess};
 
+	assert(peer->install != NULL && peer->install->newcomers);
 	memset(&peer->answered, 0, sizeof(peer->answered));
 	peer->answered.origin = pccl_peer_epoch(peer);
 	if (peer->vote != 0)
@@ -232,6 +239,7 @@ void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
 		pccl_peer_end(peer, pcclOutOfMemory, "out of memory at a view change");
 		return;
 	}
+	assert(message->body.install.view.epoch > pccl_peer_epoch(peer));
 	*install = message->body.install;
 	memset(&message->body.install, 0, sizeof(message->body.install));
 	give_passes(peer, &install->view);

@@ -30,6 +30,7 @@ void pccl_peer_dial(struct pccl_peer *peer)
 {
 	struct pccl_peer_action action = {.type = PCCL_PEER_DIAL};
 
+	assert(peer->link == PCCL_LINK_NONE || peer->link == PCCL_LINK_BACKOFF);
 	action.master = peer->master;
 	peer->link = PCCL_LINK_DIALLING;
 	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
@@ -54,6 +55,7 @@ static void try_next(struct pccl_peer *peer)
 {
 	bool first_round = peer->standing == PCCL_PEER_NEWCOMER && peer->asked < peer->config.master_count;
 
+	assert(peer->standing != PCCL_PEER_GONE && peer->asked <= peer->config.master_count);
 	peer->tries++;
 	if (peer->asked < peer->config.master_count)
 		peer->asked++;
@@ -119,6 +121,7 @@ static void send_register(struct pccl_peer *peer)
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
 	struct pccl_message_register *registration;
 
+	assert(peer->link == PCCL_LINK_REGISTERING);
 	peer->round++;
 	peer->calls++;
 	if (message != NULL) {
@@ -145,6 +148,7 @@ static void repeat_complaints(struct pccl_peer *peer)
 	struct pccl_message *message;
 	uint32_t index;
 
+	assert(peer->install != NULL && peer->expired_count <= PCCL_EXPIRED_MAX);
 	for (index = 0; index < peer->install->view.member_count; index++) {
 		if (!peer->complained[index])
 			continue;
@@ -262,6 +266,7 @@ static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const 
 
 static bool has_tried_enough(const struct pccl_peer *peer)
 {
+	assert(peer->tries >= peer->heard_tries);
 	return peer->standing == PCCL_PEER_NEWCOMER && peer->config.connect_attempts > 0 &&
 	       (peer->tries - peer->heard_tries) / peer->config.master_count >= peer->config.connect_attempts;
 }
@@ -282,6 +287,7 @@ static void watch_deadlines(struct pccl_peer *peer)
 /* There has been no master for as long as joining may take, and every one was tried again since the call was made. */
 static bool has_been_away(const struct pccl_peer *peer)
 {
+	assert(peer->tries >= peer->vote_tries);
 	return peer->away_ns != PCCL_NEVER && peer->now_ns - peer->away_ns >= peer->config.connect_timeout_ns &&
 	       peer->tries - peer->vote_tries >= peer->config.master_count;
 }
@@ -326,6 +332,7 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 	watch_deadlines(peer);
 	if (peer->standing == PCCL_PEER_GONE)
 		return;
+	assert((peer->standing == PCCL_PEER_MEMBER) == (peer->install != NULL));
 	watch_vote(peer);
 	switch (peer->link) {
 	case PCCL_LINK_NONE:
