@@ -232,6 +232,29 @@ static void participants_are_told_by_range(void **state)
 	pccl_session_destroy(session);
 }
 
+/* A lane that had no share of it does not know that it was launched here, as something else, and has ended. */
+static void what_was_launched_here_is_not_missed_in_an_update(void **state)
+{
+	struct pccl_session *session = session_in_view(2);
+	const struct pccl_op_key ended = {9, 0}, next = {9, 1};
+	struct pccl_op *op;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, sum_of(1, 9), &cookie);
+	end_share(session, cookie, pcclMismatch);
+	expect(session, PCCL_COMMAND_CANCEL);
+	pccl_session_unpin(session, cookie);
+	expect(session, PCCL_COMMAND_ENDED);
+	pccl_session_release(session, op);
+	pccl_session_begin_update(session);
+	expect(session, PCCL_COMMAND_UPDATE);
+	assert_int_equal(pccl_session_missed(session, &ended), 0);
+	assert_int_equal(pccl_session_missed(session, &next), 1);
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +263,7 @@ int main(void)
 		cmocka_unit_test(a_repair_of_another_op_is_not_applied),
 		cmocka_unit_test(a_verdict_about_another_op_ends_a_running_one),
 		cmocka_unit_test(a_view_without_memory_for_its_verdicts_is_not_installed),
+		cmocka_unit_test(what_was_launched_here_is_not_missed_in_an_update),
 		cmocka_unit_test(participants_are_told_by_range),
 		cmocka_unit_test(a_repair_tells_of_no_more_participants_than_can_be),
 	};
