@@ -213,11 +213,16 @@ static bool take_header(struct wire *wire)
 {
 	const struct pccl_frame frame = wire->other->first->frame;
 	enum pccl_frame_verdict verdict;
+	struct sim *sim = wire->sim;
+	uint32_t node = wire->node;
 	struct pccl_guard guard;
 
 	check_lent(wire->other, wire->other->first);
 	pccl_guard_enter(&wire->guard, &guard);
 	verdict = wire->events->header(wire->context, &wire->base, &frame, &wire->destination);
+	/* Nobody here is hostile. The link may have let go of the wire by now. */
+	if (verdict == PCCL_FRAME_REJECT)
+		sim_fail(sim, "node %u rejects a frame: %s", node, pccl_fail_text());
 	if (guard.gone)
 		return false;
 	pccl_guard_leave(&wire->guard, &guard);
@@ -237,7 +242,7 @@ static bool take_header(struct wire *wire)
 		wire->held = true;
 		return true;
 	case PCCL_FRAME_REJECT:
-		sim_fail(wire->sim, "node %u rejects a frame: %s", wire->node, pccl_fail_text());
+		break;
 	}
 	return true;
 }

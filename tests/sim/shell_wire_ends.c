@@ -376,20 +376,34 @@ static bool is_open(const struct wire *wire)
 	return wire->state == WIRE_OPEN && wire->other != NULL && wire->other->state == WIRE_OPEN && !wire->reset;
 }
 
-void wire_break_any(struct sim *sim)
+/* One of those that are open, or (busy) in the middle of a payload. NULL: there is none. */
+static struct wire *any_open(struct sim *sim, bool busy)
 {
 	struct wire *wire;
-	uint32_t open_count = 0;
+	uint32_t count = 0;
 	uint64_t which;
 
 	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
-		open_count += is_open(wire);
-	which = open_count > 0 ? sim_between(sim, 0, open_count - 1) : 0;
+		count += is_open(wire) && (wire->coming || !busy);
+	which = count > 0 ? sim_between(sim, 0, count - 1) : 0;
 	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
-		if (is_open(wire) && which-- == 0)
+		if (is_open(wire) && (wire->coming || !busy) && which-- == 0)
 			break;
+	return wire;
+}
+
+/* Most are idle at any time: what is in the middle of a payload is looked for. */
+void wire_break_any(struct sim *sim)
+{
+	bool busy = sim_chance(sim, 70);
+	struct wire *wire = any_open(sim, busy);
+
+	if (wire == NULL && busy)
+		wire = any_open(sim, false);
 	if (wire == NULL)
 		return;
+	if (busy && wire->coming)
+		wire_lose(wire->other, 0, wire->other->handed);
 	reset(wire);
 	reset(wire->other);
 }
