@@ -123,7 +123,11 @@ $(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(TESTLIB_A) $(INTERNAL_
 
 $(FUZZ_REPLAY): $(B)/test/%: $(B)/obj/tests/%.o $(B)/obj/tests/fuzz/replay.o $(INTERNAL_A)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+
+# The simulator takes the place of the heap and the clock: its objects come first.
+SIM_PARTS := $(call obj,$(filter-out tests/sim/main.c,$(SIM_SRC)))
+$(B)/test/fuzz/fuzz_stack: $(SIM_PARTS)
 
 $(SIM): $(call obj,$(SIM_SRC)) $(INTERNAL_A)
 	@mkdir -p $(@D)

@@ -78,9 +78,11 @@ fuzz-%: ## fuzz one target: make fuzz-NAME SECONDS=60 (clang's libFuzzer)
 	@mkdir -p build/fuzz/corpus/$*
 	build/fuzz/bin/fuzz_$* -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
+build/fuzz/bin/fuzz_stack: $(SIM_PARTS)
+
 build/fuzz/bin/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(INTERNAL_A)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 .PHONY: test test-programs unit integration run-tests run-threaded check-asan check-tsan check-valgrind sim check-sim soak \
 	check-mutants mutate

@@ -3,7 +3,8 @@
  *
  *	fuzz_NAME [CORPUS_FOLDER]...
  *
- * every file of the folders (default tests/fuzz/corpus/NAME), and of every file PCCL_FUZZ_MUTATIONS (default 2000)
+ * every file of the folders (default tests/fuzz/corpus/NAME), and of every file PCCL_FUZZ_MUTATIONS (default 2000, or
+ * what the target says)
  * mutations that are the same in every run. A target finds fault by crashing or with abort(). Each input lies in memory
  * of exactly its size, so that a sanitizer sees a read past its end.
  */
@@ -20,6 +21,9 @@
 #define INPUT_BYTES_MAX (1 << 20)
 #define PATH_BYTES 4096
 #define MUTATIONS_DEFAULT 2000
+
+/* A target whose inputs take long says how many mutations are enough. */
+extern const unsigned long fuzz_mutations __attribute__((weak));
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -174,10 +178,14 @@ static unsigned long run_folder(const char *folder, unsigned long mutations)
 int main(int argc, char **argv)
 {
 	const char *wish = getenv("PCCL_FUZZ_MUTATIONS");
-	unsigned long mutations = wish != NULL ? strtoul(wish, NULL, 10) : MUTATIONS_DEFAULT;
+	unsigned long mutations = MUTATIONS_DEFAULT;
 	unsigned long files = 0;
 	int index;
 
+	if (&fuzz_mutations != NULL)
+		mutations = fuzz_mutations;
+	if (wish != NULL)
+		mutations = strtoul(wish, NULL, 10);
 	for (index = 1; index < argc; index++)
 		files += run_folder(argv[index], mutations);
 	if (argc < 2) {

@@ -420,11 +420,12 @@ void buffer_check_success(struct shell *shell, const struct call *call)
 	uint32_t index;
 
 	check_guards(shell, call);
-	check_residual(shell, call);
+	if (shell->sim->rogue == NULL)
+		check_residual(shell, call);
 	if (!call->spec.in_place && call->input_bytes > 0 &&
 	    memcmp(call->input, call->original, call->input_bytes) != 0)
 		complain(shell, call, "its input was changed");
-	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0)
+	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0 || shell->sim->rogue != NULL)
 		return;
 	if (call->spec.kind == PCCL_ALL_REDUCE) {
 		check_all_reduce(shell, call);

@@ -98,8 +98,8 @@ void check_call(struct shell *shell, const struct call *call)
 		shell->sim->shells->ops_ended++;
 	else
 		shell->sim->shells->ops_failed++;
-	if (shell->ended && !success)
-		return;
+	if (shell->sim->rogue != NULL || (shell->ended && !success))
+		return; /* what a member lies about its elements and ops can't be right everywhere */
 	if (!is_allowed(shell, call))
 		sim_fail(shell->sim, "node %u: op %u.%u ends with %d: %s", shell->node->id, (unsigned)call->op->key.tag,
 			 call->op->key.sequence, (int)call->op->result, call->op->detail);

@@ -2,8 +2,9 @@
  * peer of a connection is found in the nodes. */
 #include <stdio.h>
 
+#include "base/fail.h"
 #include "base/memory.h"
-#include "sim.h"
+#include "rogue.h"
 
 static struct sim_node *peer_of(struct sim *sim, uint64_t connection)
 {
@@ -133,8 +134,13 @@ void sim_master_packet(struct sim *sim, struct sim_node *node, uint32_t from, co
 		event.text = "closed";
 		sim_trace(sim, "master %u sees node %u hang up", node->id, from);
 	} else if (pccl_message_decode(packet->bytes, packet->byte_count, &event.message) != pcclSuccess) {
-		sim_fail(sim, "a message of node %u can't be decoded", from);
-		return;
+		if (sim->rogue == NULL || (sim->rogue->nodes >> from & 1) == 0) {
+			sim_fail(sim, "a message of node %u can't be decoded", from);
+			return;
+		}
+		event.type = PCCL_MASTER_CLOSED;
+		event.text = pccl_fail_text();
+		refuse(sim, node, from, packet->connection);
 	}
 	feed(sim, node, &event);
 }

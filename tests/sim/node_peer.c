@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "rogue.h"
 #include "shell.h"
 
 bool sim_peer_lives(const struct sim_node *node)
@@ -38,6 +39,8 @@ static void send_message(struct sim *sim, struct sim_node *node, struct pccl_mes
 	sim_trace(sim, "node %u sends %s", node->id, pccl_message_name(message->type));
 	if (pccl_message_encode(message, &packet.bytes, &packet.byte_count) != pcclSuccess)
 		sim_fail(sim, "a message of node %u can't be encoded", node->id);
+	else if (sim_rogue_is(sim, node->id))
+		sim_rogue_send(sim, node, &packet);
 	else
 		sim_send(sim, node->id, node->connected_to, &packet);
 	pccl_message_destroy(message);

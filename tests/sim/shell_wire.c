@@ -6,6 +6,7 @@
 
 #include "base/crc32c.h"
 #include "base/fail.h"
+#include "rogue.h"
 
 static void *must(void *memory)
 {
@@ -211,17 +212,21 @@ static bool tell_received(struct wire *wire, const struct pccl_frame *frame)
 /* False: the wire is gone. */
 static bool take_header(struct wire *wire)
 {
-	const struct pccl_frame frame = wire->other->first->frame;
+	struct pccl_frame frame = wire->other->first->frame;
 	enum pccl_frame_verdict verdict;
 	struct sim *sim = wire->sim;
 	uint32_t node = wire->node;
 	struct pccl_guard guard;
 
 	check_lent(wire->other, wire->other->first);
+	if (sim_rogue_is(wire->sim, wire->other_node)) {
+		sim_rogue_frame(wire->sim, &frame);
+		wire->other->first->frame = frame;
+	}
 	pccl_guard_enter(&wire->guard, &guard);
 	verdict = wire->events->header(wire->context, &wire->base, &frame, &wire->destination);
-	/* Nobody here is hostile. The link may have let go of the wire by now. */
-	if (verdict == PCCL_FRAME_REJECT)
+	/* Nobody is hostile but a rogue. The link may have let go of the wire by now. */
+	if (verdict == PCCL_FRAME_REJECT && sim->rogue == NULL)
 		sim_fail(sim, "node %u rejects a frame: %s", node, pccl_fail_text());
 	if (guard.gone)
 		return false;
@@ -242,7 +247,8 @@ static bool take_header(struct wire *wire)
 		wire->held = true;
 		return true;
 	case PCCL_FRAME_REJECT:
-		break;
+		wire_break(wire, pccl_fail_text());
+		return false;
 	}
 	return true;
 }

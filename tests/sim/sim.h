@@ -10,6 +10,7 @@
  *	ops.c		a stand-in for the executors: what members hold of an op and when
  *	faults.c	what goes wrong, drawn from the seed
  *	check.c		the checkers: they see what the callers see, never the machines
+ *	rogue.h		a member that lies
  *	memory.c	the heap, counted
  *	shell.h		level 2: sessions, executors and buffers in place of ops.c
  *	main.c		seeds, replay
@@ -45,6 +46,7 @@ enum sim_telling {
 };
 
 struct sim_check;
+struct sim_rogue;
 struct shell;
 struct shell_world;
 
@@ -211,6 +213,7 @@ struct sim {
 	uint32_t cut[SIM_NODES][SIM_NODES]; /* from, to: cuts in force */
 	struct sim_pipe *pipes;
 	struct sim_check *check;
+	struct sim_rogue *rogue;    /* NULL: all are honest */
 	struct shell_world *shells; /* level 2; else NULL */
 	uint64_t steps;
 	uint64_t second;

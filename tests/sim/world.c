@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "rogue.h"
 #include "shell.h"
 
 #define CLOSE_NS (40 * SIM_SECOND)
+#define ROGUE_NS (6 * SIM_SECOND)
 #define PROGRESS_STEPS 6 /* of every caller, to call a run settled */
 
 static bool is_before(const struct sim_event *left, const struct sim_event *right)
@@ -311,12 +313,12 @@ static void print_failure(const struct sim *sim)
 	for (line = first; sim->telling == SIM_LAST && line < sim->trace_count; line++)
 		printf("%s\n", sim->trace[line % SIM_TRACE_LINES]);
 	printf("level %u seed %llu failed: %s\n", sim->level, (unsigned long long)sim->plan.seed, sim->failure);
+	(void)fflush(stdout); /* who looks for faults aborts now */
 }
 
-static bool run_once(uint64_t seed, uint32_t level, enum sim_telling telling, uint64_t *steps_out)
+static struct sim *create(uint64_t seed, uint32_t level, enum sim_telling telling)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
-	bool good;
 
 	if (sim == NULL)
 		abort();
@@ -329,18 +331,93 @@ static bool run_once(uint64_t seed, uint32_t level, enum sim_telling telling, ui
 	sim_plan_draw(sim, seed);
 	if (level == 2)
 		shell_world_create(sim);
+	return sim;
+}
+
+/* False: it failed, and that has been said if it was to be. */
+static bool destroy(struct sim *sim)
+{
+	bool good;
+
+	clean_up(sim);
+	good = !sim->failed;
+	if (!good)
+		print_failure(sim);
+	free(sim);
+	return good;
+}
+
+static bool run_once(uint64_t seed, uint32_t level, enum sim_telling telling, uint64_t *steps_out)
+{
+	struct sim *sim = create(seed, level, telling);
+
 	run_chaos(sim);
 	if (!sim->failed)
 		run_calm(sim);
 	if (!sim->failed && level == 2)
 		run_close(sim);
-	clean_up(sim);
-	good = !sim->failed;
-	if (!good)
-		print_failure(sim);
 	*steps_out += sim->steps;
-	free(sim);
-	return good;
+	return destroy(sim);
+}
+
+static void become(struct sim_rogue *rogue, uint32_t node)
+{
+	rogue->node = node;
+	rogue->nodes |= UINT64_C(1) << node;
+}
+
+/* Nothing goes wrong but what the rogue says. */
+static void draw_rogue(struct sim *sim, struct sim_rogue *rogue)
+{
+	const struct sim_plan plan = {.seed = sim->plan.seed,
+				      .groups = 1,
+				      .peers_max = 2 + (uint32_t)sim_between(sim, 1, 2),
+				      .known_masters = 1 + (uint32_t)sim_chance(sim, 25),
+				      .delay_mean_ns = SIM_MS,
+				      .calm_ns = 60 * SIM_SECOND,
+				      .heartbeat_interval_ns = 250 * SIM_MS,
+				      .heartbeat_timeout_ns = 1000 * SIM_MS,
+				      .return_grace_ns = 1000 * SIM_MS,
+				      .spawn_ns = 500 * SIM_MS};
+
+	sim->plan = plan;
+	sim->rogue = rogue;
+	become(rogue, SIM_MASTERS + (uint32_t)sim_between(sim, 0, plan.peers_max - 1));
+}
+
+/* One that was thrown out comes back under another name as long as it has something to say. */
+static void run_rogue(struct sim *sim, struct sim_rogue *rogue)
+{
+	struct sim_event event;
+
+	sim_faults_start(sim);
+	while (!sim->failed && sim->now_ns < ROGUE_NS && rogue->at < rogue->end && next_event(sim, &event)) {
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
+		if (!sim_peer_lives(&sim->nodes[rogue->node])) {
+			const struct sim_node *next = sim_peer_join(sim, 0, 0, 0);
+
+			if (next == NULL)
+				return;
+			become(rogue, next->id);
+		}
+	}
+}
+
+bool sim_run_rogue(const uint8_t *data, size_t bytes, bool loud)
+{
+	struct sim_rogue rogue = {.at = data + (bytes > 0), .end = data + bytes};
+	struct sim *sim = create(bytes > 0 ? data[0] : 0, 2, loud ? SIM_LOUD : SIM_LAST);
+
+	draw_rogue(sim, &rogue);
+	run_rogue(sim, &rogue);
+	if (sim->nodes[rogue.node].alive)
+		sim_peer_stop(sim, &sim->nodes[rogue.node], false);
+	if (!sim->failed)
+		run_calm(sim);
+	if (!sim->failed)
+		run_close(sim);
+	return destroy(sim);
 }
 
 /* What fails in silence is run again, for its last lines. */
