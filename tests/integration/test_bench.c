@@ -67,7 +67,7 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	(void)state;
 	expect_of("pccl-master", "--frobnicate", 2, "--frobnicate");
 	expect_of("pccl-master", "127.0.0.1:48148", 2, "unexpected argument '127.0.0.1:48148'");
-	expect_of("pccl-master", "--log-level loud", 2, "TRACE DEBUG");
+	expect_of("pccl-master", "--log-level loud", 2, "TRACE, DEBUG");
 	expect_of("pccl-master", "--listen 127.0.0.1:99999", 2, "\"99999\" is not a port number");
 	expect_of("pccl-master", "--listen 127.0.0.1:0", 2, "needs a port");
 	expect_of("pccl-master", "--listen [::1", 2, "[IPv6]:port");
