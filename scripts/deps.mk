@@ -12,8 +12,10 @@ DEPS_MUTATE := python3
 DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 # to check its AVX-512 kernels where no processor has it
 DEPS_AVX512 := bochs bochsbios vgabios grub-common grub-pc-bin xorriso mtools cpio
-# to lint, to fuzz, to compare with others
-DEPS_ALL := $(DEPS_CHECK) clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 libgloo-dev libopenmpi-dev openmpi-bin g++
+# to lint and to format
+DEPS_LINT := clang-format-14 clang-tidy-14
+# to fuzz, to compare with others
+DEPS_ALL := $(DEPS_CHECK) $(DEPS_LINT) clang-14 libclang-rt-14-dev libgloo-dev libopenmpi-dev openmpi-bin g++
 
 deps: ## install what building and testing need (apt-get; nothing to do: at once)
 	@scripts/install-packages.sh $(DEPS)
@@ -24,7 +26,10 @@ deps-check: deps ## and what check-valgrind and tests in network namespaces need
 deps-mutate: deps
 	@scripts/install-packages.sh $(DEPS_MUTATE)
 
+deps-lint: deps ## and what check-tidy and check-format need
+	@scripts/install-packages.sh $(DEPS_LINT)
+
 deps-all: deps ## and what lint, fuzz-NAME and the comparison in bench/compare need
 	@scripts/install-packages.sh $(DEPS_ALL)
 
-.PHONY: deps deps-check deps-mutate deps-all
+.PHONY: deps deps-check deps-mutate deps-lint deps-all

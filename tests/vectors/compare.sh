@@ -47,7 +47,7 @@ judge() {
 look() {
 	local count
 
-	count=$(aarch64-linux-gnu-objdump -d "$objects/${1}_scalar.o" |
+	count=$(aarch64-linux-gnu-objdump -d "$objects/$1/${1}_scalar.o" |
 		grep -cE '[[:space:]]f(mul|add)[[:space:]].*\.4s')
 	if [ "$count" -gt 0 ]; then
 		echo "  $name $1: $count NEON multiplications and additions of four floats"
