@@ -64,7 +64,7 @@ static void try_next(struct pccl_peer *peer)
 	back_off(peer);
 	if (first_round && peer->config.master_count > 1)
 		peer->redial_ns = peer->now_ns;
-	else if (peer->master == 0 || peer->config.master_count == 1)
+	else if (peer->master == 0)
 		peer->failures++;
 }
 

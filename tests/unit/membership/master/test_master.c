@@ -268,6 +268,25 @@ static void death_during_a_view_change_starts_it_again(void **state)
 	assert_int_equal(small_epoch(world, 1), 4);
 }
 
+/* Each for itself would freeze everybody again. */
+static void deaths_at_the_same_time_start_it_again_once(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	gather(world, 6);
+	world->peers[1].slow_freeze = true;
+	for (index = 5; index > 2; index--) {
+		small_kill(world, index);
+		small_settle(world);
+	}
+	small_pass(world, 5);
+	small_freeze_done(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_epoch(world, 0), 4);
+}
+
 static void complaints_evict_the_one_most_complain_about(void **state)
 {
 	struct small_world *world = *state;
@@ -498,6 +517,7 @@ int main(void)
 		CASE(silent_member_is_evicted_and_learns_it),
 		CASE(member_stuck_in_freezing_is_evicted),
 		CASE(death_during_a_view_change_starts_it_again),
+		CASE(deaths_at_the_same_time_start_it_again_once),
 		CASE(complaints_evict_the_one_most_complain_about),
 		CASE(mutual_complaints_evict_the_higher_rank),
 		CASE(who_hears_nobody_goes_and_not_those_it_complains_about),

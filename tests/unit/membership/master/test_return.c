@@ -95,6 +95,22 @@ static void minority_never_goes_on_and_ends_with_words(void **state)
 	assert_int_equal(world->peers[1].end_result, pcclEvicted);
 }
 
+static void stranded_member_is_told_eight_times_per_grace(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3, 1);
+	small_master_crash(world, 0);
+	small_kill(world, 0);
+	small_kill(world, 2);
+	small_settle(world);
+	small_master_start(world, 0);
+	small_pass(world, 2000);
+	world->message_count[PCCL_MESSAGE_STALLED] = 0;
+	small_pass(world, 2000);
+	assert_in_range(world->message_count[PCCL_MESSAGE_STALLED], 7, 8);
+}
+
 static void half_goes_on_if_it_has_the_lowest_rank(void **state)
 {
 	struct small_world *world = *state;
@@ -534,6 +550,7 @@ int main(void)
 		CASE(restarted_master_takes_up_the_view_without_a_view_change),
 		CASE(member_that_died_with_the_master_is_evicted_after_the_grace),
 		CASE(minority_never_goes_on_and_ends_with_words),
+		CASE(stranded_member_is_told_eight_times_per_grace),
 		CASE(half_goes_on_if_it_has_the_lowest_rank),
 		CASE(newcomer_waits_while_members_return),
 		CASE(founder_that_came_first_yields_to_the_members_that_return),

@@ -201,6 +201,21 @@ static void impossible_participants_and_policies_are_refused(void **state)
 	assert_false(decision_is_taken(2, 3, 4));
 }
 
+/* Who holds the segment behind the last one? */
+static void bits_behind_the_last_segment_are_refused(void **state)
+{
+	struct pccl_message *message = sample_message(3);
+
+	(void)state;
+	assert_int_equal(message->body.prepared.reports[0].segment_count, 65);
+	message->body.prepared.reports[0].held[1] = 2;
+	assert_false(is_taken(message));
+	message = sample_message(11);
+	assert_int_equal(message->body.install.decisions[0].segment_count, 70);
+	message->body.install.decisions[0].holders[2][1] = 64;
+	assert_false(is_taken(message));
+}
+
 /* They go to logs and terminals. */
 static void words_lose_their_control_characters(void **state)
 {
@@ -278,6 +293,7 @@ int main(void)
 		cmocka_unit_test(view_with_a_member_twice_is_refused),
 		cmocka_unit_test(lanes_and_streams_are_bounded),
 		cmocka_unit_test(impossible_participants_and_policies_are_refused),
+		cmocka_unit_test(bits_behind_the_last_segment_are_refused),
 		cmocka_unit_test(words_lose_their_control_characters),
 		cmocka_unit_test(message_beyond_a_frame_is_not_encoded),
 		cmocka_unit_test(shared_message_lives_until_its_last_holder),

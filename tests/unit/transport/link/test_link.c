@@ -48,6 +48,20 @@ static void frames_arrive_once_over_four_streams(void **state)
 	rope_close(&rope);
 }
 
+/* How fast the network is, as the lanes see it: all streams of a link together. */
+static void what_streams_count_is_added_up(void **state)
+{
+	struct pccl_stream_counters sums = {.acked_bytes = 1000};
+
+	(void)state;
+	deliver_everything(4, 0, 1000, ROPE_BYTES_MOST);
+	pccl_link_pace(rope.dialer.link, &sums);
+	assert_in_range(sums.acked_bytes, 1001, 1ull << 40);
+	assert_in_range(sums.network_ns, 0, 3600 * UINT64_C(1000000000));
+	assert_in_range(sums.bytes_per_second, 0, 1ull << 50);
+	rope_close(&rope);
+}
+
 static void frames_arrive_once_and_in_order_over_a_stream_that_keeps_breaking(void **state)
 {
 	(void)state;
@@ -311,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_arrive_in_order_over_one_stream),
 		cmocka_unit_test(frames_arrive_once_over_four_streams),
+		cmocka_unit_test(what_streams_count_is_added_up),
 		cmocka_unit_test(frames_arrive_once_and_in_order_over_a_stream_that_keeps_breaking),
 		cmocka_unit_test(frames_arrive_once_over_streams_that_keep_breaking),
 		cmocka_unit_test(small_frames_survive_cuts_in_headers_and_handshakes),
