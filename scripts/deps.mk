@@ -8,6 +8,8 @@ DEPS_CHECK := valgrind iproute2
 DEPS_PYTHON := python3 python3-venv
 # to draw mutants
 DEPS_MUTATE := python3
+# to search the model of the membership protocol
+DEPS_MODEL := spin
 # to check the pure floors on another processor
 DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 # to check its AVX-512 kernels where no processor has it
@@ -29,7 +31,10 @@ deps-mutate: deps
 deps-lint: deps ## and what check-tidy and check-format need
 	@scripts/install-packages.sh $(DEPS_LINT)
 
+deps-model: deps
+	@scripts/install-packages.sh $(DEPS_MODEL)
+
 deps-all: deps ## and what lint, fuzz-NAME and the comparison in bench/compare need
 	@scripts/install-packages.sh $(DEPS_ALL)
 
-.PHONY: deps deps-check deps-mutate deps-lint deps-all
+.PHONY: deps deps-check deps-mutate deps-lint deps-model deps-all
