@@ -41,7 +41,9 @@ def test_sizes_offsets_and_values_are_those_of_the_compiler(tmp_path):
         wanted.append(getattr(d, name))
     assert len(structures()) > 15 and len(constants()) > 60
     source = tmp_path / "layout.c"
-    source.write_text("#include <pccl/pccl.h>\n#include <pccl/state.h>\n#include <stdio.h>\n#include <stddef.h>\n"
+    headers = sorted(path.name for path in (ROOT / "include/pccl").glob("*.h"))
+    names = [*(f"pccl/{name}" for name in headers), "stdio.h", "stddef.h"]
+    source.write_text("".join(f"#include <{name}>\n" for name in names) +
                       "int main(void)\n{\n" + "\n".join(lines) + "\n}\n")
     program = tmp_path / "layout"
     subprocess.run(["cc", "-I", ROOT / "include", "-I", ROOT / "include/pccl", source, "-o", program], check=True)
