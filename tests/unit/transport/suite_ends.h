@@ -25,10 +25,14 @@ static void close_completes_what_is_queued(void **state)
 	wire_destroy(&wire);
 }
 
+/* More than the kernel takes at once. A wire that passes on little at a time says less, or a sanitizer makes it too
+ * slow for what a close waits for. */
+static uint32_t suite_large_bytes = PCCL_FRAME_PAYLOAD_MAX;
+
 static void flushing_close_delivers_what_is_queued(void **state)
 {
 	static struct wire wire;
-	uint8_t *payload = wire_payload(PCCL_FRAME_PAYLOAD_MAX, 0);
+	uint8_t *payload = wire_payload(suite_large_bytes, 0);
 	uint8_t *small[3];
 	uint32_t i;
 
@@ -38,8 +42,8 @@ static void flushing_close_delivers_what_is_queued(void **state)
 		small[i] = wire_payload(100, i);
 	for (i = 0; i < 3; i++)
 		assert_true(wire_send(&wire.dialer, i, small[i], 100));
-	wire_fill(payload, PCCL_FRAME_PAYLOAD_MAX, 3);
-	assert_true(wire_send(&wire.dialer, 3, payload, PCCL_FRAME_PAYLOAD_MAX));
+	wire_fill(payload, suite_large_bytes, 3);
+	assert_true(wire_send(&wire.dialer, 3, payload, suite_large_bytes));
 	wire_settle(&wire);
 	wire_close(&wire.dialer, true);
 	assert_int_equal(wire_completions(&wire.dialer), 4);

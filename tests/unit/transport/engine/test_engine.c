@@ -239,5 +239,6 @@ int main(void)
 		cmocka_unit_test(caller_whose_bytes_can_not_begin_is_hung_up),
 	};
 
+	suite_large_bytes = 1u << 20;
 	return cmocka_run_group_tests_name("engine over chopped bytes", suite, use_chopped, all_have_ended);
 }
