@@ -4,28 +4,18 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "fuzz/messages.h"
 
 /* Of 256: how often a message goes as it is, and what becomes of the others. */
 enum { HONEST = 150, CHANGED = 190, REPLACED = 215, DOUBLED = 225, DROPPED = 235 /* the rest: one more before it */ };
 
 bool sim_rogue_is(const struct sim *sim, uint32_t node)
 {
-	return sim->rogue != NULL && sim->rogue->node == node && sim->rogue->at < sim->rogue->end;
-}
-
-static struct fuzz_bytes *bytes_of(struct sim_rogue *rogue, struct fuzz_bytes *bytes)
-{
-	bytes->at = rogue->at;
-	bytes->end = rogue->end;
-	return bytes;
+	return sim->rogue != NULL && sim->rogue->node == node && sim->rogue->bytes.at < sim->rogue->bytes.end;
 }
 
 static uint32_t take(struct sim *sim)
 {
-	struct sim_rogue *rogue = sim->rogue;
-
-	return rogue->at < rogue->end ? *rogue->at++ : 0;
+	return fuzz_byte(&sim->rogue->bytes);
 }
 
 /* A number that decoders and tables stumble over. */
@@ -58,10 +48,8 @@ static void change_bytes(struct sim *sim, struct sim_packet *packet)
 /* What somebody makes up. Identities are those of real peers, or the message would count for nothing. */
 static void make_up(struct sim *sim, struct sim_packet *packet)
 {
-	struct fuzz_bytes bytes;
-	struct pccl_message *message = fuzz_message(bytes_of(sim->rogue, &bytes));
+	struct pccl_message *message = fuzz_message(&sim->rogue->bytes);
 
-	sim->rogue->at = bytes.at;
 	packet->bytes = NULL;
 	packet->byte_count = 0;
 	if (message == NULL)

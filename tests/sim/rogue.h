@@ -7,11 +7,11 @@
 #define PCCL_SIM_ROGUE_H
 
 #include "base/frame.h"
+#include "fuzz/messages.h"
 #include "sim.h"
 
 struct sim_rogue {
-	const uint8_t *at;
-	const uint8_t *end;
+	struct fuzz_bytes bytes; /* what is left to be said */
 	uint32_t node;
 	uint64_t nodes; /* that it has been, as bits */
 };

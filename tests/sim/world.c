@@ -391,7 +391,8 @@ static void run_rogue(struct sim *sim, struct sim_rogue *rogue)
 	struct sim_event event;
 
 	sim_faults_start(sim);
-	while (!sim->failed && sim->now_ns < ROGUE_NS && rogue->at < rogue->end && next_event(sim, &event)) {
+	while (!sim->failed && sim->now_ns < ROGUE_NS && rogue->bytes.at < rogue->bytes.end &&
+	       next_event(sim, &event)) {
 		sim->now_ns = event.time_ns;
 		handle(sim, &event);
 		if (!sim_peer_lives(&sim->nodes[rogue->node])) {
@@ -406,7 +407,7 @@ static void run_rogue(struct sim *sim, struct sim_rogue *rogue)
 
 bool sim_run_rogue(const uint8_t *data, size_t bytes, bool loud)
 {
-	struct sim_rogue rogue = {.at = data + (bytes > 0), .end = data + bytes};
+	struct sim_rogue rogue = {.bytes = {data + (bytes > 0), data + bytes}};
 	struct sim *sim = create(bytes > 0 ? data[0] : 0, 2, loud ? SIM_LOUD : SIM_LAST);
 
 	draw_rogue(sim, &rogue);
