@@ -53,10 +53,17 @@ start() {
 
 # Waits for any item that runs, and reports it.
 finish() {
-	local pid status verdict=pass
+	local pid= status verdict=pass
 
 	wait -n -p pid
 	status=$?
+	if [ -z "${pid:-}" ]; then # wait -n may miss one that ended while this script did something else
+		for pid in "${!names[@]}"; do
+			kill -0 "$pid" 2>/dev/null || break
+		done
+		wait "$pid"
+		status=$?
+	fi
 	case $status in
 	0) passed=$((passed + 1)) ;;
 	124 | 137) verdict="FAIL (time limit of $limit s, or killed)" ;;

@@ -33,10 +33,10 @@ failed=0
 plug() {
 	local cable=c$1$2
 
-	ip link add "$cable" type veth peer name "net$2" netns "$1"
-	ip link set "$cable" master "bridge$2" up
-	ip -n "$1" addr add "10.$2.0.$3/24" dev "net$2"
-	ip -n "$1" addr add "fd$2::$3/64" dev "net$2" nodad
+	ip link add "$cable" type veth peer name "net$2" netns "$1" || exit 1
+	ip link set "$cable" master "bridge$2" up || exit 1
+	ip -n "$1" addr add "10.$2.0.$3/24" dev "net$2" || exit 1
+	ip -n "$1" addr add "fd$2::$3/64" dev "net$2" nodad || exit 1
 	ip -n "$1" link set "net$2" up
 }
 
@@ -58,11 +58,16 @@ build() {
 	done
 }
 
+# The cables go first: the kernel takes a namespace apart some time after it was deleted, and the next case needs the
+# cables' names.
 demolish() {
-	local thing
+	local host network
 
-	for thing in a b c; do
-		ip netns del $thing
+	for host in a b c; do
+		for network in 77 88; do
+			ip link del c$host$network
+		done
+		ip netns del $host
 	done
 	ip link del bridge77
 	ip link del bridge88
