@@ -32,14 +32,15 @@
  * receive buffer holds is undefined.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
- * 100 up. Larger things have headers beside this: master.h (included here), diagnostics.h, state.h; diloco.h,
- * security.h, stats.h, as they come.
+ * 100 up. Larger things have headers beside this: codecs.h and master.h (included here), diagnostics.h, state.h;
+ * diloco.h, security.h, stats.h, as they come.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
 #ifndef PCCL_H
 #define PCCL_H
 
 #include "ccoip_inet.h"
+#include "codecs.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -126,73 +127,6 @@ typedef enum pcclDistributionHint_t {
 	pcclDistributionUniform = 2
 } pcclDistributionHint_t;
 
-/*
- * Codecs: how the elements of an all-reduce travel. Every contribution is encoded once, the owner of a shard adds the
- * decoded contributions in rank order (floats in binary32, doubles in binary64) and encodes the result once;
- * everybody, the owner too, uses the decoded bytes, so results are the same bits on all peers and for all plans, and
- * the error does not grow with the number of peers. float16, bfloat16, float and double can be coded. A ring adds at
- * every hop and would encode at every hop: with a codec it is an error, and pcclPlanAuto never becomes one. What
- * would not get smaller (a short rest, bfloat16 as bfloat16) travels plain. A NaN or infinity that the codec can't
- * carry, or a number that is too large for pcclQuantBF16 or pcclQuantFP16 (see pcclOverflow_t), fails the operation on
- * every peer with pcclInvalidArgument; the last error names the rank and the element.
- * All peers must choose alike.
- */
-typedef enum pcclQuantizationAlgorithm_t {
-	pcclQuantNone = 0,
-	pcclQuantMinMax = 1,	     /* even steps over one range per block, into `quantized_datatype` */
-	pcclQuantZeroPointScale = 2, /* likewise, and zero is exact */
-	pcclQuantBF16 = 100,
-	pcclQuantFP16 = 101,
-	pcclQuantE4M3 = 102, /* 8-bit floats with a scale per block */
-	pcclQuantE5M2 = 103,
-	pcclQuantInt8 = 104, /* symmetric steps with a scale per block */
-	pcclQuantInt4 = 105,
-	pcclQuantInt8MinMax = 106, /* even steps between the extremes of a block */
-	pcclQuantInt4MinMax = 107,
-	pcclQuantE3M0 = 108, /* 4-bit floats: sign and exponent (Streaming DiLoCo, arXiv 2501.18512) */
-	pcclQuantNF4 = 109,  /* 16 quantiles of a normal distribution (QLoRA, arXiv 2305.14314) */
-	pcclQuantPlain = 199 /* for `codec_down` only: results travel as they are */
-} pcclQuantizationAlgorithm_t;
-
-typedef enum pcclRounding_t {
-	pcclRoundNearest = 0,
-	pcclRoundStochastic = 100 /* without bias; the random numbers follow from tag and element, so runs repeat */
-} pcclRounding_t;
-
-/* Finite numbers that pcclQuantBF16 or pcclQuantFP16 (beyond 65504) would make infinite; infinities stay. */
-typedef enum pcclOverflow_t {
-	pcclOverflowRefuse = 0,	   /* the operation fails with pcclInvalidArgument; the last error names the element */
-	pcclOverflowSaturate = 100 /* they become the largest number, with their sign; so does a result */
-} pcclOverflow_t;
-
-/*
- * The lossless stage: whatever travels of a segment, elements or what a codec has made of them, is split into byte
- * planes and compressed with zstd. Results keep every bit. Each peer chooses for what it sends, members need not choose
- * alike, and a segment that would not get smaller travels as it is. Gradients in bfloat16 shrink by a quarter to a
- * third, in float32 by a seventh. What is small enough to be sent without asking the receiver (64 KiB for each
- * neighbour at most) is left alone.
- */
-typedef enum pcclZstd_t {
-	pcclZstdDefault = 0, /* the communicator's, and there `pcclZstdOff` */
-	pcclZstdOff = 100,
-	pcclZstdAuto = 101, /* where it was measured to pay: the network is slow and the data gets smaller */
-	pcclZstdOn = 102    /* everywhere */
-} pcclZstd_t;
-
-/*
- * Checksums (CRC32C) of the elements that this peer sends; members need not choose alike. Without them, what the
- * network damages and its own checksums let pass goes into the results unnoticed. By default all have them that leave
- * the host: those sent from an address of the host to the same address, straight to a process on the same kernel, only
- * pass through its memory, as they do within the processes. Without checksums a large plain operation takes up to
- * a quarter less processor time. Frame headers and what goes to the master are checked always.
- */
-typedef enum pcclChecksums_t {
-	pcclChecksumsDefault = 0, /* pcclChecksumsAuto */
-	pcclChecksumsOn = 100,
-	pcclChecksumsOff = 101, /* nowhere: for networks that are trusted as memory is */
-	pcclChecksumsAuto = 102 /* where they leave the host */
-} pcclChecksums_t;
-
 typedef enum pcclSharedStateSyncStrategy_t {
 	PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0,
 	PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY = 1,
@@ -207,12 +141,23 @@ typedef enum pcclPlan_t {
 	pcclPlanRing = 102     /* shards travel round a ring: 2 (n - 1) hops, one neighbour at a time */
 } pcclPlan_t;
 
-/* What becomes of an operation when a member is lost while it runs. Input stays, unless it was given up. */
+/*
+ * What becomes of an operation when a member is lost while it runs, the same on all survivors. Success, if it may have
+ * returned that anywhere; else input stays (unless it was given up), and
+ *
+ *					abort	retry	repair
+ *	all-reduce			lost	redone	repaired: finished segments stay, the rest is redone
+ *	broadcast, barrier		lost	redone	redone
+ *	broadcast whose root is lost	lost	lost	lost
+ *	reduce-scatter, all-gather	lost	lost	lost: buffers no longer fit
+ *
+ * lost: pcclRankConnectionLost. redone: by the survivors, from the beginning.
+ */
 typedef enum pcclFailurePolicy_t {
 	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
-	pcclPolicyAbort = 100, /* every survivor returns pcclRankConnectionLost */
-	pcclPolicyRetry = 101, /* the survivors redo the whole operation: one participant set */
-	pcclPolicyRepair = 102 /* finished segments stay, the survivors redo the rest; all-reduce only, else as retry */
+	pcclPolicyAbort = 100,
+	pcclPolicyRetry = 101,
+	pcclPolicyRepair = 102
 } pcclFailurePolicy_t;
 
 /* In place, keep saves what results overwrite, in a copy, for a failure. Give up saves nothing (but in `oneshot`), goes
@@ -516,7 +461,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * Common to all. Members of the view launch operations in any order, from any thread; a tag names which belong
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
- * disagree about an operation, all of them get pcclMismatch. If a member is lost, `failure_policy` says what happens.
+ * disagree about an operation, all of them get pcclMismatch. If a member is lost: see pcclFailurePolicy_t.
  * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
  */
@@ -548,7 +493,8 @@ PCCL_EXPORT pcclResult_t pcclAllReduceWith(const void *sendbuff, void *recvbuff,
 PCCL_EXPORT pcclResult_t pcclAllReduceWithAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 						const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
-/* Copies `count` elements of the root's sendbuff to every member's recvbuff. sendbuff is read on the root only. */
+/* Copies `count` elements of the root's sendbuff to every member's recvbuff. sendbuff is read on the root only. The
+ * rank that names the root is one of the view in force at the call; whose it was remains the root. */
 PCCL_EXPORT pcclResult_t pcclBroadcast(const void *sendbuff PCCL_NULLABLE, void *recvbuff,
 				       const pcclOperation_t *operation, const pcclComm_t *communicator,
 				       pcclOperationInfo_t *info_out PCCL_NULLABLE);
@@ -557,15 +503,14 @@ PCCL_EXPORT pcclResult_t pcclBroadcastAsync(const void *sendbuff PCCL_NULLABLE, 
 					    pcclHandle_t *handle_out);
 
 /* Rank r receives the reduction of everybody's elements r * count ... (r + 1) * count - 1. In place: recvbuff is
- * sendbuff + rank * count elements; the other elements of sendbuff keep their values. If the number of members changes
- * the operation fails whatever the policy, for its buffers no longer fit. */
+ * sendbuff + rank * count elements; the other elements of sendbuff keep their values. */
 PCCL_EXPORT pcclResult_t pcclReduceScatter(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 					   const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclReduceScatterAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 						const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
 /* recvbuff = the members' sendbuffs one after the other in rank order. In place: sendbuff is recvbuff + rank * count
- * elements. If the number of members changes the operation fails whatever the policy. */
+ * elements. */
 PCCL_EXPORT pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 				       const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);
 PCCL_EXPORT pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,

@@ -241,7 +241,7 @@ static pcclResult_t check_buffers(const struct pccl_session *session, const stru
 	return pcclSuccess;
 }
 
-static bool is_by_rank(enum pccl_collective kind)
+bool pccl_session_is_by_rank(enum pccl_collective kind)
 {
 	return kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
 }
@@ -249,7 +249,7 @@ static bool is_by_rank(enum pccl_collective kind)
 static pcclResult_t check_size(const struct pccl_session *session, const struct pccl_op_request *request)
 {
 	size_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
-	uint64_t parts = is_by_rank(request->kind) ? session->ranks : 1;
+	uint64_t parts = pccl_session_is_by_rank(request->kind) ? session->ranks : 1;
 
 	if (request->operation.count <= PCCL_OP_BYTES_MAX / element_bytes / parts)
 		return pcclSuccess;
@@ -339,7 +339,7 @@ static void undo_give(struct pccl_session *session, struct pccl_op *op)
 /* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
 static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_collective kind)
 {
-	return is_by_rank(kind) ? session->ranks : session->cut_for_ranks;
+	return pccl_session_is_by_rank(kind) ? session->ranks : session->cut_for_ranks;
 }
 
 static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
@@ -379,8 +379,7 @@ static pcclResult_t stage(const struct pccl_session *session, struct pccl_op *op
 	return pcclSuccess;
 }
 
-/* The root's rank now. If it is gone: another one than this peer takes for it, so that every member gets pcclMismatch
- * and none waits. */
+/* The root's rank now; PCCL_ROOT_LOST. */
 static uint32_t find_root(const struct pccl_session *session, const struct pccl_op *op)
 {
 	uint32_t rank;
@@ -388,7 +387,7 @@ static uint32_t find_root(const struct pccl_session *session, const struct pccl_
 	for (rank = 0; rank < session->ranks; rank++)
 		if (pccl_uuid_equal(&session->members[rank], &op->root_at_launch))
 			return rank;
-	return (session->rank + 1) % session->ranks;
+	return PCCL_ROOT_LOST;
 }
 
 pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op)
@@ -398,7 +397,7 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 	assert(op->attempt == NULL);
 	if (op->request.kind == PCCL_BROADCAST)
 		operation->root = find_root(session, op);
-	if (!is_by_rank(op->request.kind))
+	if (!pccl_session_is_by_rank(op->request.kind) || op->info.plan != pcclPlanAuto) /* not its first attempt */
 		return pcclSuccess;
 	if (stage(session, op) != pcclSuccess)
 		return pcclOutOfMemory;

@@ -49,6 +49,7 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 	const pcclOperation_t *operation = &op->request.operation;
 	bool coded = op->codecs.up.id != 0 || op->codecs.down.id != 0;
 	pcclPlan_t algorithm = operation->plan;
+	uint32_t root = operation->root == PCCL_ROOT_LOST ? 0 : operation->root; /* nothing travels then */
 
 	if (repair != NULL) {
 		const struct pccl_plan_holders holders = {repair->segment_count, repair->holder_count,
@@ -61,8 +62,8 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes);
 	if (algorithm == pcclPlanRing && coded)
 		algorithm = pcclPlanDirect;
-	return pccl_plan_create(op->request.kind, algorithm, session->ranks, session->rank, operation->root,
-				&op->geometry, plan_out);
+	return pccl_plan_create(op->request.kind, algorithm, session->ranks, session->rank, root, &op->geometry,
+				plan_out);
 }
 
 /* Everybody sends its input on while results come into its place: there it is saved even if it need not come back. */
@@ -283,7 +284,8 @@ static void note_failure(struct pccl_session *session, const struct pccl_op *op)
 {
 	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_FAILED_MAX];
 
-	if (op->result != pcclMismatch && op->result != pcclInvalidArgument)
+	/* pcclRankConnectionLost: the root was lost before this peer launched it. */
+	if (op->result != pcclMismatch && op->result != pcclInvalidArgument && op->result != pcclRankConnectionLost)
 		return;
 	failed->key = op->key;
 	failed->signature = op->signature;

@@ -132,8 +132,10 @@ static pcclResult_t fill_report(const struct pccl_op *op, struct pccl_op_report 
 	report_out->sequence = op->key.sequence;
 	report_out->signature = op->signature;
 	report_out->policy = (uint8_t)op->request.operation.failure_policy;
-	/* The parts of a scatter or gather, and the root of a broadcast, mean something else in another view. */
-	if (op->request.kind != PCCL_ALL_REDUCE && op->request.kind != PCCL_BARRIER)
+	if (op->request.kind == PCCL_BROADCAST)
+		report_out->root = op->root_at_launch;
+	/* The parts of a scatter or gather mean something else in another view. */
+	if (pccl_session_is_by_rank(op->request.kind))
 		report_out->policy = (uint8_t)pcclPolicyAbort;
 	if (op->gives_up) /* its input is gone */
 		report_out->policy = PCCL_POLICY_FAILED;
@@ -306,7 +308,7 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 	if (verdict != PCCL_VERDICT_REPAIR)
 		decision = NULL;
 	result = pccl_session_count_participants(session, op, decision);
-	if (result == pcclSuccess && op->info.plan == pcclPlanAuto) /* its first attempt */
+	if (result == pcclSuccess)
 		result = pccl_session_fit(session, op);
 	if (result == pcclSuccess)
 		result = pccl_attempt_start(session, op, decision);

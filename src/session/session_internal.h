@@ -86,7 +86,10 @@ bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane);
 void pccl_attempt_free(struct pccl_attempt *attempt);
 
 /* session.c */
-/* The op waited for a view, and that is smaller than the one it was launched in: fits it to the new one. */
+/* Does the whole buffer grow with the number of members? Such an op ends when one is lost. */
+bool pccl_session_is_by_rank(enum pccl_collective kind);
+/* Before an attempt: fits the op to the view, which may be smaller than the one it was launched in. The root of a
+ * broadcast may have another rank; PCCL_ROOT_LOST: it is gone. pcclOutOfMemory. */
 pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op *op);
 /* Memory for what results overwrite; nothing if the op has it, or is not in place. pcclOutOfMemory. */
 pcclResult_t pccl_session_take_undo(struct pccl_session *session, struct pccl_op *op);

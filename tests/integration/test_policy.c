@@ -281,6 +281,96 @@ static void all_gather_fails_whatever_the_policy(void **state)
 	kill_amid_scatter_or_gather(state, true);
 }
 
+struct broadcast {
+	pcclFailurePolicy_t policy;
+	bool kills_root;
+};
+
+/* From rank 0, or from rank 2, who is killed. The loss may come between two operations. */
+static void broadcasts_until_a_kill(struct world_peer *me)
+{
+	const struct broadcast *broadcast = me->argument;
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	int32_t *input = malloc(8 * PART * sizeof(*input)), *output = malloc(8 * PART * sizeof(*output));
+	pcclResult_t result;
+
+	CHECK(input != NULL && output != NULL);
+	peer_join(me);
+	peer_grow(me, 3);
+	peer_tell(me, TOLD_RANK, peer_rank(me));
+	values_fill(input, pcclInt32, 0, 8 * PART, peer_rank(me));
+	operation.failure_policy = broadcast->policy;
+	operation.root = broadcast->kills_root ? 2 : 0;
+	operation.count = 8 * PART;
+	operation.datatype = pcclInt32;
+	CHECK_RESULT(pcclSuccess, pcclBarrier(&operation, me->comm));
+	do {
+		peer_reach(me, 1);
+		result = pcclBroadcast(input, output, &operation, me->comm, &info);
+		if (result == pcclSuccess)
+			CHECK(values_filled(output, pcclInt32, 0, 8 * PART, operation.root));
+	} while (result == pcclSuccess && info.participants_max == 3);
+	if (broadcast->kills_root) /* there is no rank 2 any more when it is launched later */
+		CHECK(result == pcclRankConnectionLost || result == pcclInvalidArgument);
+	else if (broadcast->policy == pcclPolicyAbort)
+		CHECK(result == pcclRankConnectionLost || result == pcclSuccess);
+	else
+		CHECK_RESULT(pcclSuccess, result);
+	CHECK(peer_world_size(me) == 2);
+	peer_meet(me, 2);
+	free(input);
+	free(output);
+	peer_leave(me);
+}
+
+static void kill_amid_broadcast(void **state, pcclFailurePolicy_t policy, bool kills_root)
+{
+	const struct broadcast broadcast = {policy, kills_root};
+	struct world *world = *state;
+	unsigned i, victim = 0;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, broadcasts_until_a_kill, &broadcast);
+	peers_await_all(world, 0, 3, 1);
+	for (i = 0; i < 3; i++)
+		if (peers_told(world, i, TOLD_RANK) == 2)
+			victim = i;
+	peers_sleep_ms(5 + (unsigned)(peers_now_ns() % 25));
+	peers_signal(world, victim, SIGKILL);
+	peers_finish(world);
+}
+
+static void a_broadcast_is_redone_while_its_root_lives(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyRetry, false);
+}
+
+static void repair_redoes_a_broadcast_too(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyRepair, false);
+}
+
+static void abort_gives_a_broadcast_up(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyAbort, false);
+}
+
+static void a_lost_root_is_a_lost_connection_to_abort(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyAbort, true);
+}
+
+static void a_lost_root_is_a_lost_connection_to_retry(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyRetry, true);
+}
+
+static void a_lost_root_is_a_lost_connection_to_repair(void **state)
+{
+	kill_amid_broadcast(state, pcclPolicyRepair, true);
+}
+
 static void waits_at_a_barrier(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
@@ -376,6 +466,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(retry_survives_two_kills, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(reduce_scatter_fails_whatever_the_policy, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(all_gather_fails_whatever_the_policy, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_broadcast_is_redone_while_its_root_lives, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(repair_redoes_a_broadcast_too, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(abort_gives_a_broadcast_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_lost_root_is_a_lost_connection_to_abort, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_lost_root_is_a_lost_connection_to_retry, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_lost_root_is_a_lost_connection_to_repair, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_barrier_is_retried_without_the_dead, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_one_can_not_retry, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_one_can_not_repair, peers_open, peers_close),

@@ -152,6 +152,7 @@ static void fill_prepared(struct pccl_message_prepared *prepared)
 	prepared->reports[0].held = bits_of(3, 1);
 	prepared->reports[1].tag = 2;
 	prepared->reports[1].complete = true;
+	memset(prepared->reports[1].root.data, 7, sizeof(prepared->reports[1].root.data));
 }
 
 static void fill_second_half(struct pccl_message *message)

@@ -5,6 +5,7 @@
  */
 #include "shell.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,11 +74,23 @@ static void draw_codec(const struct sim *sim, struct call_spec *spec, uint64_t n
 		operation->residual = &not_null;
 }
 
+/* A member of the view that added members last: while it lives all name the same one, in whatever view. */
+static uint32_t draw_root(const struct sim_node *node, uint64_t number)
+{
+	const struct shell *shell = node->shell;
+	uint32_t index = shell->era_count;
+
+	while (index > 0 && shell->eras[index - 1].epoch >= node->origin)
+		index--;
+	assert(index < shell->era_count && shell->eras[index].count > 0);
+	return shell->eras[index].nodes[number % shell->eras[index].count];
+}
+
 static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32_t which, struct call_spec *spec_out)
 {
 	static const enum pccl_collective kinds[] = {
 		PCCL_ALL_REDUCE, PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,     PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,
-		PCCL_BARRIER,	 PCCL_BROADCAST,  PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER, PCCL_ALL_REDUCE};
+		PCCL_BARRIER,	 PCCL_BROADCAST,  PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER, PCCL_BROADCAST};
 	static const pcclFailurePolicy_t policies[] = {pcclPolicyAbort, pcclPolicyRetry, pcclPolicyRepair,
 						       pcclPolicyRepair};
 	static const pcclPlan_t plans[] = {pcclPlanAuto, pcclPlanDirect, pcclPlanOneshot, pcclPlanRing};
@@ -96,7 +109,7 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	operation->plan = plans[second / 400 % 4];
 	if (spec_out->kind == PCCL_BROADCAST && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
-	operation->root = (uint32_t)(second / 1600 % 64);
+	spec_out->root = draw_root(node, second / 1600);
 	if (operation->failure_policy == pcclPolicyAbort && pccl_rng_hash(second, 41) % 3 == 0)
 		operation->input = pcclInputGiveUp;
 	draw_codec(sim, spec_out, draw(sim, node, 300 + which));
@@ -160,6 +173,16 @@ static void mistake(const struct shell *shell, struct call *call)
 		operation->count = 1 + operation->count * (number / 400 % 3);
 }
 
+static uint32_t node_at(const struct sim *sim, const struct pccl_view *view, uint32_t rank)
+{
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++)
+		if (pccl_uuid_equal(&sim->nodes[index].uuid, &view->members[rank].uuid))
+			return index;
+	return 0;
+}
+
 static void launch(struct shell *shell, struct call *call)
 {
 	struct sim *sim = shell->sim;
@@ -169,7 +192,11 @@ static void launch(struct shell *shell, struct call *call)
 	mistake(shell, call);
 	request.kind = call->spec.kind;
 	request.operation = call->spec.operation;
-	request.operation.root %= shell->node->view.view.member_count;
+	request.operation.root = 0;
+	if (call->spec.root != 0)
+		(void)pccl_view_rank(&shell->node->view.view, &sim->nodes[call->spec.root].uuid,
+				     &request.operation.root);
+	call->root = node_at(sim, &shell->node->view.view, request.operation.root);
 	buffer_create(sim, shell, call);
 	request.input = call->input;
 	request.output = call->output;

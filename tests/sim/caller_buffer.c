@@ -337,7 +337,7 @@ void buffer_check_failure(struct shell *shell, const struct call *call)
 {
 	check_guards(shell, call);
 	check_residual(shell, call);
-	if (call->spec.kind == PCCL_BROADCAST && call->spec.operation.root % call->ranks != call->rank)
+	if (call->spec.kind == PCCL_BROADCAST && call->root != shell->node->id)
 		return; /* it has no input */
 	if (call->spec.in_place && call->spec.operation.input == pcclInputGiveUp)
 		return;
@@ -399,12 +399,8 @@ static bool check_parts(const struct call *call, const struct era *era, uint32_t
 	size_t bytes = count * pccl_dtype_bytes(call->spec.operation.datatype);
 	uint32_t rank;
 
-	if (call->spec.kind == PCCL_BROADCAST) {
-		for (rank = 0; rank < era->count; rank++)
-			if (matches(&call->spec, &era->nodes[rank], 1, 0, count, call->output))
-				return true;
-		return false;
-	}
+	if (call->spec.kind == PCCL_BROADCAST)
+		return matches(&call->spec, &call->root, 1, 0, count, call->output);
 	for (rank = 0; call->spec.kind == PCCL_ALL_GATHER && rank < era->count; rank++)
 		if (!matches(&call->spec, &era->nodes[rank], 1, 0, count, call->output + rank * bytes))
 			return false;

@@ -72,16 +72,27 @@ static void compare(struct shell *shell, const struct call *call, struct call_re
 			 (unsigned)record->tag, record->sequence);
 }
 
+/* Its root, the one that all name as long as it lives, is in the view, and it was to be redone. */
+static bool is_given_up_in_vain(const struct shell *shell, const struct call *call)
+{
+	uint32_t rank;
+
+	return call->spec.kind == PCCL_BROADCAST && call->spec.operation.failure_policy != pcclPolicyAbort &&
+	       shell->sim->shells->plan.mistake_percent == 0 &&
+	       pccl_view_rank(&shell->node->view.view, &shell->sim->nodes[call->spec.root].uuid, &rank);
+}
+
 static bool is_allowed(const struct shell *shell, const struct call *call)
 {
 	switch ((int)call->op->result) {
 	case pcclSuccess:
-	case pcclRankConnectionLost:
 		return true;
+	case pcclRankConnectionLost:
+		return !is_given_up_in_vain(shell, call);
 	case pcclTimeout:
 		return shell->sim->shells->plan.timeout_percent > 0;
-	case pcclMismatch: /* a root that is gone, or another one now */
-		return call->spec.kind == PCCL_BROADCAST || shell->sim->shells->plan.mistake_percent > 0;
+	case pcclMismatch:
+		return shell->sim->shells->plan.mistake_percent > 0;
 	case pcclTooFewPeers:
 		return shell->node->view.view.member_count < 2;
 	default:

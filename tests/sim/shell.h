@@ -106,6 +106,7 @@ struct call_spec {
 	bool relaunch;	     /* when a member was lost */
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t key;	     /* of its input */
+	uint32_t root;	     /* broadcast: the node, while that is a member */
 };
 
 struct call {
@@ -118,6 +119,7 @@ struct call {
 	bool ended;
 	bool committed;	      /* by the verdict of a view change */
 	uint32_t asked_epoch; /* in which a decision was asked for: the deadline passed; 0: none */
+	uint32_t root;	      /* broadcast: the node that was named */
 	uint32_t rank;	      /* at launch, as the next two */
 	uint32_t ranks;
 	uint32_t epoch;

@@ -10,6 +10,42 @@ PCCL_VERSION_MINOR = 0
 PCCL_VERSION_PATCH = 0
 PCCL_MAX_OPERATIONS = 65536
 
+# pcclQuantizationAlgorithm_t
+pcclQuantNone = 0
+pcclQuantMinMax = 1
+pcclQuantZeroPointScale = 2
+pcclQuantBF16 = 100
+pcclQuantFP16 = 101
+pcclQuantE4M3 = 102
+pcclQuantE5M2 = 103
+pcclQuantInt8 = 104
+pcclQuantInt4 = 105
+pcclQuantInt8MinMax = 106
+pcclQuantInt4MinMax = 107
+pcclQuantE3M0 = 108
+pcclQuantNF4 = 109
+pcclQuantPlain = 199
+
+# pcclRounding_t
+pcclRoundNearest = 0
+pcclRoundStochastic = 100
+
+# pcclOverflow_t
+pcclOverflowRefuse = 0
+pcclOverflowSaturate = 100
+
+# pcclZstd_t
+pcclZstdDefault = 0
+pcclZstdOff = 100
+pcclZstdAuto = 101
+pcclZstdOn = 102
+
+# pcclChecksums_t
+pcclChecksumsDefault = 0
+pcclChecksumsOn = 100
+pcclChecksumsOff = 101
+pcclChecksumsAuto = 102
+
 # ccoip_inet_protocol_t
 inetIPv4 = 0
 inetIPv6 = 1
@@ -98,42 +134,6 @@ PCCL_ATTRIBUTE_LARGEST_PEER_GROUP_WORLD_SIZE = 4
 pcclDistributionNone = 0
 pcclDistributionNormal = 1
 pcclDistributionUniform = 2
-
-# pcclQuantizationAlgorithm_t
-pcclQuantNone = 0
-pcclQuantMinMax = 1
-pcclQuantZeroPointScale = 2
-pcclQuantBF16 = 100
-pcclQuantFP16 = 101
-pcclQuantE4M3 = 102
-pcclQuantE5M2 = 103
-pcclQuantInt8 = 104
-pcclQuantInt4 = 105
-pcclQuantInt8MinMax = 106
-pcclQuantInt4MinMax = 107
-pcclQuantE3M0 = 108
-pcclQuantNF4 = 109
-pcclQuantPlain = 199
-
-# pcclRounding_t
-pcclRoundNearest = 0
-pcclRoundStochastic = 100
-
-# pcclOverflow_t
-pcclOverflowRefuse = 0
-pcclOverflowSaturate = 100
-
-# pcclZstd_t
-pcclZstdDefault = 0
-pcclZstdOff = 100
-pcclZstdAuto = 101
-pcclZstdOn = 102
-
-# pcclChecksums_t
-pcclChecksumsDefault = 0
-pcclChecksumsOn = 100
-pcclChecksumsOff = 101
-pcclChecksumsAuto = 102
 
 # pcclSharedStateSyncStrategy_t
 PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR = 0

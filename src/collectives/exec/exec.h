@@ -91,6 +91,8 @@ struct pccl_op_codec {
 	uint16_t block; /* elements per scale, where the codec has blocks */
 };
 
+#define PCCL_ROOT_LOST UINT32_MAX /* as root: it was lost before this rank launched the broadcast in this view */
+
 /* What all peers must agree on; travels in START. Compared field by field; a difference ends the op on every peer. */
 struct pccl_op_signature {
 	uint8_t kind; /* enum pccl_collective */
@@ -101,7 +103,7 @@ struct pccl_op_signature {
 	uint8_t rounding;	   /* enum pccl_rounding; 0 if both travel plain */
 	struct pccl_op_codec up;   /* how contributions travel: all-reduce only, and not round a ring */
 	struct pccl_op_codec down; /* how results travel */
-	uint32_t root;
+	uint32_t root; /* broadcast; with PCCL_ROOT_LOST the op ends everywhere with pcclRankConnectionLost */
 	uint64_t count;
 };
 
@@ -132,8 +134,8 @@ struct pccl_exec_launch {
 /* How an op of this lane ended. */
 struct pccl_exec_outcome {
 	void *cookie;
-	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclInvalidArgument (a codec can't carry an element: on
-			      * every peer), or what it was cancelled with */
+	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclInvalidArgument (a codec can't carry an element) and
+			      * pcclRankConnectionLost (PCCL_ROOT_LOST), on every peer; or what it was cancelled with */
 	uint64_t tx_bytes;   /* payload, frame headers included */
 	uint64_t rx_bytes;
 	char detail[200]; /* the cause in words; empty on success */

@@ -159,6 +159,20 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	fail_here(exec, op, pcclMismatch);
 }
 
+void op_lose_root(struct pccl_exec *exec, struct op *op, uint32_t rank)
+{
+	unsigned long long tag = op->launch.key.tag;
+
+	if (rank == exec->rank)
+		snprintf(op->detail, sizeof(op->detail),
+			 "the root of broadcast %llu was lost before this peer could begin it", tag);
+	else
+		snprintf(op->detail, sizeof(op->detail),
+			 "rank %u says that the root of broadcast %llu was lost before it could begin it", rank, tag);
+	op->refusal.reason = PCCL_REFUSAL_ROOT;
+	fail_here(exec, op, pcclRankConnectionLost);
+}
+
 /* "contribution of rank 2 to tag 7: element 12 is not finite, which codec int8 can't carry". */
 static void describe_element(const struct pccl_exec *exec, struct op *op, uint32_t rank, const struct refusal *refusal)
 {
@@ -217,6 +231,10 @@ void op_refused(struct pccl_exec *exec, struct op *op)
 			 rank, (unsigned long long)op->launch.key.tag);
 		op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
 		fail_here(exec, op, pcclMismatch);
+		return;
+	}
+	if (refusal->reason == PCCL_REFUSAL_ROOT) {
+		op_lose_root(exec, op, rank);
 		return;
 	}
 	describe_element(exec, op, rank, refusal);

@@ -74,6 +74,8 @@ uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uin
 
 void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES]);
 /* "all-reduce of 20 float32 (sum, direct)". */
+/* A broadcast whose root is gone? */
+bool signature_lost_root(const uint8_t encoded[SIGNATURE_BYTES]);
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes);
 
 /* ---- exec_send.c ------------------------------------------------------------------------------------------------- */
@@ -249,6 +251,8 @@ uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t
 void op_settle(struct pccl_exec *exec, struct op *op);
 /* Signatures differ: the op ends here, and tells the others. */
 void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank);
+/* `rank` has found that the root of the broadcast is gone. */
+void op_lose_root(struct pccl_exec *exec, struct op *op, uint32_t rank);
 /* Others refuse the op, or this rank does. */
 void op_refused(struct pccl_exec *exec, struct op *op);
 /* An element can't be carried: nothing is added or sent any more, and the op ends when all have started. */

@@ -379,6 +379,11 @@ static void begin(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t rank;
 
+	if (op->launch.signature.kind == PCCL_BROADCAST && op->launch.signature.root == PCCL_ROOT_LOST) {
+		early_purge(exec, op->launch.key.tag, op->launch.key.sequence + 1);
+		op_lose_root(exec, op, exec->rank);
+		return;
+	}
 	if (op->keeps_undo)
 		save_for_sending(exec, op);
 	hold_given(exec, op);

@@ -173,7 +173,7 @@ static bool has_known_flags(const struct pccl_frame *frame)
 {
 	switch (frame->type) {
 	case PCCL_FRAME_REFUSE:
-		return frame->flags <= PCCL_REFUSAL_HEARD;
+		return frame->flags <= PCCL_REFUSAL_ROOT;
 	case PCCL_FRAME_PARTIAL:
 	case PCCL_FRAME_RESULT:
 		return (frame->flags & ~(PCCL_FRAME_PACKED | PCCL_FRAME_UNCHECKED)) == 0;
@@ -293,6 +293,10 @@ void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	struct peer *peer = &op->peers[rank];
 
 	assert(op->state == OP_OPEN && !peer->started);
+	if (signature_lost_root(peer->start) && op->launch.signature.kind == PCCL_BROADCAST) {
+		op_lose_root(exec, op, rank);
+		return;
+	}
 	if (memcmp(peer->start, op->signature, SIGNATURE_BYTES) != 0) {
 		op_mismatch(exec, op, rank);
 		return;

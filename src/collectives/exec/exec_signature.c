@@ -53,6 +53,14 @@ static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signat
 	out->count = pccl_get_u64(&reader);
 }
 
+bool signature_lost_root(const uint8_t encoded[SIGNATURE_BYTES])
+{
+	struct pccl_op_signature s;
+
+	decode(encoded, &s);
+	return s.kind == PCCL_BROADCAST && s.root == PCCL_ROOT_LOST;
+}
+
 static const char *policy_name(uint8_t policy)
 {
 	return pccl_name_or_mark(pcclEnumFailurePolicy, policy == pcclPolicyDefault ? pcclPolicyAbort : policy);
@@ -101,6 +109,8 @@ void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size
 	}
 	if (s.kind == PCCL_ALL_REDUCE || s.kind == PCCL_REDUCE_SCATTER)
 		snprintf(detail, sizeof(detail), "%s, ", pccl_op_name((pcclRedOp_t)s.op));
+	else if (s.kind == PCCL_BROADCAST && s.root == PCCL_ROOT_LOST)
+		snprintf(detail, sizeof(detail), "root lost, ");
 	else if (s.kind == PCCL_BROADCAST)
 		snprintf(detail, sizeof(detail), "root %u, ", s.root);
 	describe_codecs(&s, codecs, sizeof(codecs));

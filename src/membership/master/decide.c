@@ -7,6 +7,7 @@
 
 #include "base/bitmap.h"
 #include "base/memory.h"
+#include "base/uuid.h"
 
 /* One report and whose it is. */
 struct mention {
@@ -19,8 +20,9 @@ struct tally {
 	uint32_t complete_count;
 	uint8_t policy; /* pcclPolicyAbort if they differ */
 	bool repairable;
-	bool failed;	 /* at some member, by itself */
-	bool mismatched; /* members have launched different things */
+	bool failed;	     /* at some member, by itself */
+	bool mismatched;     /* members have launched different things */
+	pcclRankUuid_t root; /* of a broadcast; else zeros */
 	uint32_t participants_min;
 	uint32_t participants_max;
 	uint32_t segment_count;
@@ -36,6 +38,16 @@ static int compare_mentions(const void *left_memory, const void *right_memory)
 	if (left->report->sequence != right->report->sequence)
 		return left->report->sequence < right->report->sequence ? -1 : 1;
 	return left->rank < right->rank ? -1 : left->rank > right->rank;
+}
+
+/* What failed at a member by itself names no root. */
+static void count_root(struct tally *tally, const pcclRankUuid_t *root)
+{
+	if (pccl_uuid_is_zero(root))
+		return;
+	if (!pccl_uuid_is_zero(&tally->root) && !pccl_uuid_equal(&tally->root, root))
+		tally->mismatched = true;
+	tally->root = *root;
 }
 
 static struct tally count_mentions(const struct mention *mentions, uint32_t count)
@@ -54,6 +66,7 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 		tally.failed = tally.failed || report->policy == PCCL_POLICY_FAILED;
 		tally.mismatched = tally.mismatched || report->policy == PCCL_POLICY_MISMATCHED ||
 				   report->signature != first->signature;
+		count_root(&tally, &report->root);
 		if (report->policy != first->policy)
 			tally.policy = (uint8_t)pcclPolicyAbort;
 		if (report->participants_min > 0 &&
@@ -76,6 +89,13 @@ static bool has_expired(const struct pccl_decide_input *input, const struct pccl
 	return false;
 }
 
+static bool has_lost_root(const struct pccl_decide_input *input, const struct tally *tally)
+{
+	uint32_t rank;
+
+	return !pccl_uuid_is_zero(&tally->root) && !pccl_view_rank(input->view, &tally->root, &rank);
+}
+
 static enum pccl_verdict judge(const struct pccl_decide_input *input, const struct mention *mentions, uint32_t count,
 			       const struct tally *tally)
 {
@@ -85,7 +105,7 @@ static enum pccl_verdict judge(const struct pccl_decide_input *input, const stru
 		return PCCL_VERDICT_COMMIT;
 	if (has_expired(input, mentions[0].report))
 		return PCCL_VERDICT_EXPIRE;
-	if (tally->failed)
+	if (tally->failed || has_lost_root(input, tally))
 		return PCCL_VERDICT_ABORT;
 	if (tally->policy == (uint8_t)pcclPolicyRepair)
 		return tally->repairable ? PCCL_VERDICT_REPAIR : PCCL_VERDICT_RETRY;

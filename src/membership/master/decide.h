@@ -26,6 +26,7 @@ struct pccl_voice {
 
 struct pccl_decide_input {
 	uint32_t member_count;
+	const struct pccl_view *view;	 /* the new one */
 	const struct pccl_voice *voices; /* by rank of the new view */
 	bool nobody_lost;		 /* the members are those of the old view: nothing has to be aborted */
 	const struct pccl_expired_op *expired;
@@ -36,9 +37,10 @@ struct pccl_decide_input {
  * Decides every op that somebody reports. The caller owns the list (pccl_decisions_destroy). Returns pcclOutOfMemory.
  *
  * An op that one reporter calls complete was launched by all; who does not report it then has returned success. So:
- *	they launched different things	MISMATCH
+ *	they launched different things	MISMATCH (broadcasts of different roots, too)
  *	all reporters complete		COMMIT: somebody may have returned success
  *	its deadline passed		EXPIRE
+ *	its root is gone		ABORT
  *	policy abort, or unclear	ABORT, but RETRY if nobody was lost
  *	policy retry			RETRY
  *	policy repair			REPAIR if it can be cut into segments, else RETRY

@@ -99,7 +99,7 @@ static pcclResult_t decide_ops(const struct pccl_group *group, struct pccl_insta
 {
 	const struct pccl_change *change = &group->change;
 	struct pccl_voice *voices = pccl_calloc(change->member_count, sizeof(*voices));
-	struct pccl_decide_input input = {.member_count = change->member_count, .voices = voices};
+	struct pccl_decide_input input = {.member_count = change->member_count, .view = &next->view, .voices = voices};
 	pcclResult_t result;
 	uint32_t rank;
 

@@ -13,7 +13,7 @@
 /* Fewest bytes that one element of a list takes. */
 #define MEMBER_BYTES_MIN (16 + 1 + 2 + 2 + 8 + 4 + 4)
 #define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 1 + 4)
-#define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 4 + 4 + 4 + 1 + 1)
+#define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 16 + 4 + 4 + 4 + 1 + 1)
 #define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
 #define RESULT_MAX 199
 
@@ -323,6 +323,7 @@ static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepare
 		report->policy = pccl_get_u8(reader);
 		report->repairable = get_flag(reader);
 		report->complete = get_flag(reader);
+		get_uuid(reader, &report->root);
 		get_participants(reader, &report->participants_min, &report->participants_max);
 		report->segment_count = pccl_get_u32(reader);
 		if (report->segment_count > PCCL_REPORT_SEGMENTS_MAX || !is_policy(report->policy))

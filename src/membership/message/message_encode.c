@@ -173,6 +173,7 @@ static void put_prepared(struct pccl_writer *writer, const struct pccl_message_p
 		pccl_put_u8(writer, report->policy);
 		put_flag(writer, report->repairable);
 		put_flag(writer, report->complete);
+		put_uuid(writer, &report->root);
 		pccl_put_u32(writer, report->participants_min);
 		pccl_put_u32(writer, report->participants_max);
 		pccl_put_u32(writer, report->segment_count);

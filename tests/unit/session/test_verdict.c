@@ -58,6 +58,79 @@ static void a_final_verdict_about_another_op_is_a_mismatch_at_launch(void **stat
 	}
 }
 
+static struct pccl_op_request broadcast_of(uint32_t root, pcclFailurePolicy_t policy)
+{
+	struct pccl_op_request request = sum_of(100, 7);
+
+	request.kind = PCCL_BROADCAST;
+	request.operation.root = root;
+	request.operation.failure_policy = policy;
+	return request;
+}
+
+/* Its rank, too: a member before it was lost. */
+static void a_broadcast_reports_its_root_and_its_policy_and_is_redone(void **state)
+{
+	struct pccl_session *session = session_in_view(4);
+	struct pccl_install install = install_of(2, 3, false);
+	struct pccl_op_decision decision = {.tag = 7, .verdict = PCCL_VERDICT_RETRY};
+	struct pccl_op_report *reports;
+	struct pccl_exec_launch launch;
+	uint32_t count;
+	struct pccl_op *op;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	op = launched(session, broadcast_of(3, pcclPolicyRepair), &cookie);
+	freeze(session);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_int_equal(reports[0].policy, pcclPolicyRepair);
+	assert_false(reports[0].repairable);
+	assert_int_equal(reports[0].root.data[0], 4);
+	pccl_op_reports_destroy(reports, count);
+	install.view.members++; /* without the first */
+	install.decision_count = 1;
+	install.decisions = &decision;
+	decision.signature = op->signature;
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_CANCEL);
+	expect(session, PCCL_COMMAND_INSTALL);
+	launch = expect(session, PCCL_COMMAND_LAUNCH)->launch;
+	assert_int_equal(launch.signature.root, 2);
+	pccl_session_destroy(session);
+}
+
+/* Launched while lanes stood still, so no flush knows of it: it is launched for the others to hear of it. */
+static void a_broadcast_that_waited_for_a_view_without_its_root_says_so(void **state)
+{
+	struct pccl_session *session = session_in_view(4);
+	const struct pccl_install install = install_of(2, 3, false);
+	struct pccl_op_request request = broadcast_of(3, pcclPolicyRetry);
+	struct pccl_op_report *reports;
+	struct pccl_exec_launch launch;
+	struct pccl_op *op;
+	uint32_t count;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	freeze(session);
+	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	launch = expect(session, PCCL_COMMAND_LAUNCH)->launch;
+	assert_int_equal(launch.signature.root, PCCL_ROOT_LOST);
+	end_share(session, launch.cookie, pcclRankConnectionLost);
+	assert_int_equal(op->result, pcclRankConnectionLost);
+	/* Who has not launched it yet must not find it open in the next view. */
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_int_equal(reports[0].policy, PCCL_POLICY_FAILED);
+	pccl_op_reports_destroy(reports, count);
+	pccl_session_destroy(session);
+}
+
 /* Its bitmaps have another size, and segments lie elsewhere: the op is launched from its beginning, as a plain one, so
  * that START tells everybody. `request` may be launched before the view is there, or after. */
 static void check_foreign_repair(struct pccl_op_request request, uint32_t segments, bool early)
@@ -260,6 +333,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_difference_between_calls_shows_in_the_signature),
 		cmocka_unit_test(a_final_verdict_about_another_op_is_a_mismatch_at_launch),
+		cmocka_unit_test(a_broadcast_reports_its_root_and_its_policy_and_is_redone),
+		cmocka_unit_test(a_broadcast_that_waited_for_a_view_without_its_root_says_so),
 		cmocka_unit_test(a_repair_of_another_op_is_not_applied),
 		cmocka_unit_test(a_verdict_about_another_op_ends_a_running_one),
 		cmocka_unit_test(a_view_without_memory_for_its_verdicts_is_not_installed),

@@ -372,6 +372,31 @@ static void a_late_peer_learns_of_a_mismatch(void **state)
 	world_destroy(world);
 }
 
+/* One member launched it in a view that its root was in, in time for no flush; the others name somebody of theirs. */
+static void a_lost_root_is_told_to_who_launches_before_and_after(void **state)
+{
+	struct world_config config = {.seed = 1, .peers = 3, .lanes = 2, .streams = 2, .frames_max = 2};
+	struct world_spec spec = {
+		.kind = PCCL_BROADCAST, .algorithm = pcclPlanDirect, .datatype = pcclFloat, .count = 100000, .tag = 7};
+	struct world *world = world_create(&config);
+
+	(void)state;
+	spec.root = 2;
+	world_add(world, 0, &spec);
+	world_launch(world, 0, 0);
+	world_call(world, 1, 0)->spec.root = PCCL_ROOT_LOST;
+	world_launch(world, 1, 0);
+	world_finish(world);
+	assert_int_equal(world_call(world, 0, 0)->result, pcclRankConnectionLost);
+	assert_string_equal(world_call(world, 1, 0)->detail,
+			    "the root of broadcast 7 was lost before this peer could begin it");
+	world_launch(world, 2, 0);
+	world_finish(world);
+	world_check_failure(world, 0, pcclRankConnectionLost);
+	assert_non_null(strstr(world_call(world, 2, 0)->detail, "says that the root of broadcast 7 was lost"));
+	world_destroy(world);
+}
+
 /* Hundreds of failures that one peer has not heard of yet do not break anything. */
 static void many_mismatches_in_a_row_are_bounded(void **state)
 {
@@ -455,6 +480,7 @@ int main(void)
 		TEST(calls_that_differ_fail_on_every_peer_and_others_go_on),
 		TEST(a_mismatch_names_both_sides),
 		TEST(a_late_peer_learns_of_a_mismatch),
+		TEST(a_lost_root_is_told_to_who_launches_before_and_after),
 		TEST(many_mismatches_in_a_row_are_bounded),
 		TEST(cancelled_ops_give_their_input_back),
 	};

@@ -158,6 +158,49 @@ static void what_cannot_be_repaired_is_retried(void **state)
 	assert_int_equal(verdict(&table), PCCL_VERDICT_RETRY);
 }
 
+/* Whoever lives can't have its data. */
+static void a_broadcast_is_redone_as_long_as_its_root_lives(void **state)
+{
+	struct pccl_member members[MEMBERS] = {{.uuid = {{1}}}, {.uuid = {{2}}}, {.uuid = {{3}}}};
+	const struct pccl_view view = {.member_count = MEMBERS, .members = members};
+	const pcclRankUuid_t living = {{2}}, gone = {{9}};
+	struct table table;
+	uint32_t rank;
+
+	(void)state;
+	fill(&table, pcclPolicyRepair);
+	table.input.view = &view;
+	for (rank = 0; rank < MEMBERS; rank++) {
+		table.reports[rank].repairable = false;
+		table.reports[rank].root = living;
+	}
+	assert_int_equal(verdict(&table), PCCL_VERDICT_RETRY);
+	for (rank = 0; rank < MEMBERS; rank++)
+		table.reports[rank].root = gone;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+	table.voices[0].report_count = 0; /* has returned success */
+	table.reports[1].complete = table.reports[2].complete = true;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_COMMIT);
+}
+
+static void broadcasts_of_different_roots_are_a_mismatch(void **state)
+{
+	struct pccl_member members[MEMBERS] = {{.uuid = {{1}}}, {.uuid = {{2}}}, {.uuid = {{3}}}};
+	const struct pccl_view view = {.member_count = MEMBERS, .members = members};
+	struct table table;
+
+	(void)state;
+	fill(&table, pcclPolicyRetry);
+	table.input.view = &view;
+	table.reports[0].root = members[0].uuid;
+	table.reports[1].root = members[0].uuid;
+	table.reports[2].root = members[1].uuid;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_MISMATCH);
+	memset(&table.reports[2].root, 0, sizeof(table.reports[2].root)); /* it failed there, and named none */
+	table.reports[2].policy = PCCL_POLICY_FAILED;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+}
+
 static void nobody_lost_means_nothing_is_aborted(void **state)
 {
 	struct table table;
@@ -296,6 +339,8 @@ int main(void)
 		cmocka_unit_test(different_things_under_one_name_are_a_mismatch),
 		cmocka_unit_test(a_decision_names_the_op_that_it_is_about),
 		cmocka_unit_test(what_cannot_be_repaired_is_retried),
+		cmocka_unit_test(a_broadcast_is_redone_as_long_as_its_root_lives),
+		cmocka_unit_test(broadcasts_of_different_roots_are_a_mismatch),
 		cmocka_unit_test(nobody_lost_means_nothing_is_aborted),
 		cmocka_unit_test(expired_op_ends_unless_it_is_complete),
 		cmocka_unit_test(repair_names_the_holders_by_new_rank),

@@ -208,6 +208,8 @@ static void bits_behind_the_last_segment_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(message->body.prepared.reports[0].segment_count, 65);
+	assert_int_equal(message->body.prepared.reports[0].root.data[15], 0);
+	assert_int_equal(message->body.prepared.reports[1].root.data[15], 7);
 	message->body.prepared.reports[0].held[1] = 2;
 	assert_false(is_taken(message));
 	message = sample_message(11);
