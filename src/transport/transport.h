@@ -21,6 +21,7 @@
 #define PCCL_STREAM_DESCRIBE_BYTES 256 /* enough for describe() */
 
 struct pccl_transport;
+struct pccl_byte_calls;
 
 /* First field of every transport's stream and listener; the rest is the transport's. */
 struct pccl_stream {
@@ -70,11 +71,13 @@ struct pccl_stream_events {
 
 struct pccl_transport {
 	const char *name;
+	const struct pccl_byte_calls *bytes; /* of wires that are an engine (engine/engine.h); else NULL */
 
 	/* Listens on `address` (port 0: any); *port_out is the port bound. accepted() gets each new stream, which has
 	 * no events yet and reads nothing: attach() it, or close() it. "::" serves IPv4 too. Failure: pcclSystemError
 	 * with the address and the cause. */
-	pcclResult_t (*listen)(struct pccl_loop *loop, const struct pccl_address *address,
+	pcclResult_t (*listen)(const struct pccl_transport *self, struct pccl_loop *loop,
+			       const struct pccl_address *address,
 			       void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 			       struct pccl_listener **listener_out, uint16_t *port_out);
 	/* Safe inside accepted(). Accepted streams live on. */
@@ -82,8 +85,9 @@ struct pccl_transport {
 
 	/* Starts connecting; opened() or broken() follows, never from inside this call. The caller bounds the time.
 	 * send() is refused until opened(). */
-	pcclResult_t (*dial)(struct pccl_loop *loop, const struct pccl_address *address,
-			     const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
+	pcclResult_t (*dial)(const struct pccl_transport *self, struct pccl_loop *loop,
+			     const struct pccl_address *address, const struct pccl_stream_events *events, void *context,
+			     struct pccl_stream **stream_out);
 
 	/* Moves a stream to a loop and a user. It must be detached (fresh from accepted(), or after detach()). Called
 	 * on the new loop's thread; the first callback comes later. On failure (pcclSystemError) it is detached still.

@@ -94,8 +94,8 @@ static struct listening *listening_once(void)
 		return &listening;
 	if (pccl_loop_create(&listening.loop) != pcclSuccess ||
 	    pccl_address_numeric("127.0.0.1", 0, &listening.address) != pcclSuccess ||
-	    pccl_tcp.listen(listening.loop, &listening.address, on_accepted, &listening, &listening.listener, &port) !=
-		    pcclSuccess)
+	    pccl_tcp.listen(&pccl_tcp, listening.loop, &listening.address, on_accepted, &listening, &listening.listener,
+			    &port) != pcclSuccess)
 		abort();
 	pccl_address_set_port(&listening.address, port);
 	return &listening;

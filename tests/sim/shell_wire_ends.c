@@ -177,12 +177,14 @@ static void free_pair(struct wire *wire)
 
 static void close_wire(struct pccl_stream *stream, bool flush);
 
-static pcclResult_t listen_at(struct pccl_loop *loop, const struct pccl_address *address,
+static pcclResult_t listen_at(const struct pccl_transport *self, struct pccl_loop *loop,
+			      const struct pccl_address *address,
 			      void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 			      struct pccl_listener **listener_out, uint16_t *port_out)
 {
 	struct pccl_listening *listening = must(calloc(1, sizeof(*listening)));
 
+	(void)self;
 	listening->base.transport = &sim_wire;
 	listening->loop = loop;
 	listening->accepted = accepted;
@@ -210,12 +212,13 @@ static void close_listener(struct pccl_listener *listener)
 	free(listening);
 }
 
-static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
+static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *loop, const struct pccl_address *address,
 			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
 {
 	struct sim *sim = loop->sim;
 	struct wire *wire = create(sim, loop->node->id, node_at(sim, address), WIRE_DIALLING);
 
+	(void)self;
 	join_loop(wire, loop, events, context);
 	wire->dialled_ns = sim->now_ns + 2 * wire_delay(wire);
 	loop_want(loop, wire->dialled_ns);

@@ -287,8 +287,7 @@ static void init_stream(struct pccl_engine *engine, int fd, const struct pccl_ad
 	engine->state = PCCL_ENGINE_DETACHED;
 }
 
-struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes, int fd,
-				    const struct pccl_address *remote)
+struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, int fd, const struct pccl_address *remote)
 {
 	struct pccl_engine *engine = pccl_zalloc(sizeof(*engine));
 
@@ -296,7 +295,7 @@ struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, cons
 		return NULL;
 	init_stream(engine, fd, remote);
 	engine->base.transport = transport;
-	engine->bytes = bytes;
+	engine->bytes = transport->bytes;
 	return engine;
 }
 
@@ -305,7 +304,7 @@ pcclResult_t pccl_engine_begin(struct pccl_engine *engine, bool dialled)
 	pcclResult_t result = pcclSuccess;
 
 	if (engine->bytes->begin != NULL)
-		result = engine->bytes->begin(engine->watch.fd, dialled, &engine->bytes_state);
+		result = engine->bytes->begin(engine->base.transport, engine->watch.fd, dialled, &engine->bytes_state);
 	engine->begun = result == pcclSuccess;
 	return result;
 }
@@ -326,9 +325,9 @@ static pcclResult_t join_loop(struct pccl_engine *engine, struct pccl_loop *loop
 
 /* ---- the remaining slots ------------------------------------------------------------------------------------- */
 
-pcclResult_t pccl_engine_dial(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes,
-			      struct pccl_loop *loop, const struct pccl_address *address,
-			      const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
+pcclResult_t pccl_engine_dial(const struct pccl_transport *self, struct pccl_loop *loop,
+			      const struct pccl_address *address, const struct pccl_stream_events *events,
+			      void *context, struct pccl_stream **stream_out)
 {
 	char remote[PCCL_ADDRESS_PORT_BYTES];
 	struct pccl_engine *engine;
@@ -340,7 +339,7 @@ pcclResult_t pccl_engine_dial(const struct pccl_transport *transport, const stru
 	fd = pccl_socket_connecting(address, &error);
 	if (fd < 0)
 		return pcclSystemError;
-	engine = pccl_engine_new(transport, bytes, fd, address);
+	engine = pccl_engine_new(self, fd, address);
 	if (engine == NULL) {
 		pccl_fork_close(fd);
 		return pcclOutOfMemory;

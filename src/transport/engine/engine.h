@@ -1,7 +1,7 @@
 /*
  * The frame engine: the slots of a transport over connected sockets, in whatever way bytes go over these: plainly
- * (tcp/tcp.c), or through something that changes them on the way. A wire of this kind is a table of bytes, and a
- * transport whose listen() and dial() pass it on; PCCL_ENGINE_SLOTS are the others.
+ * (tcp/tcp.c), or through something that changes them on the way (tls/). A wire of this kind is a table of bytes, and a
+ * transport that names it: PCCL_ENGINE_SLOTS.
  */
 #ifndef PCCL_TRANSPORT_ENGINE_H
 #define PCCL_TRANSPORT_ENGINE_H
@@ -15,7 +15,7 @@
 struct pccl_byte_calls {
 	/* What the wire keeps for a connection: made when the socket is connected, ended before it is closed. Both NULL
 	 * if it keeps nothing. On failure the cause is in words. */
-	pcclResult_t (*begin)(int fd, bool dialled, void **state_out);
+	pcclResult_t (*begin)(const struct pccl_transport *self, int fd, bool dialled, void **state_out);
 	void (*end)(void *state);
 	/* As recvmsg(2) and sendmsg(2): how many bytes; 0: the other side has shut down; -1 and errno, EAGAIN if there
 	 * is nothing, or no room, until the loop tells of the socket. *more_out: the next call may get on without that.
@@ -28,14 +28,14 @@ struct pccl_byte_calls {
 	void (*shut_down)(void *state, int fd);
 };
 
-/* The slots of a transport's table, for this one and its bytes; both must stay. */
-pcclResult_t pccl_engine_listen(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes,
-				struct pccl_loop *loop, const struct pccl_address *address,
+/* The slots of a transport's table. */
+pcclResult_t pccl_engine_listen(const struct pccl_transport *self, struct pccl_loop *loop,
+				const struct pccl_address *address,
 				void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 				struct pccl_listener **listener_out, uint16_t *port_out);
-pcclResult_t pccl_engine_dial(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes,
-			      struct pccl_loop *loop, const struct pccl_address *address,
-			      const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
+pcclResult_t pccl_engine_dial(const struct pccl_transport *self, struct pccl_loop *loop,
+			      const struct pccl_address *address, const struct pccl_stream_events *events,
+			      void *context, struct pccl_stream **stream_out);
 void pccl_engine_close_listener(struct pccl_listener *listener);
 pcclResult_t pccl_engine_attach(struct pccl_stream *stream, struct pccl_loop *loop,
 				const struct pccl_stream_events *events, void *context);
@@ -52,11 +52,11 @@ bool pccl_engine_ends(const struct pccl_stream *stream, struct pccl_address *loc
 void pccl_engine_remote(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
 void pccl_engine_close(struct pccl_stream *stream, bool flush);
 
-/* Initializers of all slots but listen() and dial(). */
-#define PCCL_ENGINE_SLOTS                                                                                         \
-	.close_listener = pccl_engine_close_listener, .attach = pccl_engine_attach, .detach = pccl_engine_detach, \
-	.send = pccl_engine_send, .forget = pccl_engine_forget, .resume = pccl_engine_resume,                     \
-	.divert = pccl_engine_divert, .describe = pccl_engine_describe, .count = pccl_engine_count,               \
-	.ends = pccl_engine_ends, .remote = pccl_engine_remote, .close = pccl_engine_close
+#define PCCL_ENGINE_SLOTS                                                                                     \
+	.listen = pccl_engine_listen, .dial = pccl_engine_dial, .close_listener = pccl_engine_close_listener, \
+	.attach = pccl_engine_attach, .detach = pccl_engine_detach, .send = pccl_engine_send,                 \
+	.forget = pccl_engine_forget, .resume = pccl_engine_resume, .divert = pccl_engine_divert,             \
+	.describe = pccl_engine_describe, .count = pccl_engine_count, .ends = pccl_engine_ends,               \
+	.remote = pccl_engine_remote, .close = pccl_engine_close
 
 #endif

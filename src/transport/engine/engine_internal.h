@@ -110,8 +110,7 @@ void pccl_engine_doom(struct pccl_engine *engine, const char *format, ...) __att
 void pccl_engine_remote_text(const struct pccl_engine *engine, char out[PCCL_ADDRESS_PORT_BYTES]);
 
 /* A stream around a socket, detached. NULL: out of memory, fd still the caller's. */
-struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes, int fd,
-				    const struct pccl_address *remote);
+struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, int fd, const struct pccl_address *remote);
 /* The socket is connected: the bytes begin. Fails with the cause in words. */
 pcclResult_t pccl_engine_begin(struct pccl_engine *engine, bool dialled);
 

@@ -21,7 +21,6 @@ struct engine_listener {
 	struct pccl_watch watch;
 	struct pccl_timer pause;
 	struct pccl_guard *guard;
-	const struct pccl_byte_calls *bytes;
 	void (*accepted)(void *context, struct pccl_stream *stream);
 	void *context;
 };
@@ -29,7 +28,7 @@ struct engine_listener {
 /* False: the listener is gone. */
 static bool hand_over(struct engine_listener *listener, int fd, const struct pccl_address *remote)
 {
-	struct pccl_engine *engine = pccl_engine_new(listener->base.transport, listener->bytes, fd, remote);
+	struct pccl_engine *engine = pccl_engine_new(listener->base.transport, fd, remote);
 	struct pccl_guard guard;
 
 	if (engine == NULL) {
@@ -92,8 +91,8 @@ static void on_pause_end(struct pccl_timer *timer)
 		pccl_loop_timer_set(listener->loop, timer, pccl_loop_now(listener->loop) + PAUSE_NS);
 }
 
-pcclResult_t pccl_engine_listen(const struct pccl_transport *transport, const struct pccl_byte_calls *bytes,
-				struct pccl_loop *loop, const struct pccl_address *address,
+pcclResult_t pccl_engine_listen(const struct pccl_transport *self, struct pccl_loop *loop,
+				const struct pccl_address *address,
 				void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 				struct pccl_listener **listener_out, uint16_t *port_out)
 {
@@ -103,8 +102,7 @@ pcclResult_t pccl_engine_listen(const struct pccl_transport *transport, const st
 	listener = pccl_zalloc(sizeof(*listener));
 	if (listener == NULL)
 		return pcclOutOfMemory;
-	listener->base.transport = transport;
-	listener->bytes = bytes;
+	listener->base.transport = self;
 	listener->loop = loop;
 	listener->accepted = accepted;
 	listener->context = context;

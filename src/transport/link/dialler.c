@@ -87,8 +87,8 @@ static bool dial_next(struct pccl_dialler *dialler)
 		if (one->dialled)
 			continue;
 		one->dialled = true;
-		if (place->transport->dial(dialler->loop, &place->address, &try_events, one, &one->stream) ==
-		    pcclSuccess)
+		if (place->transport->dial(place->transport, dialler->loop, &place->address, &try_events, one,
+					   &one->stream) == pcclSuccess)
 			return true;
 		note_reason(dialler, pccl_fail_text());
 	}

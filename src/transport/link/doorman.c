@@ -195,8 +195,8 @@ static pcclResult_t listen_in_range(struct pccl_doorman *doorman, const struct p
 
 	for (port = first; port <= last; port++) {
 		pccl_address_set_port(&at, (uint16_t)port);
-		result = doorman->transport->listen(doorman->loop, &at, on_accepted, doorman, &doorman->listener,
-						    &doorman->port);
+		result = doorman->transport->listen(doorman->transport, doorman->loop, &at, on_accepted, doorman,
+						    &doorman->listener, &doorman->port);
 		if (result == pcclSuccess || result == pcclOutOfMemory)
 			return result;
 	}

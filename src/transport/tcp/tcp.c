@@ -75,17 +75,4 @@ static const struct pccl_byte_calls plain = {
 	.shut_down = shut_down,
 };
 
-static pcclResult_t listen_on(struct pccl_loop *loop, const struct pccl_address *address,
-			      void (*accepted)(void *context, struct pccl_stream *stream), void *context,
-			      struct pccl_listener **listener_out, uint16_t *port_out)
-{
-	return pccl_engine_listen(&pccl_tcp, &plain, loop, address, accepted, context, listener_out, port_out);
-}
-
-static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
-			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
-{
-	return pccl_engine_dial(&pccl_tcp, &plain, loop, address, events, context, stream_out);
-}
-
-const struct pccl_transport pccl_tcp = {.name = "tcp", .listen = listen_on, .dial = dial, PCCL_ENGINE_SLOTS};
+const struct pccl_transport pccl_tcp = {.name = "tcp", .bytes = &plain, PCCL_ENGINE_SLOTS};

@@ -182,9 +182,9 @@ static void listener_may_be_closed_inside_accepted(void **state)
 	wire_listen(&wire, *state);
 	wire.kind->transport->close_listener(wire.listener);
 	assert_int_equal(pccl_address_numeric(wire.kind->host, 0, &address), pcclSuccess);
-	assert_int_equal(
-		wire.kind->transport->listen(wire.loop, &address, close_the_door, &guest, &wire.listener, &port),
-		pcclSuccess);
+	assert_int_equal(wire.kind->transport->listen(wire.kind->transport, wire.loop, &address, close_the_door, &guest,
+						      &wire.listener, &port),
+			 pcclSuccess);
 	pccl_address_set_port(&wire.address, port);
 	wire_dial(&wire);
 	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1);
@@ -289,7 +289,7 @@ static void start_relay(struct relay *relay, const struct wire_kind *kind)
 	wire_listen(&relay->wire, kind);
 	kind->transport->close_listener(relay->wire.listener);
 	assert_int_equal(pccl_address_numeric(kind->host, 0, &address), pcclSuccess);
-	assert_int_equal(kind->transport->listen(relay->wire.loop, &address, accept_for_relay, relay,
+	assert_int_equal(kind->transport->listen(kind->transport, relay->wire.loop, &address, accept_for_relay, relay,
 						 &relay->wire.listener, &port),
 			 pcclSuccess);
 	pccl_address_set_port(&relay->wire.address, port);

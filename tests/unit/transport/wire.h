@@ -239,7 +239,8 @@ static inline void wire_listen(struct wire *wire, const struct wire_kind *kind)
 	wire->dialer.transport = wire->acceptor.transport = kind->transport;
 	assert_int_equal(pccl_loop_create(&wire->loop), pcclSuccess);
 	assert_int_equal(pccl_address_numeric(kind->host, 0, &address), pcclSuccess);
-	assert_int_equal(kind->transport->listen(wire->loop, &address, wire_accepted, wire, &wire->listener, &port),
+	assert_int_equal(kind->transport->listen(kind->transport, wire->loop, &address, wire_accepted, wire,
+						 &wire->listener, &port),
 			 pcclSuccess);
 	wire->address = address;
 	pccl_address_set_port(&wire->address, port);
@@ -247,8 +248,8 @@ static inline void wire_listen(struct wire *wire, const struct wire_kind *kind)
 
 static inline void wire_dial(struct wire *wire)
 {
-	assert_int_equal(wire->kind->transport->dial(wire->loop, &wire->address, &wire_events, &wire->dialer,
-						     &wire->dialer.stream),
+	assert_int_equal(wire->kind->transport->dial(wire->kind->transport, wire->loop, &wire->address, &wire_events,
+						     &wire->dialer, &wire->dialer.stream),
 			 pcclSuccess);
 }
 

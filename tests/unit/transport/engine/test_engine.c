@@ -17,8 +17,6 @@
 
 #define PIECE_BYTES 65536u
 
-extern const struct pccl_transport chopped;
-
 struct chopper {
 	struct pccl_engine *engine;
 	struct pccl_rng rng;
@@ -32,10 +30,11 @@ static uint32_t choppers_ended;
 static bool refuse_dialled;
 static bool refuse_accepted;
 
-static pcclResult_t begin(int fd, bool dialled, void **state_out)
+static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialled, void **state_out)
 {
 	struct chopper *chopper;
 
+	(void)self;
 	(void)fd;
 	if (dialled ? refuse_dialled : refuse_accepted)
 		return pccl_fail(pcclSystemError, "the key does not fit");
@@ -173,20 +172,7 @@ static const struct pccl_byte_calls chopped_bytes = {.begin = begin,
 						     .discard = discard_chopped,
 						     .shut_down = shut_down};
 
-static pcclResult_t listen_on(struct pccl_loop *loop, const struct pccl_address *address,
-			      void (*accepted)(void *context, struct pccl_stream *stream), void *context,
-			      struct pccl_listener **listener_out, uint16_t *port_out)
-{
-	return pccl_engine_listen(&chopped, &chopped_bytes, loop, address, accepted, context, listener_out, port_out);
-}
-
-static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
-			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
-{
-	return pccl_engine_dial(&chopped, &chopped_bytes, loop, address, events, context, stream_out);
-}
-
-const struct pccl_transport chopped = {.name = "chopped", .listen = listen_on, .dial = dial, PCCL_ENGINE_SLOTS};
+static const struct pccl_transport chopped = {.name = "chopped", .bytes = &chopped_bytes, PCCL_ENGINE_SLOTS};
 
 static struct wire_kind kind = {&chopped, "127.0.0.1"};
 

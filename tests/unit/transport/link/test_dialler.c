@@ -35,11 +35,12 @@ static struct {
 	char reason[PCCL_DIALLER_REASON_BYTES];
 } board;
 
-static pcclResult_t dial(struct pccl_loop *loop, const struct pccl_address *address,
+static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *loop, const struct pccl_address *address,
 			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
 {
 	struct fake *fake = &board.fakes[board.fake_count];
 
+	(void)self;
 	*stream_out = NULL;
 	if (board.unreachable > 0) {
 		board.unreachable--;

@@ -182,7 +182,7 @@ static void port_in_use_is_named(void **state)
 
 	(void)state;
 	wire_listen(&wire, &ipv4);
-	assert_int_equal(pccl_tcp.listen(wire.loop, &wire.address, wire_accepted, &wire, &second, &port),
+	assert_int_equal(pccl_tcp.listen(&pccl_tcp, wire.loop, &wire.address, wire_accepted, &wire, &second, &port),
 			 pcclSystemError);
 	assert_null(second);
 	pccl_address_text_port(&wire.address, text);
