@@ -70,6 +70,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	pccl_free(session->by_tag);
 	pccl_free(session->spare_undo);
 	pccl_free(session->members);
+	pccl_links_fini(&session->links);
 	pccl_free(session->freezes);
 	pccl_free(session);
 }

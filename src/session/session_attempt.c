@@ -59,7 +59,8 @@ static pcclResult_t make_plan(const struct pccl_session *session, const struct p
 					       plan_out);
 	}
 	if (algorithm == pcclPlanAuto)
-		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes);
+		algorithm = pccl_plan_choose(op->request.kind, session->ranks, op->codecs.contribution_bytes,
+					     &session->links);
 	if (algorithm == pcclPlanRing && coded)
 		algorithm = pcclPlanDirect;
 	return pccl_plan_create(op->request.kind, algorithm, session->ranks, session->rank, root, &op->geometry,

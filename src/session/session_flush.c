@@ -341,6 +341,7 @@ static pcclResult_t install_on_lanes(struct pccl_session *session, const struct 
 static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
 {
 	pcclRankUuid_t *members;
+	struct pccl_links links;
 	uint32_t i;
 
 	if (install->newcomers || session->epoch == 0) {
@@ -351,13 +352,19 @@ static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_i
 		session->lanes = session->config.lanes;
 	if (session->lanes == 0)
 		session->lanes = 1;
-	members = pccl_calloc(install->view.member_count, sizeof(*members));
-	if (members == NULL)
+	if (pccl_links_copy(&install->links, &links) != pcclSuccess)
 		return pcclOutOfMemory;
+	members = pccl_calloc(install->view.member_count, sizeof(*members));
+	if (members == NULL) {
+		pccl_links_fini(&links);
+		return pcclOutOfMemory;
+	}
 	for (i = 0; i < install->view.member_count; i++)
 		members[i] = install->view.members[i].uuid;
 	pccl_free(session->members);
 	session->members = members;
+	pccl_links_fini(&session->links);
+	session->links = links;
 	session->epoch = install->view.epoch;
 	session->ranks = install->view.member_count;
 	session->rank = rank;

@@ -51,6 +51,7 @@ struct pccl_session {
 	uint32_t ranks;
 	uint32_t rank;
 	pcclRankUuid_t *members; /* by rank */
+	struct pccl_links links; /* of the view, as the members */
 	uint32_t lanes;		 /* of the view */
 	uint32_t cut_for_ranks;	 /* members when newcomers last joined: all agree, so all cut ops alike until then */
 	bool frozen;

@@ -152,6 +152,8 @@ static inline void fuzz_prepared(struct fuzz_bytes *bytes, struct pccl_message_p
 		report->repairable = traits >> 3 & 1;
 		report->complete = traits >> 4 & 1;
 		report->segment_count = traits >> 5 & 3;
+		if (traits >> 7 != 0)
+			report->root = fuzz_peer(1 + (traits & 1));
 		report->held = fuzz_list(1, sizeof(*report->held));
 	}
 }

@@ -71,6 +71,11 @@ static void fill_install(struct pccl_install *install)
 	install->world.peers = 4;
 	install->world.groups = 3;
 	install->world.largest_group = 2;
+	install->links.measures = pccl_calloc(2, sizeof(*install->links.measures));
+	assert(install->links.measures != NULL);
+	install->links.count = 2;
+	install->links.measures[0] = (struct pccl_link_measure){0, 2, 125000, 40000};
+	install->links.measures[1] = (struct pccl_link_measure){2, 1, 4, 250};
 	(void)snprintf(install->cause, sizeof(install->cause), "rank 1 was lost");
 	install->decisions = pccl_calloc(2, sizeof(*install->decisions));
 	assert(install->decisions != NULL);

@@ -14,9 +14,9 @@
 /* With more ranks than this everybody to everybody is more connections than a ring's rounds are worth. */
 #define DIRECT_RANKS_MAX 64
 
-pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes)
+pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes, const struct pccl_links *links)
 {
-	assert(ranks >= 1);
+	assert(ranks >= 1 && (links->count == 0 || links->measures[links->count - 1].from < ranks));
 	if (kind == PCCL_BARRIER)
 		return pcclPlanOneshot;
 	if (bytes <= ONESHOT_BYTES_MAX && bytes * (ranks - 1) <= ONESHOT_SENT_BYTES_MAX)

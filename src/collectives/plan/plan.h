@@ -10,6 +10,8 @@
 
 #include <pccl.h>
 
+#include "base/links.h"
+
 #define PCCL_RANKS_MAX 1024
 #define PCCL_RANK_NONE UINT32_MAX
 #define PCCL_SEGMENTS_MAX (1u << 16) /* per op: segments grow with ops above 16 GiB, so that bitmaps stay small */
@@ -81,8 +83,8 @@ struct pccl_plan {
 	const uint32_t *order;
 };
 
-/* What pcclPlanAuto becomes: a function of what all peers know alike. */
-pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes);
+/* What pcclPlanAuto becomes: a function of what all peers know alike. `links` are those of the view, perhaps none. */
+pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes, const struct pccl_links *links);
 
 /* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read for broadcast only.
  *

@@ -14,6 +14,7 @@
 #define MEMBER_BYTES_MIN (16 + 1 + 2 + 2 + 8 + 4 + 4)
 #define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 1 + 4)
 #define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 16 + 4 + 4 + 4 + 1 + 1)
+#define LINK_BYTES (2 + 2 + 4 + 4)
 #define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
 #define RESULT_MAX 199
 
@@ -184,6 +185,26 @@ static void get_world(struct pccl_reader *reader, struct pccl_world *world)
 	world->largest_group = pccl_get_u32(reader);
 }
 
+/* At most one each way between any two members. */
+static void get_links(struct pccl_reader *reader, struct pccl_links *links, uint32_t member_count)
+{
+	uint32_t count = pccl_get_u32(reader);
+	uint32_t index;
+
+	if (count == 0)
+		return;
+	links->measures = get_list(reader, count, member_count * member_count, LINK_BYTES, sizeof(*links->measures));
+	links->count = links->measures != NULL ? count : 0;
+	for (index = 0; index < links->count; index++) {
+		links->measures[index].from = pccl_get_u16(reader);
+		links->measures[index].to = pccl_get_u16(reader);
+		links->measures[index].kib_per_s = pccl_get_u32(reader);
+		links->measures[index].round_trip_us = pccl_get_u32(reader);
+	}
+	if (!pccl_links_valid(links, member_count))
+		reader->bad = true;
+}
+
 static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *decision, uint32_t member_count)
 {
 	uint32_t holder_count;
@@ -233,6 +254,7 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	install->lone = get_flag(reader);
 	install->newcomers = get_flag(reader);
 	get_world(reader, &install->world);
+	get_links(reader, &install->links, view->member_count);
 	get_text(reader, install->cause, sizeof(install->cause));
 	if (view->epoch == 0 || (install->lone && view->member_count != 1) || install->previous_epoch >= view->epoch ||
 	    (!reader->bad && !pccl_view_valid(view)))

@@ -80,6 +80,19 @@ static void put_world(struct pccl_writer *writer, const struct pccl_world *world
 	pccl_put_u32(writer, world->largest_group);
 }
 
+static void put_links(struct pccl_writer *writer, const struct pccl_links *links)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, links->count);
+	for (index = 0; index < links->count; index++) {
+		pccl_put_u16(writer, links->measures[index].from);
+		pccl_put_u16(writer, links->measures[index].to);
+		pccl_put_u32(writer, links->measures[index].kib_per_s);
+		pccl_put_u32(writer, links->measures[index].round_trip_us);
+	}
+}
+
 static void put_decision(struct pccl_writer *writer, const struct pccl_op_decision *decision)
 {
 	uint32_t rank;
@@ -116,6 +129,7 @@ static void put_install(struct pccl_writer *writer, const struct pccl_install *i
 	put_flag(writer, install->lone);
 	put_flag(writer, install->newcomers);
 	put_world(writer, &install->world);
+	put_links(writer, &install->links);
 	pccl_put_string(writer, install->cause);
 	pccl_put_u32(writer, install->decision_count);
 	for (index = 0; index < install->decision_count; index++)

@@ -34,6 +34,7 @@ void pccl_install_fini(struct pccl_install *install)
 	for (index = 0; index < install->decision_count; index++)
 		pccl_op_decision_fini(&install->decisions[index]);
 	pccl_free(install->decisions);
+	pccl_links_fini(&install->links);
 	pccl_view_fini(&install->view);
 	memset(install, 0, sizeof(*install));
 }
@@ -134,6 +135,8 @@ pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_inst
 	to_out->newcomers = from->newcomers;
 	to_out->world = from->world;
 	memcpy(to_out->cause, from->cause, sizeof(to_out->cause));
+	if (pccl_links_copy(&from->links, &to_out->links) != pcclSuccess)
+		goto fail_decisions;
 	to_out->decisions = pccl_calloc(from->decision_count, sizeof(*to_out->decisions));
 	if (to_out->decisions == NULL)
 		goto fail_decisions;

@@ -9,6 +9,7 @@
 #include <pccl.h>
 
 #include "base/identity.h"
+#include "base/links.h"
 
 #define PCCL_MEMBERS_MAX 1024
 #define PCCL_LANES_MAX 16					 /* per member */
@@ -111,6 +112,7 @@ struct pccl_install {
 	uint32_t decision_count;
 	struct pccl_op_decision *decisions; /* in order, none twice: see pccl_op_decision_compare() */
 	struct pccl_world world;
+	struct pccl_links links; /* between the members, for plans: the view's, so its epoch is their version */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* why the view changed, in words */
 };
 

@@ -498,13 +498,15 @@ static void nonsense_is_refused(void **state)
 
 static void small_ops_take_one_hop_and_large_ones_two(void **state)
 {
+	const struct pccl_links links = {0, NULL};
+
 	(void)state;
-	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 4, 4096), pcclPlanOneshot);
-	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 4, 1 << 20), pcclPlanDirect);
-	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 64, 4096), pcclPlanDirect);
-	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 256, 1u << 30), pcclPlanRing);
-	assert_int_equal(pccl_plan_choose(PCCL_BROADCAST, 256, 1u << 30), pcclPlanDirect);
-	assert_int_equal(pccl_plan_choose(PCCL_BARRIER, 256, 0), pcclPlanOneshot);
+	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 4, 4096, &links), pcclPlanOneshot);
+	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 4, 1 << 20, &links), pcclPlanDirect);
+	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 64, 4096, &links), pcclPlanDirect);
+	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 256, 1u << 30, &links), pcclPlanRing);
+	assert_int_equal(pccl_plan_choose(PCCL_BROADCAST, 256, 1u << 30, &links), pcclPlanDirect);
+	assert_int_equal(pccl_plan_choose(PCCL_BARRIER, 256, 0, &links), pcclPlanOneshot);
 }
 
 static void a_printed_plan_reads_like_one(void **state)

@@ -208,14 +208,62 @@ static void bits_behind_the_last_segment_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(message->body.prepared.reports[0].segment_count, 65);
-	assert_int_equal(message->body.prepared.reports[0].root.data[15], 0);
-	assert_int_equal(message->body.prepared.reports[1].root.data[15], 7);
 	message->body.prepared.reports[0].held[1] = 2;
 	assert_false(is_taken(message));
 	message = sample_message(11);
 	assert_int_equal(message->body.install.decisions[0].segment_count, 70);
 	message->body.install.decisions[0].holders[2][1] = 64;
 	assert_false(is_taken(message));
+}
+
+/* What came out of the bytes of a sample. */
+static struct pccl_message *travelled(unsigned index)
+{
+	struct pccl_message *message = sample_message(index);
+	struct pccl_message *copy;
+	uint8_t *data;
+	size_t bytes;
+
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	assert_int_equal(pccl_message_decode(data, bytes, &copy), pcclSuccess);
+	pccl_free(data);
+	pccl_message_destroy(message);
+	return copy;
+}
+
+static void roots_and_links_travel(void **state)
+{
+	struct pccl_message *prepared = travelled(3), *install = travelled(11);
+	const struct pccl_links *links = &install->body.install.links;
+
+	(void)state;
+	assert_int_equal(prepared->body.prepared.reports[0].root.data[15], 0);
+	assert_int_equal(prepared->body.prepared.reports[1].root.data[15], 7);
+	assert_int_equal(links->count, 2);
+	assert_int_equal(links->measures[0].to, 2);
+	assert_int_equal(links->measures[0].kib_per_s, 125000);
+	assert_int_equal(links->measures[1].from, 2);
+	assert_int_equal(links->measures[1].round_trip_us, 250);
+	pccl_message_destroy(prepared);
+	pccl_message_destroy(install);
+}
+
+static bool links_are_taken(uint16_t from, uint16_t to)
+{
+	struct pccl_message *message = sample_message(11);
+
+	message->body.install.links.measures[1].from = from;
+	message->body.install.links.measures[1].to = to;
+	return is_taken(message);
+}
+
+static void links_of_nobody_are_refused(void **state)
+{
+	(void)state;
+	assert_true(links_are_taken(2, 1));
+	assert_false(links_are_taken(2, 3));
+	assert_false(links_are_taken(2, 2));
+	assert_false(links_are_taken(0, 2));
 }
 
 /* They go to logs and terminals. */
@@ -296,6 +344,8 @@ int main(void)
 		cmocka_unit_test(lanes_and_streams_are_bounded),
 		cmocka_unit_test(impossible_participants_and_policies_are_refused),
 		cmocka_unit_test(bits_behind_the_last_segment_are_refused),
+		cmocka_unit_test(roots_and_links_travel),
+		cmocka_unit_test(links_of_nobody_are_refused),
 		cmocka_unit_test(words_lose_their_control_characters),
 		cmocka_unit_test(message_beyond_a_frame_is_not_encoded),
 		cmocka_unit_test(shared_message_lives_until_its_last_holder),
