@@ -35,8 +35,9 @@ struct pccl_lane_guest {
 struct pccl_lane_calls {
 	/* ---- links ---- */
 
-	/* A link to this member, which dials or waits. Its events are told with the pccl_neighbour_* calls, never from
-	 * inside this one. On failure (the cause in pccl_fail_text()) *link_out is NULL. */
+	/* A link to this member, which dials at once or gives the member time to dial. Its events are told with the
+	 * pccl_neighbour_* calls, never from inside this one. On failure (the cause in pccl_fail_text()) *link_out is
+	 * NULL. */
 	pcclResult_t (*open)(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
 			     bool dials, uint16_t streams, struct pccl_lane_link **link_out);
 	/* No event any more. What is queued still goes out, as far as that does not take long: the payloads are valid
@@ -55,8 +56,8 @@ struct pccl_lane_calls {
 	/* Do segments that are sent over it get checksums? */
 	bool (*checks)(const struct pccl_lane_link *link);
 	void (*heard)(const struct pccl_lane_link *link, struct pccl_heard *heard_out);
-	/* What stands between may have forgotten its connections: makes new ones, until `deadline_ns`, if it is for
-	 * this side to make them. May be repeated. */
+	/* What stands between may have forgotten its connections: makes new ones, until `deadline_ns`. May be
+	 * repeated. */
 	void (*renew)(struct pccl_lane_link *link, uint64_t deadline_ns);
 	/* The guest's stream becomes one of the link's, or is refused. May call pccl_neighbour_dropped(). */
 	void (*adopt)(struct pccl_lane_link *link, struct pccl_lane_guest *guest);

@@ -235,7 +235,7 @@ pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl
 
 		if (neighbour->link != NULL || rank == lane->rank || lane->config.exec.lane >= lane->lanes)
 			continue;
-		/* The member with the higher rank dials. */
+		/* The member with the higher rank dials first. */
 		result = lane->calls->open(lane->config.context, neighbour, &view->members[rank], lane->rank > rank,
 					   view->streams, &neighbour->link);
 	}

@@ -6,7 +6,7 @@
 #	tests/integration/reach.sh [CASE]...
 set -u
 
-cases="two_families ipv6_only ipv4_only beside_the_master one_of_two_networks"
+cases="two_families ipv6_only ipv4_only beside_the_master one_of_two_networks deaf_member deaf_newcomer"
 
 say() {
 	echo "reach.sh: $*"
@@ -90,15 +90,35 @@ master() {
 	sleep 0.5
 }
 
-# peers HOST=MASTER...: each runs operations with all of the others, or the case has failed.
+# deaf HOST: what the others send to its port 48155 is lost without a word; it can call them.
+deaf() {
+	local host
+
+	for host in a b c; do
+		[ $host = "$1" ] && continue
+		ip -n $host neigh replace 10.77.0.99 lladdr 02:00:00:00:00:77 dev net77
+		ip -n $host neigh replace fd77::99 lladdr 02:00:00:00:00:77 dev net77
+		ip -n $host route add default via 10.77.0.99 dev net77 table 99
+		ip -n $host -6 route add default via fd77::99 dev net77 table 99
+		ip -n $host rule add ipproto tcp dport 48155 lookup 99 priority 0
+		ip -n $host -6 rule add ipproto tcp dport 48155 lookup 99 priority 0
+	done
+}
+
+# peers HOST=MASTER[=deaf]...: each runs operations with all of the others, or the case has failed. Who is deaf listens on
+# port 48155.
 peers() {
-	local pids= pid item ok=yes
+	local pids= pid item ok=yes port
 
 	for item in "$@"; do
+		port=0
+		[ "${item#*=*=}" = deaf ] && port=48155
+		item=${item%=deaf}
 		serial=$((serial + 1))
-		ip netns exec "${item%%=*}" timeout 30 "$bin/allreduce-bench" --master "${item#*=}" --peers $# \
+		PCCL_PORT=$port ip netns exec "${item%%=*}" timeout 30 "$bin/allreduce-bench" --master "${item#*=}" --peers $# \
 			--sizes 64K --iters 3 --warmup 1 --check >"$work/peer$serial" 2>&1 &
 		pids="$pids $!"
+		[ $port = 0 ] || sleep 0.3
 	done
 	for pid in $pids; do
 		wait "$pid" || ok=no
@@ -145,6 +165,20 @@ one_of_two_networks() {
 	ip -n c neigh replace fd77::2 lladdr 02:00:00:00:00:77 dev net77
 	master 10.77.0.1:48148
 	peers b=10.77.0.1:48148 c=10.77.0.1:48148
+}
+
+# Nobody can dial the first member, which the others should, for their ranks are higher: it dials them.
+deaf_member() {
+	deaf b
+	master 10.77.0.1:48148
+	peers b=10.77.0.1:48148=deaf c=10.77.0.1:48148 a=10.77.0.1:48148 c=10.77.0.1:48148
+}
+
+# Nobody can dial the last one.
+deaf_newcomer() {
+	deaf c
+	master 10.77.0.1:48148
+	peers a=10.77.0.1:48148 b=10.77.0.1:48148 c=10.77.0.1:48148=deaf
 }
 
 [ $# -gt 0 ] && cases=$*

@@ -41,9 +41,11 @@ struct shell_plan {
 	uint64_t link_timeout_ns; /* to come up again, and of silence */
 	uint64_t guest_ns;	  /* that a stream waits for its view */
 	pcclChecksums_t checksums;
-	uint64_t break_ns;	/* mean time between broken streams, 0: never */
-	uint32_t slow_percent;	/* of the links */
-	uint32_t large_percent; /* of the ops */
+	uint64_t break_ns;	 /* mean time between broken streams, 0: never */
+	uint32_t slow_percent;	 /* of the links */
+	uint32_t barred_percent; /* of the pairs: one of the two can't dial the other */
+	bool peaceful;		 /* nothing goes wrong but that: nobody has a reason to complain */
+	uint32_t large_percent;	 /* of the ops */
 	uint32_t timeout_percent;
 	uint32_t mistake_percent; /* of the calls: a member launches something else than the others */
 	bool codecs;

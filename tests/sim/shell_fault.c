@@ -13,6 +13,23 @@ static void draw_times(struct sim *sim, struct shell_plan *plan)
 	plan->break_ns = sim_chance(sim, 40) ? sim_between(sim, 5, 200) * SIM_MS : 0;
 }
 
+/* Who can't be dialled; peers still come, leave and die. */
+static void bar(struct sim *sim, struct shell_plan *plan)
+{
+	if (pccl_rng_hash(sim->plan.seed, 41) % 3 != 0)
+		return;
+	plan->barred_percent = 10 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 42) % 91);
+	plan->peaceful = pccl_rng_hash(sim->plan.seed, 43) % 2 == 0;
+	if (!plan->peaceful)
+		return;
+	sim->plan.pause_ns = sim->plan.partition_ns = sim->plan.complaint_ns = 0;
+	sim->plan.reset_ns = sim->plan.master_crash_ns = sim->plan.clock_jump_ns = 0;
+	sim->plan.sabotage = 0;
+	sim->plan.silent_crashes = false;
+	plan->break_ns = 0;
+	plan->slow_percent = 0;
+}
+
 void shell_plan_draw(struct sim *sim)
 {
 	struct shell_plan *plan = &sim->shells->plan;
@@ -45,6 +62,7 @@ void shell_plan_draw(struct sim *sim)
 	sim->plan.crash_ns /= 2;
 	sim->plan.pause_ns /= 2;
 	sim->plan.partition_ns /= 2;
+	bar(sim, plan);
 }
 
 void shell_faults_start(struct sim *sim)

@@ -226,18 +226,34 @@ static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *lo
 	return pcclSuccess;
 }
 
+/* Firewalls, and addresses that lead nowhere: callers are refused, or get no answer, for ever. What such a pair has
+ * connected from the other side works both ways. */
+static bool is_barred(const struct wire *wire, bool *refused_out)
+{
+	const struct sim *sim = wire->sim;
+	uint32_t low = wire->node < wire->other_node ? wire->node : wire->other_node;
+	uint64_t pair = (uint64_t)low << 32 | (wire->node ^ wire->other_node);
+	uint64_t what = pccl_rng_hash(sim->plan.seed + 43, pair);
+
+	*refused_out = (what >> 1 & 1) != 0;
+	return (what >> 8) % 100 < sim->shells->plan.barred_percent && (what & 1) == (wire->node == low);
+}
+
 /* The other side's kernel answers, whatever its threads do; its listener hears of it in its own time. */
 void wire_connect(struct wire *wire)
 {
 	struct sim *sim = wire->sim;
 	struct sim_node *node = &sim->nodes[wire->other_node];
 	struct wire *other;
+	bool refused;
+	bool barred = is_barred(wire, &refused);
 
-	if (wire_is_cut(sim, wire->node, node->id) || wire_is_cut(sim, node->id, wire->node) || node->vanished) {
+	if (wire_is_cut(sim, wire->node, node->id) || wire_is_cut(sim, node->id, wire->node) || node->vanished ||
+	    (barred && !refused)) {
 		wire->dialled_ns = sim->now_ns + STALL_NS;
 		return;
 	}
-	if (node->shell == NULL || node->shell->listening == NULL) {
+	if (node->shell == NULL || node->shell->listening == NULL || barred) {
 		wire_break(wire, "nobody listens");
 		return;
 	}

@@ -312,7 +312,7 @@ static void set_up_link(struct side *side, struct board *board, bool dials)
 	config.neighbour.data[0] = dials ? 2 : 1;
 	config.places[0].transport = &pccl_tcp;
 	config.places[0].address = loopback(board->port);
-	config.place_count = 1;
+	config.place_count = dials ? 1 : 0;
 	if (!dials) {
 		if (pccl_doorman_create(side->loop, &pccl_tcp, &config.places[0].address, 0, 5000000000u, on_arrived,
 					side, &doorman) != pcclSuccess)

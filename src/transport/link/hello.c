@@ -1,4 +1,4 @@
-/* HELLO as bytes, in the order of struct pccl_hello; and the refusal of one. */
+/* HELLO as bytes, in the order of struct pccl_hello; what WELCOME says to it; and the refusal of one. */
 #include "transport/link/hello.h"
 
 #include <assert.h>
@@ -49,6 +49,26 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 		return pccl_fail(pcclRankConnectionFailed, "HELLO of %zu bytes is malformed", bytes);
 	if (hello_out->purpose != PCCL_PURPOSE_CONTROL && hello_out->purpose != PCCL_PURPOSE_DATA)
 		return pccl_fail(pcclRankConnectionFailed, "HELLO with unknown purpose %u", hello_out->purpose);
+	return pcclSuccess;
+}
+
+void pccl_greeting_encode(const struct pccl_greeting *greeting, uint8_t out[PCCL_GREETING_BYTES])
+{
+	struct pccl_writer writer = pccl_writer_over(out, PCCL_GREETING_BYTES);
+
+	pccl_put_u64(&writer, greeting->instance);
+	pccl_put_u32(&writer, greeting->hellos);
+	assert(!writer.overflow);
+}
+
+pcclResult_t pccl_greeting_decode(const uint8_t *data, size_t bytes, struct pccl_greeting *greeting_out)
+{
+	struct pccl_reader reader = pccl_reader_over(data, bytes);
+
+	greeting_out->instance = pccl_get_u64(&reader);
+	greeting_out->hellos = pccl_get_u32(&reader);
+	if (reader.bad || pccl_reader_left(&reader) != 0 || greeting_out->instance == 0)
+		return pccl_fail(pcclRankConnectionFailed, "WELCOME of %zu bytes is malformed", bytes);
 	return pcclSuccess;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/uuid.h"
+#include "transport/link/crossing.h"
 #include "transport/link/link_stream.h"
 
 /* ---- pulling ------------------------------------------------------------------------------------------------- */
@@ -214,8 +215,9 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 	link->lost_timer.fire = tell_lost;
 	link->lost_timer.context = link;
 	link->heard_ns = pccl_loop_now(config->loop);
-	while (config->dials && link->instance == 0)
+	while (link->instance == 0)
 		link->instance = draw_instance();
+	link->leads = memcmp(config->self.data, config->neighbour.data, sizeof(config->self.data)) > 0;
 	for (i = 0; i < config->streams; i++) {
 		struct pccl_link_stream *ls = &link->streams[i];
 
@@ -240,8 +242,6 @@ static const char *why_not(const struct pccl_link *link, const struct pccl_hello
 
 	if (link->lost)
 		return "the link is lost here";
-	if (config->dials)
-		return "it is for this side to dial";
 	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != config->group || hello->lane != config->lane ||
 	    !pccl_uuid_equal(&hello->from, &config->neighbour) || !pccl_uuid_equal(&hello->to, &config->self))
 		return "it is for another link";
@@ -250,6 +250,13 @@ static const char *why_not(const struct pccl_link *link, const struct pccl_hello
 	if (hello->instance == 0)
 		return "it has no instance";
 	return NULL;
+}
+
+bool pccl_link_knows(struct pccl_link *link, uint64_t instance)
+{
+	if (link->other_instance == 0)
+		link->other_instance = instance;
+	return link->other_instance == instance;
 }
 
 static void refuse(struct pccl_link *link, struct pccl_stream *stream, enum pccl_welcome welcome, const char *why)
@@ -261,21 +268,30 @@ static void refuse(struct pccl_link *link, struct pccl_stream *stream, enum pccl
 void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
 	const char *why = why_not(link, hello);
+	enum pccl_crossing_verdict verdict;
+	struct pccl_crossing side;
 	struct pccl_link_stream *ls;
 
 	if (why != NULL) {
 		refuse(link, stream, PCCL_WELCOME_NEVER, why);
 		return;
 	}
-	if (link->instance == 0)
-		link->instance = hello->instance;
 	ls = &link->streams[hello->stream];
-	if (link->instance != hello->instance) {
+	if (!pccl_link_knows(link, hello->instance)) {
 		refuse(link, stream, PCCL_WELCOME_NEVER, "the link was made anew on the calling side only");
 		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
 			       link->config.name, link->config.lane);
-	} else if (ls->was_up && (int32_t)(hello->resumption - ls->resumption) <= 0) {
+		return;
+	}
+	side.leads = link->leads;
+	side.calls = ls->state == PCCL_LINK_GREETING;
+	side.called_ns = pccl_loop_now(link->config.loop) - ls->hello_ns;
+	side.known = ls->hellos_known;
+	verdict = pccl_crossing_judge(&side, hello->resumption);
+	if (verdict == PCCL_CROSSING_OLD) {
 		refuse(link, stream, PCCL_WELCOME_LATER, "a later redial of the stream has come before");
+	} else if (verdict == PCCL_CROSSING_WAIT) {
+		refuse(link, stream, PCCL_WELCOME_LATER, "this side has called as well, and its call counts");
 	} else if (!pccl_link_may_claim(ls, hello->received, ls->logged)) {
 		refuse(link, stream, PCCL_WELCOME_NEVER, "it claims frames that were never sent");
 		pccl_link_lose(link, "%s claims %u frames of stream %u of lane %u, %u were sent", link->config.name,
@@ -325,7 +341,7 @@ void pccl_link_renew(struct pccl_link *link, uint64_t deadline_ns)
 {
 	uint16_t i;
 
-	for (i = 0; i < link->config.streams && link->config.dials && !link->lost; i++) {
+	for (i = 0; i < link->config.streams && link->config.place_count > 0 && !link->lost; i++) {
 		struct pccl_link_stream *ls = &link->streams[i];
 
 		if (ls->state == PCCL_LINK_UP && ls->logged != ls->acked)

@@ -1,5 +1,6 @@
 /*
- * A link: all streams of one lane to one neighbour. It dials (or awaits) them, says HELLO, pulls frames from its user
+ * A link: all streams of one lane to one neighbour. It dials them, or waits half a second for the neighbour to dial and
+ * then dials as well (crossing.h says which connection counts if both succeed), says HELLO, pulls frames from its user
  * for whichever stream has room, redials a stream that breaks and resends what the other side had not received, so
  * that every frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of dialling
  * in vain, redial_timeout_ns once it had been up. The place that the neighbour answered at is dialled first the next
@@ -32,10 +33,9 @@ struct pccl_link_config {
 	uint64_t host;					/* that this process runs on, see pccl_locality_host() */
 	pcclChecksums_t checksums;			/* of segments; Default is Auto */
 	char name[64];					/* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
-	struct pccl_place places[PCCL_LINK_PLACES_MAX]; /* where the neighbour may listen; used if `dials`, then one at
-							 * least */
+	struct pccl_place places[PCCL_LINK_PLACES_MAX]; /* where the neighbour may listen; one at least if `dials` */
 	uint32_t place_count;
-	bool dials;		     /* the member with the higher rank dials */
+	bool dials;		     /* at once; else when the neighbour has not for a while */
 	uint16_t lane;		     /* at most 255 */
 	uint16_t streams;	     /* at least 1 */
 	uint64_t connect_timeout_ns; /* for a stream to come up the first time */
@@ -93,8 +93,8 @@ void pccl_link_forget(struct pccl_link *link, const void *cookie,
 void pccl_link_resume(struct pccl_link *link);
 
 /* The neighbour is silent, though frames are under way: what stands between may have forgotten the connections. Streams
- * that are up and wait for acknowledgements are dialled anew, if it is for this side to dial; one that is not up again
- * at `deadline_ns` loses the link, as after redial_timeout_ns. May be repeated. */
+ * that are up and wait for acknowledgements are dialled anew; one that is not up again at `deadline_ns` loses the link,
+ * as after redial_timeout_ns. May be repeated. */
 void pccl_link_renew(struct pccl_link *link, uint64_t deadline_ns);
 
 /* up() has been called and the link is not lost. A stream may be down for the moment. */

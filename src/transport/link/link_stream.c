@@ -15,6 +15,8 @@
 #define ATTEMPT_LEAST_NS 1000000000u /* an attempt gets a third of the connect timeout, but at least this */
 #define GREETING_NS 1000000000u	     /* for WELCOME, if another place may have it */
 #define FRUITLESS_MOST 8u	     /* then redialling doesn't help */
+#define OTHER_SIDE_NS 500000000u     /* for the side whose turn it is to dial, before the other does as well, */
+#define OTHER_SIDE_SHARE 4u	     /* and no more than this part of the time there is */
 
 static const struct pccl_stream_events stream_events;
 
@@ -102,6 +104,15 @@ static void try_later(struct pccl_link_stream *ls)
 	ls->backoff_ns = earlier(ls->backoff_ns * 2, later(BACKOFF_MOST_NS, timeout_of(ls) / ATTEMPTS_MOST));
 }
 
+/* It is for the neighbour to dial, but not for ever. */
+static void await_call(struct pccl_link_stream *ls)
+{
+	uint64_t patience_ns = earlier(OTHER_SIDE_NS, timeout_of(ls) / OTHER_SIDE_SHARE);
+	bool may_dial = ls->link->config.place_count > 0;
+
+	set_timer(ls, may_dial ? earlier(now_of(ls) + patience_ns, ls->deadline_ns) : ls->deadline_ns);
+}
+
 /* A stream that was up is down, for the noted reason. */
 static void go_down(struct pccl_link_stream *ls)
 {
@@ -116,8 +127,8 @@ static void go_down(struct pccl_link_stream *ls)
 		return;
 	}
 	ls->deadline_ns = now_of(ls) + link->config.redial_timeout_ns;
-	if (!link->config.dials) {
-		set_timer(ls, ls->deadline_ns);
+	if (!ls->dialled) {
+		await_call(ls);
 		return;
 	}
 	/* At once if it had worked before: most cuts are short. */
@@ -203,7 +214,7 @@ static void on_timer(struct pccl_timer *timer)
 
 	switch (ls->state) {
 	case PCCL_LINK_DOWN:
-		if (!ls->link->config.dials || now_of(ls) >= ls->deadline_ns)
+		if (now_of(ls) >= ls->deadline_ns)
 			give_up(ls);
 		else
 			start_attempt(ls);
@@ -249,7 +260,7 @@ static void say_hello(struct pccl_link_stream *ls)
 	hello.lane = config->lane;
 	hello.stream = ls->index;
 	hello.instance = ls->link->instance;
-	hello.resumption = ls->resumption++;
+	hello.resumption = ls->hellos++;
 	hello.received = ls->received;
 	hello.host = config->host;
 	hello.port = transport->ends(ls->stream, &local, &remote) ? pccl_address_port(&local) : 0;
@@ -275,6 +286,8 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	}
 	ls->stream = stream;
 	ls->state = PCCL_LINK_GREETING;
+	ls->dialled = true;
+	ls->hello_ns = now_of(ls);
 	say_hello(ls);
 	if (pccl_dialler_has_more(&ls->dialler))
 		set_timer(ls, earlier(now_of(ls) + GREETING_NS, ls->attempt_end_ns));
@@ -288,6 +301,30 @@ static void on_dialled_in_vain(void *context, const char *reason)
 	try_later(ls);
 }
 
+/* WELCOME YES. */
+static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *frame)
+{
+	struct pccl_link *link = ls->link;
+	struct pccl_greeting greeting;
+
+	if (pccl_greeting_decode((const uint8_t *)ls->text, frame->payload_bytes, &greeting) != pcclSuccess) {
+		note_reason(ls, "%s", pccl_fail_text());
+		try_next_place(ls);
+	} else if (!pccl_link_knows(link, greeting.instance)) {
+		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
+			       link->config.name, link->config.lane);
+	} else if (!pccl_link_may_claim(ls, frame->received, ls->logged)) {
+		pccl_link_lose(link,
+			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
+			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
+	} else {
+		ls->hellos_known = greeting.hellos;
+		ls->is_local =
+			find_locality(ls, frame->tag, pccl_address_port(&link->config.places[ls->place].address));
+		come_up(ls, frame->received);
+	}
+}
+
 static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *frame)
 {
 	struct pccl_link *link = ls->link;
@@ -299,24 +336,20 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 	} else if (frame->aux != PCCL_WELCOME_YES) {
 		note_reason(ls, "refused for now: %.*s", text_bytes, ls->text);
 		try_later(ls);
-	} else if (!pccl_link_may_claim(ls, frame->received, ls->logged)) {
-		pccl_link_lose(link,
-			       "%s does not know stream %u of lane %u any more: it has %u frames of it, %u were there",
-			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
-		ls->is_local =
-			find_locality(ls, frame->tag, pccl_address_port(&link->config.places[ls->place].address));
-		come_up(ls, frame->received);
+		on_greeting(ls, frame);
 	}
 }
 
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
 	const struct pccl_link_config *config = &ls->link->config;
-	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME};
+	const struct pccl_greeting greeting = {.instance = ls->link->instance, .hellos = ls->hellos};
+	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME, .payload_bytes = PCCL_GREETING_BYTES};
 
 	pccl_link_stream_drop(ls);
-	ls->resumption = hello->resumption;
+	ls->hellos_known = hello->resumption + 1;
+	ls->dialled = false;
 	if (stream->transport->attach(stream, config->loop, &stream_events, ls) != pcclSuccess) {
 		note_reason(ls, "%s", pccl_fail_text());
 		stream->transport->close(stream, false);
@@ -329,7 +362,8 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	if (!stream->transport->send(stream, &welcome, NULL, NULL))
+	pccl_greeting_encode(&greeting, ls->greeting);
+	if (!stream->transport->send(stream, &welcome, ls->greeting, NULL))
 		assert(false); /* a stream that has just been attached has room */
 	come_up(ls, hello->received);
 }
@@ -476,5 +510,8 @@ void pccl_link_stream_start(struct pccl_link_stream *ls)
 	ls->dialler.context = ls;
 	ls->backoff_ns = BACKOFF_FIRST_NS;
 	ls->deadline_ns = now_of(ls) + ls->link->config.connect_timeout_ns;
-	set_timer(ls, ls->link->config.dials ? now_of(ls) : ls->deadline_ns);
+	if (ls->link->config.dials)
+		set_timer(ls, now_of(ls));
+	else
+		await_call(ls);
 }

@@ -50,7 +50,10 @@ struct pccl_link_stream {
 	struct pccl_frame frame;
 
 	/* Connecting. */
-	uint32_t resumption;	 /* dials: of the next HELLO; else: of the last one */
+	uint32_t hellos;	 /* said to the neighbour; the number of the next */
+	uint32_t hellos_known;	 /* of the neighbour: those with lower numbers are old */
+	bool dialled;		 /* the present connection, or the last one, by this side */
+	uint64_t hello_ns;	 /* GREETING: since when */
 	uint32_t received_at_up; /* `received` and `claimed` when the stream came up last; to see that it moves */
 	uint32_t claimed_at_up;
 	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
@@ -62,8 +65,9 @@ struct pccl_link_stream {
 	struct pccl_timer timer; /* next attempt, its end or that of the greeting, or the deadline */
 	struct pccl_timer ack_timer;
 	uint8_t hello[PCCL_HELLO_BYTES];
-	char text[PCCL_WELCOME_TEXT_BYTES];  /* of a refusal, not terminated */
-	char reason[PCCL_LINK_REASON_BYTES]; /* why the last stream broke or the last attempt failed */
+	uint8_t greeting[PCCL_GREETING_BYTES]; /* that was sent */
+	char text[PCCL_WELCOME_TEXT_BYTES];    /* what WELCOME says, not terminated */
+	char reason[PCCL_LINK_REASON_BYTES];   /* why the last stream broke or the last attempt failed */
 };
 
 struct pccl_link {
@@ -81,13 +85,17 @@ struct pccl_link {
 	struct pccl_frame_send pending; /* pulled, but its stream had no room after all */
 	uint16_t turn;			/* index of the stream that gets the next frame */
 	uint32_t place;			/* index of the one to be dialled first */
-	uint64_t instance;		/* the dialling side's; 0: not known yet */
+	bool leads;			/* its connections count when both sides have dialled */
+	uint64_t instance;		/* as the other side is told */
+	uint64_t other_instance;	/* the other side's; 0: not known yet */
 	uint64_t heard_ns;		/* of streams that are gone */
 	struct pccl_link_stream streams[];
 };
 
 /* link.c. Gives the link up: closes all streams; lost() follows. */
 void pccl_link_lose(struct pccl_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Is the other side's link still the one that this one knows? */
+bool pccl_link_knows(struct pccl_link *link, uint64_t instance);
 
 /* link_log.c. Is the number one that the neighbour may claim? `limit` is the count of frames it can have. */
 bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit);
@@ -106,7 +114,7 @@ void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie);
 /* link_stream.c. Starts dialling, or waiting. */
 void pccl_link_stream_start(struct pccl_link_stream *ls);
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
-/* Of a stream that is up, on the side that dials: drops it and dials again, until the deadline. */
+/* Of a stream that is up: drops it and dials again, until the deadline. */
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns);
 /* Closes, tells the user about an accepted frame that will not come. */
 void pccl_link_stream_drop(struct pccl_link_stream *ls);

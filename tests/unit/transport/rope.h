@@ -55,7 +55,9 @@ struct rope_end {
 struct rope {
 	struct pccl_loop *loop;
 	struct pccl_doorman *doorman;
+	struct pccl_doorman *back_door; /* of the end that dials; NULL: nobody can call it */
 	struct cutter cutter;
+	struct cutter back_cutter;
 	uint32_t refuse_later; /* callers to be put off */
 	uint32_t arrived_count;
 	struct rope_end dialer;
@@ -238,7 +240,7 @@ static inline void rope_configure(struct rope_end *end, bool dials, uint16_t str
 	strcpy(config->name, dials ? "rank 0 (waiter)" : "rank 1 (dialer)");
 	config->places[0].transport = &pccl_tcp;
 	config->places[0].address = end->rope->cutter.address;
-	config->place_count = 1;
+	config->place_count = dials ? 1 : 0;
 	config->dials = dials;
 	config->lane = 3;
 	config->streams = streams;
@@ -276,6 +278,33 @@ static inline void rope_open(struct rope *rope, uint16_t streams)
 		rope->pattern[i] = (uint8_t)pccl_rng_hash(3, i);
 }
 
+static inline void rope_arrived_at_back(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
+{
+	struct rope *rope = context;
+
+	rope->arrived_count++;
+	if (rope->dialer.link == NULL)
+		pccl_tcp.close(stream, false);
+	else
+		pccl_link_adopt(rope->dialer.link, stream, hello);
+}
+
+/* The end that waits can dial as well. */
+static inline void rope_open_back(struct rope *rope)
+{
+	struct pccl_link_config *config = &rope->waiter.config;
+	struct pccl_address address;
+
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &address), pcclSuccess);
+	assert_int_equal(pccl_doorman_create(rope->loop, &pccl_tcp, &address, 0, 2000000000u, rope_arrived_at_back,
+					     rope, &rope->back_door),
+			 pcclSuccess);
+	pccl_address_set_port(&address, pccl_doorman_port(rope->back_door));
+	cutter_open(&rope->back_cutter, rope->loop, &address, 7);
+	config->places[0].address = rope->back_cutter.address;
+	config->place_count = 1;
+}
+
 static inline void rope_tie_both(struct rope *rope)
 {
 	rope_tie(&rope->waiter);
@@ -288,6 +317,9 @@ static inline void rope_close(struct rope *rope)
 	rope_destroy_link(&rope->waiter);
 	pccl_doorman_destroy(rope->doorman);
 	cutter_close(&rope->cutter);
+	pccl_doorman_destroy(rope->back_door);
+	if (rope->back_door != NULL)
+		cutter_close(&rope->back_cutter);
 	pccl_loop_destroy(rope->loop);
 	free(rope->pattern);
 	free(rope->destinations);

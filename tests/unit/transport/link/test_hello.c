@@ -119,6 +119,25 @@ static void wait_for_hang_up(const struct porch *porch, int fd)
 
 /* ---- bytes --------------------------------------------------------------------------------------------------- */
 
+static void greeting_survives_the_wire(void **state)
+{
+	const struct pccl_greeting greeting = {.instance = 0x1122334455667788u, .hellos = 0xfffffffeu};
+	uint8_t bytes[PCCL_GREETING_BYTES + 1] = {0};
+	struct pccl_greeting again;
+	size_t count;
+
+	(void)state;
+	pccl_greeting_encode(&greeting, bytes);
+	assert_int_equal(pccl_greeting_decode(bytes, PCCL_GREETING_BYTES, &again), pcclSuccess);
+	assert_int_equal(again.instance, greeting.instance);
+	assert_int_equal(again.hellos, greeting.hellos);
+	for (count = 0; count <= sizeof(bytes); count++)
+		if (count != PCCL_GREETING_BYTES)
+			assert_int_equal(pccl_greeting_decode(bytes, count, &again), pcclRankConnectionFailed);
+	memset(bytes, 0, sizeof(greeting.instance));
+	assert_int_equal(pccl_greeting_decode(bytes, PCCL_GREETING_BYTES, &again), pcclRankConnectionFailed);
+}
+
 static void hello_survives_the_wire(void **state)
 {
 	struct pccl_hello hello = some_hello();
@@ -365,6 +384,7 @@ static void range_of_ports_is_tried_in_turn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(greeting_survives_the_wire),
 		cmocka_unit_test(hello_survives_the_wire),
 		cmocka_unit_test(hello_of_any_other_length_or_purpose_is_refused),
 		cmocka_unit_test(caller_who_says_hello_is_handed_over),

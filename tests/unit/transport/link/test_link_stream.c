@@ -4,6 +4,8 @@
 
 #include "base/crc32c.h"
 
+#define MIB (1u << 20)
+
 static struct rope rope;
 
 static bool all_done(void)
@@ -138,7 +140,7 @@ static void link_whose_connections_are_forgotten_is_renewed(void **state)
 	rope_load(&rope.waiter, 20, 100000, 3);
 	rope_settle(&rope);
 	assert_int_equal(rope.dialer.acked_count, 10);
-	pccl_link_renew(rope.waiter.link, pccl_clock_ns()); /* it is for the other side */
+	pccl_link_renew(rope.waiter.link, pccl_clock_ns()); /* it can't dial */
 	pccl_link_renew(rope.dialer.link, pccl_clock_ns() + UINT64_C(2000000000));
 	pccl_link_renew(rope.dialer.link, pccl_clock_ns()); /* on the way already */
 	ROPE_UNTIL(&rope, rope.dialer.acked_count == 30 && rope.waiter.acked_count == 20);
@@ -288,6 +290,83 @@ static void frames_that_make_no_sense_break_the_stream(void **state)
 	frame.lane = 3;
 	frame.type = PCCL_FRAME_WELCOME;
 	check_impostor(&frame, "a frame of type 2");
+}
+
+/* ---- both sides dial ------------------------------------------------------------------------------------------ */
+
+/* The door that the dialer knows is shut. */
+static void shut_door(void)
+{
+	pccl_loop_unwatch(rope.loop, &rope.cutter.door);
+	close(rope.cutter.door.fd);
+	rope.cutter.door.fd = socket(AF_INET, SOCK_STREAM, 0); /* for cutter_close() */
+}
+
+static void neighbour_that_can_not_be_dialled_dials(void **state)
+{
+	uint64_t start_ns;
+
+	(void)state;
+	rope_open(&rope, 3);
+	rope_open_back(&rope);
+	shut_door();
+	rope_load(&rope.dialer, 100, 1000, 1);
+	rope_load(&rope.waiter, 100, 1000, 2);
+	start_ns = pccl_clock_ns();
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && rope.waiter.up_count == 1);
+	assert_in_range(pccl_clock_ns() - start_ns, 0, 1000000000u);
+	ROPE_UNTIL(&rope, all_done());
+	/* Who has dialled dials again, at once. */
+	start_ns = pccl_clock_ns();
+	cutter_cut_all(&rope.back_cutter);
+	rope_load(&rope.dialer, 100, 1000, 3);
+	ROPE_UNTIL(&rope, all_done());
+	assert_in_range(pccl_clock_ns() - start_ns, 0, 400000000u);
+	rope_check(&rope.dialer, &rope.waiter);
+	rope_check(&rope.waiter, &rope.dialer);
+	rope_close(&rope);
+}
+
+/* Who dialled before can't any more: the other side does. */
+static void neighbour_that_can_not_redial_is_dialled(void **state)
+{
+	(void)state;
+	rope_open(&rope, 2);
+	rope_open_back(&rope);
+	rope_load(&rope.dialer, 100, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, all_done());
+	shut_door();
+	cutter_cut_all(&rope.cutter);
+	rope_load(&rope.dialer, 100, 1000, 2);
+	rope_load(&rope.waiter, 100, 1000, 3);
+	ROPE_UNTIL(&rope, all_done());
+	rope_check(&rope.dialer, &rope.waiter);
+	rope_check(&rope.waiter, &rope.dialer);
+	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+	rope_close(&rope);
+}
+
+static void frames_arrive_once_where_both_sides_dial_at_once(void **state)
+{
+	uint32_t round;
+
+	(void)state;
+	for (round = 0; round < 20; round++) {
+		rope_open(&rope, 1 + round % 4);
+		rope_open_back(&rope);
+		rope.waiter.config.dials = true;
+		rope.cutter.most_bytes = rope.back_cutter.most_bytes = round % 2 == 0 ? 0 : MIB / 4;
+		rope_load(&rope.dialer, 200, 100000, round);
+		rope_load(&rope.waiter, 200, 100000, 100 + round);
+		rope_tie_both(&rope);
+		ROPE_UNTIL(&rope, all_done());
+		rope_check(&rope.dialer, &rope.waiter);
+		rope_check(&rope.waiter, &rope.dialer);
+		assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+		rope_close(&rope);
+	}
 }
 
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
@@ -441,6 +520,9 @@ int main(void)
 		cmocka_unit_test(neighbour_that_forgot_the_link_is_noticed),
 		cmocka_unit_test(unwanted_frame_loses_the_link_with_the_reason),
 		cmocka_unit_test(frames_that_make_no_sense_break_the_stream),
+		cmocka_unit_test(neighbour_that_can_not_be_dialled_dials),
+		cmocka_unit_test(neighbour_that_can_not_redial_is_dialled),
+		cmocka_unit_test(frames_arrive_once_where_both_sides_dial_at_once),
 		cmocka_unit_test(link_may_be_destroyed_inside_a_callback),
 		cmocka_unit_test(destroyed_link_delivers_what_was_pulled),
 		cmocka_unit_test(allocation_that_fails_once_is_survived),
