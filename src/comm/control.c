@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/log_rate.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -29,10 +30,12 @@ struct pccl_control {
 	struct pccl_master_place masters[PCCL_MASTERS_MAX];
 	uint32_t master_count;
 	struct pccl_peer *peer;
-	struct pccl_channel *channel; /* to the master; NULL: none */
-	struct pccl_lookup *lookup;   /* of the name of the master that is to be dialled; NULL: none */
-	struct pccl_timer timer;      /* the machine's deadline */
-	uint32_t freeze_epoch;	      /* what the last FREEZE asked for */
+	struct pccl_channel *channel;	   /* to the master; NULL: none */
+	struct pccl_lookup *lookup;	   /* of the name of the master that is to be dialled; NULL: none */
+	struct pccl_timer timer;	   /* the machine's deadline */
+	uint32_t freeze_epoch;		   /* what the last FREEZE asked for */
+	struct pccl_log_rate lost_callers; /* lines about those who want another peer, */
+	struct pccl_log_rate impostors;	   /* and about those who show a wrong pass */
 	bool stopped;
 	bool short_of_memory; /* an event was lost; written by any thread */
 	struct pccl_task shortage;
@@ -295,15 +298,20 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 {
 	struct pccl_control *control = context;
 	const struct pccl_self *self = control->self;
+	const char *more;
 
 	if (hello->purpose != PCCL_PURPOSE_DATA || hello->group != self->group ||
 	    !pccl_uuid_equal(&hello->to, &self->uuid) || hello->lane >= self->settings.lanes) {
-		pccl_log_info("hung up a caller that wanted another peer or purpose");
+		more = pccl_log_rate(&control->lost_callers, pccl_loop_now(control->loop));
+		if (more != NULL)
+			pccl_log_info("hung up a caller that wanted another peer or purpose%s", more);
 		stream->transport->close(stream, false);
 		return;
 	}
 	if (!pccl_identity_admits(&self->secret, &hello->from, &hello->pass)) {
-		pccl_log_info("hung up a caller that can't show that it is who it says");
+		more = pccl_log_rate(&control->impostors, pccl_loop_now(control->loop));
+		if (more != NULL)
+			pccl_log_info("hung up a caller that can't show that it is who it says%s", more);
 		pccl_hello_refuse(control->loop, stream, PCCL_WELCOME_NEVER, "it can't show that it is who it says");
 		return;
 	}

@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/log_rate.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "comm/thread.h"
@@ -42,6 +43,8 @@ struct pcclMasterInstanceState_t {
 	struct pccl_timer timer;
 	struct client *clients;
 	uint64_t next_id;
+	struct pccl_log_rate garbage; /* lines about it, */
+	struct pccl_log_rate lost;    /* and about callers that want somebody else */
 };
 
 static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event);
@@ -111,6 +114,7 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 {
 	struct client *client = context;
 	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = client->id};
+	const char *more;
 
 	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
 		if (all_may_be_dialled(event.message)) {
@@ -119,8 +123,18 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 		}
 		pccl_message_destroy(event.message);
 	}
-	pccl_log_warn("hung up %s: %s", pccl_channel_remote(channel), pccl_fail_text());
+	more = pccl_log_rate(&client->instance->garbage, pccl_loop_now(client->instance->loop));
+	if (more != NULL)
+		pccl_log_warn("hung up %s: %s%s", pccl_channel_remote(channel), pccl_fail_text(), more);
 	client_gone(client, pccl_fail_text());
+}
+
+static pcclResult_t channel_expects(void *context, struct pccl_channel *channel, uint32_t bytes)
+{
+	const struct client *client = context;
+
+	(void)channel;
+	return pccl_master_expect(client->instance->master, client->id, bytes);
 }
 
 static void channel_broken(void *context, struct pccl_channel *channel, const char *reason)
@@ -129,7 +143,8 @@ static void channel_broken(void *context, struct pccl_channel *channel, const ch
 	client_gone(context, reason);
 }
 
-static const struct pccl_channel_events channel_events = {.message = channel_message, .broken = channel_broken};
+static const struct pccl_channel_events channel_events = {
+	.expect = channel_expects, .message = channel_message, .broken = channel_broken};
 
 static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action *action)
 {
@@ -181,9 +196,13 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	pcclMasterInstance_t *instance = context;
 	struct pccl_master_event event = {.type = PCCL_MASTER_ACCEPTED};
 	struct client *client = hello->purpose == PCCL_PURPOSE_CONTROL ? pccl_zalloc(sizeof(*client)) : NULL;
+	struct pccl_address remote;
+	const char *more;
 
 	if (client == NULL) {
-		pccl_log_info("hung up a caller that takes the master for a peer");
+		more = pccl_log_rate(&instance->lost, pccl_loop_now(instance->loop));
+		if (more != NULL)
+			pccl_log_info("hung up a caller that takes the master for a peer%s", more);
 		stream->transport->close(stream, false);
 		return;
 	}
@@ -197,6 +216,8 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	instance->clients = client;
 	event.connection = client->id;
 	event.text = pccl_channel_remote(client->channel);
+	if (pccl_address_numeric(event.text, 0, &remote) == pcclSuccess)
+		event.origin = pccl_address_origin(&remote);
 	step(instance, &event);
 }
 

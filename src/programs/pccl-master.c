@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <ccoip.h>
 #include <pccl/diagnostics.h>
@@ -107,6 +108,17 @@ static pcclResult_t find_address(const char *text, ccoip_socket_address_t *addre
 	return result;
 }
 
+/* One descriptor per peer; the usual 1,024 are few. What can't be had is said when it is missing. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {"[::]", NULL};
@@ -121,6 +133,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (find_address(options.listen, &address) != pcclSuccess)
 		return fail("--listen", 2);
+	raise_descriptors();
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);

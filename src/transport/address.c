@@ -282,6 +282,18 @@ static bool as_number(const struct pccl_address *address, uint32_t *number_out)
 	return true;
 }
 
+uint64_t pccl_address_origin(const struct pccl_address *address)
+{
+	uint64_t origin = 0;
+	uint32_t number;
+
+	if (as_number(address, &number))
+		return number;
+	if (address->storage.ss_family == AF_INET6)
+		memcpy(&origin, as_const_v6(address)->sin6_addr.s6_addr, sizeof(origin));
+	return origin;
+}
+
 bool pccl_address_is_loopback(const struct pccl_address *address)
 {
 	uint32_t number;

@@ -55,6 +55,8 @@ bool pccl_address_may_be_dialled(const struct pccl_address *address);
 
 /* The same host and port; an IPv4-mapped IPv6 address equals the IPv4 address. */
 bool pccl_address_equal(const struct pccl_address *left, const struct pccl_address *right);
+/* A number for where it is: the IPv4 address, of IPv6 the first 64 bits, for a host has a whole network of those. */
+uint64_t pccl_address_origin(const struct pccl_address *address);
 /* The same host, whatever the ports. */
 bool pccl_address_same_host(const struct pccl_address *left, const struct pccl_address *right);
 

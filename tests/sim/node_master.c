@@ -128,12 +128,14 @@ void sim_master_packet(struct sim *sim, struct sim_node *node, uint32_t from, co
 		event.type = PCCL_MASTER_ACCEPTED;
 		(void)snprintf(address, sizeof(address), "node%u", from);
 		event.text = address;
+		event.origin = from;
 		sim_send(sim, node->id, from, &answer);
 	} else if (packet->type == SIM_CLOSE) {
 		event.type = PCCL_MASTER_CLOSED;
 		event.text = "closed";
 		sim_trace(sim, "master %u sees node %u hang up", node->id, from);
-	} else if (pccl_message_decode(packet->bytes, packet->byte_count, &event.message) != pcclSuccess) {
+	} else if (pccl_master_expect(node->master, packet->connection, (uint32_t)packet->byte_count) != pcclSuccess ||
+		   pccl_message_decode(packet->bytes, packet->byte_count, &event.message) != pcclSuccess) {
 		if (sim->rogue == NULL || (sim->rogue->nodes >> from & 1) == 0) {
 			sim_fail(sim, "a message of node %u can't be decoded", from);
 			return;

@@ -38,6 +38,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 {
 	assert(client->state != PCCL_CLIENT_CLOSING && (client->group != NULL || client->state == PCCL_CLIENT_CALLER));
 	client->heard_ns = master->now_ns;
+	client->large_bytes = 0;
 	if (client->state == PCCL_CLIENT_CALLER && message->type != PCCL_MESSAGE_REGISTER)
 		return;
 	switch (message->type) {
@@ -99,7 +100,7 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 		break;
 	case PCCL_MASTER_ACCEPTED:
 		if (client == NULL)
-			pccl_client_accept(master, event->connection, event->text);
+			pccl_client_accept(master, event->connection, event->text, event->origin);
 		break;
 	case PCCL_MASTER_MESSAGE:
 		if (client != NULL && client->state != PCCL_CLIENT_CLOSING)

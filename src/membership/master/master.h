@@ -35,6 +35,7 @@ struct pccl_master_event {
 	uint64_t connection;
 	struct pccl_message *message; /* ownership passes to the machine */
 	const char *text;
+	uint64_t origin; /* ACCEPTED: of where it comes from, so that who floods it keeps nobody else out */
 };
 
 enum pccl_master_action_type {
@@ -48,6 +49,9 @@ struct pccl_master_action {
 	struct pccl_message *message;
 };
 
+/* Messages up to this size may come from anybody; longer ones of who is no member take from a bounded store. */
+#define PCCL_MASTER_SMALL_BYTES 4096u
+
 struct pccl_master;
 
 pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct pccl_master **master_out);
@@ -55,5 +59,9 @@ void pccl_master_destroy(struct pccl_master *master);
 void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event);
 bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *action_out);
 uint64_t pccl_master_deadline(const struct pccl_master *master);
+
+/* A message of so many bytes begins to come on the connection. pcclMasterConnectionFailed: that is too much to keep
+ * until it is whole, with all that others have begun; hang up. */
+pcclResult_t pccl_master_expect(struct pccl_master *master, uint64_t connection, uint32_t bytes);
 
 #endif

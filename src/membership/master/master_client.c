@@ -105,6 +105,7 @@ static void count_bundle(struct pccl_master *master, uint64_t bundle)
 	uint32_t count = 0;
 
 	assert(bundle != 0);
+	master->effort += 2 * (uint64_t)master->client_count;
 	for (client = master->clients; client != NULL; client = client->next)
 		count += client->state == PCCL_CLIENT_WAITING && client->bundle == bundle;
 	for (client = master->clients; client != NULL; client = client->next) {
@@ -123,7 +124,7 @@ void pccl_client_set_state(struct pccl_master *master, struct pccl_client *clien
 		count_bundle(master, client->bundle);
 }
 
-void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote)
+void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote, uint64_t origin)
 {
 	struct pccl_client *client = pccl_zalloc(sizeof(*client));
 
@@ -131,6 +132,7 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 		return; /* its messages go nowhere; the peer's own time-out ends it */
 	client->connection = connection;
 	(void)snprintf(client->remote, sizeof(client->remote), "%s", remote != NULL ? remote : "");
+	client->origin = origin;
 	client->state = PCCL_CLIENT_CALLER;
 	client->heartbeat_interval_ns = master->config.heartbeat_interval_ns;
 	client->heartbeat_timeout_ns = master->config.heartbeat_timeout_ns;
@@ -139,8 +141,7 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 	client->next = master->clients;
 	master->clients = client;
 	master->client_count++;
-	if (master->client_count > PCCL_CLIENTS_MAX)
-		pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "the master has no room for more connections");
+	pccl_door_enter(master, client);
 }
 
 /* Its place in the running view change stays empty, which makes the change start again. */
@@ -173,6 +174,7 @@ static void break_bundle(struct pccl_master *master, const struct pccl_client *l
 {
 	struct pccl_client *client;
 
+	master->effort += lost->bundle != 0 ? master->client_count : 0;
 	for (client = master->clients; client != NULL && lost->bundle != 0; client = client->next) {
 		if (client->state != PCCL_CLIENT_WAITING || client->bundle != lost->bundle)
 			continue;
@@ -200,6 +202,19 @@ static void note_left(struct pccl_master *master, const struct pccl_client *clie
 	left->epoch = client->installed;
 }
 
+/* Strangers can come and go as often as they like. */
+static void log_loss(struct pccl_master *master, const struct pccl_client *client, const char *why)
+{
+	bool member = client->state == PCCL_CLIENT_SEATED && !client->group->base->lone;
+	bool caller = client->state == PCCL_CLIENT_CALLER;
+	struct pccl_log_rate *rate = caller ? &master->lost_callers : &master->lost_guests;
+	const char *more = member ? "" : pccl_log_rate(rate, master->now_ns);
+
+	if (more != NULL)
+		pccl_log_info("master: connection %llu of %s is lost: %s%s", (unsigned long long)client->connection,
+			      client->remote, why, more);
+}
+
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
 {
 	struct pccl_group *group = client->group;
@@ -207,8 +222,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 
 	if (client->state == PCCL_CLIENT_CLOSING)
 		return;
-	pccl_log_info("master: connection %llu of %s is lost: %s", (unsigned long long)client->connection,
-		      client->remote, why);
+	log_loss(master, client, why);
 	assert(group != NULL || client->state == PCCL_CLIENT_CALLER);
 	if (group != NULL) {
 		leave_change(group, client);

@@ -237,6 +237,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 		if (client->state == PCCL_CLIENT_CLOSING)
 			continue;
 		client->asked = true;
+		client->answers_due++;
 		client->asked_ns = master->now_ns;
 		pccl_master_send(master, client, pccl_message_share(message));
 	}
@@ -299,6 +300,8 @@ void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_pre
 {
 	struct pccl_group *group = client->group;
 
+	if (client->answers_due > 0)
+		client->answers_due--;
 	if (!client->asked || client->prepared || prepared->epoch != group->change.epoch)
 		return;
 	assert(client->reports == NULL && client->report_count == 0);

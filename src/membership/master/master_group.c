@@ -447,6 +447,7 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 static void evaluate(struct pccl_master *master, struct pccl_group *group)
 {
 	assert((group->base != NULL) == (group->seats != NULL) && (group->base == NULL || group->claim_count == 0));
+	master->effort++;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->loyal = pccl_promises_none(group);
 	if (group->claim_count > 0)

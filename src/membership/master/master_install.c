@@ -32,6 +32,7 @@ static void mark_mates(struct pccl_master *master, uint64_t bundle)
 	struct pccl_client *client;
 
 	assert(bundle != 0);
+	master->effort += master->client_count;
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (!client->admitting || client->bundle != bundle)
 			continue;
@@ -46,6 +47,7 @@ static bool spread_joint(struct pccl_master *master)
 	struct pccl_client *client;
 	bool any = false;
 
+	master->effort += master->client_count;
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (!client->admitting || client->bundle == 0 || client->spread || !client->group->joint)
 			continue;
@@ -239,13 +241,16 @@ void pccl_install_passes(struct pccl_master *master, const struct pccl_group *gr
 static void announce(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_message *message = group->change.message;
+	const char *more;
 	uint32_t rank;
 
 	assert(message != NULL && group->base->view.epoch == group->change.epoch);
 	pccl_world_measure(master, &group->base->world);
 	message->body.install.world = group->base->world;
-	pccl_log_info("master: group %u has epoch %u with %u members: %s", group->id, group->base->view.epoch,
-		      group->base->view.member_count, group->base->cause);
+	more = group->base->lone ? pccl_log_rate(&master->lone_views, master->now_ns) : "";
+	if (more != NULL)
+		pccl_log_info("master: group %u has epoch %u with %u members: %s%s", group->id, group->base->view.epoch,
+			      group->base->view.member_count, group->base->cause, more);
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = group->seats[rank].client;
 

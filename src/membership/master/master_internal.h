@@ -1,6 +1,7 @@
 /*
  * The inside of the master machine. Who does what:
  *	master.c	 events, actions, deadlines
+ *	master_door.c	 how many connections may be here, from where, and how much is kept of them
  *	master_client.c	 connections: heartbeats, hanging up, what a lost client means to its group
  *	master_register.c  REGISTER: newcomers, returning members
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
@@ -16,11 +17,12 @@
 #ifndef PCCL_MEMBERSHIP_MASTER_INTERNAL_H
 #define PCCL_MEMBERSHIP_MASTER_INTERNAL_H
 
+#include "base/log_rate.h"
 #include "membership/master/decide.h"
 #include "membership/master/master.h"
 
 #define PCCL_MASTER_NEVER UINT64_MAX
-#define PCCL_CLIENTS_MAX (4 * PCCL_MEMBERS_MAX) /* connections at a time */
+#define PCCL_CLIENTS_MAX (4 * PCCL_MEMBERS_MAX) /* that have registered, but for those who have a seat already */
 #define PCCL_CLIENT_BUCKETS 4096
 #define PCCL_CLAIMS_MAX 16 /* different views that returning members may claim at a time */
 #define PCCL_GROUP_PROMISES_MAX 64
@@ -46,6 +48,8 @@ enum pccl_client_state {
 struct pccl_client {
 	uint64_t connection;
 	char remote[PCCL_ADDRESS_TEXT_BYTES];
+	uint64_t origin;      /* where it comes from: all connections of a flood have few */
+	uint32_t large_bytes; /* of the message that it is sending, if that takes from the store */
 	enum pccl_client_state state;
 	struct pccl_group *group; /* NULL: caller or closing */
 	uint32_t seat;		  /* SEATED: its rank */
@@ -79,6 +83,7 @@ struct pccl_client {
 	bool asked;		  /* PREPARE of the running change was sent, */
 	uint64_t asked_ns;	  /* at that time, */
 	bool prepared;		  /* and answered */
+	uint32_t answers_due;	  /* PREPARE was sent on this connection, of any change, and its answer has not come */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	uint32_t alarms;      /* view changes that it asked for because of deadlines, at once and not long ago */
@@ -199,6 +204,10 @@ struct pccl_master {
 	uint32_t past_run_count; /* of all that ended */
 	struct pccl_master_queued *first;
 	struct pccl_master_queued *last;
+	uint64_t effort;		   /* clients and groups that were searched, ever: tests bound it */
+	struct pccl_log_rate lost_callers; /* lines about them, */
+	struct pccl_log_rate lost_guests;  /* about newcomers and founders, */
+	struct pccl_log_rate lone_views;   /* and about groups of one */
 };
 
 /* master.c */
@@ -220,7 +229,7 @@ struct pccl_client *pccl_client_bucket(const struct pccl_master *master, const p
 struct pccl_client **pccl_clients_waiting(const struct pccl_master *master, const struct pccl_group *group,
 					  uint32_t *count_out);
 void pccl_client_set_state(struct pccl_master *master, struct pccl_client *client, enum pccl_client_state state);
-void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote);
+void pccl_client_accept(struct pccl_master *master, uint64_t connection, const char *remote, uint64_t origin);
 
 /* Why a client is lost to its group. */
 enum pccl_loss {
@@ -244,6 +253,15 @@ void pccl_clients_tick(struct pccl_master *master);
 void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns);
 uint64_t pccl_clients_deadline(const struct pccl_master *master);
 void pccl_clients_sweep(struct pccl_master *master, bool all);
+
+/* master_door.c */
+
+/* One more caller is here: another one may have to go. */
+void pccl_door_enter(struct pccl_master *master, const struct pccl_client *caller);
+
+/* Is there room for it among those who have registered? Another one may have to go; if not, the caller is lost. */
+bool pccl_door_admit(struct pccl_master *master, struct pccl_client *caller,
+		     const struct pccl_message_register *registration);
 
 /* master_register.c */
 void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message);

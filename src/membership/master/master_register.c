@@ -313,6 +313,8 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		welcome(master, client, false);
 		return;
 	}
+	if (!pccl_door_admit(master, client, registration))
+		return;
 	group = group_for(master, registration);
 	if (group == NULL || group->client_count >= PCCL_MEMBERS_MAX) {
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,

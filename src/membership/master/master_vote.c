@@ -296,7 +296,7 @@ static void look_at_groups(struct pccl_master *master)
 {
 	struct pccl_group *group;
 
-	for (group = master->groups; group != NULL; group = group->next) {
+	for (group = master->groups; group != NULL; group = group->next, master->effort++) {
 		group->open = is_open(master, group);
 		group->empty = is_empty(group);
 	}
@@ -307,11 +307,12 @@ static bool may_join_now(const struct pccl_client *client)
 	return client->group->open && (client->may_found || client->promise_count > 0 || !client->group->empty);
 }
 
-static bool bundle_may_join_now(const struct pccl_master *master, const struct pccl_client *of)
+static bool bundle_may_join_now(struct pccl_master *master, const struct pccl_client *of)
 {
 	const struct pccl_client *client;
 
 	assert(of->bundle != 0);
+	master->effort += master->client_count;
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle && !may_join_now(client))
 			return false;
@@ -324,6 +325,7 @@ static void admit_bundle(struct pccl_master *master, const struct pccl_client *o
 	struct pccl_client *client;
 
 	assert(of->bundle != 0);
+	master->effort += master->client_count;
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state != PCCL_CLIENT_WAITING || client->bundle != of->bundle)
 			continue;
@@ -391,6 +393,7 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	 * and again. */
 	if (group->change.epoch != 0)
 		return any;
+	master->effort += master->client_count;
 	waiting = pccl_clients_waiting(master, group, &count);
 	if (waiting == NULL) {
 		pccl_group_retry(master, group);

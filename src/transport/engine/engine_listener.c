@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/log_rate.h"
 #include "base/memory.h"
 #include "transport/loop/fork.h"
 
@@ -23,6 +24,8 @@ struct engine_listener {
 	struct pccl_guard *guard;
 	void (*accepted)(void *context, struct pccl_stream *stream);
 	void *context;
+	struct pccl_log_rate turned; /* lines about callers that were turned away, */
+	struct pccl_log_rate rested; /* and about rests */
 };
 
 /* False: the listener is gone. */
@@ -30,6 +33,7 @@ static bool hand_over(struct engine_listener *listener, int fd, const struct pcc
 {
 	struct pccl_engine *engine = pccl_engine_new(listener->base.transport, fd, remote);
 	struct pccl_guard guard;
+	const char *more;
 
 	if (engine == NULL) {
 		pccl_fork_close(fd);
@@ -38,7 +42,9 @@ static bool hand_over(struct engine_listener *listener, int fd, const struct pcc
 	pccl_socket_set_options(fd);
 	pccl_socket_choose_congestion_control(fd);
 	if (pccl_engine_begin(engine, false) != pcclSuccess) {
-		pccl_log_info("a caller was turned away: %s", pccl_fail_text());
+		more = pccl_log_rate(&listener->turned, pccl_loop_now(listener->loop));
+		if (more != NULL)
+			pccl_log_info("a caller was turned away: %s%s", pccl_fail_text(), more);
 		pccl_engine_close(&engine->base, false);
 		return true;
 	}
@@ -53,7 +59,11 @@ static bool hand_over(struct engine_listener *listener, int fd, const struct pcc
 /* A listener that can't accept would wake the loop for ever: it rests instead. */
 static void rest(struct engine_listener *listener, int error)
 {
-	pccl_log_error("accepting a connection: %s; trying again in %u ms", strerror(error), PAUSE_NS / 1000000u);
+	const char *more = pccl_log_rate(&listener->rested, pccl_loop_now(listener->loop));
+
+	if (more != NULL)
+		pccl_log_error("accepting a connection: %s; trying again in %u ms%s", strerror(error),
+			       PAUSE_NS / 1000000u, more);
 	pccl_loop_unwatch(listener->loop, &listener->watch);
 	pccl_loop_timer_set(listener->loop, &listener->pause, pccl_loop_now(listener->loop) + PAUSE_NS);
 }

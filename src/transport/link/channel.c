@@ -10,6 +10,7 @@
 #include "transport/link/hello.h"
 
 #define CLOSE_NS 1000000000u /* for the queue to drain after close() */
+#define KEPT_BYTES 65536u    /* of the receive buffer, for the next message */
 
 enum state {
 	DIALLING, /* nobody is connected */
@@ -289,7 +290,7 @@ static bool make_room(struct pccl_channel *channel, size_t bytes)
 {
 	uint8_t *buffer;
 
-	if (bytes <= channel->buffer_bytes)
+	if (bytes <= channel->buffer_bytes && channel->buffer_bytes <= KEPT_BYTES)
 		return true;
 	buffer = pccl_realloc(channel->buffer, bytes);
 	if (buffer == NULL)
@@ -314,6 +315,9 @@ static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stre
 			  channel->remote, frame->type, frame->payload_bytes);
 		return PCCL_FRAME_REJECT;
 	}
+	if (channel->events->expect != NULL &&
+	    channel->events->expect(channel->context, channel, frame->payload_bytes) != pcclSuccess)
+		return PCCL_FRAME_REJECT;
 	if (!make_room(channel, frame->payload_bytes))
 		return PCCL_FRAME_REJECT;
 	*destination_out = channel->buffer;

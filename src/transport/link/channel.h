@@ -9,10 +9,13 @@
 
 struct pccl_channel;
 
-/* Each callback may close the channel. */
+/* Each callback but expect() may close the channel. */
 struct pccl_channel_events {
 	/* The other side has said WELCOME; dialled channels only, may be NULL for adopted ones. */
 	void (*opened)(void *context, struct pccl_channel *channel);
+	/* A message of so many bytes begins; anything but success, with pccl_fail_text(), breaks the channel. NULL: all
+	 * are welcome. */
+	pcclResult_t (*expect)(void *context, struct pccl_channel *channel, uint32_t bytes);
 	/* A message; the bytes are the channel's and valid during the call. */
 	void (*message)(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes);
 	/* It broke, or was refused, or the other side broke the protocol; the user closes it, now or later. Nothing

@@ -155,6 +155,23 @@ static void ports_are_set_and_addresses_compared(void **state)
 	assert_false(pccl_address_same_host(&left, &right));
 }
 
+static uint64_t origin_of(const char *text)
+{
+	struct pccl_address address;
+
+	assert_int_equal(pccl_address_numeric(text, 1, &address), pcclSuccess);
+	return pccl_address_origin(&address);
+}
+
+static void origin_is_an_address_or_a_network_of_them(void **state)
+{
+	(void)state;
+	assert_int_equal(origin_of("192.0.2.1"), origin_of("::ffff:192.0.2.1"));
+	assert_int_not_equal(origin_of("192.0.2.1"), origin_of("192.0.2.2"));
+	assert_int_equal(origin_of("2001:db8:1:2::1"), origin_of("2001:db8:1:2:a:b:c:d"));
+	assert_int_not_equal(origin_of("2001:db8:1:2::1"), origin_of("2001:db8:1:3::1"));
+}
+
 static void kinds_of_addresses_are_told(void **state)
 {
 	static const struct {
@@ -204,6 +221,7 @@ int main(void)
 		cmocka_unit_test(old_addresses_are_read),
 		cmocka_unit_test(names_are_resolved),
 		cmocka_unit_test(ports_are_set_and_addresses_compared),
+		cmocka_unit_test(origin_is_an_address_or_a_network_of_them),
 		cmocka_unit_test(kinds_of_addresses_are_told),
 	};
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/fail.h"
 #include "base/memory.h"
 
 enum call { NONE, OPENED, MESSAGE, BROKEN };
@@ -22,7 +23,8 @@ struct desk {
 	uint64_t bytes;
 	char reason[600];
 	enum call close_at;
-	bool answers; /* sends every message back */
+	bool answers;	  /* sends every message back */
+	uint32_t longest; /* message that it expects; 0: any */
 };
 
 /* A doorman, the channel that dials, and the one that the doorman's caller becomes. */
@@ -92,7 +94,18 @@ static void on_broken(void *context, struct pccl_channel *channel, const char *r
 	called(desk, BROKEN);
 }
 
-static const struct pccl_channel_events events = {.opened = on_opened, .message = on_message, .broken = on_broken};
+static pcclResult_t on_expect(void *context, struct pccl_channel *channel, uint32_t bytes)
+{
+	const struct desk *desk = context;
+
+	(void)channel;
+	if (desk->longest != 0 && bytes > desk->longest)
+		return pccl_fail(pcclMasterConnectionFailed, "%u bytes are too many", bytes);
+	return pcclSuccess;
+}
+
+static const struct pccl_channel_events events = {
+	.opened = on_opened, .expect = on_expect, .message = on_message, .broken = on_broken};
 
 static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
@@ -206,6 +219,21 @@ static void largest_message_arrives_and_a_larger_one_breaks_the_channel(void **s
 	WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
 	assert_non_null(strstr(hall.peer.reason, "16777217 bytes"));
 	send_number(&hall.peer, 3, 10);
+	close_hall();
+}
+
+static void message_that_is_not_expected_breaks_the_channel_before_it_is_kept(void **state)
+{
+	(void)state;
+	open_hall();
+	hall.master.longest = 1000;
+	dial(&hall.address, 1, 2000000000u);
+	send_number(&hall.peer, 0, 1000);
+	WIRE_UNTIL(&hall, hall.master.next == 1);
+	send_number(&hall.peer, 1, 1001);
+	WIRE_UNTIL(&hall, hall.master.calls[BROKEN] == 1);
+	assert_int_equal(hall.master.calls[MESSAGE], 1);
+	assert_non_null(strstr(hall.master.reason, "1001 bytes are too many"));
 	close_hall();
 }
 
@@ -464,6 +492,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_go_both_ways_in_order),
 		cmocka_unit_test(largest_message_arrives_and_a_larger_one_breaks_the_channel),
+		cmocka_unit_test(message_that_is_not_expected_breaks_the_channel_before_it_is_kept),
 		cmocka_unit_test(channel_whose_queue_grows_without_end_breaks),
 		cmocka_unit_test(addresses_are_tried_in_turn),
 		cmocka_unit_test(place_that_says_nothing_is_left_for_another_one),

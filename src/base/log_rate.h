@@ -1,0 +1,22 @@
+/* At most one line a minute of what others can cause as often as they like; the rest is counted. One for each cause.
+ * Pure: time is an argument. Zeroed memory is ready for use. */
+#ifndef PCCL_BASE_LOG_RATE_H
+#define PCCL_BASE_LOG_RATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PCCL_LOG_RATE_NS UINT64_C(60000000000)
+#define PCCL_LOG_RATE_BYTES 48
+
+struct pccl_log_rate {
+	uint64_t next_ns; /* when another line may be written */
+	uint64_t left_out;
+	char more[PCCL_LOG_RATE_BYTES];
+};
+
+/* May the line be written now? Then the text, valid until the next call, is its end: "", or how many were left out
+ * since the one before. NULL: no. */
+const char *pccl_log_rate(struct pccl_log_rate *rate, uint64_t now_ns);
+
+#endif

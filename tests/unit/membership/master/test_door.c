@@ -1,0 +1,353 @@
+/* The master among many: who gets in when strangers want all the room, how much is kept of them, and what they cost. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "membership/master/master_internal.h"
+
+#include "lib/check.h"
+
+#define CONNECTIONS 16384
+#define MS UINT64_C(1000000)
+#define LARGE (8u << 20)
+
+/* What a connection has heard. */
+struct ear {
+	bool welcome;
+	bool refused;
+	bool gone;
+	uint32_t epoch; /* of the last INSTALL */
+	uint32_t members;
+};
+
+static struct desk {
+	struct pccl_master *master;
+	uint64_t now_ns;
+	uint32_t last; /* connection */
+	bool mute;     /* nobody answers PREPARE */
+	struct ear ears[CONNECTIONS];
+	struct pccl_install installs[8]; /* that the first few were told */
+} desk;
+
+static void say(uint32_t connection, struct pccl_message *message);
+
+static void hear(uint32_t connection, const struct pccl_message *message)
+{
+	struct ear *ear = &desk.ears[connection];
+	struct pccl_message *answer;
+
+	ear->welcome = ear->welcome || (message->type == PCCL_MESSAGE_WELCOME && message->body.welcome.registered);
+	ear->refused = ear->refused || message->type == PCCL_MESSAGE_REFUSED;
+	if (message->type == PCCL_MESSAGE_INSTALL) {
+		ear->epoch = message->body.install.view.epoch;
+		ear->members = message->body.install.view.member_count;
+		if (connection < 8) {
+			pccl_install_fini(&desk.installs[connection]);
+			assert_int_equal(pccl_install_copy(&message->body.install, &desk.installs[connection]),
+					 pcclSuccess);
+		}
+	}
+	if (message->type == PCCL_MESSAGE_PREPARE && !desk.mute) {
+		answer = pccl_message_create(PCCL_MESSAGE_PREPARED);
+		answer->body.prepared.epoch = message->body.prepare.epoch;
+		say(connection, answer);
+	}
+}
+
+static void step(struct pccl_master_event *event)
+{
+	struct pccl_master_action action;
+
+	event->now_ns = desk.now_ns;
+	pccl_master_step(desk.master, event);
+	while (pccl_master_poll(desk.master, &action)) {
+		if (action.type == PCCL_MASTER_HANG_UP)
+			desk.ears[action.connection].gone = true;
+		else
+			hear((uint32_t)action.connection, action.message);
+		pccl_message_destroy(action.message);
+	}
+}
+
+static void say(uint32_t connection, struct pccl_message *message)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = connection, .message = message};
+
+	step(&event);
+}
+
+static void tick(uint64_t ms)
+{
+	struct pccl_master_event event = {.type = PCCL_MASTER_TICK};
+
+	desk.now_ns += ms * MS;
+	step(&event);
+}
+
+static void close_one(uint32_t connection)
+{
+	struct pccl_master_event event = {
+		.type = PCCL_MASTER_CLOSED, .connection = connection, .text = "connection reset"};
+
+	desk.ears[connection].gone = true;
+	step(&event);
+}
+
+static uint32_t call_from(uint64_t origin)
+{
+	struct pccl_master_event event = {
+		.type = PCCL_MASTER_ACCEPTED, .connection = ++desk.last, .text = "192.0.2.1", .origin = origin};
+
+	assert_true(desk.last < CONNECTIONS);
+	step(&event);
+	return desk.last;
+}
+
+static struct pccl_message *registration_of(uint32_t number, uint32_t group)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
+	struct pccl_message_register *registration = &message->body.registration;
+
+	memcpy(registration->secret.data, &number, sizeof(number));
+	registration->self.uuid = pccl_identity_uuid(&registration->secret);
+	(void)snprintf(registration->self.addresses[0].host, sizeof(registration->self.addresses[0].host), "192.0.2.1");
+	registration->group = group;
+	registration->self.address_count = 1;
+	registration->self.lanes = 1;
+	registration->self.streams = 1;
+	registration->self.masters = 1;
+	registration->may_found = true;
+	return message;
+}
+
+static uint32_t enter(uint64_t origin, uint32_t number, uint32_t group)
+{
+	uint32_t connection = call_from(origin);
+
+	say(connection, registration_of(number, group));
+	return connection;
+}
+
+/* Comes back with the view that another connection was told. */
+static uint32_t come_back(uint64_t origin, uint32_t number, uint32_t group, uint32_t told)
+{
+	uint32_t connection = call_from(origin);
+	struct pccl_message *message = registration_of(number, group);
+
+	message->body.registration.last = pccl_zalloc(sizeof(struct pccl_install));
+	assert_int_equal(pccl_install_copy(&desk.installs[told], message->body.registration.last), pcclSuccess);
+	say(connection, message);
+	return connection;
+}
+
+static void vote(uint32_t connection)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_VOTE);
+
+	message->body.vote.kind = PCCL_VOTE_UPDATE;
+	message->body.vote.origin = desk.ears[connection].epoch;
+	message->body.vote.sequence = 1;
+	say(connection, message);
+}
+
+static int setup(void **state)
+{
+	struct pccl_master_config config = {.uuid = {{42}},
+					    .heartbeat_interval_ns = 500 * MS,
+					    .heartbeat_timeout_ns = 3000 * MS,
+					    .complaint_window_ns = 100 * MS,
+					    .return_grace_ns = 2000 * MS};
+
+	(void)state;
+	memset(&desk, 0, sizeof(desk));
+	desk.now_ns = 1000 * MS;
+	assert_int_equal(pccl_master_create(&config, &desk.master), pcclSuccess);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	uint32_t connection;
+
+	(void)state;
+	pccl_master_destroy(desk.master);
+	for (connection = 0; connection < 8; connection++)
+		pccl_install_fini(&desk.installs[connection]);
+	return 0;
+}
+
+/* 4,096 of them locked members out. */
+static void callers_that_say_nothing_keep_nobody_out(void **state)
+{
+	uint32_t first;
+	uint32_t index;
+
+	(void)state;
+	first = enter(7, 1, 0);
+	for (index = 0; index < 4096; index++)
+		(void)call_from(index % 300); /* many hosts, even */
+	assert_true(desk.ears[enter(7, 2, 0)].welcome);
+	close_one(first);
+	assert_true(desk.ears[come_back(7, 1, 0, first)].welcome);
+	assert_in_range(desk.master->client_count, 3, 260);
+}
+
+static void flood_from_one_address_turns_away_its_own_oldest(void **state)
+{
+	uint32_t quiet;
+	uint32_t first;
+	uint32_t index;
+	uint32_t left = 0;
+
+	(void)state;
+	quiet = call_from(2);
+	first = desk.last + 1;
+	for (index = 0; index < 1000; index++)
+		(void)call_from(1);
+	for (index = first; index <= desk.last; index++)
+		left += !desk.ears[index].gone;
+	assert_int_equal(left, 128);
+	assert_false(desk.ears[desk.last].gone || desk.ears[desk.last - 127].gone || desk.ears[quiet].gone);
+	tick(10000);
+	assert_true(desk.ears[desk.last].gone && desk.ears[quiet].gone);
+}
+
+static bool expects(uint32_t connection, uint32_t bytes)
+{
+	return pccl_master_expect(desk.master, connection, bytes) == pcclSuccess;
+}
+
+/* 16 MiB of everybody who was connected. */
+static void little_is_kept_of_who_is_no_member(void **state)
+{
+	uint32_t callers[11];
+	uint32_t index;
+
+	(void)state;
+	for (index = 0; index < 11; index++)
+		callers[index] = call_from(index / 2);
+	for (index = 0; index < 11; index++)
+		assert_true(expects(callers[index], PCCL_MASTER_SMALL_BYTES));
+	assert_true(expects(callers[0], LARGE) && expects(callers[1], LARGE));
+	assert_false(expects(call_from(0), LARGE)); /* of that address is enough */
+	for (index = 2; index < 8; index++)
+		assert_true(expects(callers[index], LARGE));
+	assert_false(expects(callers[8], LARGE)); /* of all is enough */
+	close_one(callers[0]);
+	assert_true(expects(callers[8], LARGE));
+	assert_false(expects(callers[9], LARGE));
+	say(callers[1], pccl_message_create(PCCL_MESSAGE_BEAT)); /* it is whole */
+	assert_true(expects(callers[9], LARGE));
+	assert_false(expects(callers[10], PCCL_MASTER_SMALL_BYTES + 1));
+}
+
+/* Its reports may be long when it is asked for them. */
+static void member_that_is_asked_sends_as_much_as_it_has(void **state)
+{
+	uint32_t index;
+
+	(void)state;
+	for (index = 1; index <= 4; index++)
+		(void)enter(1, index, 0);
+	vote(1);
+	assert_int_equal(desk.ears[1].members, 4);
+	assert_true(expects(1, LARGE) && expects(2, LARGE));
+	assert_false(expects(3, LARGE));
+	desk.mute = true;
+	close_one(4);
+	for (index = 1; index <= 3; index++)
+		assert_true(expects(index, 2 * LARGE));
+}
+
+/* A thousand groups, each of one who is nobody's member. */
+static void full_house_has_room_for_those_who_return_and_for_other_addresses(void **state)
+{
+	uint32_t number;
+	uint32_t last = 0;
+	uint32_t first;
+
+	(void)state;
+	first = enter(7, 1, 0);
+	assert_int_equal(enter(7, 2, 0), 2);
+	vote(first);
+	assert_int_equal(desk.ears[first].members, 2);
+	for (number = 10; number < 10 + 3500; number++)
+		last = enter(1, number, number);
+	assert_true(desk.ears[last].refused);
+	assert_in_range(desk.master->client_count, 3000, PCCL_CLIENTS_MAX - 1000);
+	close_one(first);
+	assert_int_equal(desk.ears[2].members, 1);
+	number = come_back(8, 500000, 999999, 2); /* claims what it can't have */
+	assert_true(desk.ears[number].refused);
+	number = enter(7, 3, 0);
+	assert_true(desk.ears[number].welcome && !desk.ears[number].gone);
+	assert_true(desk.ears[come_back(7, 2, 0, 2)].welcome);
+}
+
+static uint32_t enter_bundled(uint32_t number, uint32_t group, uint64_t bundle)
+{
+	uint32_t connection = call_from(1);
+	struct pccl_message *message = registration_of(number, group);
+
+	message->body.registration.self.bundle_id = bundle;
+	message->body.registration.self.bundle_size = 2;
+	say(connection, message);
+	return connection;
+}
+
+/* Hundreds of bundles of a rank in either group, of which one agrees: a thousand took 5 s, by the cube. */
+static void vote_among_waiting_bundles_costs_at_most_the_square(void **state)
+{
+	uint64_t ranks = 0;
+	uint64_t effort;
+	uint32_t number;
+	uint32_t voter;
+
+	(void)state;
+	voter = enter(1, 1, 1);
+	(void)enter(1, 2, 2);
+	for (number = 10; number < 10 + 400; number++, ranks += 2) {
+		(void)enter_bundled(number, 1, number);
+		(void)enter_bundled(5000 + number, 2, number);
+	}
+	effort = desk.master->effort;
+	vote(voter);
+	assert_in_range(desk.master->effort - effort, ranks, 4 * ranks * ranks);
+	effort = desk.master->effort;
+	vote(2);
+	assert_in_range(desk.master->effort - effort, ranks, 16 * ranks * ranks);
+	assert_int_equal(desk.ears[voter].members, 401);
+}
+
+/* 3,500 kept the master from all others. */
+static void groups_without_number_cost_others_their_number(void **state)
+{
+	uint64_t effort;
+	uint32_t number;
+
+	(void)state;
+	(void)enter(7, 1, 0);
+	for (number = 10; number < 10 + 1500; number++)
+		(void)enter(1, number, number);
+	effort = desk.master->effort;
+	assert_true(desk.ears[enter(7, 2, 0)].welcome);
+	vote(1);
+	assert_int_equal(desk.ears[1].members, 2);
+	assert_in_range(desk.master->effort - effort, 1, 8 * 1500);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(callers_that_say_nothing_keep_nobody_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(flood_from_one_address_turns_away_its_own_oldest, setup, teardown),
+		cmocka_unit_test_setup_teardown(little_is_kept_of_who_is_no_member, setup, teardown),
+		cmocka_unit_test_setup_teardown(member_that_is_asked_sends_as_much_as_it_has, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_house_has_room_for_those_who_return_and_for_other_addresses, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(vote_among_waiting_bundles_costs_at_most_the_square, setup, teardown),
+		cmocka_unit_test_setup_teardown(groups_without_number_cost_others_their_number, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
