@@ -22,12 +22,12 @@
 static bool is_known_type(uint8_t type)
 {
 	return (type >= PCCL_FRAME_HELLO && type <= PCCL_FRAME_MESSAGE) ||
-	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_REFUSE);
+	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_PART);
 }
 
 bool pccl_frame_is_segment(const struct pccl_frame *frame)
 {
-	return frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT;
+	return frame->type == PCCL_FRAME_PARTIAL || frame->type == PCCL_FRAME_RESULT || frame->type == PCCL_FRAME_PART;
 }
 
 bool pccl_frame_is_checked(const struct pccl_frame *frame)

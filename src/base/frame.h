@@ -29,12 +29,16 @@ enum pccl_frame_type {
 	PCCL_FRAME_CREDIT = 19,	 /* aux partial segments may come in all, so that it is idempotent */
 	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
 	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
-	PCCL_FRAME_REFUSE = 22	 /* the op has failed here: nothing more comes for it; flags: why */
+	PCCL_FRAME_REFUSE = 22,	 /* the op has failed here: nothing more comes for it; flags: why */
+	/* data streams, between ops: state. tag: which call */
+	PCCL_FRAME_OFFER = 23, /* the sender serves its state */
+	PCCL_FRAME_WANT = 24,  /* send me chunk `segment` of space `sequence` */
+	PCCL_FRAME_PART = 25   /* part `aux` of that; payload */
 };
 
 /* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
 #define PCCL_FRAME_PACKED 1u
-/* Likewise: it has no checksum, payload_crc is 0. Links set it. */
+/* Likewise, and of PART: it has no checksum, payload_crc is 0. Links set it. */
 #define PCCL_FRAME_UNCHECKED 2u
 
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */
@@ -82,7 +86,7 @@ enum pccl_frame_verdict {
 	PCCL_FRAME_REJECT   /* against the protocol: pccl_fail_text() says how; close the stream */
 };
 
-/* Does it carry elements of a segment: PARTIAL or RESULT? */
+/* Does it carry elements, of a segment or of a state: PARTIAL, RESULT or PART? */
 bool pccl_frame_is_segment(const struct pccl_frame *frame);
 
 /* Has the payload a checksum, if there is one? */

@@ -53,6 +53,7 @@ static void take_lineage(const struct pccl_state_record *records, uint32_t count
 		committed = records[rank].committed;
 	}
 	election->commit = last + 1;
+	election->committed = committed;
 	for (rank = 0; rank < count; rank++)
 		one_votes |= votes(&records[rank]) && records[rank].commit == last;
 	for (rank = 0; rank < count; rank++)

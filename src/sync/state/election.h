@@ -47,9 +47,10 @@ struct pccl_election {
 	uint32_t truth;		       /* the lowest rank that has it and votes for it */
 	uint32_t donor;		       /* the lowest rank that serves it and was there; else as truth */
 	uint64_t revision;
-	uint64_t commit;   /* the number that this one gets */
-	bool has_expected; /* the run has committed before */
-	uint64_t expected; /* the highest revision that was allowed, if so */
+	uint64_t commit;    /* the number that this one gets */
+	uint64_t committed; /* the revision of the one before */
+	bool has_expected;  /* the run has committed before */
+	uint64_t expected;  /* the highest revision that was allowed, if so */
 	struct pccl_digest keys;
 	struct pccl_digest content;
 	uint32_t receivers;

@@ -1,5 +1,6 @@
 /* See record.h. The bytes, little-endian: uuid 16, nonce u64, revision u64, commit u64, committed u64, strategy u8,
- * torn u8, broken u8, zero u8, keys 16, content 16, loose 16. */
+ * torn u8, broken u8, zero u8,
+ * length of keys u64, keys 16, content 16, loose 16. */
 #include "sync/state/record.h"
 
 #include <assert.h>
@@ -21,6 +22,7 @@ void pccl_state_record_encode(const struct pccl_state_record *record, uint8_t ou
 	pccl_put_u8(&writer, record->torn);
 	pccl_put_u8(&writer, record->broken);
 	pccl_put_u8(&writer, 0);
+	pccl_put_u64(&writer, record->keys_bytes);
 	pccl_put_bytes(&writer, record->keys.bytes, PCCL_DIGEST_BYTES);
 	pccl_put_bytes(&writer, record->content.bytes, PCCL_DIGEST_BYTES);
 	pccl_put_bytes(&writer, record->loose.bytes, PCCL_DIGEST_BYTES);
@@ -42,6 +44,7 @@ pcclResult_t pccl_state_record_decode(const uint8_t in[PCCL_STATE_RECORD_BYTES],
 	torn = pccl_get_u8(&reader);
 	broken = pccl_get_u8(&reader);
 	zero = pccl_get_u8(&reader);
+	record_out->keys_bytes = pccl_get_u64(&reader);
 	pccl_get_bytes(&reader, record_out->keys.bytes, PCCL_DIGEST_BYTES);
 	pccl_get_bytes(&reader, record_out->content.bytes, PCCL_DIGEST_BYTES);
 	pccl_get_bytes(&reader, record_out->loose.bytes, PCCL_DIGEST_BYTES);

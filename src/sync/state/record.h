@@ -10,7 +10,7 @@
 
 #include "sync/state/digest.h"
 
-#define PCCL_STATE_RECORD_BYTES 100
+#define PCCL_STATE_RECORD_BYTES 108
 
 struct pccl_state_record {
 	pcclRankUuid_t uuid;
@@ -21,6 +21,7 @@ struct pccl_state_record {
 	uint8_t strategy;	    /* pcclSharedStateSyncStrategy_t */
 	bool torn;		    /* a call that failed has left parts of another state in it */
 	bool broken;		    /* it takes part so that the others go on, and fails for a reason of its own */
+	uint64_t keys_bytes;	    /* how long the list of keys is */
 	struct pccl_digest keys;    /* of names, types and counts */
 	struct pccl_digest content; /* of what has to be equal */
 	struct pccl_digest loose;   /* of what may differ */

@@ -1,0 +1,319 @@
+/* See inventory.h. */
+#include "sync/state/inventory.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/fail.h"
+#include "base/memory.h"
+#include "collectives/element/dtype.h"
+
+#define NAME_BYTES_MAX 65535u
+#define KEY_BYTES (2 + 1 + 1 + 8) /* and the name */
+#define NAME_SHOWN 100
+
+/* ---- order ------------------------------ */
+
+static int by_kind_and_name(const void *left, const void *right)
+{
+	const struct pccl_inventory_tensor *first = left, *second = right;
+
+	if (first->loose != second->loose)
+		return first->loose ? 1 : -1;
+	return strcmp(first->name, second->name);
+}
+
+static pcclResult_t list_tensors(struct pccl_inventory *inventory, const pcclSharedState_t *state)
+{
+	size_t index;
+
+	for (index = 0; index < state->count; index++) {
+		const pcclTensorInfo_t *info = &state->infos[index];
+		struct pccl_inventory_tensor *tensor = &inventory->tensors[index];
+		uint64_t element_bytes = pccl_dtype_bytes(info->datatype);
+
+		if (strlen(info->name) > NAME_BYTES_MAX)
+			return pccl_fail(pcclInvalidArgument, "the name of tensor %zu has more than %u bytes", index,
+					 NAME_BYTES_MAX);
+		if (info->count > INT64_MAX / element_bytes)
+			return pccl_fail(pcclInvalidArgument, "tensor '%.100s' can't have %zu elements", info->name,
+					 info->count);
+		tensor->name = info->name;
+		tensor->data = info->data;
+		tensor->count = info->count;
+		tensor->bytes = info->count * element_bytes;
+		tensor->type = info->datatype;
+		tensor->loose = info->allow_content_inequality;
+	}
+	inventory->tensor_count = state->count;
+	qsort(inventory->tensors, state->count, sizeof(*inventory->tensors), by_kind_and_name);
+	return pcclSuccess;
+}
+
+static int by_name(const void *left, const void *right)
+{
+	const char *const *first = left, *const *second = right;
+
+	return strcmp(*first, *second);
+}
+
+/* Also of one that may differ and one that may not. */
+static pcclResult_t check_names(const struct pccl_inventory *inventory)
+{
+	const char **names = pccl_calloc(inventory->tensor_count, sizeof(*names));
+	pcclResult_t result = pcclSuccess;
+	size_t index;
+
+	if (names == NULL)
+		return pcclOutOfMemory;
+	for (index = 0; index < inventory->tensor_count; index++)
+		names[index] = inventory->tensors[index].name;
+	qsort(names, inventory->tensor_count, sizeof(*names), by_name);
+	for (index = 1; index < inventory->tensor_count && result == pcclSuccess; index++)
+		if (strcmp(names[index - 1], names[index]) == 0)
+			result = pccl_fail(pcclInvalidArgument, "two tensors have the name '%.100s'", names[index]);
+	pccl_free(names);
+	return result;
+}
+
+static pcclResult_t count_chunks(struct pccl_inventory *inventory)
+{
+	uint64_t chunks = 0;
+	size_t index;
+
+	for (index = 0; index < inventory->tensor_count; index++) {
+		struct pccl_inventory_tensor *tensor = &inventory->tensors[index];
+
+		tensor->first_chunk = (uint32_t)chunks;
+		chunks += pccl_chunk_count(tensor->bytes);
+		inventory->bytes += tensor->bytes;
+		if (chunks >= UINT32_MAX)
+			return pccl_fail(pcclInvalidArgument, "the state is too large: 2^32 chunks of %zu bytes",
+					 PCCL_CHUNK_BYTES);
+		if (!tensor->loose)
+			inventory->strict_chunks = (uint32_t)chunks;
+	}
+	inventory->chunk_count = (uint32_t)chunks;
+	inventory->leaves = pccl_calloc(chunks, sizeof(*inventory->leaves));
+	return inventory->leaves != NULL ? pcclSuccess : pcclOutOfMemory;
+}
+
+static pcclResult_t write_keys(struct pccl_inventory *inventory)
+{
+	struct pccl_writer writer;
+	size_t bytes = 0, index;
+
+	for (index = 0; index < inventory->tensor_count; index++)
+		bytes += KEY_BYTES + strlen(inventory->tensors[index].name);
+	inventory->keys = pccl_alloc(bytes);
+	if (inventory->keys == NULL)
+		return pcclOutOfMemory;
+	inventory->keys_bytes = bytes;
+	writer = pccl_writer_over(inventory->keys, bytes);
+	for (index = 0; index < inventory->tensor_count; index++) {
+		const struct pccl_inventory_tensor *tensor = &inventory->tensors[index];
+
+		pccl_put_string(&writer, tensor->name);
+		pccl_put_u8(&writer, (uint8_t)tensor->type);
+		pccl_put_u8(&writer, tensor->loose);
+		pccl_put_u64(&writer, tensor->count);
+	}
+	assert(!writer.overflow && pccl_writer_left(&writer) == 0);
+	return pcclSuccess;
+}
+
+/* ---- life ------------------------------ */
+
+pcclResult_t pccl_inventory_create(const pcclSharedState_t *state, struct pccl_inventory **inventory_out)
+{
+	struct pccl_inventory *inventory = pccl_zalloc(sizeof(*inventory));
+	pcclResult_t result = pcclOutOfMemory;
+
+	*inventory_out = NULL;
+	if (inventory == NULL)
+		return pcclOutOfMemory;
+	inventory->tensors = pccl_calloc(state->count, sizeof(*inventory->tensors));
+	if (inventory->tensors != NULL)
+		result = list_tensors(inventory, state);
+	if (result == pcclSuccess)
+		result = check_names(inventory);
+	if (result == pcclSuccess)
+		result = count_chunks(inventory);
+	if (result == pcclSuccess)
+		result = write_keys(inventory);
+	if (result != pcclSuccess) {
+		pccl_inventory_destroy(inventory);
+		return result;
+	}
+	*inventory_out = inventory;
+	return pcclSuccess;
+}
+
+void pccl_inventory_destroy(struct pccl_inventory *inventory)
+{
+	if (inventory == NULL)
+		return;
+	pccl_free(inventory->tensors);
+	pccl_free(inventory->leaves);
+	pccl_free(inventory->keys);
+	pccl_free(inventory);
+}
+
+/* ---- chunks ------------------------------ */
+
+/* The last tensor that begins at the chunk or before: those that begin at the same are empty but for it. */
+static const struct pccl_inventory_tensor *tensor_of(const struct pccl_inventory *inventory, uint32_t chunk)
+{
+	size_t low = 0, high = inventory->tensor_count;
+
+	assert(chunk < inventory->chunk_count);
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (inventory->tensors[middle].first_chunk <= chunk)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &inventory->tensors[low];
+}
+
+uint8_t *pccl_inventory_place(const struct pccl_inventory *inventory, uint32_t chunk, size_t *bytes_out)
+{
+	const struct pccl_inventory_tensor *tensor = tensor_of(inventory, chunk);
+	uint32_t within = chunk - tensor->first_chunk;
+
+	*bytes_out = pccl_chunk_length(tensor->bytes, within);
+	assert(*bytes_out > 0);
+	return tensor->data + (uint64_t)within * PCCL_CHUNK_BYTES;
+}
+
+void pccl_inventory_digest_chunk(struct pccl_inventory *inventory, uint32_t chunk)
+{
+	size_t bytes;
+	const uint8_t *place = pccl_inventory_place(inventory, chunk, &bytes);
+
+	inventory->leaves[chunk] = pccl_digest_of(place, bytes);
+}
+
+struct pccl_digest pccl_inventory_keys_root(const struct pccl_inventory *inventory)
+{
+	return pccl_digest_of(inventory->keys, inventory->keys_bytes);
+}
+
+struct pccl_digest pccl_inventory_content_root(const struct pccl_inventory *inventory)
+{
+	return pccl_digest_root(inventory->leaves, inventory->strict_chunks);
+}
+
+struct pccl_digest pccl_inventory_loose_root(const struct pccl_inventory *inventory)
+{
+	return pccl_digest_root(inventory->leaves + inventory->strict_chunks,
+				inventory->chunk_count - inventory->strict_chunks);
+}
+
+/* ---- what differs ------------------------------ */
+
+struct key {
+	const char *name; /* not terminated */
+	size_t name_bytes;
+	uint8_t type;
+	uint8_t loose;
+	uint64_t count;
+};
+
+static bool read_key(struct pccl_reader *reader, struct key *key_out)
+{
+	key_out->name_bytes = pccl_get_u16(reader);
+	if (reader->bad || key_out->name_bytes > pccl_reader_left(reader))
+		return false;
+	key_out->name = (const char *)reader->at;
+	reader->at += key_out->name_bytes;
+	key_out->type = pccl_get_u8(reader);
+	key_out->loose = pccl_get_u8(reader);
+	key_out->count = pccl_get_u64(reader);
+	return !reader->bad && pccl_dtype_valid(key_out->type) && key_out->loose <= 1 &&
+	       memchr(key_out->name, '\0', key_out->name_bytes) == NULL;
+}
+
+static int compare_names(const char *own, const struct key *key)
+{
+	size_t own_bytes = strlen(own);
+	size_t common = own_bytes < key->name_bytes ? own_bytes : key->name_bytes;
+	int order = memcmp(own, key->name, common);
+
+	if (order != 0)
+		return order;
+	return (own_bytes > key->name_bytes) - (own_bytes < key->name_bytes);
+}
+
+static int compare_place(const struct pccl_inventory_tensor *tensor, const struct key *key)
+{
+	if (tensor->loose != (key->loose == 1))
+		return tensor->loose ? 1 : -1;
+	return compare_names(tensor->name, key);
+}
+
+static void tell_missing(const struct pccl_inventory *inventory, const struct key *key, char *text, size_t text_bytes)
+{
+	int shown = key->name_bytes < NAME_SHOWN ? (int)key->name_bytes : NAME_SHOWN;
+	size_t index;
+
+	for (index = 0; index < inventory->tensor_count; index++) {
+		if (compare_names(inventory->tensors[index].name, key) != 0)
+			continue;
+		(void)snprintf(text, text_bytes,
+			       "allow_content_inequality of tensor '%.*s' is %s in the group, and %s "
+			       "here",
+			       shown, key->name, key->loose ? "true" : "false", key->loose ? "false" : "true");
+		return;
+	}
+	(void)snprintf(text, text_bytes, "the group's state has a tensor '%.*s', and this peer has none of that name",
+		       shown, key->name);
+}
+
+static void tell_shape(const struct pccl_inventory_tensor *tensor, const struct key *key, char *text, size_t text_bytes)
+{
+	(void)snprintf(text, text_bytes,
+		       "tensor '%.*s' has %" PRIu64 " elements of %s in the group's state, and %" PRIu64 " of %s here",
+		       NAME_SHOWN, tensor->name, key->count, pccl_dtype_name((pcclDataType_t)key->type), tensor->count,
+		       pccl_dtype_name(tensor->type));
+}
+
+void pccl_inventory_compare(const struct pccl_inventory *inventory, const uint8_t *keys, size_t keys_bytes, char *text,
+			    size_t text_bytes)
+{
+	struct pccl_reader reader = pccl_reader_over(keys, keys_bytes);
+	const struct pccl_inventory_tensor *tensor = inventory->tensors;
+	const struct pccl_inventory_tensor *end = inventory->tensors + inventory->tensor_count;
+	struct key key;
+
+	for (; pccl_reader_left(&reader) > 0; tensor++) {
+		int order;
+
+		if (!read_key(&reader, &key)) {
+			(void)snprintf(text, text_bytes, "the list of tensors that another peer sent is damaged");
+			return;
+		}
+		order = tensor == end ? 1 : compare_place(tensor, &key);
+		if (order > 0) {
+			tell_missing(inventory, &key, text, text_bytes);
+			return;
+		}
+		if (order < 0)
+			break;
+		if (tensor->count != key.count || tensor->type != (pcclDataType_t)key.type) {
+			tell_shape(tensor, &key, text, text_bytes);
+			return;
+		}
+	}
+	if (tensor < end)
+		(void)snprintf(text, text_bytes, "the group's state has no tensor '%.*s', as this peer has", NAME_SHOWN,
+			       tensor->name);
+	else
+		(void)snprintf(text, text_bytes, "the tensors are the same as the group's");
+}

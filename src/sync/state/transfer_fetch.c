@@ -1,0 +1,447 @@
+/* See transfer.h. What this peer wants. Wanted chunk i of the fetch is want i / lanes of its lane. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+#include "sync/state/transfer_internal.h"
+
+#define STEAL_BYTES (1u << 20) /* less than that is not worth sending twice */
+
+static uint32_t wanted_index(const struct pccl_transfer *transfer, uint32_t want)
+{
+	return want * transfer->fetch->lanes + transfer->lane;
+}
+
+static uint32_t chunk_of(const struct pccl_transfer *transfer, uint32_t want)
+{
+	uint32_t index = wanted_index(transfer, want);
+
+	return transfer->fetch->chunks != NULL ? transfer->fetch->chunks[index] : index;
+}
+
+static uint8_t *place_of(const struct pccl_transfer *transfer, uint32_t want, size_t *bytes_out)
+{
+	const struct pccl_fetch *fetch = transfer->fetch;
+	uint32_t chunk = chunk_of(transfer, want);
+
+	if (fetch->space == PCCL_STATE_CHUNKS)
+		return pccl_inventory_place(transfer->inventory, chunk, bytes_out);
+	*bytes_out = pccl_chunk_length(fetch->document_bytes, chunk);
+	return fetch->document + (size_t)chunk * PCCL_CHUNK_BYTES;
+}
+
+static uint32_t parts_of(size_t chunk_bytes)
+{
+	return (uint32_t)((chunk_bytes + PCCL_TRANSFER_PART_BYTES - 1) / PCCL_TRANSFER_PART_BYTES);
+}
+
+static bool is_done(const struct pccl_transfer *transfer, uint32_t want)
+{
+	return transfer->fetch->progress[wanted_index(transfer, want)] == PCCL_FETCH_DONE;
+}
+
+/* Which of this lane's wants is that chunk? False: none. */
+static bool find_want(const struct pccl_transfer *transfer, uint32_t chunk, uint32_t *want_out)
+{
+	const struct pccl_fetch *fetch = transfer->fetch;
+	uint32_t low = 0, high = fetch->count;
+
+	if (fetch->chunks == NULL) {
+		low = chunk;
+	} else {
+		while (low < high) {
+			uint32_t middle = low + (high - low) / 2;
+
+			if (fetch->chunks[middle] < chunk)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	}
+	if (low >= fetch->count || (fetch->chunks != NULL && fetch->chunks[low] != chunk) ||
+	    low % fetch->lanes != transfer->lane)
+		return false;
+	*want_out = low / fetch->lanes;
+	return true;
+}
+
+/* ---- who is asked ------------------------------ */
+
+static bool is_expected(const struct pccl_fetch *fetch, const pcclRankUuid_t *uuid)
+{
+	uint32_t index;
+
+	for (index = 0; index < fetch->source_count; index++)
+		if (pccl_uuid_equal(&fetch->sources[index], uuid))
+			return true;
+	return false;
+}
+
+void pccl_transfer_mark_expected(struct pccl_transfer *transfer)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < transfer->rank_count; rank++)
+		transfer->ranks[rank].expected =
+			transfer->fetch != NULL && is_expected(transfer->fetch, &transfer->ranks[rank].uuid);
+}
+
+static bool may_ask(const struct pccl_transfer *transfer, const struct pccl_transfer_rank *who)
+{
+	return !who->lost && !who->liar && who->offers && who->offer == transfer->sync &&
+	       (!transfer->fetch->exclusive || who->expected);
+}
+
+static void ask(struct pccl_transfer *transfer, uint32_t rank, uint32_t want)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+	size_t bytes;
+
+	assert(who->asked_count < PCCL_TRANSFER_WANTS_MAX && transfer->wants[want].receiving == 0);
+	(void)place_of(transfer, want, &bytes);
+	transfer->wants[want].source = rank;
+	transfer->wants[want].parts = 0;
+	transfer->wants[want].asked = transfer->delivered;
+	who->asked[who->asked_count++] = want;
+	who->untold++;
+	who->asked_bytes += bytes;
+	pccl_transfer_wake(transfer, rank);
+}
+
+static bool has_room(const struct pccl_transfer_rank *who)
+{
+	return who->asked_count == 0 ||
+	       (who->asked_count < PCCL_TRANSFER_WANTS_MAX && who->asked_bytes < PCCL_TRANSFER_WINDOW_BYTES);
+}
+
+/* In turn, one chunk each, so that all have something to do. */
+static void ask_in_turn(struct pccl_transfer *transfer)
+{
+	uint32_t idle = 0;
+
+	while (transfer->unasked_count > 0 && idle < transfer->rank_count) {
+		uint32_t rank = transfer->turn;
+		const struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+		transfer->turn = (rank + 1) % transfer->rank_count;
+		if (!may_ask(transfer, who) || !has_room(who)) {
+			idle++;
+			continue;
+		}
+		idle = 0;
+		ask(transfer, rank, transfer->unasked[--transfer->unasked_count]);
+	}
+}
+
+/* The want is not asked of this rank any more. */
+static void remove_asked(struct pccl_transfer *transfer, uint32_t rank, uint32_t want)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+	uint32_t index = 0;
+	size_t bytes;
+
+	(void)place_of(transfer, want, &bytes);
+	while (index < who->asked_count && who->asked[index] != want)
+		index++;
+	assert(index < who->asked_count);
+	if (index >= who->asked_count - who->untold)
+		who->untold--;
+	memmove(&who->asked[index], &who->asked[index + 1], (who->asked_count - index - 1) * sizeof(who->asked[0]));
+	who->asked_count--;
+	who->asked_bytes -= bytes;
+}
+
+/* May a chunk that was asked of one rank be asked of this one, which has nothing to do? It has delivered something
+ * since, and the other one has not come to it; or it came late, and the other one has a lot to do. */
+static bool may_steal(const struct pccl_transfer *transfer, uint32_t thief, uint32_t victim, uint32_t want)
+{
+	const struct pccl_transfer_rank *who = &transfer->ranks[thief], *other = &transfer->ranks[victim];
+
+	if (transfer->wants[want].receiving > 0)
+		return false;
+	if (who->delivered == 0)
+		return other->asked_count > 1 && other->asked_bytes > STEAL_BYTES;
+	return who->delivered > transfer->wants[want].asked + STEAL_BYTES;
+}
+
+/* What the slow one still sends is thrown away. */
+static void steal(struct pccl_transfer *transfer, uint32_t thief)
+{
+	uint32_t rank, index;
+
+	for (rank = 0; rank < transfer->rank_count; rank++) {
+		const struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+		for (index = who->asked_count; rank != thief && index-- > 0;) {
+			uint32_t want = who->asked[index];
+
+			if (!may_steal(transfer, thief, rank, want))
+				continue;
+			remove_asked(transfer, rank, want);
+			ask(transfer, thief, want);
+			return;
+		}
+	}
+}
+
+void pccl_transfer_keep_busy(struct pccl_transfer *transfer, uint32_t rank)
+{
+	if (transfer->fetch != NULL && transfer->unasked_count == 0 && transfer->ranks[rank].asked_count == 0 &&
+	    may_ask(transfer, &transfer->ranks[rank]))
+		steal(transfer, rank);
+}
+
+void pccl_transfer_take_back(struct pccl_transfer *transfer, uint32_t rank)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+	while (transfer->fetch != NULL && who->asked_count > 0) {
+		uint32_t want = who->asked[who->asked_count - 1];
+
+		transfer->wants[want].receiving = 0;
+		transfer->wants[want].source = PCCL_NO_RANK;
+		remove_asked(transfer, rank, want);
+		transfer->unasked[transfer->unasked_count++] = want;
+	}
+}
+
+/* What is being received from it is waited for: it must not come into what another one has sent. */
+static void take_back_from_liar(struct pccl_transfer *transfer, uint32_t rank)
+{
+	const struct pccl_transfer_rank *who = &transfer->ranks[rank];
+	uint32_t index;
+
+	for (index = who->asked_count; index-- > 0;) {
+		uint32_t want = who->asked[index];
+
+		if (transfer->wants[want].receiving > 0)
+			continue;
+		transfer->wants[want].source = PCCL_NO_RANK;
+		remove_asked(transfer, rank, want);
+		transfer->unasked[transfer->unasked_count++] = want;
+	}
+}
+
+/* ---- the end ------------------------------ */
+
+/* Is there anybody in the view who has it, or may be about to say so? */
+static pcclResult_t sources_left(const struct pccl_transfer *transfer)
+{
+	bool liars = false;
+	uint32_t rank;
+
+	for (rank = 0; rank < transfer->rank_count; rank++) {
+		const struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+		if (!may_ask(transfer, who) && !who->expected)
+			continue;
+		if (!who->liar)
+			return pcclSuccess;
+		liars = true;
+	}
+	return liars ? pcclNoSharedStateAvailable : pcclRankConnectionLost;
+}
+
+static void end_with(struct pccl_transfer *transfer, pcclResult_t result)
+{
+	const struct pccl_transfer_outcome outcome = {.event = PCCL_TRANSFER_FETCHED,
+						      .result = result,
+						      .rx_bytes = transfer->rx_bytes,
+						      .lied = transfer->lied,
+						      .liar = transfer->liar};
+
+	pccl_transfer_end_fetch(transfer);
+	pccl_transfer_tell(transfer, &outcome);
+}
+
+void pccl_transfer_end_fetch(struct pccl_transfer *transfer)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < transfer->rank_count; rank++) {
+		transfer->ranks[rank].asked_count = 0;
+		transfer->ranks[rank].untold = 0;
+		transfer->ranks[rank].asked_bytes = 0;
+	}
+	pccl_free(transfer->wants);
+	pccl_free(transfer->unasked);
+	transfer->wants = NULL;
+	transfer->unasked = NULL;
+	transfer->unasked_count = 0;
+	transfer->fetch = NULL;
+}
+
+static bool any_receiving(const struct pccl_transfer *transfer)
+{
+	uint32_t want;
+
+	for (want = 0; want < transfer->want_count; want++)
+		if (transfer->wants[want].receiving > 0)
+			return true;
+	return false;
+}
+
+void pccl_transfer_go_on(struct pccl_transfer *transfer)
+{
+	pcclResult_t result;
+
+	if (transfer->fetch == NULL)
+		return;
+	if (transfer->done_count == transfer->want_count) {
+		end_with(transfer, pcclSuccess);
+		return;
+	}
+	result = sources_left(transfer);
+	if (result != pcclSuccess) {
+		/* Else a liar would write into it later. */
+		if (!any_receiving(transfer))
+			end_with(transfer, result);
+		return;
+	}
+	ask_in_turn(transfer);
+}
+
+void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch *fetch)
+{
+	uint32_t want;
+
+	assert(transfer->open && transfer->fetch == NULL && transfer->lane < fetch->lanes);
+	transfer->fetch = fetch;
+	transfer->want_count =
+		fetch->count > transfer->lane ? (fetch->count - transfer->lane + fetch->lanes - 1) / fetch->lanes : 0;
+	transfer->done_count = 0;
+	transfer->delivered = 0;
+	for (want = 0; want < transfer->rank_count; want++)
+		transfer->ranks[want].delivered = 0;
+	transfer->rx_bytes = 0;
+	transfer->lied = false;
+	transfer->wants = pccl_calloc(transfer->want_count, sizeof(*transfer->wants));
+	transfer->unasked = pccl_calloc(transfer->want_count, sizeof(*transfer->unasked));
+	if (transfer->wants == NULL || transfer->unasked == NULL) {
+		end_with(transfer, pcclOutOfMemory);
+		return;
+	}
+	/* The first one on top. */
+	for (want = 0; want < transfer->want_count; want++) {
+		transfer->wants[want].source = PCCL_NO_RANK;
+		transfer->unasked[transfer->want_count - 1 - want] = want;
+	}
+	transfer->unasked_count = transfer->want_count;
+	pccl_transfer_mark_expected(transfer);
+	pccl_transfer_go_on(transfer);
+}
+
+/* ---- frames ------------------------------ */
+
+bool pccl_transfer_next_want(struct pccl_transfer *transfer, uint32_t rank, struct pccl_frame_send *send_out)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+	if (who->untold == 0)
+		return false;
+	assert(transfer->fetch != NULL && who->untold <= who->asked_count);
+	memset(send_out, 0, sizeof(*send_out));
+	send_out->frame.type = PCCL_FRAME_WANT;
+	send_out->frame.tag = transfer->sync;
+	send_out->frame.sequence = transfer->fetch->space;
+	send_out->frame.segment = chunk_of(transfer, who->asked[who->asked_count - who->untold]);
+	who->untold--;
+	return true;
+}
+
+/* The part that this frame carries is one that was asked of this rank. */
+static bool is_awaited(const struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame,
+		       uint32_t *want_out)
+{
+	return transfer->fetch != NULL && frame->tag == transfer->sync && frame->sequence == transfer->fetch->space &&
+	       find_want(transfer, frame->segment, want_out) && transfer->wants[*want_out].source == rank &&
+	       !is_done(transfer, *want_out);
+}
+
+enum pccl_frame_verdict pccl_transfer_accept_part(struct pccl_transfer *transfer, uint32_t rank,
+						  const struct pccl_frame *frame, void **destination_out)
+{
+	uint32_t want;
+	size_t bytes, from;
+	uint8_t *place;
+
+	if (transfer->ranks[rank].liar || !is_awaited(transfer, rank, frame, &want))
+		return PCCL_FRAME_DISCARD;
+	place = place_of(transfer, want, &bytes);
+	from = (size_t)frame->aux * PCCL_TRANSFER_PART_BYTES;
+	if (frame->aux >= parts_of(bytes) || (frame->flags & ~PCCL_FRAME_UNCHECKED) != 0 || frame->epoch != 0 ||
+	    frame->payload_bytes !=
+		    (bytes - from < PCCL_TRANSFER_PART_BYTES ? bytes - from : PCCL_TRANSFER_PART_BYTES)) {
+		pccl_fail(pcclRankConnectionLost, "part %u of chunk %u with %u bytes, which can't be", frame->aux,
+			  frame->segment, frame->payload_bytes);
+		return PCCL_FRAME_REJECT;
+	}
+	if ((transfer->wants[want].parts >> frame->aux & 1) != 0)
+		return PCCL_FRAME_DISCARD;
+	transfer->wants[want].receiving++;
+	transfer->fetch->progress[wanted_index(transfer, want)] = PCCL_FETCH_TOUCHED;
+	*destination_out = place + from;
+	return PCCL_FRAME_TAKE;
+}
+
+static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t want)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+	const struct pccl_fetch *fetch = transfer->fetch;
+	size_t bytes;
+	const uint8_t *place = place_of(transfer, want, &bytes);
+
+	if (fetch->space == PCCL_STATE_CHUNKS) {
+		struct pccl_digest digest = pccl_digest_of(place, bytes);
+
+		if (!pccl_digest_equal(&digest, &fetch->leaves[chunk_of(transfer, want)])) {
+			pccl_log_warn("rank %u sent chunk %u of the state with bytes that do not match its digest",
+				      rank, chunk_of(transfer, want));
+			who->liar = true;
+			transfer->lied = true;
+			transfer->liar = who->uuid;
+			return;
+		}
+	}
+	remove_asked(transfer, rank, want);
+	fetch->progress[wanted_index(transfer, want)] = PCCL_FETCH_DONE;
+	transfer->done_count++;
+	transfer->rx_bytes += bytes;
+	transfer->delivered += bytes;
+	who->delivered = transfer->delivered;
+}
+
+void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame)
+{
+	uint32_t want;
+	size_t bytes;
+
+	if (!is_awaited(transfer, rank, frame, &want) || transfer->wants[want].receiving == 0)
+		return;
+	(void)place_of(transfer, want, &bytes);
+	transfer->wants[want].receiving--;
+	transfer->wants[want].parts |= (uint8_t)(1u << frame->aux);
+	if (!transfer->ranks[rank].liar && transfer->wants[want].receiving == 0 &&
+	    transfer->wants[want].parts == (1u << parts_of(bytes)) - 1)
+		take_chunk(transfer, rank, want);
+	if (transfer->ranks[rank].liar)
+		take_back_from_liar(transfer, rank);
+	pccl_transfer_go_on(transfer);
+	pccl_transfer_keep_busy(transfer, rank);
+}
+
+void pccl_transfer_dropped_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame)
+{
+	uint32_t want;
+
+	if (!is_awaited(transfer, rank, frame, &want) || transfer->wants[want].receiving == 0)
+		return;
+	transfer->wants[want].receiving--;
+	if (transfer->ranks[rank].liar) {
+		take_back_from_liar(transfer, rank);
+		pccl_transfer_go_on(transfer);
+	}
+}

@@ -1,0 +1,100 @@
+/* What the files of a transfer share: transfer.c has its life, the ranks, and which frame is whose; transfer_serve.c
+ * answers, transfer_fetch.c asks. */
+#ifndef PCCL_SYNC_STATE_TRANSFER_INTERNAL_H
+#define PCCL_SYNC_STATE_TRANSFER_INTERNAL_H
+
+#include "sync/state/transfer.h"
+
+#define PCCL_NO_RANK UINT32_MAX
+
+/* What another peer wants of this one. */
+struct pccl_wanted {
+	uint32_t chunk;
+	uint8_t space;
+};
+
+struct pccl_transfer_rank {
+	pcclRankUuid_t uuid;
+	bool lost;     /* its link, or it is this peer itself */
+	bool ready;    /* is in the list of those that are told */
+	bool expected; /* the fetch that runs names it as a source */
+	bool offers;
+	uint64_t offer; /* the call that it serves in */
+	bool offer_due; /* it is to be told that this peer serves */
+	/* What it wants: a ring. */
+	struct pccl_wanted wanted[PCCL_TRANSFER_WANTS_MAX];
+	uint32_t wanted_first, wanted_count;
+	uint32_t part; /* of the first one: the next that goes out */
+	/* What it was asked for: indices of this lane's wants, in the order in which they were asked. */
+	uint32_t asked[PCCL_TRANSFER_WANTS_MAX];
+	uint32_t asked_count;
+	uint32_t untold; /* of those, the last ones, for which WANT is to be sent */
+	uint64_t asked_bytes;
+	uint64_t delivered; /* the transfer's count when it delivered last */
+	bool liar;
+};
+
+/* One chunk that this lane fetches. */
+struct pccl_want {
+	uint32_t source;   /* PCCL_NO_RANK: nobody was asked */
+	uint8_t parts;	   /* that are there, a bit for each */
+	uint8_t receiving; /* parts that are being received */
+	uint64_t asked;	   /* the transfer's count when it was asked for */
+};
+
+struct pccl_transfer {
+	uint32_t lane;
+	uint32_t rank_count;
+	struct pccl_transfer_rank *ranks;
+	uint32_t *ready; /* a stack of those for which there is something new */
+	uint32_t ready_count;
+	uint32_t turn; /* the rank that is asked first next time */
+
+	bool open;
+	uint64_t sync;
+	const struct pccl_inventory *inventory;
+	bool serves;
+	uint64_t tx_bytes;
+
+	const struct pccl_fetch *fetch; /* NULL: none runs */
+	struct pccl_want *wants;	/* this lane's share */
+	uint32_t want_count;
+	uint32_t *unasked; /* a stack */
+	uint32_t unasked_count;
+	uint32_t done_count;
+	uint64_t delivered; /* bytes of chunks that came, of all */
+	uint64_t rx_bytes;
+	bool lied;
+	pcclRankUuid_t liar;
+
+	struct pccl_transfer_outcome outcomes[2]; /* at most one of each kind waits */
+	uint32_t outcome_count;
+};
+
+/* transfer.c */
+void pccl_transfer_wake(struct pccl_transfer *transfer, uint32_t rank);
+void pccl_transfer_tell(struct pccl_transfer *transfer, const struct pccl_transfer_outcome *outcome);
+
+/* transfer_serve.c */
+bool pccl_transfer_next_part(struct pccl_transfer *transfer, uint32_t rank, struct pccl_frame_send *send_out);
+enum pccl_frame_verdict pccl_transfer_accept_want(struct pccl_transfer *transfer, uint32_t rank,
+						  const struct pccl_frame *frame);
+void pccl_transfer_received_want(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
+
+/* transfer_fetch.c */
+bool pccl_transfer_next_want(struct pccl_transfer *transfer, uint32_t rank, struct pccl_frame_send *send_out);
+enum pccl_frame_verdict pccl_transfer_accept_part(struct pccl_transfer *transfer, uint32_t rank,
+						  const struct pccl_frame *frame, void **destination_out);
+void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
+void pccl_transfer_dropped_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
+/* Its chunks are asked of others. */
+void pccl_transfer_take_back(struct pccl_transfer *transfer, uint32_t rank);
+/* Somebody offers, is gone, or lost: asks, or ends. */
+void pccl_transfer_go_on(struct pccl_transfer *transfer);
+/* A rank has come, or has delivered what it was asked for. */
+void pccl_transfer_keep_busy(struct pccl_transfer *transfer, uint32_t rank);
+/* The ranks, or the fetch, are others. */
+void pccl_transfer_mark_expected(struct pccl_transfer *transfer);
+void pccl_transfer_end_fetch(struct pccl_transfer *transfer);
+
+#endif
