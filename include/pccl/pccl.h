@@ -529,9 +529,19 @@ PCCL_EXPORT pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo
  * pcclInvalidArgument: no such operation, or a NULL pointer. */
 PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
 
-/* Makes the named tensors bit-identical on all members of the group. This version does so in a world of one only,
- * where there is nothing to do; with more members it returns pcclInvalidUsage. pcclPendingAsyncOps: operations are
- * still to be awaited. */
+/* Makes the named tensors bit-identical on all members of the group, which all make this call. One state is elected:
+ * that of members that took part in the last call that succeeded, then that of the highest revision (at most one beyond
+ * the last), then the one that most have, then the lowest rank's. RECEIVE_ONLY has no vote, SEND_ONLY receives nothing.
+ * Who has another content gets what differs, from all that have it, and the revision. Tensors with
+ * allow_content_inequality keep theirs, but newcomers get one. The order of tensors does not matter. No tensor may be
+ * touched until the call returns. Members that die meanwhile are done without; the joint time-out is for those that do
+ * not make the call.
+ *
+ * pcclInvalidUsage: this peer has other tensors than the elected state (the last error names one), its revision is too
+ * high, it may only send and has another content, or nobody may send; the others succeed all the same.
+ * pcclNoSharedStateAvailable: nobody is left who has the elected state. After these and any other failure but
+ * pcclInvalidUsage, pcclInvalidArgument and pcclPendingAsyncOps tensors may be partly overwritten; such a state has no
+ * vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations are still to be awaited. */
 PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 						    pcclSharedStateSyncStrategy_t strategy,
 						    pcclSharedStateSyncInfo_t *sync_info_out PCCL_NULLABLE);

@@ -1,10 +1,14 @@
-/* Shared state: in a world of one there is nobody to agree with. Between peers it comes with src/sync/. */
+/* Shared state. */
+#include <sys/random.h>
+
 #include <pccl.h>
 
 #include "api/library.h"
 #include "base/fail.h"
 #include "collectives/element/dtype.h"
 #include "comm/monitor.h"
+#include "comm/state_work.h"
+#include "transport/loop/loop.h"
 
 static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStrategy_t strategy)
 {
@@ -28,6 +32,39 @@ static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStr
 	return pcclSuccess;
 }
 
+/* Numbers that no two calls have alike. */
+static uint64_t draw_nonce(void)
+{
+	uint64_t nonce = 0;
+
+	if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != (ssize_t)sizeof(nonce))
+		nonce = pccl_clock_ns();
+	return nonce;
+}
+
+/* Without memory this peer takes part all the same, so that the others need not wait for it. */
+static pcclResult_t synchronize(struct pccl_monitor *monitor, pcclSharedState_t *shared_state,
+				pcclSharedStateSyncStrategy_t strategy, pcclSharedStateSyncInfo_t *sync_info_out)
+{
+	struct pccl_state_call call = {.strategy = strategy, .revision = shared_state->revision, .nonce = draw_nonce()};
+	struct pccl_agreement_result outcome;
+	pcclResult_t local = pccl_inventory_create(shared_state, &call.inventory), result;
+
+	if (local != pcclSuccess && local != pcclOutOfMemory)
+		return local;
+	if (call.inventory != NULL)
+		pccl_state_digest(call.inventory);
+	result = pccl_monitor_synchronize(monitor, &call, &outcome);
+	pccl_inventory_destroy(call.inventory);
+	if (result == pcclSuccess)
+		shared_state->revision = outcome.revision;
+	if (sync_info_out != NULL) {
+		sync_info_out->tx_bytes = outcome.tx_bytes;
+		sync_info_out->rx_bytes = outcome.rx_bytes;
+	}
+	return local != pcclSuccess ? pccl_fail(local, "out of memory for the digests of the state") : result;
+}
+
 pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 					pcclSharedStateSyncStrategy_t strategy,
 					pcclSharedStateSyncInfo_t *sync_info_out)
@@ -38,10 +75,8 @@ pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclShar
 	if (result == pcclSuccess)
 		result = check(shared_state, strategy);
 	if (result == pcclSuccess)
-		result = pccl_monitor_check_alone(monitor);
-	if (result == pcclSuccess && sync_info_out != NULL) {
-		sync_info_out->tx_bytes = 0;
-		sync_info_out->rx_bytes = 0;
-	}
+		result = pccl_monitor_check_quiet(monitor);
+	if (result == pcclSuccess)
+		result = synchronize(monitor, shared_state, strategy, sync_info_out);
 	return result;
 }

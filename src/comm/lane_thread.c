@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "comm/lane_links.h"
 #include "comm/lane_pace.h"
+#include "comm/lane_state.h"
 #include "comm/thread.h"
 
 #define GUEST_NS 10000000000ull	  /* a view takes no longer to be installed everywhere, most often */
@@ -23,6 +24,7 @@ struct pccl_lane_thread {
 	struct pccl_lane *lane;
 	struct pccl_lane_links links;
 	struct pccl_lane_pace pace;
+	struct pccl_lane_state state;
 	struct pccl_timer timer; /* the lane's deadline */
 	struct pccl_task work;	 /* posted while the monitor has commands */
 	bool stopped;
@@ -161,6 +163,8 @@ static void run_commands(struct pccl_task *task)
 
 		if (thread->stopped)
 			pccl_command_free(command);
+		else if (command->type == PCCL_COMMAND_BACKGROUND)
+			pccl_lane_state_carry_out(&thread->state, command->order, pccl_loop_now(thread->loop));
 		else
 			pccl_lane_command(thread->lane, command, pccl_loop_now(thread->loop));
 		command = next;
@@ -239,9 +243,19 @@ static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 						.heartbeat_timeout_ns = settings->heartbeat_timeout_ns,
 						.guest_ns = GUEST_NS,
 						.calls = &calls,
-						.context = thread};
+						.context = thread,
+						.background = &pccl_lane_state_background,
+						.background_context = &thread->state};
+	pcclResult_t result = pccl_transfer_create(thread->index, &thread->state.transfer);
 
-	return pccl_lane_create(&config, &thread->lane);
+	if (result == pcclSuccess)
+		result = pccl_lane_create(&config, &thread->lane);
+	if (result != pcclSuccess)
+		pccl_transfer_destroy(thread->state.transfer);
+	thread->state.lane = thread->lane;
+	thread->state.monitor = thread->monitor;
+	thread->state.index = thread->index;
+	return result;
 }
 
 static void fill_links(struct pccl_lane_thread *thread)
@@ -295,6 +309,7 @@ fail_thread:
 	pccl_loop_destroy(thread->loop);
 fail_loop:
 	pccl_lane_destroy(thread->lane);
+	pccl_transfer_destroy(thread->state.transfer);
 fail_lane:
 	pccl_free(thread);
 	return result;
@@ -316,5 +331,6 @@ void pccl_lane_thread_destroy(struct pccl_lane_thread *thread)
 	pccl_loop_turn(thread->loop, 0); /* frees what was posted since */
 	pccl_loop_destroy(thread->loop);
 	pccl_lane_destroy(thread->lane);
+	pccl_transfer_destroy(thread->state.transfer);
 	pccl_free(thread);
 }

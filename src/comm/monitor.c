@@ -108,7 +108,7 @@ pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standin
 
 /* ---- to the threads --------------------------------------------------------------------------------------------- */
 
-static void put_command(struct pccl_monitor *monitor, struct pccl_command *command)
+void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command *command)
 {
 	struct pccl_queue *queue = &monitor->queues[command->lane];
 	bool was_empty = queue->last == NULL;
@@ -137,7 +137,7 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor)
 		if (command->type == PCCL_COMMAND_ENDED)
 			wake_waiter(command->op);
 		else
-			put_command(monitor, command);
+			pccl_monitor_put_command(monitor, command);
 	}
 }
 
@@ -356,6 +356,7 @@ static pcclResult_t install_view(struct pccl_monitor *monitor, const struct pccl
 	monitor->view = view;
 	monitor->rank = rank;
 	monitor->world = install->world;
+	monitor->run = install->run;
 	monitor->lanes_linked = 0;
 	if (monitor->state != PCCL_MONITOR_ENDED)
 		monitor->state = PCCL_MONITOR_MEMBER;
@@ -441,13 +442,14 @@ void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const stru
 /* Others have launched an op that waits for this peer, which waits for them in pcclUpdateTopology(). */
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key)
 {
-	char text[120];
+	char text[120] = "another member waits for this one in pcclSynchronizeSharedState()";
 	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .text = text};
 
-	snprintf(text, sizeof(text),
-		 "another member waits for this one in an operation with tag %llu: launch it, and await it, before "
-		 "pcclUpdateTopology()",
-		 (unsigned long long)key->tag);
+	if (key->tag != PCCL_STATE_TAG)
+		snprintf(text, sizeof(text),
+			 "another member waits for this one in an operation with tag %llu: launch it, and await it, "
+			 "before pcclUpdateTopology()",
+			 (unsigned long long)key->tag);
 	pthread_mutex_lock(&monitor->lock);
 	event.sequence = pccl_session_missed(monitor->session, key);
 	if (event.sequence != 0)

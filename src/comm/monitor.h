@@ -8,9 +8,6 @@
  * It owns the session, the view in force and its links' count, the world's numbers, the answer of a joint call, and the
  * commands that wait for each lane. What has to be ordered (launch, freeze, install, cancel) is put into all lanes'
  * queues under the lock, so every lane sees one order.
- *
- * State synchronization will be one more kind of joint call with work between its question and its answer: it belongs
- * beside pccl_monitor_joint(), as a file of its own over monitor_internal.h.
  */
 #ifndef PCCL_MONITOR_H
 #define PCCL_MONITOR_H
@@ -23,6 +20,7 @@
 #include "comm/self.h"
 #include "membership/peer/peer.h"
 #include "session/session.h"
+#include "sync/state/agreement.h"
 
 struct pccl_monitor;
 
@@ -106,8 +104,21 @@ struct pccl_joint_call {
  * `value_out` may be NULL. */
 pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_joint_call *call, bool *value_out);
 
-/* Nothing is in flight, and the group has one member: pcclPendingAsyncOps, pcclInvalidUsage. */
-pcclResult_t pccl_monitor_check_alone(struct pccl_monitor *monitor);
+#define PCCL_STATE_TAG UINT64_C(0x7063636c73746174) /* of the ops with which a call about states agrees */
+
+struct pccl_state_call {
+	struct pccl_inventory *inventory; /* digested; NULL: takes part only so that the others can go on */
+	pcclSharedStateSyncStrategy_t strategy;
+	uint64_t revision;
+	uint64_t nonce; /* random */
+};
+
+/* Waits for the turn of this thread, as joint calls do, and makes the states of the group's members one. */
+pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct pccl_state_call *what,
+				      struct pccl_agreement_result *result_out);
+
+/* Is nothing in flight? pcclPendingAsyncOps. */
+pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor);
 
 /* ---- the control thread's ---------------------------------------------------------------------------------------- */
 
@@ -122,6 +133,16 @@ void pccl_monitor_await_update(struct pccl_monitor *monitor);
 
 /* ---- the lanes' -------------------------------------------------------------------------------------------------- */
 
+/* What a lane is to do for a call about states: the order of a BACKGROUND command. The caller's, until the lane has
+ * carried it out. */
+struct pccl_state_order {
+	enum pccl_agreement_step step; /* OPEN, FETCH, SERVE, CLOSE */
+	uint64_t sync;
+	bool serves;
+	const struct pccl_inventory *inventory;
+	const struct pccl_fetch *fetch;
+};
+
 /* All commands that wait for the lane, in order; NULL: none. */
 struct pccl_command *pccl_monitor_take(struct pccl_monitor *monitor, uint32_t lane);
 /* The lane's share of an attempt has ended. */
@@ -132,6 +153,8 @@ void pccl_monitor_unpin(struct pccl_monitor *monitor, struct pccl_attempt *attem
 void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_exec *exec);
 /* The lane has heard of an op that this peer misses: ends an update that the caller waits in. */
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key);
+/* The lane has fetched its share of a state, or has closed. */
+void pccl_monitor_transferred(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_transfer_outcome *outcome);
 /* All links of the lane are up, in the view of this epoch. */
 void pccl_monitor_linked(struct pccl_monitor *monitor, uint32_t epoch);
 

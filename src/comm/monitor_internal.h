@@ -1,6 +1,6 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
- * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_classic.c what PCCL 1.0 programs
- * are shown. */
+ * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_state.c states; monitor_classic.c what
+ * PCCL 1.0 programs are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
 
@@ -46,6 +46,13 @@ struct pccl_monitor {
 	bool vote_value;
 	char vote_detail[200];
 
+	pcclRankUuid_t run; /* of the view in force */
+	pcclRankUuid_t lineage_run;
+	struct pccl_state_lineage lineage;	 /* of that run */
+	enum pccl_transfer_event transfer_event; /* that the caller awaits of so many lanes */
+	uint32_t transfers_awaited;
+	struct pccl_transfer_outcome transfers[PCCL_LANES_MAX]; /* by lane */
+
 	struct pccl_standing shown; /* of a PCCL 1.0 program; no members: it never was one */
 	struct pccl_doomed *doomed; /* its launches that could not be, to be awaited */
 	uint64_t launches;	    /* so far, for handles */
@@ -58,6 +65,7 @@ pcclResult_t pccl_monitor_enter(struct pccl_monitor *monitor);
 void pccl_monitor_leave(struct pccl_monitor *monitor);
 /* Hands the session's commands to the lanes and wakes who waits for ended ops. */
 void pccl_monitor_dispatch(struct pccl_monitor *monitor);
+void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command *command);
 void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
 void pccl_monitor_tell_locked(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
 /* For pccl_monitor_wait(). */
@@ -66,6 +74,15 @@ void pccl_monitor_init_condition(pthread_cond_t *condition);
 bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, uint64_t until_ns);
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);
 void pccl_monitor_stand(const struct pccl_monitor *monitor, struct pccl_standing *standing_out);
+
+/* monitor_ops.c, under the lock */
+void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op);
+
+/* monitor_joint.c, under the lock: one thread at a time makes joint calls */
+void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor);
+void pccl_monitor_end_turn(struct pccl_monitor *monitor);
+/* What PCCL 1.0 programs expect when such a call fails; `failure` is its own. */
+pcclResult_t pccl_monitor_as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure);
 
 /* monitor_classic.c, under the lock */
 

@@ -26,7 +26,7 @@ static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool
 }
 
 /* What PCCL 1.0 programs expect when a vote fails. Their loops on `failure` end after an abort. */
-static pcclResult_t as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure)
+pcclResult_t pccl_monitor_as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure)
 {
 	if (!monitor->self->classic || result == pcclSuccess || result == pcclPendingAsyncOps ||
 	    result == pcclInvalidUsage)
@@ -34,14 +34,14 @@ static pcclResult_t as_known(const struct pccl_monitor *monitor, pcclResult_t re
 	return result == pcclAborted ? pcclInvalidUsage : failure;
 }
 
-static void wait_for_turn(struct pccl_monitor *monitor)
+void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor)
 {
 	while (monitor->joint_taken)
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
 	monitor->joint_taken = true;
 }
 
-static void end_turn(struct pccl_monitor *monitor)
+void pccl_monitor_end_turn(struct pccl_monitor *monitor)
 {
 	monitor->joint_taken = false;
 	pthread_cond_broadcast(&monitor->changed);
@@ -52,8 +52,8 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	pcclResult_t result = pccl_monitor_enter(monitor);
 
 	if (result != pcclSuccess)
-		return as_known(monitor, result, call->failure);
-	wait_for_turn(monitor);
+		return pccl_monitor_as_known(monitor, result, call->failure);
+	pccl_monitor_wait_for_turn(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
 	else if (call->quiet && !pccl_monitor_is_idle(monitor))
@@ -63,7 +63,7 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 		result = vote(monitor, call->vote, value_out);
 	if (result == pcclSuccess && call->vote == PCCL_VOTE_OPTIMIZE && monitor->world.peers < 2)
 		result = pccl_fail(pcclInvalidUsage, "a world of one has no topology to optimize");
-	end_turn(monitor);
+	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);
-	return as_known(monitor, result, call->failure);
+	return pccl_monitor_as_known(monitor, result, call->failure);
 }

@@ -19,9 +19,13 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 {
 	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
 	struct pccl_op *op;
-	pcclResult_t result = pccl_monitor_enter(monitor);
+	pcclResult_t result;
 
 	*launch_out = PCCL_ANY_LAUNCH;
+	if (request->operation.tag == PCCL_STATE_TAG)
+		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
+				 (unsigned long long)PCCL_STATE_TAG);
+	result = pccl_monitor_enter(monitor);
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
 	result = pccl_session_launch(monitor->session, request, &op);
@@ -49,7 +53,7 @@ static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint32
 }
 
 /* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
-static void wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
+void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 {
 	const struct pccl_settings *settings = &monitor->self->settings;
 	uint64_t until_ns = op->deadline_ns, give_up_ns = PCCL_NEVER;
@@ -94,7 +98,8 @@ static pcclResult_t enter_to_await(struct pccl_monitor *monitor)
 /* The op that has not been released. */
 static struct pccl_op *find(const struct pccl_monitor *monitor, uint64_t tag, uint64_t launch)
 {
-	struct pccl_op *op = monitor->session != NULL ? pccl_session_find(monitor->session, tag) : NULL;
+	bool ours = tag == PCCL_STATE_TAG;
+	struct pccl_op *op = monitor->session != NULL && !ours ? pccl_session_find(monitor->session, tag) : NULL;
 
 	return op != NULL && launch != PCCL_ANY_LAUNCH && op->launch != launch ? NULL : op;
 }
@@ -125,7 +130,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 		pccl_monitor_leave(monitor);
 		return pcclRankConnectionLost;
 	}
-	wait_for_end(monitor, op);
+	pccl_monitor_wait_for_end(monitor, op);
 	if (op->residual_next != NULL) {
 		pthread_mutex_unlock(&monitor->lock);
 		pccl_op_commit_residual(op);
@@ -158,21 +163,6 @@ pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint6
 				   (unsigned long long)tag);
 	else
 		*done_out = op->ended;
-	pccl_monitor_leave(monitor);
-	return result;
-}
-
-pcclResult_t pccl_monitor_check_alone(struct pccl_monitor *monitor)
-{
-	pcclResult_t result = pccl_monitor_enter(monitor);
-
-	if (result != pcclSuccess)
-		return result;
-	if (!pccl_monitor_is_idle(monitor))
-		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
-	else if (monitor->view.member_count > 1)
-		result =
-			pccl_fail(pcclInvalidUsage, "this version does not synchronize shared state between peers yet");
 	pccl_monitor_leave(monitor);
 	return result;
 }

@@ -20,21 +20,32 @@ static void drain(struct pccl_lane *lane)
 		if (outcome.result != pcclSuccess)
 			pccl_lane_forget(lane, outcome.cookie, pccl_attempt_owns);
 		assert(lane->attempts_open > 0);
-		if (--lane->attempts_open == 0)
+		lane->attempts_open--;
+		if (!pccl_lane_is_busy(lane))
 			lane->calls->busy(lane->config.context, false);
 		lane->calls->outcome(lane->config.context, &outcome);
 	}
 }
 
+static void kick(struct pccl_lane *lane, uint32_t rank)
+{
+	if (lane->neighbours[rank]->link != NULL)
+		lane->calls->kick(lane->neighbours[rank]->link);
+}
+
 void pccl_lane_pump(struct pccl_lane *lane)
 {
+	const struct pccl_lane_background *background = lane->config.background;
 	struct pccl_op_key missed;
 	uint32_t rank;
 
 	/* A link that has no room now, or is not up, pulls when it is. */
 	while (pccl_exec_ready(lane->exec, &rank))
-		if (lane->neighbours[rank]->link != NULL)
-			lane->calls->kick(lane->neighbours[rank]->link);
+		kick(lane, rank);
+	while (background != NULL && background->ready(lane->config.background_context, &rank))
+		kick(lane, rank);
+	if (background != NULL)
+		background->stir(lane->config.background_context);
 	drain(lane);
 	while (pccl_exec_missed(lane->exec, &missed))
 		lane->calls->missed(lane->config.context, &missed);
@@ -48,8 +59,9 @@ static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what, 
 
 	outcome.result = pccl_exec_launch(lane->exec, what);
 	if (outcome.result == pcclSuccess) {
-		if (lane->attempts_open++ == 0)
+		if (!pccl_lane_is_busy(lane))
 			lane->calls->busy(lane->config.context, true);
+		lane->attempts_open++;
 		pccl_lane_watch(lane, now_ns);
 		return;
 	}
@@ -83,11 +95,12 @@ static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 	lane->calls->unpin(lane->config.context, command->attempt);
 }
 
-static bool any_frame(const void *cookie, const struct pccl_frame *frame)
+static bool is_op_frame(const void *cookie, const struct pccl_frame *frame)
 {
-	(void)cookie;
-	(void)frame;
-	return true;
+	const struct pccl_lane *lane = cookie;
+
+	return lane->config.background == NULL ||
+	       !lane->config.background->owns(lane->config.background_context, frame);
 }
 
 /* What the lane holds must not change any more once it has been told, and the install takes away the memory for what
@@ -95,10 +108,29 @@ static bool any_frame(const void *cookie, const struct pccl_frame *frame)
 static void freeze(struct pccl_lane *lane)
 {
 	pccl_exec_freeze(lane->exec);
-	pccl_lane_forget(lane, lane, any_frame);
+	pccl_lane_forget(lane, lane, is_op_frame);
 	lane->frozen = true;
 	drain(lane);
 	lane->calls->frozen(lane->config.context, lane->exec);
+}
+
+static pcclResult_t install_background(const struct pccl_lane *lane, const struct pccl_view *view)
+{
+	const struct pccl_lane_background *background = lane->config.background;
+	pcclRankUuid_t *uuids;
+	pcclResult_t result;
+	uint32_t rank;
+
+	if (background == NULL)
+		return pcclSuccess;
+	uuids = pccl_calloc(view->member_count, sizeof(*uuids));
+	if (uuids == NULL)
+		return pcclOutOfMemory;
+	for (rank = 0; rank < view->member_count; rank++)
+		uuids[rank] = view->members[rank].uuid;
+	result = background->install(lane->config.background_context, view->member_count, lane->rank, uuids);
+	pccl_free(uuids);
+	return result;
 }
 
 static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *command)
@@ -119,6 +151,8 @@ static pcclResult_t install(struct pccl_lane *lane, const struct pccl_command *c
 	result = pccl_lane_list_neighbours(lane, &command->view);
 	if (result == pcclSuccess && takes_part)
 		result = pccl_exec_install(lane->exec, command->epoch, command->ranks, command->rank);
+	if (result == pcclSuccess)
+		result = install_background(lane, &command->view);
 	if (result != pcclSuccess)
 		return result;
 	pccl_lane_go_on(lane);
@@ -153,10 +187,33 @@ void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, uin
 		pccl_exec_await_update(lane->exec, command->joint);
 		pccl_command_free(command);
 		break;
+	case PCCL_COMMAND_BACKGROUND:
 	case PCCL_COMMAND_ENDED:
 		assert(!"the communicator keeps these");
 	}
 	pccl_lane_pump(lane);
+}
+
+bool pccl_lane_is_busy(const struct pccl_lane *lane)
+{
+	return lane->attempts_open > 0 || lane->background_busy;
+}
+
+void pccl_lane_stir(struct pccl_lane *lane, bool busy, uint64_t now_ns)
+{
+	bool was_busy = pccl_lane_is_busy(lane);
+
+	lane->background_busy = busy;
+	if (was_busy != pccl_lane_is_busy(lane))
+		lane->calls->busy(lane->config.context, !was_busy);
+	if (busy)
+		pccl_lane_watch(lane, now_ns);
+	pccl_lane_pump(lane);
+}
+
+void pccl_lane_forget_background(struct pccl_lane *lane)
+{
+	pccl_lane_forget(lane, lane->config.background_context, lane->config.background->owns);
 }
 
 /* ---- time ---------------------------------------------------------------------------------------------------- */

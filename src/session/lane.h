@@ -86,6 +86,25 @@ struct pccl_lane_calls {
 	void (*give_up)(void *context, pcclResult_t result);
 };
 
+/* What travels between the same neighbours when the executor has nothing to send: frames of types of its own, in no
+ * view. Its slots are as the executor's, see exec.h. May be NULL. */
+struct pccl_lane_background {
+	/* The members of the view that is in force now, by rank, after the links. */
+	pcclResult_t (*install)(void *context, uint32_t ranks, uint32_t rank, const pcclRankUuid_t *uuids);
+	/* The link to a rank is lost for good. */
+	void (*lost)(void *context, uint32_t rank);
+	bool (*ready)(void *context, uint32_t *rank_out);
+	bool (*next)(void *context, uint32_t rank, struct pccl_frame_send *send_out);
+	/* Is it a frame of such a type? */
+	bool (*owns)(const void *context, const struct pccl_frame *frame);
+	enum pccl_frame_verdict (*accept)(void *context, uint32_t rank, const struct pccl_frame *frame,
+					  void **destination_out);
+	void (*received)(void *context, uint32_t rank, const struct pccl_frame *frame);
+	void (*dropped)(void *context, uint32_t rank, const struct pccl_frame *frame);
+	/* After each event: what has come of it? */
+	void (*stir)(void *context);
+};
+
 struct pccl_lane_config {
 	struct pccl_exec_config exec; /* but for `checks` */
 	uint64_t heartbeat_interval_ns;
@@ -93,6 +112,8 @@ struct pccl_lane_config {
 	uint64_t guest_ns;	       /* how long a guest waits, whatever happens meanwhile */
 	const struct pccl_lane_calls *calls;
 	void *context;
+	const struct pccl_lane_background *background;
+	void *background_context; /* also the cookie of its frames */
 };
 
 /* Without a view and without neighbours. pcclOutOfMemory. */
@@ -106,6 +127,12 @@ void pccl_lane_destroy(struct pccl_lane *lane);
 
 /* Carries out a command of the session, in the order in which that gave them out. */
 void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, uint64_t now_ns);
+
+/* The background has been told something: links pull what it has. While it is `busy` neighbours are watched as they are
+ * while ops run. */
+void pccl_lane_stir(struct pccl_lane *lane, bool busy, uint64_t now_ns);
+/* All links forget the background's frames. */
+void pccl_lane_forget_background(struct pccl_lane *lane);
 
 /* Somebody has opened a stream. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns);

@@ -26,7 +26,8 @@ struct pccl_lane {
 	bool linked;			    /* has told that all links of the view are up */
 	struct pccl_neighbour **neighbours; /* by rank */
 	uint32_t attempts_open;		    /* launched here and not ended */
-	uint64_t watch_ns;		    /* when to look at the neighbours; 0: no attempt is open */
+	bool background_busy;
+	uint64_t watch_ns; /* when to look at the neighbours; 0: no attempt is open */
 	struct pccl_lane_guest *guests;
 	uint32_t guest_count;
 };
@@ -35,6 +36,9 @@ struct pccl_lane {
 
 /* Whatever happened: links pull what the executor has for them now, and the session hears what has ended. */
 void pccl_lane_pump(struct pccl_lane *lane);
+
+/* Is anything to be carried now? */
+bool pccl_lane_is_busy(const struct pccl_lane *lane);
 
 /* lane_neighbours.c */
 

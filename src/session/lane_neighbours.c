@@ -60,41 +60,72 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 		if (end_ns > now_ns && end_ns < next_ns)
 			next_ns = end_ns;
 	}
-	lane->watch_ns = lane->attempts_open > 0 ? next_ns : 0;
+	lane->watch_ns = pccl_lane_is_busy(lane) ? next_ns : 0;
 }
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
 {
-	assert(lane->attempts_open > 0);
+	assert(pccl_lane_is_busy(lane));
 	if (lane->watch_ns == 0)
 		lane->watch_ns = now_ns + lane->config.heartbeat_interval_ns;
 }
 
 /* ---- what links tell ----------------------------------------------------------------------------------------- */
 
+/* The background, if the frame is one of its; else NULL. */
+static const struct pccl_lane_background *background_of(const struct pccl_lane *lane, const struct pccl_frame *frame)
+{
+	const struct pccl_lane_background *background = lane->config.background;
+
+	return background != NULL && background->owns(lane->config.background_context, frame) ? background : NULL;
+}
+
+/* The background yields to ops. */
 bool pccl_neighbour_next(struct pccl_neighbour *neighbour, struct pccl_frame_send *send_out)
 {
-	assert(neighbour->rank < neighbour->lane->ranks);
-	return pccl_exec_next(neighbour->lane->exec, neighbour->rank, send_out);
+	const struct pccl_lane *lane = neighbour->lane;
+	const struct pccl_lane_background *background = lane->config.background;
+
+	assert(neighbour->rank < lane->ranks);
+	if (pccl_exec_next(lane->exec, neighbour->rank, send_out))
+		return true;
+	return background != NULL && background->next(lane->config.background_context, neighbour->rank, send_out);
 }
 
 enum pccl_frame_verdict pccl_neighbour_accept(struct pccl_neighbour *neighbour, const struct pccl_frame *frame,
 					      void **destination_out)
 {
-	assert(neighbour->rank < neighbour->lane->ranks);
-	return pccl_exec_accept(neighbour->lane->exec, neighbour->rank, frame, destination_out);
+	const struct pccl_lane *lane = neighbour->lane;
+	const struct pccl_lane_background *background = background_of(lane, frame);
+
+	assert(neighbour->rank < lane->ranks);
+	if (background != NULL)
+		return background->accept(lane->config.background_context, neighbour->rank, frame, destination_out);
+	return pccl_exec_accept(lane->exec, neighbour->rank, frame, destination_out);
 }
 
 void pccl_neighbour_dropped(struct pccl_neighbour *neighbour, const struct pccl_frame *frame)
 {
-	pccl_exec_dropped(neighbour->lane->exec, neighbour->rank, frame);
+	const struct pccl_lane *lane = neighbour->lane;
+	const struct pccl_lane_background *background = background_of(lane, frame);
+
+	if (background != NULL)
+		background->dropped(lane->config.background_context, neighbour->rank, frame);
+	else
+		pccl_exec_dropped(lane->exec, neighbour->rank, frame);
 }
 
 void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl_frame *frame)
 {
-	assert(neighbour->rank < neighbour->lane->ranks);
-	pccl_exec_received(neighbour->lane->exec, neighbour->rank, frame);
-	pccl_lane_pump(neighbour->lane);
+	struct pccl_lane *lane = neighbour->lane;
+	const struct pccl_lane_background *background = background_of(lane, frame);
+
+	assert(neighbour->rank < lane->ranks);
+	if (background != NULL)
+		background->received(lane->config.background_context, neighbour->rank, frame);
+	else
+		pccl_exec_received(lane->exec, neighbour->rank, frame);
+	pccl_lane_pump(lane);
 }
 
 void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token)
@@ -111,8 +142,13 @@ void pccl_neighbour_up(struct pccl_neighbour *neighbour)
 
 void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason)
 {
+	const struct pccl_lane *lane = neighbour->lane;
+
 	neighbour->lost = true;
+	if (lane->config.background != NULL)
+		lane->config.background->lost(lane->config.background_context, neighbour->rank);
 	complain(neighbour, reason);
+	pccl_lane_pump(neighbour->lane);
 }
 
 /* ---- all of them --------------------------------------------------------------------------------------------- */

@@ -48,13 +48,14 @@ struct pccl_op_codecs {
 };
 
 enum pccl_command_type {
-	PCCL_COMMAND_LAUNCH,  /* pccl_exec_launch(launch); failure is the lane's outcome */
-	PCCL_COMMAND_CANCEL,  /* forget the attempt on all links, pccl_exec_cancel() */
-	PCCL_COMMAND_FREEZE,  /* pccl_exec_freeze(), then pccl_session_collect() */
-	PCCL_COMMAND_EXPIRE,  /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
-	PCCL_COMMAND_INSTALL, /* pccl_exec_install(), link up with the members of the view */
-	PCCL_COMMAND_UPDATE,  /* pccl_exec_await_update(joint) */
-	PCCL_COMMAND_ENDED    /* for the shell: `op` has ended, wake who waits for it */
+	PCCL_COMMAND_LAUNCH,	 /* pccl_exec_launch(launch); failure is the lane's outcome */
+	PCCL_COMMAND_CANCEL,	 /* forget the attempt on all links, pccl_exec_cancel() */
+	PCCL_COMMAND_FREEZE,	 /* pccl_exec_freeze(), then pccl_session_collect() */
+	PCCL_COMMAND_EXPIRE,	 /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
+	PCCL_COMMAND_INSTALL,	 /* pccl_exec_install(), link up with the members of the view */
+	PCCL_COMMAND_UPDATE,	 /* pccl_exec_await_update(joint) */
+	PCCL_COMMAND_BACKGROUND, /* the shell's own, not the session's: `order` to the lane's background */
+	PCCL_COMMAND_ENDED	 /* for the shell: `op` has ended, wake who waits for it */
 };
 
 /* Only LAUNCH, INSTALL and UPDATE need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks
@@ -76,6 +77,7 @@ struct pccl_command {
 	struct pccl_view view;
 	uint32_t joint;	    /* UPDATE */
 	struct pccl_op *op; /* ENDED */
+	const void *order;  /* BACKGROUND */
 	struct pccl_command *next;
 };
 

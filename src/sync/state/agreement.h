@@ -1,11 +1,11 @@
 /*
- * One call of pcclSynchronizeSharedState(), from the first question to the result, at one peer. Pure: it says what is to
- * be done next, whoever drives it does that and tells what came of it.
+ * One call of pcclSynchronizeSharedState(), from the first question to the result, at one peer. Pure: it says what is
+ * to be done next, whoever drives it does that and tells what came of it.
  *
  *	ballot	all members' records are gathered, by an all-gather whose outcome all survivors share: the same election
  *	open	if anybody is to receive, or to be told which tensor is another one: lanes serve, or are ready to fetch
- *	fetch	a receiver gets the digests of all chunks from one that has them, and checks them against the elected one;
- *		then the chunks that differ, from all that have them
+ *	fetch	a receiver gets the digests of all chunks from one that has them, and checks them against the elected
+ *		one; then the chunks that differ, from all that have them
  *	finish	all gather again how it went. Who has what is needed waits here, and serves meanwhile
  *	close	nothing is read from or written into tensors any more
  *

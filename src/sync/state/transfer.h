@@ -2,13 +2,13 @@
  * One lane's share of moving a state: it serves what others want of this peer's, and fetches what this peer wants of
  * others'. Pure, and pulled as the executor is: whoever moves the bytes asks it for frames when that has none.
  *
- * Who serves says so with OFFER. Who receives asks with WANT, one for each chunk, and gets the chunk in PARTs of 256 KiB,
- * read straight to where they belong. A chunk counts when its digest is the one that was expected; if not, its source
- * is a liar, is named, and asked for nothing more. What was asked of a source that is lost, or of a slow one when another
- * has nothing to do, is asked of another: at any time one source only may write to a chunk.
+ * Who serves says so with OFFER. Who receives asks with WANT, one for each chunk, and gets the chunk in PARTs of 256
+ * KiB, read straight to where they belong. A chunk counts when its digest is the one that was expected; if not, its
+ * source is a liar, is named, and asked for nothing more. What was asked of a source that is lost, or of a slow one
+ * when another has nothing to do, is asked of another: at any time one source only may write to a chunk.
  *
- * Besides the chunks of tensors there are documents: the list of keys, and the digests of all chunks. These are cut into
- * chunks as well; whoever fetches one checks it as a whole.
+ * Besides the chunks of tensors there are documents: the list of keys, and the digests of all chunks. These are cut
+ * into chunks as well; whoever fetches one checks it as a whole.
  */
 #ifndef PCCL_SYNC_STATE_TRANSFER_H
 #define PCCL_SYNC_STATE_TRANSFER_H

@@ -149,7 +149,7 @@ static void only_known_types_pass(void **state)
 		else
 			assert_non_null(strstr(pccl_fail_text(), "unknown type"));
 	}
-	assert_int_equal(known, 10);
+	assert_int_equal(known, 13);
 }
 
 static void a_payload_at_the_limit_passes(void **state)
