@@ -28,7 +28,7 @@ CPPFLAGS += -Iinclude -Iinclude/pccl -Isrc -D_GNU_SOURCE
 TEST_CPPFLAGS := -Itests -I.
 CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -pthread
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
-LDLIBS += -lcrypto -lhwloc -ljansson -lxxhash -lzstd -lm
+LDLIBS += -lssl -lcrypto -lhwloc -ljansson -lxxhash -lzstd -lm
 TEST_LDLIBS := -lcmocka
 # tests/lib/allocations.c stands between the tests and the allocator
 TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)

@@ -37,6 +37,7 @@ may_include() {
 	transport/loop/* | src/transport/loop/*) echo base transport/loop ;;
 	src/transport/engine/*) echo base transport/. transport/loop transport/engine ;;
 	src/transport/tcp/*) echo base transport/. transport/loop transport/engine transport/tcp ;;
+	src/transport/tls/*) echo base transport/. transport/loop transport/engine transport/tls ;;
 	src/transport/link/*) echo base transport/. transport/loop transport/link ;;
 	src/transport/*/*) ;;
 	src/transport/wires.c) echo transport/. transport/tcp ;;

@@ -71,6 +71,11 @@ static pcclResult_t check_fields(const struct pccl_frame *frame)
 	return pcclSuccess;
 }
 
+bool pccl_frame_is_tls(const uint8_t *bytes, size_t count)
+{
+	return count >= 3 && (bytes[0] == 0x15 || bytes[0] == 0x16) && bytes[1] == 3 && bytes[2] <= 4;
+}
+
 pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out)
 {
 	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
@@ -80,6 +85,8 @@ pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_f
 	uint32_t header_crc;
 
 	/* In this order, so that a stranger is told apart from another version, and that from damage. */
+	if (pccl_frame_is_tls(in, PCCL_FRAME_BYTES))
+		return pccl_fail(pcclRankConnectionLost, "it speaks TLS, and the security of this side is none");
 	if (magic != PCCL_FRAME_MAGIC)
 		return pccl_fail(pcclRankConnectionLost, "not a frame: magic %08x", magic);
 	if (version != PCCL_FRAME_VERSION)

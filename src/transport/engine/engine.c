@@ -75,7 +75,8 @@ static void break_with(struct pccl_engine *engine, const char *reason)
 {
 	struct pccl_loop *loop = engine->loop;
 
-	assert(engine->state == PCCL_ENGINE_OPEN || engine->state == PCCL_ENGINE_CONNECTING);
+	assert(engine->state == PCCL_ENGINE_OPEN || engine->state == PCCL_ENGINE_CONNECTING ||
+	       engine->state == PCCL_ENGINE_SHAKING);
 	leave_loop(engine);
 	engine->loop = loop;
 	close_socket(engine);
@@ -149,27 +150,31 @@ static bool drain(struct pccl_engine *engine)
 	return got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
+/* All that was queued has been written: nothing else will be. */
+static void shut_down(struct pccl_engine *engine)
+{
+	if (!engine->has_shut_down && engine->queue_count == 0)
+		engine->has_shut_down = engine->bytes->shut_down(engine->bytes_state, engine->watch.fd);
+}
+
 static void on_linger_ready(struct pccl_engine *engine)
 {
-	bool had_bytes = engine->queue_count > 0;
-
 	if (!pccl_engine_write(engine, true)) {
 		end_linger(engine);
 		return;
 	}
-	if (had_bytes && engine->queue_count == 0)
-		engine->bytes->shut_down(engine->bytes_state, engine->watch.fd);
+	shut_down(engine);
 	if (drain(engine))
 		end_linger(engine);
 }
 
 /* Has the other side's kernel everything? Then nothing can take it back. */
-static bool has_arrived(const struct pccl_engine *engine)
+static bool has_arrived(struct pccl_engine *engine)
 {
 	int unacknowledged = 0;
 
-	return engine->queue_count == 0 && ioctl(engine->watch.fd, SIOCOUTQ, &unacknowledged) == 0 &&
-	       unacknowledged == 0;
+	return engine->queue_count == 0 && pccl_engine_flush(engine) &&
+	       ioctl(engine->watch.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
 }
 
 /* Everything has completed towards the user; the payloads are ours. */
@@ -185,8 +190,7 @@ static void start_linger(struct pccl_engine *engine)
 	pccl_loop_undefer(engine->loop, &engine->read_hook);
 	pccl_loop_keep(engine->loop, &engine->leftover);
 	pccl_loop_timer_set(engine->loop, &engine->linger, pccl_clock_ns() + PCCL_ENGINE_LINGER_NS);
-	if (engine->queue_count == 0)
-		engine->bytes->shut_down(engine->bytes_state, engine->watch.fd);
+	shut_down(engine);
 	if (drain(engine))
 		end_linger(engine);
 }
@@ -214,6 +218,34 @@ void pccl_engine_close(struct pccl_stream *stream, bool flush)
 
 /* ---- events -------------------------------------------------------------------------------------------------- */
 
+static void open_up(struct pccl_engine *engine)
+{
+	bool room = engine->room_wanted;
+
+	engine->shaken = true;
+	engine->state = PCCL_ENGINE_OPEN;
+	engine->readable = engine->writable = true; /* the handshake may have used up what the loop has told */
+	engine->room_wanted = false;
+	engine->counters.heard_ns = pccl_loop_now(engine->loop);
+	pccl_loop_defer(engine->loop, &engine->read_hook);
+	if (!engine->accepted)
+		engine->events->opened(engine->context, &engine->base);
+	else if (room)
+		engine->events->room(engine->context, &engine->base);
+}
+
+void pccl_engine_shake(struct pccl_engine *engine)
+{
+	enum pccl_shake shake = PCCL_SHAKE_DONE;
+
+	if (!engine->shaken && engine->bytes->shake != NULL)
+		shake = engine->bytes->shake(engine->bytes_state, engine->watch.fd);
+	if (shake == PCCL_SHAKE_FAILED)
+		pccl_engine_break(engine, "%s", pccl_fail_text());
+	else if (shake == PCCL_SHAKE_DONE)
+		open_up(engine);
+}
+
 static void on_connected(struct pccl_engine *engine)
 {
 	int error = pccl_socket_connect_error(engine->watch.fd);
@@ -229,10 +261,8 @@ static void on_connected(struct pccl_engine *engine)
 		pccl_engine_break(engine, "%s", pccl_fail_text());
 		return;
 	}
-	engine->state = PCCL_ENGINE_OPEN;
-	engine->counters.heard_ns = pccl_loop_now(engine->loop);
-	pccl_loop_defer(engine->loop, &engine->read_hook); /* the event may have told of bytes, too */
-	engine->events->opened(engine->context, &engine->base);
+	engine->state = PCCL_ENGINE_SHAKING;
+	pccl_engine_shake(engine);
 }
 
 static void note_events(struct pccl_engine *engine, uint32_t events)
@@ -255,8 +285,11 @@ static void on_ready(struct pccl_watch *watch, uint32_t events)
 		if (engine->doom[0] == '\0' && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
 			on_connected(engine);
 		return;
+	case PCCL_ENGINE_SHAKING:
+		pccl_engine_shake(engine);
+		return;
 	case PCCL_ENGINE_OPEN:
-		if (engine->queue_count > 0 && engine->writable)
+		if (engine->writable && (engine->queue_count > 0 || engine->bytes->flush != NULL))
 			pccl_loop_defer(engine->loop, &engine->write_hook);
 		pccl_engine_receive(engine);
 		return;
@@ -306,6 +339,8 @@ pcclResult_t pccl_engine_begin(struct pccl_engine *engine, bool dialled)
 	if (engine->bytes->begin != NULL)
 		result = engine->bytes->begin(engine->base.transport, engine->watch.fd, dialled, &engine->bytes_state);
 	engine->begun = result == pcclSuccess;
+	engine->accepted = !dialled;
+	engine->shaken = engine->bytes->shake == NULL;
 	return result;
 }
 
@@ -364,12 +399,13 @@ pcclResult_t pccl_engine_attach(struct pccl_stream *stream, struct pccl_loop *lo
 	pcclResult_t result;
 
 	assert(engine->state == PCCL_ENGINE_DETACHED);
-	result = join_loop(engine, loop, PCCL_ENGINE_OPEN, events, context);
+	result = join_loop(engine, loop, engine->shaken ? PCCL_ENGINE_OPEN : PCCL_ENGINE_SHAKING, events, context);
 	if (result != pcclSuccess)
 		return result;
 	/* The buffer may hold frames that came before the stream changed hands. */
 	engine->readable = engine->writable = true;
-	engine->counters.heard_ns = pccl_loop_now(loop);
+	if (engine->state == PCCL_ENGINE_OPEN)
+		engine->counters.heard_ns = pccl_loop_now(loop);
 	pccl_loop_defer(loop, &engine->read_hook);
 	return pcclSuccess;
 }
@@ -390,7 +426,7 @@ void pccl_engine_detach(struct pccl_stream *stream)
 
 void pccl_engine_describe(const struct pccl_stream *stream, char *text, size_t text_bytes)
 {
-	static const char *const states[] = {"connecting", "detached", "open", "broken", "closing"};
+	static const char *const states[] = {"connecting", "in its handshake", "detached", "open", "broken", "closing"};
 	const struct pccl_engine *engine = as_const_engine(stream);
 	struct pccl_address address = {.bytes = sizeof(address.storage)};
 	char local[PCCL_ADDRESS_PORT_BYTES] = "?";

@@ -11,21 +11,31 @@
 
 #include "transport/transport.h"
 
+enum pccl_shake { PCCL_SHAKE_GOES_ON, PCCL_SHAKE_DONE, PCCL_SHAKE_FAILED };
+
 /* How bytes go over a connected socket. No call blocks; an interrupted one is repeated inside. */
 struct pccl_byte_calls {
 	/* What the wire keeps for a connection: made when the socket is connected, ended before it is closed. Both NULL
 	 * if it keeps nothing. On failure the cause is in words. */
 	pcclResult_t (*begin)(const struct pccl_transport *self, int fd, bool dialled, void **state_out);
 	void (*end)(void *state);
+	/* The handshake: called before all that follows, first after begin(), then whenever the loop tells of the
+	 * socket, until it is done or has failed (the cause is in words). NULL: there is none. */
+	enum pccl_shake (*shake)(void *state, int fd);
 	/* As recvmsg(2) and sendmsg(2): how many bytes; 0: the other side has shut down; -1 and errno, EAGAIN if there
-	 * is nothing, or no room, until the loop tells of the socket. *more_out: the next call may get on without that.
+	 * is nothing, or no room, until the loop tells of the socket; EPROTO from read(): the cause is in words.
+	 * *more_out: the next call may get on without that.
 	 */
 	ssize_t (*read)(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out);
 	ssize_t (*write)(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out);
 	/* As read(), but what came is thrown away. */
 	ssize_t (*discard)(void *state, int fd, size_t bytes, bool *more_out);
-	/* Nothing more is written: after what was, the other side's read() returns 0. */
-	void (*shut_down)(void *state, int fd);
+	/* Writes on what write() took and keeps still. False: some is left, and the loop tells when there is room.
+	 * NULL: write() keeps nothing. */
+	bool (*flush)(void *state, int fd);
+	/* Nothing more is written: after what was, the other side's read() returns 0. False: to be called again when
+	 * there is room. */
+	bool (*shut_down)(void *state, int fd);
 };
 
 /* The slots of a transport's table. */

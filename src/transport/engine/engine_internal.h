@@ -13,6 +13,7 @@
 
 enum pccl_engine_state {
 	PCCL_ENGINE_CONNECTING,
+	PCCL_ENGINE_SHAKING, /* connected and attached; the handshake is not done */
 	PCCL_ENGINE_DETACHED,
 	PCCL_ENGINE_OPEN,
 	PCCL_ENGINE_BROKEN,   /* waits for the user's close() */
@@ -44,7 +45,10 @@ struct pccl_engine {
 	struct pccl_watch watch;
 	const struct pccl_byte_calls *bytes;
 	void *bytes_state;
-	bool begun; /* bytes->begin() has been called */
+	bool begun;	    /* bytes->begin() has been called */
+	bool has_shut_down; /* bytes->shut_down() is done */
+	bool shaken;	    /* the handshake is done */
+	bool accepted;
 	const struct pccl_stream_events *events;
 	void *context;
 	struct pccl_guard *guard;
@@ -90,6 +94,8 @@ bool pccl_engine_complete_all(struct pccl_engine *engine);
 /* Writes what is taken, all of it if `all`, else by one call; no callback. Frames that have completed
  * leave the queue. False: the connection is broken for writing, errno says why. */
 bool pccl_engine_write(struct pccl_engine *engine, bool all);
+/* Has what the bytes keep of it written on. False: some is left. */
+bool pccl_engine_flush(struct pccl_engine *engine);
 /* Gives every queued payload a private copy. False: out of memory. */
 bool pccl_engine_own_payloads(struct pccl_engine *engine);
 /* Frees the copies, empties the queue. */
@@ -113,5 +119,7 @@ void pccl_engine_remote_text(const struct pccl_engine *engine, char out[PCCL_ADD
 struct pccl_engine *pccl_engine_new(const struct pccl_transport *transport, int fd, const struct pccl_address *remote);
 /* The socket is connected: the bytes begin. Fails with the cause in words. */
 pcclResult_t pccl_engine_begin(struct pccl_engine *engine, bool dialled);
+/* Goes on with the handshake, and opens the stream when it is done. */
+void pccl_engine_shake(struct pccl_engine *engine);
 
 #endif

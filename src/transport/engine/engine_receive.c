@@ -32,6 +32,14 @@ static uint32_t smaller(uint32_t left, uint32_t right)
 	return left < right ? left : right;
 }
 
+static void break_in_words(struct pccl_engine *engine)
+{
+	char remote[PCCL_ADDRESS_PORT_BYTES];
+
+	pccl_engine_remote_text(engine, remote);
+	pccl_engine_break(engine, "from %s: %s", remote, pccl_fail_text());
+}
+
 /* ---- frames -------------------------------------------------------------------------------------------------- */
 
 /* A frame is complete. False: the stream is gone, or not this thread's any more. */
@@ -113,10 +121,7 @@ static bool take_header(struct pccl_engine *engine)
 
 	engine->buffer_begin += PCCL_FRAME_BYTES;
 	if (pccl_frame_decode(header, &engine->frame) != pcclSuccess) {
-		char remote[PCCL_ADDRESS_PORT_BYTES];
-
-		pccl_engine_remote_text(engine, remote);
-		pccl_engine_break(engine, "from %s: %s", remote, pccl_fail_text());
+		break_in_words(engine);
 		return false;
 	}
 	adapt_window(engine);
@@ -245,7 +250,12 @@ static void on_end(struct pccl_engine *engine)
 		return;
 	}
 	pccl_engine_remote_text(engine, remote);
-	pccl_engine_break(engine, "connection closed by %s%s", remote, between ? "" : " in the middle of a frame");
+	if (engine->phase == PCCL_ENGINE_HEADER &&
+	    pccl_frame_is_tls(engine->buffer + engine->buffer_begin, buffered(engine)))
+		pccl_engine_break(engine, "%s speaks TLS, and the security of this side is none", remote);
+	else
+		pccl_engine_break(engine, "connection closed by %s%s", remote,
+				  between ? "" : " in the middle of a frame");
 }
 
 /* What read() failed with. */
@@ -254,7 +264,9 @@ static void on_read_error(struct pccl_engine *engine, int error)
 	bool nothing_there = error == EAGAIN || error == EWOULDBLOCK;
 
 	engine->readable = false;
-	if (!nothing_there)
+	if (error == EPROTO)
+		break_in_words(engine);
+	else if (!nothing_there)
 		pccl_engine_break_lost(engine, error);
 	else if (engine->write_error != 0)
 		pccl_engine_break_lost(engine, engine->write_error);
@@ -291,15 +303,20 @@ void pccl_engine_receive(struct pccl_engine *engine)
 	}
 }
 
+static void read_on(struct pccl_engine *engine)
+{
+	if (engine->phase != PCCL_ENGINE_HELD || ask(engine))
+		pccl_engine_receive(engine);
+}
+
 void pccl_engine_read_hook(struct pccl_hook *hook)
 {
 	struct pccl_engine *engine = hook->context;
 
-	if (engine->state != PCCL_ENGINE_OPEN)
-		return;
-	if (engine->phase == PCCL_ENGINE_HELD && !ask(engine))
-		return;
-	pccl_engine_receive(engine);
+	if (engine->state == PCCL_ENGINE_SHAKING)
+		pccl_engine_shake(engine); /* defers this hook when the stream opens */
+	else if (engine->state == PCCL_ENGINE_OPEN)
+		read_on(engine);
 }
 
 void pccl_engine_resume(struct pccl_stream *stream)

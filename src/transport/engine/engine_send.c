@@ -40,9 +40,7 @@ bool pccl_engine_send(struct pccl_stream *stream, const struct pccl_frame *frame
 
 	assert(frame->payload_bytes == 0 || payload != NULL);
 	assert(engine->state != PCCL_ENGINE_DETACHED && engine->state != PCCL_ENGINE_LINGERING);
-	if (engine->state != PCCL_ENGINE_OPEN)
-		return false;
-	if (!pccl_engine_has_room(engine)) {
+	if (engine->state != PCCL_ENGINE_OPEN || !pccl_engine_has_room(engine)) {
 		engine->room_wanted = true;
 		return false;
 	}
@@ -256,6 +254,11 @@ static bool write_once(struct pccl_engine *engine)
 	return true;
 }
 
+bool pccl_engine_flush(struct pccl_engine *engine)
+{
+	return engine->bytes->flush == NULL || engine->bytes->flush(engine->bytes_state, engine->watch.fd);
+}
+
 static void pop_head(struct pccl_engine *engine)
 {
 	struct pccl_engine_outgoing *outgoing = queued(engine, 0);
@@ -327,6 +330,8 @@ void pccl_engine_write_hook(struct pccl_hook *hook)
 		return;
 	}
 	assert(engine->state == PCCL_ENGINE_OPEN);
+	if (!pccl_engine_flush(engine))
+		engine->writable = false;
 	while (engine->queue_count > 0 && engine->writable) {
 		if (engine->counters.sent_bytes - start_bytes >= BYTES_PER_TURN) {
 			pccl_loop_defer(engine->loop, &engine->write_hook);

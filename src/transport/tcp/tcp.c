@@ -62,10 +62,11 @@ static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
 	return got;
 }
 
-static void shut_down(void *state, int fd)
+static bool shut_down(void *state, int fd)
 {
 	(void)state;
 	shutdown(fd, SHUT_WR);
+	return true;
 }
 
 static const struct pccl_byte_calls plain = {

@@ -124,7 +124,7 @@ static void close_inside(const struct wire_kind *kind, enum wire_call call, bool
 	wire.dialer.close_flush = flush;
 	wire.acceptor.discard_below = UINT32_MAX;
 	wire_dial(&wire);
-	WIRE_UNTIL(&wire, wire.acceptor.stream != NULL && wire.dialer.calls[WIRE_OPENED] == 1);
+	WIRE_UNTIL(&wire, wire_is_up(&wire.acceptor) && wire.dialer.calls[WIRE_OPENED] == 1);
 	if (wire.dialer.stream != NULL) {
 		uint32_t sequence = 0;
 

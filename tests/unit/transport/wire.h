@@ -253,11 +253,21 @@ static inline void wire_dial(struct wire *wire)
 			 pcclSuccess);
 }
 
+/* Its handshake, if the wire has one, is done. */
+static inline bool wire_is_up(const struct wire_end *end)
+{
+	struct pccl_stream_counters counters = {0};
+
+	if (end->stream != NULL)
+		end->transport->count(end->stream, &counters);
+	return counters.heard_ns != 0;
+}
+
 static inline void wire_open(struct wire *wire, const struct wire_kind *kind)
 {
 	wire_listen(wire, kind);
 	wire_dial(wire);
-	WIRE_UNTIL(wire, wire->dialer.calls[WIRE_OPENED] == 1 && wire->acceptor.stream != NULL);
+	WIRE_UNTIL(wire, wire->dialer.calls[WIRE_OPENED] == 1 && wire_is_up(&wire->acceptor));
 }
 
 static inline void wire_destroy(struct wire *wire)

@@ -159,10 +159,11 @@ static ssize_t write_chopped(void *state, int fd, struct iovec *parts, size_t pa
 	return written;
 }
 
-static void shut_down(void *state, int fd)
+static bool shut_down(void *state, int fd)
 {
 	(void)state;
 	shutdown(fd, SHUT_WR);
+	return true;
 }
 
 static const struct pccl_byte_calls chopped_bytes = {.begin = begin,

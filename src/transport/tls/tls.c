@@ -1,0 +1,413 @@
+/*
+ * Bytes through OpenSSL. What it wants to send goes into a buffer of ours, and from there to the socket: so a record
+ * that was made is never made again, though the frames behind it may have been taken back before the socket had room.
+ */
+#include "transport/tls/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "transport/engine/engine.h"
+#include "transport/tls/tls_internal.h"
+
+#define RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH
+#define SEALED_RECORD_BYTES (RECORD_BYTES + 256u) /* with all that TLS adds */
+#define RECORDS_PER_CALL 4u
+#define OWN_BYTES 8192u /* room for what TLS says by itself: handshakes, alerts, new keys */
+#define OUT_BYTES (RECORDS_PER_CALL * SEALED_RECORD_BYTES + OWN_BYTES)
+
+/* One connection. */
+struct tls_connection {
+	SSL *ssl;
+	int fd;
+	bool usable;   /* the handshake is done, and nothing has failed */
+	int failure;   /* errno that the next read() returns; 0: none */
+	bool said_end; /* close_notify is in the buffer, or gone */
+	size_t out_begin;
+	size_t out_end;
+	uint8_t out[OUT_BYTES];	      /* sealed, on its way to the socket */
+	uint8_t record[RECORD_BYTES]; /* where small pieces become one record */
+};
+
+/* ---- from OpenSSL to the buffer ------------------------------------------------------------------------------ */
+
+static size_t room(const struct tls_connection *connection)
+{
+	return sizeof(connection->out) - connection->out_end;
+}
+
+static int take_sealed(BIO *bio, const char *bytes, int count)
+{
+	struct tls_connection *connection = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	if ((size_t)count > room(connection)) {
+		BIO_set_retry_write(bio);
+		return -1;
+	}
+	memcpy(connection->out + connection->out_end, bytes, (size_t)count);
+	connection->out_end += (size_t)count;
+	return count;
+}
+
+static long control(BIO *bio, int command, long number, void *pointer)
+{
+	(void)bio;
+	(void)number;
+	(void)pointer;
+	return command == BIO_CTRL_FLUSH; /* it asks after each flight; we send when we can */
+}
+
+BIO_METHOD *pccl_tls_make_method(void)
+{
+	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pccl");
+
+	if (method != NULL && BIO_meth_set_write(method, take_sealed) == 1 && BIO_meth_set_ctrl(method, control) == 1)
+		return method;
+	BIO_meth_free(method);
+	return NULL;
+}
+
+/* ---- from the buffer to the socket --------------------------------------------------------------------------- */
+
+/* False with errno: EAGAIN, or what the socket says. */
+static bool empty(struct tls_connection *connection)
+{
+	while (connection->out_begin < connection->out_end) {
+		ssize_t sent = send(connection->fd, connection->out + connection->out_begin,
+				    connection->out_end - connection->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return false;
+		connection->out_begin += (size_t)sent;
+	}
+	connection->out_begin = connection->out_end = 0;
+	return true;
+}
+
+/* A socket that fails is found out by reading. */
+static bool flush(void *state, int fd)
+{
+	(void)fd;
+	return empty(state) || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
+
+static pcclResult_t connect_ends(struct tls_connection *connection, const struct pccl_tls *tls, bool dialled)
+{
+	BIO *in, *out;
+
+	connection->ssl = SSL_new(tls->context);
+	in = BIO_new_socket(connection->fd, BIO_NOCLOSE);
+	out = BIO_new(tls->method);
+	if (connection->ssl == NULL || in == NULL || out == NULL) {
+		BIO_free(in);
+		BIO_free(out);
+		SSL_free(connection->ssl);
+		return pcclOutOfMemory;
+	}
+	BIO_set_data(out, connection);
+	BIO_set_init(out, 1);
+	SSL_set_bio(connection->ssl, in, out);
+	SSL_set_mode(connection->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (dialled)
+		SSL_set_connect_state(connection->ssl);
+	else
+		SSL_set_accept_state(connection->ssl);
+	return pcclSuccess;
+}
+
+static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialled, void **state_out)
+{
+	struct tls_connection *connection = pccl_alloc(sizeof(*connection));
+	pcclResult_t result;
+
+	*state_out = NULL;
+	if (connection == NULL)
+		return pcclOutOfMemory;
+	memset(connection, 0, offsetof(struct tls_connection, out));
+	connection->fd = fd;
+	result = connect_ends(connection, (const struct pccl_tls *)self, dialled);
+	if (result != pcclSuccess)
+		pccl_free(connection);
+	else
+		*state_out = connection;
+	return result;
+}
+
+/* Puts the last word into the buffer, once. */
+static void say_end(struct tls_connection *connection)
+{
+	if (!connection->usable || connection->said_end)
+		return;
+	connection->said_end = true;
+	ERR_clear_error();
+	(void)SSL_shutdown(connection->ssl);
+	ERR_clear_error();
+}
+
+static bool shut_down(void *state, int fd)
+{
+	struct tls_connection *connection = state;
+
+	say_end(connection);
+	if (!flush(connection, fd))
+		return false;
+	shutdown(fd, SHUT_WR);
+	return true;
+}
+
+static void end(void *state)
+{
+	struct tls_connection *connection = state;
+
+	say_end(connection);
+	(void)empty(connection);
+	SSL_free(connection->ssl);
+	OPENSSL_cleanse(connection->record, sizeof(connection->record));
+	pccl_free(connection);
+}
+
+/* Sends OpenSSL's alert. It makes none for who speaks no TLS: that one learns by ours whom it has called. */
+static void say_refusal(struct tls_connection *connection)
+{
+	static const uint8_t alert[] = {SSL3_RT_ALERT, 3, 3, 0, 2, SSL3_AL_FATAL, SSL_AD_PROTOCOL_VERSION};
+
+	if (connection->out_end == 0 && SSL_is_server(connection->ssl)) {
+		memcpy(connection->out, alert, sizeof(alert));
+		connection->out_end = sizeof(alert);
+	}
+	(void)empty(connection);
+}
+
+static enum pccl_shake shake(void *state, int fd)
+{
+	struct tls_connection *connection = state;
+	int status, error;
+
+	ERR_clear_error();
+	status = SSL_do_handshake(connection->ssl);
+	error = SSL_get_error(connection->ssl, status);
+	if (status != 1 && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+		pccl_tls_fail(connection->ssl, true);
+		say_refusal(connection);
+		return PCCL_SHAKE_FAILED;
+	}
+	if (!flush(connection, fd) || status != 1)
+		return PCCL_SHAKE_GOES_ON;
+	connection->usable = true;
+	return PCCL_SHAKE_DONE;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------- */
+
+/* Why SSL_read() brought nothing, as read() says it. */
+static ssize_t explain(struct tls_connection *connection)
+{
+	int saved = errno;
+
+	switch (SSL_get_error(connection->ssl, 0)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		connection->usable = false;
+		errno = saved != 0 ? saved : ECONNRESET;
+		return -1;
+	default:
+		connection->usable = false;
+		if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+			errno = ECONNRESET;
+			return -1;
+		}
+		pccl_tls_fail(connection->ssl, false);
+		errno = EPROTO;
+		return -1;
+	}
+}
+
+/* Fills one part. False: there is no more just now, or ever. */
+static bool read_part(struct tls_connection *connection, uint8_t *to, size_t bytes, size_t *total)
+{
+	size_t got, done;
+
+	for (done = 0; done < bytes; done += got, *total += got)
+		if (SSL_read_ex(connection->ssl, to + done, bytes - done, &got) != 1)
+			return false;
+	return true;
+}
+
+/* What was read before a failure is delivered first; the failure is told by the next call. */
+static ssize_t finish_read(struct tls_connection *connection, size_t total, bool filled, bool *more_out)
+{
+	ssize_t result = filled ? 1 : explain(connection);
+	int error = errno;
+	bool waits = !filled && result < 0 && error == EAGAIN;
+
+	(void)flush(connection, connection->fd); /* answers of TLS's own */
+	*more_out = !waits;
+	errno = error;
+	if (total == 0)
+		return result;
+	if (!filled && result < 0 && !waits)
+		connection->failure = error == EPROTO ? EBADMSG : error; /* its words would be gone by then */
+	return (ssize_t)total;
+}
+
+/* False with errno: an earlier call failed. */
+static bool may_read(struct tls_connection *connection)
+{
+	ERR_clear_error();
+	errno = connection->failure;
+	return connection->failure == 0;
+}
+
+static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
+{
+	struct tls_connection *connection = state;
+	bool filled = true;
+	size_t total = 0;
+	size_t i;
+
+	(void)fd;
+	if (!may_read(connection))
+		return -1;
+	for (i = 0; i < part_count && filled; i++)
+		filled = read_part(connection, parts[i].iov_base, parts[i].iov_len, &total);
+	return finish_read(connection, total, filled, more_out);
+}
+
+static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
+{
+	struct tls_connection *connection = state;
+	bool filled = true;
+	size_t total = 0;
+
+	(void)fd;
+	if (!may_read(connection))
+		return -1;
+	while (total < bytes && filled) {
+		size_t piece = bytes - total < RECORD_BYTES ? bytes - total : RECORD_BYTES;
+
+		filled = read_part(connection, connection->record, piece, &total);
+	}
+	return finish_read(connection, total, filled, more_out);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------- */
+
+/* A place in the parts. */
+struct cursor {
+	const struct iovec *part;
+	size_t left; /* parts, this one included */
+	size_t done; /* bytes of this one */
+};
+
+static void skip_empty(struct cursor *cursor)
+{
+	while (cursor->left > 0 && cursor->done == cursor->part->iov_len) {
+		cursor->part++;
+		cursor->left--;
+		cursor->done = 0;
+	}
+}
+
+/* The next record's bytes: in place if this part has enough, else put together. Returns how many. */
+static size_t next_record(struct tls_connection *connection, struct cursor *cursor, const uint8_t **from_out)
+{
+	size_t bytes = 0;
+
+	skip_empty(cursor);
+	*from_out = connection->record;
+	while (cursor->left > 0 && bytes < RECORD_BYTES) {
+		const uint8_t *from = (const uint8_t *)cursor->part->iov_base + cursor->done;
+		size_t piece = cursor->part->iov_len - cursor->done;
+
+		if (bytes == 0 && piece >= RECORD_BYTES) {
+			*from_out = from;
+			cursor->done += RECORD_BYTES;
+			return RECORD_BYTES;
+		}
+		if (piece > RECORD_BYTES - bytes)
+			piece = RECORD_BYTES - bytes;
+		memcpy(connection->record + bytes, from, piece);
+		bytes += piece;
+		cursor->done += piece;
+		skip_empty(cursor);
+	}
+	return bytes;
+}
+
+/* Seals records until the buffer is full. Returns how many bytes of the parts are in it; 0 with errno: none. */
+static size_t seal_records(struct tls_connection *connection, struct cursor *cursor)
+{
+	size_t total = 0;
+
+	while (room(connection) >= SEALED_RECORD_BYTES + OWN_BYTES) {
+		const uint8_t *from;
+		size_t bytes = next_record(connection, cursor, &from);
+		size_t sealed;
+
+		if (bytes == 0)
+			break;
+		if (SSL_write_ex(connection->ssl, from, bytes, &sealed) != 1) {
+			connection->usable = false;
+			ERR_clear_error();
+			errno = EPIPE;
+			return 0;
+		}
+		assert(sealed == bytes); /* the buffer has room for a whole record */
+		total += bytes;
+	}
+	return total;
+}
+
+static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
+{
+	struct tls_connection *connection = state;
+	struct cursor cursor = {parts, part_count, 0};
+	size_t total = 0, sealed;
+
+	(void)fd;
+	*more_out = false;
+	ERR_clear_error();
+	do {
+		if (!empty(connection))
+			return total > 0 ? (ssize_t)total : -1;
+		sealed = seal_records(connection, &cursor);
+		total += sealed;
+	} while (sealed > 0);
+	skip_empty(&cursor);
+	if (cursor.left > 0)
+		return -1;
+	*more_out = true;
+	return (ssize_t)total;
+}
+
+static const struct pccl_byte_calls sealed_bytes = {
+	.begin = begin,
+	.end = end,
+	.shake = shake,
+	.read = read_bytes,
+	.write = write_bytes,
+	.discard = discard_bytes,
+	.flush = flush,
+	.shut_down = shut_down,
+};
+
+const struct pccl_transport pccl_tls_slots = {.name = "tls", .bytes = &sealed_bytes, PCCL_ENGINE_SLOTS};

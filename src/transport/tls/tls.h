@@ -1,0 +1,38 @@
+/*
+ * The TLS wire: frames over TLS 1.3 (RFC 8446), nothing older. Both sides prove who they are: by a join secret (an
+ * external pre-shared key, with an ephemeral key exchange), or by certificates of one authority.
+ *
+ * There is a wire for each set of credentials. Its streams are an engine's (engine/engine.h); the handshake is over
+ * before the first frame, and what fails in it is in words.
+ */
+#ifndef PCCL_TRANSPORT_TLS_H
+#define PCCL_TRANSPORT_TLS_H
+
+#include "transport/tls/secret.h"
+#include "transport/transport.h"
+
+#define PCCL_TLS_SECRETS_MAX 4u
+
+struct pccl_tls;
+
+/* Either secrets or files. */
+struct pccl_tls_config {
+	/* This side dials with the first, and lets in who has any: so secrets can change while a run goes on. */
+	struct pccl_join_secret secrets[PCCL_TLS_SECRETS_MAX];
+	uint32_t secret_count;
+	/* PEM files: whose certificates count, this side's own with what leads to the authority, its key; and a list of
+	 * those that were revoked, or NULL. */
+	const char *authority;
+	const char *certificate;
+	const char *key;
+	const char *revoked;
+};
+
+/* Copies what it needs. pcclInvalidArgument: a file, and what is wrong with it; pcclOutOfMemory. */
+pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_tls **tls_out);
+/* After all streams and listeners of its wire. */
+void pccl_tls_destroy(struct pccl_tls *tls);
+
+const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls);
+
+#endif

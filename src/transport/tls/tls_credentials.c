@@ -1,0 +1,202 @@
+/* Join secrets and certificates become a context of OpenSSL's. */
+#include "transport/tls/tls_internal.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <openssl/x509_vfy.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+
+/* All of one digest, so that a join secret goes with each. */
+#define SUITES "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
+#define READ_BYTES (64u << 10) /* that one system call may bring */
+
+static const unsigned char first_suite[] = {0x13, 0x01}; /* TLS_AES_128_GCM_SHA256 in RFC 8446, B.4 */
+
+/* What a session is for; it counts for nothing else. */
+static const unsigned char purpose[] = {'p', 'c', 'c', 'l'};
+
+static struct pccl_tls *tls_of(SSL *ssl)
+{
+	return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+}
+
+/* ---- join secrets -------------------------------------------------------------------------------------------- */
+
+/* The name tells nothing of the secret: that has 256 bits at random. */
+static void name_secret(const struct pccl_join_secret *secret, uint8_t name_out[PCCL_TLS_NAME_BYTES])
+{
+	static const char prefix[] = "pccl: name of a join secret";
+	uint8_t text[sizeof(prefix) + PCCL_JOIN_SECRET_BYTES];
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	memcpy(text, prefix, sizeof(prefix));
+	memcpy(text + sizeof(prefix), secret->data, PCCL_JOIN_SECRET_BYTES);
+	(void)SHA256(text, sizeof(text), digest);
+	memcpy(name_out, digest, PCCL_TLS_NAME_BYTES);
+	OPENSSL_cleanse(text, sizeof(text));
+}
+
+/* NULL: out of memory. */
+static SSL_SESSION *make_session(SSL *ssl, const struct pccl_join_secret *secret)
+{
+	const SSL_CIPHER *suite = SSL_CIPHER_find(ssl, first_suite);
+	SSL_SESSION *session = SSL_SESSION_new();
+
+	if (session != NULL && suite != NULL &&
+	    SSL_SESSION_set1_master_key(session, secret->data, PCCL_JOIN_SECRET_BYTES) == 1 &&
+	    SSL_SESSION_set_cipher(session, suite) == 1 &&
+	    SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1 &&
+	    SSL_SESSION_set1_id_context(session, purpose, sizeof(purpose)) == 1)
+		return session;
+	SSL_SESSION_free(session);
+	return NULL;
+}
+
+/* The side that dials: shows the first secret. */
+static int use_secret(SSL *ssl, const EVP_MD *digest, const unsigned char **name_out, size_t *name_bytes_out,
+		      SSL_SESSION **session_out)
+{
+	const struct pccl_tls *tls = tls_of(ssl);
+
+	(void)digest; /* there is one */
+	*name_out = tls->names[0];
+	*name_bytes_out = PCCL_TLS_NAME_BYTES;
+	*session_out = make_session(ssl, &tls->secrets[0]);
+	return *session_out != NULL;
+}
+
+/* The side that is dialled: any secret that it has. Without one there is nothing else, so the handshake fails. */
+static int find_secret(SSL *ssl, const unsigned char *name, size_t name_bytes, SSL_SESSION **session_out)
+{
+	const struct pccl_tls *tls = tls_of(ssl);
+	uint32_t i;
+
+	*session_out = NULL;
+	for (i = 0; i < tls->secret_count; i++)
+		if (name_bytes == PCCL_TLS_NAME_BYTES && memcmp(tls->names[i], name, PCCL_TLS_NAME_BYTES) == 0) {
+			*session_out = make_session(ssl, &tls->secrets[i]);
+			return *session_out != NULL;
+		}
+	return 1;
+}
+
+static void load_secrets(struct pccl_tls *tls, const struct pccl_tls_config *config)
+{
+	uint32_t i;
+
+	tls->secret_count = config->secret_count;
+	for (i = 0; i < config->secret_count; i++) {
+		tls->secrets[i] = config->secrets[i];
+		name_secret(&tls->secrets[i], tls->names[i]);
+	}
+	SSL_CTX_set_psk_use_session_callback(tls->context, use_secret);
+	SSL_CTX_set_psk_find_session_callback(tls->context, find_secret);
+	/* A server that has a certificate and no secret is turned away: nobody's certificate counts. */
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+}
+
+/* ---- certificates -------------------------------------------------------------------------------------------- */
+
+static pcclResult_t fail_file(const char *path, const char *what)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	pccl_fail(pcclInvalidArgument, "%s: %s: %s", path, what, reason != NULL ? reason : "it can't be read");
+	ERR_clear_error();
+	return pcclInvalidArgument;
+}
+
+static pcclResult_t load_revoked(struct pccl_tls *tls, const char *path)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(tls->context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	if (lookup == NULL)
+		return pcclOutOfMemory;
+	if (X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
+		return fail_file(path, "no list of revoked certificates");
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	return pcclSuccess;
+}
+
+static pcclResult_t load_certificates(struct pccl_tls *tls, const struct pccl_tls_config *config)
+{
+	if (SSL_CTX_load_verify_file(tls->context, config->authority) != 1)
+		return fail_file(config->authority, "no certificate of an authority");
+	if (SSL_CTX_use_certificate_chain_file(tls->context, config->certificate) != 1)
+		return fail_file(config->certificate, "no certificate");
+	if (SSL_CTX_use_PrivateKey_file(tls->context, config->key, SSL_FILETYPE_PEM) != 1)
+		return fail_file(config->key, "no private key");
+	if (SSL_CTX_check_private_key(tls->context) != 1)
+		return fail_file(config->key, "the key is not that of the certificate");
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	return config->revoked != NULL ? load_revoked(tls, config->revoked) : pcclSuccess;
+}
+
+/* ---- both ---------------------------------------------------------------------------------------------------- */
+
+static pcclResult_t load(struct pccl_tls *tls, const struct pccl_tls_config *config)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_method());
+
+	if (context == NULL)
+		return pcclOutOfMemory;
+	tls->context = context;
+	if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_ciphersuites(context, SUITES) != 1)
+		return pccl_fail(pcclSystemError, "this OpenSSL has no TLS 1.3");
+	SSL_CTX_set_app_data(context, tls);
+	SSL_CTX_set_num_tickets(context, 0);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_session_id_context(context, purpose, sizeof(purpose));
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_default_read_buffer_len(context, READ_BYTES);
+	/* ChaCha20 for who is slow at AES, whichever side that is. */
+	SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	if (config->secret_count == 0)
+		return load_certificates(tls, config);
+	load_secrets(tls, config);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_tls **tls_out)
+{
+	struct pccl_tls *tls = pccl_zalloc(sizeof(*tls));
+	pcclResult_t result;
+
+	*tls_out = NULL;
+	if (tls == NULL)
+		return pcclOutOfMemory;
+	(void)mlock(tls, sizeof(*tls)); /* where it is allowed: secrets are not to be swapped out */
+	tls->wire = pccl_tls_slots;
+	tls->method = pccl_tls_make_method();
+	result = tls->method != NULL ? load(tls, config) : pcclOutOfMemory;
+	if (result != pcclSuccess) {
+		pccl_tls_destroy(tls);
+		return result;
+	}
+	*tls_out = tls;
+	return pcclSuccess;
+}
+
+void pccl_tls_destroy(struct pccl_tls *tls)
+{
+	if (tls == NULL)
+		return;
+	SSL_CTX_free(tls->context);
+	BIO_meth_free(tls->method);
+	OPENSSL_cleanse(tls->secrets, sizeof(tls->secrets));
+	(void)munlock(tls, sizeof(*tls));
+	pccl_free(tls);
+}
+
+const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls)
+{
+	return &tls->wire;
+}

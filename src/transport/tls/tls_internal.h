@@ -1,0 +1,29 @@
+/* What the tls_*.c files share. */
+#ifndef PCCL_TRANSPORT_TLS_INTERNAL_H
+#define PCCL_TRANSPORT_TLS_INTERNAL_H
+
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+
+#include "transport/tls/tls.h"
+
+#define PCCL_TLS_NAME_BYTES 16u
+
+struct pccl_tls {
+	struct pccl_transport wire; /* first: the wire is where its credentials are */
+	SSL_CTX *context;
+	BIO_METHOD *method; /* from OpenSSL to a connection's buffer */
+	struct pccl_join_secret secrets[PCCL_TLS_SECRETS_MAX];
+	uint8_t names[PCCL_TLS_SECRETS_MAX][PCCL_TLS_NAME_BYTES]; /* what a secret is called on the wire */
+	uint32_t secret_count;
+};
+
+/* tls_words.c: why the last call on `ssl` failed, for people: the thread's queue of OpenSSL's errors is read and
+ * emptied. Returns pcclSystemError. */
+pcclResult_t pccl_tls_fail(const SSL *ssl, bool in_handshake);
+
+/* tls.c. The wire without credentials; and what writes for OpenSSL, NULL: out of memory. */
+extern const struct pccl_transport pccl_tls_slots;
+BIO_METHOD *pccl_tls_make_method(void);
+
+#endif

@@ -1,0 +1,71 @@
+/* OpenSSL's errors in words that say what to do. */
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#include "base/fail.h"
+#include "transport/tls/tls_internal.h"
+
+static const struct {
+	int reason;
+	const char *words;
+} known[] = {
+	{SSL_R_WRONG_VERSION_NUMBER, "it does not speak TLS: its security is none"},
+	{SSL_R_HTTP_REQUEST, "it does not speak TLS: its security is none"},
+	{SSL_R_PACKET_LENGTH_TOO_LONG, "it does not speak TLS: its security is none"},
+	{SSL_R_BAD_RECORD_TYPE, "it does not speak TLS: its security is none"},
+	{SSL_R_UNSUPPORTED_PROTOCOL, "it speaks no TLS 1.3"},
+	{SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "it speaks no TLS 1.3"},
+	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "it has another join secret, or none"},
+	{SSL_R_NO_SHARED_CIPHER, "it has another join secret, or none"},
+	{SSL_R_BINDER_DOES_NOT_VERIFY, "it knows the name of the join secret, and not the secret"},
+	{SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "it has another join secret, or certificates and no secret"},
+	{SSL_R_TLSV1_ALERT_DECRYPT_ERROR, "it has another join secret, or trusts another authority"},
+	{SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "it has no certificate"},
+	{SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "it asks for a certificate"},
+	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "its authority did not make this side's certificate"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "it says that this side's certificate has expired"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "it says that this side's certificate was revoked"},
+	{SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "it does not take this side's certificate"},
+	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "what it sent was changed on the way"},
+};
+
+static const char *words_for(int reason)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].reason == reason)
+			return known[i].words;
+	return NULL;
+}
+
+/* One call may leave several errors; the last that says something counts. Empties the queue. NULL: none does. */
+static const char *find_words(const SSL *ssl, bool in_handshake)
+{
+	const char *words = NULL, *some = NULL;
+	unsigned long error;
+
+	while ((error = ERR_get_error()) != 0) {
+		int reason = ERR_GET_REASON(error);
+
+		some = ERR_reason_error_string(error);
+		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+			words = X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+		else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING && in_handshake)
+			words = "it hung up during the handshake: its security may be none";
+		else if (words_for(reason) != NULL)
+			words = words_for(reason);
+	}
+	return words != NULL ? words : some;
+}
+
+pcclResult_t pccl_tls_fail(const SSL *ssl, bool in_handshake)
+{
+	const char *words = find_words(ssl, in_handshake);
+
+	return pccl_fail(pcclSystemError, "%s: %s", in_handshake ? "no TLS connection" : "the TLS connection broke",
+			 words != NULL ? words : "it hung up");
+}

@@ -1,0 +1,143 @@
+/* An authority for tests: makes certificates, keys and lists of revoked ones, as PEM files in a folder of its own. */
+#ifndef PCCL_TESTS_TRANSPORT_AUTHORITY_H
+#define PCCL_TESTS_TRANSPORT_AUTHORITY_H
+
+#include "lib/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#define AUTHORITY_DAY_S (24L * 3600)
+
+struct authority {
+	char folder[64];
+	EVP_PKEY *key;
+	X509 *certificate;
+	long serial;
+};
+
+static inline void authority_path(const struct authority *authority, const char *name, char out[128])
+{
+	assert_true(snprintf(out, 128, "%s/%s", authority->folder, name) < 128);
+}
+
+static inline FILE *authority_open(const struct authority *authority, const char *name)
+{
+	char path[128];
+	FILE *file;
+
+	authority_path(authority, name, path);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	return file;
+}
+
+/* A certificate that ends `days` from now (it began ten days ago), signed by `authority`, or by itself. */
+static inline X509 *authority_sign(struct authority *authority, const char *subject, EVP_PKEY *key, int days,
+				   bool by_itself)
+{
+	X509 *certificate = X509_new();
+	X509_NAME *name = X509_get_subject_name(certificate);
+	X509_EXTENSION *basic =
+		X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, by_itself ? "critical,CA:TRUE" : "CA:FALSE");
+
+	X509_set_version(certificate, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++authority->serial);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), -10 * AUTHORITY_DAY_S);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), days * AUTHORITY_DAY_S);
+	X509_set_pubkey(certificate, key);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject, -1, -1, 0);
+	X509_set_issuer_name(certificate, by_itself ? name : X509_get_subject_name(authority->certificate));
+	X509_add_ext(certificate, basic, -1);
+	X509_EXTENSION_free(basic);
+	assert_true(X509_sign(certificate, by_itself ? key : authority->key, EVP_sha256()) > 0);
+	return certificate;
+}
+
+static inline void authority_write(const struct authority *authority, const char *name, X509 *certificate)
+{
+	FILE *file = authority_open(authority, name);
+
+	assert_int_equal(PEM_write_X509(file, certificate), 1);
+	fclose(file);
+}
+
+/* Writes authority.pem. */
+static inline void authority_create(struct authority *authority)
+{
+	memset(authority, 0, sizeof(*authority));
+	strcpy(authority->folder, "/tmp/pccl-test-tls.XXXXXX");
+	assert_non_null(mkdtemp(authority->folder));
+	authority->key = EVP_EC_gen("P-256");
+	assert_non_null(authority->key);
+	authority->certificate = authority_sign(authority, "test authority", authority->key, 10, true);
+	authority_write(authority, "authority.pem", authority->certificate);
+}
+
+/* Writes NAME.pem and NAME.key; returns the serial number. */
+static inline long authority_issue(struct authority *authority, const char *name, int days)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *certificate = authority_sign(authority, name, key, days, false);
+	char file_name[64];
+	FILE *file;
+
+	snprintf(file_name, sizeof(file_name), "%s.pem", name);
+	authority_write(authority, file_name, certificate);
+	snprintf(file_name, sizeof(file_name), "%s.key", name);
+	file = authority_open(authority, file_name);
+	assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(file);
+	X509_free(certificate);
+	EVP_PKEY_free(key);
+	return authority->serial;
+}
+
+/* Writes revoked.pem with one serial number. */
+static inline void authority_revoke(struct authority *authority, long serial)
+{
+	X509_CRL *list = X509_CRL_new();
+	X509_REVOKED *entry = X509_REVOKED_new();
+	ASN1_INTEGER *number = ASN1_INTEGER_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, -3600);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, AUTHORITY_DAY_S);
+	FILE *file = authority_open(authority, "revoked.pem");
+
+	ASN1_INTEGER_set(number, serial);
+	X509_REVOKED_set_serialNumber(entry, number);
+	X509_REVOKED_set_revocationDate(entry, now);
+	X509_CRL_set_version(list, 1);
+	X509_CRL_set_issuer_name(list, X509_get_subject_name(authority->certificate));
+	X509_CRL_set1_lastUpdate(list, now);
+	X509_CRL_set1_nextUpdate(list, next);
+	X509_CRL_add0_revoked(list, entry);
+	assert_true(X509_CRL_sign(list, authority->key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509_CRL(file, list), 1);
+	fclose(file);
+	ASN1_INTEGER_free(number);
+	ASN1_TIME_free(now);
+	ASN1_TIME_free(next);
+	X509_CRL_free(list);
+}
+
+static inline void authority_destroy(struct authority *authority, const char *const *names, size_t count)
+{
+	char path[128];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		authority_path(authority, names[i], path);
+		unlink(path);
+	}
+	assert_int_equal(rmdir(authority->folder), 0);
+	X509_free(authority->certificate);
+	EVP_PKEY_free(authority->key);
+}
+
+#endif

@@ -1,0 +1,302 @@
+/* The TLS wire: the suite over a join secret and over certificates, and who is turned away, with which words. */
+#include "unit/transport/transport_suite.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#include "base/fail.h"
+#include "transport/tcp/tcp.h"
+#include "transport/tls/tls.h"
+#include "unit/transport/tls/authority.h"
+
+static const char *const files[] = {"authority.pem", "member.pem",  "member.key",  "expired.pem",
+				    "expired.key",   "traitor.pem", "traitor.key", "revoked.pem"};
+
+static struct authority ours;
+static struct authority theirs;
+static struct pccl_tls *by_secret;
+static struct pccl_tls *by_certificate;
+static struct wire_kind secret_kind;
+static struct wire_kind certificate_kind;
+
+static struct pccl_join_secret secret_of(uint8_t byte)
+{
+	struct pccl_join_secret secret;
+
+	memset(secret.data, byte, sizeof(secret.data));
+	return secret;
+}
+
+/* Shows the secret made of the first byte; takes the others too. */
+static struct pccl_tls *with_secrets(const char *bytes)
+{
+	struct pccl_tls_config config = {.secret_count = (uint32_t)strlen(bytes)};
+	struct pccl_tls *tls;
+	uint32_t i;
+
+	for (i = 0; i < config.secret_count; i++)
+		config.secrets[i] = secret_of((uint8_t)bytes[i]);
+	assert_int_equal(pccl_tls_create(&config, &tls), pcclSuccess);
+	return tls;
+}
+
+static struct pccl_tls *with_certificate(const struct authority *trusted, const struct authority *issuer,
+					 const char *name, bool revokes)
+{
+	char paths[4][128], file_name[64];
+	struct pccl_tls_config config = {.authority = paths[0], .certificate = paths[1], .key = paths[2]};
+	struct pccl_tls *tls;
+
+	authority_path(trusted, "authority.pem", paths[0]);
+	snprintf(file_name, sizeof(file_name), "%s.pem", name);
+	authority_path(issuer, file_name, paths[1]);
+	snprintf(file_name, sizeof(file_name), "%s.key", name);
+	authority_path(issuer, file_name, paths[2]);
+	authority_path(trusted, "revoked.pem", paths[3]);
+	if (revokes)
+		config.revoked = paths[3];
+	if (pccl_tls_create(&config, &tls) != pcclSuccess)
+		fail_msg("%s", pccl_fail_text());
+	return tls;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	authority_create(&ours);
+	authority_create(&theirs);
+	authority_issue(&ours, "member", 10);
+	authority_issue(&ours, "expired", -1);
+	authority_revoke(&ours, authority_issue(&ours, "traitor", 10));
+	authority_issue(&theirs, "member", 10);
+	by_secret = with_secrets("s");
+	by_certificate = with_certificate(&ours, &ours, "member", true);
+	secret_kind = (struct wire_kind){pccl_tls_wire(by_secret), "127.0.0.1"};
+	certificate_kind = (struct wire_kind){pccl_tls_wire(by_certificate), "::1"};
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	pccl_tls_destroy(by_secret);
+	pccl_tls_destroy(by_certificate);
+	authority_destroy(&ours, files, sizeof(files) / sizeof(files[0]));
+	authority_destroy(&theirs, files, 3);
+	return 0;
+}
+
+static int use_secret(void **state)
+{
+	*state = &secret_kind;
+	return 0;
+}
+
+static int use_certificate(void **state)
+{
+	*state = &certificate_kind;
+	return 0;
+}
+
+/* ---- who is turned away -------------------------------------------------------------------------------------- */
+
+/* One side dials with a wire, the other has another one. What each is told, NULL: that end never was. */
+static void check_refused(const struct pccl_transport *dials, const struct pccl_transport *listens,
+			  const char *dialler_words, const char *listener_words)
+{
+	static struct wire wire;
+	struct wire_kind kind = {listens, "127.0.0.1"};
+	struct wire_kind other = {dials, "127.0.0.1"};
+
+	wire_listen(&wire, &kind);
+	wire.kind = &other;
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1 && wire.acceptor.calls[WIRE_BROKEN] == 1);
+	if (strstr(wire.dialer.reason, dialler_words) == NULL)
+		fail_msg("who dialled was told: %s", wire.dialer.reason);
+	if (strstr(wire.acceptor.reason, listener_words) == NULL)
+		fail_msg("who listened was told: %s", wire.acceptor.reason);
+	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 0);
+	wire_destroy(&wire);
+}
+
+static void check_secrets(const char *dials, const char *listens, const char *dialler_words, const char *listener_words)
+{
+	struct pccl_tls *dialling = with_secrets(dials);
+	struct pccl_tls *listening = with_secrets(listens);
+
+	check_refused(pccl_tls_wire(dialling), pccl_tls_wire(listening), dialler_words, listener_words);
+	pccl_tls_destroy(dialling);
+	pccl_tls_destroy(listening);
+}
+
+static void another_secret_is_refused(void **state)
+{
+	(void)state;
+	check_secrets("a", "b", "it has another join secret", "it has another join secret, or none");
+}
+
+static void check_certificate(struct pccl_tls *dialling, const char *dialler_words, const char *listener_words)
+{
+	check_refused(pccl_tls_wire(dialling), pccl_tls_wire(by_certificate), dialler_words, listener_words);
+	pccl_tls_destroy(dialling);
+}
+
+static void certificates_that_do_not_count_are_refused(void **state)
+{
+	(void)state;
+	check_certificate(with_certificate(&ours, &ours, "expired", false), "expired", "certificate has expired");
+	check_certificate(with_certificate(&ours, &ours, "traitor", false), "revoked", "certificate revoked");
+	check_certificate(with_certificate(&ours, &theirs, "member", false), "authority", "certificate");
+	check_certificate(with_certificate(&theirs, &theirs, "member", false), "certificate", "authority");
+}
+
+static void secret_and_certificate_do_not_meet(void **state)
+{
+	(void)state;
+	check_refused(pccl_tls_wire(by_secret), pccl_tls_wire(by_certificate), "certificate", "");
+	check_refused(pccl_tls_wire(by_certificate), pccl_tls_wire(by_secret), "it has another join secret",
+		      "it has another join secret, or none");
+}
+
+/* Each side is told that the other one has no TLS. */
+static void plain_and_tls_do_not_meet(void **state)
+{
+	static struct wire wire;
+	struct wire_kind plain = {&pccl_tcp, "127.0.0.1"};
+	struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
+
+	(void)state;
+	check_refused(pccl_tls_wire(by_secret), &pccl_tcp, "its security may be none", "TLS");
+	wire_listen(&wire, &secret_kind);
+	wire.kind = &plain;
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1);
+	assert_true(pccl_tcp.send(wire.dialer.stream, &frame, NULL, (void *)1));
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1 && wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(wire.acceptor.reason, "it does not speak TLS"));
+	if (strstr(wire.dialer.reason, "TLS") == NULL)
+		fail_msg("who dialled plainly was told: %s", wire.dialer.reason);
+	wire_destroy(&wire);
+}
+
+static void new_secret_is_taken_while_the_old_one_still_is(void **state)
+{
+	static struct wire wire;
+	struct pccl_tls *old = with_secrets("on");
+	struct pccl_tls *new = with_secrets("no");
+	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1"}, {pccl_tls_wire(new), "127.0.0.1"}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		wire_listen(&wire, &kinds[i]);
+		wire.kind = &kinds[1 - i];
+		wire_dial(&wire);
+		WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
+		wire_destroy(&wire);
+	}
+	pccl_tls_destroy(old);
+	pccl_tls_destroy(new);
+}
+
+static void older_tls_is_refused(void **state)
+{
+	static struct wire wire;
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	BIO *out = BIO_new(BIO_s_mem());
+	char hello[1024];
+	SSL *ssl;
+	int count;
+
+	(void)state;
+	SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
+	ssl = SSL_new(context);
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	SSL_set_connect_state(ssl);
+	(void)SSL_do_handshake(ssl);
+	count = BIO_read(out, hello, sizeof(hello));
+	assert_true(count > 0);
+	wire_listen(&wire, &certificate_kind);
+	assert_int_equal(connect(fd, (struct sockaddr *)&wire.address.storage, wire.address.bytes), 0);
+	assert_int_equal(send(fd, hello, (size_t)count, MSG_NOSIGNAL), count);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(wire.acceptor.reason, "it speaks no TLS 1.3"));
+	close(fd);
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	wire_destroy(&wire);
+}
+
+/* ---- credentials --------------------------------------------------------------------------------------------- */
+
+static void secrets_survive_being_written_down(void **state)
+{
+	char text[PCCL_JOIN_SECRET_TEXT_BYTES], again[PCCL_JOIN_SECRET_TEXT_BYTES];
+	struct pccl_join_secret secret, damaged;
+	size_t bytes, i;
+
+	(void)state;
+	assert_int_equal(pccl_join_secret_generate(text), pcclSuccess);
+	assert_int_equal(pccl_join_secret_generate(again), pcclSuccess);
+	assert_string_not_equal(text, again);
+	bytes = strlen(text);
+	assert_int_equal(pccl_join_secret_parse(text, bytes, &secret), pcclSuccess);
+	for (i = 0; i < bytes; i++) {
+		char kept = text[i];
+
+		text[i] = kept == 'A' ? 'B' : 'A';
+		assert_int_equal(pccl_join_secret_parse(text, bytes, &damaged), pcclInvalidArgument);
+		assert_null(strstr(pccl_fail_text(), text + 12));
+		text[i] = kept;
+		assert_int_equal(pccl_join_secret_parse(text, i, &damaged), pcclInvalidArgument);
+	}
+	assert_int_equal(pccl_join_secret_parse(text, bytes, &damaged), pcclSuccess);
+	assert_memory_equal(&secret, &damaged, sizeof(secret));
+}
+
+static void bad_files_are_named(void **state)
+{
+	struct pccl_tls_config config = {.authority = "/nowhere/authority.pem", .certificate = "x", .key = "y"};
+	char authority_file[128], member_file[128], other_key[128];
+	struct pccl_tls *tls;
+
+	(void)state;
+	assert_int_equal(pccl_tls_create(&config, &tls), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "/nowhere/authority.pem"));
+	assert_null(tls);
+	authority_path(&ours, "authority.pem", authority_file);
+	authority_path(&ours, "member.pem", member_file);
+	authority_path(&ours, "expired.key", other_key);
+	config.authority = config.certificate = authority_file;
+	config.certificate = member_file;
+	config.key = other_key;
+	assert_int_equal(pccl_tls_create(&config, &tls), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "expired.key"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest suite[] = {SUITE_TESTS};
+	const struct CMUnitTest own[] = {
+		cmocka_unit_test(another_secret_is_refused),
+		cmocka_unit_test(certificates_that_do_not_count_are_refused),
+		cmocka_unit_test(secret_and_certificate_do_not_meet),
+		cmocka_unit_test(plain_and_tls_do_not_meet),
+		cmocka_unit_test(new_secret_is_taken_while_the_old_one_still_is),
+		cmocka_unit_test(older_tls_is_refused),
+		cmocka_unit_test(secrets_survive_being_written_down),
+		cmocka_unit_test(bad_files_are_named),
+	};
+	int failed;
+
+	set_up(NULL);
+	failed = cmocka_run_group_tests_name("tls with a join secret", suite, use_secret, NULL);
+	failed += cmocka_run_group_tests_name("tls with certificates", suite, use_certificate, NULL);
+	failed += cmocka_run_group_tests_name("tls and strangers", own, NULL, NULL);
+	tear_down(NULL);
+	return failed;
+}
