@@ -6,7 +6,10 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "session/session_internal.h"
+
+#define HELD_BYTES_MAX (8u << 20)
 
 void pccl_verdict_note_free(struct pccl_verdict_note *note)
 {
@@ -14,16 +17,22 @@ void pccl_verdict_note_free(struct pccl_verdict_note *note)
 	pccl_free(note);
 }
 
+static struct pccl_verdict_note **notes_of(struct pccl_session *session, const struct pccl_op_key *key)
+{
+	return &session->notes[pccl_rng_hash(key->tag, key->sequence) % PCCL_NOTE_BUCKETS];
+}
+
 struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key)
 {
 	struct pccl_verdict_note **link;
 
-	for (link = &session->notes; *link != NULL; link = &(*link)->next) {
+	for (link = notes_of(session, key); *link != NULL; link = &(*link)->next) {
 		struct pccl_verdict_note *note = *link;
 
 		if (note->decision.tag != key->tag || note->decision.sequence != key->sequence)
 			continue;
 		*link = note->next;
+		session->note_count--;
 		return note;
 	}
 	return NULL;
@@ -38,33 +47,44 @@ static bool is_final(const struct pccl_op_decision *decision)
 /* Ops that were given up stay given up; what was to be redone is decided anew at each view change. */
 void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts)
 {
-	struct pccl_verdict_note **link = &session->notes;
+	uint32_t bucket;
 
-	while (*link != NULL) {
-		struct pccl_verdict_note *note = *link;
+	for (bucket = 0; bucket < PCCL_NOTE_BUCKETS && session->note_count > 0; bucket++) {
+		struct pccl_verdict_note **link = &session->notes[bucket];
 
-		if (keep_aborts && is_final(&note->decision)) {
-			link = &note->next;
-			continue;
+		while (*link != NULL) {
+			struct pccl_verdict_note *note = *link;
+
+			if (keep_aborts && is_final(&note->decision)) {
+				link = &note->next;
+				continue;
+			}
+			*link = note->next;
+			session->note_count--;
+			pccl_verdict_note_free(note);
 		}
-		*link = note->next;
-		pccl_verdict_note_free(note);
 	}
 }
 
 static pcclResult_t note_add(struct pccl_session *session, const struct pccl_op_decision *decision)
 {
-	struct pccl_verdict_note *note = pccl_zalloc(sizeof(*note));
+	const struct pccl_op_key key = {.tag = decision->tag, .sequence = decision->sequence};
+	struct pccl_verdict_note **bucket = notes_of(session, &key);
+	struct pccl_verdict_note *note = pccl_session_note_take(session, &key);
 
+	if (note != NULL) /* what is decided later counts */
+		pccl_verdict_note_free(note);
+	note = pccl_zalloc(sizeof(*note));
 	if (note == NULL)
 		return pcclOutOfMemory;
-	if (pccl_op_decision_copy(decision, &note->decision) != pcclSuccess) {
+	if (session->note_count >= PCCL_NOTES_MAX || pccl_op_decision_copy(decision, &note->decision) != pcclSuccess) {
 		pccl_op_decision_fini(&note->decision);
 		pccl_free(note);
 		return pcclOutOfMemory;
 	}
-	note->next = session->notes;
-	session->notes = note;
+	note->next = *bucket;
+	*bucket = note;
+	session->note_count++;
 	return pcclSuccess;
 }
 
@@ -145,6 +165,25 @@ static pcclResult_t fill_report(const struct pccl_op *op, struct pccl_op_report 
 	return pccl_session_report_participants(op, report_out);
 }
 
+/* All reports travel in one frame, of 16 MiB: that has room for any number of them, but not for what any number of
+ * large ops holds. An op that has to do without is redone as a whole. */
+static void shorten(struct pccl_op_report *report, size_t *bytes)
+{
+	size_t more = pccl_bitmap_words(report->segment_count) * sizeof(uint64_t);
+
+	if (report->participants != NULL)
+		more += report->segment_count * sizeof(*report->participants);
+	if (*bytes + more <= HELD_BYTES_MAX) {
+		*bytes += more;
+		return;
+	}
+	pccl_free(report->held);
+	pccl_free(report->participants);
+	report->held = NULL;
+	report->participants = NULL;
+	report->repairable = false;
+}
+
 static uint32_t report_failed(const struct pccl_failed_ops *failed, struct pccl_op_report *reports, uint32_t count)
 {
 	uint32_t kept = failed->count < PCCL_FAILED_MAX ? failed->count : PCCL_FAILED_MAX;
@@ -167,6 +206,7 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 {
 	struct pccl_op_report *reports = pccl_calloc(session->op_count + PCCL_FAILED_MAX, sizeof(*reports));
 	const struct pccl_op *op;
+	size_t held_bytes = 0;
 	uint32_t count = 0;
 
 	if (reports == NULL)
@@ -178,7 +218,7 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 			pccl_op_reports_destroy(reports, count + 1);
 			return pcclOutOfMemory;
 		}
-		count++;
+		shorten(&reports[count++], &held_bytes);
 	}
 	count = report_failed(&session->failed, reports, count);
 	*reports_out = reports;
@@ -244,8 +284,8 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 		pccl_attempt_cancel(session, op->attempt, pcclRankConnectionLost, cause, true, false);
 }
 
-/* What is decided about ops that are still to be launched here. Without memory for it this peer can't go on: it would
- * launch them as if nothing had happened. */
+/* What is decided about ops that are still to be launched here. Without memory or room for it this peer can't go on: it
+ * would launch them as if nothing had happened. */
 static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_install *install)
 {
 	uint32_t i;
@@ -264,10 +304,15 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 		if (decision->verdict == PCCL_VERDICT_COMMIT ||
 		    decision->sequence < pccl_sequences_next(&session->sequences, decision->tag))
 			continue;
-		if (note_add(session, decision) != pcclSuccess)
+		if (note_add(session, decision) == pcclSuccess)
+			continue;
+		if (session->note_count >= PCCL_NOTES_MAX)
 			return pccl_fail(pcclOutOfMemory,
-					 "out of memory: what the group decided about operations that are still to be "
-					 "launched here is lost");
+					 "the group has given up more than %d operations that were never launched here",
+					 PCCL_NOTES_MAX);
+		return pccl_fail(pcclOutOfMemory,
+				 "out of memory: what the group decided about operations that are still to be "
+				 "launched here is lost");
 	}
 	return pcclSuccess;
 }

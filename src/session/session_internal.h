@@ -32,6 +32,8 @@ struct pccl_verdict_note {
 	struct pccl_verdict_note *next;
 };
 
+#define PCCL_NOTES_MAX 262144 /* such ops: until newcomers join, or they are launched */
+#define PCCL_NOTE_BUCKETS 16384
 #define PCCL_FAILED_MAX 4096
 
 /* Ops that failed here by themselves, between view changes: others may not have heard, and must not redo them alone. */
@@ -61,7 +63,8 @@ struct pccl_session {
 	struct pccl_op **by_tag;       /* buckets of them */
 	size_t by_tag_room;	       /* a power of two, or 0 */
 	struct pccl_attempt *attempts; /* that some lane still holds */
-	struct pccl_verdict_note *notes;
+	struct pccl_verdict_note *notes[PCCL_NOTE_BUCKETS];
+	uint32_t note_count;
 	struct pccl_sequences sequences;
 	struct pccl_failed_ops failed;
 	uint32_t joint;	  /* calls made since newcomers last joined */

@@ -228,6 +228,39 @@ static bool same_op(const struct mention *left, const struct mention *right)
 	return left->report->tag == right->report->tag && left->report->sequence == right->report->sequence;
 }
 
+static bool is_failed(const struct pccl_op_report *report)
+{
+	return report->policy == PCCL_POLICY_FAILED || report->policy == PCCL_POLICY_MISMATCHED;
+}
+
+pcclResult_t pccl_decide_strays(const struct pccl_decide_input *input, struct pccl_strays *strays_out,
+				uint32_t *op_count_out)
+{
+	struct mention *mentions;
+	uint32_t mention_count;
+	uint32_t first;
+	uint32_t end;
+
+	memset(strays_out, 0, input->member_count * sizeof(*strays_out));
+	*op_count_out = 0;
+	mentions = sort_mentions(input, &mention_count);
+	if (mentions == NULL)
+		return pcclOutOfMemory;
+	for (first = 0; first < mention_count; first = end) {
+		uint32_t rank = mentions[first].rank;
+
+		for (end = first + 1; end < mention_count && same_op(&mentions[first], &mentions[end]);)
+			end++;
+		(*op_count_out)++;
+		if (mentions[end - 1].rank != rank) /* they are in the order of ranks */
+			continue;
+		strays_out[rank].count++;
+		strays_out[rank].failed += is_failed(mentions[first].report);
+	}
+	pccl_free(mentions);
+	return pcclSuccess;
+}
+
 pcclResult_t pccl_decide(const struct pccl_decide_input *input, struct pccl_op_decision **decisions_out,
 			 uint32_t *count_out)
 {

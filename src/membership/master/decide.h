@@ -48,6 +48,16 @@ struct pccl_decide_input {
 pcclResult_t pccl_decide(const struct pccl_decide_input *input, struct pccl_op_decision **decisions_out,
 			 uint32_t *count_out);
 
+/* Of the ops that a member reports, those that no other member of the new view does: its strays. */
+struct pccl_strays {
+	uint32_t count;
+	uint32_t failed; /* of those, how many have failed at it by themselves, as it says */
+};
+
+/* By rank. The count of all ops is returned as well. Returns pcclOutOfMemory. */
+pcclResult_t pccl_decide_strays(const struct pccl_decide_input *input, struct pccl_strays *strays_out,
+				uint32_t *op_count_out);
+
 /* Takes NULL. */
 void pccl_decisions_destroy(struct pccl_op_decision *decisions, uint32_t count);
 

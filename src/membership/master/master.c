@@ -49,7 +49,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_master_on_vote(master, client, &message->body.vote);
 		break;
 	case PCCL_MESSAGE_PREPARED:
-		pccl_master_on_prepared(client, &message->body.prepared);
+		pccl_master_on_prepared(master, client, &message->body.prepared);
 		break;
 	case PCCL_MESSAGE_COMPLAINT:
 		pccl_master_on_complaint(master, client, &message->body.complaint);

@@ -162,6 +162,7 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 
 	assert(group->base != NULL && seat->client == client && seat->state == PCCL_SEAT_HERE);
 	seat->client = NULL;
+	seat->conduct = client->conduct;
 	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
 	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
 	pccl_text_format(seat->why, sizeof(seat->why), "%s", why);

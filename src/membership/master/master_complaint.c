@@ -108,7 +108,7 @@ static bool is_worse(const struct pccl_group *group, const struct trouble *left,
 		return left->troubles > right->troubles;
 	if (left->accusers != right->accusers)
 		return left->accusers > right->accusers;
-	return group->seats[left->rank].client->feuds >= group->seats[right->rank].client->feuds;
+	return group->seats[left->rank].client->conduct.feuds >= group->seats[right->rank].client->conduct.feuds;
 }
 
 /* Who has most trouble. False: nobody has any. */
@@ -164,7 +164,7 @@ static void charge_feud(struct pccl_group *group, uint32_t worst)
 		const struct pccl_complaint *complaint = &group->complaints[index];
 
 		if (pccl_uuid_equal(&complaint->about, uuid) && is_here(group, &complaint->from, &other))
-			group->seats[other].client->feuds++;
+			group->seats[other].client->conduct.feuds++;
 	}
 }
 
@@ -188,7 +188,7 @@ static void doubt(struct pccl_master *master, struct pccl_group *group, const st
 		return;
 	}
 	pccl_text_format(why, sizeof(why), "it alone could not reach another member, twice: %s", complaint->text);
-	if (is_here(group, &complaint->from, &rank) && ++group->seats[rank].client->doubts > 1)
+	if (is_here(group, &complaint->from, &rank) && ++group->seats[rank].client->conduct.doubts > 1)
 		pccl_client_dismiss(master, group->seats[rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 	forget_complaints(group);
 }
@@ -244,24 +244,24 @@ void pccl_expired_charge(struct pccl_master *master, struct pccl_group *group)
 
 		if (teller == NULL || is_anybodys(&group->change, &group->expired[index]))
 			continue;
-		if (master->now_ns >= teller->idle_ns + IDLE_MEMORY_NS)
-			teller->idle_alarms = 0;
-		teller->idle_alarms++;
-		teller->idle_ns = master->now_ns;
+		if (master->now_ns >= teller->conduct.idle_ns + IDLE_MEMORY_NS)
+			teller->conduct.idle_alarms = 0;
+		teller->conduct.idle_alarms++;
+		teller->conduct.idle_ns = master->now_ns;
 	}
 }
 
 /* May this member cause another view change now? It says so again if not. */
 static bool may_alarm(struct pccl_master *master, struct pccl_client *client)
 {
-	while (client->alarms > 0 && master->now_ns >= client->alarm_ns) {
-		client->alarm_ns += ALARM_NS;
-		client->alarms--;
+	while (client->conduct.alarms > 0 && master->now_ns >= client->conduct.alarm_ns) {
+		client->conduct.alarm_ns += ALARM_NS;
+		client->conduct.alarms--;
 	}
-	if (client->alarms >= ALARMS_AT_ONCE)
+	if (client->conduct.alarms >= ALARMS_AT_ONCE)
 		return false;
-	if (client->alarms++ == 0)
-		client->alarm_ns = master->now_ns + ALARM_NS;
+	if (client->conduct.alarms++ == 0)
+		client->conduct.alarm_ns = master->now_ns + ALARM_NS;
 	return true;
 }
 
@@ -279,7 +279,7 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 		if (group->expired[index].tag == expired->tag && group->expired[index].sequence == expired->sequence)
 			return;
 	}
-	if (client->idle_alarms >= IDLE_ALARMS_MAX) {
+	if (client->conduct.idle_alarms >= IDLE_ALARMS_MAX) {
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
 				    "it kept asking for the end of operations that nobody has");
 		return;

@@ -296,7 +296,8 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	pccl_change_install(master, group);
 }
 
-void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared)
+void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *client,
+			     struct pccl_message_prepared *prepared)
 {
 	struct pccl_group *group = client->group;
 
@@ -305,6 +306,8 @@ void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_pre
 	if (!client->asked || client->prepared || prepared->epoch != group->change.epoch)
 		return;
 	assert(client->reports == NULL && client->report_count == 0);
+	if (!pccl_reports_check(master, client, prepared))
+		return;
 	client->prepared = true;
 	client->reports = prepared->reports;
 	client->report_count = prepared->report_count;

@@ -179,6 +179,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	change->seats = NULL;
 	group->answer = answer;
 	if (newcomers) {
+		group->members_most = change->member_count;
 		memset(&group->answer, 0, sizeof(group->answer));
 		group->answer.origin = group->base->view.epoch;
 	}
@@ -196,6 +197,8 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 			client->vote = 0;
 		if (newcomers)
 			client->answered = group->answer;
+		if (newcomers)
+			client->conduct.strays = 0;
 	}
 	pccl_group_drop_promises(group);
 	group->dead_count = 0;
@@ -273,6 +276,10 @@ void pccl_change_install(struct pccl_master *master, struct pccl_group *group)
 	find_joint(master, group);
 	for (other = master->groups; other != NULL; other = other->next) {
 		if (other->joint && !is_ready(other))
+			return;
+	}
+	for (other = master->groups; other != NULL; other = other->next) {
+		if (other->joint && !pccl_reports_judge(master, other))
 			return;
 	}
 	for (other = master->groups; other != NULL; other = other->next) {

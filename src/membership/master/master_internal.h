@@ -8,6 +8,7 @@
  *	master_vote.c	 joint calls and admission
  *	master_late.c	 members that have not made a joint call in time
  *	master_flush.c	 view changes: who is asked, when it starts again
+ *	master_report.c	 what members report in them, as far as it can be judged
  *	master_install.c  their end
  *	master_complaint.c  broken links, operations whose deadlines passed
  *	master_quorum.c	 may this master decide?
@@ -42,6 +43,19 @@ enum pccl_client_state {
 	PCCL_CLIENT_RETURNED, /* a member of some earlier view, in a group that is being rebuilt */
 	PCCL_CLIENT_SEATED,   /* a member of the group's view */
 	PCCL_CLIENT_CLOSING   /* of no group; waits for its HANG_UP */
+};
+
+/* What a member did that only somebody who means harm does often. */
+struct pccl_conduct {
+	uint32_t alarms;       /* view changes that it asked for because of deadlines, at once and not long ago */
+	uint64_t alarm_ns;     /* when the next of them is forgotten */
+	uint32_t idle_alarms;  /* for ops that nobody had, each within a minute of the one before, */
+	uint64_t idle_ns;      /* at this time the last */
+	uint32_t doubts;       /* complaints that nobody confirmed */
+	uint32_t feuds;	       /* members that went because they and this one complained about each other */
+	uint32_t stray_alarms; /* view changes, each within a minute of the one before, in which it told of strays, */
+	uint64_t stray_ns;     /* at this time the last, */
+	uint32_t strays;       /* and of so many since newcomers joined: see master_report.c */
 };
 
 /* One connection and the peer behind it. */
@@ -86,13 +100,8 @@ struct pccl_client {
 	uint32_t answers_due;	  /* PREPARE was sent on this connection, of any change, and its answer has not come */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
-	uint32_t alarms;      /* view changes that it asked for because of deadlines, at once and not long ago */
-	uint64_t alarm_ns;    /* when the next of them is forgotten */
-	uint32_t idle_alarms; /* for ops that nobody had, each within a minute of the one before, */
-	uint64_t idle_ns;     /* at this time the last */
-	uint32_t doubts;      /* complaints that nobody confirmed */
-	uint32_t feuds;	      /* members that went because they and this one complained about each other */
-	bool said_farewell;   /* CLOSING by itself: no HANG_UP action */
+	struct pccl_conduct conduct;
+	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 	struct pccl_client *same_bucket; /* in the index of uuids */
 };
@@ -106,7 +115,8 @@ enum pccl_seat_state {
 /* What became of one member of the view in force. */
 struct pccl_seat {
 	enum pccl_seat_state state;
-	struct pccl_client *client; /* HERE */
+	struct pccl_client *client;  /* HERE */
+	struct pccl_conduct conduct; /* AWAY: goes on when it comes back by another connection */
 	uint64_t until_ns;
 	char why[120]; /* AWAY, OUT: in words */
 };
@@ -151,6 +161,7 @@ struct pccl_group {
 	bool needs_quorum;     /* members know several masters */
 	bool loyal;	       /* more than half of the view are here and have promised nothing */
 	bool flush_due;	       /* a view change is needed even if nobody is missing */
+	uint32_t members_most; /* in any view since newcomers joined; 0: not known */
 	struct pccl_change change;
 	struct pccl_complaint *complaints;
 	uint32_t complaint_count;
@@ -332,7 +343,18 @@ void pccl_late_evaluate(struct pccl_master *master, struct pccl_group *group);
 
 /* master_flush.c */
 void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group);
-void pccl_master_on_prepared(struct pccl_client *client, struct pccl_message_prepared *prepared);
+void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *client,
+			     struct pccl_message_prepared *prepared);
+
+/* master_report.c */
+
+/* Can what the client reports be true? If not it is evicted. */
+bool pccl_reports_check(struct pccl_master *master, struct pccl_client *client,
+			const struct pccl_message_prepared *prepared);
+
+/* All have answered. Who reports what nobody else has, more than can be or too often, is evicted: then the change
+ * starts again, and false is returned. */
+bool pccl_reports_judge(struct pccl_master *master, struct pccl_group *group);
 
 /* master_install.c */
 

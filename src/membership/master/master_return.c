@@ -190,6 +190,7 @@ static void seat_all(struct pccl_master *master, struct pccl_group *group, struc
 
 	assert(group->base != NULL && group->change.epoch == 0);
 	group->answer.origin = group->base->newcomers ? group->base->view.epoch : 0;
+	group->members_most = group->base->newcomers ? group->base->view.member_count : 0;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = here[rank];
 

@@ -1,10 +1,11 @@
 /* Verdicts that can't be, or are about another op: honest members have launched different things, or one lies. */
-#include "session/session.h"
+#include "session/session_internal.h"
 
 #include <pccl.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/memory.h"
 #include "lib/allocations.h"
 #include "lib/check.h"
 #include "lib/lone_session.h"
@@ -328,6 +329,97 @@ static void what_was_launched_here_is_not_missed_in_an_update(void **state)
 	pccl_session_destroy(session);
 }
 
+/* Nobody may launch them here for ever, and who makes ops up makes them up without number. */
+static void what_was_given_up_before_it_was_launched_is_kept_up_to_a_bound(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_decision *decisions = pccl_calloc(PCCL_NOTES_MAX + 1, sizeof(*decisions));
+	struct pccl_install install = install_of(2, 3, false);
+	struct pccl_op_request request = sum_of(100, 7);
+	struct pccl_op *op;
+	uint32_t i;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	for (i = 0; i <= PCCL_NOTES_MAX; i++) {
+		decisions[i].tag = i;
+		decisions[i].verdict = PCCL_VERDICT_ABORT;
+		decisions[i].signature = signature_of(request);
+	}
+	install.decisions = decisions;
+	install.decision_count = PCCL_NOTES_MAX;
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	/* The same ones again are no more, and what is launched is kept no longer. */
+	install = install_of(3, 3, false);
+	install.decisions = decisions;
+	install.decision_count = PCCL_NOTES_MAX;
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	assert_int_equal(session->note_count, PCCL_NOTES_MAX);
+	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+	expect(session, PCCL_COMMAND_ENDED);
+	assert_int_equal(op->result, pcclRankConnectionLost);
+	assert_int_equal(session->note_count, PCCL_NOTES_MAX - 1);
+	install = install_of(4, 3, false);
+	install.decisions = &decisions[PCCL_NOTES_MAX];
+	install.decision_count = 1;
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	decisions[0].tag = PCCL_NOTES_MAX + 1;
+	install = install_of(5, 3, false);
+	install.decisions = decisions;
+	install.decision_count = 1;
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclOutOfMemory);
+	assert_non_null(strstr(pccl_fail_text(), "given up more than 262144"));
+	pccl_session_destroy(session);
+	pccl_free(decisions);
+}
+
+/* A frame has 16 MiB. */
+static void reports_of_thousands_of_huge_ops_fit_into_a_frame(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_request request = sum_of(100, 0);
+	struct pccl_op_report *reports;
+	uint32_t without = 0;
+	uint32_t count;
+	uint32_t i;
+	size_t bytes = 0;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	request.operation.count = (size_t)1 << 32; /* of which nobody touches anything here */
+	request.operation.failure_policy = pcclPolicyRepair;
+	for (i = 0; i < 1200; i++) {
+		struct pccl_op *op;
+
+		request.operation.tag = i;
+		assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+		expect(session, PCCL_COMMAND_LAUNCH);
+	}
+	freeze(session);
+	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
+	assert_int_equal(count, 1200);
+	for (i = 0; i < count; i++) {
+		assert_int_equal(reports[i].repairable, reports[i].held != NULL);
+		without += reports[i].held == NULL;
+		bytes += reports[i].held == NULL ? 0 : (reports[i].segment_count + 7) / 8;
+	}
+	assert_in_range(without, 1, count - 1);
+	assert_in_range(bytes, 1, 8 << 20);
+	pccl_op_reports_destroy(reports, count);
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +433,8 @@ int main(void)
 		cmocka_unit_test(what_was_launched_here_is_not_missed_in_an_update),
 		cmocka_unit_test(participants_are_told_by_range),
 		cmocka_unit_test(a_repair_tells_of_no_more_participants_than_can_be),
+		cmocka_unit_test(what_was_given_up_before_it_was_launched_is_kept_up_to_a_bound),
+		cmocka_unit_test(reports_of_thousands_of_huge_ops_fit_into_a_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

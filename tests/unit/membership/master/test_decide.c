@@ -328,6 +328,27 @@ static void repairs_too_large_for_one_message_become_retries(void **state)
 	pccl_free(held);
 }
 
+static void strays_are_what_nobody_else_reports(void **state)
+{
+	struct pccl_op_report mine[4] = {{.tag = 7, .sequence = 1, .policy = (uint8_t)pcclPolicyAbort},
+					 {.tag = 7, .sequence = 2, .policy = (uint8_t)pcclPolicyAbort},
+					 {.tag = 8, .sequence = 2, .policy = PCCL_POLICY_FAILED},
+					 {.tag = 9, .sequence = 2, .policy = PCCL_POLICY_MISMATCHED}};
+	struct pccl_strays strays[MEMBERS];
+	struct table table;
+	uint32_t op_count;
+
+	(void)state;
+	fill(&table, pcclPolicyAbort);
+	table.voices[1].reports = mine;
+	table.voices[1].report_count = 4;
+	assert_int_equal(pccl_decide_strays(&table.input, strays, &op_count), pcclSuccess);
+	assert_int_equal(op_count, 4);
+	assert_int_equal(strays[0].count + strays[2].count + strays[0].failed + strays[2].failed, 0);
+	assert_int_equal(strays[1].count, 3);
+	assert_int_equal(strays[1].failed, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +368,7 @@ int main(void)
 		cmocka_unit_test(a_repair_tells_how_many_are_in_each_segment),
 		cmocka_unit_test(ops_are_told_apart_by_tag_and_sequence),
 		cmocka_unit_test(repairs_too_large_for_one_message_become_retries),
+		cmocka_unit_test(strays_are_what_nobody_else_reports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

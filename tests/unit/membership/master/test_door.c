@@ -18,6 +18,7 @@ struct ear {
 	bool gone;
 	uint32_t epoch; /* of the last INSTALL */
 	uint32_t members;
+	char notice[PCCL_CAUSE_TEXT_BYTES]; /* of REFUSED or EVICTED */
 };
 
 static struct desk {
@@ -26,7 +27,9 @@ static struct desk {
 	uint32_t last; /* connection */
 	bool mute;     /* nobody answers PREPARE */
 	struct ear ears[CONNECTIONS];
-	struct pccl_install installs[8]; /* that the first few were told */
+	struct pccl_install installs[32];  /* that the first few were told, */
+	struct pccl_op_report reports[32]; /* and what they report, unless it has no policy */
+	bool reporting[32];
 } desk;
 
 static void say(uint32_t connection, struct pccl_message *message);
@@ -38,10 +41,12 @@ static void hear(uint32_t connection, const struct pccl_message *message)
 
 	ear->welcome = ear->welcome || (message->type == PCCL_MESSAGE_WELCOME && message->body.welcome.registered);
 	ear->refused = ear->refused || message->type == PCCL_MESSAGE_REFUSED;
+	if (message->type == PCCL_MESSAGE_EVICTED || message->type == PCCL_MESSAGE_REFUSED)
+		memcpy(ear->notice, message->body.notice.text, sizeof(ear->notice));
 	if (message->type == PCCL_MESSAGE_INSTALL) {
 		ear->epoch = message->body.install.view.epoch;
 		ear->members = message->body.install.view.member_count;
-		if (connection < 8) {
+		if (connection < 32) {
 			pccl_install_fini(&desk.installs[connection]);
 			assert_int_equal(pccl_install_copy(&message->body.install, &desk.installs[connection]),
 					 pcclSuccess);
@@ -50,6 +55,11 @@ static void hear(uint32_t connection, const struct pccl_message *message)
 	if (message->type == PCCL_MESSAGE_PREPARE && !desk.mute) {
 		answer = pccl_message_create(PCCL_MESSAGE_PREPARED);
 		answer->body.prepared.epoch = message->body.prepare.epoch;
+		if (connection < 32 && desk.reporting[connection]) {
+			answer->body.prepared.reports = pccl_calloc(1, sizeof(struct pccl_op_report));
+			answer->body.prepared.reports[0] = desk.reports[connection];
+			answer->body.prepared.report_count = 1;
+		}
 		say(connection, answer);
 	}
 }
@@ -137,6 +147,10 @@ static uint32_t come_back(uint64_t origin, uint32_t number, uint32_t group, uint
 	message->body.registration.last = pccl_zalloc(sizeof(struct pccl_install));
 	assert_int_equal(pccl_install_copy(&desk.installs[told], message->body.registration.last), pcclSuccess);
 	say(connection, message);
+	if (connection < 32 && desk.ears[connection].epoch == 0) {
+		desk.ears[connection].epoch = desk.ears[told].epoch;
+		assert_int_equal(pccl_install_copy(&desk.installs[told], &desk.installs[connection]), pcclSuccess);
+	}
 	return connection;
 }
 
@@ -171,7 +185,7 @@ static int teardown(void **state)
 
 	(void)state;
 	pccl_master_destroy(desk.master);
-	for (connection = 0; connection < 8; connection++)
+	for (connection = 0; connection < 32; connection++)
 		pccl_install_fini(&desk.installs[connection]);
 	return 0;
 }
@@ -336,6 +350,120 @@ static void groups_without_number_cost_others_their_number(void **state)
 	assert_in_range(desk.master->effort - effort, 1, 8 * 1500);
 }
 
+/* ---- what members report ------------------------------------------------------------------------------------- */
+
+static void gather(uint32_t count)
+{
+	uint32_t number;
+
+	for (number = 1; number <= count; number++)
+		(void)enter(7, number, 0);
+	vote(1);
+	assert_int_equal(desk.ears[1].members, count);
+}
+
+static void expire(uint32_t connection, uint64_t tag)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_EXPIRED);
+
+	message->body.expired.epoch = desk.ears[connection].epoch;
+	message->body.expired.tag = tag;
+	say(connection, message);
+}
+
+/* All who are here send heartbeats. */
+static void pass(uint64_t ms)
+{
+	uint32_t connection;
+
+	for (; ms > 0; ms -= 100) {
+		tick(100);
+		for (connection = 1; connection <= desk.last; connection++)
+			if (!desk.ears[connection].gone)
+				say(connection, pccl_message_create(PCCL_MESSAGE_BEAT));
+	}
+}
+
+static void report_failure(uint32_t connection, uint64_t tag)
+{
+	desk.reporting[connection] = true;
+	desk.reports[connection].policy = PCCL_POLICY_FAILED;
+	desk.reports[connection].tag = tag;
+}
+
+/* Each made the honest ones' next operation of that name fail, without end. */
+static void who_keeps_reporting_failures_of_ops_that_nobody_has_is_evicted(void **state)
+{
+	uint32_t round;
+
+	(void)state;
+	gather(3);
+	for (round = 0; round < 20 && !desk.ears[3].gone; round++) {
+		report_failure(3, 1000 + round);
+		expire(3, 1000 + round);
+		pass(1100);
+	}
+	assert_true(desk.ears[3].gone);
+	assert_non_null(strstr(desk.ears[3].notice, "nobody else has"));
+	assert_in_range(round, 6, 8);
+	assert_false(desk.ears[1].gone);
+}
+
+/* They fail at all who launched them, and who did not may be far behind. */
+static void failures_that_others_have_too_are_no_fault(void **state)
+{
+	uint32_t round;
+
+	(void)state;
+	gather(3);
+	for (round = 0; round < 20; round++) {
+		report_failure(2, 1000 + round);
+		report_failure(3, 1000 + round);
+		expire(1 + round % 3, 1000 + round);
+		pass(5000);
+	}
+	assert_int_equal(desk.ears[1].members, 3);
+}
+
+/* A new connection wiped the slate clean. */
+static void conduct_is_remembered_over_connections(void **state)
+{
+	uint32_t connection = 3;
+	uint32_t round;
+
+	(void)state;
+	gather(3);
+	for (round = 0; round < 20; round++) {
+		report_failure(connection, 1000 + round);
+		expire(connection, 1000 + round);
+		pass(1100);
+		if (desk.ears[connection].gone)
+			break;
+		say(connection, pccl_message_create(PCCL_MESSAGE_ABANDON));
+		connection = come_back(7, 3, 0, connection);
+	}
+	assert_in_range(round, 5, 8);
+	assert_non_null(strstr(desk.ears[connection].notice, "nobody else has"));
+}
+
+/* It reached users, as the number of peers that a sum is of. */
+static void who_reports_more_participants_than_there_were_members_is_evicted(void **state)
+{
+	(void)state;
+	gather(3);
+	close_one(3);
+	desk.reporting[1] = desk.reporting[2] = true;
+	desk.reports[1].policy = desk.reports[2].policy = (uint8_t)pcclPolicyRepair;
+	desk.reports[1].participants_min = desk.reports[1].participants_max = 3; /* it may have the third's */
+	desk.reports[2].participants_min = 1;
+	desk.reports[2].participants_max = 4;
+	expire(1, 5);
+	pass(100);
+	assert_false(desk.ears[1].gone);
+	assert_true(desk.ears[2].gone);
+	assert_non_null(strstr(desk.ears[2].notice, "participants"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +475,12 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(vote_among_waiting_bundles_costs_at_most_the_square, setup, teardown),
 		cmocka_unit_test_setup_teardown(groups_without_number_cost_others_their_number, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_keeps_reporting_failures_of_ops_that_nobody_has_is_evicted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(failures_that_others_have_too_are_no_fault, setup, teardown),
+		cmocka_unit_test_setup_teardown(conduct_is_remembered_over_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_reports_more_participants_than_there_were_members_is_evicted, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
