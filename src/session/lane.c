@@ -11,14 +11,21 @@
 
 /* ---- what has ended ------------------------------------------------------------------------------------------ */
 
-/* The links forget a failed op before its caller hears of it, and has its memory back. */
+/* The links forget a failed op before the executor gives its input back, and before its caller hears of it. */
+static bool take_outcome(struct pccl_lane *lane, struct pccl_exec_outcome *outcome_out)
+{
+	const void *failing = pccl_exec_failing(lane->exec);
+
+	if (failing != NULL)
+		pccl_lane_forget(lane, failing, pccl_attempt_owns);
+	return pccl_exec_poll(lane->exec, outcome_out);
+}
+
 static void drain(struct pccl_lane *lane)
 {
 	struct pccl_exec_outcome outcome;
 
-	while (pccl_exec_poll(lane->exec, &outcome)) {
-		if (outcome.result != pcclSuccess)
-			pccl_lane_forget(lane, outcome.cookie, pccl_attempt_owns);
+	while (take_outcome(lane, &outcome)) {
 		assert(lane->attempts_open > 0);
 		lane->attempts_open--;
 		if (!pccl_lane_is_busy(lane))

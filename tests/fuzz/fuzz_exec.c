@@ -213,19 +213,26 @@ static void close_outcome(struct state *s, const struct pccl_exec_outcome *outco
 
 	if (!call->open)
 		abort();
-	if (outcome->result != pcclSuccess)
-		forget(s, call);
 	if ((outcome->result == pcclSuccess) != (outcome->detail[0] == '\0'))
 		abort();
 	s->sequences[call - s->calls]++;
 	close_call(call);
 }
 
+static bool take_outcome(struct state *s, struct pccl_exec_outcome *outcome_out)
+{
+	struct call *failing = pccl_exec_failing(s->exec);
+
+	if (failing != NULL)
+		forget(s, failing);
+	return pccl_exec_poll(s->exec, outcome_out);
+}
+
 static void poll(struct state *s)
 {
 	struct pccl_exec_outcome outcome;
 
-	while (pccl_exec_poll(s->exec, &outcome))
+	while (take_outcome(s, &outcome))
 		close_outcome(s, &outcome);
 }
 
@@ -252,7 +259,7 @@ static void commit(struct state *s, uint32_t index)
 	pccl_exec_report(s->exec, call, held, &complete);
 	pccl_exec_cancel(s->exec, call, pcclSuccess, "", false);
 	while (call->open) {
-		if (!pccl_exec_poll(s->exec, &outcome))
+		if (!take_outcome(s, &outcome))
 			abort();
 		if (outcome.cookie == call && outcome.result != pcclSuccess && complete)
 			abort();

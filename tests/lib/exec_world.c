@@ -174,8 +174,12 @@ void world_forget(struct world *world, uint32_t peer, uint32_t lane, const struc
 		if (ends.lane != lane)
 			continue;
 		for (flight = world->streams[index].first; flight != NULL; flight = flight->next) {
-			if (ends.from == peer && call != NULL && flight->send.cookie == call)
+			if (ends.from == peer && call != NULL && flight->send.cookie == call) {
+				if (flight->send.payload != NULL && !flight->forgotten)
+					world_assert_equal(flight->send.payload, flight->copy,
+							   flight->send.frame.payload_bytes);
 				flight->forgotten = true;
+			}
 			if (ends.to == peer && flight->coming && (call == NULL || is_of_call(flight, call)))
 				flight->discarded = true;
 		}
@@ -195,24 +199,6 @@ static void check_all_delivered(struct world *world, uint32_t peer, uint32_t lan
 					    flight->forgotten);
 }
 
-/* A lane that had ended with success has let go of what it has overwritten. */
-static void restore_lane(const struct world *world, struct world_call *call, uint32_t lane)
-{
-	const struct pccl_geometry *geometry = &call->geometry;
-	size_t element_bytes = pccl_dtype_bytes(call->spec.datatype);
-	uint32_t segment;
-
-	if (call->undo == NULL || call->spec.kind != PCCL_ALL_REDUCE)
-		return;
-	for (segment = 0; segment < geometry->segment_count; segment++) {
-		size_t offset = (size_t)pccl_geometry_first(geometry, segment) * element_bytes;
-
-		if ((segment + call->spec.tag) % world->config.lanes == lane)
-			memcpy(call->output + offset, call->undo + offset,
-			       pccl_geometry_elements(geometry, segment) * element_bytes);
-	}
-}
-
 /* As the communicator does: an op that fails on one lane is cancelled on all. */
 static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_call *call, uint32_t failed)
 {
@@ -220,7 +206,7 @@ static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_
 
 	for (lane = 0; lane < world->config.lanes; lane++) {
 		if (call->lane_ended[lane] && lane != failed)
-			restore_lane(world, call, lane);
+			world_restore_lane(world, call, lane);
 		if (call->lane_ended[lane])
 			continue;
 		world_forget(world, peer, lane, call);
@@ -229,17 +215,25 @@ static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_
 	}
 }
 
+static bool take_outcome(struct world *world, uint32_t peer, uint32_t lane, struct pccl_exec_outcome *outcome_out)
+{
+	struct pccl_exec *exec = world->peers[peer].execs[lane];
+	const struct world_call *failing = pccl_exec_failing(exec);
+
+	if (failing != NULL)
+		world_forget(world, peer, lane, failing);
+	return pccl_exec_poll(exec, outcome_out);
+}
+
 void world_drain(struct world *world, uint32_t peer, uint32_t lane)
 {
 	struct pccl_exec_outcome outcome;
 
-	while (pccl_exec_poll(world->peers[peer].execs[lane], &outcome)) {
+	while (take_outcome(world, peer, lane, &outcome)) {
 		struct world_call *call = outcome.cookie;
 
 		if (outcome.result == pcclSuccess)
 			check_all_delivered(world, peer, lane, call);
-		else
-			world_forget(world, peer, lane, call);
 		assert_false(call->lane_ended[lane]);
 		call->lane_ended[lane] = true;
 		call->lanes_ended++;

@@ -402,3 +402,20 @@ void world_check_failure(struct world *world, uint32_t op, pcclResult_t result)
 		world_check_input_back(world, world->members[rank], op);
 	}
 }
+
+void world_restore_lane(const struct world *world, struct world_call *call, uint32_t lane)
+{
+	const struct pccl_geometry *geometry = &call->geometry;
+	size_t element_bytes = pccl_dtype_bytes(call->spec.datatype);
+	uint32_t segment;
+
+	if (call->undo == NULL || call->spec.kind != PCCL_ALL_REDUCE)
+		return;
+	for (segment = 0; segment < geometry->segment_count; segment++) {
+		size_t offset = (size_t)pccl_geometry_first(geometry, segment) * element_bytes;
+
+		if ((segment + call->spec.tag) % world->config.lanes == lane)
+			memcpy(call->output + offset, call->undo + offset,
+			       pccl_geometry_elements(geometry, segment) * element_bytes);
+	}
+}

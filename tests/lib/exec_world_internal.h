@@ -75,4 +75,7 @@ void world_launch_call(struct world *world, uint32_t peer, struct world_call *ca
 		       uint32_t divisor);
 void world_assert_equal(const void *a, const void *b, size_t bytes);
 
+/* A lane that had ended with success has let go of what it has overwritten. */
+void world_restore_lane(const struct world *world, struct world_call *call, uint32_t lane);
+
 #endif

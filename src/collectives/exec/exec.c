@@ -298,13 +298,24 @@ void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint6
 
 /* The first outcome that can be told. A failure has to wait while too many others still have to be told to all
  * ranks. */
-static struct op *take_ended(struct pccl_exec *exec)
+static struct op *find_ended(const struct pccl_exec *exec, struct op **before_out)
 {
-	struct op *before = NULL, *op;
+	struct op *op;
 
-	for (op = exec->ended_first; op != NULL; before = op, op = op->next_ended)
+	*before_out = NULL;
+	for (op = exec->ended_first; op != NULL; op = op->next_ended) {
 		if (op->farewells == 0 || exec->leaving_count < LEAVING_MAX)
 			break;
+		*before_out = op;
+	}
+	return op;
+}
+
+static struct op *take_ended(struct pccl_exec *exec)
+{
+	struct op *before;
+	struct op *op = find_ended(exec, &before);
+
 	if (op == NULL)
 		return NULL;
 	if (before == NULL)
@@ -314,6 +325,16 @@ static struct op *take_ended(struct pccl_exec *exec)
 	if (exec->ended_last == op)
 		exec->ended_last = before;
 	return op;
+}
+
+void *pccl_exec_failing(struct pccl_exec *exec)
+{
+	struct op *before;
+	const struct op *op;
+
+	reap(exec);
+	op = find_ended(exec, &before);
+	return op != NULL && op->result != pcclSuccess ? op->launch.cookie : NULL;
 }
 
 bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out)

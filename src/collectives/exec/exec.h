@@ -231,8 +231,12 @@ void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl
  * will come again. */
 void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
-/* Takes the next outcome; false: none. After it the op's buffers are not touched any more. After a failure the carrier
- * forgets the op (as before a cancel) before it does anything else; the next call of poll() lets its scratch go. */
+/* Whose failure poll() tells next: its cookie; NULL: none, or a success is next. The carrier forgets that op now, as
+ * before a cancel: poll() gives back the input of what was overwritten, which may be half sent. */
+void *pccl_exec_failing(struct pccl_exec *exec);
+
+/* Takes the next outcome; false: none. After it the op's buffers are not touched any more. The next call of this or of
+ * pccl_exec_failing() lets the op's scratch go. */
 bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out);
 
 #endif

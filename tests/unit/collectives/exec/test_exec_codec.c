@@ -319,6 +319,30 @@ static void a_late_peer_learns_of_a_refusal(void **state)
 	world_destroy(world);
 }
 
+/* Results that lie where the input was are on their way when the op fails: what a carrier has begun to send must not
+ * change before it was told to forget it. exec_world.c compares. */
+static void results_on_their_way_stay_as_they_are_until_they_are_forgotten(void **state)
+{
+	uint64_t seed;
+
+	(void)state;
+	for (seed = 0; seed < 20; seed++) {
+		struct world_config config = {.seed = seed, .peers = 3, .lanes = 1, .streams = 1, .frames_max = 8};
+		struct world_spec spec = {.kind = PCCL_ALL_REDUCE, .datatype = pcclFloat, .count = 60000, .tag = 7};
+		struct world *world = world_create(&config);
+
+		spec.algorithm = pcclPlanDirect;
+		spec.in_place = true;
+		spec.up.id = PCCL_CODEC_INT8;
+		spec.up.block = 256;
+		world_add(world, 0, &spec);
+		put(world_call(world, 0, 0), spec.count - 1, NAN);
+		world_run(world);
+		world_check_failure(world, 0, pcclInvalidArgument);
+		world_destroy(world);
+	}
+}
+
 /* Where a codec can carry it, it arrives. */
 static void a_nan_travels_where_it_can(void **state)
 {
@@ -472,6 +496,7 @@ int main(void)
 		TEST(what_is_not_finite_fails_the_op_everywhere_and_no_other),
 		TEST(results_that_are_not_finite_fail_the_op_everywhere),
 		TEST(a_late_peer_learns_of_a_refusal),
+		TEST(results_on_their_way_stay_as_they_are_until_they_are_forgotten),
 		TEST(a_nan_travels_where_it_can),
 		TEST(codecs_that_differ_are_a_mismatch),
 		TEST(a_launch_without_memory_starts_nothing),
