@@ -28,7 +28,7 @@ CPPFLAGS += -Iinclude -Iinclude/pccl -Isrc -D_GNU_SOURCE
 TEST_CPPFLAGS := -Itests -I.
 CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -pthread
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
-LDLIBS += -lssl -lcrypto -lhwloc -ljansson -lxxhash -lzstd -lm
+LDLIBS += -lssl -lcrypto -ldl -lhwloc -ljansson -lxxhash -lzstd -lm
 TEST_LDLIBS := -lcmocka
 # tests/lib/allocations.c stands between the tests and the allocator
 TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)
@@ -117,6 +117,15 @@ $(TESTLIB_A): $(call obj,$(TESTLIB_SRC))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+# A stand-in for NVIDIA's driver, which tests load in its place.
+STANDIN := $(B)/test/standin/libcuda.so.1
+
+$(STANDIN): $(B)/obj/tests/standin/cuda.o
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $<
+
+$(UNIT) $(INTEGRATION): | $(STANDIN)
+
 $(UNIT) $(INTEGRATION): $(B)/test/%: $(B)/obj/tests/%.o $(TESTLIB_A) $(INTERNAL_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) $(TEST_LDLIBS)
@@ -141,7 +150,7 @@ help: ## list the targets
 clean: ## remove everything that was built
 	rm -rf build
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC)))
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) tests/standin/cuda.c))
 Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
 .PHONY: all help clean
 .DELETE_ON_ERROR:

@@ -14,7 +14,7 @@ reset_tree() {
 
 	rm -rf "${tree:?}"/*
 	for folder in base collectives/{element,reduce,codec,plan,exec} membership/{message,master,peer} \
-		transport transport/{loop,engine,tcp,link} session sync sync/state store comm api programs; do
+		transport transport/{loop,engine,tcp,link} session sync sync/state device store comm api programs; do
 		mkdir -p "$tree/src/$folder" "$tree/tests/unit/$folder"
 		put "src/$folder/${folder##*/}.h" ''
 	done
@@ -104,6 +104,9 @@ src/sync/sync.c transport/transport.h
 src/sync/sync.c comm/comm.h
 src/store/store.c comm/comm.h
 src/store/store.c session/session.h
+src/device/device.c store/store.h
+src/device/device.c comm/comm.h
+src/sync/sync.c device/device.h
 src/comm/comm.c store/store.h
 src/comm/comm.c api/api.h
 src/comm/comm.c transport/tcp/tcp.h

@@ -45,9 +45,10 @@ may_include() {
 	transport/*) echo base transport ;;
 	session/* | src/session/*) echo base collectives membership/message session ;;
 	sync/* | src/sync/*) echo base collectives/element session sync ;;
-	store/* | src/store/*) echo base collectives/element sync/state store ;;
-	src/comm/*) echo base collectives membership transport/. transport/loop transport/link session sync comm ;;
-	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync store comm api ;;
+	device/* | src/device/*) echo base sync/state device ;;
+	store/* | src/store/*) echo base collectives/element sync/state device store ;;
+	src/comm/*) echo base collectives membership transport/. transport/loop transport/link session sync device comm ;;
+	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync device store comm api ;;
 	src/programs/*) echo base transport/. programs ;; # what they parse and print are addresses
 	bench/*) echo bench ;;
 	tests/* | comm/* | api/*) echo any ;;

@@ -8,8 +8,12 @@
  * happens on the way, the old one stays.
  *
  * All functions may be called from any thread, need no pcclInit() and no communicator, and return pcclInvalidArgument
- * for NULL pointers. pcclSystemError: the file system refused something, and the last error says what. The tensors must
- * not be changed or used meanwhile.
+ * for NULL pointers. pcclSystemError: the file system or a driver refused something, and the last error says what. The
+ * tensors must not be changed or used meanwhile.
+ *
+ * Tensors on a CUDA device (pcclDeviceCuda) are copied through small pinned buffers of the host, after everything that
+ * the program has given the device to do is done. The driver is looked for when such a tensor is first met; without it
+ * (libcuda.so.1) the call is pcclInvalidArgument, and nothing was touched.
  */
 #ifndef PCCL_STATE_H
 #define PCCL_STATE_H
@@ -63,7 +67,7 @@ typedef struct pcclCheckpointInfo_t {
  * running.
  *
  * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
- * of another count; pcclDeviceCuda tensors, for now. pcclOutOfMemory.
+ * of another count, an address that is no device's. pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path,
 				       const pcclCheckpointOptions_t *options PCCL_NULLABLE);

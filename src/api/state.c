@@ -1,7 +1,6 @@
 /* The public functions of pccl/state.h. */
 #include <pccl/state.h>
 
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "base/memory.h"
 #include "base/sized.h"
 #include "collectives/element/dtype.h"
+#include "device/cuda.h"
 #include "store/checkpoint.h"
 
 #define THREADS_DEFAULT_MAX 8
@@ -22,14 +22,6 @@ static const struct pccl_sized info_kind = {.name = "info",
 					    .least = offsetof(pcclCheckpointInfo_t, revision) + sizeof(uint64_t),
 					    .known = offsetof(pcclCheckpointInfo_t, reserved)};
 
-static uint32_t allowed_cores(void)
-{
-	cpu_set_t allowed;
-	int count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-
-	return count < THREADS_DEFAULT_MAX ? (uint32_t)count : THREADS_DEFAULT_MAX;
-}
-
 static pcclResult_t read_options(const pcclCheckpointOptions_t *given, pcclCheckpointOptions_t *full_out)
 {
 	const pcclCheckpointOptions_t defaults = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
@@ -39,7 +31,8 @@ static pcclResult_t read_options(const pcclCheckpointOptions_t *given, pcclCheck
 	if (given != NULL)
 		result = pccl_sized_read(&options_kind, given, full_out);
 	if (full_out->threads == 0)
-		full_out->threads = allowed_cores();
+		full_out->threads =
+			pccl_chunk_threads() < THREADS_DEFAULT_MAX ? pccl_chunk_threads() : THREADS_DEFAULT_MAX;
 	return result;
 }
 
@@ -50,16 +43,27 @@ static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index)
 	if (!pccl_dtype_valid((int)tensor->datatype))
 		return pccl_fail(pcclInvalidArgument, "tensor '%s' has an unknown type: %d", tensor->name,
 				 (int)tensor->datatype);
-	if (tensor->device_type != pcclDeviceCpu)
-		return pccl_fail(pcclInvalidArgument,
-				 "tensor '%s' is not in the memory of the host: copy it there to save or load it",
-				 tensor->name);
+	if (tensor->device_type != pcclDeviceCpu && tensor->device_type != pcclDeviceCuda)
+		return pccl_fail(pcclInvalidArgument, "tensor '%s' is on an unknown device: %d", tensor->name,
+				 (int)tensor->device_type);
 	if (tensor->data == NULL && tensor->count > 0)
 		return pccl_fail(pcclInvalidArgument, "tensor '%s' has no data", tensor->name);
 	if (tensor->count > INT64_MAX / pccl_dtype_bytes(tensor->datatype))
 		return pccl_fail(pcclInvalidArgument, "tensor '%s' can't have %zu elements", tensor->name,
 				 tensor->count);
 	return pcclSuccess;
+}
+
+/* Before anything is touched. */
+static pcclResult_t check_device(const pcclTensorInfo_t *tensor)
+{
+	const struct pccl_cuda *cuda;
+	pcclResult_t result = pcclSuccess;
+
+	if (tensor->device_type == pcclDeviceCuda)
+		result = pccl_cuda_load(&cuda);
+	return result == pcclSuccess ? result
+				     : pccl_fail(result, "tensor '%.100s': %s", tensor->name, pccl_fail_text());
 }
 
 static pcclResult_t check_state(const pcclSharedState_t *state, const char *path)
@@ -71,7 +75,19 @@ static pcclResult_t check_state(const pcclSharedState_t *state, const char *path
 		return pccl_fail(pcclInvalidArgument, "state, its tensors or path is NULL");
 	for (index = 0; result == pcclSuccess && index < state->count; index++)
 		result = check_tensor(&state->infos[index], index);
+	for (index = 0; result == pcclSuccess && index < state->count; index++)
+		result = check_device(&state->infos[index]);
 	return result;
+}
+
+static struct pccl_chunk_tensor place_of(const pcclTensorInfo_t *info)
+{
+	const struct pccl_chunk_tensor place = {.name = info->name,
+						.data = info->data,
+						.bytes = info->count * pccl_dtype_bytes(info->datatype),
+						.device = info->device_type};
+
+	return place;
 }
 
 /* ---- saving ------------------------------ */
@@ -119,7 +135,7 @@ static pcclResult_t add_tensor(struct pccl_manifest *manifest, size_t place, con
 
 /* Those with the largest elements first, so that all are aligned for who maps the file. */
 static pcclResult_t fill_manifest(const pcclSharedState_t *state, const pcclTensorShape_t *shapes,
-				  struct pccl_manifest *manifest, void **data)
+				  struct pccl_manifest *manifest, struct pccl_chunk_tensor *places)
 {
 	pcclResult_t result = pcclSuccess;
 	size_t element, index, place = 0;
@@ -130,7 +146,7 @@ static pcclResult_t fill_manifest(const pcclSharedState_t *state, const pcclTens
 
 			if (pccl_dtype_bytes(info->datatype) != element)
 				continue;
-			data[place] = info->data;
+			places[place] = place_of(info);
 			result = add_tensor(manifest, place++, info, shapes != NULL ? &shapes[index] : NULL);
 		}
 	}
@@ -146,7 +162,7 @@ pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path, con
 	struct pccl_manifest manifest = {0};
 	pcclCheckpointOptions_t full;
 	pcclResult_t result;
-	void **data;
+	struct pccl_chunk_tensor *places;
 
 	pccl_fail_clear();
 	result = check_state(state, path);
@@ -154,23 +170,23 @@ pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path, con
 		result = read_options(options, &full);
 	if (result != pcclSuccess)
 		return result;
-	data = pccl_calloc(state->count, sizeof(*data));
-	result = data != NULL ? pccl_manifest_reserve(&manifest, state->count) : pcclOutOfMemory;
+	places = pccl_calloc(state->count, sizeof(*places));
+	result = places != NULL ? pccl_manifest_reserve(&manifest, state->count) : pcclOutOfMemory;
 	manifest.revision = state->revision;
 	manifest.lineage = full.lineage;
 	if (result == pcclSuccess)
-		result = fill_manifest(state, full.shapes, &manifest, data);
+		result = fill_manifest(state, full.shapes, &manifest, places);
 	if (result == pcclSuccess)
-		result = pccl_checkpoint_write(&pccl_disk_real, path, &manifest, data, full.threads);
+		result = pccl_checkpoint_write(&pccl_disk_real, path, &manifest, places, full.threads);
 	pccl_manifest_fini(&manifest);
-	pccl_free(data);
+	pccl_free(places);
 	return result;
 }
 
 /* ---- loading ------------------------------ */
 
 static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_manifest *manifest, const char *path,
-			  const struct pccl_manifest_tensor **tensors, void **data)
+			  const struct pccl_manifest_tensor **tensors, struct pccl_chunk_tensor *places)
 {
 	size_t index;
 
@@ -189,7 +205,7 @@ static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_mani
 					 (unsigned long long)(tensor->bytes / pccl_dtype_bytes(tensor->type)), path,
 					 info->count);
 		tensors[index] = tensor;
-		data[index] = info->data;
+		places[index] = place_of(info);
 	}
 	return pcclSuccess;
 }
@@ -197,25 +213,26 @@ static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_mani
 static pcclResult_t load(pcclSharedState_t *state, const char *path, uint32_t threads)
 {
 	const struct pccl_manifest_tensor **tensors = pccl_calloc(state->count, sizeof(*tensors));
-	void **data = pccl_calloc(state->count, sizeof(*data));
+	struct pccl_chunk_tensor *places = pccl_calloc(state->count, sizeof(*places));
 	pcclResult_t result = pcclOutOfMemory;
 	struct pccl_manifest manifest = {0};
 	uint64_t data_offset;
 	int file = -1;
 
-	if (tensors != NULL && data != NULL)
+	if (tensors != NULL && places != NULL)
 		result = pccl_checkpoint_open(&pccl_disk_real, path, &file, &manifest, &data_offset);
 	if (result == pcclSuccess)
-		result = match(state, &manifest, path, tensors, data);
+		result = match(state, &manifest, path, tensors, places);
 	if (result == pcclSuccess)
-		result = pccl_checkpoint_read(&pccl_disk_real, file, data_offset, tensors, data, state->count, threads);
+		result = pccl_checkpoint_read(&pccl_disk_real, file, path, data_offset, tensors, places, state->count,
+					      threads);
 	if (result == pcclSuccess)
 		state->revision = manifest.revision;
 	if (file >= 0)
 		(void)pccl_disk_real.close(pccl_disk_real.context, file);
 	pccl_manifest_fini(&manifest);
 	pccl_free(tensors);
-	pccl_free(data);
+	pccl_free(places);
 	return result;
 }
 

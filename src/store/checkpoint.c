@@ -7,7 +7,6 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "store/checkpoint_work.h"
 
 #define PATH_BYTES_MAX 4096
 
@@ -21,29 +20,40 @@ static pcclResult_t system_failure(const char *what, const char *path)
 
 /* ---- writing ------------------------------ */
 
-static pcclResult_t write_tensors(const struct pccl_disk *disk, int file, const char *path,
-				  struct pccl_manifest *manifest, void *const *data, uint64_t data_offset,
-				  uint32_t threads)
+/* Where the chunks of an open file go to or come from. */
+struct chunk_file {
+	const struct pccl_disk *disk;
+	int file;
+	const char *path;
+	uint64_t data_offset;
+	const struct pccl_manifest_tensor *const *tensors;
+};
+
+static pcclResult_t write_chunk(void *context, const struct pccl_chunk *chunk, const void *bytes)
+{
+	const struct chunk_file *to = context;
+	uint64_t offset = to->data_offset + to->tensors[chunk->tensor]->offset + chunk->offset;
+
+	if (to->disk->write(to->disk->context, to->file, bytes, chunk->bytes, offset) != 0)
+		return system_failure("can't write", to->path);
+	return pcclSuccess;
+}
+
+static pcclResult_t write_tensors(struct chunk_file *to, struct pccl_manifest *manifest,
+				  const struct pccl_chunk_tensor *places, uint32_t threads)
 {
 	const struct pccl_manifest_tensor **tensors = pccl_calloc(manifest->tensor_count, sizeof(void *));
-	struct pccl_chunk_work work = {.disk = disk,
-				       .file = file,
-				       .data_offset = data_offset,
-				       .writes = true,
-				       .count = manifest->tensor_count,
-				       .tensors = tensors,
-				       .data = data};
-	pcclResult_t result = pcclSuccess;
+	struct pccl_chunk_work work = {
+		.tensors = places, .count = manifest->tensor_count, .take = write_chunk, .context = to};
+	pcclResult_t result;
 	size_t index;
 
 	if (tensors == NULL)
 		return pcclOutOfMemory;
 	for (index = 0; index < manifest->tensor_count; index++)
 		tensors[index] = &manifest->tensors[index];
-	if (!pccl_chunk_work_run(&work, threads)) {
-		errno = work.failure;
-		result = errno == 0 ? pcclOutOfMemory : system_failure("can't write", path);
-	}
+	to->tensors = tensors;
+	result = pccl_chunk_work_run(&work, threads);
 	for (index = 0; result == pcclSuccess && index < manifest->tensor_count; index++)
 		manifest->tensors[index].digest = pccl_chunk_work_root(&work, index);
 	pccl_chunk_work_fini(&work);
@@ -53,8 +63,9 @@ static pcclResult_t write_tensors(const struct pccl_disk *disk, int file, const 
 
 /* The header is written last: a file without one is none. */
 static pcclResult_t fill(const struct pccl_disk *disk, int file, const char *path, struct pccl_manifest *manifest,
-			 void *const *data, uint32_t threads)
+			 const struct pccl_chunk_tensor *places, uint32_t threads)
 {
+	struct chunk_file to = {.disk = disk, .file = file, .path = path};
 	uint8_t *header;
 	size_t bytes;
 	pcclResult_t result = pccl_manifest_encode(manifest, &header, &bytes);
@@ -62,7 +73,8 @@ static pcclResult_t fill(const struct pccl_disk *disk, int file, const char *pat
 	if (result != pcclSuccess)
 		return result;
 	pccl_free(header);
-	result = write_tensors(disk, file, path, manifest, data, bytes, threads);
+	to.data_offset = bytes;
+	result = write_tensors(&to, manifest, places, threads);
 	if (result == pcclSuccess)
 		result = pccl_manifest_encode(manifest, &header, &bytes);
 	if (result != pcclSuccess)
@@ -76,7 +88,7 @@ static pcclResult_t fill(const struct pccl_disk *disk, int file, const char *pat
 }
 
 pcclResult_t pccl_checkpoint_write(const struct pccl_disk *disk, const char *path, struct pccl_manifest *manifest,
-				   void *const *data, uint32_t threads)
+				   const struct pccl_chunk_tensor *places, uint32_t threads)
 {
 	char beside[PATH_BYTES_MAX];
 	pcclResult_t result;
@@ -88,7 +100,7 @@ pcclResult_t pccl_checkpoint_write(const struct pccl_disk *disk, const char *pat
 	if (file < 0)
 		return errno == EBUSY ? pccl_fail(pcclInvalidUsage, "another save to %s is running", path)
 				      : system_failure("can't create", beside);
-	result = fill(disk, file, beside, manifest, data, threads);
+	result = fill(disk, file, beside, manifest, places, threads);
 	if (result == pcclSuccess && disk->rename(disk->context, beside, path) != 0)
 		result = system_failure("can't give the checkpoint its name", path);
 	if (result != pcclSuccess)
@@ -153,30 +165,32 @@ pcclResult_t pccl_checkpoint_open(const struct pccl_disk *disk, const char *path
 	return read_manifest(disk, path, *file_out, manifest_out, data_offset_out);
 }
 
-pcclResult_t pccl_checkpoint_read(const struct pccl_disk *disk, int file, uint64_t data_offset,
-				  const struct pccl_manifest_tensor *const *tensors, void *const *data, size_t count,
-				  uint32_t threads)
+static pcclResult_t read_chunk(void *context, const struct pccl_chunk *chunk, void *bytes)
 {
-	struct pccl_chunk_work work = {.disk = disk,
-				       .file = file,
-				       .data_offset = data_offset,
-				       .count = count,
-				       .tensors = tensors,
-				       .data = data};
-	pcclResult_t result = pcclSuccess;
+	const struct chunk_file *from = context;
+	uint64_t offset = from->data_offset + from->tensors[chunk->tensor]->offset + chunk->offset;
+
+	if (from->disk->read(from->disk->context, from->file, bytes, chunk->bytes, offset) != 0)
+		return read_failure(from->path);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_checkpoint_read(const struct pccl_disk *disk, int file, const char *path, uint64_t data_offset,
+				  const struct pccl_manifest_tensor *const *tensors,
+				  const struct pccl_chunk_tensor *places, size_t count, uint32_t threads)
+{
+	struct chunk_file from = {
+		.disk = disk, .file = file, .path = path, .data_offset = data_offset, .tensors = tensors};
+	struct pccl_chunk_work work = {.tensors = places, .count = count, .fill = read_chunk, .context = &from};
+	pcclResult_t result = pccl_chunk_work_run(&work, threads);
 	size_t index;
 
-	if (!pccl_chunk_work_run(&work, threads)) {
-		errno = work.failure == PCCL_CHUNK_WORK_ENDED ? 0 : work.failure;
-		result = work.failure == 0 ? pcclOutOfMemory : read_failure("the checkpoint");
-	}
 	for (index = 0; result == pcclSuccess && index < count; index++) {
 		struct pccl_digest found = pccl_chunk_work_root(&work, index);
 
 		if (!pccl_digest_equal(&found, &tensors[index]->digest))
 			result = pccl_fail(pcclNoSharedStateAvailable,
-					   "the checkpoint is damaged: tensor '%.100s' has not the hash it was "
-					   "written with",
+					   "%s is damaged: tensor '%.100s' has not the hash it was written with", path,
 					   tensors[index]->name);
 	}
 	pccl_chunk_work_fini(&work);

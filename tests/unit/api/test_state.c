@@ -1,6 +1,7 @@
 /* pcclStateSave(), pcclStateLoad() and pcclStateInspect() as a program sees them. */
 #include <pccl/state.h>
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static void a_state_that_cannot_be_saved_is_refused_in_words(void **state)
 	pcclTensorInfo_t unnamed[] = {{NULL, bytes, 5, pcclUint8, pcclDeviceCpu, false}};
 	pcclTensorInfo_t unknown[] = {{"a", bytes, 5, (pcclDataType_t)77, pcclDeviceCpu, false}};
 	pcclTensorInfo_t device[] = {{"a", bytes, 5, pcclUint8, pcclDeviceCuda, false}};
+	pcclTensorInfo_t elsewhere[] = {{"a", bytes, 5, pcclUint8, (pcclDeviceType_t)2, false}};
 	pcclTensorInfo_t nowhere[] = {{"a", NULL, 5, pcclUint8, pcclDeviceCpu, false}};
 	pcclTensorInfo_t reserved[] = {{"__metadata__", bytes, 5, pcclUint8, pcclDeviceCpu, false}};
 	pcclTensorInfo_t endless[] = {{"a", bytes, SIZE_MAX / 2, pcclDouble, pcclDeviceCpu, false}};
@@ -114,13 +116,37 @@ static void a_state_that_cannot_be_saved_is_refused_in_words(void **state)
 	refuse_save(twice, 2, "'a'");
 	refuse_save(unnamed, 1, "tensor 0 has no name");
 	refuse_save(unknown, 1, "unknown type: 77");
-	refuse_save(device, 1, "memory of the host");
+	refuse_save(device, 1, "tensor 'a'");
+	refuse_save(elsewhere, 1, "unknown device: 2");
 	refuse_save(nowhere, 1, "no data");
 	refuse_save(reserved, 1, "__metadata__");
 	refuse_save(endless, 1, "can't have");
 	assert_int_equal(pcclStateSave(NULL, path, NULL), pcclInvalidArgument);
 	assert_int_equal(pcclStateLoad(NULL, path, NULL), pcclInvalidArgument);
 	assert_int_equal(pcclStateInspect(NULL, NULL), pcclInvalidArgument);
+}
+
+/* The words say what is missing, where it is. */
+static void a_tensor_on_a_device_needs_its_driver(void **state)
+{
+	pcclTensorInfo_t infos[] = {{"bytes", bytes, 5, pcclUint8, pcclDeviceCpu, false},
+				    {"layer.scale", halves, 3, pcclBFloat16, pcclDeviceCuda, false}};
+	pcclSharedState_t loaded = state_of(infos, 2);
+	void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+
+	(void)state;
+	if (driver != NULL) {
+		(void)dlclose(driver);
+		skip();
+	}
+	save_sample();
+	bytes[0] = 77;
+	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "tensor 'layer.scale'"));
+	assert_non_null(strstr(pcclGetLastError(NULL), "NVIDIA's driver"));
+	assert_non_null(strstr(pcclGetLastError(NULL), "libcuda.so.1"));
+	assert_int_equal(bytes[0], 77); /* nothing was touched */
+	bytes[0] = 1;
 }
 
 static void a_shape_of_another_count_is_refused(void **state)
@@ -201,6 +227,7 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_can_be_looked_at),
 		cmocka_unit_test(the_file_is_one_that_others_read),
 		cmocka_unit_test(a_state_that_cannot_be_saved_is_refused_in_words),
+		cmocka_unit_test(a_tensor_on_a_device_needs_its_driver),
 		cmocka_unit_test(a_shape_of_another_count_is_refused),
 		cmocka_unit_test(what_the_file_does_not_hold_is_named),
 		cmocka_unit_test(a_place_that_is_none_is_told),

@@ -89,13 +89,14 @@ static struct pccl_disk faulty_disk(struct faulty *faulty)
 struct content {
 	struct pccl_manifest manifest;
 	uint8_t *data[TENSORS];
+	struct pccl_chunk_tensor places[TENSORS];
 };
 
 static struct content make(uint64_t revision)
 {
 	static const size_t bytes[TENSORS] = {3 * PCCL_CHUNK_BYTES + 17, 10, 0};
 	static const char *const names[TENSORS] = {"large", "small", "none"};
-	struct content content = {{.revision = revision}, {NULL}};
+	struct content content = {{.revision = revision}, {NULL}, {{0}}};
 	size_t index, at;
 
 	assert_int_equal(pccl_manifest_reserve(&content.manifest, TENSORS), pcclSuccess);
@@ -108,6 +109,9 @@ static struct content make(uint64_t revision)
 		content.data[index] = pccl_alloc(bytes[index]);
 		for (at = 0; at < bytes[index]; at++)
 			content.data[index][at] = (uint8_t)(at * 31 + index + revision);
+		content.places[index].name = names[index];
+		content.places[index].data = content.data[index];
+		content.places[index].bytes = bytes[index];
 	}
 	assert_int_equal(pccl_manifest_index(&content.manifest), pcclSuccess);
 	assert_int_equal(pccl_manifest_place(&content.manifest), pcclSuccess);
@@ -126,7 +130,7 @@ static void drop(struct content *content)
 static pcclResult_t save(const struct pccl_disk *disk, uint64_t revision)
 {
 	struct content content = make(revision);
-	pcclResult_t result = pccl_checkpoint_write(disk, path, &content.manifest, (void *const *)content.data, 2);
+	pcclResult_t result = pccl_checkpoint_write(disk, path, &content.manifest, content.places, 2);
 
 	drop(&content);
 	return result;
@@ -149,8 +153,7 @@ static pcclResult_t load(uint64_t *revision_out)
 
 		for (index = 0; index < TENSORS; index++)
 			tensors[index] = pccl_manifest_find(&manifest, wanted.manifest.tensors[index].name);
-		result = pccl_checkpoint_read(&pccl_disk_real, file, offset, tensors, (void *const *)found.data,
-					      TENSORS, 3);
+		result = pccl_checkpoint_read(&pccl_disk_real, file, path, offset, tensors, found.places, TENSORS, 3);
 		for (index = 0; result == pcclSuccess && index < TENSORS; index++)
 			assert_memory_equal(found.data[index], wanted.data[index],
 					    wanted.manifest.tensors[index].bytes);
