@@ -30,8 +30,8 @@ CFLAGS += -std=c99 $(OPT) $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -p
 LDFLAGS += $(filter -fsanitize=%,$(OPT)) -pthread
 LDLIBS += -lssl -lcrypto -ldl -lhwloc -ljansson -lxxhash -lzstd -lm
 TEST_LDLIBS := -lcmocka
-# tests/lib/allocations.c stands between the tests and the allocator
-TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign)
+# tests/lib/allocations.c stands between the tests and the allocator, tests/lib/files.c between them and the file system
+TEST_LDFLAGS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc posix_memalign pwrite fsync rename ftruncate open)
 NODEFS := $(if $(filter release,$(FLAVOUR)),-Wl$(comma)-z$(comma)defs)
 
 # Files named *_avx2.c and *_avx512.c hold the same code as their scalar twin, compiled for a richer processor.

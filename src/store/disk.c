@@ -23,7 +23,7 @@ static bool is_named(int file, const char *path)
 /* A lock tells a file that is being written from one that a killed program left. */
 static int create_file(void *context, const char *path)
 {
-	int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+	int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666), error;
 
 	(void)context;
 	if (file < 0)
@@ -35,7 +35,10 @@ static int create_file(void *context, const char *path)
 	}
 	if (ftruncate(file, 0) == 0)
 		return file;
+	error = errno;
+	(void)unlink(path); /* nobody else's, for it is locked */
 	close(file);
+	errno = error;
 	return -1;
 }
 
