@@ -1,5 +1,5 @@
-/* A file system that fails at will. Test programs are linked so that the library's calls of pwrite(), fsync(), rename(),
- * ftruncate() and open() pass through here (ld --wrap). */
+/* A file system that fails at will. Test programs are linked so that the library's calls of pwrite(), fsync(),
+ * rename(), ftruncate() and open() pass through here (ld --wrap). */
 #ifndef PCCL_TESTS_FILES_H
 #define PCCL_TESTS_FILES_H
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -315,6 +316,139 @@ static void a_file_that_was_cut_or_grew_is_refused(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "there is no checkpoint"));
 }
 
+/* ---- a large one ------------------------------ */
+
+#define HUGE_BYTES ((UINT64_C(1) << 32) + PCCL_CHUNK_BYTES + 5)
+
+/* Keeps what was written up to a limit and at the very end; all between is zeros. */
+struct sparse {
+	uint8_t head[64 << 10];
+	uint8_t tail[16];
+	uint64_t bytes;
+	uint64_t tail_offset;
+};
+
+static int sparse_open(void *context, const char *name)
+{
+	(void)context;
+	(void)name;
+	return 1000;
+}
+
+static int sparse_size(void *context, int file, uint64_t *bytes_out)
+{
+	(void)file;
+	*bytes_out = ((struct sparse *)context)->bytes;
+	return 0;
+}
+
+static int sparse_write(void *context, int file, const void *data, size_t bytes, uint64_t offset)
+{
+	struct sparse *sparse = context;
+
+	(void)file;
+	if (offset + bytes <= sizeof(sparse->head))
+		memcpy(sparse->head + offset, data, bytes);
+	if (bytes < sizeof(sparse->tail)) {
+		memcpy(sparse->tail, data, bytes);
+		sparse->tail_offset = offset;
+		sparse->bytes = offset + bytes;
+	}
+	return 0;
+}
+
+static int sparse_read(void *context, int file, void *data, size_t bytes, uint64_t offset)
+{
+	const struct sparse *sparse = context;
+
+	(void)file;
+	if (offset + bytes <= sizeof(sparse->head))
+		memcpy(data, sparse->head + offset, bytes);
+	if (offset == sparse->tail_offset)
+		memcpy(data, sparse->tail, bytes);
+	return 0;
+}
+
+static int sparse_done(void *context, int file)
+{
+	(void)context;
+	(void)file;
+	return 0;
+}
+
+static int sparse_folder(void *context, const char *name)
+{
+	(void)context;
+	(void)name;
+	return 0;
+}
+
+static int sparse_rename(void *context, const char *from, const char *to)
+{
+	(void)context;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
+static uint8_t *map_zeros(void)
+{
+	uint8_t *zeros =
+		mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(zeros != MAP_FAILED);
+	return zeros;
+}
+
+static void load_huge(const struct pccl_disk *disk, uint8_t *to)
+{
+	const struct pccl_chunk_tensor place = {.name = "huge", .data = to, .bytes = HUGE_BYTES};
+	const struct pccl_manifest_tensor *tensor;
+	struct pccl_manifest manifest;
+	uint64_t offset;
+	int file;
+
+	assert_int_equal(pccl_checkpoint_open(disk, path, &file, &manifest, &offset), pcclSuccess);
+	tensor = pccl_manifest_find(&manifest, "huge");
+	assert_non_null(tensor);
+	assert_true(tensor->bytes == HUGE_BYTES);
+	assert_int_equal(pccl_checkpoint_read(disk, file, path, offset, &tensor, &place, 1, 2), pcclSuccess);
+	pccl_manifest_fini(&manifest);
+}
+
+static void a_tensor_beyond_4_gib_goes_there_and_back(void **state)
+{
+	static struct sparse sparse;
+	const struct pccl_disk disk = {.create = sparse_open,
+				       .open = sparse_open,
+				       .size = sparse_size,
+				       .write = sparse_write,
+				       .read = sparse_read,
+				       .sync = sparse_done,
+				       .close = sparse_done,
+				       .rename = sparse_rename,
+				       .sync_folder = sparse_folder,
+				       .context = &sparse};
+	struct pccl_manifest manifest = {.revision = 1};
+	uint8_t *from = map_zeros(), *to = map_zeros();
+	const struct pccl_chunk_tensor place = {.name = "huge", .data = from, .bytes = HUGE_BYTES};
+
+	(void)state;
+	memcpy(from + HUGE_BYTES - 5, "huge", 5);
+	assert_int_equal(pccl_manifest_reserve(&manifest, 1), pcclSuccess);
+	manifest.tensors[0].name = pccl_strdup("huge");
+	manifest.tensors[0].dimension_count = 1;
+	manifest.tensors[0].dimensions[0] = manifest.tensors[0].bytes = HUGE_BYTES;
+	assert_int_equal(pccl_manifest_index(&manifest), pcclSuccess);
+	assert_int_equal(pccl_manifest_place(&manifest), pcclSuccess);
+	assert_int_equal(pccl_checkpoint_write(&disk, path, &manifest, &place, 2), pcclSuccess);
+	load_huge(&disk, to);
+	assert_string_equal((char *)to + HUGE_BYTES - 5, "huge");
+	pccl_manifest_fini(&manifest);
+	assert_int_equal(munmap(from, HUGE_BYTES), 0);
+	assert_int_equal(munmap(to, HUGE_BYTES), 0);
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -344,6 +478,7 @@ int main(void)
 		cmocka_unit_test(a_name_that_is_not_on_the_disk_is_told),
 		cmocka_unit_test(two_saves_at_a_time_are_refused),
 		cmocka_unit_test(damage_is_found),
+		cmocka_unit_test(a_tensor_beyond_4_gib_goes_there_and_back),
 		cmocka_unit_test(a_file_that_was_cut_or_grew_is_refused),
 	};
 
