@@ -366,7 +366,8 @@ typedef struct pcclOperationInfo_t {
 /* Makes the library ready. Idempotent, callable from any thread. Always pcclSuccess. */
 PCCL_EXPORT pcclResult_t pcclInit(void);
 
-/* Fills *info. Needs no pcclInit(). pcclInvalidArgument: info is NULL. */
+/* Fills *info. Needs no pcclInit(). pcclInvalidArgument: info is NULL. has_cuda_support is always true: shared states
+ * and checkpoints take tensors on such devices, where their driver is. */
 PCCL_EXPORT pcclResult_t pcclGetBuildInfo(pcclBuildInfo_t *info);
 
 /* The version of the library that runs, as major * 10000 + minor * 100 + patch. */

@@ -1,5 +1,7 @@
 /*
- * pccl: checkpoints of shared state.
+ * pccl: shared state, and checkpoints of it.
+ *
+ * pcclStateSync() is pcclSynchronizeSharedState() (pccl.h says what that does) for those who want more of it.
  *
  * A checkpoint is one file in the safetensors format (8 bytes of header length, a JSON header with names, types, shapes
  * and offsets, then the bytes), so that Python, Rust and the model hubs read it. Its metadata hold the state's
@@ -7,9 +9,9 @@
  * refused in words. It is written beside the old one and takes its name when every byte is on the disk: whatever
  * happens on the way, the old one stays.
  *
- * All functions may be called from any thread, need no pcclInit() and no communicator, and return pcclInvalidArgument
- * for NULL pointers. pcclSystemError: the file system or a driver refused something, and the last error says what. The
- * tensors must not be changed or used meanwhile.
+ * All functions may be called from any thread, and return pcclInvalidArgument for NULL pointers; those for checkpoints
+ * need no pcclInit() and no communicator. pcclSystemError: the file system or a driver refused something, and the last
+ * error says what. The tensors must not be changed or used meanwhile.
  *
  * Tensors on a CUDA device (pcclDeviceCuda) are copied through small pinned buffers of the host, after everything that
  * the program has given the device to do is done. The driver is looked for when such a tensor is first met; without it
@@ -23,6 +25,51 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- states between peers ---------------------------------------------------------------------------------------- */
+
+/* How to synchronize. Initialize with PCCL_STATE_SYNC_OPTIONS_INITIALIZER; NULL in its place means the same. */
+typedef struct pcclStateSyncOptions_t {
+	size_t size;
+	pcclSharedStateSyncStrategy_t strategy;
+	uint32_t threads; /* that hash; default 0: as many as cores are allowed */
+	/* One for each tensor: may it have changed since the last call for this communicator that succeeded? Of the
+	 * others the hashes of that call are used again, so a change that is not told is not seen. NULL: all may have
+	 * changed. All are hashed as well if the state has other tensors now, or in other places, or if a call failed
+	 * or a member was lost meanwhile. */
+	const bool *dirty;
+	uint64_t reserved; /* must be 0 */
+} pcclStateSyncOptions_t;
+
+#define PCCL_STATE_SYNC_OPTIONS_INITIALIZER                                                                 \
+	{                                                                                                   \
+		sizeof(pcclStateSyncOptions_t), PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR, 0, NULL, 0 \
+	}
+
+/* What it took. Set `size` (PCCL_STATE_SYNC_INFO_INITIALIZER) before the call. */
+typedef struct pcclStateSyncInfo_t {
+	size_t size;
+	uint64_t tx_bytes; /* of tensors, given to others */
+	uint64_t rx_bytes;
+	uint64_t hashed_bytes; /* before anything was compared */
+	uint64_t reserved;
+} pcclStateSyncInfo_t;
+
+#define PCCL_STATE_SYNC_INFO_INITIALIZER                \
+	{                                               \
+		sizeof(pcclStateSyncInfo_t), 0, 0, 0, 0 \
+	}
+
+/*
+ * As pcclSynchronizeSharedState(); some members may call that and others this. pcclSystemError: a device's driver
+ * refused something; the others go on, and what this peer's tensors on devices hold then is not known: until it has
+ * received a state again, it counts as one that was not there.
+ */
+PCCL_EXPORT pcclResult_t pcclStateSync(const pcclComm_t *communicator, pcclSharedState_t *state,
+				       const pcclStateSyncOptions_t *options PCCL_NULLABLE,
+				       pcclStateSyncInfo_t *info_out PCCL_NULLABLE);
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 /* The shape of one tensor. The product of `dimensions` is its count; 0 dimensions: a scalar, count 1. */
 typedef struct pcclTensorShape_t {

@@ -1,34 +1,44 @@
-/* Shared state. */
+/* Shared state between peers. */
+#include <stddef.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include <pccl.h>
+#include <pccl/state.h>
 
 #include "api/library.h"
+#include "api/shared_state.h"
 #include "base/fail.h"
-#include "collectives/element/dtype.h"
+#include "base/memory.h"
+#include "base/sized.h"
 #include "comm/monitor.h"
-#include "comm/state_work.h"
+#include "device/state.h"
+#include "sync/state/kept.h"
 #include "transport/loop/loop.h"
 
-static pcclResult_t check(const pcclSharedState_t *state, pcclSharedStateSyncStrategy_t strategy)
-{
-	size_t i;
+static const struct pccl_sized options_kind = {.name = "options",
+					       .initializer = "PCCL_STATE_SYNC_OPTIONS_INITIALIZER",
+					       .least = sizeof(size_t),
+					       .known = offsetof(pcclStateSyncOptions_t, reserved)};
+static const struct pccl_sized info_kind = {.name = "info",
+					    .initializer = "PCCL_STATE_SYNC_INFO_INITIALIZER",
+					    .least = offsetof(pcclStateSyncInfo_t, tx_bytes) + sizeof(uint64_t),
+					    .known = offsetof(pcclStateSyncInfo_t, reserved)};
 
-	if (state == NULL || (state->count > 0 && state->infos == NULL))
-		return pccl_fail(pcclInvalidArgument, "shared_state or its infos is NULL");
+/* One call, and what it has made. */
+struct synchronization {
+	struct pccl_monitor *monitor;
+	pcclSharedState_t *state;
+	pcclStateSyncOptions_t options;
+	struct pccl_state_call call;
+	uint64_t losses; /* when it began */
+	pcclStateSyncInfo_t info;
+};
+
+static pcclResult_t check_strategy(pcclSharedStateSyncStrategy_t strategy)
+{
 	if ((int)strategy < 0 || strategy > PCCL_SHARED_STATE_SYNC_STRATEGY_SEND_ONLY)
 		return pccl_fail(pcclInvalidArgument, "strategy %d is unknown", (int)strategy);
-	for (i = 0; i < state->count; i++) {
-		const pcclTensorInfo_t *info = &state->infos[i];
-
-		if (info->name == NULL || (info->data == NULL && info->count > 0))
-			return pccl_fail(pcclInvalidArgument, "tensor %zu has no name or no data", i);
-		if (!pccl_dtype_valid((int)info->datatype))
-			return pccl_fail(pcclInvalidArgument, "tensor %s: datatype %d is unknown", info->name,
-					 (int)info->datatype);
-		if (info->device_type != pcclDeviceCpu)
-			return pccl_fail(pcclInvalidArgument, "tensor %s: this build has no CUDA support", info->name);
-	}
 	return pcclSuccess;
 }
 
@@ -42,41 +52,129 @@ static uint64_t draw_nonce(void)
 	return nonce;
 }
 
-/* Without memory this peer takes part all the same, so that the others need not wait for it. */
-static pcclResult_t synchronize(struct pccl_monitor *monitor, pcclSharedState_t *shared_state,
-				pcclSharedStateSyncStrategy_t strategy, pcclSharedStateSyncInfo_t *sync_info_out)
+/* Hashes what may have changed. */
+static pcclResult_t digest(struct synchronization *sync)
 {
-	struct pccl_state_call call = {.strategy = strategy, .revision = shared_state->revision, .nonce = draw_nonce()};
-	struct pccl_agreement_result outcome;
-	pcclResult_t local = pccl_inventory_create(shared_state, &call.inventory), result;
+	struct pccl_inventory *inventory = sync->call.inventory;
+	struct pccl_kept *kept = pccl_monitor_take_kept(sync->monitor, &sync->losses);
+	bool *is_kept = pccl_calloc(inventory->tensor_count, sizeof(*is_kept));
+	pcclResult_t result = pcclOutOfMemory;
 
-	if (local != pcclSuccess && local != pcclOutOfMemory)
-		return local;
-	if (call.inventory != NULL)
-		pccl_state_digest(call.inventory);
-	result = pccl_monitor_synchronize(monitor, &call, &outcome);
-	pccl_inventory_destroy(call.inventory);
-	if (result == pcclSuccess)
-		shared_state->revision = outcome.revision;
-	if (sync_info_out != NULL) {
-		sync_info_out->tx_bytes = outcome.tx_bytes;
-		sync_info_out->rx_bytes = outcome.rx_bytes;
+	if (is_kept != NULL) {
+		uint64_t bytes = pccl_kept_use(kept, inventory, sync->options.dirty, is_kept);
+
+		sync->info.hashed_bytes = inventory->bytes - bytes;
+		result = pccl_state_digest(inventory, is_kept, sync->options.threads);
 	}
-	return local != pcclSuccess ? pccl_fail(local, "out of memory for the digests of the state") : result;
+	if (result == pcclSuccess)
+		result = pccl_shadow_create(inventory, &sync->call.shadow);
+	pccl_kept_destroy(kept);
+	pccl_free(is_kept);
+	return result;
+}
+
+/* Whoever can't take part with its state does so without: the others need not wait for it. */
+static pcclResult_t prepare(struct synchronization *sync)
+{
+	pcclResult_t result = pccl_inventory_create(sync->state, &sync->call.inventory);
+
+	if (result != pcclSuccess)
+		return result;
+	result = digest(sync);
+	if (result == pcclSuccess)
+		return result;
+	pccl_inventory_destroy(sync->call.inventory);
+	sync->call.inventory = NULL;
+	return result;
+}
+
+/* What was received goes to where it belongs, and its digests may serve the next call. */
+static pcclResult_t settle(struct synchronization *sync, pcclResult_t result)
+{
+	pcclResult_t uploaded = pccl_shadow_upload(sync->call.shadow);
+
+	if (uploaded != pcclSuccess) {
+		pccl_monitor_forget_lineage(sync->monitor);
+		return uploaded;
+	}
+	if (result == pcclSuccess)
+		pccl_monitor_keep(sync->monitor, pccl_kept_create(sync->call.inventory), sync->losses);
+	return result;
+}
+
+static pcclResult_t synchronize(struct synchronization *sync)
+{
+	struct pccl_agreement_result outcome;
+	char why[PCCL_FAIL_TEXT_BYTES] = "";
+	pcclResult_t local = prepare(sync), result;
+
+	if (local == pcclInvalidArgument)
+		return local;
+	if (local != pcclSuccess)
+		memcpy(why, pccl_fail_text(), strlen(pccl_fail_text()) + 1);
+	sync->call.revision = sync->state->revision;
+	sync->call.strategy = sync->options.strategy;
+	sync->call.nonce = draw_nonce();
+	result = pccl_monitor_synchronize(sync->monitor, &sync->call, &outcome);
+	if (sync->call.inventory != NULL)
+		result = settle(sync, result);
+	pccl_shadow_destroy(sync->call.shadow);
+	pccl_inventory_destroy(sync->call.inventory);
+	if (result == pcclSuccess)
+		sync->state->revision = outcome.revision;
+	sync->info.tx_bytes = outcome.tx_bytes;
+	sync->info.rx_bytes = outcome.rx_bytes;
+	return local != pcclSuccess ? pccl_fail(local, "the state can't be read: %s", why) : result;
+}
+
+static pcclResult_t check(const pcclComm_t *communicator, const pcclSharedState_t *state,
+			  pcclSharedStateSyncStrategy_t strategy, struct pccl_monitor **monitor_out)
+{
+	pcclResult_t result = pccl_library_check_comm(communicator, monitor_out);
+
+	if (result == pcclSuccess && state == NULL)
+		result = pccl_fail(pcclInvalidArgument, "shared_state is NULL");
+	if (result == pcclSuccess)
+		result = pccl_shared_state_check(state);
+	if (result == pcclSuccess)
+		result = check_strategy(strategy);
+	return result == pcclSuccess ? pccl_monitor_check_quiet(*monitor_out) : result;
 }
 
 pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 					pcclSharedStateSyncStrategy_t strategy,
 					pcclSharedStateSyncInfo_t *sync_info_out)
 {
-	struct pccl_monitor *monitor;
-	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
+	const pcclStateSyncOptions_t defaults = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
+	struct synchronization sync = {.state = shared_state, .options = defaults};
+	pcclResult_t result = check(communicator, shared_state, strategy, &sync.monitor);
 
+	if (result != pcclSuccess)
+		return result;
+	sync.options.strategy = strategy;
+	result = synchronize(&sync);
+	if (sync_info_out != NULL) {
+		sync_info_out->tx_bytes = sync.info.tx_bytes;
+		sync_info_out->rx_bytes = sync.info.rx_bytes;
+	}
+	return result;
+}
+
+pcclResult_t pcclStateSync(const pcclComm_t *communicator, pcclSharedState_t *state,
+			   const pcclStateSyncOptions_t *options, pcclStateSyncInfo_t *info_out)
+{
+	const pcclStateSyncOptions_t defaults = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
+	struct synchronization sync = {.state = state, .options = defaults};
+	pcclResult_t result = options != NULL ? pccl_sized_read(&options_kind, options, &sync.options) : pcclSuccess;
+
+	if (result == pcclSuccess && info_out != NULL)
+		result = pccl_sized_check(&info_kind, info_out);
 	if (result == pcclSuccess)
-		result = check(shared_state, strategy);
-	if (result == pcclSuccess)
-		result = pccl_monitor_check_quiet(monitor);
-	if (result == pcclSuccess)
-		result = synchronize(monitor, shared_state, strategy, sync_info_out);
+		result = check(communicator, state, sync.options.strategy, &sync.monitor);
+	if (result != pcclSuccess)
+		return result;
+	result = synchronize(&sync);
+	if (info_out != NULL)
+		pccl_sized_write(&info_kind, &sync.info, info_out);
 	return result;
 }

@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "api/shared_state.h"
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "collectives/element/dtype.h"
-#include "device/cuda.h"
 #include "store/checkpoint.h"
 
 #define THREADS_DEFAULT_MAX 8
@@ -36,48 +36,11 @@ static pcclResult_t read_options(const pcclCheckpointOptions_t *given, pcclCheck
 	return result;
 }
 
-static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index)
-{
-	if (tensor->name == NULL || tensor->name[0] == '\0')
-		return pccl_fail(pcclInvalidArgument, "tensor %zu has no name", index);
-	if (!pccl_dtype_valid((int)tensor->datatype))
-		return pccl_fail(pcclInvalidArgument, "tensor '%s' has an unknown type: %d", tensor->name,
-				 (int)tensor->datatype);
-	if (tensor->device_type != pcclDeviceCpu && tensor->device_type != pcclDeviceCuda)
-		return pccl_fail(pcclInvalidArgument, "tensor '%s' is on an unknown device: %d", tensor->name,
-				 (int)tensor->device_type);
-	if (tensor->data == NULL && tensor->count > 0)
-		return pccl_fail(pcclInvalidArgument, "tensor '%s' has no data", tensor->name);
-	if (tensor->count > INT64_MAX / pccl_dtype_bytes(tensor->datatype))
-		return pccl_fail(pcclInvalidArgument, "tensor '%s' can't have %zu elements", tensor->name,
-				 tensor->count);
-	return pcclSuccess;
-}
-
-/* Before anything is touched. */
-static pcclResult_t check_device(const pcclTensorInfo_t *tensor)
-{
-	const struct pccl_cuda *cuda;
-	pcclResult_t result = pcclSuccess;
-
-	if (tensor->device_type == pcclDeviceCuda)
-		result = pccl_cuda_load(&cuda);
-	return result == pcclSuccess ? result
-				     : pccl_fail(result, "tensor '%.100s': %s", tensor->name, pccl_fail_text());
-}
-
 static pcclResult_t check_state(const pcclSharedState_t *state, const char *path)
 {
-	pcclResult_t result = pcclSuccess;
-	size_t index;
-
-	if (state == NULL || path == NULL || (state->infos == NULL && state->count > 0))
-		return pccl_fail(pcclInvalidArgument, "state, its tensors or path is NULL");
-	for (index = 0; result == pcclSuccess && index < state->count; index++)
-		result = check_tensor(&state->infos[index], index);
-	for (index = 0; result == pcclSuccess && index < state->count; index++)
-		result = check_device(&state->infos[index]);
-	return result;
+	if (state == NULL || path == NULL)
+		return pccl_fail(pcclInvalidArgument, "state or path is NULL");
+	return pccl_shared_state_check(state);
 }
 
 static struct pccl_chunk_tensor place_of(const pcclTensorInfo_t *info)

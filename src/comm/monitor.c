@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "comm/monitor_internal.h"
+#include "sync/state/kept.h"
 
 static const char abort_text[] = "the communicator was aborted by pcclCommAbort()";
 
@@ -275,6 +276,8 @@ void pccl_monitor_clear(struct pccl_monitor *monitor)
 		monitor->queues[lane].last = NULL;
 	}
 	pccl_session_destroy(monitor->session);
+	pccl_kept_destroy(monitor->kept);
+	monitor->kept = NULL;
 	monitor->session = NULL;
 	pccl_view_fini(&monitor->view);
 	pthread_mutex_unlock(&monitor->lock);
@@ -352,6 +355,7 @@ static pcclResult_t install_view(struct pccl_monitor *monitor, const struct pccl
 		pccl_view_fini(&view);
 		return pccl_fail(pcclInternalError, "the master installed a view without this peer");
 	}
+	pccl_monitor_note_losses(monitor, &view);
 	pccl_view_fini(&monitor->view);
 	monitor->view = view;
 	monitor->rank = rank;

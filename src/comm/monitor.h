@@ -108,6 +108,7 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 
 struct pccl_state_call {
 	struct pccl_inventory *inventory; /* digested; NULL: takes part only so that the others can go on */
+	struct pccl_shadow *shadow;	  /* of what lies on devices; NULL: nothing does */
 	pcclSharedStateSyncStrategy_t strategy;
 	uint64_t revision;
 	uint64_t nonce; /* random */
@@ -116,6 +117,15 @@ struct pccl_state_call {
 /* Waits for the turn of this thread, as joint calls do, and makes the states of the group's members one. */
 pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct pccl_state_call *what,
 				      struct pccl_agreement_result *result_out);
+
+/* Digests that are kept from one call to the next: who takes them has them alone. NULL: there are none, or nothing that
+ * was kept is to be trusted, for members were lost since. */
+struct pccl_kept *pccl_monitor_take_kept(struct pccl_monitor *monitor, uint64_t *losses_out);
+/* Takes over what a call that succeeded has left, unless members were lost since `losses`. */
+void pccl_monitor_keep(struct pccl_monitor *monitor, struct pccl_kept *kept, uint64_t losses);
+
+/* What this peer holds is not what it should be any more: it was never there. */
+void pccl_monitor_forget_lineage(struct pccl_monitor *monitor);
 
 /* Is nothing in flight? pcclPendingAsyncOps. */
 pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor);

@@ -53,6 +53,9 @@ struct pccl_monitor {
 	uint32_t transfers_awaited;
 	struct pccl_transfer_outcome transfers[PCCL_LANES_MAX]; /* by lane */
 
+	struct pccl_kept *kept; /* digests, for the next call */
+	uint64_t losses;	/* views so far that members of the one before were not in */
+
 	struct pccl_standing shown; /* of a PCCL 1.0 program; no members: it never was one */
 	struct pccl_doomed *doomed; /* its launches that could not be, to be awaited */
 	uint64_t launches;	    /* so far, for handles */
@@ -74,6 +77,10 @@ void pccl_monitor_init_condition(pthread_cond_t *condition);
 bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, uint64_t until_ns);
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);
 void pccl_monitor_stand(const struct pccl_monitor *monitor, struct pccl_standing *standing_out);
+
+/* monitor_kept.c, under the lock: before a view comes into force. Digests that were kept before a loss are not to be
+ * trusted. */
+void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);
 
 /* monitor_ops.c, under the lock */
 void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op);

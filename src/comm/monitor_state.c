@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "comm/monitor_internal.h"
+#include "device/state.h"
 #include "transport/loop/loop.h"
 
 /* Orders to all lanes, which stay until the last lane has carried out the last of them. */
@@ -21,6 +22,7 @@ struct call {
 	struct pccl_monitor *monitor;
 	struct pccl_agreement *agreement;
 	const struct pccl_inventory *inventory;
+	struct pccl_shadow *shadow;
 	struct posted *posted;
 };
 
@@ -171,6 +173,11 @@ static void free_posted(struct call *call)
 /* OPEN and SERVE need no answer: lanes carry out what follows after them. */
 static void order(struct call *call, const struct pccl_agreement_action *action)
 {
+	if (action->step == PCCL_AGREEMENT_OPEN) {
+		pthread_mutex_unlock(&call->monitor->lock);
+		pccl_shadow_download(call->shadow);
+		pthread_mutex_lock(&call->monitor->lock);
+	}
 	while (!post(call, action))
 		pccl_monitor_wait(call->monitor, &call->monitor->changed, pccl_clock_ns() + 10000000u);
 	pccl_agreement_done(call->agreement);
@@ -222,7 +229,7 @@ static pcclResult_t synchronize(struct pccl_monitor *monitor, const struct pccl_
 						     .strategy = what->strategy,
 						     .revision = what->revision,
 						     .lineage = lineage_of_run(monitor)};
-	struct call call = {.monitor = monitor, .inventory = what->inventory};
+	struct call call = {.monitor = monitor, .inventory = what->inventory, .shadow = what->shadow};
 	pcclResult_t result = pccl_agreement_create(&config, pccl_session_lanes(monitor->session), &call.agreement);
 
 	if (result != pcclSuccess)

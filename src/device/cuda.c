@@ -12,6 +12,7 @@
 /* The driver's numbers. */
 #define ATTRIBUTE_CONTEXT 1
 #define ATTRIBUTE_ORDINAL 9
+#define ERROR_INVALID_VALUE 1
 
 static const struct {
 	const char *name;
@@ -118,9 +119,11 @@ pcclResult_t pccl_cuda_owner(const struct pccl_cuda *cuda, const void *pointer, 
 	if (cuda->pointer_attribute(context_out, ATTRIBUTE_CONTEXT, address) == 0 && *context_out != NULL)
 		return pcclSuccess;
 	/* What comes from a pool of the driver, or was mapped piece by piece, is of a device and of no context. */
-	if (cuda->pointer_attribute(&ordinal, ATTRIBUTE_ORDINAL, address) != 0)
+	error = cuda->pointer_attribute(&ordinal, ATTRIBUTE_ORDINAL, address);
+	if (error == ERROR_INVALID_VALUE)
 		return pccl_fail(pcclInvalidArgument, "the CUDA driver does not know the address %p", pointer);
-	error = cuda->device_get(device_out, ordinal);
+	if (error == 0)
+		error = cuda->device_get(device_out, ordinal);
 	if (error == 0)
 		error = cuda->primary_retain(context_out, *device_out);
 	if (error != 0) {

@@ -32,7 +32,7 @@ static void calls_without_init(struct world_peer *me)
 	int size;
 
 	CHECK_RESULT(pcclSuccess, pcclGetBuildInfo(&build));
-	CHECK(!build.has_cuda_support);
+	CHECK(build.has_cuda_support);
 	CHECK_RESULT(pcclInvalidArgument, pcclGetBuildInfo(NULL));
 	CHECK(pcclGetVersion() == PCCL_VERSION_MAJOR * 10000 + PCCL_VERSION_MINOR * 100 + PCCL_VERSION_PATCH);
 	CHECK_RESULT(pcclNotInitialized, pcclCreateCommunicator(&me->params, &me->comm));

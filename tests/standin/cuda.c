@@ -226,7 +226,7 @@ EXPORT int cuPointerGetAttribute(void *value, int attribute, uint64_t pointer)
 		result = INVALID;
 	}
 	pthread_mutex_unlock(&lock);
-	return fails() ? INVALID : result;
+	return fails() ? LAUNCH_FAILED : result;
 }
 
 EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned int flags)

@@ -375,6 +375,26 @@ pcclLogNone = 7
 pcclLogCallback_t = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
 
 
+class pcclStateSyncOptions_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("strategy", c.c_int),
+        ("threads", c.c_uint32),
+        ("dirty", c.POINTER(c.c_bool)),
+        ("reserved", c.c_uint64),
+    ]
+
+
+class pcclStateSyncInfo_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("tx_bytes", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+        ("hashed_bytes", c.c_uint64),
+        ("reserved", c.c_uint64),
+    ]
+
+
 class pcclTensorShape_t(c.Structure):
     _fields_ = [
         ("dimension_count", c.c_size_t),
@@ -448,6 +468,7 @@ FUNCTIONS = {
     "pcclGetValueAt": (c.c_int, [c.c_int, c.c_size_t, c.POINTER(c.c_int)]),
     "pcclSetLogCallback": (c.c_int, [pcclLogCallback_t, c.c_void_p]),
     "pcclSetLogLevel": (c.c_int, [c.c_int]),
+    "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateLoad": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateInspect": (c.c_int, [c.c_char_p, c.POINTER(pcclCheckpointInfo_t)]),

@@ -43,7 +43,9 @@ static pcclResult_t list_tensors(struct pccl_inventory *inventory, const pcclSha
 			return pccl_fail(pcclInvalidArgument, "tensor '%.100s' can't have %zu elements", info->name,
 					 info->count);
 		tensor->name = info->name;
-		tensor->data = info->data;
+		tensor->data = tensor->origin = info->data;
+		tensor->device = info->device_type;
+		tensor->position = (uint32_t)index;
 		tensor->count = info->count;
 		tensor->bytes = info->count * element_bytes;
 		tensor->type = info->datatype;
@@ -136,6 +138,10 @@ pcclResult_t pccl_inventory_create(const pcclSharedState_t *state, struct pccl_i
 	*inventory_out = NULL;
 	if (inventory == NULL)
 		return pcclOutOfMemory;
+	if (state->count >= UINT32_MAX) {
+		pccl_free(inventory);
+		return pccl_fail(pcclInvalidArgument, "a state of %zu tensors: at most 2^32 - 1", state->count);
+	}
 	inventory->tensors = pccl_calloc(state->count, sizeof(*inventory->tensors));
 	if (inventory->tensors != NULL)
 		result = list_tensors(inventory, state);

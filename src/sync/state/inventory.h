@@ -14,7 +14,10 @@
 
 struct pccl_inventory_tensor {
 	const char *name; /* the caller's, as the data */
-	uint8_t *data;
+	uint8_t *data; /* in the memory of the host, to be read and written: as the origin, unless that is elsewhere */
+	uint8_t *origin;	 /* the caller's */
+	pcclDeviceType_t device; /* where that is */
+	uint32_t position;	 /* among the caller's tensors */
 	uint64_t count;
 	uint64_t bytes;
 	pcclDataType_t type;
