@@ -55,6 +55,12 @@ static void link_acked(void *context, struct pccl_link *link, void *token)
 	pccl_neighbour_acked(context, token);
 }
 
+static void link_pulled(void *context, struct pccl_link *link)
+{
+	(void)link;
+	pccl_neighbour_pulled(context);
+}
+
 static void link_up(void *context, struct pccl_link *link)
 {
 	(void)link;
@@ -72,6 +78,7 @@ static const struct pccl_link_events link_events = {.next = link_next,
 						    .received = link_received,
 						    .dropped = link_dropped,
 						    .acked = link_acked,
+						    .pulled = link_pulled,
 						    .up = link_up,
 						    .lost = link_lost};
 

@@ -158,6 +158,8 @@ void pccl_neighbour_dropped(struct pccl_neighbour *neighbour, const struct pccl_
 void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl_frame *frame);
 /* The other side has the frame with this token. */
 void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token);
+/* The link has called pccl_neighbour_next() though nobody kicked it. */
+void pccl_neighbour_pulled(struct pccl_neighbour *neighbour);
 /* All streams are up for the first time. */
 void pccl_neighbour_up(struct pccl_neighbour *neighbour);
 /* The link is lost for good. */

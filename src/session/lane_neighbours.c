@@ -134,6 +134,12 @@ void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token)
 	pccl_lane_pump(neighbour->lane);
 }
 
+/* A codec may have refused what was asked for, so that an op fails, and all ranks are to be told. */
+void pccl_neighbour_pulled(struct pccl_neighbour *neighbour)
+{
+	pccl_lane_pump(neighbour->lane);
+}
+
 void pccl_neighbour_up(struct pccl_neighbour *neighbour)
 {
 	pccl_lane_check_linked(neighbour->lane);

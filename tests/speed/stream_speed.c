@@ -253,8 +253,8 @@ static void on_lost(void *context, struct pccl_link *link, const char *reason)
 	exit(1);
 }
 
-static const struct pccl_link_events link_events = {on_next,  on_accept, on_link_received, on_dropped,
-						    on_acked, on_up,	 on_lost};
+static const struct pccl_link_events link_events = {on_next, on_accept, on_link_received, on_dropped, on_acked,
+						    NULL,    on_up,	on_lost};
 
 static void on_arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {

@@ -16,6 +16,7 @@
 
 static bool pull(struct pccl_link *link, struct pccl_frame_send *send_out)
 {
+	link->asked = true;
 	if (!link->pending_valid)
 		return link->events->next(link->context, link, send_out);
 	*send_out = link->pending;
@@ -70,6 +71,7 @@ void pccl_link_kick(struct pccl_link *link)
 	if (link->pulling || link->lost)
 		return;
 	link->pulling = true;
+	link->asked = false;
 	while (idle_count < link->config.streams) {
 		struct pccl_link_stream *ls = &link->streams[link->turn];
 
@@ -80,6 +82,12 @@ void pccl_link_kick(struct pccl_link *link)
 			idle_count++;
 	}
 	link->pulling = false;
+}
+
+void pccl_link_pulled(struct pccl_link *link)
+{
+	if (link->asked && !link->pulling && !link->lost && link->events->pulled != NULL)
+		link->events->pulled(link->context, link);
 }
 
 /* ---- the end of the turn ------------------------------------------------------------------------------------- */
@@ -123,6 +131,7 @@ static void on_turn_end(struct pccl_hook *hook)
 	pccl_link_kick(link);
 	for (i = 0; i < link->config.streams; i++)
 		pccl_link_acknowledge(&link->streams[i], false);
+	pccl_link_pulled(link);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------- */

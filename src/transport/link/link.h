@@ -65,6 +65,8 @@ struct pccl_link_events {
 	void (*dropped)(void *context, struct pccl_link *link, const struct pccl_frame *frame);
 	/* The neighbour has received the frame with this token. Not for a token of NULL, nor for a forgotten frame. */
 	void (*acked)(void *context, struct pccl_link *link, void *token);
+	/* The link has asked for frames though nobody kicked it: what has come of that besides frames? May be NULL. */
+	void (*pulled)(void *context, struct pccl_link *link);
 	/* All streams are up for the first time. */
 	void (*up)(void *context, struct pccl_link *link);
 	/* The link is lost for good, nothing follows; the user destroys it, now or later. The reason names the

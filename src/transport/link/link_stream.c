@@ -461,6 +461,7 @@ static void on_room(void *context, struct pccl_stream *stream)
 	ls->has_room = true;
 	pccl_link_kick(ls->link);
 	pccl_link_acknowledge(ls, false);
+	pccl_link_pulled(ls->link);
 }
 
 static void on_sent(void *context, struct pccl_stream *stream, void *token)

@@ -81,6 +81,7 @@ struct pccl_link {
 	bool lost;
 	bool up; /* all streams have been up */
 	bool pulling;
+	bool asked; /* in the last pull: for a frame */
 	bool pending_valid;
 	struct pccl_frame_send pending; /* pulled, but its stream had no room after all */
 	uint16_t turn;			/* index of the stream that gets the next frame */
@@ -101,6 +102,8 @@ bool pccl_link_knows(struct pccl_link *link, uint64_t instance);
 bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit);
 /* Takes acknowledged frames out of the log and tells the user. False: the link is gone. */
 bool pccl_link_pop(struct pccl_link_stream *ls);
+/* After a pull by itself, the last thing that is done: tells, and may be destroyed. */
+void pccl_link_pulled(struct pccl_link *link);
 /* Counts a frame that came in; sees to it that it is acknowledged. */
 void pccl_link_count_received(struct pccl_link_stream *ls, uint32_t payload_bytes);
 /* Acknowledges what is not reported, if it is much (`all`: whatever it is). */

@@ -46,6 +46,7 @@ struct rope_end {
 	uint32_t reserved_count;	 /* accepted, neither received nor dropped */
 	uint32_t slot_frame[ROPE_SLOTS]; /* number plus one of the frame whose payload goes there; 0: free */
 
+	uint32_t pulled_count;
 	uint32_t up_count;
 	uint32_t lost_count;
 	char reason[600];
@@ -184,6 +185,14 @@ static inline void rope_acked(void *context, struct pccl_link *link, void *token
 	rope_called(end, ROPE_ACKED);
 }
 
+static inline void rope_pulled(void *context, struct pccl_link *link)
+{
+	struct rope_end *end = context;
+
+	(void)link;
+	end->pulled_count++;
+}
+
 static inline void rope_up(void *context, struct pccl_link *link)
 {
 	struct rope_end *end = context;
@@ -208,6 +217,7 @@ static const struct pccl_link_events rope_events = {.next = rope_next,
 						    .received = rope_received,
 						    .dropped = rope_dropped,
 						    .acked = rope_acked,
+						    .pulled = rope_pulled,
 						    .up = rope_up,
 						    .lost = rope_lost};
 

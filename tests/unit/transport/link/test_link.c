@@ -101,6 +101,26 @@ static void discarded_frames_count_when_a_stream_breaks(void **state)
 	rope_close(&rope);
 }
 
+/* What was pulled may have changed other things, and nobody looks at those if the link does not say so. */
+static void link_that_pulls_by_itself_says_so(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && rope.waiter.up_count == 1);
+	before = rope.dialer.pulled_count;
+	rope_load(&rope.dialer, 1, 100, 1);
+	assert_int_equal(rope.dialer.next, 1);
+	assert_int_equal(rope.dialer.pulled_count, before); /* who kicks looks itself */
+	rope_load(&rope.dialer, 499, ROPE_BYTES_MOST, 1);   /* more than there is room for */
+	assert_in_range(rope.dialer.next, 1, 499);
+	ROPE_UNTIL(&rope, rope.dialer.next == 500);
+	assert_true(rope.dialer.pulled_count > before);
+	rope_close(&rope);
+}
+
 /* One frame with a payload of its own, which is freed when it is acknowledged. */
 struct heavy {
 	uint8_t *payload;
@@ -330,6 +350,7 @@ int main(void)
 		cmocka_unit_test(frames_arrive_once_over_streams_that_keep_breaking),
 		cmocka_unit_test(small_frames_survive_cuts_in_headers_and_handshakes),
 		cmocka_unit_test(discarded_frames_count_when_a_stream_breaks),
+		cmocka_unit_test(link_that_pulls_by_itself_says_so),
 		cmocka_unit_test(frame_that_is_acknowledged_early_stays_until_it_is_sent),
 		cmocka_unit_test(frames_of_one_way_traffic_are_acknowledged),
 		cmocka_unit_test(held_link_pulls_no_more_than_its_log_and_goes_on_after_resume),
