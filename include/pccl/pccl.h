@@ -308,9 +308,9 @@ typedef struct pcclOperation_t {
 	size_t size;
 	size_t count;
 	pcclDataType_t datatype;
-	pcclRedOp_t op;	     /* all-reduce and reduce-scatter */
-	uint64_t tag;	     /* names the operation; at most one in flight per tag */
-	uint32_t root;	     /* broadcast: rank of the source in the current view */
+	pcclRedOp_t op; /* all-reduce and reduce-scatter */
+	uint64_t tag;	/* names the operation; at most one in flight per tag. 0xfffffffffffffe11 is the library's */
+	uint32_t root;	/* broadcast: rank of the source in the current view */
 	uint32_t timeout_ms; /* 0: the communicator's */
 	pcclPlan_t plan;     /* pcclPlanAuto: the communicator's */
 	pcclFailurePolicy_t failure_policy;

@@ -34,8 +34,10 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 	return pcclSuccess;
 }
 
-static void op_free(struct pccl_op *op)
+void pccl_session_op_free(struct pccl_op *op)
 {
+	if (op->own)
+		pccl_session_forget_free(op);
 	pccl_free(op->held);
 	pccl_free(op->participants);
 	pccl_free(op->undo);
@@ -45,13 +47,26 @@ static void op_free(struct pccl_op *op)
 	pccl_free(op);
 }
 
+static struct pccl_command *take_command(struct pccl_session *session)
+{
+	struct pccl_command *command = session->first;
+
+	if (command == NULL)
+		return NULL;
+	session->first = command->next;
+	if (session->first == NULL)
+		session->last = NULL;
+	command->next = NULL;
+	return command;
+}
+
 void pccl_session_destroy(struct pccl_session *session)
 {
 	struct pccl_command *command;
 
 	if (session == NULL)
 		return;
-	while ((command = pccl_session_poll(session)) != NULL)
+	while ((command = take_command(session)) != NULL)
 		pccl_command_free(command);
 	while (session->attempts != NULL) {
 		struct pccl_attempt *attempt = session->attempts;
@@ -63,7 +78,7 @@ void pccl_session_destroy(struct pccl_session *session)
 		struct pccl_op *op = session->ops;
 
 		session->ops = op->next;
-		op_free(op);
+		pccl_session_op_free(op);
 	}
 	pccl_session_notes_clear(session, false);
 	pccl_sequences_clear(&session->sequences);
@@ -99,14 +114,12 @@ void pccl_command_free(struct pccl_command *command)
 
 struct pccl_command *pccl_session_poll(struct pccl_session *session)
 {
-	struct pccl_command *command = session->first;
+	struct pccl_command *command = take_command(session);
 
-	if (command == NULL)
-		return NULL;
-	session->first = command->next;
-	if (session->first == NULL)
-		session->last = NULL;
-	command->next = NULL;
+	while (command != NULL && command->type == PCCL_COMMAND_ENDED && command->op->own) {
+		pccl_session_forget_ended(session, command->op);
+		command = take_command(session);
+	}
 	return command;
 }
 
@@ -120,7 +133,7 @@ struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t t
 {
 	struct pccl_op *op = session->by_tag_room == 0 ? NULL : *tag_bucket(session, tag);
 
-	while (op != NULL && op->request.operation.tag != tag)
+	while (op != NULL && (op->own || op->request.operation.tag != tag))
 		op = op->next_of_tag;
 	return op;
 }
@@ -150,11 +163,13 @@ static bool reserve(struct pccl_session *session)
 	return true;
 }
 
-static void list(struct pccl_session *session, struct pccl_op *op)
+bool pccl_session_list(struct pccl_session *session, struct pccl_op *op)
 {
-	struct pccl_op **bucket = tag_bucket(session, op->request.operation.tag);
+	struct pccl_op **bucket;
 
-	assert(session->op_count < session->by_tag_room);
+	if (!reserve(session))
+		return false;
+	bucket = tag_bucket(session, op->request.operation.tag);
 	op->next_of_tag = *bucket;
 	*bucket = op;
 	op->next = session->ops;
@@ -163,6 +178,7 @@ static void list(struct pccl_session *session, struct pccl_op *op)
 		op->next->before = op;
 	session->ops = op;
 	session->op_count++;
+	return true;
 }
 
 static void unlist(struct pccl_session *session, const struct pccl_op *op)
@@ -187,9 +203,18 @@ uint32_t pccl_session_lanes(const struct pccl_session *session)
 	return session->lanes;
 }
 
+static uint32_t callers_ops(const struct pccl_session *session)
+{
+	const struct pccl_op *op = session->ops;
+
+	if (session->op_count > 1 || op == NULL)
+		return session->op_count;
+	return op->own ? 0 : 1;
+}
+
 bool pccl_session_idle(const struct pccl_session *session)
 {
-	return session->ops == NULL;
+	return callers_ops(session) == 0;
 }
 
 static bool plan_is_known(pcclPlan_t plan)
@@ -279,6 +304,9 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 		return pccl_fail(pcclInvalidArgument, "zstd %d is unknown", (int)operation->zstd);
 	if (check_input(session, operation) != pcclSuccess || check_size(session, request) != pcclSuccess)
 		return pcclInvalidArgument;
+	if (operation->tag == PCCL_TAG_OWN)
+		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
+				 (unsigned long long)operation->tag);
 	if (pccl_session_find(session, operation->tag) != NULL)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
 				 (unsigned long long)operation->tag);
@@ -287,7 +315,7 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 	if (request->kind == PCCL_BROADCAST && operation->root >= session->ranks)
 		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", operation->root,
 				 session->ranks);
-	if (session->op_count >= PCCL_MAX_OPERATIONS)
+	if (session->op_count >= PCCL_MAX_OPERATIONS + (session->forgetting.op != NULL))
 		return pccl_fail(pcclTooManyOperations, "%d operations are in flight already", PCCL_MAX_OPERATIONS);
 	return check_buffers(session, request);
 }
@@ -414,8 +442,8 @@ static void resolve_defaults(const struct pccl_session *session, pcclOperation_t
 		operation->zstd = session->config.zstd;
 }
 
-static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op_request *request,
-			      struct pccl_op **op_out)
+pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct pccl_op_request *request,
+				    struct pccl_op **op_out)
 {
 	struct pccl_op *op = pccl_zalloc(sizeof(*op));
 	pcclResult_t result;
@@ -438,38 +466,43 @@ static pcclResult_t op_create(struct pccl_session *session, const struct pccl_op
 	if (result == pcclSuccess && !op->gives_up)
 		result = pccl_session_take_undo(session, op);
 	if (result != pcclSuccess) {
-		op_free(op);
+		pccl_session_op_free(op);
 		return result;
 	}
 	*op_out = op;
 	return pcclSuccess;
 }
 
+uint32_t pccl_session_next(const struct pccl_session *session, uint64_t tag)
+{
+	if (tag == PCCL_TAG_OWN)
+		return session->forgetting.round + (session->forgetting.op != NULL);
+	return pccl_sequences_next(&session->sequences, tag);
+}
+
 pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
 				 struct pccl_op **op_out)
 {
 	pcclResult_t result = check_request(session, request);
-	struct pccl_verdict_note *note;
 	struct pccl_op *op;
 
 	if (result != pcclSuccess)
 		return result;
-	result = op_create(session, request, &op);
+	pccl_session_forget_if_due(session);
+	result = pccl_session_op_create(session, request, &op);
 	if (result != pcclSuccess)
 		return result;
 	op->key.tag = request->operation.tag;
-	if (!reserve(session) || !pccl_sequences_take(&session->sequences, op->key.tag, &op->key.sequence)) {
-		op_free(op);
+	op->key.sequence = UINT32_MAX;
+	if (!pccl_sequences_reserve(&session->sequences, (size_t)session->unnumbered + 1) ||
+	    !pccl_session_list(session, op)) {
+		pccl_session_op_free(op);
 		return pcclOutOfMemory;
 	}
-	list(session, op);
+	session->unnumbered++;
 	*op_out = op;
-	if (session->frozen)
-		return pcclSuccess;
-	note = pccl_session_note_take(session, &op->key);
-	pccl_session_resolve(session, op, note == NULL ? NULL : &note->decision);
-	if (note != NULL)
-		pccl_verdict_note_free(note);
+	if (!session->frozen && session->forgetting.op == NULL)
+		pccl_session_resolve_noted(session, op);
 	return pcclSuccess;
 }
 
@@ -478,7 +511,7 @@ void pccl_session_release(struct pccl_session *session, struct pccl_op *op)
 	assert(op->ended);
 	assert(op->attempts_open == 0 && op->attempt == NULL);
 	unlist(session, op);
-	op_free(op);
+	pccl_session_op_free(op);
 }
 
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail)
@@ -489,6 +522,7 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->result = result;
 	op->attempt = NULL;
 	op->info.epoch = session->epoch;
+	session->unnumbered -= !op->numbered;
 	if (op->detail != detail)
 		pccl_text_copy(op->detail, sizeof(op->detail), detail);
 	if (result != pcclSuccess && op->staged_home != NULL)
@@ -496,6 +530,8 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	undo_give(session, op);
 	op->end_command.op = op;
 	pccl_session_command(session, &op->end_command, PCCL_COMMAND_ENDED, 0);
+	if (!op->own)
+		pccl_session_forget_after(session, op);
 }
 
 /* Ends an op that is not settled: through its lanes if they have it. */

@@ -19,6 +19,8 @@
 #include "collectives/exec/exec.h"
 #include "membership/message/view.h"
 
+#define PCCL_TAG_OWN UINT64_C(0xfffffffffffffe11) /* of the library's own ops */
+
 struct pccl_session;
 struct pccl_attempt; /* the executors' cookie */
 
@@ -27,6 +29,10 @@ struct pccl_session_config {
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
 	pcclZstd_t zstd;
+	/* For tests, the same at all members: tags are forgotten after so many ops on average, and so many may be told
+	 * at first. 0: as many as are good. */
+	uint32_t forget_every;
+	uint32_t forget_room;
 	bool poisons; /* what PCCL 1.0's codecs can't carry makes NaNs of its segment, and no failure */
 };
 
@@ -85,6 +91,10 @@ struct pccl_command {
 struct pccl_op {
 	struct pccl_op_request request;
 	struct pccl_op_key key;
+	bool numbered; /* the key has its sequence: taken when the op's first attempt begins */
+	uint32_t era;  /* in which it was: see the session */
+	bool own;      /* the library's, not a caller's */
+	bool decided;  /* it failed everywhere, also where it is still to be launched */
 	struct pccl_op_codecs codecs;
 	uint64_t signature; /* a hash of what all members must have called alike, in whatever view */
 	struct pccl_geometry geometry;
@@ -132,7 +142,7 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 
 /* The op with this tag that has not been released; NULL: none. */
 struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag);
-bool pccl_session_idle(const struct pccl_session *session); /* no op is unreleased */
+bool pccl_session_idle(const struct pccl_session *session); /* no op of a caller's is unreleased */
 
 /* The caller has taken the result of an ended op. */
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op);

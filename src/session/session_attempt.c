@@ -305,7 +305,8 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
 		return;
 	fail_op(op, outcome->result, outcome->detail);
-	note_failure(session, op); /* a flush may come before the other lanes have let go */
+	op->decided = outcome->result == pcclInvalidArgument; /* all had launched it */
+	note_failure(session, op);			      /* a flush may come before the other lanes have let go */
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
 }
 
@@ -353,6 +354,8 @@ bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
 	struct pccl_command *command;
 	uint32_t lane;
 
+	if (attempt == NULL && !op->own && session->forgetting.op != NULL) /* it waits for that one */
+		return pccl_session_expire(session, session->forgetting.op);
 	if (attempt == NULL)
 		return false;
 	if (attempt->expiring)

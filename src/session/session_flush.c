@@ -258,6 +258,7 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 	uint32_t ranks = install->view.member_count;
 	uint8_t verdict = decision == NULL ? PCCL_VERDICT_ABORT : pccl_session_verdict(op, decision, ranks);
 	bool redo = is_redone(verdict);
+	bool commits = verdict == PCCL_VERDICT_COMMIT && op->complete; /* else this peer has said that it is not */
 	const char *cause = install->cause;
 	char text[sizeof(install->cause) + 120];
 
@@ -268,7 +269,8 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 			 "a new view (%s) came before all members had launched the operation; launch it again", cause);
 		cause = text;
 	}
-	if (verdict == PCCL_VERDICT_COMMIT && op->complete) /* else this peer has said that it is not */
+	op->decided = decision != NULL && !redo && !commits;
+	if (commits)
 		pccl_attempt_cancel(session, op->attempt, pcclSuccess, "", false, false);
 	else if (verdict == PCCL_VERDICT_MISMATCH)
 		pccl_attempt_cancel(session, op->attempt, pcclMismatch,
@@ -294,7 +296,7 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 		session->joint = 0;
 		session->updating = false; /* this is its answer */
 		pccl_session_notes_clear(session, false);
-		pccl_sequences_clear(&session->sequences);
+		pccl_session_forget_anew(session);
 		return pcclSuccess;
 	}
 	pccl_session_notes_clear(session, true);
@@ -302,7 +304,7 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 		const struct pccl_op_decision *decision = &install->decisions[i];
 
 		if (decision->verdict == PCCL_VERDICT_COMMIT ||
-		    decision->sequence < pccl_sequences_next(&session->sequences, decision->tag))
+		    decision->sequence < pccl_session_next(session, decision->tag))
 			continue;
 		if (note_add(session, decision) == pcclSuccess)
 			continue;
@@ -322,6 +324,7 @@ static void give_up(struct pccl_session *session, struct pccl_op *op, uint8_t ve
 {
 	char text[sizeof(op->detail)];
 
+	op->decided = true;
 	if (verdict == PCCL_VERDICT_MISMATCH)
 		pccl_session_op_fail(session, op, pcclMismatch, pccl_session_mismatch_text(op, text, sizeof(text)));
 	else if (verdict == PCCL_VERDICT_EXPIRE)
@@ -339,6 +342,7 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 	pcclResult_t result;
 
 	assert(op->attempt == NULL && !op->settled && !session->frozen);
+	assert(op->numbered);
 	/* Others launch theirs in this view: START tells them. */
 	if (verdict == PCCL_VERDICT_MISMATCH && is_redone(decision->verdict))
 		verdict = PCCL_VERDICT_RETRY;
@@ -350,6 +354,10 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 		pccl_session_op_fail(session, op, pcclTooFewPeers, "this peer is the last one of its group");
 		return;
 	}
+	if (op->own && pccl_session_forget_tell(session, op) != pcclSuccess) {
+		pccl_session_end(session, pcclOutOfMemory, "out of memory for what the group does together");
+		return;
+	}
 	if (verdict != PCCL_VERDICT_REPAIR)
 		decision = NULL;
 	result = pccl_session_count_participants(session, op, decision);
@@ -359,6 +367,29 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 		result = pccl_attempt_start(session, op, decision);
 	if (result != pcclSuccess)
 		pccl_session_op_fail(session, op, result, pccl_fail_text());
+}
+
+/* Its name, when it is sure that all who launch it now name it so. */
+static void number(struct pccl_session *session, struct pccl_op *op)
+{
+	if (op->numbered)
+		return;
+	assert(session->forgetting.op == NULL);
+	op->numbered = true;
+	op->era = session->era;
+	op->key.sequence = pccl_sequences_take(&session->sequences, op->key.tag);
+	session->unnumbered--;
+}
+
+void pccl_session_resolve_noted(struct pccl_session *session, struct pccl_op *op)
+{
+	struct pccl_verdict_note *note;
+
+	number(session, op);
+	note = pccl_session_note_take(session, &op->key);
+	pccl_session_resolve(session, op, note == NULL ? NULL : &note->decision);
+	if (note != NULL)
+		pccl_verdict_note_free(note);
 }
 
 static pcclResult_t install_on_lanes(struct pccl_session *session, const struct pccl_view *view)
@@ -419,16 +450,33 @@ static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_i
 
 static void resolve_waiting(struct pccl_session *session, struct pccl_op *op, const struct pccl_install *install)
 {
-	const struct pccl_op_decision *decision = decision_for(install, op);
-	struct pccl_verdict_note *note = NULL;
+	const struct pccl_op_decision *decision;
+	struct pccl_verdict_note *note;
 
-	if (decision == NULL) {
-		note = pccl_session_note_take(session, &op->key);
-		decision = note == NULL ? NULL : &note->decision;
-	}
+	if (!op->numbered && session->forgetting.op != NULL)
+		return; /* its end lets this one go on */
+	number(session, op);
+	decision = decision_for(install, op);
+	note = pccl_session_note_take(session, &op->key); /* of this decision, or of one before */
+	if (decision == NULL && note != NULL)
+		decision = &note->decision;
 	pccl_session_resolve(session, op, decision);
 	if (note != NULL)
 		pccl_verdict_note_free(note);
+}
+
+/* They were reported, as many as were kept: whoever is still to launch them has a note. */
+static void settle_failed(struct pccl_session *session)
+{
+	uint32_t i;
+
+	for (i = 0; i < session->failed.count && i < PCCL_FAILED_MAX; i++) {
+		const struct pccl_op_key *key = &session->failed.ops[i].key;
+
+		if (pccl_session_next(session, key->tag) == key->sequence + 1)
+			pccl_sequences_settle(&session->sequences, key->tag);
+	}
+	session->failed.count = 0;
 }
 
 pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
@@ -441,7 +489,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 		if (is_open(op))
 			leave_view(session, op, decision_for(install, op), install);
 	result = keep_notes(session, install);
-	session->failed.count = 0;
+	settle_failed(session);
 	if (result == pcclSuccess)
 		result = adopt_view(session, install, rank);
 	if (result != pcclSuccess)

@@ -47,6 +47,14 @@ struct pccl_failed_ops {
 	uint32_t count; /* of all that were noted; the latest are kept */
 };
 
+/* Rounds in which members forget tags together: session_forget.c. */
+struct pccl_forgetting {
+	uint32_t due;	    /* rounds to be made, the running one among them */
+	uint32_t round;	    /* that runs or comes next, since newcomers last joined */
+	uint32_t room;	    /* tags that a member may tell in it; 0: not set yet */
+	struct pccl_op *op; /* of the running one, in `ops` as well; NULL */
+};
+
 struct pccl_session {
 	struct pccl_session_config config;
 	uint32_t epoch; /* 0: no view yet */
@@ -66,6 +74,9 @@ struct pccl_session {
 	struct pccl_verdict_note *notes[PCCL_NOTE_BUCKETS];
 	uint32_t note_count;
 	struct pccl_sequences sequences;
+	uint32_t unnumbered; /* ops that wait */
+	uint32_t era;	     /* how often newcomers have joined */
+	struct pccl_forgetting forgetting;
 	struct pccl_failed_ops failed;
 	uint32_t joint;	  /* calls made since newcomers last joined */
 	bool updating;	  /* the caller waits in pcclUpdateTopology() */
@@ -102,6 +113,28 @@ void pccl_session_command(struct pccl_session *session, struct pccl_command *com
 void pccl_session_op_fail(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclResult_t result, const char *detail);
 
+pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct pccl_op_request *request,
+				    struct pccl_op **op_out);
+void pccl_session_op_free(struct pccl_op *op);
+/* Puts the op into the table. False: out of memory. */
+bool pccl_session_list(struct pccl_session *session, struct pccl_op *op);
+/* The number that the tag's next op will have. */
+uint32_t pccl_session_next(const struct pccl_session *session, uint64_t tag);
+
+/* session_forget.c */
+/* A caller's op has ended. */
+void pccl_session_forget_after(struct pccl_session *session, const struct pccl_op *op);
+/* An op of the library's begins an attempt: writes what this peer tells. pcclOutOfMemory. */
+pcclResult_t pccl_session_forget_tell(const struct pccl_session *session, struct pccl_op *op);
+/* Frees its buffers. */
+void pccl_session_forget_free(const struct pccl_op *op);
+/* One has ended; frees it. */
+void pccl_session_forget_ended(struct pccl_session *session, struct pccl_op *op);
+/* Newcomers have joined. */
+void pccl_session_forget_anew(struct pccl_session *session);
+/* Tries again what lacked memory. */
+void pccl_session_forget_if_due(struct pccl_session *session);
+
 /* session_verdict.c */
 uint64_t pccl_session_signature(const struct pccl_op *op);
 /* What a decision means for the op in a view of so many ranks: PCCL_VERDICT_MISMATCH if it is about another one. */
@@ -137,7 +170,9 @@ pcclResult_t pccl_session_take_residual(struct pccl_op *op);
 struct pccl_verdict_note *pccl_session_note_take(struct pccl_session *session, const struct pccl_op_key *key);
 void pccl_session_notes_clear(struct pccl_session *session, bool keep_aborts);
 void pccl_verdict_note_free(struct pccl_verdict_note *note);
-/* Acts on a decision: the op has no running attempt. */
+/* Acts on a decision: the op has no running attempt. The second acts on what is noted, if anything is. Both give the op
+ * its number, if it has none. */
 void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision);
+void pccl_session_resolve_noted(struct pccl_session *session, struct pccl_op *op);
 
 #endif

@@ -40,10 +40,12 @@ void pccl_session_end_joint(struct pccl_session *session, uint32_t joint)
 
 uint32_t pccl_session_missed(const struct pccl_session *session, const struct pccl_op_key *key)
 {
-	if (!session->updating || session->frozen || pccl_session_find(session, key->tag) != NULL)
+	if (!session->updating || session->frozen || key->tag == PCCL_TAG_OWN)
+		return 0;
+	if (pccl_session_find(session, key->tag) != NULL)
 		return 0;
 	/* It was something else here, of which that lane had no share. */
-	if (key->sequence < pccl_sequences_next(&session->sequences, key->tag))
+	if (key->sequence < pccl_session_next(session, key->tag))
 		return 0;
 	return pccl_session_joint_calls(session);
 }

@@ -88,7 +88,9 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 		.lanes = (uint32_t)(sim_chance(sim, 80) ? plan->lanes : sim_between(sim, 1, plan->lanes)),
 		.plan = pcclPlanAuto,
 		.policy = pcclPolicyDefault,
-		.zstd = plan->zstd};
+		.zstd = plan->zstd,
+		.forget_every = plan->forget_every,
+		.forget_room = plan->forget_room};
 	struct shell *shell = must(calloc(1, sizeof(*shell)));
 	uint32_t lane;
 

@@ -48,6 +48,8 @@ struct shell_plan {
 	uint32_t large_percent;	 /* of the ops */
 	uint32_t timeout_percent;
 	uint32_t mistake_percent; /* of the calls: a member launches something else than the others */
+	uint32_t forget_every;	  /* ops, on average; 0: as the library does */
+	uint32_t forget_room;	  /* tags, at first */
 	bool codecs;
 	pcclZstd_t zstd;       /* of peers whose ops leave it open */
 	uint32_t vote_percent; /* of the steps of a program */

@@ -51,6 +51,10 @@ void shell_plan_draw(struct sim *sim)
 	}
 	if (pccl_rng_hash(sim->plan.seed, 31) % 8 == 0)
 		plan->mistake_percent = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 32) % 10);
+	if (pccl_rng_hash(sim->plan.seed, 51) % 2 == 0) {
+		plan->forget_every = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 52) % 6);
+		plan->forget_room = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 53) % 4);
+	}
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
 	/* Ops are many more events than membership alone: shorter histories, denser faults. */
 	sim->plan.groups = sim->plan.groups > 1 ? 2 : 1;

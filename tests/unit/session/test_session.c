@@ -11,7 +11,6 @@
 #include "lib/allocations.h"
 #include "lib/check.h"
 #include "lib/lone_session.h"
-#include "session/session_sequence.h"
 
 /* Launches the request, looks at what the lane is told, and lets the op end. */
 static struct pccl_exec_launch launch_of(struct pccl_session *session, struct pccl_op_request request)
@@ -491,27 +490,6 @@ static void newcomers_end_an_update(void **state)
 	pccl_session_destroy(session);
 }
 
-static void sequences_survive_growth(void **state)
-{
-	struct pccl_sequences sequences = {NULL, 0, 0};
-	uint32_t sequence;
-	uint64_t tag;
-
-	(void)state;
-	for (tag = 0; tag < 1000; tag++) {
-		assert_true(pccl_sequences_take(&sequences, tag * 977, &sequence));
-		assert_int_equal(sequence, 0);
-	}
-	for (tag = 0; tag < 1000; tag++) {
-		assert_true(pccl_sequences_take(&sequences, tag * 977, &sequence));
-		assert_int_equal(sequence, 1);
-	}
-	pccl_sequences_clear(&sequences);
-	assert_true(pccl_sequences_take(&sequences, 977, &sequence));
-	assert_int_equal(sequence, 0);
-	pccl_sequences_clear(&sequences);
-}
-
 static void what_freezes_ends_or_asks_needs_no_memory(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -589,7 +567,6 @@ int main(void)
 		cmocka_unit_test(an_update_is_told_to_the_lanes_in_every_view),
 		cmocka_unit_test(an_op_that_has_ended_here_is_not_missed),
 		cmocka_unit_test(newcomers_end_an_update),
-		cmocka_unit_test(sequences_survive_growth),
 		cmocka_unit_test(what_freezes_ends_or_asks_needs_no_memory),
 		cmocka_unit_test(an_op_without_memory_fails_and_no_lane_hears_of_it),
 	};
