@@ -5,14 +5,15 @@
 
 A mutant is one token changed on one line: a comparison, a sign, a constant, an operator, a condition turned round, or a
 call left out. It is noticed if it does not compile, or if one of these fails: the unit tests (of its own folder first),
-the fuzz corpora, 1,500 seeds of each level of the simulator, the integration tests. One line for each; what survives is
-printed again at the end. The sources are copied: the tree is not touched. Exit status 0: whatever survives is for people
+the fuzz corpora, 1,500 seeds of each level of the simulator, the integration tests. Only what is about to run is built,
+and a program that is bit for bit what it was without the change is not run. What the compiler turns into the same object
+is no change, and another one is drawn. One line for each; what survives is printed again at the end. The sources are copied: the tree is not touched. Exit status 0: whatever survives is for people
 to look at. An explained survivor stands in explained.txt beside this file, with the reason: it is drawn no more.
 """
 
 import argparse
 import concurrent.futures
-import itertools
+import hashlib
 import os
 import random
 import re
@@ -141,26 +142,32 @@ def explained():
     return known
 
 
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).digest()
+
+
 class Tree:
     """A copy of the project, built once, in which one mutant after the other is tried."""
 
     def __init__(self, work, number):
         self.place = os.path.join(work, f"tree{number}")
         os.makedirs(self.place)
-        for name in ("src", "include", "tests", "bench", "scripts", "Makefile", ".clang-format"):
-            source = os.path.join(ROOT, name)
-            (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(self.place, name))
-        for name in ("README.md", "docs"):
+        for name in ("src", "include", "tests", "bench", "scripts", "Makefile", ".clang-format", "README.md", "docs"):
             source = os.path.join(ROOT, name)
             (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(self.place, name))
         if not self.make("all", "test-programs"):
             sys.exit(f"mutate: the tree as it is does not build in {self.place}")
+        self.simulator = "build/release/test/pccl-sim"
+        self.programs = {kind: self.tests(kind) for kind in ("unit", "fuzz", "integration")}
+        self.good = {program: digest(os.path.join(self.place, program))
+                     for program in sum(self.programs.values(), [self.simulator])}
 
     def run(self, command, limit=LIMIT_S):
         """True: it succeeded in time."""
         with subprocess.Popen(command, cwd=self.place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               stdin=subprocess.DEVNULL, start_new_session=True,
-                              env={**os.environ, "PCCL_BUILD": "build/release", "PCCL_TEST_TIMEOUT": "60"}) as process:
+                              env={**os.environ, "PCCL_BUILD": "build/release", "PCCL_TEST_TIMEOUT": "120"}) as process:
             try:
                 return process.wait(limit) == 0
             except subprocess.TimeoutExpired:
@@ -171,27 +178,52 @@ class Tree:
     def make(self, *targets):
         return self.run(["make", "--no-print-directory", "-j2", *targets], 900)
 
-    def tests(self, kind, folder=""):
-        place = os.path.join(self.place, "build/release/test", kind, folder)
+    def tests(self, kind):
         found = []
-        for at, _, names in os.walk(place):
+        for at, _, names in os.walk(os.path.join(self.place, "build/release/test", kind)):
             found += [os.path.relpath(os.path.join(at, name), self.place) for name in names if "." not in name]
         return sorted(found)
 
+    def changed(self, programs):
+        """Those of the programs that the change makes others."""
+        if programs:
+            self.make(*programs)
+        return [program for program in programs if digest(os.path.join(self.place, program)) != self.good[program]]
+
     def first_to_notice(self, file):
-        """What notices the change of a file that is in place; None: nothing does."""
-        own = os.path.dirname(file)[len("src/"):]
-        if not self.make("all", "test-programs"):
+        """What notices the change of a file that is in place: None: nothing does; "": it is no change."""
+        own = os.path.dirname(file).replace("src/", "build/release/test/unit/", 1) + "/"
+        target = "build/release/obj/" + file[:-2] + ".o"
+        path = os.path.join(self.place, target)
+        before = digest(path)
+        if not self.make(target):
             return "the compiler"
-        simulator = "build/release/test/pccl-sim"
-        steps = [["tests/run.sh", "-j", "1", *self.tests("unit", own)]] if self.tests("unit", own) else []
-        steps += [[simulator, "--level", level, "--seeds", "150"] for level in ("1", "2")]
-        steps += [["tests/run.sh", "-j", "1", *self.tests("unit")], ["tests/run.sh", "-j", "1", *self.tests("fuzz")]]
-        steps += [[simulator, "--level", level, "--seeds", str(SEEDS)] for level in ("1", "2")]
-        steps += [["tests/run.sh", "--", program] for program in self.tests("integration")]
-        for step in steps:
-            if not self.run(step):
-                return " ".join(word for word in step if not word.startswith("-"))[:60]
+        if digest(path) == before:
+            return ""
+        unit = self.programs["unit"]
+        mine = [program for program in unit if program.startswith(own)]
+        noticed = self.fails(self.changed(mine), ["-j", "1"]) or self.simulate("150")
+        noticed = noticed or self.fails(self.changed([program for program in unit if program not in mine]), ["-j", "1"])
+        noticed = noticed or self.fails(self.changed(self.programs["fuzz"]), ["-j", "1"]) or self.simulate(str(SEEDS))
+        if noticed:
+            return noticed
+        self.make("all")
+        for program in self.changed(self.programs["integration"]):
+            if not self.run(["tests/run.sh", "--", program]):
+                return program
+        return None
+
+    def simulate(self, seeds):
+        for level in ("1", "2") if self.changed([self.simulator]) else ():
+            if not self.run([self.simulator, "--level", level, "--seeds", seeds]):
+                return f"level {level} of the simulator, {seeds} seeds"
+        return None
+
+    def fails(self, programs, options):
+        """The first of these tests that fails."""
+        for program in programs:
+            if not self.run(["tests/run.sh", *options, program]):
+                return program
         return None
 
     def try_change(self, change):
@@ -207,6 +239,8 @@ class Tree:
         lines[number] = good
         with open(path, "w", encoding="utf-8") as source:
             source.writelines(lines)
+        # as it was, for what the next change is compared with
+        self.make("build/release/obj/" + file[:-2] + ".o")
         return noticed, good.strip(), (good[:column] + new + good[column + len(old):]).strip()
 
 
@@ -244,9 +278,23 @@ def main():
                 if (file, good.strip(), (good[:column] + new + good[column + len(old):]).strip()) not in known:
                     yield change
 
-        for done, (change, (noticed, good, bad)) in enumerate(pool.map(one, itertools.islice(drawn(), options.count))):
+        def tried():
+            """The results in whatever order they come, as many as were asked for."""
+            source, done = drawn(), 0
+            waiting = {pool.submit(one, change) for _, change in zip(trees, source)}
+            while waiting and done < options.count:
+                ended, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in ended:
+                    change, result = future.result()
+                    if result[0] != "":
+                        done += 1
+                        yield done, change, *result
+                    if done + len(waiting) < options.count:
+                        waiting |= {pool.submit(one, change) for _, change in zip([0], source)}
+
+        for done, change, noticed, good, bad in tried():
             where = f"{change[0]}:{change[1] + 1}"
-            print(f"{done + 1:4} {'noticed ' if noticed else 'SURVIVES'} {where}: {bad}   ({noticed or 'was: ' + good})",
+            print(f"{done:4} {'noticed ' if noticed else 'SURVIVES'} {where}: {bad}   ({noticed or 'was: ' + good})",
                   flush=True)
             if not noticed:
                 survivors.append((where, good, bad))
