@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCCL_LOG_RATE_NS UINT64_C(60000000000)
+#include "base/time.h"
+
+#define PCCL_LOG_RATE_NS (60 * PCCL_SECOND_NS)
 #define PCCL_LOG_RATE_BYTES 48
 
 struct pccl_log_rate {

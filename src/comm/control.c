@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 #include "comm/lookup.h"
 #include "comm/reach.h"
@@ -17,8 +18,6 @@
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
 #include "transport/wires.h"
-
-#define HELLO_TIMEOUT_NS 5000000000ull
 
 struct pccl_control {
 	struct pccl_control_config config;
@@ -328,7 +327,7 @@ static pcclResult_t listen_on(struct pccl_control *control)
 
 	if (result == pcclSuccess)
 		result = pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
-					     HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
+					     PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 	if (result == pcclSuccess || settings->listen_address[0] != '\0')
 		return result;
 	/* A machine without IPv6. */
@@ -336,7 +335,7 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	if (result != pcclSuccess)
 		return result;
 	return pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
-				   HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
+				   PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 }
 
 static pcclResult_t describe_self(const struct pccl_control *control, struct pccl_member *self_out)
@@ -370,7 +369,7 @@ static pcclResult_t make_peer(struct pccl_control *control)
 					  .connect_attempts = settings->connect_attempts,
 					  .connect_timeout_ns = settings->connect_timeout_ns,
 					  .admission_timeout_ns = settings->admission_timeout_ns,
-					  .joint_timeout_ms = (uint32_t)(settings->joint_timeout_ns / 1000000),
+					  .joint_timeout_ms = (uint32_t)(settings->joint_timeout_ns / PCCL_MS_NS),
 					  .late = late_choice(settings->late_members)};
 	pcclResult_t result = describe_self(control, &config.self);
 

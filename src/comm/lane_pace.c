@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+#include "base/time.h"
 #include "comm/lane_links.h"
 
 /* Time with open attempts between two looks at the links. */
-#define LOOK_NS 20000000u
+#define LOOK_NS (20 * PCCL_MS_NS)
 /* Fewer bytes say nothing: what the kernel counts time in is coarse. */
 #define LOOK_BYTES (128u << 10)
 /* Bytes per ns that no network moves. */
@@ -50,8 +51,9 @@ static uint64_t time_taken(const struct pccl_stream_counters *sums, uint64_t mov
 			   uint64_t passed_ns)
 {
 	double taken_ns = (double)(network_ns < passed_ns ? network_ns : passed_ns);
-	double at_speed_ns =
-		sums->bytes_per_second == 0 ? taken_ns : (double)moved * 1e9 / (double)sums->bytes_per_second;
+	double at_speed_ns = sums->bytes_per_second == 0
+				     ? taken_ns
+				     : (double)moved * (double)PCCL_SECOND_NS / (double)sums->bytes_per_second;
 
 	return (uint64_t)(at_speed_ns < taken_ns ? at_speed_ns : taken_ns) + moved / FASTEST;
 }

@@ -7,13 +7,14 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/time.h"
 #include "comm/lane_links.h"
 #include "comm/lane_pace.h"
 #include "comm/lane_state.h"
 #include "comm/thread.h"
 
-#define GUEST_NS 10000000000ull	  /* a view takes no longer to be installed everywhere, most often */
-#define SCRATCH_BYTES (32u << 20) /* of all lanes of a communicator together */
+#define GUEST_NS (10 * PCCL_SECOND_NS) /* a view takes no longer to be installed everywhere, most often */
+#define SCRATCH_BYTES (32u << 20)      /* of all lanes of a communicator together */
 
 struct pccl_lane_thread {
 	const struct pccl_self *self;

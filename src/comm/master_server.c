@@ -11,15 +11,13 @@
 #include "base/log_rate.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "comm/thread.h"
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
 #include "transport/loop/fork.h"
 #include "transport/wires.h"
-
-#define HELLO_TIMEOUT_NS 5000000000ull
-#define SECOND_NS 1000000000ull
 
 struct client {
 	struct pcclMasterInstanceState_t *instance;
@@ -258,10 +256,10 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 
 static pcclResult_t start(pcclMasterInstance_t *instance)
 {
-	struct pccl_master_config config = {.heartbeat_interval_ns = SECOND_NS / 2,
-					    .heartbeat_timeout_ns = 3 * SECOND_NS,
-					    .complaint_window_ns = SECOND_NS / 10,
-					    .return_grace_ns = 2 * SECOND_NS};
+	struct pccl_master_config config = {.heartbeat_interval_ns = PCCL_SECOND_NS / 2,
+					    .heartbeat_timeout_ns = 3 * PCCL_SECOND_NS,
+					    .complaint_window_ns = PCCL_SECOND_NS / 10,
+					    .return_grace_ns = 2 * PCCL_SECOND_NS};
 	uint16_t port = pccl_address_port(&instance->address);
 	pcclResult_t result;
 
@@ -276,7 +274,7 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 	if (result != pcclSuccess)
 		goto fail_master;
 	result = pccl_doorman_create(instance->loop, pccl_wire_for(&instance->address), &instance->address, port,
-				     HELLO_TIMEOUT_NS, arrived, instance, &instance->doorman);
+				     PCCL_HELLO_TIMEOUT_NS, arrived, instance, &instance->doorman);
 	if (result != pcclSuccess)
 		goto fail_listen;
 	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);

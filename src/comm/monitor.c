@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "comm/monitor_internal.h"
 #include "sync/state/kept.h"
 
@@ -83,8 +84,8 @@ bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, 
 		pthread_cond_wait(condition, &monitor->lock);
 		return true;
 	}
-	until.tv_sec = (time_t)(until_ns / 1000000000u);
-	until.tv_nsec = (long)(until_ns % 1000000000u);
+	until.tv_sec = (time_t)(until_ns / PCCL_SECOND_NS);
+	until.tv_nsec = (long)(until_ns % PCCL_SECOND_NS);
 	return pthread_cond_timedwait(condition, &monitor->lock, &until) == 0;
 }
 

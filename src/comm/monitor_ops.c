@@ -1,9 +1,10 @@
 /* What callers do with ops. */
 #include "base/fail.h"
+#include "base/time.h"
 #include "comm/monitor_internal.h"
 #include "transport/loop/loop.h"
 
-#define ASK_INTERVAL_NS 100000000u /* between looks at an op whose deadline has passed */
+#define ASK_INTERVAL_NS (100 * PCCL_MS_NS) /* between looks at an op whose deadline has passed */
 
 /* The communicator is no member any more. */
 static pcclResult_t launch_late(struct pccl_monitor *monitor, uint64_t tag, pcclResult_t result)
@@ -17,7 +18,7 @@ static pcclResult_t launch_late(struct pccl_monitor *monitor, uint64_t tag, pccl
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				 uint64_t *launch_out)
 {
-	uint64_t timeout_ns = request->operation.timeout_ms * UINT64_C(1000000);
+	uint64_t timeout_ns = request->operation.timeout_ms * PCCL_MS_NS;
 	struct pccl_op *op;
 	pcclResult_t result;
 

@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/names.h"
 #include "base/sized.h"
+#include "base/time.h"
 
 #define BUNDLE_MAX 1024 /* ranks */
 
@@ -151,7 +152,7 @@ static uint32_t default_lanes(void)
 static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
 				  struct pccl_settings *settings)
 {
-	const uint64_t ms = 1000000, most_ms = UINT32_MAX;
+	const uint64_t ms = PCCL_MS_NS, most_ms = UINT32_MAX;
 	uint64_t lanes, streams, attempts;
 	const uint64_t pool = params->p2p_connection_pool_size;
 	const uint64_t streams_given = config->streams != 0	 ? config->streams

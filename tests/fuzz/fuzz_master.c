@@ -4,10 +4,11 @@
  */
 #include "membership/master/master.h"
 
+#include "base/time.h"
 #include "messages.h"
 
 #define CONNECTIONS 8
-#define MS UINT64_C(1000000)
+#define MS PCCL_MS_NS
 #define ACTIONS_MAX 20000
 
 struct desk {

@@ -5,10 +5,11 @@
  */
 #include "membership/peer/peer.h"
 
+#include "base/time.h"
 #include "base/uuid.h"
 #include "messages.h"
 
-#define MS UINT64_C(1000000)
+#define MS PCCL_MS_NS
 #define ACTIONS_MAX 5000
 
 struct desk {

@@ -26,11 +26,13 @@
 
 #include <pccl.h>
 
+#include "base/time.h"
+
 #define WORLD_PEERS_MAX 104
 #define WORLD_MASTERS_MAX 2
 #define WORLD_NUMBERS_MAX 16
-#define WORLD_SECOND_NS UINT64_C(1000000000)
-#define WORLD_MS_NS UINT64_C(1000000)
+#define WORLD_SECOND_NS PCCL_SECOND_NS
+#define WORLD_MS_NS PCCL_MS_NS
 
 struct world_peer;
 typedef void (*world_body)(struct world_peer *me);

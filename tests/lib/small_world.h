@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/time.h"
 #include "membership/master/master.h"
 #include "membership/peer/peer.h"
 
@@ -13,7 +14,7 @@
 #ifndef SMALL_PEERS
 #define SMALL_PEERS 128
 #endif
-#define SMALL_MS UINT64_C(1000000)
+#define SMALL_MS PCCL_MS_NS
 
 struct small_peer {
 	struct pccl_peer *machine; /* NULL: dead or never made */

@@ -23,11 +23,12 @@
 #include <stdint.h>
 
 #include "base/rng.h"
+#include "base/time.h"
 #include "membership/master/master.h"
 #include "membership/peer/peer.h"
 
-#define SIM_MS UINT64_C(1000000)
-#define SIM_SECOND (1000 * SIM_MS)
+#define SIM_MS PCCL_MS_NS
+#define SIM_SECOND PCCL_SECOND_NS
 #define SIM_MASTERS 2
 #define SIM_NODES 64 /* masters first, then peers; every incarnation of a peer is a node of its own */
 #define SIM_GROUPS 3

@@ -68,7 +68,7 @@ struct pccl_exec_config {
 	uint32_t lane;
 	uint32_t lanes;		/* of the communicator; segment s belongs to lane (s + tag) mod lanes */
 	size_t scratch_bytes;	/* arena for partials; raised to what the number of ranks needs */
-	size_t encoded_bytes;	/* of one op that wait to be acknowledged, raised to two segments; 0: 4 MiB */
+	size_t encoded_bytes;	/* of one op that wait to be acknowledged, raised to two segments; 0: 16 MiB */
 	uint32_t packed_slots;	/* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
 	uint32_t announced_max; /* the same for all; 0: pccl_exec_announced_max() */
 	struct pccl_packer packer;

@@ -10,10 +10,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 
-#define REGISTER_TIMEOUT_NS UINT64_C(10000000000) /* who says nothing for so long is no peer */
-#define FORGIVEN_SHARE 8			  /* own delays below this part of a time-out are part of it */
+#define REGISTER_TIMEOUT_NS (10 * PCCL_SECOND_NS) /* who says nothing for so long is no peer */
 #define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
 
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
@@ -333,7 +333,7 @@ void pccl_clients_forgive(struct pccl_master *master, uint64_t late_ns)
 	struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (late_ns < client->heartbeat_timeout_ns / FORGIVEN_SHARE)
+		if (late_ns < client->heartbeat_timeout_ns / PCCL_FORGIVEN_SHARE)
 			continue;
 		client->since_ns = pccl_master_earlier(client->since_ns + late_ns, master->now_ns);
 		client->heard_ns = pccl_master_earlier(client->heard_ns + late_ns, master->now_ns);

@@ -9,12 +9,13 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 
 #define ALARMS_AT_ONCE 8		     /* view changes that one member may cause by deadlines, */
-#define ALARM_NS UINT64_C(1000000000)	     /* and then one in this time */
+#define ALARM_NS PCCL_SECOND_NS		     /* and then one in this time */
 #define IDLE_ALARMS_MAX 6		     /* for ops that nobody has, */
-#define IDLE_MEMORY_NS UINT64_C(60000000000) /* each within this time of the one before */
+#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS) /* each within this time of the one before */
 
 /* What a member has to do with complaints. */
 struct trouble {

@@ -9,9 +9,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 
-#define AGAIN_NS UINT64_C(50000000)
+#define AGAIN_NS (50 * PCCL_MS_NS)
 #define PATIENCE_PER_GRACE 8 /* STALLED is said so many times in the grace that returning members get */
 #define EVALUATIONS_MAX 64   /* of one group in one step; more is a defect */
 

@@ -11,10 +11,11 @@
 #include <assert.h>
 
 #include "base/memory.h"
+#include "base/time.h"
 
 #define OPS_MAX 131072			      /* that one view change decides: INSTALL has to fit into a frame */
 #define STRAY_ALARMS_MAX 6		      /* view changes with strays that have failed, nobody being lost, */
-#define STRAY_MEMORY_NS UINT64_C(60000000000) /* each within this time of the one before */
+#define STRAY_MEMORY_NS (60 * PCCL_SECOND_NS) /* each within this time of the one before */
 #define STRAYS_MAX 16384 /* of those, since newcomers joined: members keep what is decided so long */
 
 bool pccl_reports_check(struct pccl_master *master, struct pccl_client *client,

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-
-#define NS_PER_MS UINT64_C(1000000)
+#include "base/time.h"
 
 /* A failure has the name of the call that failed. */
 static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
@@ -48,7 +47,7 @@ void pccl_master_on_vote(const struct pccl_master *master, struct pccl_client *c
 	client->vote_sequence = vote->sequence;
 	client->vote_round = vote->round;
 	client->vote_ns = master->now_ns;
-	client->vote_timeout_ns = vote->timeout_ms * NS_PER_MS;
+	client->vote_timeout_ns = vote->timeout_ms * PCCL_MS_NS;
 	client->vote_late = vote->late;
 	if (vote->origin == client->answered.origin && vote->sequence > client->answered.sequence)
 		client->answer_unsure = false;

@@ -11,7 +11,8 @@
 
 #include "membership/message/view.h"
 
-#define PCCL_PROMISES_MAX 16 /* masters that one peer may have made a promise to */
+#define PCCL_FORGIVEN_SHARE 8 /* own delays below this part of a time-out are part of it */
+#define PCCL_PROMISES_MAX 16  /* masters that one peer may have made a promise to */
 
 /* A joint call of the members of a group. Values are wire format. */
 enum pccl_vote { PCCL_VOTE_NONE = 0, PCCL_VOTE_UPDATE = 1, PCCL_VOTE_PENDING = 2, PCCL_VOTE_OPTIMIZE = 3 };

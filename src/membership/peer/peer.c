@@ -278,14 +278,12 @@ static void on_join(struct pccl_peer *peer)
 	pccl_peer_dial(peer);
 }
 
-#define FORGIVEN_SHARE 8 /* own delays below this part of the time-out are part of it */
-
 /* Who slept past its deadline heard nobody, and that says nothing about them: what has come meanwhile is read now. */
 static void forgive_own_sleep(struct pccl_peer *peer)
 {
 	uint64_t late_ns = peer->now_ns > peer->promised_ns ? peer->now_ns - peer->promised_ns : 0;
 
-	if (late_ns < peer->config.heartbeat_timeout_ns / FORGIVEN_SHARE || late_ns == 0)
+	if (late_ns < peer->config.heartbeat_timeout_ns / PCCL_FORGIVEN_SHARE || late_ns == 0)
 		return;
 	peer->heard_ns = peer->heard_ns + late_ns < peer->now_ns ? peer->heard_ns + late_ns : peer->now_ns;
 	if (peer->link == PCCL_LINK_DIALLING || peer->link == PCCL_LINK_REGISTERING)

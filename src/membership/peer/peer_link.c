@@ -13,10 +13,11 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 
-#define BACKOFF_FIRST_NS UINT64_C(50000000)
+#define BACKOFF_FIRST_NS (50 * PCCL_MS_NS)
 #define BACKOFF_DOUBLINGS 5
-#define BACKOFF_MAX_NS UINT64_C(1000000000)
+#define BACKOFF_MAX_NS PCCL_SECOND_NS
 #define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
 #define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
 #define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */

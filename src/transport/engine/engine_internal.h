@@ -2,6 +2,7 @@
 #ifndef PCCL_TRANSPORT_ENGINE_INTERNAL_H
 #define PCCL_TRANSPORT_ENGINE_INTERNAL_H
 
+#include "base/time.h"
 #include "transport/engine/engine.h"
 #include "transport/engine/socket.h"
 #include "transport/guard.h"
@@ -9,7 +10,7 @@
 #define PCCL_ENGINE_QUEUE_FRAMES 64
 #define PCCL_ENGINE_QUEUE_BYTES (1u << 20) /* send() is refused when this much is queued */
 #define PCCL_ENGINE_BUFFER_BYTES 16384u
-#define PCCL_ENGINE_LINGER_NS 1000000000u /* to send the rest after close(), and to hear that it has arrived */
+#define PCCL_ENGINE_LINGER_NS PCCL_SECOND_NS /* to send the rest after close(), and to hear that it has arrived */
 
 enum pccl_engine_state {
 	PCCL_ENGINE_CONNECTING,

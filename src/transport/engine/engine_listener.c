@@ -11,10 +11,11 @@
 #include "base/log.h"
 #include "base/log_rate.h"
 #include "base/memory.h"
+#include "base/time.h"
 #include "transport/loop/fork.h"
 
 #define ACCEPTS_PER_TURN 16
-#define PAUSE_NS 100000000u /* after an accept() that failed for want of descriptors or memory */
+#define PAUSE_NS (100 * PCCL_MS_NS) /* after an accept() that failed for want of descriptors or memory */
 
 struct engine_listener {
 	struct pccl_listener base;
@@ -63,7 +64,7 @@ static void rest(struct engine_listener *listener, int error)
 
 	if (more != NULL)
 		pccl_log_error("accepting a connection: %s; trying again in %u ms%s", strerror(error),
-			       PAUSE_NS / 1000000u, more);
+			       (unsigned)(PAUSE_NS / PCCL_MS_NS), more);
 	pccl_loop_unwatch(listener->loop, &listener->watch);
 	pccl_loop_timer_set(listener->loop, &listener->pause, pccl_loop_now(listener->loop) + PAUSE_NS);
 }

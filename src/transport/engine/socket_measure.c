@@ -1,4 +1,5 @@
 /* What the kernel knows of a connection's way: apart, for its header does not go together with the C library's. */
+#include "base/time.h"
 #include "transport/engine/socket.h"
 
 #include <linux/tcp.h>
@@ -20,7 +21,7 @@ bool pccl_socket_measure(int fd, struct pccl_stream_counters *counters)
 	memset(&info, 0, sizeof(info));
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0)
 		return false;
-	counters->acked_ns = pccl_clock_ns() - info.tcpi_last_ack_recv * UINT64_C(1000000);
+	counters->acked_ns = pccl_clock_ns() - info.tcpi_last_ack_recv * PCCL_MS_NS;
 	counters->bytes_per_second = info.tcpi_delivery_rate;
 	/* The rest of the time data waited for the other side to read, or for this one to write. */
 	counters->network_ns =

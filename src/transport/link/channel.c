@@ -7,10 +7,11 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "transport/link/hello.h"
 
-#define CLOSE_NS 1000000000u /* for the queue to drain after close() */
-#define KEPT_BYTES 65536u    /* of the receive buffer, for the next message */
+#define CLOSE_NS PCCL_SECOND_NS /* for the queue to drain after close() */
+#define KEPT_BYTES 65536u	/* of the receive buffer, for the next message */
 
 enum state {
 	DIALLING, /* nobody is connected */

@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCCL_CROSSING_PATIENCE_NS 1000000000u /* of the leader, with an unanswered HELLO of its own */
+#include "base/time.h"
+
+#define PCCL_CROSSING_PATIENCE_NS PCCL_SECOND_NS /* of the leader, with an unanswered HELLO of its own */
 
 /* One side of one stream. */
 struct pccl_crossing {

@@ -8,10 +8,11 @@
 #ifndef PCCL_TRANSPORT_DIALLER_H
 #define PCCL_TRANSPORT_DIALLER_H
 
+#include "base/time.h"
 #include "transport/transport.h"
 
 #define PCCL_DIALLER_PLACES_MAX 16u
-#define PCCL_DIALLER_APART_NS 250000000u
+#define PCCL_DIALLER_APART_NS (250 * PCCL_MS_NS)
 #define PCCL_DIALLER_REASON_BYTES 256
 
 /* Where something listens, and the wire to it. */

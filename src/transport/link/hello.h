@@ -4,6 +4,7 @@
 #define PCCL_TRANSPORT_HELLO_H
 
 #include "base/identity.h"
+#include "base/time.h"
 #include "transport/transport.h"
 
 enum pccl_purpose { PCCL_PURPOSE_CONTROL = 1, PCCL_PURPOSE_DATA = 2 };
@@ -53,6 +54,8 @@ pcclResult_t pccl_greeting_decode(const uint8_t *data, size_t bytes, struct pccl
 
 /* Answers a detached stream whose HELLO has been read with a refusal, and closes it. Never fails towards the caller. */
 void pccl_hello_refuse(struct pccl_loop *loop, struct pccl_stream *stream, enum pccl_welcome welcome, const char *text);
+
+#define PCCL_HELLO_TIMEOUT_NS (5 * PCCL_SECOND_NS) /* what callers get for it */
 
 /* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is
  * hung up), then hands the detached stream to `arrived`. At most 256 callers are waited for: of more, the oldest from

@@ -8,15 +8,16 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/time.h"
 
-#define BACKOFF_FIRST_NS 20000000u
-#define BACKOFF_MOST_NS 500000000u
-#define ATTEMPTS_MOST 32u	     /* or so; with a long timeout they come less often */
-#define ATTEMPT_LEAST_NS 1000000000u /* an attempt gets a third of the connect timeout, but at least this */
-#define GREETING_NS 1000000000u	     /* for WELCOME, if another place may have it */
-#define FRUITLESS_MOST 8u	     /* then redialling doesn't help */
-#define OTHER_SIDE_NS 500000000u     /* for the side whose turn it is to dial, before the other does as well, */
-#define OTHER_SIDE_SHARE 4u	     /* and no more than this part of the time there is */
+#define BACKOFF_FIRST_NS (20 * PCCL_MS_NS)
+#define BACKOFF_MOST_NS (500 * PCCL_MS_NS)
+#define ATTEMPTS_MOST 32u		 /* or so; with a long timeout they come less often */
+#define ATTEMPT_LEAST_NS PCCL_SECOND_NS	 /* an attempt gets a third of the connect timeout, but at least this */
+#define GREETING_NS PCCL_SECOND_NS	 /* for WELCOME, if another place may have it */
+#define FRUITLESS_MOST 8u		 /* then redialling doesn't help */
+#define OTHER_SIDE_NS (500 * PCCL_MS_NS) /* for the side whose turn it is to dial, before the other does as well, */
+#define OTHER_SIDE_SHARE 4u		 /* and no more than this part of the time there is */
 
 static const struct pccl_stream_events stream_events;
 
@@ -86,7 +87,7 @@ static void give_up(struct pccl_link_stream *ls)
 
 	pccl_link_lose(link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
 		       link->config.lane, ls->was_up ? "up again" : "up",
-		       (unsigned long long)(timeout_of(ls) / 1000000),
+		       (unsigned long long)(timeout_of(ls) / PCCL_MS_NS),
 		       ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
 }
 

@@ -2,11 +2,12 @@
 #ifndef PCCL_TRANSPORT_LINK_STREAM_H
 #define PCCL_TRANSPORT_LINK_STREAM_H
 
+#include "base/time.h"
 #include "transport/guard.h"
 #include "transport/link/link.h"
 
 #define PCCL_LINK_REASON_BYTES 256
-#define PCCL_LINK_ACK_DELAY_NS 5000000u
+#define PCCL_LINK_ACK_DELAY_NS (5 * PCCL_MS_NS)
 /* Flag of a PCCL_FRAME_ACK that stands for a frame which was taken back: it counts as a frame and says nothing. */
 #define PCCL_FRAME_PLACEHOLDER 0x80u
 

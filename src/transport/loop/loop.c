@@ -12,12 +12,13 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/time.h"
 #include "transport/loop/fork.h"
 #include "transport/loop/timers.h"
 
 #define EVENTS_PER_TURN 64
 #define TIMERS_PER_TURN 256
-#define LINGER_NS 250000000u /* what leftovers get when the loop ends */
+#define LINGER_NS (250 * PCCL_MS_NS) /* what leftovers get when the loop ends */
 
 struct pccl_loop {
 	/* Written by any thread. */
@@ -44,7 +45,7 @@ uint64_t pccl_clock_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return (uint64_t)now.tv_sec * PCCL_SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
 uint64_t pccl_loop_now(const struct pccl_loop *loop)
@@ -291,7 +292,7 @@ static int timeout_ms(const struct pccl_loop *loop, uint64_t until_ns)
 	now_ns = pccl_clock_ns();
 	if (until_ns <= now_ns)
 		return 0;
-	wait_ms = (until_ns - now_ns + 999999) / 1000000;
+	wait_ms = (until_ns - now_ns + PCCL_MS_NS - 1) / PCCL_MS_NS;
 	return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
 }
 

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/time.h"
 #include "comm/settings.h"
 #include "lib/check.h"
 
-#define MS UINT64_C(1000000)
+#define MS PCCL_MS_NS
 
 static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_LISTEN_ADDRESS",

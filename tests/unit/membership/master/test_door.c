@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/time.h"
 #include "membership/master/master_internal.h"
 
 #include "lib/check.h"
 
 #define CONNECTIONS 16384
-#define MS UINT64_C(1000000)
+#define MS PCCL_MS_NS
 #define LARGE (8u << 20)
 
 /* What a connection has heard. */

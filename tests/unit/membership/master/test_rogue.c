@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/time.h"
 #include "base/uuid.h"
 #include "membership/master/master.h"
 
 #include "lib/check.h"
 
 #define CONNECTIONS 64
-#define MS UINT64_C(1000000)
+#define MS PCCL_MS_NS
 
 /* What a connection has heard. */
 struct ear {
