@@ -21,8 +21,8 @@ void pccl_peer_end(struct pccl_peer *peer, pcclResult_t result, const char *text
 		return;
 	peer->standing = PCCL_PEER_GONE;
 	peer->ending = true;
-	peer->hang_up = peer->link >= PCCL_LINK_DIALLING;
-	peer->link = PCCL_LINK_NONE;
+	peer->hang_up = peer->link >= PCCL_PEER_LINK_DIALLING;
+	peer->link = PCCL_PEER_LINK_NONE;
 	peer->end_result = result;
 	copy_text(peer->end_text, text);
 }
@@ -54,7 +54,7 @@ void pccl_peer_send(struct pccl_peer *peer, struct pccl_message *message)
 		pccl_peer_end(peer, pcclOutOfMemory, "out of memory in membership");
 		return;
 	}
-	assert(peer->link >= PCCL_LINK_REGISTERING || peer->standing == PCCL_PEER_GONE);
+	assert(peer->link >= PCCL_PEER_LINK_REGISTERING || peer->standing == PCCL_PEER_GONE);
 	peer->beat_ns = peer->now_ns + peer->config.heartbeat_interval_ns;
 	pccl_peer_push(peer, &action);
 }
@@ -83,7 +83,7 @@ static void tell_vote(struct pccl_peer *peer)
 {
 	struct pccl_message *message;
 
-	if (peer->link < PCCL_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
+	if (peer->link < PCCL_PEER_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
 		return;
 	assert(peer->install != NULL);
 	message = pccl_message_create(PCCL_MESSAGE_VOTE);
@@ -178,7 +178,7 @@ static void on_link_lost(struct pccl_peer *peer, const pcclRankUuid_t *uuid, con
 	if (peer->standing != PCCL_PEER_MEMBER || !pccl_view_rank(&peer->install->view, uuid, &rank))
 		return;
 	peer->complained[rank] = true;
-	if (peer->link < PCCL_LINK_REGISTERING)
+	if (peer->link < PCCL_PEER_LINK_REGISTERING)
 		return;
 	message = pccl_message_create(PCCL_MESSAGE_COMPLAINT);
 	if (message != NULL) {
@@ -201,7 +201,7 @@ static void on_expired(struct pccl_peer *peer, const struct pccl_peer_event *eve
 	expired.sequence = event->sequence;
 	copy_text(expired.text, event->text);
 	peer->expired[peer->expired_count++] = expired;
-	if (peer->link < PCCL_LINK_REGISTERING)
+	if (peer->link < PCCL_PEER_LINK_REGISTERING)
 		return;
 	message = pccl_message_create(PCCL_MESSAGE_EXPIRED);
 	if (message != NULL)
@@ -213,19 +213,19 @@ static void on_leave(struct pccl_peer *peer)
 {
 	if (peer->standing == PCCL_PEER_GONE)
 		return;
-	if (peer->link >= PCCL_LINK_REGISTERING)
+	if (peer->link >= PCCL_PEER_LINK_REGISTERING)
 		pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_LEAVE));
 	pccl_peer_end(peer, pcclSuccess, "left");
 }
 
 static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 {
-	if (peer->link < PCCL_LINK_REGISTERING)
+	if (peer->link < PCCL_PEER_LINK_REGISTERING)
 		return;
 	assert(peer->standing == PCCL_PEER_NEWCOMER || peer->standing == PCCL_PEER_MEMBER);
 	assert((peer->standing == PCCL_PEER_MEMBER) == (peer->install != NULL));
 	peer->heard_ns = peer->now_ns;
-	if (peer->link == PCCL_LINK_REGISTERING && message->type != PCCL_MESSAGE_WELCOME &&
+	if (peer->link == PCCL_PEER_LINK_REGISTERING && message->type != PCCL_MESSAGE_WELCOME &&
 	    message->type != PCCL_MESSAGE_REFUSED && message->type != PCCL_MESSAGE_EVICTED &&
 	    message->type != PCCL_MESSAGE_BEAT) {
 		pccl_peer_abandon(peer, "the master answered a registration with something else");
@@ -286,7 +286,7 @@ static void forgive_own_sleep(struct pccl_peer *peer)
 	if (late_ns < peer->config.heartbeat_timeout_ns / PCCL_FORGIVEN_SHARE || late_ns == 0)
 		return;
 	peer->heard_ns = peer->heard_ns + late_ns < peer->now_ns ? peer->heard_ns + late_ns : peer->now_ns;
-	if (peer->link == PCCL_LINK_DIALLING || peer->link == PCCL_LINK_REGISTERING)
+	if (peer->link == PCCL_PEER_LINK_DIALLING || peer->link == PCCL_PEER_LINK_REGISTERING)
 		peer->attempt_ns += late_ns;
 }
 
@@ -375,13 +375,13 @@ static const char *state_words(const struct pccl_peer *peer)
 	if (peer->standing == PCCL_PEER_GONE)
 		return peer->end_text;
 	if (peer->frozen || peer->freezing)
-		return peer->link == PCCL_LINK_UP ? "waiting for the outcome of a view change"
-						  : "waiting for a master to finish a view change";
-	if (peer->link == PCCL_LINK_UP && peer->stalls > 0)
+		return peer->link == PCCL_PEER_LINK_UP ? "waiting for the outcome of a view change"
+						       : "waiting for a master to finish a view change";
+	if (peer->link == PCCL_PEER_LINK_UP && peer->stalls > 0)
 		return "waiting at a master that too few members have come back to";
-	if (peer->link == PCCL_LINK_UP)
+	if (peer->link == PCCL_PEER_LINK_UP)
 		return peer->standing == PCCL_PEER_NEWCOMER ? "waiting for admission" : "member";
-	if (peer->link == PCCL_LINK_REGISTERING)
+	if (peer->link == PCCL_PEER_LINK_REGISTERING)
 		return "registering with a master";
 	return peer->standing == PCCL_PEER_NEWCOMER ? "looking for a master" : "member, looking for a master";
 }
@@ -393,8 +393,8 @@ const char *pccl_peer_state(const struct pccl_peer *peer)
 
 	(void)snprintf(text, PCCL_CAUSE_TEXT_BYTES, "%.80s (group %u, epoch %u, master %u%s%.60s)", state_words(peer),
 		       peer->config.group, pccl_peer_epoch(peer), peer->master,
-		       peer->link < PCCL_LINK_UP && peer->trouble[0] != '\0' ? ": " : "",
-		       peer->link < PCCL_LINK_UP ? peer->trouble : "");
+		       peer->link < PCCL_PEER_LINK_UP && peer->trouble[0] != '\0' ? ": " : "",
+		       peer->link < PCCL_PEER_LINK_UP ? peer->trouble : "");
 	return text;
 }
 

@@ -13,11 +13,11 @@ enum pccl_peer_standing { PCCL_PEER_IDLE, PCCL_PEER_NEWCOMER, PCCL_PEER_MEMBER, 
 
 /* How far it has come with a master. */
 enum pccl_peer_link {
-	PCCL_LINK_NONE,
-	PCCL_LINK_BACKOFF,     /* until redial_ns */
-	PCCL_LINK_DIALLING,    /* until attempt_ns */
-	PCCL_LINK_REGISTERING, /* REGISTER is sent; until attempt_ns */
-	PCCL_LINK_UP	       /* WELCOME has come */
+	PCCL_PEER_LINK_NONE,
+	PCCL_PEER_LINK_BACKOFF,	    /* until redial_ns */
+	PCCL_PEER_LINK_DIALLING,    /* until attempt_ns */
+	PCCL_PEER_LINK_REGISTERING, /* REGISTER is sent; until attempt_ns */
+	PCCL_PEER_LINK_UP	    /* WELCOME has come */
 };
 
 struct pccl_peer_queued {

@@ -31,9 +31,9 @@ void pccl_peer_dial(struct pccl_peer *peer)
 {
 	struct pccl_peer_action action = {.type = PCCL_PEER_DIAL};
 
-	assert(peer->link == PCCL_LINK_NONE || peer->link == PCCL_LINK_BACKOFF);
+	assert(peer->link == PCCL_PEER_LINK_NONE || peer->link == PCCL_PEER_LINK_BACKOFF);
 	action.master = peer->master;
-	peer->link = PCCL_LINK_DIALLING;
+	peer->link = PCCL_PEER_LINK_DIALLING;
 	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
 	peer->stalls = 0;
 	pccl_peer_push(peer, &action);
@@ -47,7 +47,7 @@ static void back_off(struct pccl_peer *peer)
 
 	if (wait > BACKOFF_MAX_NS)
 		wait = BACKOFF_MAX_NS;
-	peer->link = PCCL_LINK_BACKOFF;
+	peer->link = PCCL_PEER_LINK_BACKOFF;
 	peer->redial_ns = peer->now_ns + wait / 2 + pccl_rng_below(&peer->rng, wait / 2);
 }
 
@@ -73,14 +73,14 @@ static void hang_up(struct pccl_peer *peer)
 {
 	struct pccl_peer_action action = {.type = PCCL_PEER_HANG_UP};
 
-	if (peer->link >= PCCL_LINK_DIALLING)
+	if (peer->link >= PCCL_PEER_LINK_DIALLING)
 		pccl_peer_push(peer, &action);
-	peer->link = PCCL_LINK_NONE;
+	peer->link = PCCL_PEER_LINK_NONE;
 }
 
 static void note_away(struct pccl_peer *peer)
 {
-	if (peer->link == PCCL_LINK_UP && peer->away_ns == PCCL_NEVER)
+	if (peer->link == PCCL_PEER_LINK_UP && peer->away_ns == PCCL_NEVER)
 		peer->away_ns = peer->now_ns;
 }
 
@@ -88,7 +88,7 @@ void pccl_peer_abandon(struct pccl_peer *peer, const char *text)
 {
 	note_trouble(peer, text);
 	note_away(peer);
-	if (peer->link >= PCCL_LINK_REGISTERING)
+	if (peer->link >= PCCL_PEER_LINK_REGISTERING)
 		pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_ABANDON));
 	hang_up(peer);
 	if (peer->standing != PCCL_PEER_GONE)
@@ -122,7 +122,7 @@ static void send_register(struct pccl_peer *peer)
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
 	struct pccl_message_register *registration;
 
-	assert(peer->link == PCCL_LINK_REGISTERING);
+	assert(peer->link == PCCL_PEER_LINK_REGISTERING);
 	peer->round++;
 	peer->calls++;
 	if (message != NULL) {
@@ -171,9 +171,9 @@ static void repeat_complaints(struct pccl_peer *peer)
 
 void pccl_peer_on_dialled(struct pccl_peer *peer)
 {
-	if (peer->link != PCCL_LINK_DIALLING)
+	if (peer->link != PCCL_PEER_LINK_DIALLING)
 		return;
-	peer->link = PCCL_LINK_REGISTERING;
+	peer->link = PCCL_PEER_LINK_REGISTERING;
 	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
 	peer->heard_ns = peer->now_ns;
 	send_register(peer);
@@ -192,10 +192,10 @@ static void beat(struct pccl_peer *peer)
 
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
 {
-	if (peer->link < PCCL_LINK_DIALLING)
+	if (peer->link < PCCL_PEER_LINK_DIALLING)
 		return;
 	note_trouble(peer, text);
-	if (peer->link < PCCL_LINK_UP) {
+	if (peer->link < PCCL_PEER_LINK_UP) {
 		try_next(peer);
 		return;
 	}
@@ -220,14 +220,14 @@ void pccl_peer_link_good(struct pccl_peer *peer)
 
 void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome)
 {
-	if (peer->link != PCCL_LINK_REGISTERING)
+	if (peer->link != PCCL_PEER_LINK_REGISTERING)
 		return;
 	if (!welcome->registered) {
 		pccl_peer_abandon(peer, "the master knows no members of the group");
 		peer->heard_tries = peer->tries;
 		return;
 	}
-	peer->link = PCCL_LINK_UP;
+	peer->link = PCCL_PEER_LINK_UP;
 	peer->heard_tries = peer->tries;
 	peer->away_ns = PCCL_NEVER;
 	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
@@ -298,7 +298,7 @@ static void watch_vote(struct pccl_peer *peer)
 {
 	struct pccl_answer answer = {.kind = peer->vote, .result = pcclMasterConnectionFailed};
 
-	if (peer->vote == 0 || peer->link == PCCL_LINK_UP) {
+	if (peer->vote == 0 || peer->link == PCCL_PEER_LINK_UP) {
 		peer->vote_end_ns = PCCL_NEVER;
 	} else if (peer->vote_end_ns == PCCL_NEVER) {
 		peer->vote_end_ns = peer->now_ns + peer->config.connect_timeout_ns;
@@ -315,7 +315,7 @@ static void watch_vote(struct pccl_peer *peer)
 /* A founder that is alone looks in at the other masters from time to time: its group may have lived on there. */
 static bool should_roam(const struct pccl_peer *peer)
 {
-	return peer->config.master_count > 1 && peer->link == PCCL_LINK_UP && peer->standing == PCCL_PEER_MEMBER &&
+	return peer->config.master_count > 1 && peer->link == PCCL_PEER_LINK_UP && peer->standing == PCCL_PEER_MEMBER &&
 	       peer->install->lone && peer->vote == 0 && !peer->frozen && !peer->freezing;
 }
 
@@ -336,22 +336,22 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 	assert((peer->standing == PCCL_PEER_MEMBER) == (peer->install != NULL));
 	watch_vote(peer);
 	switch (peer->link) {
-	case PCCL_LINK_NONE:
+	case PCCL_PEER_LINK_NONE:
 		break;
-	case PCCL_LINK_BACKOFF:
+	case PCCL_PEER_LINK_BACKOFF:
 		if (peer->now_ns >= peer->redial_ns)
 			pccl_peer_dial(peer);
 		break;
-	case PCCL_LINK_DIALLING:
+	case PCCL_PEER_LINK_DIALLING:
 		if (peer->now_ns >= peer->attempt_ns)
 			pccl_peer_abandon(peer, "the master can't be reached");
 		break;
-	case PCCL_LINK_REGISTERING:
-	case PCCL_LINK_UP:
-		if (peer->link == PCCL_LINK_UP && peer->now_ns >= peer->quiet_ns)
+	case PCCL_PEER_LINK_REGISTERING:
+	case PCCL_PEER_LINK_UP:
+		if (peer->link == PCCL_PEER_LINK_UP && peer->now_ns >= peer->quiet_ns)
 			pccl_peer_link_good(peer);
 		if (peer->now_ns >= peer->heard_ns + peer->config.heartbeat_timeout_ns ||
-		    (peer->link == PCCL_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
+		    (peer->link == PCCL_PEER_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
 			pccl_peer_abandon(peer, "the master is silent");
 		else if (should_roam(peer) && peer->now_ns >= peer->roam_ns)
 			roam(peer);
@@ -372,19 +372,19 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 		earlier(earlier(peer->connect_ns, peer->vote_end_ns), earlier(peer->stranded_ns, peer->admission_ns));
 
 	switch (peer->link) {
-	case PCCL_LINK_NONE:
+	case PCCL_PEER_LINK_NONE:
 		break;
-	case PCCL_LINK_BACKOFF:
+	case PCCL_PEER_LINK_BACKOFF:
 		deadline = earlier(deadline, peer->redial_ns);
 		break;
-	case PCCL_LINK_DIALLING:
+	case PCCL_PEER_LINK_DIALLING:
 		deadline = earlier(deadline, peer->attempt_ns);
 		break;
-	case PCCL_LINK_REGISTERING:
+	case PCCL_PEER_LINK_REGISTERING:
 		deadline = earlier(deadline, peer->attempt_ns);
 		/* fall through */
-	case PCCL_LINK_UP:
-		if (peer->link == PCCL_LINK_UP)
+	case PCCL_PEER_LINK_UP:
+		if (peer->link == PCCL_PEER_LINK_UP)
 			deadline = earlier(deadline, peer->quiet_ns);
 		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
 		deadline = earlier(deadline, peer->beat_ns);
