@@ -170,7 +170,7 @@ void pccl_exec_destroy(struct pccl_exec *exec)
 	pack_forget(exec);
 	pccl_lossless_destroy(exec->lossless);
 	pccl_free(exec->bounce);
-	pccl_free(exec->neighbours);
+	pccl_free(exec->members);
 	pccl_free(exec);
 }
 
@@ -218,7 +218,7 @@ void pccl_exec_relane(struct pccl_exec *exec, uint32_t lanes)
 
 pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t ranks, uint32_t rank)
 {
-	struct neighbour *neighbours;
+	struct member *members;
 	pcclResult_t result;
 
 	assert(epoch > exec->epoch);
@@ -226,11 +226,11 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 	reap(exec);
 	leave_view(exec);
 	pack_forget(exec);
-	neighbours = pccl_calloc(ranks, sizeof(*neighbours));
-	if (neighbours == NULL)
+	members = pccl_calloc(ranks, sizeof(*members));
+	if (members == NULL)
 		return pcclOutOfMemory;
-	pccl_free(exec->neighbours);
-	exec->neighbours = neighbours;
+	pccl_free(exec->members);
+	exec->members = members;
 	exec->ranks = ranks;
 	exec->rank = rank;
 	memset(exec->ready, 0, sizeof(exec->ready));

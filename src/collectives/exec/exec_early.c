@@ -69,10 +69,10 @@ static struct region *region_take(struct pccl_exec *exec, uint32_t rank)
 {
 	struct region *region = exec->free_regions;
 
-	if (region == NULL || exec->neighbours[rank].region_count == REGIONS_MAX)
+	if (region == NULL || exec->members[rank].region_count == REGIONS_MAX)
 		return NULL;
 	exec->free_regions = region->next;
-	exec->neighbours[rank].region_count++;
+	exec->members[rank].region_count++;
 	region->used_bytes = 0;
 	region->frames = 0;
 	region->coming = 0;
@@ -88,7 +88,7 @@ void region_free(struct pccl_exec *exec, uint32_t rank, struct region **region)
 	*region = NULL;
 	old->next = exec->free_regions;
 	exec->free_regions = old;
-	exec->neighbours[rank].region_count--;
+	exec->members[rank].region_count--;
 }
 
 void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region, const struct pccl_frame *frame,
@@ -168,8 +168,8 @@ pcclResult_t early_install(struct pccl_exec *exec, uint32_t ranks)
 		return pcclOutOfMemory;
 	exec->free_regions = NULL;
 	for (index = 0; index < ranks; index++) {
-		exec->neighbours[index].early = exec->early_pool + index * exec->early_room;
-		exec->neighbours[index].early_free = NONE;
+		exec->members[index].early = exec->early_pool + index * exec->early_room;
+		exec->members[index].early_free = NONE;
 	}
 	for (index = 0; index < EARLY_BUCKETS; index++)
 		exec->early_buckets[index] = NONE;
@@ -194,7 +194,7 @@ static struct early *early_at(const struct pccl_exec *exec, uint32_t index)
 
 void early_release(struct pccl_exec *exec, struct early *early)
 {
-	struct neighbour *neighbour = &exec->neighbours[early->rank];
+	struct member *member = &exec->members[early->rank];
 	uint32_t *link = early_bucket(exec, early->rank, early->key.tag);
 
 	assert(early->used && early->region == NULL);
@@ -202,9 +202,9 @@ void early_release(struct pccl_exec *exec, struct early *early)
 		link = &exec->early_pool[*link].next;
 	*link = early->next;
 	early->used = false;
-	early->next = neighbour->early_free;
-	neighbour->early_free = (uint32_t)(early - exec->early_pool);
-	neighbour->early_count--;
+	early->next = member->early_free;
+	member->early_free = (uint32_t)(early - exec->early_pool);
+	member->early_count--;
 }
 
 static bool is_coming(const struct early *early)
@@ -226,7 +226,7 @@ struct early *early_find(const struct pccl_exec *exec, uint32_t rank, const stru
 {
 	struct early *early;
 
-	if (exec->neighbours[rank].early_count == 0)
+	if (exec->members[rank].early_count == 0)
 		return NULL;
 	for (early = early_at(exec, *early_bucket(exec, rank, key->tag)); early != NULL;
 	     early = early_at(exec, early->next))
@@ -242,8 +242,8 @@ static void forget_refused(struct pccl_exec *exec, uint32_t rank)
 	struct early *oldest = NULL;
 	uint32_t index;
 
-	for (index = 0; index < exec->neighbours[rank].early_made; index++) {
-		struct early *early = &exec->neighbours[rank].early[index];
+	for (index = 0; index < exec->members[rank].early_made; index++) {
+		struct early *early = &exec->members[rank].early[index];
 
 		if (early->used && !early->adopted && early->refused && !is_coming(early) &&
 		    (oldest == NULL || early->age < oldest->age))
@@ -253,13 +253,13 @@ static void forget_refused(struct pccl_exec *exec, uint32_t rank)
 		early_drop(exec, rank, oldest);
 }
 
-static struct early *take_entry(struct pccl_exec *exec, struct neighbour *neighbour)
+static struct early *take_entry(struct pccl_exec *exec, struct member *member)
 {
-	struct early *early = early_at(exec, neighbour->early_free);
+	struct early *early = early_at(exec, member->early_free);
 
 	if (early == NULL)
-		return &neighbour->early[neighbour->early_made++];
-	neighbour->early_free = early->next;
+		return &member->early[member->early_made++];
+	member->early_free = early->next;
 	return early;
 }
 
@@ -267,17 +267,17 @@ static struct early *take_entry(struct pccl_exec *exec, struct neighbour *neighb
 static struct early *early_take(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame)
 {
 	struct pccl_op_key key = {frame->tag, frame->sequence};
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	struct early *early = early_find(exec, rank, &key);
 	uint32_t *bucket;
 
 	if (early != NULL)
 		return early;
-	if (neighbour->early_count == exec->early_room)
+	if (member->early_count == exec->early_room)
 		forget_refused(exec, rank);
-	if (neighbour->early_count == exec->early_room)
+	if (member->early_count == exec->early_room)
 		return NULL;
-	early = take_entry(exec, neighbour);
+	early = take_entry(exec, member);
 	memset(early, 0, sizeof(*early));
 	bucket = early_bucket(exec, rank, key.tag);
 	early->next = *bucket;
@@ -286,7 +286,7 @@ static struct early *early_take(struct pccl_exec *exec, uint32_t rank, const str
 	early->used = true;
 	early->key = key;
 	early->age = exec->clock++;
-	neighbour->early_count++;
+	member->early_count++;
 	return early;
 }
 
@@ -422,8 +422,8 @@ void pccl_exec_await_update(struct pccl_exec *exec, uint32_t joint)
 	exec->joint = joint;
 	exec->any_missed = true;
 	for (rank = 0; rank < exec->ranks; rank++)
-		for (index = 0; index < exec->neighbours[rank].early_made; index++)
-			exec->neighbours[rank].early[index].missed = false;
+		for (index = 0; index < exec->members[rank].early_made; index++)
+			exec->members[rank].early[index].missed = false;
 }
 
 /* One that its rank has given up keeps nobody waiting. */
@@ -438,8 +438,8 @@ bool pccl_exec_missed(struct pccl_exec *exec, struct pccl_op_key *key_out)
 	uint32_t rank, index;
 
 	for (rank = 0; exec->any_missed && rank < exec->ranks; rank++) {
-		for (index = 0; index < exec->neighbours[rank].early_made; index++) {
-			struct early *early = &exec->neighbours[rank].early[index];
+		for (index = 0; index < exec->members[rank].early_made; index++) {
+			struct early *early = &exec->members[rank].early[index];
 
 			if (!is_missed(exec, early))
 				continue;
@@ -465,7 +465,7 @@ void early_purge(struct pccl_exec *exec, uint64_t tag, uint32_t sequence)
 	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		if (exec->neighbours[rank].early_count == 0)
+		if (exec->members[rank].early_count == 0)
 			continue;
 		for (early = early_at(exec, *early_bucket(exec, rank, tag)); early != NULL; early = next) {
 			next = early_at(exec, early->next);

@@ -268,12 +268,12 @@ bool packed_fits(const struct op *op, uint32_t bytes, uint32_t whole_bytes)
 static bool unpack(struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment, void *at,
 		   uint32_t packed_bytes, uint32_t bytes, pcclDataType_t type)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 
 	if (pccl_lossless_decode(exec->lossless, at, packed_bytes, bytes / pccl_dtype_bytes(type), type, at) ==
 	    pcclSuccess)
 		return true;
-	snprintf(neighbour->violation, sizeof(neighbour->violation), "segment %u of tag %llu can't be unpacked: %.60s",
+	snprintf(member->violation, sizeof(member->violation), "segment %u of tag %llu can't be unpacked: %.60s",
 		 segment, (unsigned long long)op->launch.key.tag, pccl_fail_text());
 	return false;
 }

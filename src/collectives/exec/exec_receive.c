@@ -220,8 +220,8 @@ enum pccl_frame_verdict pccl_exec_accept(struct pccl_exec *exec, uint32_t rank, 
 	if (frame->epoch < exec->epoch || exec->frozen)
 		return PCCL_FRAME_DISCARD;
 	assert(rank < exec->ranks && rank != exec->rank); /* the carrier knows whose stream it is */
-	if (exec->neighbours[rank].violation[0] != '\0')
-		return reject(rank, frame, exec->neighbours[rank].violation);
+	if (exec->members[rank].violation[0] != '\0')
+		return reject(rank, frame, exec->members[rank].violation);
 	op = op_find(exec, frame->tag, frame->sequence);
 	if (op == NULL)
 		return early_accept(exec, rank, frame, destination_out);
@@ -279,7 +279,7 @@ static void place_stored(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	while ((stored = region_next(region, stored)) != NULL) {
 		if (stored->arrival != HERE || place(exec, op, rank, stored))
 			continue;
-		snprintf(exec->neighbours[rank].violation, sizeof(exec->neighbours[rank].violation),
+		snprintf(exec->members[rank].violation, sizeof(exec->members[rank].violation),
 			 "segment %u of tag %llu did not fit the plan", stored->segment,
 			 (unsigned long long)op->launch.key.tag);
 		return;

@@ -61,14 +61,14 @@ void pccl_exec_sent(struct pccl_exec *exec, void *token)
 /* An op may be announced to a rank that has announced it, and to so many others at a time. */
 static bool may_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	struct peer *peer = &op->peers[rank];
 
 	if (peer->start_sent || peer->announced || peer->start_arrival == HERE)
 		return true;
-	if (neighbour->announced == exec->announced_max)
+	if (member->announced == exec->announced_max)
 		return false;
-	neighbour->announced++;
+	member->announced++;
 	peer->announced = true;
 	return true;
 }
@@ -76,16 +76,16 @@ static bool may_start(struct pccl_exec *exec, struct op *op, uint32_t rank)
 /* So may so many ops send something to a rank from which START has not come. */
 static bool may_be_eager(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	struct peer *peer = &op->peers[rank];
 
 	if (peer->eager)
 		return true;
-	if (neighbour->eager_ops == PCCL_EXEC_EAGER_OPS) {
+	if (member->eager_ops == PCCL_EXEC_EAGER_OPS) {
 		lot_set(exec, rank, LOT_EAGER, op, true);
 		return false;
 	}
-	neighbour->eager_ops++;
+	member->eager_ops++;
 	peer->eager = true;
 	return true;
 }
@@ -100,14 +100,14 @@ static void refresh_rank(struct pccl_exec *exec, struct op *op, uint32_t rank)
 /* Those that waited in line go on. */
 static void unasked_next(struct pccl_exec *exec, uint32_t rank)
 {
-	const struct neighbour *neighbour = &exec->neighbours[rank];
+	const struct member *member = &exec->members[rank];
 	struct op *op;
 
-	while (neighbour->eager_ops < PCCL_EXEC_EAGER_OPS && (op = lot_oldest(exec, rank, LOT_EAGER)) != NULL) {
+	while (member->eager_ops < PCCL_EXEC_EAGER_OPS && (op = lot_oldest(exec, rank, LOT_EAGER)) != NULL) {
 		lot_set(exec, rank, LOT_EAGER, op, false);
 		refresh_rank(exec, op, rank);
 	}
-	while (neighbour->announced < exec->announced_max && (op = lot_oldest(exec, rank, LOT_STARTS)) != NULL) {
+	while (member->announced < exec->announced_max && (op = lot_oldest(exec, rank, LOT_STARTS)) != NULL) {
 		lot_set(exec, rank, LOT_STARTS, op, false);
 		refresh_rank(exec, op, rank);
 	}
@@ -120,8 +120,8 @@ void unasked_end(struct pccl_exec *exec, struct op *op, uint32_t rank)
 
 	lot_set(exec, rank, LOT_EAGER, op, false);
 	lot_set(exec, rank, LOT_STARTS, op, false);
-	exec->neighbours[rank].eager_ops -= peer->eager;
-	exec->neighbours[rank].announced -= peer->announced;
+	exec->members[rank].eager_ops -= peer->eager;
+	exec->members[rank].announced -= peer->announced;
 	peer->eager = false;
 	peer->announced = false;
 	if (gave)
@@ -435,7 +435,7 @@ bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank)
 	if (exec->frozen)
 		return false;
 	assert(rank < exec->ranks);
-	return exec->neighbours[rank].parting_count > 0 || lot_any(exec, rank, LOT_CONTROL) ||
+	return exec->members[rank].parting_count > 0 || lot_any(exec, rank, LOT_CONTROL) ||
 	       lot_any(exec, rank, LOT_RESULTS) || lot_any(exec, rank, LOT_PARTIALS);
 }
 
@@ -455,10 +455,10 @@ bool pccl_exec_ready(struct pccl_exec *exec, uint32_t *rank_out)
 /* Hands out one frame. False: what there was can't be carried by a codec; its op is failing. */
 static bool send_one(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_send *send_out)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	struct op *controls = lot_oldest(exec, rank, LOT_CONTROL), *results, *partials;
 
-	if (neighbour->parting_count > 0) {
+	if (member->parting_count > 0) {
 		const struct pccl_op_key key = parting_take(exec, rank);
 
 		fill_frame(exec, &key, PCCL_FRAME_DONE, send_out);
@@ -470,12 +470,12 @@ static bool send_one(struct pccl_exec *exec, uint32_t rank, struct pccl_frame_se
 	}
 	results = lot_oldest(exec, rank, LOT_RESULTS);
 	partials = lot_oldest(exec, rank, LOT_PARTIALS);
-	if (results != NULL && (neighbour->results_in_a_row < RESULTS_IN_A_ROW || partials == NULL)) {
-		neighbour->results_in_a_row++;
+	if (results != NULL && (member->results_in_a_row < RESULTS_IN_A_ROW || partials == NULL)) {
+		member->results_in_a_row++;
 		send_result(exec, results, rank, send_out);
 		return true;
 	}
-	neighbour->results_in_a_row = 0;
+	member->results_in_a_row = 0;
 	return send_partial(exec, partials, rank, send_out);
 }
 

@@ -79,7 +79,7 @@ enum lot {
 };
 
 /* What is known about another rank, whatever the op. */
-struct neighbour {
+struct member {
 	uint32_t announced; /* ops whose START may go there, or has, and has not come from there */
 	uint32_t eager_ops; /* of them, those that may send more without being asked */
 	uint32_t results_in_a_row;
@@ -335,7 +335,7 @@ struct pccl_exec {
 	bool any_missed; /* perhaps */
 	struct op *ended_first, *ended_last;
 	struct op *reaped; /* polled, its memory is let go by the next poll */
-	struct neighbour *neighbours;
+	struct member *members;
 	uint32_t pool_ranks;	  /* that the next ones were made for; 0: not made */
 	uint32_t pool_lanes;	  /* likewise */
 	struct early *early_pool; /* early_room for each rank */

@@ -183,10 +183,9 @@ static void copy_partings(const struct pccl_exec *exec, struct table *to)
 	uint32_t rank, index;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		const struct neighbour *neighbour = &exec->neighbours[rank];
+		const struct member *member = &exec->members[rank];
 
-		for (index = neighbour->parting_first; index - neighbour->parting_first < neighbour->parting_count;
-		     index++)
+		for (index = member->parting_first; index - member->parting_first < member->parting_count; index++)
 			to->partings[(size_t)rank * to->room + index % to->room] =
 				from->partings[(size_t)rank * from->room + index % from->room];
 	}
@@ -257,23 +256,22 @@ void table_destroy(struct pccl_exec *exec)
 
 void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	uint32_t room = exec->table.room;
 
-	assert(neighbour->parting_count < room);
-	exec->table.partings[(size_t)rank * room + (neighbour->parting_first + neighbour->parting_count++) % room] =
-		*key;
+	assert(member->parting_count < room);
+	exec->table.partings[(size_t)rank * room + (member->parting_first + member->parting_count++) % room] = *key;
 	pccl_bitmap_set(exec->ready, rank);
 }
 
 struct pccl_op_key parting_take(struct pccl_exec *exec, uint32_t rank)
 {
-	struct neighbour *neighbour = &exec->neighbours[rank];
+	struct member *member = &exec->members[rank];
 	uint32_t room = exec->table.room;
 
-	assert(neighbour->parting_count > 0);
-	neighbour->parting_count--;
-	return exec->table.partings[(size_t)rank * room + neighbour->parting_first++ % room];
+	assert(member->parting_count > 0);
+	member->parting_count--;
+	return exec->table.partings[(size_t)rank * room + member->parting_first++ % room];
 }
 
 /* ---- ops come and go --------------------------------------------------------------------------------------------- */
