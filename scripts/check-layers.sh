@@ -47,8 +47,9 @@ may_include() {
 	sync/* | src/sync/*) echo base collectives/element session sync ;;
 	device/* | src/device/*) echo base sync/state device ;;
 	store/* | src/store/*) echo base collectives/element sync/state device store ;;
+	src/training/*) echo base sync transport/loop comm training ;;
 	src/comm/*) echo base collectives membership transport/. transport/loop transport/link session sync device comm ;;
-	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync device store comm api ;;
+	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync device store comm training api ;;
 	src/programs/*) echo base transport/. programs ;; # what they parse and print are addresses
 	bench/*) echo bench ;;
 	tests/* | comm/* | api/*) echo any ;;

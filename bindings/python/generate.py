@@ -33,6 +33,7 @@ SYSTEM = {
 SCALARS = {
     "int8_t": "c_int8", "uint8_t": "c_uint8", "int16_t": "c_int16", "uint16_t": "c_uint16", "int32_t": "c_int32",
     "uint32_t": "c_uint32", "int64_t": "c_int64", "uint64_t": "c_uint64", "size_t": "c_size_t", "_Bool": "c_bool",
+    "float": "c_float", "double": "c_double",
     "int": "c_int", "unsigned int": "c_uint", "char": "c_char", "long": "c_long", "unsigned long": "c_ulong",
 }
 

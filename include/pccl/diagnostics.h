@@ -28,7 +28,10 @@ typedef enum pcclEnum_t {
 	pcclEnumLogLevel = 13,
 	pcclEnumOverflow = 14,
 	pcclEnumInput = 15,
-	pcclEnumLate = 16
+	pcclEnumLate = 16,
+	pcclEnumDilocoMode = 17,
+	pcclEnumDilocoRule = 18,
+	pcclEnumDilocoDivision = 19
 } pcclEnum_t;
 
 /* The word of an enumeration's value, "ring", "bfloat16", "pcclTimeout"; "?" if there is no such value. Never NULL;

@@ -32,8 +32,8 @@
  * receive buffer holds is undefined.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
- * 100 up. Larger things have headers beside this: codecs.h and master.h (included here), diagnostics.h, state.h;
- * diloco.h, security.h, stats.h, as they come.
+ * 100 up. Larger things have headers beside this: codecs.h and master.h (included here), diagnostics.h, state.h,
+ * diloco.h; security.h, stats.h, as they come.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
 #ifndef PCCL_H

@@ -1,6 +1,7 @@
 /* Words for values and back. The first word of a value is its name, later ones are synonyms. */
 #include "base/names.h"
 
+#include <pccl/diloco.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -134,6 +135,23 @@ static const struct word lates[] = {
 	{NULL, 0},
 };
 
+static const struct word diloco_modes[] = {
+	{"synchronous", pcclDilocoSynchronous},
+	{"delayed", pcclDilocoDelayed},
+	{"eager", pcclDilocoEager},
+	{"streaming", pcclDilocoStreaming},
+	{NULL, 0},
+};
+
+static const struct word diloco_rules[] = {{"nesterov", pcclDilocoNesterov}, {"co2", pcclDilocoCo2}, {NULL, 0}};
+
+static const struct word diloco_divisions[] = {
+	{"balanced", pcclDilocoBalanced},
+	{"strided", pcclDilocoStrided},
+	{"given", pcclDilocoGiven},
+	{NULL, 0},
+};
+
 static const struct word levels[] = {
 	{"TRACE", pcclLogTrace}, {"DEBUG", pcclLogDebug}, {"INFO", pcclLogInfo}, {"WARN", pcclLogWarn},
 	{"ERR", pcclLogErr},	 {"FATAL", pcclLogFatal}, {"NONE", pcclLogNone}, {NULL, 0},
@@ -157,6 +175,9 @@ static const struct word *const tables[] = {
 	[pcclEnumOverflow] = overflows,
 	[pcclEnumInput] = inputs,
 	[pcclEnumLate] = lates,
+	[pcclEnumDilocoMode] = diloco_modes,
+	[pcclEnumDilocoRule] = diloco_rules,
+	[pcclEnumDilocoDivision] = diloco_divisions,
 };
 
 static const struct word *table_of(pcclEnum_t which)

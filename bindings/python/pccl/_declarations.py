@@ -361,6 +361,9 @@ pcclEnumLogLevel = 13
 pcclEnumOverflow = 14
 pcclEnumInput = 15
 pcclEnumLate = 16
+pcclEnumDilocoMode = 17
+pcclEnumDilocoRule = 18
+pcclEnumDilocoDivision = 19
 
 # pcclLogLevel_t
 pcclLogTrace = 1
@@ -373,6 +376,78 @@ pcclLogNone = 7
 
 
 pcclLogCallback_t = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
+
+# pcclDilocoMode_t
+pcclDilocoSynchronous = 0
+pcclDilocoDelayed = 100
+pcclDilocoEager = 101
+pcclDilocoStreaming = 102
+
+# pcclDilocoRule_t
+pcclDilocoNesterov = 0
+pcclDilocoCo2 = 100
+
+# pcclDilocoDivision_t
+pcclDilocoBalanced = 0
+pcclDilocoStrided = 100
+pcclDilocoGiven = 101
+
+
+pcclDilocoRead_t = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_size_t, c.c_size_t, c.c_size_t, c.POINTER(c.c_float))
+
+
+pcclDilocoWrite_t = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_size_t, c.c_size_t, c.c_size_t, c.POINTER(c.c_float))
+
+
+class pcclDilocoSettings_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("mode", c.c_int),
+        ("rule", c.c_int),
+        ("interval", c.c_uint32),
+        ("fragments", c.c_uint32),
+        ("overlap", c.c_uint32),
+        ("alpha", c.c_float),
+        ("learning_rate", c.c_float),
+        ("momentum", c.c_float),
+        ("clip", c.c_float),
+        ("penalize", c.c_bool),
+        ("error_feedback", c.c_bool),
+        ("check_parity", c.c_bool),
+        ("division", c.c_int),
+        ("fragment_of", c.POINTER(c.c_uint32)),
+        ("tag", c.c_uint64),
+        ("codec", c.c_int),
+        ("codec_down", c.c_int),
+        ("rounding", c.c_int),
+        ("zstd", c.c_int),
+        ("read", pcclDilocoRead_t),
+        ("write", pcclDilocoWrite_t),
+        ("context", c.c_void_p),
+        ("reserved", c.c_uint32 * 4),
+    ]
+
+
+class pcclDilocoStatistics_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("steps", c.c_uint64),
+        ("rounds", c.c_uint64),
+        ("repeated", c.c_uint64),
+        ("alone", c.c_uint64),
+        ("tx_bytes", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+        ("wait_ns", c.c_uint64),
+        ("busy_ns", c.c_uint64),
+        ("last_weight", c.c_double),
+        ("last_share", c.c_double),
+        ("last_participants", c.c_uint32),
+        ("in_flight", c.c_uint32),
+        ("distance_least", c.c_uint32),
+        ("distance_most", c.c_uint32),
+        ("largest_bytes", c.c_uint64),
+        ("reserved", c.c_uint32 * 4),
+    ]
 
 
 class pcclStateSyncOptions_t(c.Structure):
@@ -468,6 +543,13 @@ FUNCTIONS = {
     "pcclGetValueAt": (c.c_int, [c.c_int, c.c_size_t, c.POINTER(c.c_int)]),
     "pcclSetLogCallback": (c.c_int, [pcclLogCallback_t, c.c_void_p]),
     "pcclSetLogLevel": (c.c_int, [c.c_int]),
+    "pcclDilocoCreate": (c.c_int, [c.c_void_p, c.POINTER(pcclTensorInfo_t), c.c_size_t, c.POINTER(pcclDilocoSettings_t), c.POINTER(c.c_void_p)]),
+    "pcclDilocoStep": (c.c_int, [c.c_void_p, c.c_double]),
+    "pcclDilocoFlush": (c.c_int, [c.c_void_p]),
+    "pcclDilocoState": (c.c_int, [c.c_void_p, c.POINTER(c.POINTER(pcclSharedState_t))]),
+    "pcclDilocoResume": (c.c_int, [c.c_void_p, c.c_bool]),
+    "pcclDilocoGetStatistics": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoStatistics_t)]),
+    "pcclDilocoDestroy": (c.c_int, [c.c_void_p]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateLoad": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),

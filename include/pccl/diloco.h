@@ -1,0 +1,211 @@
+/*
+ * pccl: DiLoCo, training over slow links with hundreds of times fewer bytes.
+ *
+ *	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+ *	pcclDiloco_t *engine;
+ *
+ *	settings.interval = 100;
+ *	pcclDilocoCreate(comm, tensors, tensor_count, &settings, &engine);
+ *	for (step = 0; step < steps; step++) {
+ *		... one inner step on the parameters, with any optimizer ...
+ *		pcclDilocoStep(engine, tokens);
+ *	}
+ *	pcclDilocoFlush(engine);
+ *	pcclDilocoDestroy(engine);
+ *
+ * Words. Each peer trains its *local* parameters. The engine keeps *outer* parameters, the same bits on all peers. The
+ * parameters are divided into *fragments* of whole tensors. A *round* is one exchange of one fragment: each peer gives
+ * its pseudo-gradient (outer minus local), all get the weighted mean g, and an outer *rule* makes new outer parameters
+ * of it, from which the local ones go on. H is the interval, in steps, m the outer momentum, mu its factor, lr the
+ * outer learning rate. All arithmetic is in binary32, element by element, without fused operations.
+ *
+ * Modes (arXiv numbers of the papers):
+ *
+ *	synchronous	2311.08105. Every H steps all fragments are exchanged; the step returns when that has ended.
+ *	delayed		2502.12996. Every H steps: the mean of the round that began H steps ago is applied, local
+ *			becomes outer, and the round of the last H steps begins, which has H steps of time.
+ *	eager		2502.12996. As delayed, and this peer's own fresh pseudo-gradient takes the place of its share
+ *			in the old mean: local = outer + e, where e goes through the outer rule with
+ *			share * fresh less what it was the last time for a gradient. The rule is linear, so
+ *			this is the paper's, and outer stays the same on all peers. With pcclDilocoNesterov
+ *			only.
+ *	streaming	2501.18512. Each fragment has its own step in H at which its round begins. What comes of it
+ *			is taken over `overlap` steps later: local = alpha * local + (1 - alpha) * outer.
+ *
+ * Rules, with g the weighted mean:
+ *
+ *	Nesterov	2311.08105. m = mu m + g; outer -= lr (g + mu m)
+ *	CO2		after 2401.16265. The staleness penalty divides g, element by element, by a gap:
+ *			d = |outer - outer of the round before|, c = 0.9 c + 0.1 mean(d) (at first mean(d)),
+ *			gap = d / c + 1; m = mu m + g / gap; if ||m|| > clip: m = m * (clip / ||m||); outer -= lr m.
+ *			The norm, and the mean, are of the fragment, summed in order in binary64.
+ *
+ * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
+ * parameters), then an all-reduce of the fragment in `codec`, on the tags `tag` and `tag` + 1, which nobody else may
+ * use. Rounds are run one after the other in the order that names, sizes and settings give, the same on all peers; any
+ * number may wait.
+ *
+ * Weights. pcclDilocoStep() says how much the step weighs (tokens, or 1). A contribution weighs the sum since the one
+ * before. Who did nothing gives 0 and counts for nothing.
+ *
+ * Losses. If a member is lost in a round, the survivors do that round again among themselves, from their untouched
+ * contributions: no step is lost, weights are those of who took part, residuals of error feedback are kept once, with
+ * the exchange that counted. A peer that is left alone goes on alone.
+ *
+ * Newcomers. The engine admits nobody. At a step that all members agree on: pcclDilocoFlush(), pcclUpdateTopology(),
+ * then bring the tensors of pcclDilocoState() to the newcomer, which calls pcclDilocoResume().
+ *
+ * Threads. An engine has one thread of its own. Its functions must not be called at the same time; its parameters must
+ * not be changed by others while pcclDilocoStep(), pcclDilocoFlush() or pcclDilocoResume() run. A step without anything
+ * due costs a few nanoseconds; one at which a round begins or is taken over costs passes over that fragment, and
+ * waiting if the exchange has not ended. Other collectives on other tags go on meanwhile.
+ *
+ * Failures. All functions return pcclInvalidArgument for NULL pointers, pcclInvalidUsage in a forked child. A round
+ * that fails (pcclEvicted, pcclAborted, pcclTimeout, a codec that meets a NaN) ends the engine: steps from then on
+ * return that result, local parameters keep what was trained, outer ones what the last round taken over has made them.
+ * pcclMismatch: peers have different tensors, settings or rounds, or outer parameters that differ; the last error says
+ * which peer.
+ */
+#ifndef PCCL_DILOCO_H
+#define PCCL_DILOCO_H
+
+#include "pccl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pcclDiloco_t pcclDiloco_t;
+
+typedef enum pcclDilocoMode_t {
+	pcclDilocoSynchronous = 0,
+	pcclDilocoDelayed = 100,
+	pcclDilocoEager = 101,
+	pcclDilocoStreaming = 102
+} pcclDilocoMode_t;
+
+typedef enum pcclDilocoRule_t { pcclDilocoNesterov = 0, pcclDilocoCo2 = 100 } pcclDilocoRule_t;
+
+/* How tensors become fragments. */
+typedef enum pcclDilocoDivision_t {
+	pcclDilocoBalanced = 0,	 /* the largest first, each to the smallest fragment so far; equal ones by name */
+	pcclDilocoStrided = 100, /* in the order of the list, in turn: neighbours are in different fragments */
+	pcclDilocoGiven = 101	 /* as `fragment_of` says */
+} pcclDilocoDivision_t;
+
+/* Where parameters are if not in memory: elements first ... first + count - 1 of tensor `tensor` (its place in the
+ * list) are read into, or written from, memory of the library. Called within pcclDilocoCreate(), Step, Flush and
+ * Resume, by the thread that called these. Not pcclSuccess: the call ends with that result, and the engine with it. */
+typedef pcclResult_t (*pcclDilocoRead_t)(void *context, size_t tensor, size_t first, size_t count, float *to);
+typedef pcclResult_t (*pcclDilocoWrite_t)(void *context, size_t tensor, size_t first, size_t count, const float *from);
+
+/* Initialize with PCCL_DILOCO_SETTINGS_INITIALIZER, then change what you need. Copied. All peers must choose alike but
+ * for the callbacks and zstd. */
+typedef struct pcclDilocoSettings_t {
+	size_t size;
+	pcclDilocoMode_t mode;
+	pcclDilocoRule_t rule;
+	uint32_t interval;   /* H: inner steps between two rounds of a fragment; default 100 */
+	uint32_t fragments;  /* P: at most the number of tensors, and H; default 1. If H is not a multiple of P the
+				 * rounds of streaming are not evenly apart: a warning is logged, and
+				 * pcclDilocoStatistics_t says the least and the greatest distance */
+	uint32_t overlap;    /* streaming: steps between the beginning of a round and taking it over; below H */
+	float alpha;	     /* streaming: how much of the local parameters stays, 0 to 1 (not 1); default 0.5 */
+	float learning_rate; /* lr; default 0.7 */
+	float momentum;	     /* mu; default 0.9 */
+	float clip;	     /* CO2: greatest norm of a fragment's momentum; default 0: no limit */
+	bool penalize;	     /* CO2: divide by the gap; default true */
+	bool error_feedback; /* keep what the codec takes away, and add it to the next contribution; default false */
+	bool check_parity;   /* compare digests of the outer parameters in each round; default true */
+	pcclDilocoDivision_t division;
+	const uint32_t *fragment_of; /* pcclDilocoGiven: for each tensor; every fragment has to have one */
+	uint64_t tag;		     /* this one and the next are the engine's; default 0xd110c000 */
+	pcclQuantizationAlgorithm_t codec;
+	pcclQuantizationAlgorithm_t codec_down; /* pcclQuantNone: as `codec` */
+	pcclRounding_t rounding;
+	pcclZstd_t zstd;
+	pcclDilocoRead_t read; /* both or none; then data of tensors may be NULL */
+	pcclDilocoWrite_t write;
+	void *context;
+	uint32_t reserved[4];
+} pcclDilocoSettings_t;
+
+/* clang-format off */
+#define PCCL_DILOCO_SETTINGS_INITIALIZER \
+	{sizeof(pcclDilocoSettings_t), pcclDilocoSynchronous, pcclDilocoNesterov, 100, 1, 0, 0.5f, 0.7f, 0.9f, 0.0f, \
+	 true, false, true, pcclDilocoBalanced, NULL, 0xd110c000, pcclQuantNone, pcclQuantNone, pcclRoundNearest, \
+	 pcclZstdDefault, NULL, NULL, NULL, {0}}
+/* clang-format on */
+
+/* Set `size` (PCCL_DILOCO_STATISTICS_INITIALIZER) before the call. Of this engine since it was created. */
+typedef struct pcclDilocoStatistics_t {
+	size_t size;
+	uint64_t steps;
+	uint64_t rounds;   /* taken over */
+	uint64_t repeated; /* times that a round was done again because a member was lost */
+	uint64_t alone;	   /* rounds without anybody else */
+	uint64_t tx_bytes; /* payload sent for rounds, those that were repeated included */
+	uint64_t rx_bytes;
+	uint64_t wait_ns;   /* that steps and flushes have waited for exchanges */
+	uint64_t busy_ns;   /* that the engine's thread has worked on rounds */
+	double last_weight; /* of all participants of the round that was last taken over */
+	double last_share;  /* of this peer in that */
+	uint32_t last_participants;
+	uint32_t in_flight;	 /* rounds that have begun and are not taken over yet */
+	uint32_t distance_least; /* steps from the beginning of a round to that of the next, over one interval */
+	uint32_t distance_most;
+	uint64_t largest_bytes; /* of a fragment, as float32 */
+	uint32_t reserved[4];
+} pcclDilocoStatistics_t;
+
+/* clang-format off */
+#define PCCL_DILOCO_STATISTICS_INITIALIZER \
+	{sizeof(pcclDilocoStatistics_t), 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0, 0, {0}}
+/* clang-format on */
+
+/*
+ * Creates an engine over `count` tensors of pcclFloat with different names; `data` is where the local parameters are,
+ * now and until the engine ends. The outer parameters begin as what the local ones are: these have to be the same on
+ * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 6 copies of the parameters, by mode and
+ * codec. No network activity. The communicator has to outlive the engine. pcclInvalidArgument: a tensor or a setting
+ * that can't be, which the last error names. pcclOutOfMemory, pcclSystemError.
+ */
+PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *tensors, size_t count,
+					  const pcclDilocoSettings_t *settings PCCL_NULLABLE,
+					  pcclDiloco_t **engine_out);
+
+/* To be called after every inner step: `weight` is how much it counts. Begins rounds and takes them over when they are
+ * due; see the modes. All members make as many steps. pcclInvalidArgument: the weight is negative or no number. */
+PCCL_EXPORT pcclResult_t pcclDilocoStep(pcclDiloco_t *engine, double weight);
+
+/* Waits for all rounds that have begun, and takes them over. A joint step: all members call it after the same number of
+ * steps. What was trained since the last rounds began stays in the local parameters, and goes into the next ones. */
+PCCL_EXPORT pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine);
+
+/*
+ * The engine's state as tensors, for pcclStateSave(), pcclStateLoad() and pcclSynchronizeSharedState():
+ * "diloco.outer/NAME", "diloco.momentum/NAME", for CO2 "diloco.before/NAME", with error feedback
+ * "diloco.residual/NAME", in eager mode "diloco.own/NAME", "diloco.deviation/NAME" and
+ * "diloco.deviation_momentum/NAME", then "diloco.weights" (these, and residuals, differ between peers), and
+ * "diloco.schedule". The local parameters are the caller's to save. The structure is the engine's and valid until its
+ * next step, flush or end; `revision` counts the rounds taken over. pcclPendingAsyncOps: rounds are in flight; flush
+ * first.
+ */
+PCCL_EXPORT pcclResult_t pcclDilocoState(pcclDiloco_t *engine, pcclSharedState_t **state_out);
+
+/* Goes on from what was written into the tensors of pcclDilocoState(). `overwrite_local`: local parameters become what
+ * they are after a round, which a newcomer wants; else they are left as they are. pcclInvalidArgument: the schedule is
+ * one of other tensors or settings: nothing else has changed. pcclPendingAsyncOps: as above. */
+PCCL_EXPORT pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool overwrite_local);
+
+PCCL_EXPORT pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_t *statistics_out);
+
+/* Ends the engine. Waits for the exchange that is running, if one is (pcclCommAbort() before ends it at once); rounds
+ * that have begun are not taken over, so call pcclDilocoFlush() before. Local parameters stay as they are. */
+PCCL_EXPORT pcclResult_t pcclDilocoDestroy(pcclDiloco_t *engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

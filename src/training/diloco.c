@@ -1,0 +1,401 @@
+/* Creation, the thread, steps. */
+#include "training/diloco.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "comm/thread.h"
+#include "training/diloco_internal.h"
+#include "transport/loop/fork.h"
+
+uint64_t pccl_diloco_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* ---- the thread ------------------------------ */
+
+static void fail_engine(struct pccl_diloco *engine, pcclResult_t result)
+{
+	pthread_mutex_lock(&engine->lock);
+	if (engine->failure == pcclSuccess) {
+		engine->failure = result;
+		strncpy(engine->failure_text, pccl_fail_text(), sizeof(engine->failure_text) - 1);
+	}
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+/* The next round to do; NULL: the engine ends. */
+static struct pccl_diloco_round *next_round(struct pccl_diloco *engine)
+{
+	struct pccl_diloco_round *round = NULL;
+
+	pthread_mutex_lock(&engine->lock);
+	while (!engine->is_ending && (engine->queue_count == 0 || engine->failure != pcclSuccess))
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	if (!engine->is_ending) {
+		round = engine->queue[engine->queue_first];
+		engine->queue_first = (engine->queue_first + 1) % engine->queue_capacity;
+		engine->queue_count--;
+	}
+	pthread_mutex_unlock(&engine->lock);
+	return round;
+}
+
+static void *run(void *context)
+{
+	struct pccl_diloco *engine = (struct pccl_diloco *)context;
+	struct pccl_diloco_round *round;
+
+	while ((round = next_round(engine)) != NULL) {
+		pcclResult_t result = pccl_diloco_run_round(engine, round);
+
+		if (result != pcclSuccess) {
+			fail_engine(engine, result);
+			continue;
+		}
+		pthread_mutex_lock(&engine->lock);
+		round->has_ended = true;
+		pthread_cond_broadcast(&engine->changed);
+		pthread_mutex_unlock(&engine->lock);
+	}
+	return NULL;
+}
+
+/* ---- rounds ------------------------------ */
+
+static pcclResult_t failure_of(struct pccl_diloco *engine)
+{
+	pcclResult_t result;
+
+	pthread_mutex_lock(&engine->lock);
+	result = engine->failure;
+	if (result != pcclSuccess)
+		(void)pccl_fail(result, "%s", engine->failure_text);
+	pthread_mutex_unlock(&engine->lock);
+	return result;
+}
+
+static pcclResult_t await_end(struct pccl_diloco *engine, const struct pccl_diloco_round *round)
+{
+	bool has_ended;
+
+	pthread_mutex_lock(&engine->lock);
+	if (!round->has_ended) {
+		const uint64_t start_ns = pccl_diloco_now_ns();
+
+		while (!round->has_ended && engine->failure == pcclSuccess)
+			pthread_cond_wait(&engine->changed, &engine->lock);
+		engine->statistics.wait_ns += pccl_diloco_now_ns() - start_ns;
+	}
+	has_ended = round->has_ended;
+	pthread_mutex_unlock(&engine->lock);
+	return has_ended ? pcclSuccess : failure_of(engine);
+}
+
+/* Snapshot of a fragment: its pseudo-gradient. */
+static pcclResult_t begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out)
+{
+	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
+	struct pccl_diloco_round *round = pccl_zalloc(sizeof(*round));
+	pcclResult_t result;
+
+	if (round == NULL)
+		return pcclOutOfMemory;
+	round->fragment = index;
+	round->step = engine->step;
+	round->due = engine->step + engine->schedule.delay;
+	round->values = fragment->spare[fragment->spare_count - 1];
+	result = pccl_diloco_read_local(engine, index, round->values);
+	if (result != pcclSuccess) {
+		pccl_free(round);
+		return result;
+	}
+	fragment->spare_count--;
+	round->number = ++fragment->begun;
+	round->weight = engine->weight - fragment->weight_mark;
+	fragment->weight_mark = engine->weight;
+	pccl_outer_gradient(round->values, fragment->outer, fragment->deviation, round->values, fragment->count);
+	*round_out = round;
+	return pcclSuccess;
+}
+
+static void hand_over(struct pccl_diloco *engine, struct pccl_diloco_round *round)
+{
+	struct pccl_diloco_round **last = &engine->rounds;
+
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = round;
+	pthread_mutex_lock(&engine->lock);
+	engine->queue[(engine->queue_first + engine->queue_count++) % engine->queue_capacity] = round;
+	engine->statistics.in_flight++;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+/* The local parameters follow the outer ones. `scratch` is as long as the fragment. */
+static pcclResult_t follow(struct pccl_diloco *engine, uint32_t index, float *scratch, float alpha)
+{
+	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
+	pcclResult_t result = pcclSuccess;
+
+	if (fragment->deviation != NULL) {
+		pccl_outer_deviate(scratch, fragment->outer, fragment->deviation, fragment->count);
+		return pccl_diloco_write_local(engine, index, scratch);
+	}
+	if (alpha == 0)
+		return pccl_diloco_write_local(engine, index, fragment->outer);
+	result = pccl_diloco_read_local(engine, index, scratch);
+	if (result != pcclSuccess)
+		return result;
+	pccl_outer_mix(scratch, fragment->outer, alpha, fragment->count);
+	return pccl_diloco_write_local(engine, index, scratch);
+}
+
+/* What was trained since the round began stays. */
+static pcclResult_t shift_local(struct pccl_diloco *engine, uint32_t index, const float *old)
+{
+	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
+	float *scratch = fragment->spare[0] != old ? fragment->spare[0] : fragment->spare[1];
+	pcclResult_t result = pccl_diloco_read_local(engine, index, scratch);
+
+	if (result != pcclSuccess)
+		return result;
+	pccl_outer_shift(scratch, fragment->outer, old, fragment->count);
+	return pccl_diloco_write_local(engine, index, scratch);
+}
+
+static bool is_delayed(const struct pccl_diloco *engine)
+{
+	return engine->schedule.delay >= engine->schedule.interval;
+}
+
+/* Takes the first round over, when it has ended. Its buffer becomes the outer parameters, and theirs is spare. Local
+ * parameters follow; in delayed modes only if that is before its time, else leave_local() does it. */
+static pcclResult_t take_over(struct pccl_diloco *engine)
+{
+	struct pccl_diloco_round *round = engine->rounds;
+	struct pccl_diloco_fragment *fragment = &engine->fragments[round->fragment];
+	pcclResult_t result = await_end(engine, round);
+	float *old = fragment->outer;
+
+	if (result != pcclSuccess)
+		return result;
+	engine->rounds = round->next;
+	fragment->outer = round->values;
+	fragment->share = round->share;
+	fragment->spare[fragment->spare_count++] = old;
+	engine->taken++;
+	pthread_mutex_lock(&engine->lock);
+	engine->statistics.rounds++;
+	engine->statistics.in_flight--;
+	engine->statistics.last_weight = round->total;
+	engine->statistics.last_share = (double)round->share;
+	engine->statistics.last_participants = round->participants;
+	pthread_mutex_unlock(&engine->lock);
+	if (!is_delayed(engine))
+		result = follow(engine, round->fragment, old,
+				engine->settings.mode == pcclDilocoStreaming ? engine->settings.alpha : 0);
+	else if (round->due > engine->step)
+		result = shift_local(engine, round->fragment, old);
+	pccl_free(round);
+	return result;
+}
+
+/* ---- steps ------------------------------ */
+
+void pccl_diloco_find_next_due(struct pccl_diloco *engine)
+{
+	const struct pccl_diloco_round *round;
+
+	engine->next_due = pccl_schedule_next(&engine->schedule, engine->step);
+	for (round = engine->rounds; round != NULL; round = round->next)
+		if (round->due < engine->next_due)
+			engine->next_due = round->due;
+}
+
+static pcclResult_t take_over_due(struct pccl_diloco *engine)
+{
+	pcclResult_t result = pcclSuccess;
+
+	while (result == pcclSuccess && engine->rounds != NULL && engine->rounds->due <= engine->step)
+		result = take_over(engine);
+	return result;
+}
+
+/* Before the first roll call. */
+static float likely_share(const struct pccl_diloco *engine)
+{
+	int world = 1;
+
+	(void)pcclGetAttribute(engine->comm, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &world);
+	return 1.0f / (float)world;
+}
+
+/* In delayed modes local parameters are left when a round begins, whether or not another has ended. */
+static pcclResult_t leave_local(struct pccl_diloco *engine, struct pccl_diloco_round *round)
+{
+	struct pccl_diloco_fragment *fragment = &engine->fragments[round->fragment];
+	float *scratch = fragment->spare_count > 0 ? fragment->spare[fragment->spare_count - 1] : NULL;
+
+	if (engine->settings.mode == pcclDilocoEager && engine->taken == 0)
+		fragment->share = likely_share(engine);
+	if (engine->settings.mode == pcclDilocoEager)
+		pccl_outer_eager(&engine->rule, fragment->share, round->values, fragment->own, fragment->deviation,
+				 fragment->deviation_momentum, fragment->count);
+	return follow(engine, round->fragment, scratch, 0);
+}
+
+/* Snapshots first: what is taken over at the same step is not in them. */
+static pcclResult_t synchronize(struct pccl_diloco *engine)
+{
+	struct pccl_diloco_round *begun = NULL, **last = &begun, *round;
+	pcclResult_t result = pcclSuccess;
+	uint32_t i;
+
+	for (i = 0; result == pcclSuccess && i < engine->schedule.fragment_count; i++) {
+		if (!pccl_schedule_begins(&engine->schedule, i, engine->step))
+			continue;
+		result = begin(engine, i, last);
+		if (result == pcclSuccess)
+			last = &(*last)->next;
+	}
+	if (result == pcclSuccess)
+		result = take_over_due(engine);
+	while ((round = begun) != NULL) {
+		begun = round->next;
+		round->next = NULL;
+		if (result == pcclSuccess && is_delayed(engine))
+			result = leave_local(engine, round);
+		hand_over(engine, round);
+	}
+	if (result == pcclSuccess)
+		result = take_over_due(engine);
+	pccl_diloco_find_next_due(engine);
+	return result;
+}
+
+pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
+{
+	pcclResult_t result;
+
+	if (!(weight >= 0) || !isfinite(weight))
+		return pccl_fail(pcclInvalidArgument, "a step can't weigh %g", weight);
+	engine->weight += weight;
+	if (++engine->step < engine->next_due)
+		return pcclSuccess;
+	result = failure_of(engine);
+	if (result == pcclSuccess)
+		result = synchronize(engine);
+	if (result != pcclSuccess) {
+		fail_engine(engine, result);
+		engine->next_due = 0;
+	}
+	return result;
+}
+
+pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine)
+{
+	pcclResult_t result = failure_of(engine);
+
+	while (result == pcclSuccess && engine->rounds != NULL)
+		result = take_over(engine);
+	if (result != pcclSuccess)
+		fail_engine(engine, result);
+	else
+		pccl_diloco_find_next_due(engine);
+	return result;
+}
+
+void pccl_diloco_statistics(struct pccl_diloco *engine, pcclDilocoStatistics_t *statistics_out)
+{
+	pthread_mutex_lock(&engine->lock);
+	*statistics_out = engine->statistics;
+	pthread_mutex_unlock(&engine->lock);
+	statistics_out->steps = engine->step;
+	statistics_out->distance_least = engine->schedule.distance_least;
+	statistics_out->distance_most = engine->schedule.distance_most;
+}
+
+/* ---- creation ------------------------------ */
+
+static pcclResult_t first_outer(struct pccl_diloco *engine)
+{
+	pcclResult_t result = pcclSuccess;
+	uint32_t i;
+
+	for (i = 0; result == pcclSuccess && i < engine->schedule.fragment_count; i++) {
+		struct pccl_diloco_fragment *fragment = &engine->fragments[i];
+
+		result = pccl_diloco_read_local(engine, i, fragment->outer);
+		if (fragment->before != NULL)
+			memcpy(fragment->before, fragment->outer, fragment->count * sizeof(*fragment->outer));
+	}
+	return result;
+}
+
+pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensors, size_t count,
+				const pcclDilocoSettings_t *settings, struct pccl_diloco **engine_out)
+{
+	struct pccl_diloco *engine = pccl_zalloc(sizeof(*engine));
+	pcclResult_t result;
+
+	*engine_out = NULL;
+	if (engine == NULL)
+		return pcclOutOfMemory;
+	engine->comm = comm;
+	engine->generation = pccl_fork_generation();
+	engine->settings = *settings;
+	engine->settings.fragment_of = NULL; /* the caller's; the schedule has what it said */
+	engine->rule.learning_rate = settings->learning_rate;
+	engine->rule.momentum = settings->momentum;
+	engine->rule.clip = settings->clip;
+	engine->rule.penalize = settings->penalize;
+	pthread_mutex_init(&engine->lock, NULL);
+	pthread_cond_init(&engine->changed, NULL);
+	result = pccl_schedule_init(&engine->schedule, tensors, count, settings);
+	if (result == pcclSuccess)
+		result = pccl_diloco_reserve(engine, tensors);
+	if (result == pcclSuccess)
+		result = first_outer(engine);
+	if (result == pcclSuccess) {
+		pccl_diloco_find_next_due(engine);
+		result = pccl_thread_start(&engine->thread, "pccl-diloco", run, engine);
+		engine->has_thread = result == pcclSuccess;
+	}
+	if (result != pcclSuccess) {
+		pccl_diloco_destroy(engine);
+		return result;
+	}
+	*engine_out = engine;
+	return pcclSuccess;
+}
+
+void pccl_diloco_destroy(struct pccl_diloco *engine)
+{
+	if (engine == NULL)
+		return;
+	if (engine->has_thread) {
+		pthread_mutex_lock(&engine->lock);
+		engine->is_ending = true;
+		pthread_cond_broadcast(&engine->changed);
+		pthread_mutex_unlock(&engine->lock);
+		pthread_join(engine->thread, NULL);
+	}
+	pccl_diloco_release(engine);
+	pthread_cond_destroy(&engine->changed);
+	pthread_mutex_destroy(&engine->lock);
+	pccl_free(engine);
+}
+
+bool pccl_diloco_is_inherited(const struct pccl_diloco *engine)
+{
+	return engine->generation != pccl_fork_generation();
+}
