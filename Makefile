@@ -47,6 +47,7 @@ endif
 PROG_SRC := $(wildcard src/programs/*.c)
 LIB_SRC := $(filter-out $(PROG_SRC),$(wildcard src/*/*.c src/*/*/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
+TRAIN_SRC := $(wildcard bench/diloco/*.c)
 UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
 INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -58,7 +59,7 @@ LIB_A := $(B)/lib/libpccl.a
 INTERNAL_A := $(B)/lib/libinternal.a
 TESTLIB_A := $(B)/lib/libtests.a
 LIB_SO := $(B)/lib/libpccl.so.$(VERSION)
-PROGS := $(patsubst src/programs/%.c,$(B)/bin/%,$(PROG_SRC)) $(if $(BENCH_SRC),$(B)/bin/allreduce-bench)
+PROGS := $(patsubst src/programs/%.c,$(B)/bin/%,$(PROG_SRC)) $(if $(BENCH_SRC),$(B)/bin/allreduce-bench) $(if $(TRAIN_SRC),$(B)/bin/diloco-train)
 UNIT := $(patsubst tests/%.c,$(B)/test/%,$(UNIT_SRC))
 INTEGRATION := $(patsubst tests/%.c,$(B)/test/%,$(INTEGRATION_SRC))
 FUZZ_REPLAY := $(patsubst tests/%.c,$(B)/test/%,$(FUZZ_SRC))
@@ -72,6 +73,7 @@ $(B)/obj/src/collectives/%_avx2.o: CFLAGS += $(KERNEL_FLAGS) $(AVX2_FLAGS)
 $(B)/obj/src/collectives/%_avx512.o: CFLAGS += $(KERNEL_FLAGS) $(AVX512_FLAGS)
 $(B)/obj/src/collectives/%_scalar.o: CFLAGS += $(KERNEL_FLAGS)
 $(B)/obj/src/sync/diloco/outer.o: CFLAGS += $(KERNEL_FLAGS)
+$(B)/obj/bench/diloco/model.o: CFLAGS += -O3 -ffast-math
 $(B)/obj/src/base/%_sse42.o: CFLAGS += $(SSE42_FLAGS)
 $(B)/obj/src/base/%_vpclmul256.o: CFLAGS += $(VPCLMUL256_FLAGS)
 $(B)/obj/src/base/%_vpclmul512.o: CFLAGS += $(VPCLMUL512_FLAGS)
@@ -105,6 +107,10 @@ $(LIB_SO): $(call obj,$(LIB_SRC)) src/libpccl.map
 	@ln -sf libpccl.so.$(SOVERSION) $(@D)/libpccl.so
 
 $(B)/bin/allreduce-bench: $(call obj,$(BENCH_SRC)) $(LIB_A)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/bin/diloco-train: $(call obj,$(TRAIN_SRC) $(filter-out bench/main.c,$(BENCH_SRC))) $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -151,7 +157,7 @@ help: ## list the targets
 clean: ## remove everything that was built
 	rm -rf build
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) tests/standin/cuda.c))
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(TRAIN_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) tests/standin/cuda.c))
 Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
 .PHONY: all help clean
 .DELETE_ON_ERROR:

@@ -1,7 +1,7 @@
 # Checks of the source and of what was built.
 
 C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
-TIDY_SRC := $(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) \
+TIDY_SRC := $(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(TRAIN_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) \
 	$(TESTLIB_SRC) tests/standin/cuda.c tests/vectors/vectors.c
 
 check-layers: $(call obj,$(LIB_SRC)) ## who may include whom, and what the pure floors may call

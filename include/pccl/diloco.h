@@ -32,6 +32,9 @@
  *	streaming	2501.18512. Each fragment has its own step in H at which its round begins. What comes of it
  *			is taken over `overlap` steps later: local = alpha * local + (1 - alpha) * outer.
  *
+ * A mean that comes H steps late wants less momentum: with 0.9 delayed and eager training of bench/diloco's model
+ * oscillates, with 0.5 it does not (docs/BENCHMARKS.md).
+ *
  * Rules, with g the weighted mean:
  *
  *	Nesterov	2311.08105. m = mu m + g; outer -= lr (g + mu m)

@@ -202,6 +202,32 @@ static void a_loss_is_measured_beside_undisturbed_operations(void **state)
 	expect("--local 3 --loss --sizes 4M --iters 1 --policy abort --inplace --json", 0, "\"divergences\": 0");
 }
 
+/* A short run in three modes, with a peer that dies; parameters that differ would end it with 1. */
+static void training_shows_losses_and_bytes(void **state)
+{
+	static const char flags[] =
+		"--modes ddp,synchronous,streaming --peers 3 --steps 60 --interval 10 --fragments 2 "
+		"--codec e3m0 --chaos --json";
+	static const char *const fields[] = {"mode",
+					     "codec",
+					     "peers",
+					     "steps",
+					     "final_loss",
+					     "wire_bytes_per_peer",
+					     "ddp_bytes_per_peer",
+					     "wait_share",
+					     "peak_over_average",
+					     "divergences"};
+	static char output[OUTPUT_BYTES];
+
+	(void)state;
+	assert_int_equal(run_program("diloco-train", flags, output), 0);
+	expect_fields(strstr(output, "{\"mode\": \"streaming\""), fields, sizeof(fields) / sizeof(fields[0]), true);
+	expect_of("diloco-train", "--modes fast", 2, "streaming");
+	expect_of("diloco-train", "--peers 1", 2, "from 2 to 16");
+	expect_of("diloco-train", "--help", 0, "--error-feedback");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +241,7 @@ int main(void)
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
 		cmocka_unit_test(faults_are_told_by_kind),
 		cmocka_unit_test(a_loss_is_measured_beside_undisturbed_operations),
+		cmocka_unit_test(training_shows_losses_and_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
