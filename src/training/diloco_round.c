@@ -83,6 +83,7 @@ static pcclResult_t exchange_fragment(struct exchange *exchange)
 	pccl_outer_scale(engine->contribution, exchange->round->values, exchange->roll.share, fragment->count);
 	operation.count = fragment->count;
 	operation.tag = engine->settings.tag + 1;
+	operation.plan = pcclPlanDirect; /* the fewest bytes, where `auto` has the fewest hops */
 	operation.failure_policy = pcclPolicyAbort;
 	operation.input = pcclInputGiveUp;
 	operation.codec = engine->settings.codec;
