@@ -55,8 +55,11 @@
  * contributions: no step is lost, weights are those of who took part, residuals of error feedback are kept once, with
  * the exchange that counted. A peer that is left alone goes on alone.
  *
- * Newcomers. The engine admits nobody. At a step that all members agree on: pcclDilocoFlush(), pcclUpdateTopology(),
- * then bring the tensors of pcclDilocoState() to the newcomer, which calls pcclDilocoResume().
+ * Newcomers. The engine admits nobody. At a step that all members agree on, for example every 1000th, or when
+ * pcclArePeersPending() says so to all: pcclDilocoFlush(), pcclUpdateTopology(), pcclDilocoState(), and
+ * pcclSynchronizeSharedState() with that. The newcomer, whom pcclConnect() has let in: pcclDilocoCreate(),
+ * pcclDilocoState(), pcclSynchronizeSharedState(), pcclDilocoResume(engine, true). It has outer parameters, momentum
+ * and the place in the schedule then, nothing is in flight, and it counts for what it does from then on.
  *
  * Threads. An engine has one thread of its own. Its functions must not be called at the same time; its parameters must
  * not be changed by others while pcclDilocoStep(), pcclDilocoFlush() or pcclDilocoResume() run. A step without anything
@@ -196,10 +199,11 @@ PCCL_EXPORT pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine);
  */
 PCCL_EXPORT pcclResult_t pcclDilocoState(pcclDiloco_t *engine, pcclSharedState_t **state_out);
 
-/* Goes on from what was written into the tensors of pcclDilocoState(). `overwrite_local`: local parameters become what
- * they are after a round, which a newcomer wants; else they are left as they are. pcclInvalidArgument: the schedule is
- * one of other tensors or settings: nothing else has changed. pcclPendingAsyncOps: as above. */
-PCCL_EXPORT pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool overwrite_local);
+/* Goes on from what was written into the tensors of pcclDilocoState(). `is_newcomer`: local parameters become the outer
+ * ones, and what is a peer's own (residuals, deviations, weights) begins anew; else all of that is as it was saved, and
+ * local parameters are left as they are. pcclInvalidArgument: the schedule is one of other tensors or settings: nothing
+ * else has changed. pcclPendingAsyncOps: as above. */
+PCCL_EXPORT pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool is_newcomer);
 
 PCCL_EXPORT pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_t *statistics_out);
 

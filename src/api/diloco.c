@@ -76,11 +76,11 @@ pcclResult_t pcclDilocoState(pcclDiloco_t *engine, pcclSharedState_t **state_out
 	return result == pcclSuccess ? pccl_diloco_state(engine_of(engine), state_out) : result;
 }
 
-pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool overwrite_local)
+pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool is_newcomer)
 {
 	pcclResult_t result = check(engine);
 
-	return result == pcclSuccess ? pccl_diloco_resume(engine_of(engine), overwrite_local) : result;
+	return result == pcclSuccess ? pccl_diloco_resume(engine_of(engine), is_newcomer) : result;
 }
 
 pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_t *statistics_out)

@@ -26,7 +26,7 @@ bool pccl_diloco_is_inherited(const struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight);
 pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **state_out);
-pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool overwrite_local);
+pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer);
 void pccl_diloco_statistics(struct pccl_diloco *engine, pcclDilocoStatistics_t *statistics_out);
 
 #endif

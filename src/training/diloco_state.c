@@ -176,6 +176,21 @@ static pcclResult_t check_schedule(const struct pccl_diloco *engine)
 	return pcclSuccess;
 }
 
+/* A newcomer has done nothing of what it was given: what is a peer's own begins anew. */
+static void begin_anew(struct pccl_diloco_fragment *fragment)
+{
+	size_t kind;
+
+	fragment->weight_mark = 0;
+	fragment->share = 0;
+	for (kind = 0; kind < KINDS; kind++) {
+		float *buffer = buffer_of(fragment, &kinds[kind]);
+
+		if (kinds[kind].may_differ && buffer != NULL)
+			memset(buffer, 0, fragment->count * sizeof(*buffer));
+	}
+}
+
 static pcclResult_t write_local(struct pccl_diloco *engine, uint32_t index)
 {
 	const struct pccl_diloco_fragment *fragment = &engine->fragments[index];
@@ -186,7 +201,7 @@ static pcclResult_t write_local(struct pccl_diloco *engine, uint32_t index)
 	return pccl_diloco_write_local(engine, index, fragment->spare[0]);
 }
 
-pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool overwrite_local)
+pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer)
 {
 	const uint64_t *schedule = engine->state_schedule;
 	pcclResult_t result = check_idle(engine);
@@ -205,10 +220,12 @@ pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool overwrite_local
 
 		fragment->begun = schedule[SCHEDULE_HEAD + 2 * i];
 		memcpy(&fragment->step_mean, &schedule[SCHEDULE_HEAD + 2 * i + 1], sizeof(fragment->step_mean));
-		/* A newcomer has done nothing of what it was given. */
-		fragment->weight_mark = isfinite(pending) && pending > 0 && !overwrite_local ? -pending : 0;
+		fragment->weight_mark = isfinite(pending) && pending > 0 ? -pending : 0;
 		fragment->share = share > 0 && share <= 1 ? (float)share : 0;
-		if (overwrite_local && result == pcclSuccess)
+		if (!is_newcomer)
+			continue;
+		begin_anew(fragment);
+		if (result == pcclSuccess)
 			result = write_local(engine, i);
 	}
 	pccl_diloco_find_next_due(engine);

@@ -196,6 +196,89 @@ static void streaming_resumes_from_a_checkpoint(void **state)
 	resume(state, pcclDilocoStreaming);
 }
 
+/* ---- newcomers ------------------------------ */
+
+static void share_state(struct world_peer *me, pcclDiloco_t *engine)
+{
+	pcclSharedState_t *state;
+
+	CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
+	CHECK_RESULT(pcclSuccess, pcclSynchronizeSharedState(me->comm, state,
+							     PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR, NULL));
+}
+
+/* Two train, and a third comes in the middle of their schedule, with parameters of its own. */
+static void admits_a_newcomer(struct world_peer *me)
+{
+	const struct training_run *run = (const struct training_run *)me->argument;
+	const bool is_newcomer = me->index == 2;
+	struct training_model model;
+	pcclDiloco_t *engine;
+
+	training_init(&model, me->index);
+	if (is_newcomer) {
+		model.values[3] = 77;
+		peer_wait_gate(me, 1);
+	}
+	peer_join(me);
+	if (!is_newcomer)
+		peer_grow(me, 2);
+	CHECK_RESULT(pcclSuccess, pcclDilocoCreate(me->comm, model.tensors, TRAINING_TENSORS, &run->settings, &engine));
+	if (!is_newcomer) {
+		training_steps(&model, engine, 47);
+		CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
+		peer_reach(me, MILESTONE_KILL);
+		peer_grow(me, 3);
+	}
+	share_state(me, engine);
+	if (is_newcomer) {
+		CHECK_RESULT(pcclSuccess, pcclDilocoResume(engine, true));
+		CHECK(model.values[3] != 77);
+	}
+	training_steps(&model, engine, 60);
+	CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
+	training_tell(me, engine);
+	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void admit(void **state, pcclDilocoMode_t mode)
+{
+	struct training_run run = training_plain(mode);
+	struct world *world = *state;
+	unsigned i;
+
+	run.settings.error_feedback = true;
+	run.settings.codec = pcclQuantInt8;
+	if (mode == pcclDilocoStreaming) {
+		run.settings.fragments = 2;
+		run.settings.overlap = 3;
+	}
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, admits_a_newcomer, &run);
+	peers_await_all(world, 0, 2, MILESTONE_KILL);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+	for (i = 1; i < 3; i++)
+		assert_int_equal(peers_told(world, i, TOLD_OUTER), peers_told(world, 0, TOLD_OUTER));
+}
+
+static void a_newcomer_trains_with_the_others(void **state)
+{
+	admit(state, pcclDilocoSynchronous);
+}
+
+static void a_newcomer_is_eager_with_the_others(void **state)
+{
+	admit(state, pcclDilocoEager);
+}
+
+static void a_newcomer_streams_with_the_others(void **state)
+{
+	admit(state, pcclDilocoStreaming);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)
 
 int main(void)
@@ -210,6 +293,9 @@ int main(void)
 		CASE(delayed_training_resumes_from_a_checkpoint),
 		CASE(eager_training_resumes_from_a_checkpoint),
 		CASE(streaming_resumes_from_a_checkpoint),
+		CASE(a_newcomer_trains_with_the_others),
+		CASE(a_newcomer_is_eager_with_the_others),
+		CASE(a_newcomer_streams_with_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
