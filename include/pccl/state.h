@@ -69,6 +69,41 @@ PCCL_EXPORT pcclResult_t pcclStateSync(const pcclComm_t *communicator, pcclShare
 				       const pcclStateSyncOptions_t *options PCCL_NULLABLE,
 				       pcclStateSyncInfo_t *info_out PCCL_NULLABLE);
 
+/* What pcclStateCheck() found. Set `size` (PCCL_STATE_DRIFT_INITIALIZER) before the call. */
+typedef struct pcclStateDrift_t {
+	size_t size;
+	uint64_t
+		tensor; /* index in this peer's state, or PCCL_STATE_NOWHERE: the lists of tensors differ, or nothing */
+	uint64_t chunk; /* of 1 MiB: the first one that differs */
+	uint64_t element;    /* the first one that differs */
+	uint32_t peers;	     /* how many have something else there than most have; of two as many the higher ranks */
+	uint32_t first_rank; /* the lowest of those */
+	pcclRankUuid_t first_peer;
+	uint64_t hashed_bytes;
+	uint64_t reserved;
+} pcclStateDrift_t;
+
+#define PCCL_STATE_NOWHERE UINT64_MAX
+#define PCCL_STATE_DRIFT_INITIALIZER                                                  \
+	{                                                                             \
+		sizeof(pcclStateDrift_t), PCCL_STATE_NOWHERE, 0, 0, 0, 0, {{0}}, 0, 0 \
+	}
+
+/*
+ * Are the tensors the same on all members, but for those with allow_content_inequality? All members make the call,
+ * which moves nothing: each hashes its tensors, and one small message per pair of peers tells that all is well. With
+ * `dirty` in the options (as for pcclStateSync(), of whose kept hashes it makes use) a program can afford it every few
+ * steps; a drift in a tensor that was not told as changed is seen only when all are hashed. The strategy does not
+ * matter.
+ *
+ * pcclMismatch: they are not; the last error names tensor, chunk, element, its values and the ranks, and *drift_out has
+ * them: the same for all members. The tensors are as they were. pcclSystemError, pcclOutOfMemory: only this peer knows;
+ * the joint time-out is for the others then.
+ */
+PCCL_EXPORT pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pcclSharedState_t *state,
+					const pcclStateSyncOptions_t *options PCCL_NULLABLE,
+					pcclStateDrift_t *drift_out PCCL_NULLABLE);
+
 /* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 /* The shape of one tensor. The product of `dimensions` is its count; 0 dimensions: a scalar, count 1. */

@@ -25,6 +25,11 @@ static const struct pccl_sized info_kind = {.name = "info",
 					    .least = offsetof(pcclStateSyncInfo_t, tx_bytes) + sizeof(uint64_t),
 					    .known = offsetof(pcclStateSyncInfo_t, reserved)};
 
+static const struct pccl_sized drift_kind = {.name = "drift",
+					     .initializer = "PCCL_STATE_DRIFT_INITIALIZER",
+					     .least = offsetof(pcclStateDrift_t, tensor) + sizeof(uint64_t),
+					     .known = offsetof(pcclStateDrift_t, reserved)};
+
 /* One call, and what it has made. */
 struct synchronization {
 	struct pccl_monitor *monitor;
@@ -66,21 +71,20 @@ static pcclResult_t digest(struct synchronization *sync)
 		sync->info.hashed_bytes = inventory->bytes - bytes;
 		result = pccl_state_digest(inventory, is_kept, sync->options.threads);
 	}
-	if (result == pcclSuccess)
-		result = pccl_shadow_create(inventory, &sync->call.shadow);
 	pccl_kept_destroy(kept);
 	pccl_free(is_kept);
 	return result;
 }
 
-/* Whoever can't take part with its state does so without: the others need not wait for it. */
-static pcclResult_t prepare(struct synchronization *sync)
+static pcclResult_t prepare(struct synchronization *sync, bool moves)
 {
 	pcclResult_t result = pccl_inventory_create(sync->state, &sync->call.inventory);
 
 	if (result != pcclSuccess)
 		return result;
 	result = digest(sync);
+	if (result == pcclSuccess && moves)
+		result = pccl_shadow_create(sync->call.inventory, &sync->call.shadow);
 	if (result == pcclSuccess)
 		return result;
 	pccl_inventory_destroy(sync->call.inventory);
@@ -102,11 +106,12 @@ static pcclResult_t settle(struct synchronization *sync, pcclResult_t result)
 	return result;
 }
 
+/* Whoever can't take part with its state does so without: the others need not wait for it. */
 static pcclResult_t synchronize(struct synchronization *sync)
 {
 	struct pccl_agreement_result outcome;
 	char why[PCCL_FAIL_TEXT_BYTES] = "";
-	pcclResult_t local = prepare(sync), result;
+	pcclResult_t local = prepare(sync, true), result;
 
 	if (local == pcclInvalidArgument)
 		return local;
@@ -160,21 +165,78 @@ pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclShar
 	return result;
 }
 
+/* What the two new calls share: their arguments. */
+static pcclResult_t begin(const pcclComm_t *communicator, struct synchronization *sync,
+			  const pcclStateSyncOptions_t *options)
+{
+	const pcclStateSyncOptions_t defaults = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
+	pcclResult_t result = pcclSuccess;
+
+	sync->options = defaults;
+	if (options != NULL)
+		result = pccl_sized_read(&options_kind, options, &sync->options);
+	return result == pcclSuccess ? check(communicator, sync->state, sync->options.strategy, &sync->monitor)
+				     : result;
+}
+
 pcclResult_t pcclStateSync(const pcclComm_t *communicator, pcclSharedState_t *state,
 			   const pcclStateSyncOptions_t *options, pcclStateSyncInfo_t *info_out)
 {
-	const pcclStateSyncOptions_t defaults = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
-	struct synchronization sync = {.state = state, .options = defaults};
-	pcclResult_t result = options != NULL ? pccl_sized_read(&options_kind, options, &sync.options) : pcclSuccess;
+	struct synchronization sync = {.state = state};
+	pcclResult_t result = info_out != NULL ? pccl_sized_check(&info_kind, info_out) : pcclSuccess;
 
-	if (result == pcclSuccess && info_out != NULL)
-		result = pccl_sized_check(&info_kind, info_out);
 	if (result == pcclSuccess)
-		result = check(communicator, state, sync.options.strategy, &sync.monitor);
+		result = begin(communicator, &sync, options);
 	if (result != pcclSuccess)
 		return result;
 	result = synchronize(&sync);
 	if (info_out != NULL)
 		pccl_sized_write(&info_kind, &sync.info, info_out);
+	return result;
+}
+
+/* ---- drift ------------------------------ */
+
+static void tell_drift(const struct pccl_drift_result *found, const struct synchronization *sync, pcclStateDrift_t *out)
+{
+	const pcclStateDrift_t none = PCCL_STATE_DRIFT_INITIALIZER;
+	pcclStateDrift_t drift = none;
+
+	drift.hashed_bytes = sync->info.hashed_bytes;
+	drift.peers = found->odd_count;
+	drift.first_rank = found->odd_rank;
+	drift.first_peer = found->odd_uuid;
+	if (found->located) {
+		drift.tensor = found->tensor;
+		drift.chunk = found->chunk;
+		drift.element = found->element;
+	}
+	pccl_sized_write(&drift_kind, &drift, out);
+}
+
+pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pcclSharedState_t *state,
+			    const pcclStateSyncOptions_t *options, pcclStateDrift_t *drift_out)
+{
+	pcclSharedState_t copy = {0};
+	struct synchronization sync = {.state = &copy};
+	struct pccl_drift_result found;
+	pcclResult_t result = drift_out != NULL ? pccl_sized_check(&drift_kind, drift_out) : pcclSuccess;
+
+	if (result == pcclSuccess && state == NULL)
+		result = pccl_fail(pcclInvalidArgument, "state is NULL");
+	if (result != pcclSuccess)
+		return result;
+	copy = *state;
+	result = begin(communicator, &sync, options);
+	if (result == pcclSuccess)
+		result = prepare(&sync, false);
+	if (result != pcclSuccess)
+		return result;
+	result = pccl_monitor_check_drift(sync.monitor, sync.call.inventory, &found);
+	if (drift_out != NULL)
+		tell_drift(&found, &sync, drift_out);
+	if (result == pcclSuccess)
+		pccl_monitor_keep(sync.monitor, pccl_kept_create(sync.call.inventory), sync.losses);
+	pccl_inventory_destroy(sync.call.inventory);
 	return result;
 }

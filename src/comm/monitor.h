@@ -21,6 +21,7 @@
 #include "membership/peer/peer.h"
 #include "session/session.h"
 #include "sync/state/agreement.h"
+#include "sync/state/drift.h"
 
 struct pccl_monitor;
 
@@ -117,6 +118,10 @@ struct pccl_state_call {
 /* Waits for the turn of this thread, as joint calls do, and makes the states of the group's members one. */
 pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct pccl_state_call *what,
 				      struct pccl_agreement_result *result_out);
+
+/* As much, to find out whether they are. */
+pcclResult_t pccl_monitor_check_drift(struct pccl_monitor *monitor, struct pccl_inventory *inventory,
+				      struct pccl_drift_result *result_out);
 
 /* Digests that are kept from one call to the next: who takes them has them alone. NULL: there are none, or nothing that
  * was kept is to be trusted, for members were lost since. */

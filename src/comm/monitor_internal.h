@@ -78,6 +78,18 @@ bool pccl_monitor_wait(struct pccl_monitor *monitor, pthread_cond_t *condition, 
 bool pccl_monitor_is_linked(const struct pccl_monitor *monitor);
 void pccl_monitor_stand(const struct pccl_monitor *monitor, struct pccl_standing *standing_out);
 
+/* monitor_state.c, under the lock, for a thread whose turn it is: an all-gather with all members. The view has at most
+ * `ranks_max`, for which there is room. */
+struct pccl_gathering {
+	const void *input;
+	void *output;
+	size_t bytes; /* of each */
+	uint32_t ranks_max;
+	bool waits_for_callers; /* members may be late, as for any joint call; else they are busy */
+};
+pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl_gathering *what, uint32_t *ranks_out,
+				 char *text, size_t text_bytes);
+
 /* monitor_kept.c, under the lock: before a view comes into force. Digests that were kept before a loss are not to be
  * trusted. */
 void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);

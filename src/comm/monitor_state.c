@@ -28,25 +28,27 @@ struct call {
 
 /* ---- gathering ------------------------------ */
 
-static pcclResult_t launch(struct pccl_monitor *monitor, const struct pccl_agreement_action *action,
-			   struct pccl_op **op_out)
+static pcclResult_t launch(struct pccl_monitor *monitor, const struct pccl_gathering *what, struct pccl_op **op_out)
 {
 	const struct pccl_op_request request = {.kind = PCCL_ALL_GATHER,
 						.operation = {.size = sizeof(pcclOperation_t),
-							      .count = action->bytes,
+							      .count = what->bytes,
 							      .datatype = pcclUint8,
 							      .tag = PCCL_STATE_TAG,
 							      .plan = pcclPlanDirect,
 							      .failure_policy = pcclPolicyAbort,
 							      .zstd = pcclZstdOff},
-						.input = action->input,
-						.output = action->output};
+						.input = what->input,
+						.output = what->output};
 	uint64_t timeout_ns = monitor->self->settings.joint_timeout_ns;
-	pcclResult_t result = pccl_session_launch(monitor->session, &request, op_out);
+	pcclResult_t result;
 
+	if (monitor->view.member_count > what->ranks_max)
+		return pccl_fail(pcclInternalError, "the group has grown during a call");
+	result = pccl_session_launch(monitor->session, &request, op_out);
 	if (result == pcclSuccess) {
 		(*op_out)->deadline_ns =
-			timeout_ns == 0 || !action->waits_for_callers ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
+			timeout_ns == 0 || !what->waits_for_callers ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
 		(*op_out)->launch = ++monitor->launches;
 		(*op_out)->awaited = true;
 	}
@@ -54,27 +56,39 @@ static pcclResult_t launch(struct pccl_monitor *monitor, const struct pccl_agree
 	return result;
 }
 
+pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl_gathering *what, uint32_t *ranks_out,
+				 char *text, size_t text_bytes)
+{
+	struct pccl_op *op;
+	pcclResult_t result = launch(monitor, what, &op);
+
+	*ranks_out = 0;
+	if (result != pcclSuccess) {
+		pccl_text_copy(text, text_bytes, pccl_fail_text());
+		return result;
+	}
+	pccl_monitor_wait_for_end(monitor, op);
+	result = op->result;
+	*ranks_out = op->attempt_ranks;
+	pccl_text_copy(text, text_bytes, op->detail);
+	pccl_session_release(monitor->session, op);
+	return result;
+}
+
 static void gather(const struct call *call, const struct pccl_agreement_action *action)
 {
-	struct pccl_monitor *monitor = call->monitor;
-	char text[sizeof(((struct pccl_op *)NULL)->detail)] = "";
-	struct pccl_op *op;
-	uint32_t ranks = 0;
-	pcclResult_t result;
+	const struct pccl_gathering what = {.input = action->input,
+					    .output = action->output,
+					    .bytes = action->bytes,
+					    .ranks_max = PCCL_MEMBERS_MAX,
+					    .waits_for_callers = action->waits_for_callers};
+	char text[sizeof(((struct pccl_op *)NULL)->detail)];
+	uint32_t ranks;
+	pcclResult_t result = pccl_monitor_gather(call->monitor, &what, &ranks, text, sizeof(text));
 
-	result = launch(monitor, action, &op);
-	if (result != pcclSuccess) {
-		pccl_text_copy(text, sizeof(text), pccl_fail_text());
-	} else {
-		pccl_monitor_wait_for_end(monitor, op);
-		result = op->result;
-		ranks = op->attempt_ranks;
-		pccl_text_copy(text, sizeof(text), op->detail);
-		pccl_session_release(monitor->session, op);
-	}
-	pthread_mutex_unlock(&monitor->lock);
+	pthread_mutex_unlock(&call->monitor->lock);
 	pccl_agreement_gathered(call->agreement, result, text, ranks);
-	pthread_mutex_lock(&monitor->lock);
+	pthread_mutex_lock(&call->monitor->lock);
 }
 
 /* ---- what lanes do ------------------------------ */

@@ -53,6 +53,31 @@ pcclResult_t pccl_state_digest(struct pccl_inventory *inventory, const bool *kep
 	return result;
 }
 
+static pcclResult_t copy_chunk(void *context, const struct pccl_chunk *chunk, const void *bytes)
+{
+	memcpy(context, bytes, chunk->bytes);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_state_read(const struct pccl_inventory *inventory, uint32_t chunk, void *bytes_out)
+{
+	const struct pccl_inventory_tensor *tensor = inventory->tensors;
+	struct pccl_chunk_work work = {.count = 1, .take = copy_chunk, .context = bytes_out};
+	struct pccl_chunk_tensor part = {0};
+	pcclResult_t result;
+
+	while (chunk - tensor->first_chunk >= pccl_chunk_count(tensor->bytes))
+		tensor++;
+	part.name = tensor->name;
+	part.data = tensor->origin + (uint64_t)(chunk - tensor->first_chunk) * PCCL_CHUNK_BYTES;
+	part.bytes = pccl_chunk_length(tensor->bytes, chunk - tensor->first_chunk);
+	part.device = tensor->device;
+	work.tensors = &part;
+	result = pccl_chunk_work_run(&work, 1);
+	pccl_chunk_work_fini(&work);
+	return result;
+}
+
 /* ---- the shadow ------------------------------ */
 
 static uint64_t device_bytes(const struct pccl_inventory *inventory)

@@ -9,6 +9,9 @@
  * none is), with so many threads, 0: as many as there are cores. pcclSystemError, pcclInvalidArgument: of a device. */
 pcclResult_t pccl_state_digest(struct pccl_inventory *inventory, const bool *kept, uint32_t threads);
 
+/* The bytes of one chunk. */
+pcclResult_t pccl_state_read(const struct pccl_inventory *inventory, uint32_t chunk, void *bytes_out);
+
 struct pccl_shadow;
 
 /* *shadow_out is NULL if no tensor lies on a device; else the inventory's tensors of devices point to pages of the host

@@ -1,5 +1,5 @@
-/* States between peers whose tensors lie on CUDA devices (a stand-in for the driver), hashes that are kept, and devices
- * that fail. */
+/* States between peers whose tensors lie on CUDA devices (a stand-in for the driver), hashes that are kept, devices
+ * that fail, and the alarm when states drift apart. */
 #include <pccl/state.h>
 
 #include <signal.h>
@@ -227,12 +227,125 @@ static void a_device_that_fails_holds_up_nobody(void **state)
 	peers_finish(world);
 }
 
+/* ---- drift ------------------------------ */
+
+/* One element of one peer goes astray, on a device; then that peer dies while the others ask. */
+static void goes_astray(struct world_peer *me)
+{
+	static const bool none[TENSORS] = {false, false, false};
+	struct sample sample;
+	pcclStateSyncInfo_t info;
+	pcclStateSyncOptions_t options = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
+	pcclStateDrift_t drift = PCCL_STATE_DRIFT_INITIALIZER;
+	uint32_t odd;
+
+	make(&sample, me->index != 1 ? check_standin() : NULL, 1);
+	peer_join(me);
+	peer_grow(me, 3);
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, NULL, &drift));
+	CHECK(drift.tensor == PCCL_STATE_NOWHERE && drift.hashed_bytes == LARGE + SMALL + HOST);
+	options.dirty = none;
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, &options, &drift));
+	CHECK(drift.hashed_bytes == 0);
+	peer_tell(me, 0, peer_rank(me) + 1);
+	peer_meet(me, 3);
+	odd = (uint32_t)peers_told(me->world, 2, 0) - 1;
+	if (me->index == 2)
+		sample.seen[0][(1 << 20) + 9] ^= 64;
+	CHECK_RESULT(pcclMismatch, pcclStateCheck(me->comm, &sample.state, NULL, &drift));
+	CHECK(drift.tensor == 0 && drift.chunk == 1 && drift.element == (1 << 20) + 9);
+	CHECK(drift.peers == 1 && drift.first_rank == odd);
+	CHECK(strstr(pcclGetLastError(NULL), "tensor 'large' has drifted at rank") != NULL);
+	/* A call that has found a drift keeps nothing. */
+	if (me->index == 2)
+		sample.seen[0][(1 << 20) + 9] ^= 64;
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, &options, &drift));
+	CHECK(drift.hashed_bytes == LARGE + SMALL + HOST);
+	CHECK_RESULT(pcclSuccess, synchronize(me, &sample, none, &info));
+	CHECK(info.hashed_bytes == 0);
+	peer_reach(me, 1);
+	if (me->index == 2)
+		peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void what_drifts_is_named(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, goes_astray, NULL);
+	peers_await_all(world, 0, 3, 1);
+	peers_signal(world, 2, SIGKILL);
+	peers_finish(world);
+}
+
+/* One calls pcclStateSync() meanwhile: all are told that they do different things. */
+static void does_something_else(struct world_peer *me)
+{
+	struct sample sample;
+	pcclStateSyncInfo_t info;
+
+	make(&sample, NULL, 1);
+	peer_join(me);
+	peer_grow(me, 2);
+	if (me->index == 0)
+		CHECK_RESULT(pcclMismatch, synchronize(me, &sample, NULL, &info));
+	else
+		CHECK_RESULT(pcclMismatch, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void other_calls_are_a_mismatch(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, does_something_else, NULL);
+	peers_finish(world);
+}
+
+static void nobody_else(struct world_peer *me)
+{
+	struct sample sample;
+	pcclStateDrift_t drift = PCCL_STATE_DRIFT_INITIALIZER;
+	pcclStateSyncOptions_t options = PCCL_STATE_SYNC_OPTIONS_INITIALIZER;
+
+	make(&sample, NULL, 1);
+	peer_join(me);
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, NULL, &drift));
+	drift.reserved = 1;
+	CHECK_RESULT(pcclInvalidArgument, pcclStateCheck(me->comm, &sample.state, NULL, &drift));
+	CHECK_RESULT(pcclInvalidArgument, pcclStateCheck(me->comm, NULL, NULL, NULL));
+	options.reserved = 1;
+	CHECK_RESULT(pcclInvalidArgument, pcclStateCheck(me->comm, &sample.state, &options, NULL));
+	sample.infos[1].datatype = (pcclDataType_t)99;
+	CHECK_RESULT(pcclInvalidArgument, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+	peer_leave(me);
+}
+
+static void alone_nothing_drifts(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 1, nobody_else, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(states_move_from_device_to_device, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(only_what_changed_is_hashed, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_device_that_fails_holds_up_nobody, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(what_drifts_is_named, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(other_calls_are_a_mismatch, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(alone_nothing_drifts, peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

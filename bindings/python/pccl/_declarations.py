@@ -470,6 +470,20 @@ class pcclStateSyncInfo_t(c.Structure):
     ]
 
 
+class pcclStateDrift_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("tensor", c.c_uint64),
+        ("chunk", c.c_uint64),
+        ("element", c.c_uint64),
+        ("peers", c.c_uint32),
+        ("first_rank", c.c_uint32),
+        ("first_peer", pcclRankUuid_t),
+        ("hashed_bytes", c.c_uint64),
+        ("reserved", c.c_uint64),
+    ]
+
+
 class pcclTensorShape_t(c.Structure):
     _fields_ = [
         ("dimension_count", c.c_size_t),
@@ -551,6 +565,7 @@ FUNCTIONS = {
     "pcclDilocoGetStatistics": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoStatistics_t)]),
     "pcclDilocoDestroy": (c.c_int, [c.c_void_p]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
+    "pcclStateCheck": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateDrift_t)]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateLoad": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),
     "pcclStateInspect": (c.c_int, [c.c_char_p, c.POINTER(pcclCheckpointInfo_t)]),
