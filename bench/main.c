@@ -6,6 +6,7 @@
 #include "measure.h"
 #include "options.h"
 #include "peer.h"
+#include "state.h"
 
 /* One peer of a run across machines; the one with rank 0 prints. */
 static int run_peer(const struct bench_options *options)
@@ -41,6 +42,8 @@ int main(int argc, char **argv)
 		return bench_demo();
 	case BENCH_MODE_CHAOS:
 		return bench_chaos(&options);
+	case BENCH_MODE_STATE:
+		return bench_state(&options);
 	case BENCH_MODE_HELP:
 		break;
 	}

@@ -40,6 +40,8 @@ enum flag {
 	FLAG_DEMO,
 	FLAG_CHAOS,
 	FLAG_SEED,
+	FLAG_STATE,
+	FLAG_NEWCOMERS,
 	FLAG_HELP
 };
 
@@ -74,6 +76,8 @@ static const struct option flags[] = {
 	{"demo", no_argument, NULL, FLAG_DEMO},
 	{"chaos", required_argument, NULL, FLAG_CHAOS},
 	{"seed", required_argument, NULL, FLAG_SEED},
+	{"state", required_argument, NULL, FLAG_STATE},
+	{"newcomers", required_argument, NULL, FLAG_NEWCOMERS},
 	{"help", no_argument, NULL, FLAG_HELP},
 	{NULL, 0, NULL, 0},
 };
@@ -232,6 +236,14 @@ static bool parse_chaos(const char *text, struct bench_options *options, char *p
 	return complain(problem, "--chaos wants kill, stop, partition, master or churn, not '%s'", text);
 }
 
+static bool parse_state(const char *text, struct bench_options *options, char *problem)
+{
+	if (!bench_size_of(text, &options->state_bytes) || options->state_bytes < 64 ||
+	    options->state_bytes > SIZE_MAX / 4)
+		return complain(problem, "--state wants a size such as 1G, at least 64, not '%s'", text);
+	return true;
+}
+
 static bool parse_local(const char *text, struct bench_options *options, char *problem)
 {
 	if (!parse_count("local", text, 2, BENCH_PEERS_MAX, &options->peers, problem))
@@ -356,6 +368,10 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 		return parse_count("inflight", text, 1, BENCH_INFLIGHT_MAX, &options->inflight, problem);
 	case FLAG_CHAOS:
 		return parse_chaos(text, options, problem);
+	case FLAG_STATE:
+		return parse_state(text, options, problem);
+	case FLAG_NEWCOMERS:
+		return parse_count("newcomers", text, 1, BENCH_PEERS_MAX - 2, &options->newcomers, problem);
 	case FLAG_SEED:
 		return parse_number("seed", text, 1, UINT64_MAX, &options->seed, problem);
 	case FLAG_INPLACE:
@@ -417,6 +433,29 @@ static bool codec_fits(const struct bench_options *options, char *problem)
 				BENCH_PROBLEM_BYTES);
 }
 
+/* A state is a way of measuring of its own; --chaos kill belongs to it then. */
+static bool state_fits(struct bench_options *options, bool local, bool iterations, char *problem)
+{
+	if (options->newcomers != 0 && options->state_bytes == 0)
+		return complain(problem, "--newcomers belongs to --state");
+	if (options->state_bytes == 0)
+		return true;
+	if (!local || options->codec.wanted || options->footprint || options->loss ||
+	    options->collective != BENCH_ALLREDUCE)
+		return complain(problem, "--state goes with --local, and measures nothing else");
+	options->kills = options->mode == BENCH_MODE_CHAOS;
+	if (options->kills && options->chaos != BENCH_CHAOS_KILL)
+		return complain(problem, "--state knows --chaos kill only");
+	if (options->newcomers == 0)
+		options->newcomers = 1;
+	if (options->peers + options->newcomers > BENCH_PEERS_MAX)
+		return complain(problem, "--local and --newcomers: at most %d peers in all", BENCH_PEERS_MAX);
+	if (!iterations)
+		options->iterations = 5;
+	options->mode = BENCH_MODE_STATE;
+	return true;
+}
+
 /* What no single flag can know. */
 static bool fits_together(struct bench_options *options, bool local, bool master, bool peers, char *problem)
 {
@@ -452,7 +491,7 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 
 bool bench_options_parse(int argc, char **argv, struct bench_options *options_out, char problem[BENCH_PROBLEM_BYTES])
 {
-	bool local = false, master = false, peers = false, sizes = false;
+	bool local = false, master = false, peers = false, sizes = false, iterations = false;
 	int flag = 0;
 
 	set_defaults(options_out);
@@ -475,80 +514,15 @@ bool bench_options_parse(int argc, char **argv, struct bench_options *options_ou
 		master = master || flag == FLAG_MASTER;
 		peers = peers || flag == FLAG_PEERS;
 		sizes = sizes || flag == FLAG_SIZES;
+		iterations = iterations || flag == FLAG_ITERS;
 		if (!parse_flag(flag, optarg, options_out, problem))
 			return false;
 	}
 	if (optind < argc)
 		return complain(problem, "'%s' is not a flag", argv[optind]);
+	if (!state_fits(options_out, local, iterations, problem))
+		return false;
 	if (options_out->mode == BENCH_MODE_CHAOS)
 		set_chaos_defaults(options_out, sizes);
 	return fits_together(options_out, local, master, peers, problem);
-}
-
-static const char manual[] =
-	"allreduce-bench measures and checks pccl's collectives.\n"
-	"\n"
-	"  allreduce-bench --local N                       starts a master and N peers on this machine\n"
-	"  allreduce-bench --master HOST:PORT --peers N    is one of N peers; the others run elsewhere\n"
-	"  allreduce-bench --demo                          shows peers joining, reducing, leaving\n"
-	"  allreduce-bench --local N --chaos KIND          loses peers on purpose and checks what is left\n"
-	"\n"
-	"What is measured\n"
-	"  --collective NAME   allreduce (default), broadcast, reducescatter, allgather\n"
-	"  --sizes LIST        bytes of the whole buffer, such as 4K,1M,64M (K, M and G count in 1024)\n"
-	"  --dtype NAME        uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64\n"
-	"  --op NAME           sum (default), avg, prod, max, min\n"
-	"  --inplace           one buffer for input and output\n"
-	"  --give-up           in place, and nothing is saved: after a failure the buffer is undefined\n"
-	"  --inflight N        N operations at once in each iteration, each on its own buffers\n"
-	"\n"
-	"How\n"
-	"  --plan NAME         auto (default), oneshot, direct, ring\n"
-	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
-	"  --lanes N           I/O threads per peer, at most 16\n"
-	"  --streams N         connections per lane and neighbour, at most 16\n"
-	"  --checksums NAME    of the elements that travel: auto (default; where they leave the host), on, off; the\n"
-	"                      alternatives in bench/compare have none\n"
-	"  --iters N           timed iterations per size (20)\n"
-	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
-	"  --warmup N          iterations before those (5)\n"
-	"  --footprint         measures processor time while idle and memory beyond the buffers instead\n"
-	"  --loss              kills a peer in the middle of each of --iters operations instead, and compares their\n"
-	"                      time with that of undisturbed ones; with --policy repair or retry\n"
-	"  --check             compares results with independently computed ones; exit 1 on any difference\n"
-	"\n"
-	"Codecs: fewer bytes on the wire; inputs are then like gradients (bench/reference_data.h)\n"
-	"  --codec NAME[:BLOCK]   none bf16 fp16 e4m3 e5m2 int8 int4 int8-minmax int4-minmax e3m0 nf4 minmax\n"
-	"                      zero-point; BLOCK: elements per scale, a multiple of 64 up to 4096\n"
-	"  --codec-down NAME   another one for the results' way back, or plain\n"
-	"  --codec-type NAME   the integers that minmax and zero-point send (uint8)\n"
-	"  --rounding NAME     nearest (default), stochastic\n"
-	"  --check             then compares the error with a bound of the codec\n"
-	"  --zstd NAME         the lossless stage, with or without a codec: off (default), auto (where it pays), on;\n"
-	"                      --codec none gives it inputs like gradients\n"
-	"\n"
-	"Output\n"
-	"  --json              one JSON object per line\n"
-	"  time                of one iteration on the slowest peer: median, least, 99th percentile\n"
-	"  algbw, busbw        bytes (of all operations in flight) per second, and that times what the\n"
-	"                      collective must move per link: 2(n-1)/n for allreduce, (n-1)/n for\n"
-	"                      reducescatter and allgather, 1 for broadcast\n"
-	"  wire                payload bytes that one peer sent per operation, mean of all peers\n"
-	"  cpu                 user and system seconds of all peers per GiB of buffer\n"
-	"  parity              whether all peers hold the same bytes; for reducescatter, whose parts\n"
-	"                      differ, whether all of them are right\n"
-	"  error               with a codec: |result - exact| / |exact| in dB, from up to 2^18 elements; exact is\n"
-	"                      the sum or mean in double precision; -400: none\n"
-	"  bias                with a codec: the mean of (result - exact) over the standard error of that mean;\n"
-	"                      between -3 and 3 nothing is to be seen\n"
-	"\n"
-	"Chaos\n"
-	"  --chaos KIND        kill, stop, partition (needs root), master, churn; with --seconds S (30)\n"
-	"  --seed N            repeats the same choices\n"
-	"\n"
-	"Exit status: 0 fine, 1 something failed or was wrong, 2 bad flags.\n";
-
-void bench_options_help(FILE *to)
-{
-	fputs(manual, to);
 }

@@ -22,7 +22,8 @@ enum bench_mode {
 	BENCH_MODE_LOCAL, /* start a master and all peers here */
 	BENCH_MODE_PEER,  /* be one peer of a run across machines */
 	BENCH_MODE_DEMO,
-	BENCH_MODE_CHAOS
+	BENCH_MODE_CHAOS,
+	BENCH_MODE_STATE /* newcomers get a state */
 };
 
 enum bench_chaos { BENCH_CHAOS_KILL, BENCH_CHAOS_STOP, BENCH_CHAOS_PARTITION, BENCH_CHAOS_MASTER, BENCH_CHAOS_CHURN };
@@ -49,7 +50,10 @@ struct bench_options {
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
 	enum bench_chaos chaos;
-	uint64_t seed; /* of the chaos; 0: from the clock */
+	uint64_t state_bytes; /* 0: no state */
+	uint32_t newcomers;   /* who get it from `peers` others */
+	bool kills;	      /* one of these on the way */
+	uint64_t seed;	      /* of the chaos; 0: from the clock */
 	bool in_place;
 	bool give_up; /* in place: the input need not survive a failure */
 	bool check;

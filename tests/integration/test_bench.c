@@ -88,9 +88,10 @@ static void the_master_tells_its_version(void **state)
 static void help_names_every_flag(void **state)
 {
 	static const char *const flags[] = {
-		"--local", "--master", "--peers", "--collective", "--sizes", "--iters",	    "--warmup",	  "--seconds",
-		"--dtype", "--op",     "--plan",  "--policy",	  "--lanes", "--streams",   "--inflight", "--inplace",
-		"--check", "--json",   "--demo",  "--chaos",	  "--seed",  "--footprint", "--loss",	  "--zstd"};
+		"--local",     "--master",  "--peers", "--collective", "--sizes",    "--iters", "--warmup",
+		"--seconds",   "--dtype",   "--op",    "--plan",       "--policy",   "--lanes", "--streams",
+		"--inflight",  "--inplace", "--check", "--json",       "--demo",     "--chaos", "--seed",
+		"--footprint", "--loss",    "--zstd",  "--state",      "--newcomers"};
 
 	static char output[OUTPUT_BYTES];
 
@@ -228,6 +229,22 @@ static void training_shows_losses_and_bytes(void **state)
 	expect_of("diloco-train", "--help", 0, "--error-feedback");
 }
 
+static void newcomers_get_a_state_that_is_verified(void **state)
+{
+	static const char *const fields[] = {
+		"state_bytes",	       "sources", "newcomers",	 "rounds",   "killed",
+		"undisturbed_seconds", "seconds", "seconds_max", "rx_bytes", "link_bytes_per_second",
+		"link_share",	       "verified"};
+	static char output[OUTPUT_BYTES];
+
+	(void)state;
+	assert_int_equal(run("--local 2 --newcomers 2 --state 4M --iters 2 --json", output), 0);
+	expect_fields(output, fields, sizeof(fields) / sizeof(fields[0]), true);
+	assert_non_null(strstr(output, "\"rx_bytes\": 4194304"));
+	assert_non_null(strstr(output, "\"verified\": true"));
+	expect("--local 3 --state 32M --chaos kill --json", 0, "\"verified\": true");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +257,7 @@ int main(void)
 		cmocka_unit_test(the_lossless_stage_shows_in_the_bytes),
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
 		cmocka_unit_test(faults_are_told_by_kind),
+		cmocka_unit_test(newcomers_get_a_state_that_is_verified),
 		cmocka_unit_test(a_loss_is_measured_beside_undisturbed_operations),
 		cmocka_unit_test(training_shows_losses_and_bytes),
 	};

@@ -108,6 +108,31 @@ static void chaos_lasts_half_a_minute_unless_told(void **state)
 	assert_true(options.seconds == 5 && options.seed == 7);
 }
 
+static void a_state_has_newcomers_and_perhaps_a_death(void **state)
+{
+	struct bench_options options;
+
+	(void)state;
+	accept_line("--local 3 --state 1G", &options);
+	assert_int_equal(options.mode, BENCH_MODE_STATE);
+	assert_true(options.state_bytes == UINT64_C(1) << 30);
+	assert_int_equal(options.newcomers, 1);
+	assert_int_equal(options.iterations, 5);
+	assert_false(options.kills);
+	accept_line("--state 64 --local 2 --newcomers 4 --iters 20 --chaos kill", &options);
+	assert_int_equal(options.mode, BENCH_MODE_STATE);
+	assert_int_equal(options.newcomers, 4);
+	assert_int_equal(options.iterations, 20);
+	assert_true(options.kills);
+	refuse_line("--local 3 --state 63", "'63'");
+	refuse_line("--local 3 --state 1Q", "'1Q'");
+	refuse_line("--state 1G", "--local");
+	refuse_line("--local 3 --newcomers 2", "--state");
+	refuse_line("--local 60 --newcomers 5 --state 1M", "64");
+	refuse_line("--local 3 --state 1M --chaos churn", "kill only");
+	refuse_line("--local 3 --state 1M --loss", "nothing else");
+}
+
 static void bad_flags_are_refused_with_the_reason(void **state)
 {
 	(void)state;
@@ -256,6 +281,7 @@ int main(void)
 		cmocka_unit_test(every_flag_reaches_its_field),
 		cmocka_unit_test(a_master_may_be_a_name_or_a_number),
 		cmocka_unit_test(chaos_lasts_half_a_minute_unless_told),
+		cmocka_unit_test(a_state_has_newcomers_and_perhaps_a_death),
 		cmocka_unit_test(bad_flags_are_refused_with_the_reason),
 		cmocka_unit_test(flags_that_do_not_fit_together_are_refused),
 		cmocka_unit_test(codecs_reach_their_fields),
