@@ -69,5 +69,6 @@ pcclResult_t pccl_monitor_check_drift(struct pccl_monitor *monitor, struct pccl_
 		result = check(monitor, inventory, result_out);
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);
-	return pccl_monitor_as_known(monitor, result, pcclInvalidUsage);
+	/* What was found has no other name for PCCL 1.0's programs: it has no such call. */
+	return result == pcclMismatch ? result : pccl_monitor_as_known(monitor, result, pcclInvalidUsage);
 }

@@ -88,6 +88,27 @@ def test_survivors_go_on_without_who_was_killed(master, run_peers):
     assert set(answers) == {0, 1} and answers[0] == answers[1] and answers[0] in (3.0, 6.0)
 
 
+def share_state(number, count, address):
+    communicator = join(address, count)
+    tensors = {"weight": np.full((500, 400), 7 if number < 2 else 0, np.float32), "step": np.array([3 + number])}
+    info = pccl.state.sync(communicator, tensors, revision=5 if number < 2 else 0, unequal=["step"])
+    assert info.revision == 5 and info.hashed_bytes == 800_008 and tensors["weight"][499, 399] == 7
+    info = pccl.state.sync(communicator, tensors, revision=6, changed=["step"], unequal=["step"])
+    assert info.revision == 6 and info.hashed_bytes == 8 and info.rx_bytes == 0
+    pccl.state.check(communicator, tensors, changed=[], unequal=["step"])
+    if number == 1:
+        tensors["weight"][2, 1] = 8
+    with pytest.raises(pccl.errors.MismatchError, match="'weight' has drifted at rank .* element 801"):
+        pccl.state.check(communicator, tensors, unequal=["step"])
+    with pytest.raises(ValueError, match="'bias'"):
+        pccl.state.check(communicator, tensors, changed=["bias"])
+    return number
+
+
+def test_states_become_the_same_and_drifts_are_seen(master, run_peers):
+    assert len(run_peers(share_state, 3, master)) == 3
+
+
 def test_nobody_to_reduce_with(master):
     communicator = pccl.Communicator(master)
     communicator.connect()

@@ -82,13 +82,16 @@ class SharedState:
         """The content has changed: one more."""
         self._c.revision += 1
 
-    def save(self, path: str | os.PathLike[str], *, threads: int = 0) -> None:
+    def save(self, path: str | os.PathLike[str], *, lineage: bytes = bytes(16), threads: int = 0) -> None:
         """Writes a checkpoint, a safetensors file, in place of the one that is there. See pccl/state.h."""
+        if len(lineage) != 16:
+            raise ValueError("a lineage has 16 bytes")
         dimensions = [(ctypes.c_uint64 * max(len(info.shape), 1))(*info.shape) for info in self._infos]
         shapes = (d.pcclTensorShape_t * len(self._infos))(
             *[d.pcclTensorShape_t(len(info.shape), each) for info, each in zip(self._infos, dimensions, strict=True)])
         options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes,
                                             threads=threads)
+        options.lineage.data[:] = lineage
         PCCLError.check(lib.pcclStateSave(self._c, os.fsencode(path), options), "pcclStateSave")
 
     def load(self, path: str | os.PathLike[str], *, threads: int = 0) -> None:

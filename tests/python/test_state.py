@@ -1,0 +1,77 @@
+"""Checkpoints of dicts, and what the safetensors package makes of them."""
+
+import pytest
+
+import pccl
+
+np = pytest.importorskip("numpy")
+safetensors = pytest.importorskip("safetensors.numpy")
+
+DTYPES = [kind for kind in pccl.DataType if kind is not pccl.DataType.BFLOAT16]
+
+
+def tensors_of_all_types():
+    rng = np.random.default_rng(1)
+    return {f"layer.{kind.name}": rng.integers(0, 100, (3, 5, 7)).astype(kind.to_numpy_dtype()) for kind in DTYPES}
+
+
+def test_what_is_saved_is_read_by_others_and_loaded(tmp_path):
+    tensors = tensors_of_all_types() | {"empty": np.zeros((0, 4), np.float32), "scalar": np.array(2.5),
+                                        "große Umlaute": np.arange(3)}
+    pccl.state.save(tmp_path / "a", tensors, revision=9, lineage=bytes(range(16)))
+    info = pccl.state.inspect(tmp_path / "a")
+    assert (info.revision, info.lineage, info.tensor_count) == (9, bytes(range(16)), len(tensors))
+    assert info.tensor_bytes == sum(tensor.nbytes for tensor in tensors.values())
+    theirs = safetensors.load_file(tmp_path / "a")
+    ours = {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
+    assert pccl.state.load(tmp_path / "a", ours) == 9
+    for name, tensor in tensors.items():
+        assert theirs[name].dtype == tensor.dtype and theirs[name].shape == tensor.shape
+        assert np.array_equal(theirs[name], tensor) and np.array_equal(ours[name], tensor)
+
+
+def test_some_tensors_are_loaded_by_name(tmp_path):
+    tensors = tensors_of_all_types()
+    pccl.state.save(tmp_path / "a", tensors)
+    one = np.zeros_like(tensors["layer.INT16"])
+    pccl.state.load(tmp_path / "a", {"layer.INT16": one})
+    assert np.array_equal(one, tensors["layer.INT16"])
+    with pytest.raises(pccl.errors.InvalidArgumentError, match="no tensor 'other'"):
+        pccl.state.load(tmp_path / "a", {"other": one})
+    with pytest.raises(pccl.errors.InvalidArgumentError, match="int32"):
+        pccl.state.load(tmp_path / "a", {"layer.INT32": one})
+
+
+def test_torch_tensors_of_every_shape_are_saved_and_loaded(tmp_path):
+    torch = pytest.importorskip("torch")
+    weight = torch.arange(12, dtype=torch.bfloat16).reshape(3, 4)
+    pccl.state.save(tmp_path / "a", {"weight": weight})
+    found = torch.zeros_like(weight)
+    pccl.state.load(tmp_path / "a", {"weight": found})
+    assert torch.equal(found, weight)
+
+
+def test_files_of_others_have_no_hashes_and_are_refused_in_words(tmp_path):
+    safetensors.save_file({"weight": np.arange(4)}, tmp_path / "a")
+    with pytest.raises(pccl.errors.NoSharedStateAvailableError) as caught:
+        pccl.state.load(tmp_path / "a", {"weight": np.zeros(4, np.int64)})
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_flipped_bit_is_seen(tmp_path):
+    weight = np.arange(100_000)
+    pccl.state.save(tmp_path / "a", {"weight": weight}, revision=1)
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[-5] ^= 1
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(pccl.errors.NoSharedStateAvailableError, match="'weight' has not the hash"):
+        pccl.state.load(tmp_path / "a", {"weight": weight})
+
+
+def test_what_is_no_state_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        pccl.state.save(tmp_path / "a", {})
+    with pytest.raises(ValueError, match="16 bytes"):
+        pccl.state.save(tmp_path / "a", {"a": np.zeros(1)}, lineage=b"short")
+    with pytest.raises(ValueError, match="not contiguous"):
+        pccl.state.save(tmp_path / "a", {"a": np.zeros((4, 4))[:, ::2]})
