@@ -118,12 +118,16 @@ typedef struct pcclCheckpointOptions_t {
 	const pcclTensorShape_t *shapes; /* saving: one for each tensor; NULL: each has one dimension, its count */
 	pcclRankUuid_t lineage;		 /* saving: which run the state is of; zeros: none */
 	uint32_t threads;		 /* default 0: as many as cores are allowed, at most 8 */
-	uint32_t reserved;		 /* must be 0 */
+	bool accept_foreign;		 /* loading: also a file of another program, of which nothing can be verified */
+	uint8_t reserved[3];		 /* must be 0 */
 } pcclCheckpointOptions_t;
 
-#define PCCL_CHECKPOINT_OPTIONS_INITIALIZER                        \
-	{                                                          \
-		sizeof(pcclCheckpointOptions_t), NULL, {{0}}, 0, 0 \
+#define PCCL_CHECKPOINT_OPTIONS_INITIALIZER                             \
+	{                                                               \
+		sizeof(pcclCheckpointOptions_t), NULL, {{0}}, 0, false, \
+		{                                                       \
+			0                                               \
+		}                                                       \
 	}
 
 /* What a checkpoint holds. Set `size` (PCCL_CHECKPOINT_INFO_INITIALIZER) before the call. */
@@ -156,7 +160,9 @@ PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const cha
 
 /*
  * Reads the tensors of `state`, found by name in any order, from `path` into their buffers, and sets
- * state->revision. The file may hold more than are asked for. Everything is checked against its hash.
+ * state->revision. The file may hold more than are asked for. Everything is checked against its hash. A safetensors
+ * file that another program has written has none, and no revision: it is read if `accept_foreign` says so, and the
+ * revision is 0.
  *
  * pcclInvalidArgument: no such tensor in the file, or one of another type or count: nothing was touched.
  * pcclNoSharedStateAvailable: there is no such file, or it is no whole checkpoint (the last error says what is wrong

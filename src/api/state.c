@@ -173,7 +173,15 @@ static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_mani
 	return pcclSuccess;
 }
 
-static pcclResult_t load(pcclSharedState_t *state, const char *path, uint32_t threads)
+static pcclResult_t refuse_foreign(const struct pccl_manifest *manifest, const char *path)
+{
+	if (!manifest->foreign)
+		return pcclSuccess;
+	return pccl_fail(pcclNoSharedStateAvailable,
+			 "%s is a safetensors file, but not one of pccl's: it has no revision and no hashes", path);
+}
+
+static pcclResult_t load(pcclSharedState_t *state, const char *path, const pcclCheckpointOptions_t *options)
 {
 	const struct pccl_manifest_tensor **tensors = pccl_calloc(state->count, sizeof(*tensors));
 	struct pccl_chunk_tensor *places = pccl_calloc(state->count, sizeof(*places));
@@ -184,11 +192,13 @@ static pcclResult_t load(pcclSharedState_t *state, const char *path, uint32_t th
 
 	if (tensors != NULL && places != NULL)
 		result = pccl_checkpoint_open(&pccl_disk_real, path, &file, &manifest, &data_offset);
+	if (result == pcclSuccess && !options->accept_foreign)
+		result = refuse_foreign(&manifest, path);
 	if (result == pcclSuccess)
 		result = match(state, &manifest, path, tensors, places);
 	if (result == pcclSuccess)
 		result = pccl_checkpoint_read(&pccl_disk_real, file, path, data_offset, tensors, places, state->count,
-					      threads);
+					      !manifest.foreign, options->threads);
 	if (result == pcclSuccess)
 		state->revision = manifest.revision;
 	if (file >= 0)
@@ -208,7 +218,7 @@ pcclResult_t pcclStateLoad(pcclSharedState_t *state, const char *path, const pcc
 	result = check_state(state, path);
 	if (result == pcclSuccess)
 		result = read_options(options, &full);
-	return result == pcclSuccess ? load(state, path, full.threads) : result;
+	return result == pcclSuccess ? load(state, path, &full) : result;
 }
 
 pcclResult_t pcclStateInspect(const char *path, pcclCheckpointInfo_t *info_out)
@@ -226,6 +236,8 @@ pcclResult_t pcclStateInspect(const char *path, pcclCheckpointInfo_t *info_out)
 	if (result != pcclSuccess)
 		return result;
 	result = pccl_checkpoint_open(&pccl_disk_real, path, &file, &manifest, &data_offset);
+	if (result == pcclSuccess)
+		result = refuse_foreign(&manifest, path);
 	if (result == pcclSuccess) {
 		info.revision = manifest.revision;
 		info.lineage = manifest.lineage;

@@ -177,7 +177,7 @@ static pcclResult_t read_chunk(void *context, const struct pccl_chunk *chunk, vo
 
 pcclResult_t pccl_checkpoint_read(const struct pccl_disk *disk, int file, const char *path, uint64_t data_offset,
 				  const struct pccl_manifest_tensor *const *tensors,
-				  const struct pccl_chunk_tensor *places, size_t count, uint32_t threads)
+				  const struct pccl_chunk_tensor *places, size_t count, bool digests, uint32_t threads)
 {
 	struct chunk_file from = {
 		.disk = disk, .file = file, .path = path, .data_offset = data_offset, .tensors = tensors};
@@ -185,7 +185,7 @@ pcclResult_t pccl_checkpoint_read(const struct pccl_disk *disk, int file, const 
 	pcclResult_t result = pccl_chunk_work_run(&work, threads);
 	size_t index;
 
-	for (index = 0; result == pcclSuccess && index < count; index++) {
+	for (index = 0; digests && result == pcclSuccess && index < count; index++) {
 		struct pccl_digest found = pccl_chunk_work_root(&work, index);
 
 		if (!pccl_digest_equal(&found, &tensors[index]->digest))

@@ -17,9 +17,9 @@ pcclResult_t pccl_checkpoint_write(const struct pccl_disk *disk, const char *pat
 pcclResult_t pccl_checkpoint_open(const struct pccl_disk *disk, const char *path, int *file_out,
 				  struct pccl_manifest *manifest_out, uint64_t *data_offset_out);
 
-/* Reads `count` tensors of an open checkpoint to their places, and verifies them. */
+/* Reads `count` tensors of an open checkpoint to their places. `digests`: and verifies them. */
 pcclResult_t pccl_checkpoint_read(const struct pccl_disk *disk, int file, const char *path, uint64_t data_offset,
 				  const struct pccl_manifest_tensor *const *tensors,
-				  const struct pccl_chunk_tensor *places, size_t count, uint32_t threads);
+				  const struct pccl_chunk_tensor *places, size_t count, bool digests, uint32_t threads);
 
 #endif

@@ -51,7 +51,12 @@ def test_torch_tensors_of_every_shape_are_saved_and_loaded(tmp_path):
     assert torch.equal(found, weight)
 
 
-def test_files_of_others_have_no_hashes_and_are_refused_in_words(tmp_path):
+def test_files_of_others_are_read_if_the_caller_says_so(tmp_path):
+    tensors = tensors_of_all_types()
+    safetensors.save_file(tensors, tmp_path / "a", metadata={"format": "np"})
+    found = {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
+    assert pccl.state.load(tmp_path / "a", found, accept_foreign=True) == 0
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
     safetensors.save_file({"weight": np.arange(4)}, tmp_path / "a")
     with pytest.raises(pccl.errors.NoSharedStateAvailableError) as caught:
         pccl.state.load(tmp_path / "a", {"weight": np.zeros(4, np.int64)})

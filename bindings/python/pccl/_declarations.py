@@ -497,7 +497,8 @@ class pcclCheckpointOptions_t(c.Structure):
         ("shapes", c.POINTER(pcclTensorShape_t)),
         ("lineage", pcclRankUuid_t),
         ("threads", c.c_uint32),
-        ("reserved", c.c_uint32),
+        ("accept_foreign", c.c_bool),
+        ("reserved", c.c_uint8 * 3),
     ]
 
 

@@ -94,7 +94,9 @@ class SharedState:
         options.lineage.data[:] = lineage
         PCCLError.check(lib.pcclStateSave(self._c, os.fsencode(path), options), "pcclStateSave")
 
-    def load(self, path: str | os.PathLike[str], *, threads: int = 0) -> None:
-        """Reads these tensors, by name, and the revision from a checkpoint, and verifies them."""
-        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), threads=threads)
+    def load(self, path: str | os.PathLike[str], *, accept_foreign: bool = False, threads: int = 0) -> None:
+        """Reads these tensors, by name, and the revision from a checkpoint, and verifies them. With accept_foreign also
+        from a safetensors file of another program, of which nothing can be verified."""
+        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), threads=threads,
+                                            accept_foreign=accept_foreign)
         PCCLError.check(lib.pcclStateLoad(self._c, os.fsencode(path), options), "pcclStateLoad")

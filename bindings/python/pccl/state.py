@@ -55,10 +55,12 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Any], *, revision: 
     _state_of(tensors, revision).save(path, lineage=lineage, threads=threads)
 
 
-def load(path: str | os.PathLike[str], tensors: Mapping[str, Any], *, threads: int = 0) -> int:
-    """Reads these tensors, of all that the file has, into their memory, and verifies them. Returns the revision."""
+def load(path: str | os.PathLike[str], tensors: Mapping[str, Any], *, accept_foreign: bool = False,
+         threads: int = 0) -> int:
+    """Reads these tensors, of all that the file has, into their memory, and verifies them. Returns the revision. With
+    accept_foreign also from a safetensors file of another program, of which nothing can be verified."""
     state = _state_of(tensors)
-    state.load(path, threads=threads)
+    state.load(path, accept_foreign=accept_foreign, threads=threads)
     return state.revision
 
 

@@ -35,6 +35,7 @@ struct pccl_manifest {
 	uint64_t revision;
 	pcclRankUuid_t lineage;
 	uint64_t tensor_bytes; /* of all */
+	bool foreign;	       /* another program's file: no revision, no lineage, no digests */
 	size_t tensor_count;
 	struct pccl_manifest_tensor *tensors; /* in the order of their offsets, without gaps */
 	uint32_t *by_name; /* indices of tensors in the order of their names; NULL: not indexed yet */
@@ -60,7 +61,8 @@ pcclResult_t pccl_manifest_encode(const struct pccl_manifest *manifest, uint8_t 
 /* How long is the JSON, by the first 8 bytes of a file of `file_bytes`? pcclNoSharedStateAvailable: that can't be. */
 pcclResult_t pccl_manifest_length(const uint8_t first[8], uint64_t file_bytes, size_t *json_bytes_out);
 
-/* Reads the JSON of a file in which `data_bytes` follow it. The caller ends the manifest, also after a failure.
+/* Reads the JSON of a file in which `data_bytes` follow it; one that another program has written is marked as such. The
+ * caller ends the manifest, also after a failure.
  * pcclNoSharedStateAvailable: it is no whole checkpoint of this library, and the words say why. */
 pcclResult_t pccl_manifest_decode(const char *json, size_t json_bytes, uint64_t data_bytes,
 				  struct pccl_manifest *manifest_out);

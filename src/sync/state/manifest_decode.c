@@ -181,14 +181,33 @@ static bool read_revision(const json_t *root, uint64_t *revision_out)
 	return *end == '\0' && errno == 0;
 }
 
-static pcclResult_t read_metadata(const json_t *root, struct pccl_manifest *manifest)
+/* What was ours and is damaged must not pass for another program's. */
+static bool is_foreign(json_t *root)
+{
+	json_t *metadata = json_object_get(root, PCCL_MANIFEST_METADATA), *value;
+	const char *key;
+
+	if (metadata != NULL && !json_is_object(metadata))
+		return false;
+	json_object_foreach(metadata, key, value)
+	{
+		if (strncmp(key, "pccl", 4) == 0)
+			return false;
+	}
+	return true;
+}
+
+static pcclResult_t read_metadata(json_t *root, struct pccl_manifest *manifest)
 {
 	const char *version = metadata_text(root, "pccl.version");
 	struct pccl_digest lineage, written, found;
 	pcclResult_t result;
 
+	manifest->foreign = version == NULL && is_foreign(root);
+	if (manifest->foreign)
+		return pcclSuccess;
 	if (version == NULL)
-		return bad("a safetensors file, but not one of pccl's: it has no revision and no hashes");
+		return bad("its metadata are damaged");
 	if (strcmp(version, PCCL_MANIFEST_VERSION) != 0)
 		return bad("it is of a later version of pccl");
 	if (!read_revision(root, &manifest->revision) || !read_digest(root, "pccl.lineage", &lineage) ||

@@ -162,7 +162,7 @@ static void a_shape_of_another_count_is_refused(void **state)
 	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
 	assert_non_null(strstr(pcclGetLastError(NULL), "shape"));
 	options.shapes = NULL;
-	options.reserved = 1;
+	options.reserved[2] = 1;
 	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
 }
 
@@ -188,6 +188,45 @@ static void what_the_file_does_not_hold_is_named(void **state)
 	refuse_load(type, "float32");
 	refuse_load(count, "5 elements");
 	assert_int_equal(untouched[0], 55);
+}
+
+static void write_file(const char *json)
+{
+	const uint64_t length = strlen(json); /* little-endian here */
+	FILE *file = fopen(path, "wb");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(&length, 1, 8, file), 8);
+	assert_int_equal(fwrite(json, 1, length, file), length);
+	assert_int_equal(fwrite("abcde", 1, 5, file), 5);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* What was ours and lost its version is damaged, and no other program's. */
+static void files_of_other_programs_are_read_if_the_caller_says_so(void **state)
+{
+	uint8_t found[5] = {0};
+	pcclTensorInfo_t infos[] = {{"t", found, 5, pcclUint8, pcclDeviceCpu, false}};
+	pcclSharedState_t loaded = state_of(infos, 1);
+	pcclCheckpointOptions_t options = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclCheckpointInfo_t info = PCCL_CHECKPOINT_INFO_INITIALIZER;
+
+	(void)state;
+	write_file(
+		"{\"__metadata__\":{\"format\":\"pt\"},\"t\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]}}");
+	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclNoSharedStateAvailable);
+	assert_non_null(strstr(pcclGetLastError(NULL), "no hashes"));
+	assert_int_equal(pcclStateInspect(path, &info), pcclNoSharedStateAvailable);
+	options.accept_foreign = true;
+	assert_int_equal(pcclStateLoad(&loaded, path, &options), pcclSuccess);
+	assert_memory_equal(found, "abcde", 5);
+	assert_int_equal(loaded.revision, 0);
+	write_file("{\"__metadata__\":{\"pccl.digest\":\"00\"},\"t\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":["
+		   "0,5]}}");
+	assert_int_equal(pcclStateLoad(&loaded, path, &options), pcclNoSharedStateAvailable);
+	assert_non_null(strstr(pcclGetLastError(NULL), "damaged"));
+	write_file("{\"t\":{\"dtype\":\"U8\",\"shape\":[6],\"data_offsets\":[0,6]}}");
+	assert_int_equal(pcclStateLoad(&loaded, path, &options), pcclNoSharedStateAvailable);
 }
 
 static void a_place_that_is_none_is_told(void **state)
@@ -230,6 +269,7 @@ int main(void)
 		cmocka_unit_test(a_tensor_on_a_device_needs_its_driver),
 		cmocka_unit_test(a_shape_of_another_count_is_refused),
 		cmocka_unit_test(what_the_file_does_not_hold_is_named),
+		cmocka_unit_test(files_of_other_programs_are_read_if_the_caller_says_so),
 		cmocka_unit_test(a_place_that_is_none_is_told),
 	};
 

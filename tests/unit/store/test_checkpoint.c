@@ -154,7 +154,8 @@ static pcclResult_t load(uint64_t *revision_out)
 
 		for (index = 0; index < TENSORS; index++)
 			tensors[index] = pccl_manifest_find(&manifest, wanted.manifest.tensors[index].name);
-		result = pccl_checkpoint_read(&pccl_disk_real, file, path, offset, tensors, found.places, TENSORS, 3);
+		result = pccl_checkpoint_read(&pccl_disk_real, file, path, offset, tensors, found.places, TENSORS, true,
+					      3);
 		for (index = 0; result == pcclSuccess && index < TENSORS; index++)
 			assert_memory_equal(found.data[index], wanted.data[index],
 					    wanted.manifest.tensors[index].bytes);
@@ -412,7 +413,7 @@ static void load_huge(const struct pccl_disk *disk, uint8_t *to)
 	tensor = pccl_manifest_find(&manifest, "huge");
 	assert_non_null(tensor);
 	assert_true(tensor->bytes == HUGE_BYTES);
-	assert_int_equal(pccl_checkpoint_read(disk, file, path, offset, &tensor, &place, 1, 2), pcclSuccess);
+	assert_int_equal(pccl_checkpoint_read(disk, file, path, offset, &tensor, &place, 1, true, 2), pcclSuccess);
 	pccl_manifest_fini(&manifest);
 }
 

@@ -140,7 +140,6 @@ static void what_is_no_checkpoint_is_refused(void **state)
 		"[]",
 		"{",
 		"{\"a\": 3}",
-		"{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}", /* without our metadata */
 		"{\"a\": {\"dtype\": \"F99\", \"shape\": [1], \"data_offsets\": [0, 4]}}",
 		"{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 4]}}",
 		"{\"a\": {\"dtype\": \"F32\", \"shape\": [-1], \"data_offsets\": [0, 4]}}",
@@ -153,16 +152,29 @@ static void what_is_no_checkpoint_is_refused(void **state)
 		"{\"a\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [0, 4]},"
 		" \"a\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [0, 4]}}",
 		"{\"__metadata__\": {\"pccl.version\": \"2\"}}",
+		"{\"__metadata__\": {\"pccl.versiom\": \"1\"}}",
 		"{\"__metadata__\": 1}",
 	};
 	size_t index;
 
 	(void)state;
 	for (index = 0; index < sizeof(wrong) / sizeof(wrong[0]); index++) {
-		if (decode(wrong[index], index >= 15 ? 0 : 4) != pcclNoSharedStateAvailable)
+		if (decode(wrong[index], index >= 14 ? 0 : 4) != pcclNoSharedStateAvailable)
 			fail_msg("taken: %s", wrong[index]);
 		assert_non_null(strstr(pccl_fail_text(), "not a whole checkpoint"));
 	}
+}
+
+static void other_programs_files_are_marked(void **state)
+{
+	const char *json = "{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}";
+	struct pccl_manifest manifest;
+
+	(void)state;
+	assert_int_equal(pccl_manifest_decode(json, strlen(json), 4, &manifest), pcclSuccess);
+	assert_true(manifest.foreign);
+	assert_non_null(pccl_manifest_find(&manifest, "a"));
+	pccl_manifest_fini(&manifest);
 }
 
 static void a_name_may_stand_only_once(void **state)
@@ -210,6 +222,7 @@ int main(void)
 		cmocka_unit_test(a_changed_bit_is_seen),
 		cmocka_unit_test(lengths_that_cannot_be_are_refused),
 		cmocka_unit_test(what_is_no_checkpoint_is_refused),
+		cmocka_unit_test(other_programs_files_are_marked),
 		cmocka_unit_test(a_name_may_stand_only_once),
 		cmocka_unit_test(a_name_that_is_no_text_is_refused),
 	};
