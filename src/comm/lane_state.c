@@ -70,7 +70,7 @@ static void state_stir(void *context)
 	struct pccl_transfer_outcome outcome;
 
 	while (pccl_transfer_poll(state->transfer, &outcome))
-		pccl_monitor_transferred(state->monitor, state->index, &outcome);
+		state->transferred(state->context, state->index, &outcome);
 }
 
 const struct pccl_lane_background pccl_lane_state_background = {.install = state_install,
@@ -85,8 +85,9 @@ const struct pccl_lane_background pccl_lane_state_background = {.install = state
 
 /* ---- orders ------------------------------ */
 
-void pccl_lane_state_carry_out(struct pccl_lane_state *state, const struct pccl_state_order *order, uint64_t now_ns)
+void pccl_lane_state_carry_out(struct pccl_lane_state *state, const struct pccl_command *command, uint64_t now_ns)
 {
+	const struct pccl_state_order *order = command->order;
 	bool busy = order->step != PCCL_AGREEMENT_CLOSE;
 
 	switch (order->step) {

@@ -165,7 +165,7 @@ static void run_commands(struct pccl_task *task)
 		if (thread->stopped)
 			pccl_command_free(command);
 		else if (command->type == PCCL_COMMAND_BACKGROUND)
-			pccl_lane_state_carry_out(&thread->state, command->order, pccl_loop_now(thread->loop));
+			pccl_lane_state_carry_out(&thread->state, command, pccl_loop_now(thread->loop));
 		else
 			pccl_lane_command(thread->lane, command, pccl_loop_now(thread->loop));
 		command = next;
@@ -231,6 +231,11 @@ static void *run(void *context)
 	return NULL;
 }
 
+static void transferred(void *context, uint32_t lane, const struct pccl_transfer_outcome *what)
+{
+	pccl_monitor_transferred(context, lane, what);
+}
+
 static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 {
 	const struct pccl_settings *settings = &thread->self->settings;
@@ -254,7 +259,8 @@ static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 	if (result != pcclSuccess)
 		pccl_transfer_destroy(thread->state.transfer);
 	thread->state.lane = thread->lane;
-	thread->state.monitor = thread->monitor;
+	thread->state.transferred = transferred;
+	thread->state.context = thread->monitor;
 	thread->state.index = thread->index;
 	return result;
 }

@@ -105,8 +105,6 @@ struct pccl_joint_call {
  * `value_out` may be NULL. */
 pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_joint_call *call, bool *value_out);
 
-#define PCCL_STATE_TAG UINT64_C(0x7063636c73746174) /* of the ops with which a call about states agrees */
-
 struct pccl_state_call {
 	struct pccl_inventory *inventory; /* digested; NULL: takes part only so that the others can go on */
 	struct pccl_shadow *shadow;	  /* of what lies on devices; NULL: nothing does */
@@ -147,16 +145,6 @@ void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_act
 void pccl_monitor_await_update(struct pccl_monitor *monitor);
 
 /* ---- the lanes' -------------------------------------------------------------------------------------------------- */
-
-/* What a lane is to do for a call about states: the order of a BACKGROUND command. The caller's, until the lane has
- * carried it out. */
-struct pccl_state_order {
-	enum pccl_agreement_step step; /* OPEN, FETCH, SERVE, CLOSE */
-	uint64_t sync;
-	bool serves;
-	const struct pccl_inventory *inventory;
-	const struct pccl_fetch *fetch;
-};
 
 /* All commands that wait for the lane, in order; NULL: none. */
 struct pccl_command *pccl_monitor_take(struct pccl_monitor *monitor, uint32_t lane);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "comm/lane_state.h"
 #include "comm/monitor_internal.h"
 #include "device/state.h"
 #include "transport/loop/loop.h"
@@ -242,7 +243,8 @@ static pcclResult_t synchronize(struct pccl_monitor *monitor, const struct pccl_
 						     .inventory = what->inventory,
 						     .strategy = what->strategy,
 						     .revision = what->revision,
-						     .lineage = lineage_of_run(monitor)};
+						     .lineage = lineage_of_run(monitor),
+						     .little_bytes = PCCL_TRANSFER_LITTLE_BYTES};
 	struct call call = {.monitor = monitor, .inventory = what->inventory, .shadow = what->shadow};
 	pcclResult_t result = pccl_agreement_create(&config, pccl_session_lanes(monitor->session), &call.agreement);
 

@@ -31,7 +31,7 @@ bool caller_idle(const struct shell *shell)
 	for (index = 0; index < SHELL_CALLS; index++)
 		if (shell->calls[index].state != CALL_FREE)
 			return false;
-	return true;
+	return shell->state == NULL;
 }
 
 /* ---- what is called ------------------------------ */
@@ -367,7 +367,10 @@ static void next_step(struct sim *sim, struct sim_node *node)
 {
 	uint64_t number = draw(sim, node, 0);
 
-	if (number % 100 >= sim->shells->plan.vote_percent) {
+	if (sim->shells->plan.state_percent > 0 && draw(sim, node, 4) % 100 < sim->shells->plan.state_percent) {
+		if (caller_idle(node->shell))
+			caller_state_begin(node->shell);
+	} else if (number % 100 >= sim->shells->plan.vote_percent) {
 		if (node->view.view.member_count > 1) {
 			(void)add_batch(sim, node);
 		} else {
@@ -415,11 +418,13 @@ void caller_step(struct sim *sim, struct sim_node *node)
 {
 	struct shell *shell = node->shell;
 
+	if (shell->state != NULL)
+		caller_state_step(shell);
 	(void)caller_collect(shell, 70);
 	buffer_open_graves(shell, GRAVES_KEPT);
 	if (shell->ended || node->view.view.member_count == 0)
 		return;
-	if (!launch_any(sim, shell) && node->voting == 0 && !is_at_end(shell))
+	if (!launch_any(sim, shell) && node->voting == 0 && shell->state == NULL && !is_at_end(shell))
 		next_step(sim, node);
 	if (node->voting == 0 || !caller_idle(shell))
 		sim_program_wake(sim, node);

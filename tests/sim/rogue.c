@@ -124,7 +124,7 @@ void sim_rogue_frame(struct sim *sim, struct pccl_frame *frame)
 		frame->epoch = (uint32_t)(frame->epoch + take(sim) - 128);
 		break;
 	case 6:
-		frame->type = (uint8_t)(PCCL_FRAME_START + take(sim) % 7);
+		frame->type = (uint8_t)(PCCL_FRAME_START + take(sim) % (PCCL_FRAME_PART - PCCL_FRAME_START + 1));
 		break;
 	case 7:
 		frame->segment ^= 1u << take(sim) % 32;

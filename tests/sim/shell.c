@@ -38,6 +38,7 @@ void shell_world_destroy(struct sim *sim)
 		shell_destroy(sim, &sim->nodes[node]);
 	wires_destroy(sim);
 	check_call_fini(world);
+	state_records_destroy(world);
 	free(world);
 	sim->shells = NULL;
 }
@@ -127,6 +128,7 @@ void shell_destroy(struct sim *sim, struct sim_node *node)
 		free(post);
 	}
 	pccl_session_destroy(shell->session);
+	caller_state_destroy(shell);
 	caller_destroy(shell);
 	free(shell->eras);
 	free(shell);
@@ -191,7 +193,10 @@ void shell_dispatch(struct shell *shell)
 			shell_lane_command(&shell->lanes[command->lane], command);
 			continue;
 		}
-		caller_ended(shell, command->op);
+		if (command->op->key.tag == PCCL_STATE_TAG)
+			caller_state_ended(shell);
+		else
+			caller_ended(shell, command->op);
 	}
 }
 
@@ -242,6 +247,8 @@ void shell_end(struct shell *shell, pcclResult_t result, const char *text)
 		shell->ended = true;
 		pccl_session_end(shell->session, result, text);
 		shell_dispatch(shell);
+		if (shell->state != NULL)
+			sim_program_wake(sim, shell->node);
 	}
 	if (!shell->gone_queued)
 		shell_schedule(sim, sim->now_ns + GONE_NS, SHELL_GONE, shell->node->id, 0, NULL);
@@ -300,6 +307,8 @@ void shell_tell(struct sim *sim)
 		sim_trace(sim, "  node %u: step %u of %u, voting %u, ended %d, frozen %d, queued %d", node,
 			  sim->nodes[node].step, shell->last_step, sim->nodes[node].voting, shell->ended,
 			  sim->nodes[node].frozen, sim->nodes[node].queued);
+		if (shell->state != NULL)
+			sim_trace(sim, "  node %u: is in a call about states", node);
 		for (index = 0; index < SHELL_CALLS; index++) {
 			if (shell->calls[index].state == CALL_WAITING)
 				sim_trace(sim, "  node %u: tag %u is to be launched", node,

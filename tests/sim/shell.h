@@ -10,12 +10,14 @@
  *	shell_fault.c	what goes wrong with streams
  *	caller.c	the program: ops in flight, votes, deadlines, relaunching
  *	caller_buffer.c	the buffers of a call, and what must be in them
+ *	caller_state.c	calls that make states one, and what must have become of them
  *	check_call.c	what all survivors must have been told alike
  */
 #ifndef PCCL_SIM_SHELL_H
 #define PCCL_SIM_SHELL_H
 
 #include "comm/lane_links.h"
+#include "comm/lane_state.h"
 #include "session/lane.h"
 #include "shell_loop.h"
 #include "sim.h"
@@ -51,8 +53,9 @@ struct shell_plan {
 	uint32_t forget_every;	  /* ops, on average; 0: as the library does */
 	uint32_t forget_room;	  /* tags, at first */
 	bool codecs;
-	pcclZstd_t zstd;       /* of peers whose ops leave it open */
-	uint32_t vote_percent; /* of the steps of a program */
+	pcclZstd_t zstd;	/* of peers whose ops leave it open */
+	uint32_t vote_percent;	/* of the steps of a program */
+	uint32_t state_percent; /* likewise: calls about states */
 };
 
 enum shell_event {
@@ -78,6 +81,7 @@ struct shell_lane {
 	struct pccl_lane *lane;
 	struct pccl_loop loop;
 	struct pccl_lane_links links;
+	struct pccl_lane_state state;
 	struct pccl_timer timer; /* the lane's deadline */
 	uint64_t installs;	 /* and freezes: what was accepted before one may not be written after it */
 	uint64_t choices;	 /* whether to compress */
@@ -160,6 +164,8 @@ struct shell {
 	struct call calls[SHELL_CALLS];
 	uint64_t serial;
 	struct grave *graves;
+	struct state_model *model; /* what the program has, from call to call; NULL: nothing yet */
+	struct state_call *state;  /* the call that runs; NULL: none */
 	bool gone_queued;
 	uint32_t last_origin; /* where the program ends */
 	uint32_t last_step;
@@ -170,6 +176,8 @@ struct shell_world {
 	struct shell_plan plan;
 	struct wire *wires;
 	struct call_record *records;
+	struct state_record *states; /* what calls about states came to */
+	uint64_t states_ended;	     /* with success */
 	size_t record_count;
 	uint64_t ops_ended; /* with success */
 	uint64_t ops_failed;
@@ -237,6 +245,15 @@ uint64_t buffer_hash(const struct call *call);
 void buffer_bury(struct shell *shell, struct call *call);
 /* Did anybody? The newest graves are kept for a later look. */
 void buffer_open_graves(struct shell *shell, uint32_t keep);
+
+/* caller_state.c */
+void caller_state_begin(struct shell *shell);
+/* Goes on as far as it can. */
+void caller_state_step(struct shell *shell);
+void caller_state_ended(struct shell *shell);
+void caller_state_transferred(void *context, uint32_t lane, const struct pccl_transfer_outcome *outcome);
+void caller_state_destroy(struct shell *shell);
+void state_records_destroy(struct shell_world *world);
 
 /* check_call.c */
 void check_call(struct shell *shell, const struct call *call);

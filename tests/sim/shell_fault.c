@@ -56,6 +56,8 @@ void shell_plan_draw(struct sim *sim)
 		plan->forget_room = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 53) % 4);
 	}
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
+	if (pccl_rng_hash(sim->plan.seed, 51) % 3 == 0)
+		plan->state_percent = 10 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 52) % 60);
 	/* Ops are many more events than membership alone: shorter histories, denser faults. */
 	sim->plan.groups = sim->plan.groups > 1 ? 2 : 1;
 	sim->plan.bundle_size = sim->plan.bundle_size > 0 ? sim->plan.groups : 0;

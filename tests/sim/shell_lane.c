@@ -204,7 +204,10 @@ void shell_lane_run(struct shell_lane *lane)
 	} else {
 		if (work->command->type == PCCL_COMMAND_INSTALL)
 			lane->installs++;
-		pccl_lane_command(lane->lane, work->command, lane->loop.now_ns);
+		if (work->command->type == PCCL_COMMAND_BACKGROUND)
+			pccl_lane_state_carry_out(&lane->state, work->command, lane->loop.now_ns);
+		else
+			pccl_lane_command(lane->lane, work->command, lane->loop.now_ns);
 	}
 	free(work);
 	set_timer(lane);
@@ -244,7 +247,9 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 						.heartbeat_timeout_ns = shell->sim->shells->plan.link_timeout_ns,
 						.guest_ns = shell->sim->shells->plan.guest_ns,
 						.calls = &calls,
-						.context = lane};
+						.context = lane,
+						.background = &pccl_lane_state_background,
+						.background_context = &lane->state};
 
 	const struct pccl_lane_links links = {.loop = &lane->loop,
 					      .group = shell->node->group,
@@ -262,8 +267,13 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 	lane->timer.context = lane;
 	shell_loop_init(shell, &lane->loop, index);
 	lane->loop.lane = lane;
-	if (pccl_lane_create(&config, &lane->lane) != pcclSuccess)
+	if (pccl_transfer_create(index, &lane->state.transfer) != pcclSuccess ||
+	    pccl_lane_create(&config, &lane->lane) != pcclSuccess)
 		abort();
+	lane->state.lane = lane->lane;
+	lane->state.index = index;
+	lane->state.transferred = caller_state_transferred;
+	lane->state.context = shell;
 }
 
 void shell_lane_destroy(struct shell_lane *lane)
@@ -279,4 +289,5 @@ void shell_lane_destroy(struct shell_lane *lane)
 		free(work);
 	}
 	pccl_lane_destroy(lane->lane);
+	pccl_transfer_destroy(lane->state.transfer);
 }

@@ -253,6 +253,12 @@ static bool take_header(struct wire *wire)
 	return true;
 }
 
+/* Has the lane frozen, or had a view installed, since the frame was accepted? States go on all the same. */
+static bool is_too_late(const struct wire *wire, const struct pccl_frame *frame)
+{
+	return frame->type != PCCL_FRAME_PART && wire->installs != wire->loop->lane->installs;
+}
+
 static bool take_payload(struct wire *wire)
 {
 	const struct flight *flight = wire->other->first;
@@ -264,7 +270,7 @@ static bool take_payload(struct wire *wire)
 	}
 	check_lent(wire->other, flight);
 	/* A greeting is the link's own. */
-	if (frame.type >= PCCL_FRAME_START && wire->installs != wire->loop->lane->installs) {
+	if (frame.type >= PCCL_FRAME_START && is_too_late(wire, &frame)) {
 		sim_fail(wire->sim, "a payload is written to node %u after a freeze", wire->node);
 		return true;
 	}
@@ -277,7 +283,7 @@ static bool take_payload(struct wire *wire)
 void wire_spoil(struct wire *wire)
 {
 	if (wire->coming && !wire->diverted &&
-	    (wire->loop->lane == NULL || wire->installs == wire->loop->lane->installs))
+	    (wire->loop->lane == NULL || !is_too_late(wire, &wire->other->first->frame)))
 		memset(wire->destination, SHELL_POISON,
 		       sim_between(wire->sim, 0, wire->other->first->frame.payload_bytes));
 }

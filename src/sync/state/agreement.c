@@ -143,6 +143,7 @@ static pcclResult_t read_records(struct pccl_agreement *agreement, uint32_t rank
 		return pccl_fail(pcclInternalError, "this peer's record is not among those that were gathered");
 	agreement->ranks = ranks;
 	agreement->sync = pccl_get_u64(&reader);
+	agreement->result.sync = agreement->sync;
 	return result;
 }
 

@@ -18,6 +18,8 @@
 #include "sync/state/election.h"
 #include "sync/state/transfer.h"
 
+#define PCCL_STATE_TAG UINT64_C(0x7063636c73746174) /* of the ops with which all gather */
+
 /* What a communicator remembers from call to call, in one run. */
 struct pccl_state_lineage {
 	uint64_t commit;    /* number of the last commit that it took part in; 0: of none */
@@ -34,6 +36,7 @@ struct pccl_agreement_config {
 	pcclSharedStateSyncStrategy_t strategy;
 	uint64_t revision;
 	struct pccl_state_lineage lineage;
+	uint64_t little_bytes; /* PCCL_TRANSFER_LITTLE_BYTES, or less in tests */
 };
 
 enum pccl_agreement_step {
@@ -60,6 +63,7 @@ struct pccl_agreement_result {
 	pcclResult_t result;
 	char text[256];
 	uint64_t revision;		   /* after success */
+	uint64_t sync;			   /* which call it was, of the last ballot; 0: there was none */
 	struct pccl_state_lineage lineage; /* to be remembered, in any case */
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;

@@ -7,8 +7,7 @@
 #include "base/memory.h"
 #include "sync/state/agreement_internal.h"
 
-#define KEYS_BYTES_MAX (64u << 20)  /* of a list of keys that this peer only wants to name a tensor from */
-#define ONE_SOURCE_BYTES (1u << 20) /* so little comes from one source */
+#define KEYS_BYTES_MAX (64u << 20) /* of a list of keys that this peer only wants to name a tensor from */
 
 static void give_up(struct pccl_agreement *agreement, pcclResult_t result, const char *text)
 {
@@ -40,6 +39,7 @@ static void start(struct pccl_agreement *agreement, enum pccl_agreement_phase ph
 	}
 	fetch->progress = agreement->progress;
 	fetch->lanes = agreement->lanes;
+	fetch->little_bytes = agreement->config.little_bytes;
 	agreement->phase = phase;
 	agreement->worst = pcclSuccess;
 	agreement->answers = 0;
@@ -183,7 +183,7 @@ static void fetch_chunks(struct pccl_agreement *agreement)
 		fetch_loose_leaves(agreement);
 		return;
 	}
-	agreement->fetch.exclusive = bytes <= ONE_SOURCE_BYTES;
+	agreement->fetch.exclusive = bytes <= agreement->config.little_bytes;
 	agreement->fetch.sources = agreement->sources;
 	agreement->fetch.source_count = agreement->source_count;
 	if (agreement->fetch.exclusive) {

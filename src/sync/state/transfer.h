@@ -24,6 +24,7 @@
 #define PCCL_TRANSFER_PART_BYTES (256u << 10)
 #define PCCL_TRANSFER_WANTS_MAX 64u	      /* of one peer on one lane that were not answered yet */
 #define PCCL_TRANSFER_WINDOW_BYTES (4u << 20) /* asked of one source on one lane, unless it is a single chunk */
+#define PCCL_TRANSFER_LITTLE_BYTES (1u << 20) /* not worth asking several sources for, nor for twice */
 
 /* What a chunk is of. Values are wire format. */
 enum pccl_state_space {
@@ -48,7 +49,8 @@ struct pccl_fetch {
 	const struct pccl_digest *leaves; /* of CHUNKS: what is expected, by chunk */
 	const pcclRankUuid_t *sources;	  /* who will serve it */
 	uint32_t source_count;
-	bool exclusive; /* nobody else is asked */
+	bool exclusive;	       /* nobody else is asked */
+	uint64_t little_bytes; /* what another source has to have delivered before it is asked for a slow one's */
 };
 
 enum pccl_transfer_event { PCCL_TRANSFER_FETCHED, PCCL_TRANSFER_CLOSED };

@@ -8,8 +8,6 @@
 #include "base/uuid.h"
 #include "sync/state/transfer_internal.h"
 
-#define STEAL_BYTES (1u << 20) /* less than that is not worth sending twice */
-
 static uint32_t wanted_index(const struct pccl_transfer *transfer, uint32_t want)
 {
 	return want * transfer->fetch->lanes + transfer->lane;
@@ -163,8 +161,8 @@ static bool may_steal(const struct pccl_transfer *transfer, uint32_t thief, uint
 	if (transfer->wants[want].receiving > 0)
 		return false;
 	if (who->delivered == 0)
-		return other->asked_count > 1 && other->asked_bytes > STEAL_BYTES;
-	return who->delivered > transfer->wants[want].asked + STEAL_BYTES;
+		return other->asked_count > 1 && other->asked_bytes > transfer->fetch->little_bytes;
+	return who->delivered > transfer->wants[want].asked + transfer->fetch->little_bytes;
 }
 
 /* What the slow one still sends is thrown away. */

@@ -212,6 +212,7 @@ static void begin(struct world *world, struct order *order)
 		if (world->peers[index].alive)
 			order->sources[order->fetch.source_count++].data[0] = (uint8_t)(index + 1);
 	order->fetch.lanes = 1;
+	order->fetch.little_bytes = PCCL_TRANSFER_LITTLE_BYTES;
 	order->fetch.chunks = order->chunks;
 	order->fetch.progress = order->progress;
 	order->fetch.leaves = truth->leaves;
