@@ -67,6 +67,12 @@ static void link_up(void *context, struct pccl_link *link)
 	pccl_neighbour_up(context);
 }
 
+static void link_broken(void *context, struct pccl_link *link, bool broken)
+{
+	(void)link;
+	pccl_neighbour_broken(context, broken);
+}
+
 static void link_lost(void *context, struct pccl_link *link, const char *reason)
 {
 	(void)link;
@@ -80,6 +86,7 @@ static const struct pccl_link_events link_events = {.next = link_next,
 						    .acked = link_acked,
 						    .pulled = link_pulled,
 						    .up = link_up,
+						    .broken = link_broken,
 						    .lost = link_lost};
 
 /* ---- what a lane asks for ------------------------------------------------------------------------------------ */

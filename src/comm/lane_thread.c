@@ -92,6 +92,16 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	pccl_monitor_tell(thread->monitor, &event);
 }
 
+static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
+{
+	const struct pccl_lane_thread *thread = context;
+	const struct pccl_peer_event event = {.type = is_broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED,
+					      .uuid = *member,
+					      .lane = thread->index};
+
+	pccl_monitor_tell(thread->monitor, &event);
+}
+
 static void linked(void *context, uint32_t epoch)
 {
 	const struct pccl_lane_thread *thread = context;
@@ -130,6 +140,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .broken = broken,
 					     .linked = linked,
 					     .busy = busy,
 					     .give_up = give_up};

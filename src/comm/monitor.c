@@ -464,9 +464,14 @@ void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key 
 
 void pccl_monitor_linked(struct pccl_monitor *monitor, uint32_t epoch)
 {
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINKED, .epoch = epoch};
+
 	pthread_mutex_lock(&monitor->lock);
-	if (monitor->view.epoch == epoch)
+	if (monitor->view.epoch == epoch) {
 		monitor->lanes_linked++;
+		if (pccl_monitor_is_linked(monitor))
+			pccl_monitor_tell_locked(monitor, &event);
+	}
 	pthread_cond_broadcast(&monitor->changed);
 	pthread_mutex_unlock(&monitor->lock);
 }

@@ -78,6 +78,9 @@ struct pccl_lane_calls {
 	void (*expired)(void *context, const struct pccl_op_key *key, const char *text);
 	/* The member can't be reached. Comes again in each view that has it. */
 	void (*complain)(void *context, const pcclRankUuid_t *member, const char *reason);
+	/* All streams to the member have broken, or one is up again. The former comes again in each view that has
+	 * it. */
+	void (*broken)(void *context, const pcclRankUuid_t *member, bool broken);
 	/* All links of the view of this epoch are up: once per view. */
 	void (*linked)(void *context, uint32_t epoch);
 	/* The first op has begun, or the last one has ended. */
@@ -162,6 +165,8 @@ void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token);
 void pccl_neighbour_pulled(struct pccl_neighbour *neighbour);
 /* All streams are up for the first time. */
 void pccl_neighbour_up(struct pccl_neighbour *neighbour);
+/* No stream is up any more, the last one broke; or one is up again. */
+void pccl_neighbour_broken(struct pccl_neighbour *neighbour, bool broken);
 /* The link is lost for good. */
 void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason);
 

@@ -10,7 +10,8 @@ struct pccl_neighbour {
 	struct pccl_lane_link *link; /* NULL: this peer itself, the lane has no part in the view, or it can't be made */
 	pcclRankUuid_t uuid;
 	uint32_t rank;
-	bool lost; /* the link, for good */
+	bool broken; /* all streams of the link, for now */
+	bool lost;   /* the link, for good */
 	struct pccl_silence silence;
 };
 

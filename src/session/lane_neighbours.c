@@ -146,6 +146,14 @@ void pccl_neighbour_up(struct pccl_neighbour *neighbour)
 	pccl_lane_pump(neighbour->lane);
 }
 
+void pccl_neighbour_broken(struct pccl_neighbour *neighbour, bool broken)
+{
+	const struct pccl_lane *lane = neighbour->lane;
+
+	neighbour->broken = broken;
+	lane->calls->broken(lane->config.context, &neighbour->uuid, broken);
+}
+
 void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason)
 {
 	const struct pccl_lane *lane = neighbour->lane;
@@ -294,6 +302,8 @@ void pccl_lane_go_on(struct pccl_lane *lane)
 
 		if (neighbour->link != NULL)
 			lane->calls->resume(neighbour->link);
+		if (neighbour->broken)
+			lane->calls->broken(lane->config.context, &neighbour->uuid, true);
 		/* The view change was about somebody else: this one can't be reached in the new view either. */
 		if (neighbour->lost)
 			complain(neighbour, "the link was lost in an earlier view");

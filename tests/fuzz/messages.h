@@ -180,6 +180,14 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		body->complaint.epoch = fuzz_below(bytes, 12);
 		body->complaint.uuid = fuzz_uuid(bytes);
 		break;
+	case PCCL_MESSAGE_BROKEN:
+		body->broken.epoch = fuzz_below(bytes, 12);
+		body->broken.uuid = fuzz_uuid(bytes);
+		body->broken.broken = fuzz_below(bytes, 4) != 0;
+		break;
+	case PCCL_MESSAGE_LINKED:
+		body->linked.epoch = fuzz_below(bytes, 12);
+		break;
 	case PCCL_MESSAGE_EXPIRED:
 		body->expired.epoch = fuzz_below(bytes, 12);
 		break;
@@ -211,6 +219,8 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 	}
 }
 
+#define FUZZ_LINKS_FROM 238 /* 14 times all other types: what was found before these came stays as it was */
+
 /* The next message, as it comes out of the codec; NULL: the codec would refuse it. */
 static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 {
@@ -220,8 +230,10 @@ static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 					PCCL_MESSAGE_REFUSED,	PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 					PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,
 					PCCL_MESSAGE_STALLED,	PCCL_MESSAGE_LATE};
-	struct pccl_message *made =
-		pccl_message_create((enum pccl_message_type)types[fuzz_below(bytes, sizeof(types))]);
+	uint8_t which = fuzz_byte(bytes);
+	struct pccl_message *made = pccl_message_create(
+		which < FUZZ_LINKS_FROM ? (enum pccl_message_type)types[which % sizeof(types)]
+					: (which % 2 == 0 ? PCCL_MESSAGE_BROKEN : PCCL_MESSAGE_LINKED));
 	struct pccl_message *message = NULL;
 	uint8_t *data;
 	size_t size;

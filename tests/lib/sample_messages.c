@@ -205,7 +205,7 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_EXPIRED,  PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_BEAT,
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
-		PCCL_MESSAGE_LATE};
+		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);
@@ -231,6 +231,14 @@ struct pccl_message *sample_message(uint32_t index)
 		message->body.expired.tag = 99;
 		message->body.expired.sequence = 4;
 		(void)snprintf(message->body.expired.text, PCCL_CAUSE_TEXT_BYTES, "rank 2 has not arrived");
+		break;
+	case PCCL_MESSAGE_BROKEN:
+		message->body.broken.epoch = 6;
+		message->body.broken.uuid = uuid_of(3);
+		message->body.broken.broken = true;
+		break;
+	case PCCL_MESSAGE_LINKED:
+		message->body.linked.epoch = 6;
 		break;
 	default:
 		fill_second_half(message);

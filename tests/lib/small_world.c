@@ -188,10 +188,40 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 	}
 }
 
+void small_link(struct small_world *world, uint32_t index, uint32_t about, bool broken)
+{
+	struct pccl_peer_event event = {.type = broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED};
+
+	event.uuid = small_uuid(about);
+	for (; event.lane < world->peers[index].install.view.lanes; event.lane++) {
+		if (world->peers[index].machine != NULL && !world->peers[index].paused)
+			peer_event(world, index, &event);
+	}
+}
+
+void small_linked(struct small_world *world, uint32_t index)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_LINKED, .epoch = world->peers[index].install.view.epoch};
+
+	peer_event(world, index, &event);
+}
+
+/* Lanes tell once more in every view. */
+static void tell_killed(struct small_world *world, uint32_t index)
+{
+	uint32_t other;
+
+	for (other = 0; other < SMALL_PEERS; other++) {
+		if (world->peers[other].killed)
+			small_link(world, index, other, true);
+	}
+}
+
 static void peer_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event)
 {
 	struct small_peer *peer = &world->peers[index];
 	struct pccl_peer_action action;
+	uint32_t installs = peer->installs;
 	bool freeze = false;
 
 	event->now_ns = world->now_ns;
@@ -204,6 +234,8 @@ static void peer_event(struct small_world *world, uint32_t index, struct pccl_pe
 	}
 	if (freeze && !peer->slow_freeze)
 		freeze_done(world, index);
+	if (peer->installs != installs)
+		tell_killed(world, index);
 }
 
 void small_freeze_done(struct small_world *world, uint32_t index)
@@ -494,12 +526,28 @@ void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_v
 void small_kill(struct small_world *world, uint32_t index)
 {
 	struct small_peer *peer = &world->peers[index];
+	uint32_t other;
 
 	pccl_peer_destroy(peer->machine);
 	peer->machine = NULL;
 	if (peer->connection != 0)
 		post(world, peer->connection, true)->close = true;
 	peer->connection = 0;
+	peer->killed = true;
+	for (other = 0; other < SMALL_PEERS; other++)
+		small_link(world, other, index, true);
+}
+
+void small_hang_up(struct small_world *world, uint32_t index)
+{
+	post(world, world->peers[index].connection, true)->close = true;
+	world->peers[index].connection = 0;
+}
+
+void small_reset(struct small_world *world, uint32_t index)
+{
+	small_hang_up(world, index);
+	small_lose_connection(world, index);
 }
 
 void small_leave(struct small_world *world, uint32_t index)

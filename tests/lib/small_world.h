@@ -21,9 +21,10 @@ struct small_peer {
 	struct pccl_peer_config config;
 	uint64_t connection; /* 0: none */
 	uint32_t master;     /* of the connection */
-	bool paused;	     /* takes part in nothing */
-	bool muted;	     /* is heard by nobody, without its connection breaking */
-	bool slow_freeze;    /* does not answer FREEZE */
+	bool killed;
+	bool paused;	  /* takes part in nothing */
+	bool muted;	  /* is heard by nobody, without its connection breaking */
+	bool slow_freeze; /* does not answer FREEZE */
 	uint32_t freeze_epoch;
 	struct pccl_install install; /* a copy of the last one */
 	uint32_t installs;
@@ -72,7 +73,16 @@ void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
 /* The peer's update, joint call number `sequence`, must not go on. */
 void small_give_up(struct small_world *world, uint32_t index, uint32_t sequence);
 void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote); /* and is free to */
+/* Its connection to the master breaks, and right after the links to it, at all others. */
 void small_kill(struct small_world *world, uint32_t index);
+/* Its connection to the master breaks, and both see that. */
+void small_reset(struct small_world *world, uint32_t index);
+/* The master sees the connection break, the peer does not. */
+void small_hang_up(struct small_world *world, uint32_t index);
+/* The links between the two, as the first sees them. */
+void small_link(struct small_world *world, uint32_t index, uint32_t about, bool broken);
+/* Its links to all others are up. */
+void small_linked(struct small_world *world, uint32_t index);
 void small_leave(struct small_world *world, uint32_t index);
 
 /* The peer sees its connection break; the master does not (it may be gone). */

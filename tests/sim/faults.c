@@ -15,6 +15,7 @@ enum fault {
 	FAULT_EXPIRE,
 	FAULT_STUCK,
 	FAULT_RESET,
+	FAULT_FLAP,
 	FAULT_COUNT
 };
 
@@ -122,6 +123,8 @@ static uint64_t mean_of(const struct sim_plan *plan, enum fault fault)
 		return plan->pause_ns * 4;
 	case FAULT_RESET:
 		return plan->reset_ns;
+	case FAULT_FLAP:
+		return plan->flap_ns;
 	case FAULT_COUNT:
 		break;
 	}
@@ -294,17 +297,6 @@ static void complain(struct sim *sim)
 	sim_peer_feed(sim, node, &event);
 }
 
-/* To its master, a peer whose connection the network has broken is dead; it is not. */
-static void reset(struct sim *sim)
-{
-	const struct sim_node *node = any_peer(sim);
-
-	if (node == NULL || node->connection == 0)
-		return;
-	sim_trace(sim, "the connection of node %u to master %u is reset", node->id, node->connected_to);
-	sim_net_reset(sim, node->id, node->connected_to, node->connection);
-}
-
 static void crash_master(struct sim *sim)
 {
 	struct sim_event event = {.type = SIM_REVIVE, .node = (uint32_t)sim_between(sim, 0, SIM_MASTERS - 1)};
@@ -387,7 +379,10 @@ void sim_fault(struct sim *sim, uint32_t kind)
 			node->stuck = true;
 		break;
 	case FAULT_RESET:
-		reset(sim);
+		sim_fault_reset(sim, any_peer(sim));
+		break;
+	case FAULT_FLAP:
+		sim_fault_flap(sim, any_peer(sim));
 		break;
 	case FAULT_COUNT:
 		break;

@@ -51,10 +51,13 @@ static void install(struct sim *sim, struct sim_node *node, const struct pccl_in
 	sim_trace(sim, "node %u installs group %u epoch %u with %u members%s: %s", node->id, what->view.group,
 		  what->view.epoch, what->view.member_count, what->newcomers ? " (newcomers)" : "", what->cause);
 	check_install(sim, node, what);
+	check_gentle_install(sim, node, what);
 	pccl_install_fini(&node->view);
 	(void)pccl_install_copy(what, &node->view);
 	(void)pccl_view_rank(&node->view.view, &node->uuid, &node->rank);
 	node->frozen = false;
+	node->installed_ns = sim->now_ns;
+	sim_links_install(sim, node);
 	if (node->shell == NULL)
 		sim_ops_install(sim, node, what);
 	else
@@ -106,8 +109,11 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 static void ended(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
 {
 	sim_trace(sim, "node %u ends with %d: %s", node->id, (int)action->result, action->text);
+	check_gentle_end(sim, node, action);
+	check_gone(sim, node);
 	node->ended = true;
 	node->end_result = action->result;
+	sim_links_end(sim, node);
 	if (node->shell != NULL && sim->shells->plan.peaceful && strstr(action->text, "could not reach") != NULL)
 		sim_fail(sim, "node %u had to go, but could be reached: %s", node->id, action->text);
 	if (node->shell != NULL)
@@ -192,10 +198,13 @@ struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle,
 void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently)
 {
 	sim_trace(sim, "node %u dies%s", node->id, silently ? " silently" : "");
+	check_gone(sim, node);
 	if (!silently)
 		hang_up(sim, node);
 	node->alive = false;
 	node->vanished = silently;
+	if (!silently)
+		sim_links_end(sim, node);
 	shell_destroy(sim, node);
 	pccl_peer_destroy(node->peer);
 	pccl_install_fini(&node->view);

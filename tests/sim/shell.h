@@ -158,6 +158,8 @@ struct shell {
 	struct pccl_listening *listening; /* NULL: nobody can call */
 	struct post *first_post, *last_post;
 	uint64_t last_post_ns;
+	uint32_t linked_epoch; /* of the view in which so many lanes have all their links */
+	uint32_t linked_lanes;
 	bool ended;
 	struct era *eras;
 	uint32_t era_count;
@@ -219,6 +221,8 @@ void shell_lane_adopt(struct shell_lane *lane, struct pccl_stream *stream, const
 
 /* shell_fault.c */
 void shell_plan_draw(struct sim *sim);
+/* Nothing goes wrong with links. */
+void shell_plan_gentle(struct shell_world *world);
 void shell_faults_start(struct sim *sim);
 void shell_fault_break(struct sim *sim);
 

@@ -71,6 +71,15 @@ void shell_plan_draw(struct sim *sim)
 	bar(sim, plan);
 }
 
+void shell_plan_gentle(struct shell_world *world)
+{
+	world->plan.break_ns = 0;
+	world->plan.slow_percent = 0;
+	world->plan.barred_percent = 0;
+	world->plan.timeout_percent = 0;
+	world->plan.mistake_percent = 0;
+}
+
 void shell_faults_start(struct sim *sim)
 {
 	if (sim->shells->plan.break_ns > 0)

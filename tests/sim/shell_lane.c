@@ -84,10 +84,27 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	shell_post(lane->shell, &event);
 }
 
+static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
+{
+	const struct shell_lane *lane = context;
+	const struct pccl_peer_event event = {.type = is_broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED,
+					      .uuid = *member,
+					      .lane = lane->index};
+
+	shell_post(lane->shell, &event);
+}
+
 static void linked(void *context, uint32_t epoch)
 {
-	(void)context;
-	(void)epoch;
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINKED, .epoch = epoch};
+	const struct shell_lane *lane = context;
+	struct shell *shell = lane->shell;
+
+	if (epoch != shell->linked_epoch)
+		shell->linked_lanes = 0;
+	shell->linked_epoch = epoch;
+	if (++shell->linked_lanes == pccl_session_lanes(shell->session))
+		shell_post(shell, &event);
 }
 
 static void busy(void *context, bool is_busy)
@@ -121,6 +138,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .broken = broken,
 					     .linked = linked,
 					     .busy = busy,
 					     .give_up = give_up};

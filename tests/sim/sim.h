@@ -9,7 +9,9 @@
  *	program.c	what the callers do
  *	ops.c		a stand-in for the executors: what members hold of an op and when
  *	faults.c	what goes wrong, drawn from the seed
+ *	links.c		links between peers, as far as membership hears of them; resets; gentle runs
  *	check.c		the checkers: they see what the callers see, never the machines
+ *	check_gentle.c	what holds when little goes wrong
  *	rogue.h		a member that lies
  *	memory.c	the heap, counted
  *	shell.h		level 2: sessions, executors and buffers in place of ops.c
@@ -46,6 +48,15 @@ enum sim_telling {
 	SIM_LOUD,   /* prints all as it comes */
 };
 
+/* What a seed's faults are; see links.c. */
+enum sim_gentle {
+	SIM_ROUGH,	   /* all kinds */
+	SIM_GENTLE_RESETS, /* connections to the master break, nobody dies or leaves */
+	SIM_GENTLE_MIXED,  /* they break, and peers die and leave */
+	SIM_GENTLE_DEATHS, /* peers die and leave */
+	SIM_GENTLE_COUNT
+};
+
 struct sim_check;
 struct sim_rogue;
 struct shell;
@@ -71,6 +82,7 @@ struct sim_plan {
 	uint64_t partition_ns;
 	uint64_t complaint_ns;
 	uint64_t reset_ns;
+	uint64_t flap_ns; /* a member believes for a while that its links to another have broken */
 	uint64_t master_crash_ns;
 	uint64_t clock_jump_ns;
 	uint64_t expire_ns;
@@ -79,6 +91,7 @@ struct sim_plan {
 	uint8_t late;		   /* enum pccl_late */
 	uint32_t sabotage;	   /* percent: a view change goes wrong just when it is announced */
 	bool silent_crashes;	   /* a host may vanish without a word */
+	enum sim_gentle gentle;
 };
 
 /* One op at one peer. */
@@ -124,6 +137,10 @@ struct sim_node {
 	bool vanished;		  /* died with its host: nobody is told */
 	struct pccl_install view; /* a copy of the last install; no members: none yet */
 	uint32_t rank;
+	uint64_t linked;       /* level 1: nodes to which a link has been up, as bits */
+	uint64_t installed_ns; /* its view */
+	uint32_t resets;       /* of its connection, since resets_ns */
+	uint64_t resets_ns;
 	/* its caller's program */
 	uint32_t origin; /* epoch from which steps are counted */
 	uint32_t step;
@@ -148,6 +165,7 @@ enum sim_event_type {
 	SIM_RESUME,  /* a paused node goes on */
 	SIM_HEAL,    /* everything between two nodes (node, number) passes again */
 	SIM_REVIVE,  /* a master starts again */
+	SIM_LINK,    /* node sees what has become of its links to node `number` */
 	SIM_SHELL    /* level 2; number: enum shell_event */
 };
 
@@ -205,7 +223,10 @@ struct sim {
 	uint64_t connections;
 	uint64_t bundles;
 	uint32_t level;
-	bool calm; /* no new faults */
+	bool calm;	     /* no new faults */
+	uint64_t flap_ns;    /* the last flap is over by then */
+	uint64_t gone_ns;    /* when the last peer died or left, */
+	uint32_t gone_alone; /* and which, if it was long after the one before; 0: not so, or it has been noticed */
 	struct sim_event *heap;
 	uint32_t heap_count;
 	uint32_t heap_capacity;
@@ -291,6 +312,20 @@ bool sim_sabotage(struct sim *sim, const struct sim_node *master, const struct s
 void sim_resume(struct sim *sim, struct sim_node *node);
 void sim_heal(struct sim *sim, uint32_t left, uint32_t right);
 void sim_calm_down(struct sim *sim);
+
+/* links.c */
+void sim_links_install(struct sim *sim, struct sim_node *node);
+/* The process of the node has ended, or the communicator. */
+void sim_links_end(struct sim *sim, const struct sim_node *node);
+void sim_link(struct sim *sim, const struct sim_event *event);
+void sim_fault_reset(struct sim *sim, struct sim_node *node);
+void sim_fault_flap(struct sim *sim, struct sim_node *node);
+void sim_plan_gentle(struct sim *sim);
+
+/* check_gentle.c */
+void check_gone(struct sim *sim, const struct sim_node *node);
+void check_gentle_install(struct sim *sim, const struct sim_node *node, const struct pccl_install *install);
+void check_gentle_end(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *ended);
 
 /* check.c */
 struct sim_check *check_create(void);

@@ -212,6 +212,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_REVIVE:
 		sim_master_start(sim, node);
 		break;
+	case SIM_LINK:
+		sim_link(sim, event);
+		break;
 	case SIM_SHELL:
 		shell_event(sim, event);
 		break;
@@ -331,6 +334,7 @@ static struct sim *create(uint64_t seed, uint32_t level, enum sim_telling tellin
 	sim_plan_draw(sim, seed);
 	if (level == 2)
 		shell_world_create(sim);
+	sim_plan_gentle(sim);
 	return sim;
 }
 

@@ -245,6 +245,13 @@ static void on_up(void *context, struct pccl_link *link)
 	(void)link;
 }
 
+static void on_link_broken(void *context, struct pccl_link *link, bool broken)
+{
+	(void)context;
+	(void)link;
+	(void)broken;
+}
+
 static void on_lost(void *context, struct pccl_link *link, const char *reason)
 {
 	(void)context;
@@ -254,7 +261,7 @@ static void on_lost(void *context, struct pccl_link *link, const char *reason)
 }
 
 static const struct pccl_link_events link_events = {on_next, on_accept, on_link_received, on_dropped, on_acked,
-						    NULL,    on_up,	on_lost};
+						    NULL,    on_up,	on_link_broken,	  on_lost};
 
 static void on_arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {

@@ -54,6 +54,13 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 	case PCCL_MESSAGE_COMPLAINT:
 		pccl_master_on_complaint(master, client, &message->body.complaint);
 		break;
+	case PCCL_MESSAGE_BROKEN:
+		pccl_broken_hear(client, message->body.broken.epoch, &message->body.broken.uuid,
+				 message->body.broken.broken);
+		break;
+	case PCCL_MESSAGE_LINKED:
+		pccl_broken_linked(client, message->body.linked.epoch);
+		break;
 	case PCCL_MESSAGE_EXPIRED:
 		pccl_master_on_expired(master, client, &message->body.expired);
 		break;
@@ -74,18 +81,29 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 
 static void on_closed(struct pccl_master *master, struct pccl_client *client, const char *text)
 {
+	bool member = client->state == PCCL_CLIENT_SEATED || client->state == PCCL_CLIENT_RETURNED;
+	enum pccl_loss loss = member ? PCCL_LOSS_SILENT : PCCL_LOSS_DEAD;
 	char why[PCCL_CAUSE_TEXT_BYTES];
 
 	pccl_text_format(why, sizeof(why), "its connection ended: %s", text != NULL ? text : "no cause known");
 	client->said_farewell = true;
-	pccl_client_lose(master, client, PCCL_LOSS_DEAD, why);
+	if (pccl_broken_note(master, client))
+		loss = PCCL_LOSS_BROKEN;
+	pccl_client_lose(master, client, loss, why);
 }
 
 /* Who slept past its deadline heard nobody, and that says nothing about them: what has come meanwhile is read now. */
 static void forgive_own_sleep(struct pccl_master *master)
 {
+	struct pccl_group *group;
+	uint64_t late_ns = 0;
+
 	if (master->promised_ns != PCCL_MASTER_NEVER && master->now_ns > master->promised_ns)
-		pccl_clients_forgive(master, master->now_ns - master->promised_ns);
+		late_ns = master->now_ns - master->promised_ns;
+	if (late_ns > 0)
+		pccl_clients_forgive(master, late_ns);
+	for (group = master->groups; late_ns > 0 && group != NULL; group = group->next)
+		pccl_broken_forgive(group, late_ns);
 }
 
 void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event)

@@ -163,8 +163,11 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 	assert(group->base != NULL && seat->client == client && seat->state == PCCL_SEAT_HERE);
 	seat->client = NULL;
 	seat->conduct = client->conduct;
-	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT ? PCCL_SEAT_AWAY : PCCL_SEAT_OUT;
+	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT || loss == PCCL_LOSS_BROKEN ? PCCL_SEAT_AWAY
+												     : PCCL_SEAT_OUT;
 	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
+	if (loss == PCCL_LOSS_BROKEN)
+		seat->until_ns = pccl_broken_until(group, &client->self.uuid);
 	pccl_text_format(seat->why, sizeof(seat->why), "%s", why);
 	pccl_group_note_cause(group, "rank %u (%s) was lost: %s", client->seat, client->self.addresses[0].host, why);
 }
@@ -235,6 +238,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
 			pccl_group_note_dead(group, &client->self.uuid);
+		pccl_broken_recount(master, group);
 		assert(group->client_count > 0);
 		group->client_count--;
 		group->dirty = true;
@@ -383,6 +387,7 @@ void pccl_clients_sweep(struct pccl_master *master, bool all)
 		unindex(master, client);
 		pccl_promises_destroy(client->promises, client->promise_count);
 		pccl_op_reports_destroy(client->reports, client->report_count);
+		pccl_free(client->links_broken);
 		pccl_free(client);
 	}
 }

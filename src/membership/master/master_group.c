@@ -85,6 +85,7 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 	group->joint_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
 	group->stall_ns = PCCL_MASTER_NEVER;
+	group->recount_ns = PCCL_MASTER_NEVER;
 	group->next = master->groups;
 	master->groups = group;
 	return group;
@@ -326,6 +327,7 @@ void pccl_group_destroy(struct pccl_group *group)
 	pccl_group_drop_promises(group);
 	release_change(&group->change);
 	pccl_free(group->dead);
+	pccl_free(group->broken);
 	pccl_free(group->complaints);
 	pccl_free(group->expired);
 	pccl_free(group);
@@ -340,6 +342,7 @@ void pccl_group_set_base(struct pccl_master *master, struct pccl_group *group, s
 	pccl_group_drop_base(group);
 	group->base = base;
 	group->seats = seats;
+	pccl_broken_recount(master, group);
 	for (rank = 0; rank < base->view.member_count; rank++) {
 		seats[rank].state = PCCL_SEAT_AWAY;
 		seats[rank].until_ns = master->now_ns;
@@ -418,7 +421,7 @@ void pccl_groups_tick(struct pccl_master *master)
 		    master->now_ns)
 			group->dirty = true;
 		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns ||
-		    master->now_ns >= group->joint_ns)
+		    master->now_ns >= group->joint_ns || master->now_ns >= pccl_broken_deadline(group))
 			group->dirty = true;
 		if (master->now_ns >= group->window_ns)
 			pccl_complaints_judge(master, group);
@@ -438,6 +441,7 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 			deadline = pccl_master_earlier(deadline, group->majority_ns);
 		if (group->joint_ns > master->now_ns)
 			deadline = pccl_master_earlier(deadline, group->joint_ns);
+		deadline = pccl_master_earlier(deadline, pccl_broken_deadline(group));
 		deadline = pccl_master_earlier(deadline, group->again_ns);
 		deadline = pccl_master_earlier(deadline, group->window_ns);
 		deadline = pccl_master_earlier(deadline, group->stall_ns);
@@ -451,6 +455,7 @@ static void evaluate(struct pccl_master *master, struct pccl_group *group)
 	master->effort++;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->loyal = pccl_promises_none(group);
+	pccl_broken_evaluate(master, group);
 	if (group->claim_count > 0)
 		pccl_return_evaluate(master, group);
 	if (group->claim_count > 0)

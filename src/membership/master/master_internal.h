@@ -3,6 +3,7 @@
  *	master.c	 events, actions, deadlines
  *	master_door.c	 how many connections may be here, from where, and how much is kept of them
  *	master_client.c	 connections: heartbeats, hanging up, what a lost client means to its group
+ *	master_broken.c	 connections that end without a word: who is dead?
  *	master_register.c  REGISTER: newcomers, returning members
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
  *	master_vote.c	 joint calls and admission
@@ -56,6 +57,8 @@ struct pccl_conduct {
 	uint32_t stray_alarms; /* view changes, each within a minute of the one before, in which it told of strays, */
 	uint64_t stray_ns;     /* at this time the last, */
 	uint32_t strays;       /* and of so many since newcomers joined: see master_report.c */
+	uint32_t breaks;       /* connections of it that ended without a word, not long ago */
+	uint64_t break_ns;     /* when the next of them is forgotten */
 };
 
 /* One connection and the peer behind it. */
@@ -101,14 +104,20 @@ struct pccl_client {
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	struct pccl_conduct conduct;
-	bool said_farewell; /* CLOSING by itself: no HANG_UP action */
+	/* Members to which it says that no link is up, by rank of the view that it has installed; NULL: it never said
+	 * anything; owned. */
+	uint64_t *links_broken;
+	uint32_t links_epoch;  /* of that view, when it said so */
+	uint32_t linked_epoch; /* of the last view in which its links to all others came up */
+	bool said_farewell;    /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 	struct pccl_client *same_bucket; /* in the index of uuids */
 };
 
 enum pccl_seat_state {
 	PCCL_SEAT_HERE,
-	PCCL_SEAT_AWAY, /* went to another master, or has not come back yet: until until_ns it is waited for */
+	PCCL_SEAT_AWAY, /* went to another master, has not come back yet, or its connection ended without a word: until
+			   until_ns it is waited for */
 	PCCL_SEAT_OUT	/* never comes back */
 };
 
@@ -136,6 +145,13 @@ struct pccl_change {
 	struct pccl_message *message;
 };
 
+/* A peer whose connection has ended without a word. */
+struct pccl_broken {
+	pcclRankUuid_t uuid;
+	uint64_t until_ns; /* it may come back */
+	bool recount;	   /* somebody has said something about links to it */
+};
+
 struct pccl_complaint {
 	pcclRankUuid_t from;
 	pcclRankUuid_t about;
@@ -156,6 +172,9 @@ struct pccl_group {
 	uint32_t promise_count;
 	pcclRankUuid_t *dead; /* surely: connection closed, or left */
 	uint32_t dead_count;
+	struct pccl_broken *broken; /* members and returned ones; owned */
+	uint32_t broken_count;
+	uint64_t recount_ns;   /* when to look at all of them anew: others who speak of them have gone */
 	uint32_t epoch_top;    /* highest epoch heard of */
 	uint32_t tenure_epoch; /* what this master did beyond it, it remembers */
 	bool needs_quorum;     /* members know several masters */
@@ -245,7 +264,8 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 /* Why a client is lost to its group. */
 enum pccl_loss {
 	PCCL_LOSS_LEFT,	  /* said so */
-	PCCL_LOSS_DEAD,	  /* connection closed: counts as dead */
+	PCCL_LOSS_DEAD,	  /* connection closed, and it was no member: counts as dead */
+	PCCL_LOSS_BROKEN, /* connection closed, of a member: pccl_broken_note() has noted it */
 	PCCL_LOSS_AWAY,	  /* went to another master, or to another connection; may come back in time */
 	PCCL_LOSS_SILENT, /* may live, but has been waited for long enough; comes back if the group still needs it */
 	PCCL_LOSS_EVICTED /* the group goes on without it */
@@ -273,6 +293,26 @@ void pccl_door_enter(struct pccl_master *master, const struct pccl_client *calle
 /* Is there room for it among those who have registered? Another one may have to go; if not, the caller is lost. */
 bool pccl_door_admit(struct pccl_master *master, struct pccl_client *caller,
 		     const struct pccl_message_register *registration);
+
+/* master_broken.c */
+
+/* The client's connection has ended without a word: notes it, so that it may come back. False: it was no member, or
+ * there is no more patience with it. */
+bool pccl_broken_note(struct pccl_master *master, struct pccl_client *client);
+/* Until when it may, of one that has been noted. */
+uint64_t pccl_broken_until(const struct pccl_group *group, const pcclRankUuid_t *uuid);
+/* It has come back. */
+void pccl_broken_mend(struct pccl_group *group, const pcclRankUuid_t *uuid);
+/* What a client says about its links to another. */
+void pccl_broken_hear(struct pccl_client *client, uint32_t epoch, const pcclRankUuid_t *uuid, bool broken);
+void pccl_broken_linked(struct pccl_client *client, uint32_t epoch);
+/* Others may say something else now, or are fewer. */
+void pccl_broken_recount(const struct pccl_master *master, struct pccl_group *group);
+/* Who has not come back in time, or is dead? */
+void pccl_broken_evaluate(const struct pccl_master *master, struct pccl_group *group);
+uint64_t pccl_broken_deadline(const struct pccl_group *group);
+/* The master has slept for so long. */
+void pccl_broken_forgive(struct pccl_group *group, uint64_t late_ns);
 
 /* master_register.c */
 void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message);

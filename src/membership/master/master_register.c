@@ -323,6 +323,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		return;
 	}
 	supersede(master, &registration->self.uuid, client);
+	pccl_broken_mend(group, &registration->self.uuid);
 	note_identity(master, client, registration);
 	client->group = group;
 	group->client_count++;

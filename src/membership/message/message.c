@@ -102,6 +102,10 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "ABANDON";
 	case PCCL_MESSAGE_EXPIRED:
 		return "EXPIRED";
+	case PCCL_MESSAGE_BROKEN:
+		return "BROKEN";
+	case PCCL_MESSAGE_LINKED:
+		return "LINKED";
 	case PCCL_MESSAGE_BEAT:
 		return "BEAT";
 	case PCCL_MESSAGE_WELCOME:

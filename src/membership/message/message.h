@@ -28,6 +28,8 @@ enum pccl_message_type {
 	PCCL_MESSAGE_LEAVE = 5,	    /* I go for good */
 	PCCL_MESSAGE_ABANDON = 6,   /* I live, but go to another master */
 	PCCL_MESSAGE_EXPIRED = 8,   /* an op's deadline passed: end it everywhere */
+	PCCL_MESSAGE_BROKEN = 9,    /* all links to a member have broken; or not all are any more */
+	PCCL_MESSAGE_LINKED = 10,   /* links to all members are there, or have been */
 	/* both ways */
 	PCCL_MESSAGE_BEAT = 7, /* I live */
 	/* master to peer */
@@ -102,6 +104,18 @@ struct pccl_message_complaint {
 	char text[PCCL_CAUSE_TEXT_BYTES];
 };
 
+/* Says nothing by itself: a link that breaks is made again. But who has lost its connection to the master as well as
+ * its links is dead. */
+struct pccl_message_broken {
+	uint32_t epoch; /* of the view in force at the sender */
+	pcclRankUuid_t uuid;
+	bool broken; /* else what was said before is taken back */
+};
+
+struct pccl_message_linked {
+	uint32_t epoch; /* of the view in force at the sender */
+};
+
 struct pccl_message_expired {
 	uint32_t epoch; /* of the view in force at the sender */
 	uint64_t tag;
@@ -142,6 +156,8 @@ union pccl_message_body {
 	struct pccl_message_prepared prepared;
 	struct pccl_message_complaint complaint;
 	struct pccl_message_expired expired;
+	struct pccl_message_broken broken;
+	struct pccl_message_linked linked;
 	struct pccl_message_welcome welcome;
 	struct pccl_message_prepare prepare;
 	struct pccl_message_passes passes;

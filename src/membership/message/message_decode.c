@@ -399,6 +399,14 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		body->expired.sequence = pccl_get_u32(reader);
 		get_text(reader, body->expired.text, sizeof(body->expired.text));
 		break;
+	case PCCL_MESSAGE_BROKEN:
+		body->broken.epoch = pccl_get_u32(reader);
+		get_uuid(reader, &body->broken.uuid);
+		body->broken.broken = get_flag(reader);
+		break;
+	case PCCL_MESSAGE_LINKED:
+		body->linked.epoch = pccl_get_u32(reader);
+		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:
 	case PCCL_MESSAGE_BEAT:

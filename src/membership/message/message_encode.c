@@ -235,6 +235,14 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		pccl_put_u32(writer, body->expired.sequence);
 		pccl_put_string(writer, body->expired.text);
 		break;
+	case PCCL_MESSAGE_BROKEN:
+		pccl_put_u32(writer, body->broken.epoch);
+		put_uuid(writer, &body->broken.uuid);
+		put_flag(writer, body->broken.broken);
+		break;
+	case PCCL_MESSAGE_LINKED:
+		pccl_put_u32(writer, body->linked.epoch);
+		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:
 	case PCCL_MESSAGE_BEAT:

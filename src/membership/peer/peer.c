@@ -22,6 +22,7 @@ void pccl_peer_end(struct pccl_peer *peer, pcclResult_t result, const char *text
 	peer->standing = PCCL_PEER_GONE;
 	peer->ending = true;
 	peer->hang_up = peer->link >= PCCL_PEER_LINK_DIALLING;
+	peer->farewell = peer->link >= PCCL_PEER_LINK_REGISTERING && result != pcclSuccess;
 	peer->link = PCCL_PEER_LINK_NONE;
 	peer->end_result = result;
 	copy_text(peer->end_text, text);
@@ -324,6 +325,13 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 	case PCCL_PEER_LINK_LOST:
 		on_link_lost(peer, &event->uuid, event->text);
 		break;
+	case PCCL_PEER_LINK_BROKEN:
+	case PCCL_PEER_LINK_MENDED:
+		pccl_peer_on_broken(peer, &event->uuid, event->lane, event->type == PCCL_PEER_LINK_BROKEN);
+		break;
+	case PCCL_PEER_LINKED:
+		pccl_peer_on_linked(peer, event->epoch);
+		break;
 	case PCCL_PEER_EXPIRED:
 		on_expired(peer, event);
 		break;
@@ -351,6 +359,13 @@ bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out)
 	if (!peer->ending)
 		return false;
 	memset(action_out, 0, sizeof(*action_out));
+	if (peer->farewell) {
+		peer->farewell = false;
+		action_out->type = PCCL_PEER_SEND;
+		action_out->message = pccl_message_create(PCCL_MESSAGE_LEAVE);
+		if (action_out->message != NULL)
+			return true;
+	}
 	if (peer->hang_up) {
 		peer->hang_up = false;
 		action_out->type = PCCL_PEER_HANG_UP;

@@ -46,10 +46,14 @@ enum pccl_peer_event_type {
 				is outstanding it ends with pcclPendingAsyncOps, and counts as not made */
 	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
-	PCCL_PEER_EXPIRED,   /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
+	PCCL_PEER_LINK_BROKEN, /* no stream to a member is up on one lane, the last one broke: uuid, lane. It is dialled
+				  again; told once more in each view that has the member */
+	PCCL_PEER_LINK_MENDED, /* one is up again */
+	PCCL_PEER_LINKED,      /* all links of the view of `epoch` are up, or have been */
+	PCCL_PEER_EXPIRED,     /* an op's deadline passed: tag, sequence, text (who has not arrived). The master flushes
 				the group with the same members: that op is COMMIT if all reporters are complete, else
 				EXPIRE; every other open op goes on whatever its policy, for nobody was lost */
-	PCCL_PEER_LEAVE	     /* the caller goes */
+	PCCL_PEER_LEAVE	       /* the caller goes */
 };
 
 struct pccl_peer_event {
@@ -57,12 +61,13 @@ struct pccl_peer_event {
 	uint64_t now_ns; /* monotonic */
 	enum pccl_vote vote;
 	struct pccl_message *message;
-	uint32_t epoch; /* FROZEN: as asked by FREEZE */
+	uint32_t epoch; /* FROZEN: as asked by FREEZE; LINKED */
 	uint64_t tag;
 	uint32_t sequence;
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	pcclRankUuid_t uuid;
+	uint32_t lane; /* LINK_BROKEN, LINK_MENDED */
 	const char *text;
 };
 

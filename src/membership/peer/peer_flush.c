@@ -253,6 +253,7 @@ void pccl_peer_on_install(struct pccl_peer *peer, struct pccl_message *message)
 	peer->prepare_epoch = 0;
 	peer->expired_count = 0;
 	memset(peer->complained, 0, sizeof(peer->complained));
+	pccl_peer_forget_broken(peer);
 	drop_reports(peer);
 	forget_promises(peer, install->view.epoch);
 	pccl_peer_link_good(peer);

@@ -1,5 +1,5 @@
-/* The inside of a peer machine, shared by peer.c (events, actions), peer_link.c (the connection to a master) and
- * peer_flush.c (view changes). */
+/* The inside of a peer machine, shared by peer.c (events, actions), peer_link.c (the connection to a master),
+ * peer_broken.c (members without links) and peer_flush.c (view changes). */
 #ifndef PCCL_MEMBERSHIP_PEER_INTERNAL_H
 #define PCCL_MEMBERSHIP_PEER_INTERNAL_H
 
@@ -46,6 +46,7 @@ struct pccl_peer {
 	uint64_t attempt_ns;
 	uint64_t heard_ns;   /* when the master last said something */
 	uint64_t beat_ns;    /* when to say something next */
+	uint64_t up_ns;	     /* when the master said WELCOME */
 	uint64_t roam_ns;    /* a lone founder: when to look in at another master */
 	uint64_t connect_ns; /* deadlines, PCCL_NEVER: none */
 	uint64_t admission_ns;
@@ -76,10 +77,19 @@ struct pccl_peer {
 	struct pccl_message_expired expired[PCCL_EXPIRED_MAX]; /* of the view in force */
 	uint32_t expired_count;
 
+	uint32_t broken_lanes
+		[PCCL_MEMBERS_MAX];	    /* by rank of the view in force: lanes without a stream to it, as bits, */
+	bool broken_told[PCCL_MEMBERS_MAX]; /* and whether the master believes that all are, */
+	bool broken_untold;		    /* for some it may not be so */
+	bool linked;			    /* all links have been up */
+	uint32_t lanes;			    /* that have links: as in the view that last added members, or fewer */
+	uint64_t broken_ns;		    /* when it may be told next */
+
 	struct pccl_peer_queued *first;
 	struct pccl_peer_queued *last;
-	bool ending;  /* ENDED is still to be handed out */
-	bool hang_up; /* with a HANG_UP before it */
+	bool ending;   /* ENDED is still to be handed out */
+	bool hang_up;  /* with a HANG_UP before it, */
+	bool farewell; /* and LEAVE before that: nobody needs to wait for this one */
 	pcclResult_t end_result;
 	char end_text[PCCL_CAUSE_TEXT_BYTES];
 	char state_text[PCCL_CAUSE_TEXT_BYTES];
@@ -118,6 +128,19 @@ void pccl_peer_abandon(struct pccl_peer *peer, const char *text);
 void pccl_peer_link_good(struct pccl_peer *peer);
 void pccl_peer_link_tick(struct pccl_peer *peer);
 uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer);
+
+/* peer_broken.c */
+void pccl_peer_on_broken(struct pccl_peer *peer, const pcclRankUuid_t *uuid, uint32_t lane, bool broken);
+
+void pccl_peer_on_linked(struct pccl_peer *peer, uint32_t epoch);
+
+/* Tells the master what has changed, if it may be told yet; or all, on a new connection. */
+void pccl_peer_tell_broken(struct pccl_peer *peer);
+void pccl_peer_tell_broken_anew(struct pccl_peer *peer);
+
+/* There is another view. */
+void pccl_peer_forget_broken(struct pccl_peer *peer);
+uint64_t pccl_peer_broken_deadline(const struct pccl_peer *peer);
 
 /* peer_flush.c */
 void pccl_peer_on_prepare(struct pccl_peer *peer, const struct pccl_message_prepare *prepare);

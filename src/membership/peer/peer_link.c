@@ -181,6 +181,7 @@ void pccl_peer_on_dialled(struct pccl_peer *peer)
 		return;
 	pccl_peer_send_vote(peer);
 	repeat_complaints(peer);
+	pccl_peer_tell_broken_anew(peer);
 }
 
 static void beat(struct pccl_peer *peer)
@@ -190,22 +191,37 @@ static void beat(struct pccl_peer *peer)
 		repeat_complaints(peer);
 }
 
+/* What stands between breaks connections to a master that is there, and has the group: others need it as well. */
+static bool is_on_its_way_back(const struct pccl_peer *peer)
+{
+	return peer->link == PCCL_PEER_LINK_REGISTERING && peer->standing == PCCL_PEER_MEMBER &&
+	       peer->away_ns != PCCL_NEVER && peer->now_ns - peer->away_ns < peer->config.heartbeat_timeout_ns;
+}
+
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
 {
 	if (peer->link < PCCL_PEER_LINK_DIALLING)
 		return;
 	note_trouble(peer, text);
+	if (is_on_its_way_back(peer)) {
+		peer->tries++;
+		back_off(peer);
+		peer->failures++;
+		return;
+	}
 	if (peer->link < PCCL_PEER_LINK_UP) {
 		try_next(peer);
 		return;
 	}
-	/* It worked before: this one first. */
+	/* It worked before: this one first, and at once if it had worked for a while. */
 	note_away(peer);
 	peer->prepare_epoch = 0;
 	peer->failures = 0;
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
 		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
 	back_off(peer);
+	if (peer->now_ns - peer->up_ns >= BACKOFF_FIRST_NS)
+		peer->redial_ns = peer->now_ns;
 }
 
 void pccl_peer_link_good(struct pccl_peer *peer)
@@ -228,6 +244,7 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 		return;
 	}
 	peer->link = PCCL_PEER_LINK_UP;
+	peer->up_ns = peer->now_ns;
 	peer->heard_tries = peer->tries;
 	peer->away_ns = PCCL_NEVER;
 	peer->roam_ns = peer->now_ns + peer->config.heartbeat_timeout_ns +
@@ -357,6 +374,7 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 			roam(peer);
 		else if (peer->now_ns >= peer->beat_ns)
 			beat(peer);
+		pccl_peer_tell_broken(peer);
 		break;
 	}
 }
@@ -388,6 +406,7 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 			deadline = earlier(deadline, peer->quiet_ns);
 		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
 		deadline = earlier(deadline, peer->beat_ns);
+		deadline = earlier(deadline, pccl_peer_broken_deadline(peer));
 		if (should_roam(peer))
 			deadline = earlier(deadline, peer->roam_ns);
 		break;

@@ -50,8 +50,8 @@ struct pccl_link_heard {
 	uint64_t unacked_frames; /* that were pulled and are not acknowledged */
 };
 
-/* next(), accept() and dropped() must not destroy the link; the others may. All come from the loop, but next(), which
- * pccl_link_kick() calls too, and dropped(), which pccl_link_adopt() may call. */
+/* next(), accept(), dropped() and broken() must not destroy the link; the others may. All come from the loop, but
+ * next(), which pccl_link_kick() calls too, and dropped() and broken(), which pccl_link_adopt() may call. */
 struct pccl_link_events {
 	/* What to send next; false: nothing. Called when a stream has room. payload stays valid until acked() or
 	 * forget. */
@@ -69,6 +69,9 @@ struct pccl_link_events {
 	void (*pulled)(void *context, struct pccl_link *link);
 	/* All streams are up for the first time. */
 	void (*up)(void *context, struct pccl_link *link);
+	/* No stream is up any more, and the last one did not end by this side's will (false: one is up again). It is
+	 * dialled again; but if the neighbour's process has ended, this is how that is seen, and at once. */
+	void (*broken)(void *context, struct pccl_link *link, bool broken);
 	/* The link is lost for good, nothing follows; the user destroys it, now or later. The reason names the
 	 * neighbour, the address and the cause. */
 	void (*lost)(void *context, struct pccl_link *link, const char *reason);

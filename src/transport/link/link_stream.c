@@ -114,6 +114,19 @@ static void await_call(struct pccl_link_stream *ls)
 	set_timer(ls, may_dial ? earlier(now_of(ls) + patience_ns, ls->deadline_ns) : ls->deadline_ns);
 }
 
+static void tell_broken(struct pccl_link *link, bool broken)
+{
+	uint16_t i;
+
+	if (link->broken == broken)
+		return;
+	for (i = 0; broken && i < link->config.streams; i++)
+		if (link->streams[i].state == PCCL_LINK_UP)
+			return;
+	link->broken = broken;
+	link->events->broken(link->context, link, broken);
+}
+
 /* A stream that was up is down, for the noted reason. */
 static void go_down(struct pccl_link_stream *ls)
 {
@@ -122,6 +135,7 @@ static void go_down(struct pccl_link_stream *ls)
 	pccl_link_stream_drop(ls);
 	pccl_log_info("link to %s, lane %u, stream %u is down: %s", link->config.name, link->config.lane, ls->index,
 		      ls->reason);
+	tell_broken(link, true);
 	if (ls->fruitless_count > FRUITLESS_MOST) {
 		pccl_link_lose(link, "%s: stream %u of lane %u came up %u times without moving a frame: %s",
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
@@ -178,7 +192,8 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + 1;
 	ls->received_at_up = ls->received;
 	ls->claimed_at_up = claim;
-	/* The rest, callbacks above all, comes at the end of the turn. */
+	tell_broken(ls->link, false);
+	/* The rest, other callbacks above all, comes at the end of the turn. */
 	pccl_loop_defer(ls->link->config.loop, &ls->link->hook);
 }
 

@@ -80,7 +80,8 @@ struct pccl_link {
 	struct pccl_timer lost_timer; /* brings lost() */
 	char lost_reason[2 * PCCL_LINK_REASON_BYTES];
 	bool lost;
-	bool up; /* all streams have been up */
+	bool up;     /* all streams have been up */
+	bool broken; /* none is up, and the user knows */
 	bool pulling;
 	bool asked; /* in the last pull: for a frame */
 	bool pending_valid;

@@ -20,6 +20,8 @@ static struct {
 	uint32_t adopted_count;
 	uint32_t turned_away_count;
 	uint32_t complaint_count;
+	uint32_t broken_count;
+	uint32_t mended_count;
 	uint32_t renewed_count;
 	uint64_t renewed_deadline_ns;
 	uint32_t frozen_count;
@@ -144,6 +146,14 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	world.complaint_count++;
 }
 
+static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
+{
+	(void)context;
+	(void)member;
+	world.broken_count += is_broken;
+	world.mended_count += !is_broken;
+}
+
 static void linked(void *context, uint32_t epoch)
 {
 	(void)context;
@@ -163,9 +173,9 @@ static void give_up(void *context, pcclResult_t result)
 	fail();
 }
 
-static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,    ignore_link, no,	 no,
-					     heard,	renew,	    adopt,	 turn_away, outcome,	 unpin,	 frozen,
-					     missed,	expired,    complain,	 linked,    busy,	 give_up};
+static const struct pccl_lane_calls calls = {
+	open_link, close_link, ignore_link, forget, ignore_link, no,	   no,	   heard,  renew, adopt,  turn_away,
+	outcome,   unpin,      frozen,	    missed, expired,	 complain, broken, linked, busy,  give_up};
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
 
@@ -330,6 +340,21 @@ static void a_lost_link_is_complained_about_in_each_view(void **state)
 	assert_int_equal(world.complaint_count, 2);
 }
 
+static void broken_links_are_told_of_in_each_view_until_they_are_up_again(void **state)
+{
+	(void)state;
+	install(1, MEMBERS, 0);
+	pccl_neighbour_broken(world.neighbours[1], true);
+	assert_int_equal(world.broken_count, 1);
+	install(2, MEMBERS, 1);
+	assert_int_equal(world.broken_count, 2);
+	pccl_neighbour_broken(world.neighbours[1], false);
+	assert_int_equal(world.mended_count, 1);
+	install(3, MEMBERS, 2);
+	assert_int_equal(world.broken_count, 2);
+	assert_int_equal(world.complaint_count, 0);
+}
+
 static void silence_is_complained_about_while_an_op_runs(void **state)
 {
 	(void)state;
@@ -373,6 +398,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
 		cmocka_unit_test_setup_teardown(nothing_is_received_once_a_lane_has_frozen, open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_lost_link_is_complained_about_in_each_view, open_world, close_world),
+		cmocka_unit_test_setup_teardown(broken_links_are_told_of_in_each_view_until_they_are_up_again,
+						open_world, close_world),
 		cmocka_unit_test_setup_teardown(silence_is_complained_about_while_an_op_runs, open_world, close_world),
 		cmocka_unit_test_setup_teardown(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours, open_world,
 						close_world),

@@ -48,6 +48,8 @@ struct rope_end {
 
 	uint32_t pulled_count;
 	uint32_t up_count;
+	uint32_t broken_count;
+	bool is_broken;
 	uint32_t lost_count;
 	char reason[600];
 	enum rope_call destroy_at;
@@ -202,6 +204,16 @@ static inline void rope_up(void *context, struct pccl_link *link)
 	rope_called(end, ROPE_UP);
 }
 
+static inline void rope_broken(void *context, struct pccl_link *link, bool broken)
+{
+	struct rope_end *end = context;
+
+	(void)link;
+	assert_int_equal(broken, !end->is_broken);
+	end->is_broken = broken;
+	end->broken_count += broken;
+}
+
 static inline void rope_lost(void *context, struct pccl_link *link, const char *reason)
 {
 	struct rope_end *end = context;
@@ -219,6 +231,7 @@ static const struct pccl_link_events rope_events = {.next = rope_next,
 						    .acked = rope_acked,
 						    .pulled = rope_pulled,
 						    .up = rope_up,
+						    .broken = rope_broken,
 						    .lost = rope_lost};
 
 static inline void rope_arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)

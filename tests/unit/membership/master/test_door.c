@@ -269,7 +269,7 @@ static void member_that_is_asked_sends_as_much_as_it_has(void **state)
 	assert_true(expects(1, LARGE) && expects(2, LARGE));
 	assert_false(expects(3, LARGE));
 	desk.mute = true;
-	close_one(4);
+	say(4, pccl_message_create(PCCL_MESSAGE_LEAVE));
 	for (index = 1; index <= 3; index++)
 		assert_true(expects(index, 2 * LARGE));
 }
@@ -290,7 +290,7 @@ static void full_house_has_room_for_those_who_return_and_for_other_addresses(voi
 		last = enter(1, number, number);
 	assert_true(desk.ears[last].refused);
 	assert_in_range(desk.master->client_count, 3000, PCCL_CLIENTS_MAX - 1000);
-	close_one(first);
+	say(first, pccl_message_create(PCCL_MESSAGE_LEAVE));
 	assert_int_equal(desk.ears[2].members, 1);
 	number = come_back(8, 500000, 999999, 2); /* claims what it can't have */
 	assert_true(desk.ears[number].refused);
@@ -452,7 +452,7 @@ static void who_reports_more_participants_than_there_were_members_is_evicted(voi
 {
 	(void)state;
 	gather(3);
-	close_one(3);
+	say(3, pccl_message_create(PCCL_MESSAGE_LEAVE));
 	desk.reporting[1] = desk.reporting[2] = true;
 	desk.reports[1].policy = desk.reports[2].policy = (uint8_t)pcclPolicyRepair;
 	desk.reports[1].participants_min = desk.reports[1].participants_max = 3; /* it may have the third's */

@@ -421,6 +421,7 @@ static void stranger_is_no_witness_by_its_own_word(void **state)
 	promise(message, desk.ears[1].install.run, desk.ears[1].install.view.epoch + 5, 9);
 	enter(9, message);
 	close_one(3);
+	pass(2100);
 	assert_int_equal(desk.ears[1].install.view.member_count, 2);
 	assert_int_equal(desk.ears[9].heard[PCCL_MESSAGE_PREPARE], 0);
 }
@@ -457,12 +458,14 @@ static void huge_epoch_of_a_stranger_moves_no_group(void **state)
 /* A group that is forgotten goes on above its former epochs, and others begin below. */
 static void forgotten_group_remembers_its_epochs_alone(void **state)
 {
+	uint32_t connection;
+
 	(void)state;
 	gather(4);
-	close_one(4);
-	close_one(3);
-	close_one(2);
-	close_one(1);
+	for (connection = 4; connection > 0; connection--) {
+		close_one(connection);
+		pass(2100);
+	}
 	enter(11, registration_of(11, 7));
 	assert_int_equal(desk.ears[11].install.view.epoch, 1);
 	enter(12, registration_of(12, 0));

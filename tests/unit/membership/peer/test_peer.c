@@ -1,6 +1,7 @@
 /* A peer alone, whose masters are played by the test. */
 #include <string.h>
 
+#include "base/memory.h"
 #include "membership/peer/peer.h"
 
 #include "lib/check.h"
@@ -102,11 +103,166 @@ static void waits_for_several_masters_double_once_per_round(void **state)
 		check_wait(waits_ns[dial], (dial - 3) / 2);
 }
 
+/* ---- a member ------------------------------------------------------------------------------------------------ */
+
+#define MEMBERS 4
+
+static struct pccl_message *install_of(uint32_t epoch, uint16_t lanes)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_INSTALL);
+	struct pccl_view *view = &message->body.install.view;
+	uint32_t rank;
+
+	view->epoch = epoch;
+	view->lanes = lanes;
+	view->streams = 1;
+	view->member_count = MEMBERS;
+	view->members = pccl_calloc(MEMBERS, sizeof(*view->members));
+	for (rank = 0; rank < MEMBERS; rank++)
+		view->members[rank].uuid = small_uuid(rank);
+	return message;
+}
+
+/* What it says of links, all in all. */
+static struct {
+	uint32_t broken;
+	uint32_t mended;
+	uint32_t linked;
+	uint32_t dials;
+} said;
+
+static void step(struct pccl_peer *peer, struct pccl_peer_event *event)
+{
+	struct pccl_peer_action action;
+
+	pccl_peer_step(peer, event);
+	while (pccl_peer_poll(peer, &action)) {
+		said.dials += action.type == PCCL_PEER_DIAL;
+		if (action.type != PCCL_PEER_SEND)
+			continue;
+		said.linked += action.message->type == PCCL_MESSAGE_LINKED;
+		if (action.message->type == PCCL_MESSAGE_BROKEN && action.message->body.broken.broken)
+			said.broken++;
+		else if (action.message->type == PCCL_MESSAGE_BROKEN)
+			said.mended++;
+		pccl_message_destroy(action.message);
+	}
+}
+
+static void hear(struct pccl_peer *peer, struct pccl_peer_event *event, struct pccl_message *message)
+{
+	event->type = PCCL_PEER_MESSAGE;
+	event->message = message;
+	step(peer, event);
+}
+
+static void come_up(struct pccl_peer *peer, struct pccl_peer_event *event)
+{
+	struct pccl_message *welcome = pccl_message_create(PCCL_MESSAGE_WELCOME);
+
+	event->type = PCCL_PEER_DIALLED;
+	step(peer, event);
+	welcome->body.welcome.registered = true;
+	hear(peer, event, welcome);
+}
+
+static struct pccl_peer *new_member(struct pccl_peer_event *event, uint16_t lanes)
+{
+	struct pccl_peer *peer = new_peer(1);
+
+	*event = (struct pccl_peer_event){.type = PCCL_PEER_JOIN, .now_ns = 1000 * SMALL_MS};
+	step(peer, event);
+	come_up(peer, event);
+	hear(peer, event, install_of(3, lanes));
+	memset(&said, 0, sizeof(said));
+	return peer;
+}
+
+static void link_is(struct pccl_peer *peer, struct pccl_peer_event *event, uint32_t rank, uint32_t lane, bool broken)
+{
+	event->type = broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED;
+	event->uuid = small_uuid(rank);
+	event->lane = lane;
+	step(peer, event);
+}
+
+static void tick(struct pccl_peer *peer, struct pccl_peer_event *event, uint64_t ms)
+{
+	event->type = PCCL_PEER_TICK;
+	event->now_ns += ms * SMALL_MS;
+	step(peer, event);
+}
+
+static void member_is_broken_when_all_lanes_of_the_view_are(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_member(&event, 2);
+
+	(void)state;
+	link_is(peer, &event, 2, 0, true);
+	link_is(peer, &event, 2, 2, true); /* of a former view */
+	assert_int_equal(said.broken, 0);
+	link_is(peer, &event, 2, 1, true);
+	assert_int_equal(said.broken, 1);
+	link_is(peer, &event, 2, 0, false);
+	tick(peer, &event, 10);
+	assert_int_equal(said.mended, 1);
+	pccl_peer_destroy(peer);
+}
+
+static void links_that_flap_are_told_of_now_and_then(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_member(&event, 1);
+	uint32_t round;
+
+	(void)state;
+	for (round = 0; round < 1000; round++) {
+		link_is(peer, &event, 2, 0, round % 7 < 3);
+		event.now_ns += SMALL_MS / 3;
+	}
+	assert_in_range(said.broken + said.mended, 2, 70);
+	link_is(peer, &event, 0, 0, true);
+	tick(peer, &event, 10); /* what holds now is told in the end */
+	assert_true(said.broken > said.mended);
+	pccl_peer_destroy(peer);
+}
+
+static void who_has_lost_its_master_dials_at_once_and_says_all_again(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_member(&event, 1);
+
+	(void)state;
+	event.type = PCCL_PEER_LINKED;
+	event.epoch = 3;
+	step(peer, &event);
+	link_is(peer, &event, 2, 0, true);
+	tick(peer, &event, 100);
+	memset(&said, 0, sizeof(said));
+	event.type = PCCL_PEER_CLOSED;
+	step(peer, &event);
+	assert_int_equal(said.dials, 1);
+	come_up(peer, &event);
+	assert_int_equal(said.broken, 1);
+	assert_int_equal(said.linked, 1);
+	/* One that breaks as soon as it is up is no better than one that can't be made. */
+	event.type = PCCL_PEER_CLOSED;
+	step(peer, &event);
+	assert_int_equal(said.dials, 1);
+	tick(peer, &event, 60);
+	assert_int_equal(said.dials, 2);
+	pccl_peer_destroy(peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waits_for_a_single_master_double),
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
+		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
+		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
+		cmocka_unit_test(who_has_lost_its_master_dials_at_once_and_says_all_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

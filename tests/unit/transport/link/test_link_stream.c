@@ -128,6 +128,26 @@ static void neighbour_is_found_at_one_of_several_places_and_kept_there(void **st
 	close(mute);
 }
 
+static void break_of_all_streams_is_told_and_so_is_the_first_that_is_up_again(void **state)
+{
+	uint32_t round;
+
+	(void)state;
+	rope_open(&rope, 2);
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	for (round = 1; round < 4; round++) {
+		cutter_cut_all(&rope.cutter);
+		ROPE_UNTIL(&rope, rope.dialer.broken_count == round && rope.waiter.broken_count == round);
+		ROPE_UNTIL(&rope, !rope.dialer.is_broken && !rope.waiter.is_broken);
+		rope_load(&rope.dialer, 10, 1000, 1);
+		pccl_link_kick(rope.dialer.link);
+		ROPE_UNTIL(&rope, rope.dialer.acked_count == 10 + 10 * round);
+	}
+	rope_close(&rope);
+}
+
 static void link_whose_connections_are_forgotten_is_renewed(void **state)
 {
 	(void)state;
@@ -147,6 +167,7 @@ static void link_whose_connections_are_forgotten_is_renewed(void **state)
 	rope_check(&rope.dialer, &rope.waiter);
 	rope_check(&rope.waiter, &rope.dialer);
 	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+	assert_int_equal(rope.dialer.broken_count, 0); /* silence is no break */
 	rope_close(&rope);
 }
 
@@ -513,6 +534,7 @@ int main(void)
 		cmocka_unit_test(refused_link_is_lost_on_both_sides_with_the_reason),
 		cmocka_unit_test(link_that_nobody_answers_is_lost_in_time),
 		cmocka_unit_test(neighbour_is_found_at_one_of_several_places_and_kept_there),
+		cmocka_unit_test(break_of_all_streams_is_told_and_so_is_the_first_that_is_up_again),
 		cmocka_unit_test(link_whose_connections_are_forgotten_is_renewed),
 		cmocka_unit_test(link_that_can_not_be_renewed_is_lost_at_the_deadline),
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),

@@ -1,0 +1,112 @@
+/*
+ * Links to the other members, as far as the master needs to know: whether all have come up, and members to which none
+ * is up any more, for who has lost its connection to the master as well is dead. Told is what holds now, on every
+ * connection and in every view anew, and not too often: links may flap.
+ */
+#include "membership/peer/peer_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define TELL_NS UINT64_C(5000000) /* at most one report in this time, of all that has changed */
+
+static bool is_broken(const struct pccl_peer *peer, uint32_t rank)
+{
+	uint32_t all = (UINT32_C(1) << peer->lanes) - 1;
+
+	assert(peer->lanes > 0 && peer->lanes <= PCCL_LANES_MAX);
+	return (peer->broken_lanes[rank] & all) == all; /* those of a former view may have links still */
+}
+
+static bool may_tell(const struct pccl_peer *peer)
+{
+	return peer->broken_untold && peer->link >= PCCL_PEER_LINK_REGISTERING && peer->standing == PCCL_PEER_MEMBER;
+}
+
+static void tell(struct pccl_peer *peer, uint32_t rank)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_BROKEN);
+
+	peer->broken_told[rank] = is_broken(peer, rank);
+	if (message != NULL) {
+		message->body.broken.epoch = pccl_peer_epoch(peer);
+		message->body.broken.uuid = peer->install->view.members[rank].uuid;
+		message->body.broken.broken = peer->broken_told[rank];
+	}
+	pccl_peer_send(peer, message);
+}
+
+void pccl_peer_tell_broken(struct pccl_peer *peer)
+{
+	uint32_t rank;
+
+	if (!may_tell(peer) || peer->now_ns < peer->broken_ns)
+		return;
+	peer->broken_untold = false;
+	peer->broken_ns = peer->now_ns + TELL_NS;
+	for (rank = 0; rank < peer->install->view.member_count; rank++)
+		if (is_broken(peer, rank) != peer->broken_told[rank])
+			tell(peer, rank);
+}
+
+static void tell_linked(struct pccl_peer *peer)
+{
+	struct pccl_message *message;
+
+	if (!peer->linked || peer->link < PCCL_PEER_LINK_REGISTERING || peer->standing != PCCL_PEER_MEMBER)
+		return;
+	message = pccl_message_create(PCCL_MESSAGE_LINKED);
+	if (message != NULL)
+		message->body.linked.epoch = pccl_peer_epoch(peer);
+	pccl_peer_send(peer, message);
+}
+
+void pccl_peer_on_linked(struct pccl_peer *peer, uint32_t epoch)
+{
+	if (epoch != pccl_peer_epoch(peer) || peer->linked)
+		return;
+	peer->linked = true;
+	tell_linked(peer);
+}
+
+void pccl_peer_tell_broken_anew(struct pccl_peer *peer)
+{
+	tell_linked(peer);
+	memset(peer->broken_told, 0, sizeof(peer->broken_told));
+	peer->broken_untold = true;
+	peer->broken_ns = peer->now_ns;
+	pccl_peer_tell_broken(peer);
+}
+
+void pccl_peer_on_broken(struct pccl_peer *peer, const pcclRankUuid_t *uuid, uint32_t lane, bool broken)
+{
+	uint32_t rank;
+
+	assert(lane < PCCL_LANES_MAX);
+	if (peer->standing != PCCL_PEER_MEMBER || !pccl_view_rank(&peer->install->view, uuid, &rank))
+		return;
+	if (broken)
+		peer->broken_lanes[rank] |= UINT32_C(1) << lane;
+	else
+		peer->broken_lanes[rank] &= ~(UINT32_C(1) << lane);
+	if (is_broken(peer, rank) == peer->broken_told[rank])
+		return;
+	peer->broken_untold = true;
+	pccl_peer_tell_broken(peer);
+}
+
+void pccl_peer_forget_broken(struct pccl_peer *peer)
+{
+	memset(peer->broken_lanes, 0, sizeof(peer->broken_lanes));
+	memset(peer->broken_told, 0, sizeof(peer->broken_told));
+	peer->broken_untold = false;
+	peer->linked = false;
+	/* As the session has it, which keeps them while operations may be open. */
+	if (peer->lanes == 0 || peer->install->newcomers)
+		peer->lanes = peer->install->view.lanes;
+}
+
+uint64_t pccl_peer_broken_deadline(const struct pccl_peer *peer)
+{
+	return may_tell(peer) ? peer->broken_ns : PCCL_NEVER;
+}
