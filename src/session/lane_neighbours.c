@@ -1,5 +1,6 @@
 /* The neighbours of a lane: who has a link, who is silent, and what their links tell. */
 #include <assert.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -267,6 +268,25 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 	return pcclSuccess;
 }
 
+static bool has_pass(const struct pccl_member *member)
+{
+	static const struct pccl_pass none;
+
+	return memcmp(&member->pass, &none, sizeof(none)) != 0;
+}
+
+/* A master that was new told a view whose other members were not all there. Who has no pass for one is not let in, and
+ * loses the link. If that one is there after all and a later view brings the pass, the link is made anew. */
+static void drop_unpassed(const struct pccl_lane *lane, struct pccl_neighbour *neighbour,
+			  const struct pccl_member *member)
+{
+	if (neighbour->link == NULL || !neighbour->lost || neighbour->passed || !has_pass(member))
+		return;
+	lane->calls->close(neighbour->link);
+	neighbour->link = NULL;
+	neighbour->lost = false;
+}
+
 pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view)
 {
 	pcclResult_t result = replace_list(lane, view);
@@ -275,8 +295,10 @@ pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl
 	for (rank = 0; rank < lane->ranks && result == pcclSuccess; rank++) {
 		struct pccl_neighbour *neighbour = lane->neighbours[rank];
 
+		drop_unpassed(lane, neighbour, &view->members[rank]);
 		if (neighbour->link != NULL || rank == lane->rank || lane->config.exec.lane >= lane->lanes)
 			continue;
+		neighbour->passed = has_pass(&view->members[rank]);
 		/* The member with the higher rank dials first. */
 		result = lane->calls->open(lane->config.context, neighbour, &view->members[rank], lane->rank > rank,
 					   view->streams, &neighbour->link);

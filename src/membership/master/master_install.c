@@ -237,6 +237,13 @@ static struct pccl_message *make_passes(const struct pccl_group *group, const st
 void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
 			 uint32_t first_rank)
 {
+	uint32_t rank;
+
+	if (!client->passed)
+		first_rank = 0;
+	client->passed = true;
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		client->passed = client->passed && group->seats[rank].client != NULL;
 	if (first_rank < group->base->view.member_count)
 		pccl_master_send(master, client, make_passes(group, client, first_rank));
 }

@@ -97,7 +97,8 @@ struct pccl_client {
 	bool asked;		  /* PREPARE of the running change was sent, */
 	uint64_t asked_ns;	  /* at that time, */
 	bool prepared;		  /* and answered */
-	uint32_t answers_due;	  /* PREPARE was sent on this connection, of any change, and its answer has not come */
+	bool passed;	      /* it has its passes to all members of the view from here, so only new ones are told */
+	uint32_t answers_due; /* PREPARE was sent on this connection, of any change, and its answer has not come */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	struct pccl_conduct conduct;
@@ -361,7 +362,8 @@ bool pccl_reports_judge(struct pccl_master *master, struct pccl_group *group);
 /* Has everybody answered PREPARE? */
 bool pccl_change_is_answered(const struct pccl_change *change);
 
-/* Tells a member of the view in force what to show when it calls those from `first_rank` on. */
+/* Tells a member of the view in force what to show when it calls those from `first_rank` on; or all, if it is not sure
+ * to have the other passes: it came back, or was told a view whose members were not all here. */
 void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
 			 uint32_t first_rank);
 

@@ -27,6 +27,7 @@ static struct {
 	struct pccl_heard heard;
 	struct pccl_lane_guest guests[2 * PCCL_LANE_GUESTS_MAX];
 	uint32_t guest_count;
+	uint8_t passes[MEMBERS];
 } world;
 
 static pcclRankUuid_t uuid_of(uint32_t who)
@@ -209,8 +210,10 @@ static void install(uint32_t epoch, uint32_t count, uint64_t now_ns)
 	command->view.streams = 1;
 	command->view.member_count = count;
 	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
-	for (rank = 0; rank < count; rank++)
+	for (rank = 0; rank < count; rank++) {
 		command->view.members[rank].uuid = uuid_of(rank);
+		command->view.members[rank].pass.data[0] = rank < MEMBERS ? world.passes[rank] : 0;
+	}
 	pccl_lane_command(world.lane, command, now_ns);
 }
 
@@ -330,6 +333,25 @@ static void a_lost_link_is_complained_about_in_each_view(void **state)
 	assert_int_equal(world.complaint_count, 2);
 }
 
+/* It was not let in. */
+static void a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one(void **state)
+{
+	(void)state;
+	world.passes[1] = 1;
+	install(1, MEMBERS, 0);
+	pccl_neighbour_lost(world.neighbours[0], "it had a pass");
+	pccl_neighbour_lost(world.neighbours[1], "it had none");
+	install(2, MEMBERS, 1);
+	assert_int_equal(world.complaint_count, 4);
+	assert_int_equal(world.closed_count, 0);
+	world.passes[2] = 1;
+	install(3, MEMBERS, 2);
+	assert_int_equal(world.closed_count, 1);
+	assert_int_equal(world.link_count, MEMBERS);
+	assert_ptr_equal(world.neighbours[2], world.neighbours[1]);
+	assert_int_equal(world.complaint_count, 5);
+}
+
 static void silence_is_complained_about_while_an_op_runs(void **state)
 {
 	(void)state;
@@ -372,6 +394,8 @@ int main(void)
 						open_world, close_world),
 		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
 		cmocka_unit_test_setup_teardown(nothing_is_received_once_a_lane_has_frozen, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one,
+						open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_lost_link_is_complained_about_in_each_view, open_world, close_world),
 		cmocka_unit_test_setup_teardown(silence_is_complained_about_while_an_op_runs, open_world, close_world),
 		cmocka_unit_test_setup_teardown(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours, open_world,

@@ -19,6 +19,7 @@ struct ear {
 	bool gone;
 	uint32_t epoch; /* of the last INSTALL */
 	uint32_t members;
+	uint32_t passes;		    /* in the last PASSES */
 	char notice[PCCL_CAUSE_TEXT_BYTES]; /* of REFUSED or EVICTED */
 };
 
@@ -42,6 +43,8 @@ static void hear(uint32_t connection, const struct pccl_message *message)
 
 	ear->welcome = ear->welcome || (message->type == PCCL_MESSAGE_WELCOME && message->body.welcome.registered);
 	ear->refused = ear->refused || message->type == PCCL_MESSAGE_REFUSED;
+	if (message->type == PCCL_MESSAGE_PASSES)
+		ear->passes = message->body.passes.count;
 	if (message->type == PCCL_MESSAGE_EVICTED || message->type == PCCL_MESSAGE_REFUSED)
 		memcpy(ear->notice, message->body.notice.text, sizeof(ear->notice));
 	if (message->type == PCCL_MESSAGE_INSTALL) {
@@ -465,6 +468,27 @@ static void who_reports_more_participants_than_there_were_members_is_evicted(voi
 	assert_non_null(strstr(desk.ears[2].notice, "participants"));
 }
 
+/* Another master may have told it a view when not all of its members were there, so that it has no passes to some. */
+static void who_came_back_is_given_all_passes_with_the_next_view(void **state)
+{
+	uint32_t again;
+
+	(void)state;
+	gather(3);
+	assert_int_equal(desk.ears[1].passes, 2); /* a founder has its own */
+	assert_int_equal(desk.ears[2].passes, 3);
+	say(2, pccl_message_create(PCCL_MESSAGE_ABANDON));
+	again = come_back(7, 2, 0, 2);
+	expire(1, 5);
+	pass(100);
+	assert_int_equal(desk.ears[again].passes, 3);
+	expire(1, 6);
+	desk.ears[again].passes = 0;
+	pass(100);
+	assert_true(desk.ears[again].epoch > desk.ears[2].epoch + 1);
+	assert_int_equal(desk.ears[again].passes, 0); /* it has them */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +506,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(conduct_is_remembered_over_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_reports_more_participants_than_there_were_members_is_evicted, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(who_came_back_is_given_all_passes_with_the_next_view, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
