@@ -294,6 +294,14 @@ void pccl_group_drop_claims(struct pccl_group *group)
 	group->majority_epoch = 0;
 }
 
+void pccl_group_drop_claim(struct pccl_group *group, uint32_t index)
+{
+	assert(index < group->claim_count);
+	drop_install(group->claims[index]);
+	for (group->claim_count--; index < group->claim_count; index++)
+		group->claims[index] = group->claims[index + 1];
+}
+
 static void release_change(struct pccl_change *change)
 {
 	pccl_free(change->recipients);

@@ -295,6 +295,7 @@ void pccl_group_drop_promise(struct pccl_group *group, uint32_t index);
 void pccl_group_raise_epoch(struct pccl_group *group, uint32_t epoch);
 void pccl_group_drop_base(struct pccl_group *group);
 void pccl_group_drop_claims(struct pccl_group *group);
+void pccl_group_drop_claim(struct pccl_group *group, uint32_t index);
 void pccl_group_drop_promises(struct pccl_group *group);
 
 /* The group is unknown here from now on, but for what those say who wait here. */

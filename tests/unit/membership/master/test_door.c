@@ -354,6 +354,64 @@ static void groups_without_number_cost_others_their_number(void **state)
 	assert_in_range(desk.master->effort - effort, 1, 8 * 1500);
 }
 
+/* With a view of its own, of one run for all. */
+static uint32_t make_up(uint64_t origin, uint32_t number, uint8_t run, uint32_t epoch)
+{
+	uint32_t connection = call_from(origin);
+	struct pccl_message *message = registration_of(number, 0);
+	struct pccl_message_register *registration = &message->body.registration;
+
+	registration->last = pccl_zalloc(sizeof(*registration->last));
+	registration->last->run.data[0] = run;
+	registration->last->view.epoch = epoch;
+	registration->last->view.lanes = registration->last->view.streams = 1;
+	registration->last->view.member_count = 3;
+	registration->last->view.members = pccl_calloc(3, sizeof(struct pccl_member));
+	registration->last->view.members[0] = registration->self;
+	registration->last->view.members[1] = registration->self;
+	registration->last->view.members[1].uuid.data[0] ^= 1;
+	registration->last->view.members[2] = registration->self;
+	registration->last->view.members[2].uuid.data[0] ^= 2;
+	say(connection, message);
+	return connection;
+}
+
+static void restart(void)
+{
+	struct pccl_master_config config = desk.master->config;
+
+	pccl_master_destroy(desk.master);
+	config.uuid.data[0]++;
+	assert_int_equal(pccl_master_create(&config, &desk.master), pcclSuccess);
+}
+
+/* Sixteen were all that a restarted master listened to, and members that came later were refused for good. */
+static void made_up_views_do_not_keep_members_from_a_restarted_master(void **state)
+{
+	uint32_t number;
+	uint32_t first;
+	uint32_t second;
+
+	(void)state;
+	for (number = 1; number <= 3; number++)
+		(void)enter(7, number, 0);
+	vote(1);
+	assert_int_equal(desk.ears[1].members, 3);
+	restart();
+	for (number = 0; number < 40; number++)
+		(void)make_up(1 + number % 2, 100 + number, (uint8_t)(50 + number), 900 + number);
+	first = come_back(7, 1, 0, 1);
+	assert_true(desk.ears[first].welcome && !desk.ears[first].gone);
+	for (number = 40; number < 80; number++)
+		(void)make_up(1 + number % 2, 100 + number, (uint8_t)(50 + number), 900 + number);
+	assert_false(desk.ears[first].gone);
+	second = come_back(7, 2, 0, 2);
+	tick(2000);
+	tick(10);
+	assert_false(desk.ears[first].gone || desk.ears[second].gone);
+	assert_int_equal(desk.ears[second].members, 2);
+}
+
 /* ---- what members report ------------------------------------------------------------------------------------- */
 
 static void gather(uint32_t count)
@@ -507,6 +565,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_reports_more_participants_than_there_were_members_is_evicted, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(who_came_back_is_given_all_passes_with_the_next_view, setup, teardown),
+		cmocka_unit_test_setup_teardown(made_up_views_do_not_keep_members_from_a_restarted_master, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
