@@ -343,11 +343,15 @@ typedef struct pcclParticipants_t { /* a run of elements that have the contribut
 /* What became of an operation. Initialize it (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
 	size_t size;
-	uint64_t epoch;		   /* of the view in which it ended */
-	uint32_t participants_min; /* fewest and most peers that any element of the result has contributions of; */
-	uint32_t participants_max; /* they differ only after a repair; 1.0's `local_world_size` is the larger */
+	uint64_t epoch; /* of the view in which it was done, for the last time; after a failure: in which it ended */
+	/* Fewest and most peers that any element of the result has contributions of, 0 after a failure; they differ
+	 * only after a repair. 1.0's `local_world_size` is the larger. Epoch and participants are the same on all
+	 * survivors of an operation that has succeeded. */
+	uint32_t participants_min, participants_max;
+	/* Elements that this peer has sent and received for it, in bytes as they travel (encoded, compressed), in all
+	 * its attempts; headers, control frames, and what was sent again over a new connection do not count. */
 	uint64_t tx_bytes, rx_bytes;
-	pcclPlan_t plan; /* what pcclPlanAuto became */
+	pcclPlan_t plan; /* that it was done by, the last time: what pcclPlanAuto, or one that does not apply, became */
 	/* Participants by range, in order. The caller lends room for `range_capacity` ranges, the library says how many
 	 * there are and writes as many as fit: 0 after a failure, 1 without a repair, else 65,536 at most. */
 	uint32_t range_capacity;

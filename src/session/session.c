@@ -521,7 +521,10 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->ended = true;
 	op->result = result;
 	op->attempt = NULL;
-	op->info.epoch = session->epoch;
+	if (result != pcclSuccess) {
+		op->info.epoch = session->epoch;
+		op->info.participants_min = op->info.participants_max = 0;
+	}
 	session->unnumbered -= !op->numbered;
 	if (op->detail != detail)
 		pccl_text_copy(op->detail, sizeof(op->detail), detail);
