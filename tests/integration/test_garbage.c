@@ -175,6 +175,31 @@ static void garbage_is_hung_up(void **state)
 	end_scene(&scene);
 }
 
+/* So that it can say what both sides speak, as they do here. */
+static void who_speaks_another_version_is_told_this_one(void **state)
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+	uint8_t header[PCCL_FRAME_BYTES], answer[PCCL_FRAME_BYTES];
+	struct pccl_frame answered;
+	struct scene scene;
+	unsigned i;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	pccl_frame_encode(&frame, header);
+	header[4] = PCCL_FRAME_VERSION + 1;
+	for (i = 0; i < WORLD + 1; i++) {
+		int fd = dial(scene.ports[i]);
+
+		write_all(fd, header, sizeof(header));
+		assert_int_equal(recv(fd, answer, sizeof(answer), MSG_WAITALL), sizeof(answer));
+		assert_int_equal(pccl_frame_decode(answer, &answered), pcclSuccess);
+		assert_int_equal(answered.type, PCCL_FRAME_WELCOME);
+		assert_true(is_hung_up(fd, 15));
+		close(fd);
+	}
+	end_scene(&scene);
+}
+
 static void what_other_protocols_say_is_hung_up(void **state)
 {
 	static const char http[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody\r\nAccept: */*\r\n\r\n";
@@ -427,6 +452,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(garbage_is_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(who_speaks_another_version_is_told_this_one, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(what_other_protocols_say_is_hung_up, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(fragments_and_silence_are_hung_up_in_time, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(frames_that_lie_are_hung_up, peers_open, peers_close),
