@@ -191,6 +191,23 @@ static void install(const struct pccl_control *control, const struct pccl_instal
 	pccl_install_fini(&mine);
 }
 
+static void meet(const struct pccl_control *control, struct pccl_message *message)
+{
+	const struct pccl_message_meet *meet = &message->body.meet;
+	const struct pccl_meet_how how = {.number = meet->number, .dials = meet->dials, .anew = meet->anew};
+	struct pccl_view strangers;
+
+	if (pccl_view_copy(&meet->strangers, &strangers) != pcclSuccess) {
+		pccl_monitor_end(control->monitor, pcclOutOfMemory, "out of memory for newcomers");
+	} else {
+		if (control->channel != NULL)
+			pccl_reach_translate(&strangers, &control->self->uuid, pccl_channel_remote(control->channel));
+		pccl_monitor_meet(control->monitor, &how, &strangers);
+	}
+	pccl_view_fini(&strangers);
+	pccl_message_destroy(message);
+}
+
 static void carry_out(struct pccl_control *control, const struct pccl_peer_action *action)
 {
 	switch (action->type) {
@@ -209,6 +226,9 @@ static void carry_out(struct pccl_control *control, const struct pccl_peer_actio
 		break;
 	case PCCL_PEER_INSTALL:
 		install(control, action->install);
+		break;
+	case PCCL_PEER_MEET:
+		meet(control, action->message);
 		break;
 	case PCCL_PEER_VOTED:
 		pccl_monitor_voted(control->monitor, action);
@@ -288,7 +308,7 @@ void pccl_control_post(struct pccl_control *control, const struct pccl_peer_even
 	work->event = *event;
 	if (event->text != NULL)
 		pccl_text_copy(work->text, sizeof(work->text), event->text);
-	work->event.text = work->text;
+	work->event.text = event->text != NULL || event->type != PCCL_PEER_MET ? work->text : NULL;
 	pccl_loop_post(control->loop, &work->task);
 }
 

@@ -10,6 +10,7 @@
 #include "base/bitmap.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/uuid.h"
 
 struct small_packet {
 	uint64_t connection;
@@ -172,6 +173,8 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 			peer->first_verdict = action->install->decisions[0].verdict;
 		peer->freeze_epoch = 0;
 		break;
+	case PCCL_PEER_MEET: /* peer_event() has it */
+		break;
 	case PCCL_PEER_VOTED:
 		peer->voted = true;
 		peer->voting = false;
@@ -188,10 +191,33 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 	}
 }
 
+/* Links are up, or lost, at once. */
+static void answer_meet(struct small_world *world, uint32_t index, struct pccl_message *message)
+{
+	const struct pccl_message_meet *meet = &message->body.meet;
+	struct pccl_peer_event event = {.type = PCCL_PEER_MET, .sequence = meet->number};
+	uint32_t other;
+	uint32_t i;
+
+	for (i = 0; i < meet->strangers.member_count && !world->peers[index].slow_meet; i++) {
+		event.uuid = meet->strangers.members[i].uuid;
+		for (other = 0; other < SMALL_PEERS; other++)
+			if (pccl_uuid_equal(&world->peers[other].config.self.uuid, &event.uuid))
+				break;
+		event.text = NULL;
+		if (other == SMALL_PEERS || world->peers[index].says_unmet ||
+		    world->parted[index < other ? index : other][index < other ? other : index])
+			event.text = "connection refused";
+		peer_event(world, index, &event);
+	}
+	pccl_message_destroy(message);
+}
+
 static void peer_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event)
 {
 	struct small_peer *peer = &world->peers[index];
 	struct pccl_peer_action action;
+	struct pccl_message *meet = NULL;
 	bool freeze = false;
 
 	event->now_ns = world->now_ns;
@@ -201,7 +227,11 @@ static void peer_event(struct small_world *world, uint32_t index, struct pccl_pe
 	while (pccl_peer_poll(peer->machine, &action)) {
 		take_action(world, peer, &action);
 		freeze = freeze || action.type == PCCL_PEER_FREEZE;
+		if (action.type == PCCL_PEER_MEET)
+			meet = action.message; /* one event brings one at most */
 	}
+	if (meet != NULL)
+		answer_meet(world, index, meet);
 	if (freeze && !peer->slow_freeze)
 		freeze_done(world, index);
 }
@@ -441,6 +471,7 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	config->heartbeat_interval_ns = world->hasty ? 50 * SMALL_MS : 500 * SMALL_MS;
 	config->heartbeat_timeout_ns = 6 * config->heartbeat_interval_ns;
 	config->connect_timeout_ns = 10000 * SMALL_MS;
+	config->admission_timeout_ns = world->admission_timeout_ns;
 	config->seed = index;
 	config->joint_timeout_ms = world->joint_timeout_ms;
 	config->late = world->late;

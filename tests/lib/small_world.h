@@ -24,6 +24,8 @@ struct small_peer {
 	bool paused;	     /* takes part in nothing */
 	bool muted;	     /* is heard by nobody, without its connection breaking */
 	bool slow_freeze;    /* does not answer FREEZE */
+	bool slow_meet;	     /* nor MEET */
+	bool says_unmet;     /* answers every MEET with no */
 	uint32_t freeze_epoch;
 	struct pccl_install install; /* a copy of the last one */
 	uint32_t installs;
@@ -49,10 +51,12 @@ struct small_world {
 	uint64_t next_connection;
 	struct pccl_master *masters[SMALL_MASTERS]; /* NULL: down */
 	uint32_t master_starts;
-	uint32_t joint_timeout_ms; /* of peers that join from now on, with the next */
-	uint8_t late;		   /* enum pccl_late */
-	bool hasty;		   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
+	uint64_t admission_timeout_ns; /* of peers that join from now on, with the next two */
+	uint32_t joint_timeout_ms;
+	uint8_t late; /* enum pccl_late */
+	bool hasty;   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
+	bool parted[SMALL_PEERS][SMALL_PEERS]; /* of the two, lower index first: no link can be made */
 	struct small_packet *first;
 	struct small_packet *last;
 	uint32_t message_count[32]; /* delivered, by type */

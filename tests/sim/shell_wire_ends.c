@@ -236,6 +236,8 @@ static bool is_barred(const struct wire *wire, bool *refused_out)
 	uint64_t what = pccl_rng_hash(sim->plan.seed + 43, pair);
 
 	*refused_out = (what >> 1 & 1) != 0;
+	if (sim_is_parted(sim, wire->node, wire->other_node))
+		return true;
 	return (what >> 8) % 100 < sim->shells->plan.barred_percent && (what & 1) == (wire->node == low);
 }
 

@@ -168,6 +168,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_change *change = &group->change;
 	struct pccl_answer answer = group->answer;
+	uint64_t hold_ns = group->hold_ns;
 	bool newcomers = change->next->newcomers;
 	uint32_t rank;
 
@@ -178,6 +179,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	change->next = NULL;
 	change->seats = NULL;
 	group->answer = answer;
+	group->hold_ns = newcomers ? PCCL_MASTER_NEVER : hold_ns;
 	if (newcomers) {
 		group->members_most = change->member_count;
 		memset(&group->answer, 0, sizeof(group->answer));

@@ -265,6 +265,15 @@ static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const 
 	pccl_peer_end(peer, result, whole);
 }
 
+static void end_unadmitted(struct pccl_peer *peer)
+{
+	char whole[PCCL_CAUSE_TEXT_BYTES];
+
+	pccl_text_format(whole, sizeof(whole), "the members of the group did not admit this peer in time%s%s",
+			 peer->unmet[0] != '\0' ? ": " : "", peer->unmet);
+	pccl_peer_end(peer, pcclTimeout, whole);
+}
+
 static bool has_tried_enough(const struct pccl_peer *peer)
 {
 	assert(peer->tries >= peer->heard_tries);
@@ -282,7 +291,7 @@ static void watch_deadlines(struct pccl_peer *peer)
 	else if (peer->now_ns >= peer->stranded_ns)
 		end_with_trouble(peer, pcclEvicted, "the group can't go on");
 	else if (peer->now_ns >= peer->admission_ns)
-		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
+		end_unadmitted(peer);
 }
 
 /* There has been no master for as long as joining may take, and every one was tried again since the call was made. */

@@ -36,6 +36,20 @@ static struct desk {
 
 static void say(uint32_t connection, struct pccl_message *message);
 
+static void answer_meet(uint32_t connection, const struct pccl_message_meet *meet)
+{
+	uint32_t index;
+
+	for (index = 0; index < meet->strangers.member_count; index++) {
+		struct pccl_message *answer = pccl_message_create(PCCL_MESSAGE_MET);
+
+		answer->body.met.number = meet->number;
+		answer->body.met.uuid = meet->strangers.members[index].uuid;
+		answer->body.met.reached = true;
+		say(connection, answer);
+	}
+}
+
 static void hear(uint32_t connection, const struct pccl_message *message)
 {
 	struct ear *ear = &desk.ears[connection];
@@ -56,6 +70,8 @@ static void hear(uint32_t connection, const struct pccl_message *message)
 					 pcclSuccess);
 		}
 	}
+	if (message->type == PCCL_MESSAGE_MEET)
+		answer_meet(connection, &message->body.meet);
 	if (message->type == PCCL_MESSAGE_PREPARE && !desk.mute) {
 		answer = pccl_message_create(PCCL_MESSAGE_PREPARED);
 		answer->body.prepared.epoch = message->body.prepare.epoch;
