@@ -401,6 +401,7 @@ void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_act
 	monitor->vote_value = answer->value;
 	monitor->world = answer->world;
 	pccl_session_end_joint(monitor->session, answer->joint);
+	pccl_monitor_stand(monitor, &monitor->answered);
 	memcpy(monitor->vote_detail, answer->text, sizeof(monitor->vote_detail));
 	pthread_cond_broadcast(&monitor->changed);
 	pthread_mutex_unlock(&monitor->lock);
