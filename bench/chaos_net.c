@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,8 +43,10 @@ static bool run(const char *format, ...)
 	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* To the library these are other hosts; what they say stays in the kernel. */
 bool chaos_net_create(void)
 {
+	(void)setenv("PCCL_SECURITY", "none", 0);
 	if (unshare(CLONE_NEWNET) != 0) {
 		fprintf(stderr, "allreduce-bench: --chaos partition makes network namespaces and needs root: %s\n",
 			strerror(errno));

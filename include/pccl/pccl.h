@@ -291,13 +291,14 @@ typedef struct pcclConfig_t {
 	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: at each master; default 0: as connect_timeout_ms allows */
 	uint32_t joint_timeout_ms; /* PCCL_JOINT_TIMEOUT_MS: of joint calls; the shortest counts; default 0: none */
 	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
+	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
 	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, {0}}
 /* clang-format on */
 
 /*

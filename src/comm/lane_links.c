@@ -101,7 +101,7 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 					  .connect_timeout_ns = links->connect_timeout_ns,
 					  .redial_timeout_ns = links->redial_timeout_ns};
 	struct pccl_link *link = NULL;
-	pcclResult_t result = pccl_reach_places(member, config.places, &config.place_count);
+	pcclResult_t result = pccl_reach_places(links->wires, member, config.places, &config.place_count);
 
 	*link_out = NULL;
 	/* Not the rank: that changes with the view. */

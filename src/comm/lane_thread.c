@@ -279,6 +279,7 @@ static void fill_links(struct pccl_lane_thread *thread)
 	const struct pccl_lane_links links = {.loop = thread->loop,
 					      .group = self->group,
 					      .self = self->uuid,
+					      .wires = self->wires,
 					      .host = self->host,
 					      .checksums = self->settings.checksums,
 					      .lane = (uint16_t)thread->index,

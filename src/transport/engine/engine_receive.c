@@ -269,7 +269,7 @@ static void on_end(struct pccl_engine *engine)
 	pccl_engine_remote_text(engine, remote);
 	if (engine->phase == PCCL_ENGINE_HEADER &&
 	    pccl_frame_is_tls(engine->buffer + engine->buffer_begin, buffered(engine)))
-		pccl_engine_break(engine, "%s speaks TLS, and the security of this side is none", remote);
+		pccl_engine_break(engine, "it speaks TLS, this side does not: %s", remote);
 	else
 		pccl_engine_break(engine, "connection closed by %s%s", remote,
 				  between ? "" : " in the middle of a frame");
