@@ -230,7 +230,7 @@ static void check_order_is_permutation(const struct pccl_plan *plan)
 		assert_true(plan->order[index] < plan->route_count);
 		pccl_bitmap_set(seen, plan->order[index]);
 	}
-	assert_true(pccl_bitmap_all(seen, plan->route_count));
+	assert_int_equal(pccl_bitmap_count(seen, plan->route_count), plan->route_count);
 	pccl_free(seen);
 }
 
