@@ -20,8 +20,12 @@ lint: check-warnings check-tidy check-style ## every warning is an error, clang-
 check-warnings: ## compile everything with -Werror
 	@$(SUBMAKE) FLAVOUR=werror WERROR=1 test-programs
 
+# The analyzer tries 20,000 states of each function: its 225,000 take five times as long.
+TIDY_ARGS := $(addprefix --extra-arg=,-Xclang -analyzer-config -Xclang max-nodes=20000)
+
 check-tidy: ## clang-tidy, with the checks in .clang-tidy
-	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -I {} $(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- \
+	@mkdir -p build
+	@printf '%s\n' $(TIDY_SRC) | xargs -P $(NPROC) -I {} $(CLANG_TIDY) --quiet $(TIDY_ARGS) --warnings-as-errors='*' {} -- \
 		$(CPPFLAGS) $(TEST_CPPFLAGS) -std=c99 2>build/tidy.log || { grep -v 'warnings generated' build/tidy.log; exit 1; }
 
 check-style: ## lines, functions and files are as long as the house style allows

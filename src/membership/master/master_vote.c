@@ -174,6 +174,7 @@ static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
 	bool same = true;
 	uint32_t rank;
 
+	assert(group->base != NULL);
 	for (rank = 0; rank < group->base->view.member_count; rank++)
 		if (seated(group, rank)->vote_round > highest)
 			highest = seated(group, rank)->vote_round;
