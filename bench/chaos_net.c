@@ -35,7 +35,8 @@ static bool run(const char *format, ...)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		execvp(words[0], words);
+		if (words[0] != NULL)
+			execvp(words[0], words);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)

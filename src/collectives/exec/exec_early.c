@@ -107,6 +107,7 @@ void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region
 		(*region)->used_bytes += eager_cost(bytes);
 		(*region)->frames++;
 	}
+	assert(*region != NULL);
 	(*region)->coming++;
 	stored->type = frame->type;
 	stored->arrival = COMING;
