@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,7 +35,8 @@ static bool run(const char *format, ...)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		execvp(words[0], words);
+		if (words[0] != NULL)
+			execvp(words[0], words);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -42,8 +44,10 @@ static bool run(const char *format, ...)
 	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* To the library these are other hosts; what they say stays in the kernel. */
 bool chaos_net_create(void)
 {
+	(void)setenv("PCCL_SECURITY", "none", 0);
 	if (unshare(CLONE_NEWNET) != 0) {
 		fprintf(stderr, "allreduce-bench: --chaos partition makes network namespaces and needs root: %s\n",
 			strerror(errno));

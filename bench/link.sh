@@ -8,6 +8,7 @@
 #
 # Everything happens in namespaces (network, mounts, processes) that end with the script: the host sees nothing of it.
 set -eu
+export PCCL_SECURITY=${PCCL_SECURITY:-none} # nothing leaves this machine
 
 peers=4 rate=1gbit size=64M iters=5 dtype=float32 codecs=none,none+auto,int8,int4
 

@@ -150,8 +150,9 @@ static bool lose_one(struct member *member, bool is_victim)
 	    pthread_create(&watcher, NULL, watch, member) != 0)
 		return false;
 	told->result = reduce(member, LOSS, &info);
-	while (is_victim)
-		pause();
+	if (is_victim)
+		for (;;)
+			pause();
 	pthread_join(watcher, NULL);
 	told->participants_min = info.participants_min;
 	told->participants_max = info.participants_max;

@@ -8,6 +8,10 @@
 #include "peer.h"
 #include "state.h"
 
+#include <stdlib.h>
+
+#include <pccl/diagnostics.h>
+
 /* One peer of a run across machines; the one with rank 0 prints. */
 static int run_peer(const struct bench_options *options)
 {
@@ -24,6 +28,21 @@ static int run_peer(const struct bench_options *options)
 	return status;
 }
 
+/* By the environment, which all processes of this run inherit. */
+static bool set_security(const struct bench_options *options)
+{
+	char secret[PCCL_SECRET_TEXT_BYTES];
+
+	if (options->security == pcclSecurityDefault)
+		return true;
+	if (setenv("PCCL_SECURITY", pcclGetName(pcclEnumSecurity, (int)options->security), 1) != 0)
+		return false;
+	if (options->security != pcclSecurityPsk || options->mode == BENCH_MODE_PEER ||
+	    getenv("PCCL_SECRET_FILE") != NULL)
+		return true;
+	return pcclGenerateSecret(secret) == pcclSuccess && setenv("PCCL_SECRET", secret, 1) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct bench_options options;
@@ -32,6 +51,10 @@ int main(int argc, char **argv)
 	if (!bench_options_parse(argc, argv, &options, problem)) {
 		fprintf(stderr, "allreduce-bench: %s\nTry 'allreduce-bench --help'.\n", problem);
 		return 2;
+	}
+	if (!set_security(&options)) {
+		fprintf(stderr, "allreduce-bench: --security: %s\n", pcclGetLastError(NULL));
+		return 1;
 	}
 	switch (options.mode) {
 	case BENCH_MODE_LOCAL:

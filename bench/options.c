@@ -31,6 +31,7 @@ enum flag {
 	FLAG_ROUNDING,
 	FLAG_ZSTD,
 	FLAG_CHECKSUMS,
+	FLAG_SECURITY,
 	FLAG_INPLACE,
 	FLAG_GIVE_UP,
 	FLAG_CHECK,
@@ -67,6 +68,7 @@ static const struct option flags[] = {
 	{"rounding", required_argument, NULL, FLAG_ROUNDING},
 	{"zstd", required_argument, NULL, FLAG_ZSTD},
 	{"checksums", required_argument, NULL, FLAG_CHECKSUMS},
+	{"security", required_argument, NULL, FLAG_SECURITY},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"give-up", no_argument, NULL, FLAG_GIVE_UP},
 	{"check", no_argument, NULL, FLAG_CHECK},
@@ -301,6 +303,10 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 		good = parse_value("checksums", pcclEnumChecksums, text, &value, problem);
 		options->checksums = (pcclChecksums_t)value;
 		return good;
+	case FLAG_SECURITY:
+		good = parse_value("security", pcclEnumSecurity, text, &value, problem);
+		options->security = (pcclSecurityMode_t)value;
+		return good;
 	case FLAG_PLAN:
 		good = parse_value("plan", pcclEnumPlan, text, &value, problem);
 		options->plan = (pcclPlan_t)value;
@@ -401,6 +407,7 @@ static void set_defaults(struct bench_options *options)
 	options->policy = pcclPolicyDefault;
 	options->zstd = pcclZstdDefault;
 	options->checksums = pcclChecksumsDefault;
+	options->security = pcclSecurityDefault;
 	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);
 	memcpy(options->sizes, sizes, sizeof(sizes));

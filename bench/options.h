@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <pccl/security.h>
+
 #define BENCH_INFLIGHT_MAX 4096
 
 #define BENCH_PEERS_MAX 64
@@ -49,6 +51,7 @@ struct bench_options {
 	struct bench_codec codec;
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
+	pcclSecurityMode_t security;
 	enum bench_chaos chaos;
 	uint64_t state_bytes; /* 0: no state */
 	uint32_t newcomers;   /* who get it from `peers` others */

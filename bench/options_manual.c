@@ -25,6 +25,7 @@ static const char measuring[] =
 	"  --policy NAME       what a lost peer means: abort (default), retry, repair\n"
 	"  --lanes N           I/O threads per peer, at most 16\n"
 	"  --streams N         connections per lane and neighbour, at most 16\n"
+	"  --security NAME     none, psk, tls; psk with --local makes a secret; default as PCCL_SECURITY says\n"
 	"  --checksums NAME    of the elements that travel: auto (default; where they leave the host), on, off; the\n"
 	"                      alternatives in bench/compare have none\n"
 	"  --iters N           timed iterations per size (20)\n"

@@ -40,7 +40,7 @@ may_include() {
 	src/transport/tls/*) echo base transport/. transport/loop transport/engine transport/tls ;;
 	src/transport/link/*) echo base transport/. transport/loop transport/link ;;
 	src/transport/*/*) ;;
-	src/transport/wires.c) echo transport/. transport/tcp ;;
+	src/transport/wires.c) echo base transport/. transport/tcp transport/tls ;;
 	src/transport/*) echo base transport/. transport/loop ;;
 	transport/*) echo base transport ;;
 	session/* | src/session/*) echo base collectives membership/message session ;;

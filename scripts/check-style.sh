@@ -1,6 +1,6 @@
 #!/bin/bash
 # The sizes of the house style, which clang-format can't keep: files, functions and lines. Of documents the width of
-# lines, but for tables.
+# lines, but for tables and code.
 #
 #	scripts/check-style.sh FILE.[ch]... FILE.md...
 awk '
@@ -22,8 +22,13 @@ awk '
 	FNR == 1 {
 		begin = 0
 		document = FILENAME ~ /\.md$/
+		code = 0
 	}
-	document && /^ *\|/ {next}
+	document && /^ *```/ {
+		code = !code
+		next
+	}
+	document && (code || /^ *\|/ || /^(\t|    )/) {next}
 	!document && FNR == 601 {fault("over 600 lines: split the file by idea")}
 	columns($0) > 120 {fault("over 120 columns")}
 	!document && /[ \t]$/ {fault("space at the end of the line")}

@@ -19,7 +19,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 	@$(MAKE) --no-print-directory deps
 	@$(SUBMAKE) all test-programs
 	@$(TEST_ENV) tests/run.sh "run-itself::tests/run-itself.sh" $(UNIT) $(FUZZ_REPLAY) \
-		"check-style::scripts/check-style.sh $(C_FILES)" \
+		"check-style::scripts/check-style.sh $(C_FILES) $(DOCS)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO) $(LIB_A)" "check-mutants::tests/sim/mutants/run.sh -n" \
 		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION) $(REACH_ITEM)

@@ -261,7 +261,7 @@ bool run_training(const struct options *options, const struct text *text, int mo
 	context.master = master.address;
 	for (i = 0; i < options->peers; i++)
 		pids[i] = bench_spawn(body, i, &context);
-	if (options->chaos)
+	if (options->chaos && count > 0)
 		kill_one(options, outcome, pids[--count]);
 	status = bench_reap(pids, count);
 	bench_master_stop(&master, SIGTERM);

@@ -31,7 +31,8 @@ typedef enum pcclEnum_t {
 	pcclEnumLate = 16,
 	pcclEnumDilocoMode = 17,
 	pcclEnumDilocoRule = 18,
-	pcclEnumDilocoDivision = 19
+	pcclEnumDilocoDivision = 19,
+	pcclEnumSecurity = 20 /* pcclSecurityMode_t */
 } pcclEnum_t;
 
 /* The word of an enumeration's value, "ring", "bfloat16", "pcclTimeout"; "?" if there is no such value. Never NULL;

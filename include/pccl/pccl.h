@@ -291,13 +291,14 @@ typedef struct pcclConfig_t {
 	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: at each master; default 0: as connect_timeout_ms allows */
 	uint32_t joint_timeout_ms; /* PCCL_JOINT_TIMEOUT_MS: of joint calls; the shortest counts; default 0: none */
 	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
+	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
 	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, {0}}
 /* clang-format on */
 
 /*
@@ -343,11 +344,15 @@ typedef struct pcclParticipants_t { /* a run of elements that have the contribut
 /* What became of an operation. Initialize it (PCCL_OPERATION_INFO_INITIALIZER) before the call. */
 typedef struct pcclOperationInfo_t {
 	size_t size;
-	uint64_t epoch;		   /* of the view in which it ended */
-	uint32_t participants_min; /* fewest and most peers that any element of the result has contributions of; */
-	uint32_t participants_max; /* they differ only after a repair; 1.0's `local_world_size` is the larger */
+	uint64_t epoch; /* of the view in which it was done, for the last time; after a failure: in which it ended */
+	/* Fewest and most peers that any element of the result has contributions of, 0 after a failure; they differ
+	 * only after a repair. 1.0's `local_world_size` is the larger. Epoch and participants are the same on all
+	 * survivors of an operation that has succeeded. */
+	uint32_t participants_min, participants_max;
+	/* Elements that this peer has sent and received for it, in bytes as they travel (encoded, compressed), in all
+	 * its attempts; headers, control frames, and what was sent again over a new connection do not count. */
 	uint64_t tx_bytes, rx_bytes;
-	pcclPlan_t plan; /* what pcclPlanAuto became */
+	pcclPlan_t plan; /* that it was done by, the last time: what pcclPlanAuto, or one that does not apply, became */
 	/* Participants by range, in order. The caller lends room for `range_capacity` ranges, the library says how many
 	 * there are and writes as many as fit: 0 after a failure, 1 without a repair, else 65,536 at most. */
 	uint32_t range_capacity;

@@ -111,7 +111,7 @@ pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pccl
 pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
 			   const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out)
 {
-	pcclAsyncReduceOp_t handle;
+	pcclAsyncReduceOp_t handle = {0};
 	pcclResult_t result = pcclAllReduceAsync(sendbuff, recvbuff, descriptor, communicator, &handle);
 
 	if (result != pcclSuccess)

@@ -31,13 +31,4 @@ static inline bool pccl_bitmap_test(const uint64_t *words, size_t index)
 /* How many of the first `bits` bits are set. */
 size_t pccl_bitmap_count(const uint64_t *words, size_t bits);
 
-/* Are all of the first `bits` bits set? True for 0 bits. */
-bool pccl_bitmap_all(const uint64_t *words, size_t bits);
-
-/* Sets in `target` what is set in `source`, among the first `bits` bits. */
-void pccl_bitmap_or(uint64_t *target, const uint64_t *source, size_t bits);
-
-/* The first clear bit at or after `from`, `bits` if there is none. */
-size_t pccl_bitmap_next_clear(const uint64_t *words, size_t from, size_t bits);
-
 #endif

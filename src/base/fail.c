@@ -39,7 +39,7 @@ static const struct result_text texts[] = {
 
 static __thread char cause[PCCL_FAIL_TEXT_BYTES];
 
-pcclResult_t pccl_fail(pcclResult_t result, const char *format, ...)
+pcclResult_t(pccl_fail)(pcclResult_t result, const char *format, ...)
 {
 	int saved_errno = errno;
 	char text[sizeof(cause)]; /* apart from `cause`, which the arguments may point into */

@@ -11,6 +11,9 @@
  * arguments may point into pccl_fail_text(), to put context in front of an earlier cause. Keeps errno. With the log
  * level DEBUG every cause is logged too. */
 pcclResult_t pccl_fail(pcclResult_t result, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#ifdef __clang_analyzer__ /* which sees one file at a time, and takes it for one that may return pcclSuccess */
+#define pccl_fail(result, ...) ((void)pccl_fail(result, __VA_ARGS__), (result))
+#endif
 
 /* This thread's last recorded cause, "" if there is none. Valid until the thread's next pccl_fail() or
  * pccl_fail_clear(). */

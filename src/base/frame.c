@@ -76,6 +76,13 @@ bool pccl_frame_is_tls(const uint8_t *bytes, size_t count)
 	return count >= 3 && (bytes[0] == 0x15 || bytes[0] == 0x16) && bytes[1] == 3 && bytes[2] <= 4;
 }
 
+bool pccl_frame_is_of_other_version(const uint8_t in[PCCL_FRAME_BYTES])
+{
+	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
+
+	return pccl_get_u32(&reader) == PCCL_FRAME_MAGIC && pccl_get_u8(&reader) != PCCL_FRAME_VERSION;
+}
+
 pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out)
 {
 	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
@@ -86,7 +93,7 @@ pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_f
 
 	/* In this order, so that a stranger is told apart from another version, and that from damage. */
 	if (pccl_frame_is_tls(in, PCCL_FRAME_BYTES))
-		return pccl_fail(pcclRankConnectionLost, "it speaks TLS, and the security of this side is none");
+		return pccl_fail(pcclRankConnectionLost, "it speaks TLS, this side does not: PCCL_SECURITY");
 	if (magic != PCCL_FRAME_MAGIC)
 		return pccl_fail(pcclRankConnectionLost, "not a frame: magic %08x", magic);
 	if (version != PCCL_FRAME_VERSION)

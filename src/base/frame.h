@@ -98,6 +98,9 @@ void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BY
 /* What came instead of a frame is the beginning of a TLS connection, or an alert of one. */
 bool pccl_frame_is_tls(const uint8_t *bytes, size_t count);
 
+/* Is it a header of another version of the protocol? Magic and version are where they are in all of them. */
+bool pccl_frame_is_of_other_version(const uint8_t in[PCCL_FRAME_BYTES]);
+
 /* Reads and verifies magic, version, checksum, known type, payload limit. On failure the cause is recorded with
  * pccl_fail() and *frame_out is undefined: the connection can't be trusted any more. */
 pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include <pccl/security.h>
+
 struct word {
 	const char *text;
 	int value;
@@ -135,6 +137,14 @@ static const struct word lates[] = {
 	{NULL, 0},
 };
 
+static const struct word securities[] = {
+	{"default", pcclSecurityDefault},
+	{"none", pcclSecurityNone},
+	{"psk", pcclSecurityPsk},
+	{"tls", pcclSecurityTls},
+	{NULL, 0},
+};
+
 static const struct word diloco_modes[] = {
 	{"synchronous", pcclDilocoSynchronous},
 	{"delayed", pcclDilocoDelayed},
@@ -178,6 +188,7 @@ static const struct word *const tables[] = {
 	[pcclEnumDilocoMode] = diloco_modes,
 	[pcclEnumDilocoRule] = diloco_rules,
 	[pcclEnumDilocoDivision] = diloco_divisions,
+	[pcclEnumSecurity] = securities,
 };
 
 static const struct word *table_of(pcclEnum_t which)

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "comm/control.h"
 #include "comm/lane_thread.h"
+#include "comm/protection.h"
 #include "transport/link/locality.h"
 #include "transport/loop/fork.h"
 
@@ -44,10 +45,13 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	comm->self.host = pccl_locality_host();
 	result = pccl_settings_merge(params, config, &comm->self.settings);
 	if (result == pcclSuccess)
+		result = pccl_protection_open(comm->self.settings.security, &comm->self.wires);
+	if (result == pcclSuccess)
 		result = make_identity(&comm->self);
 	if (result == pcclSuccess)
 		result = pccl_monitor_create(&comm->self, &comm->monitor);
 	if (result != pcclSuccess) {
+		pccl_wires_destroy(comm->self.wires);
 		pccl_free(comm);
 		return result;
 	}
@@ -185,5 +189,6 @@ void pccl_comm_destroy(pcclComm_t *comm)
 	pccl_monitor_retire(comm->monitor);
 	stop(comm);
 	pccl_monitor_destroy(comm->monitor);
+	pccl_wires_destroy(comm->self.wires);
 	pccl_free(comm);
 }

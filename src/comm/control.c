@@ -118,14 +118,20 @@ static uint64_t dial_timeout_ns(const struct pccl_settings *settings)
 static void dial_addresses(struct pccl_control *control, const struct pccl_address *addresses, size_t count)
 {
 	struct pccl_place places[PCCL_LOOKUP_ADDRESSES];
+	uint32_t place_count = 0, i;
 	pcclResult_t result;
-	uint32_t i;
 
 	for (i = 0; i < count; i++) {
-		places[i].transport = pccl_wire_for(&addresses[i]);
-		places[i].address = addresses[i];
+		if (pccl_wires_allow(control->self->wires, &addresses[i]) != pcclSuccess)
+			continue;
+		places[place_count].transport = pccl_wire_for(control->self->wires, &addresses[i]);
+		places[place_count++].address = addresses[i];
 	}
-	result = pccl_channel_dial(control->loop, places, (uint32_t)count, dial_timeout_ns(&control->self->settings),
+	if (place_count == 0) {
+		closed_by_failure(control);
+		return;
+	}
+	result = pccl_channel_dial(control->loop, places, place_count, dial_timeout_ns(&control->self->settings),
 				   &channel_events, control, &control->channel);
 	if (result != pcclSuccess)
 		closed_by_failure(control);
@@ -191,6 +197,23 @@ static void install(const struct pccl_control *control, const struct pccl_instal
 	pccl_install_fini(&mine);
 }
 
+static void meet(const struct pccl_control *control, struct pccl_message *message)
+{
+	const struct pccl_message_meet *meet = &message->body.meet;
+	const struct pccl_meet_how how = {.number = meet->number, .dials = meet->dials, .anew = meet->anew};
+	struct pccl_view strangers;
+
+	if (pccl_view_copy(&meet->strangers, &strangers) != pcclSuccess) {
+		pccl_monitor_end(control->monitor, pcclOutOfMemory, "out of memory for newcomers");
+	} else {
+		if (control->channel != NULL)
+			pccl_reach_translate(&strangers, &control->self->uuid, pccl_channel_remote(control->channel));
+		pccl_monitor_meet(control->monitor, &how, &strangers);
+	}
+	pccl_view_fini(&strangers);
+	pccl_message_destroy(message);
+}
+
 static void carry_out(struct pccl_control *control, const struct pccl_peer_action *action)
 {
 	switch (action->type) {
@@ -209,6 +232,9 @@ static void carry_out(struct pccl_control *control, const struct pccl_peer_actio
 		break;
 	case PCCL_PEER_INSTALL:
 		install(control, action->install);
+		break;
+	case PCCL_PEER_MEET:
+		meet(control, action->message);
 		break;
 	case PCCL_PEER_VOTED:
 		pccl_monitor_voted(control->monitor, action);
@@ -288,7 +314,7 @@ void pccl_control_post(struct pccl_control *control, const struct pccl_peer_even
 	work->event = *event;
 	if (event->text != NULL)
 		pccl_text_copy(work->text, sizeof(work->text), event->text);
-	work->event.text = work->text;
+	work->event.text = event->text != NULL || event->type != PCCL_PEER_MET ? work->text : NULL;
 	pccl_loop_post(control->loop, &work->task);
 }
 
@@ -305,6 +331,11 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		if (more != NULL)
 			pccl_log_info("hung up a caller that wanted another peer or purpose%s", more);
 		stream->transport->close(stream, false);
+		return;
+	}
+	if (pccl_wires_admit(self->wires, stream) != pcclSuccess) {
+		pccl_log_warn("refused a caller: %s", pccl_fail_text());
+		pccl_hello_refuse(control->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());
 		return;
 	}
 	if (!pccl_identity_admits(&self->secret, &hello->from, &hello->pass)) {
@@ -326,16 +357,17 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	pcclResult_t result = pccl_address_resolve(host, settings->port_first, &address, &count);
 
 	if (result == pcclSuccess)
-		result = pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
-					     PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
+		result = pccl_doorman_create(control->loop, pccl_wire_for(control->self->wires, &address), &address,
+					     settings->port_last, PCCL_HELLO_TIMEOUT_NS, arrived, control,
+					     &control->doorman);
 	if (result == pcclSuccess || settings->listen_address[0] != '\0')
 		return result;
 	/* A machine without IPv6. */
 	result = pccl_address_numeric("0.0.0.0", settings->port_first, &address);
 	if (result != pcclSuccess)
 		return result;
-	return pccl_doorman_create(control->loop, pccl_wire_for(&address), &address, settings->port_last,
-				   PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
+	return pccl_doorman_create(control->loop, pccl_wire_for(control->self->wires, &address), &address,
+				   settings->port_last, PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 }
 
 static pcclResult_t describe_self(const struct pccl_control *control, struct pccl_member *self_out)

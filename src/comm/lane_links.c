@@ -92,8 +92,7 @@ static const struct pccl_link_events link_events = {.next = link_next,
 /* ---- what a lane asks for ------------------------------------------------------------------------------------ */
 
 pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pccl_neighbour *neighbour,
-				 const struct pccl_member *member, bool dials, uint16_t streams,
-				 struct pccl_lane_link **link_out)
+				 const struct pccl_member *member, bool dials, struct pccl_lane_link **link_out)
 {
 	struct pccl_link_config config = {.loop = links->loop,
 					  .group = links->group,
@@ -104,11 +103,12 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 					  .checksums = links->checksums,
 					  .dials = dials,
 					  .lane = links->lane,
-					  .streams = streams,
+					  .streams =
+						  links->streams < member->streams ? links->streams : member->streams,
 					  .connect_timeout_ns = links->connect_timeout_ns,
 					  .redial_timeout_ns = links->redial_timeout_ns};
 	struct pccl_link *link = NULL;
-	pcclResult_t result = pccl_reach_places(member, config.places, &config.place_count);
+	pcclResult_t result = pccl_reach_places(links->wires, member, config.places, &config.place_count);
 
 	*link_out = NULL;
 	/* Not the rank: that changes with the view. */

@@ -10,17 +10,18 @@ struct pccl_lane_links {
 	struct pccl_loop *loop;
 	uint32_t group;
 	pcclRankUuid_t self;
+	const struct pccl_wires *wires;
 	uint64_t host; /* see pccl_locality_host() */
 	pcclChecksums_t checksums;
 	uint16_t lane;
+	uint16_t streams; /* as this peer has told the others */
 	uint64_t connect_timeout_ns;
 	uint64_t redial_timeout_ns;
 };
 
 /* The slots of the same names; those with a context take what the calling side has looked up in it. */
 pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pccl_neighbour *neighbour,
-				 const struct pccl_member *member, bool dials, uint16_t streams,
-				 struct pccl_lane_link **link_out);
+				 const struct pccl_member *member, bool dials, struct pccl_lane_link **link_out);
 void pccl_lane_link_close(struct pccl_lane_link *link);
 void pccl_lane_link_kick(struct pccl_lane_link *link);
 void pccl_lane_link_forget(struct pccl_lane_link *link, const void *cookie,

@@ -34,11 +34,11 @@ struct pccl_lane_thread {
 /* ---- what the lane asks for ---------------------------------------------------------------------------------- */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
+			      bool dials, struct pccl_lane_link **link_out)
 {
 	const struct pccl_lane_thread *thread = context;
 
-	return pccl_lane_link_open(&thread->links, neighbour, member, dials, streams, link_out);
+	return pccl_lane_link_open(&thread->links, neighbour, member, dials, link_out);
 }
 
 static void turn_away(void *context, struct pccl_lane_guest *guest)
@@ -92,6 +92,13 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	pccl_monitor_tell(thread->monitor, &event);
 }
 
+static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
+{
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_monitor_met(thread->monitor, uuid, number, why_not);
+}
+
 static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 {
 	const struct pccl_lane_thread *thread = context;
@@ -140,6 +147,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .met = met,
 					     .broken = broken,
 					     .linked = linked,
 					     .busy = busy,
@@ -282,9 +290,11 @@ static void fill_links(struct pccl_lane_thread *thread)
 	const struct pccl_lane_links links = {.loop = thread->loop,
 					      .group = self->group,
 					      .self = self->uuid,
+					      .wires = self->wires,
 					      .host = self->host,
 					      .checksums = self->settings.checksums,
 					      .lane = (uint16_t)thread->index,
+					      .streams = (uint16_t)self->settings.streams,
 					      .connect_timeout_ns = self->settings.connect_timeout_ns,
 					      .redial_timeout_ns = self->settings.heartbeat_timeout_ns};
 

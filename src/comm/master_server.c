@@ -12,12 +12,12 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "comm/protection.h"
 #include "comm/thread.h"
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
 #include "transport/loop/fork.h"
-#include "transport/wires.h"
 
 struct client {
 	struct pcclMasterInstanceState_t *instance;
@@ -34,6 +34,7 @@ struct pcclMasterInstanceState_t {
 
 	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_address address;
+	struct pccl_wires *wires; /* NULL: the environment says, when it begins to run */
 	pthread_t thread;
 	struct pccl_loop *loop;
 	struct pccl_doorman *doorman;
@@ -42,7 +43,8 @@ struct pcclMasterInstanceState_t {
 	struct client *clients;
 	uint64_t next_id;
 	struct pccl_log_rate garbage; /* lines about it, */
-	struct pccl_log_rate lost;    /* and about callers that want somebody else */
+	struct pccl_log_rate lost;    /* about callers that want somebody else, */
+	struct pccl_log_rate refused; /* and about callers from where nobody may call */
 };
 
 static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event);
@@ -204,6 +206,14 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		stream->transport->close(stream, false);
 		return;
 	}
+	if (pccl_wires_admit(instance->wires, stream) != pcclSuccess) {
+		more = pccl_log_rate(&instance->refused, pccl_loop_now(instance->loop));
+		if (more != NULL)
+			pccl_log_warn("refused a caller: %s%s", pccl_fail_text(), more);
+		pccl_hello_refuse(instance->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());
+		pccl_free(client);
+		return;
+	}
 	client->instance = instance;
 	client->id = ++instance->next_id;
 	if (pccl_channel_adopt(instance->loop, stream, &channel_events, client, &client->channel) != pcclSuccess) {
@@ -267,14 +277,17 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 		return pccl_fail(pcclInvalidUsage, "the master needs a port to listen on: 0 is none");
 	if (getrandom(config.uuid.data, sizeof(config.uuid.data), 0) != (ssize_t)sizeof(config.uuid.data))
 		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's uuid: %s", strerror(errno));
+	if (instance->wires == NULL && pccl_protection_open(NULL, &instance->wires) != pcclSuccess)
+		return pccl_fail(pcclInvalidUsage, "%s", pccl_fail_text());
 	result = pccl_loop_create(&instance->loop);
 	if (result != pcclSuccess)
 		return result;
 	result = pccl_master_create(&config, &instance->master);
 	if (result != pcclSuccess)
 		goto fail_master;
-	result = pccl_doorman_create(instance->loop, pccl_wire_for(&instance->address), &instance->address, port,
-				     PCCL_HELLO_TIMEOUT_NS, arrived, instance, &instance->doorman);
+	result = pccl_doorman_create(instance->loop, pccl_wire_for(instance->wires, &instance->address),
+				     &instance->address, port, PCCL_HELLO_TIMEOUT_NS, arrived, instance,
+				     &instance->doorman);
 	if (result != pcclSuccess)
 		goto fail_listen;
 	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);
@@ -296,6 +309,25 @@ fail_master:
 bool pccl_master_server_is_inherited(const pcclMasterInstance_t *instance)
 {
 	return instance->generation != pccl_fork_generation();
+}
+
+pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security)
+{
+	struct pccl_wires *wires;
+	pcclResult_t result = pccl_protection_open(security, &wires);
+
+	if (result != pcclSuccess)
+		return result;
+	pthread_mutex_lock(&instance->lock);
+	if (instance->ran) {
+		pccl_wires_destroy(wires);
+		result = pccl_fail(pcclInvalidUsage, "the master runs already: protect it before");
+	} else {
+		pccl_wires_destroy(instance->wires);
+		instance->wires = wires;
+	}
+	pthread_mutex_unlock(&instance->lock);
+	return result;
 }
 
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance)
@@ -353,6 +385,7 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 		pccl_master_destroy(instance->master);
 		pccl_loop_destroy(instance->loop);
 	}
+	pccl_wires_destroy(instance->wires);
 	pthread_mutex_destroy(&instance->lock);
 	pccl_free(instance);
 }

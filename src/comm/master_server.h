@@ -5,10 +5,14 @@
 #include <stdbool.h>
 
 #include <pccl.h>
+#include <pccl/security.h>
 
 /* Does not listen yet. pcclInvalidArgument (no address), pcclOutOfMemory. */
 pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_address,
 				       pcclMasterInstance_t **instance_out);
+
+/* Before it runs. pcclInvalidUsage: it does; pcclInvalidArgument, pcclOutOfMemory. */
+pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security);
 
 /* Listens and serves. pcclInvalidUsage (it can't be bound, or has run), pcclOutOfMemory. */
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance);

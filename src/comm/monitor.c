@@ -381,6 +381,18 @@ void pccl_monitor_install(struct pccl_monitor *monitor, const struct pccl_instal
 	pthread_mutex_unlock(&monitor->lock);
 }
 
+void pccl_monitor_meet(struct pccl_monitor *monitor, const struct pccl_meet_how *how, const struct pccl_view *strangers)
+{
+	pcclResult_t result;
+
+	pthread_mutex_lock(&monitor->lock);
+	result = pccl_session_meet(monitor->session, how, strangers);
+	if (result != pcclSuccess)
+		pccl_monitor_end_locked(monitor, result, pccl_fail_text());
+	pccl_monitor_dispatch(monitor);
+	pthread_mutex_unlock(&monitor->lock);
+}
+
 void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_action *answer)
 {
 	pthread_mutex_lock(&monitor->lock);
@@ -389,6 +401,7 @@ void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_act
 	monitor->vote_value = answer->value;
 	monitor->world = answer->world;
 	pccl_session_end_joint(monitor->session, answer->joint);
+	pccl_monitor_stand(monitor, &monitor->answered);
 	memcpy(monitor->vote_detail, answer->text, sizeof(monitor->vote_detail));
 	pthread_cond_broadcast(&monitor->changed);
 	pthread_mutex_unlock(&monitor->lock);
@@ -458,6 +471,17 @@ void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key 
 	pthread_mutex_lock(&monitor->lock);
 	event.sequence = pccl_session_missed(monitor->session, key);
 	if (event.sequence != 0)
+		pccl_monitor_tell_locked(monitor, &event);
+	pthread_mutex_unlock(&monitor->lock);
+}
+
+void pccl_monitor_met(struct pccl_monitor *monitor, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
+{
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_MET, .uuid = *uuid, .sequence = number, .text = why_not};
+
+	pthread_mutex_lock(&monitor->lock);
+	if (pccl_session_met(monitor->session, uuid, number, why_not == NULL))
 		pccl_monitor_tell_locked(monitor, &event);
 	pthread_mutex_unlock(&monitor->lock);
 }

@@ -139,6 +139,9 @@ void pccl_monitor_freeze(struct pccl_monitor *monitor);
 /* All lanes have frozen: what do they hold? See pccl_session_reports(). Without memory the communicator ends. */
 void pccl_monitor_reports(struct pccl_monitor *monitor, struct pccl_op_report **reports_out, uint32_t *count_out);
 void pccl_monitor_install(struct pccl_monitor *monitor, const struct pccl_install *install);
+/* Peers that may soon be members: the lanes make links to them, see pccl_session_meet(). */
+void pccl_monitor_meet(struct pccl_monitor *monitor, const struct pccl_meet_how *how,
+		       const struct pccl_view *strangers);
 /* The joint call has been answered. */
 void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_action *answer);
 /* It was not answered at once: from now on an op that waits for this peer ends an update. */
@@ -158,6 +161,8 @@ void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const stru
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key);
 /* The lane has fetched its share of a state, or has closed. */
 void pccl_monitor_transferred(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_transfer_outcome *outcome);
+/* See the slot in session/lane.h. The last lane's call tells membership, or the first one's that has a reason. */
+void pccl_monitor_met(struct pccl_monitor *monitor, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not);
 /* All links of the lane are up, in the view of this epoch. */
 void pccl_monitor_linked(struct pccl_monitor *monitor, uint32_t epoch);
 

@@ -56,9 +56,10 @@ struct pccl_monitor {
 	struct pccl_kept *kept; /* digests, for the next call */
 	uint64_t losses;	/* views so far that members of the one before were not in */
 
-	struct pccl_standing shown; /* of a PCCL 1.0 program; no members: it never was one */
-	struct pccl_doomed *doomed; /* its launches that could not be, to be awaited */
-	uint64_t launches;	    /* so far, for handles */
+	struct pccl_standing shown;    /* of a PCCL 1.0 program; no members: it never was one */
+	struct pccl_standing answered; /* when the last joint call was */
+	struct pccl_doomed *doomed;    /* its launches that could not be, to be awaited */
+	uint64_t launches;	       /* so far, for handles */
 };
 
 /* monitor.c; all but the first under the lock */

@@ -7,6 +7,15 @@ static bool is_settled(const struct pccl_monitor *monitor)
 	return monitor->state == PCCL_MONITOR_ENDED || (!monitor->vote_pending && pccl_monitor_is_linked(monitor));
 }
 
+/* What the view was when the call was answered: members whose links were up sooner have returned with that already. Who
+ * was lost since is told by the next operation, as to them. */
+static void show_answer(struct pccl_monitor *monitor)
+{
+	pccl_monitor_show(monitor);
+	if (monitor->state == PCCL_MONITOR_MEMBER && monitor->vote_result == pcclSuccess)
+		monitor->shown = monitor->answered;
+}
+
 static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool *value_out)
 {
 	const struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = kind};
@@ -15,7 +24,7 @@ static pcclResult_t vote(struct pccl_monitor *monitor, enum pccl_vote kind, bool
 	pccl_monitor_tell_locked(monitor, &event);
 	while (!is_settled(monitor))
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
-	pccl_monitor_show(monitor);
+	show_answer(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		return pccl_fail(monitor->end_result, "%s", monitor->end_detail);
 	if (monitor->vote_result != pcclSuccess)

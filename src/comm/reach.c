@@ -9,7 +9,6 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/uuid.h"
-#include "transport/wires.h"
 
 /* ---- what is advertised -------------------------------------------------------------------------------------- */
 
@@ -151,9 +150,10 @@ void pccl_reach_translate(struct pccl_view *view, const pcclRankUuid_t *self, co
 	}
 }
 
-pcclResult_t pccl_reach_places(const struct pccl_member *member, struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX],
-			       uint32_t *count_out)
+pcclResult_t pccl_reach_places(const struct pccl_wires *wires, const struct pccl_member *member,
+			       struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX], uint32_t *count_out)
 {
+	bool refused = false;
 	uint8_t i;
 
 	*count_out = 0;
@@ -165,9 +165,15 @@ pcclResult_t pccl_reach_places(const struct pccl_member *member, struct pccl_pla
 		if (pccl_address_numeric(from->host, from->port, &place->address) != pcclSuccess ||
 		    !pccl_address_may_be_dialled(&place->address))
 			continue;
-		place->transport = pccl_wire_for(&place->address);
+		if (pccl_wires_allow(wires, &place->address) != pcclSuccess) {
+			refused = true;
+			continue;
+		}
+		place->transport = pccl_wire_for(wires, &place->address);
 		++*count_out;
 	}
+	if (*count_out == 0 && refused)
+		return pcclInvalidUsage;
 	if (*count_out == 0)
 		return pccl_fail(pcclInvalidArgument, "none of %u addresses can be dialled%s%.60s",
 				 member->address_count, member->address_count > 0 ? ", the first is " : "",

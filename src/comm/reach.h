@@ -7,6 +7,7 @@
 #include "comm/settings.h"
 #include "membership/message/view.h"
 #include "transport/link/dialler.h"
+#include "transport/wires.h"
 
 /* Fills in the member's addresses: as configured; else as the master sees this peer, and those of the interfaces that
  * it listens on, loopback and link-local ones not, for they mean something else elsewhere. May block in the resolver.
@@ -18,7 +19,7 @@ pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t
 void pccl_reach_translate(struct pccl_view *view, const pcclRankUuid_t *self, const char *master_host);
 
 /* The member's addresses as places to dial. None: pcclInvalidArgument, the cause says which. */
-pcclResult_t pccl_reach_places(const struct pccl_member *member, struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX],
-			       uint32_t *count_out);
+pcclResult_t pccl_reach_places(const struct pccl_wires *wires, const struct pccl_member *member,
+			       struct pccl_place places_out[PCCL_DIALLER_PLACES_MAX], uint32_t *count_out);
 
 #endif

@@ -7,6 +7,7 @@
 #include <pccl.h>
 
 #include "comm/settings.h"
+#include "transport/wires.h"
 
 struct pccl_self {
 	ccoip_socket_address_t master_address;
@@ -15,7 +16,8 @@ struct pccl_self {
 	struct pccl_settings settings;
 	struct pccl_secret secret; /* told to masters only */
 	pcclRankUuid_t uuid;	   /* comes from it */
-	uint64_t host;		   /* see pccl_locality_host() */
+	struct pccl_wires *wires;
+	uint64_t host; /* see pccl_locality_host() */
 };
 
 #endif

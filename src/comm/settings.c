@@ -73,7 +73,7 @@ static pcclResult_t merge_text(const char *variable, const char *given, const ch
 }
 
 /* 0 is the default of every choice. */
-static pcclResult_t merge_choice(const char *variable, int given, pcclEnum_t which, int fallback, int *value_out)
+pcclResult_t pccl_settings_choice(const char *variable, int given, pcclEnum_t which, int fallback, int *value_out)
 {
 	const char *text = getenv(variable);
 	char known[128];
@@ -307,17 +307,19 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = check_log_level();
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclEnumFailurePolicy,
-				      pcclPolicyAbort, &policy);
+		result = pccl_settings_choice("PCCL_FAILURE_POLICY", (int)full.failure_policy, pcclEnumFailurePolicy,
+					      pcclPolicyAbort, &policy);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_PLAN", (int)full.plan, pcclEnumPlan, pcclPlanAuto, &plan);
+		result = pccl_settings_choice("PCCL_PLAN", (int)full.plan, pcclEnumPlan, pcclPlanAuto, &plan);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_ZSTD", (int)full.zstd, pcclEnumZstd, pcclZstdOff, &zstd);
+		result = pccl_settings_choice("PCCL_ZSTD", (int)full.zstd, pcclEnumZstd, pcclZstdOff, &zstd);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclEnumChecksums, pcclChecksumsAuto,
-				      &checksums);
+		result = pccl_settings_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclEnumChecksums,
+					      pcclChecksumsAuto, &checksums);
 	if (result == pcclSuccess)
-		result = merge_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclEnumLate, pcclLateFail, &late);
+		result = pccl_settings_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclEnumLate, pcclLateFail,
+					      &late);
+	settings_out->security = full.security;
 	settings_out->late_members = (pcclLate_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;

@@ -3,6 +3,8 @@
 #define PCCL_SETTINGS_H
 
 #include <pccl.h>
+#include <pccl/diagnostics.h>
+#include <pccl/security.h>
 
 #include "membership/message/view.h"
 #include "transport/address.h"
@@ -31,6 +33,7 @@ struct pccl_settings {
 	pcclLate_t late_members;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
+	const pcclSecurity_t *security; /* the caller's, while the communicator is being made; may be NULL */
 };
 
 /* Merges; `config` may be NULL. pcclInvalidArgument names the field or variable and what is wrong with it. */
@@ -46,5 +49,8 @@ struct pccl_master_place {
 /* `first`, unless its port is 0, and the list; names are not looked up. Returns pcclInvalidArgument. */
 pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
 				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out);
+
+/* One choice: what was given, else the environment variable, else the fallback; 0 is no choice. pcclInvalidArgument. */
+pcclResult_t pccl_settings_choice(const char *variable, int given, pcclEnum_t which, int fallback, int *value_out);
 
 #endif

@@ -9,13 +9,15 @@
 
 #include <ccoip.h>
 #include <pccl/diagnostics.h>
+#include <pccl/security.h>
 
 #include "base/fail.h"
 #include "base/log.h"
 #include "transport/address.h"
 
 static const char usage[] =
-	"usage: pccl-master [--listen HOST:PORT] [--log-level LEVEL]\n"
+	"usage: pccl-master [--listen HOST:PORT] [--security MODE] [--secret-file FILE] [--log-level LEVEL]\n"
+	"       pccl-master --generate-secret\n"
 	"\n"
 	"The master that peers register with. It keeps no state on disk: after a restart it rebuilds its groups from\n"
 	"the peers that come back. A second one elsewhere is a standby: list both in PCCL_MASTERS of the peers. The\n"
@@ -23,6 +25,10 @@ static const char usage[] =
 	"them there, but no new group begins.\n"
 	"\n"
 	"  --listen HOST:PORT   where to listen (default [::]:48148: every address of this machine, IPv4 and IPv6)\n"
+	"  --generate-secret    print a new join secret for all peers and masters of a run, and end\n"
+	"  --security MODE      none, psk (a join secret), tls (certificates); default: what PCCL_SECRET_FILE and the\n"
+	"                       other variables of pccl/security.h give; without any, peers of this host only\n"
+	"  --secret-file FILE   holds the join secret, as PCCL_SECRET_FILE\n"
 	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
 	"  --version            print the version\n"
 	"  --help               print this\n"
@@ -33,19 +39,47 @@ static const char usage[] =
 struct options {
 	const char *listen;
 	const char *log_level;
+	pcclSecurity_t security;
 };
+
+static bool set_security(const char *name, struct options *options)
+{
+	int mode;
+
+	if (pcclParseName(pcclEnumSecurity, name, &mode) != pcclSuccess) {
+		fprintf(stderr, "pccl-master: --security: %s\n", pcclGetLastError(NULL));
+		return false;
+	}
+	options->security.mode = (pcclSecurityMode_t)mode;
+	return true;
+}
+
+static int print_secret(void)
+{
+	char text[PCCL_SECRET_TEXT_BYTES];
+
+	if (pcclGenerateSecret(text) != pcclSuccess) {
+		fprintf(stderr, "pccl-master: %s\n", pcclGetLastError(NULL));
+		return EXIT_FAILURE;
+	}
+	puts(text);
+	return EXIT_SUCCESS;
+}
 
 /* Returns the exit status, or -1 to go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
 	static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
+					      {"security", required_argument, NULL, 's'},
+					      {"secret-file", required_argument, NULL, 'f'},
+					      {"generate-secret", no_argument, NULL, 'g'},
 					      {"log-level", required_argument, NULL, 'v'},
 					      {"version", no_argument, NULL, 'V'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
 	int flag;
 
-	while ((flag = getopt_long(argc, argv, "l:v:Vh", longs, NULL)) != -1) {
+	while ((flag = getopt_long(argc, argv, "l:s:f:gv:Vh", longs, NULL)) != -1) {
 		switch (flag) {
 		case 'l':
 			options->listen = optarg;
@@ -53,6 +87,15 @@ static int parse(int argc, char **argv, struct options *options)
 		case 'v':
 			options->log_level = optarg;
 			break;
+		case 's':
+			if (!set_security(optarg, options))
+				return 2;
+			break;
+		case 'f':
+			options->security.secret_file = optarg;
+			break;
+		case 'g':
+			return print_secret();
 		case 'V':
 			printf("pccl-master %d.%d.%d\n", pcclGetVersion() / 10000, pcclGetVersion() / 100 % 100,
 			       pcclGetVersion() % 100);
@@ -121,7 +164,7 @@ static void raise_descriptors(void)
 
 int main(int argc, char **argv)
 {
-	struct options options = {"[::]", NULL};
+	struct options options = {"[::]", NULL, PCCL_SECURITY_INITIALIZER};
 	ccoip_socket_address_t address;
 	pcclMasterInstance_t *master;
 	sigset_t ends;
@@ -138,7 +181,8 @@ int main(int argc, char **argv)
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
-	if (pcclCreateMaster(address, &master) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
+	if (pcclCreateMaster(address, &master) != pcclSuccess ||
+	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
 	sigwait(&ends, &signal_number);

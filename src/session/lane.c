@@ -190,6 +190,10 @@ void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, uin
 			lane->calls->give_up(lane->config.context, result);
 		pccl_command_free(command);
 		break;
+	case PCCL_COMMAND_MEET:
+		pccl_lane_meet(lane, command);
+		pccl_command_free(command);
+		break;
 	case PCCL_COMMAND_UPDATE:
 		pccl_exec_await_update(lane->exec, command->joint);
 		pccl_command_free(command);
@@ -265,6 +269,7 @@ pcclResult_t pccl_lane_create(const struct pccl_lane_config *config, struct pccl
 void pccl_lane_close(struct pccl_lane *lane)
 {
 	pccl_lane_close_links(lane);
+	pccl_lane_close_strangers(lane);
 	pccl_lane_close_guests(lane);
 	lane->watch_ns = 0;
 }

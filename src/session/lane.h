@@ -13,6 +13,7 @@
 #include "session/silence.h"
 
 #define PCCL_LANE_GUESTS_MAX 256u      /* streams of members of a view that is not installed here yet, of one lane */
+#define PCCL_LANE_STRANGERS_MAX 1024u  /* that a lane has links to, and that are no members yet */
 #define PCCL_LANE_GUESTS_OF_CALLER 16u /* and of one caller; as many as a lane has streams to a neighbour at most */
 
 struct pccl_lane;
@@ -35,11 +36,11 @@ struct pccl_lane_guest {
 struct pccl_lane_calls {
 	/* ---- links ---- */
 
-	/* A link to this member, which dials at once or gives the member time to dial. Its events are told with the
-	 * pccl_neighbour_* calls, never from inside this one. On failure (the cause in pccl_fail_text()) *link_out is
-	 * NULL. */
+	/* A link to this member, or to one who may soon be one, which dials at once or gives the other time to dial.
+	 * Its events are told with the pccl_neighbour_* calls, never from inside this one. On failure (the cause in
+	 * pccl_fail_text()) *link_out is NULL. */
 	pcclResult_t (*open)(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			     bool dials, uint16_t streams, struct pccl_lane_link **link_out);
+			     bool dials, struct pccl_lane_link **link_out);
 	/* No event any more. What is queued still goes out, as far as that does not take long: the payloads are valid
 	 * during the call only. */
 	void (*close)(struct pccl_lane_link *link);
@@ -78,6 +79,9 @@ struct pccl_lane_calls {
 	void (*expired)(void *context, const struct pccl_op_key *key, const char *text);
 	/* The member can't be reached. Comes again in each view that has it. */
 	void (*complain)(void *context, const pcclRankUuid_t *member, const char *reason);
+	/* The link to one who may soon be a member is up, or it can't be made or is lost: why. `number` is that of
+	 * the last PCCL_COMMAND_MEET about it. */
+	void (*met)(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not);
 	/* All streams to the member have broken, or one is up again. The former comes again in each view that has
 	 * it. */
 	void (*broken)(void *context, const pcclRankUuid_t *member, bool broken);

@@ -61,7 +61,11 @@ static struct pccl_lane_link *link_for(const struct pccl_lane *lane, const struc
 {
 	const struct pccl_neighbour *neighbour = pccl_lane_find_neighbour(lane, &guest->from);
 
-	return neighbour != NULL ? neighbour->link : NULL;
+	if (neighbour != NULL)
+		return neighbour->link;
+	/* Who is met anew may call before this lane has heard of that. */
+	neighbour = pccl_lane_find_stranger(lane, &guest->from);
+	return neighbour != NULL && !neighbour->lost ? neighbour->link : NULL;
 }
 
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns)

@@ -1,5 +1,5 @@
-/* What the files of a lane share: lane.c carries out commands, lane_neighbours.c knows who is there, lane_guests.c has
- * the streams that came too early. */
+/* What the files of a lane share: lane.c carries out commands, lane_neighbours.c knows who is there, lane_strangers.c
+ * who may soon be, lane_guests.c has the streams that came too early. */
 #ifndef PCCL_SESSION_LANE_INTERNAL_H
 #define PCCL_SESSION_LANE_INTERNAL_H
 
@@ -10,8 +10,12 @@ struct pccl_neighbour {
 	struct pccl_lane_link *link; /* NULL: this peer itself, the lane has no part in the view, or it can't be made */
 	pcclRankUuid_t uuid;
 	uint32_t rank;
-	bool broken; /* all streams of the link, for now */
-	bool lost;   /* the link, for good */
+	bool broken;	 /* all streams of the link, for now */
+	bool passed;	 /* the link was made with a pass; false: the master that told the view had none */
+	bool lost;	 /* the link, for good */
+	bool stranger;	 /* no member yet: as long as it is, it has the next two and no rank */
+	uint32_t number; /* of the last MEET about it */
+	struct pccl_neighbour *next;
 	struct pccl_silence silence;
 };
 
@@ -29,6 +33,8 @@ struct pccl_lane {
 	uint32_t attempts_open;		    /* launched here and not ended */
 	bool background_busy;
 	uint64_t watch_ns; /* when to look at the neighbours; 0: no attempt is open */
+	struct pccl_neighbour *strangers;
+	uint32_t stranger_count;
 	struct pccl_lane_guest *guests;
 	uint32_t guest_count;
 };
@@ -60,7 +66,20 @@ void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns);
 /* Looks at them, if that is due. */
 void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns);
 void pccl_lane_close_links(struct pccl_lane *lane);
+/* The view or MEET that tells of a member has a pass to show it. */
+bool pccl_lane_has_pass(const struct pccl_member *member);
 struct pccl_neighbour *pccl_lane_find_neighbour(const struct pccl_lane *lane, const pcclRankUuid_t *uuid);
+
+/* lane_strangers.c */
+
+/* Makes links to the members of the command's view, and tells what comes of them. */
+void pccl_lane_meet(struct pccl_lane *lane, const struct pccl_command *command);
+struct pccl_neighbour *pccl_lane_find_stranger(const struct pccl_lane *lane, const pcclRankUuid_t *uuid);
+void pccl_lane_stranger_up(const struct pccl_neighbour *stranger);
+void pccl_lane_stranger_lost(struct pccl_neighbour *stranger, const char *reason);
+/* It is a member now, and no stranger; a link that is up stays. */
+void pccl_lane_stranger_joins(struct pccl_neighbour *stranger);
+void pccl_lane_close_strangers(struct pccl_lane *lane);
 
 /* lane_guests.c */
 

@@ -1,5 +1,6 @@
 /* The neighbours of a lane: who has a link, who is silent, and what their links tell. */
 #include <assert.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -86,6 +87,8 @@ bool pccl_neighbour_next(struct pccl_neighbour *neighbour, struct pccl_frame_sen
 	const struct pccl_lane *lane = neighbour->lane;
 	const struct pccl_lane_background *background = lane->config.background;
 
+	if (neighbour->stranger)
+		return false;
 	assert(neighbour->rank < lane->ranks);
 	if (pccl_exec_next(lane->exec, neighbour->rank, send_out))
 		return true;
@@ -96,8 +99,11 @@ enum pccl_frame_verdict pccl_neighbour_accept(struct pccl_neighbour *neighbour, 
 					      void **destination_out)
 {
 	const struct pccl_lane *lane = neighbour->lane;
-	const struct pccl_lane_background *background = background_of(lane, frame);
+	const struct pccl_lane_background *background;
 
+	if (neighbour->stranger)
+		return PCCL_FRAME_HOLD; /* of a view that is not here yet */
+	background = background_of(lane, frame);
 	assert(neighbour->rank < lane->ranks);
 	if (background != NULL)
 		return background->accept(lane->config.background_context, neighbour->rank, frame, destination_out);
@@ -142,6 +148,10 @@ void pccl_neighbour_pulled(struct pccl_neighbour *neighbour)
 
 void pccl_neighbour_up(struct pccl_neighbour *neighbour)
 {
+	if (neighbour->stranger) {
+		pccl_lane_stranger_up(neighbour);
+		return;
+	}
 	pccl_lane_check_linked(neighbour->lane);
 	pccl_lane_pump(neighbour->lane);
 }
@@ -151,13 +161,18 @@ void pccl_neighbour_broken(struct pccl_neighbour *neighbour, bool broken)
 	const struct pccl_lane *lane = neighbour->lane;
 
 	neighbour->broken = broken;
-	lane->calls->broken(lane->config.context, &neighbour->uuid, broken);
+	if (!neighbour->stranger)
+		lane->calls->broken(lane->config.context, &neighbour->uuid, broken);
 }
 
 void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason)
 {
 	const struct pccl_lane *lane = neighbour->lane;
 
+	if (neighbour->stranger) {
+		pccl_lane_stranger_lost(neighbour, reason);
+		return;
+	}
 	neighbour->lost = true;
 	if (lane->config.background != NULL)
 		lane->config.background->lost(lane->config.background_context, neighbour->rank);
@@ -231,13 +246,16 @@ void pccl_lane_close_links(struct pccl_lane *lane)
 
 /* ---- a new view ---------------------------------------------------------------------------------------------- */
 
-/* By rank, those that stay and new ones, which have no lane yet. False: out of memory, and none is new. */
+/* By rank, those that stay, strangers that join, and new ones, which have no lane yet. False: out of memory, and none
+ * is new. */
 static bool list_members(struct pccl_lane *lane, const struct pccl_view *view, struct pccl_neighbour **list)
 {
 	uint32_t rank;
 
 	for (rank = 0; rank < view->member_count; rank++) {
 		list[rank] = pccl_lane_find_neighbour(lane, &view->members[rank].uuid);
+		if (list[rank] == NULL)
+			list[rank] = pccl_lane_find_stranger(lane, &view->members[rank].uuid);
 		if (list[rank] == NULL)
 			list[rank] = pccl_zalloc(sizeof(*list[rank]));
 		if (list[rank] == NULL)
@@ -266,6 +284,8 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 			destroy_neighbour(lane->neighbours[rank]);
 	pccl_free(lane->neighbours);
 	for (rank = 0; rank < view->member_count; rank++) {
+		if (list[rank]->stranger)
+			pccl_lane_stranger_joins(list[rank]);
 		list[rank]->lane = lane;
 		list[rank]->uuid = view->members[rank].uuid;
 		list[rank]->rank = rank;
@@ -273,6 +293,25 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 	lane->neighbours = list;
 	lane->ranks = view->member_count;
 	return pcclSuccess;
+}
+
+bool pccl_lane_has_pass(const struct pccl_member *member)
+{
+	static const struct pccl_pass none;
+
+	return memcmp(&member->pass, &none, sizeof(none)) != 0;
+}
+
+/* A master that was new told a view whose other members were not all there. Who has no pass for one is not let in, and
+ * loses the link. If that one is there after all and a later view brings the pass, the link is made anew. */
+static void drop_unpassed(const struct pccl_lane *lane, struct pccl_neighbour *neighbour,
+			  const struct pccl_member *member)
+{
+	if (neighbour->link == NULL || !neighbour->lost || neighbour->passed || !pccl_lane_has_pass(member))
+		return;
+	lane->calls->close(neighbour->link);
+	neighbour->link = NULL;
+	neighbour->lost = false;
 }
 
 pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view)
@@ -283,11 +322,13 @@ pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl
 	for (rank = 0; rank < lane->ranks && result == pcclSuccess; rank++) {
 		struct pccl_neighbour *neighbour = lane->neighbours[rank];
 
+		drop_unpassed(lane, neighbour, &view->members[rank]);
 		if (neighbour->link != NULL || rank == lane->rank || lane->config.exec.lane >= lane->lanes)
 			continue;
+		neighbour->passed = pccl_lane_has_pass(&view->members[rank]);
 		/* The member with the higher rank dials first. */
 		result = lane->calls->open(lane->config.context, neighbour, &view->members[rank], lane->rank > rank,
-					   view->streams, &neighbour->link);
+					   &neighbour->link);
 	}
 	return result;
 }

@@ -86,6 +86,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	pccl_free(session->spare_undo);
 	pccl_free(session->members);
 	pccl_links_fini(&session->links);
+	pccl_free(session->meetings);
 	pccl_free(session->freezes);
 	pccl_free(session);
 }
@@ -106,7 +107,8 @@ void pccl_session_command(struct pccl_session *session, struct pccl_command *com
 
 void pccl_command_free(struct pccl_command *command)
 {
-	if (command->type != PCCL_COMMAND_INSTALL && command->type != PCCL_COMMAND_UPDATE)
+	if (command->type != PCCL_COMMAND_INSTALL && command->type != PCCL_COMMAND_UPDATE &&
+	    command->type != PCCL_COMMAND_MEET)
 		return;
 	pccl_view_fini(&command->view);
 	pccl_free(command);
@@ -521,7 +523,10 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 	op->ended = true;
 	op->result = result;
 	op->attempt = NULL;
-	op->info.epoch = session->epoch;
+	if (result != pcclSuccess) {
+		op->info.epoch = session->epoch;
+		op->info.participants_min = op->info.participants_max = 0;
+	}
 	session->unnumbered -= !op->numbered;
 	if (op->detail != detail)
 		pccl_text_copy(op->detail, sizeof(op->detail), detail);

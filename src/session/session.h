@@ -53,6 +53,13 @@ struct pccl_op_codecs {
 	uint64_t contribution_bytes; /* of one peer, as it travels */
 };
 
+/* See struct pccl_message_meet. */
+struct pccl_meet_how {
+	uint32_t number;
+	bool dials;
+	bool anew;
+};
+
 enum pccl_command_type {
 	PCCL_COMMAND_LAUNCH,	 /* pccl_exec_launch(launch); failure is the lane's outcome */
 	PCCL_COMMAND_CANCEL,	 /* forget the attempt on all links, pccl_exec_cancel() */
@@ -60,13 +67,14 @@ enum pccl_command_type {
 	PCCL_COMMAND_EXPIRE,	 /* find out whom the attempt waits for, tell membership, then pccl_session_unpin() */
 	PCCL_COMMAND_INSTALL,	 /* pccl_exec_install(), link up with the members of the view */
 	PCCL_COMMAND_UPDATE,	 /* pccl_exec_await_update(joint) */
+	PCCL_COMMAND_MEET,	 /* link up with `view`, no members yet; pccl_session_met() for each */
 	PCCL_COMMAND_BACKGROUND, /* the shell's own, not the session's: `order` to the lane's background */
 	PCCL_COMMAND_ENDED	 /* for the shell: `op` has ended, wake who waits for it */
 };
 
-/* Only LAUNCH, INSTALL and UPDATE need memory, and LAUNCH has it before the attempt begins: what freezes, ends or asks
- * is never lost. INSTALL and UPDATE belong to the taker. The others lie in the session, the attempt or the op, until
- * the taker has said what became of them: collect, outcome, unpin; it does not touch them after that. */
+/* Only LAUNCH, INSTALL, MEET and UPDATE need memory, and LAUNCH has it before the attempt begins: what freezes, ends or
+ * asks is never lost. INSTALL, MEET and UPDATE belong to the taker. The others lie in the session, the attempt or the
+ * op, until the taker has said what became of them: collect, outcome, unpin; it does not touch them after that. */
 struct pccl_command {
 	enum pccl_command_type type;
 	uint32_t lane;
@@ -81,9 +89,10 @@ struct pccl_command {
 	uint32_t rank;
 	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
 	struct pccl_view view;
-	uint32_t joint;	    /* UPDATE */
-	struct pccl_op *op; /* ENDED */
-	const void *order;  /* BACKGROUND */
+	struct pccl_meet_how how; /* MEET */
+	uint32_t joint;		  /* UPDATE */
+	struct pccl_op *op;	  /* ENDED */
+	const void *order;	  /* BACKGROUND */
 	struct pccl_command *next;
 };
 
@@ -184,6 +193,13 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 
 /* A new view and the decisions that came with it are in force. */
 pcclResult_t pccl_session_install(struct pccl_session *session, const struct pccl_install *install, uint32_t rank);
+
+/* These may soon be members: the lanes make links to them; `how` as in MEET. pcclOutOfMemory. */
+pcclResult_t pccl_session_meet(struct pccl_session *session, const struct pccl_meet_how *how,
+			       const struct pccl_view *strangers);
+
+/* A lane's link to one of them is up, or lost. True: membership is to be told: all lanes' links are, or this one is. */
+bool pccl_session_met(struct pccl_session *session, const pcclRankUuid_t *uuid, uint32_t number, bool reached);
 
 /* The caller waits in pcclUpdateTopology(), and nobody has answered yet. */
 void pccl_session_begin_update(struct pccl_session *session);

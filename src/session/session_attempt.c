@@ -180,6 +180,7 @@ pcclResult_t pccl_attempt_start(struct pccl_session *session, struct pccl_op *op
 	op->attempt = attempt;
 	op->attempts_open++;
 	op->info.plan = attempt->plan->algorithm;
+	op->info.epoch = session->epoch;
 	attempt->next = session->attempts;
 	if (attempt->next != NULL)
 		attempt->next->before = attempt;

@@ -494,6 +494,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 		result = adopt_view(session, install, rank);
 	if (result != pcclSuccess)
 		return result;
+	pccl_session_meetings_end(session, &install->view);
 	result = install_on_lanes(session, &install->view);
 	pccl_session_tell_update(session);
 	for (op = session->ops; op != NULL; op = op->next)

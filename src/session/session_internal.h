@@ -55,6 +55,12 @@ struct pccl_forgetting {
 	struct pccl_op *op; /* of the running one, in `ops` as well; NULL */
 };
 
+struct pccl_session_meeting {
+	pcclRankUuid_t uuid;
+	uint32_t number; /* of the last MEET about it */
+	uint32_t lanes_up;
+};
+
 struct pccl_session {
 	struct pccl_session_config config;
 	uint32_t epoch; /* 0: no view yet */
@@ -84,6 +90,8 @@ struct pccl_session {
 	size_t spare_undo_bytes;
 	pcclResult_t end_result; /* after pccl_session_end() */
 	char end_detail[200];
+	struct pccl_session_meeting *meetings; /* peers that lanes have links to, or try to, and that are no members */
+	uint32_t meeting_count;
 	struct pccl_command *freezes; /* by lane */
 	struct pccl_command *first, *last;
 };
@@ -156,6 +164,11 @@ pcclResult_t pccl_session_report_participants(const struct pccl_op *op, struct p
 uint32_t pccl_session_joint_calls(const struct pccl_session *session);
 /* Tells the lanes, in every view, which update the caller waits in. */
 void pccl_session_tell_update(struct pccl_session *session);
+
+/* session_meet.c */
+
+/* Who is a member now needs no meeting. */
+void pccl_session_meetings_end(struct pccl_session *session, const struct pccl_view *view);
 
 /* session_codec.c */
 

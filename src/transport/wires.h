@@ -1,10 +1,31 @@
-/* Which wire carries what: decided here, and nowhere else. */
+/* Which wire carries what, and what goes nowhere: decided here, and nowhere else. */
 #ifndef PCCL_TRANSPORT_WIRES_H
 #define PCCL_TRANSPORT_WIRES_H
 
+#include <stdbool.h>
+
+#include <pccl/security.h>
+
 #include "transport/transport.h"
 
+/* The wires of one communicator or master. Constant, so that all its threads may ask. */
+struct pccl_wires;
+
+/* No field of `security` is left to the environment any more. A mode of pcclSecurityDefault stays on this host.
+ * pcclInvalidArgument says which secret or file, and what is wrong with it; pcclOutOfMemory. */
+pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires **wires_out);
+/* After all streams and listeners. */
+void pccl_wires_destroy(struct pccl_wires *wires);
+
+/* A new join secret as text. pcclSystemError. */
+pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);
+
 /* The wire that listens on such an address, or dials it. */
-const struct pccl_transport *pccl_wire_for(const struct pccl_address *address);
+const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address);
+
+/* May an address be dialled? pcclInvalidUsage says how to protect the way to it. */
+pcclResult_t pccl_wires_allow(const struct pccl_wires *wires, const struct pccl_address *address);
+/* May this caller stay? As above. */
+pcclResult_t pccl_wires_admit(const struct pccl_wires *wires, const struct pccl_stream *stream);
 
 #endif

@@ -50,6 +50,7 @@ static void take_actions(struct desk *desk)
 		check(++count < ACTIONS_MAX && !desk->ended);
 		switch (action.type) {
 		case PCCL_PEER_SEND:
+		case PCCL_PEER_MEET:
 			pccl_message_destroy(action.message);
 			break;
 		case PCCL_PEER_FREEZE:

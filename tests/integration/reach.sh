@@ -5,6 +5,7 @@
 #
 #	tests/integration/reach.sh [CASE]...
 set -u
+export PCCL_SECURITY=none # nothing leaves this machine
 
 cases="two_families ipv6_only ipv4_only beside_the_master one_of_two_networks deaf_member deaf_newcomer"
 

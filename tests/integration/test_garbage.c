@@ -75,14 +75,21 @@ static void works_on(struct world_peer *me)
 {
 	int64_t *buffer = malloc(COUNT * sizeof(*buffer)), open = 0;
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	uint64_t round = 0, epoch;
+	uint64_t round = 0, epoch, half;
 	const uint16_t *ports = me->argument;
+	pcclRankUuid_t uuid;
+	unsigned i;
 
 	CHECK(buffer != NULL);
 	me->config.port_first = ports[me->index];
 	peer_join(me);
 	peer_grow(me, WORLD);
 	epoch = peer_epoch(me);
+	CHECK_RESULT(pcclSuccess, pcclGetUuid(me->comm, &uuid));
+	for (i = 0; i < 2; i++) {
+		memcpy(&half, uuid.data + 8 * i, sizeof(half));
+		peers_set(&me->world->shared->slots[me->index].numbers[i], half);
+	}
 	operation.count = COUNT;
 	operation.datatype = pcclInt64;
 	while (open == 0) {
@@ -164,6 +171,31 @@ static void garbage_is_hung_up(void **state)
 		}
 		send_everywhere(&scene, bytes, sizeof(bytes), true);
 		send_everywhere(&scene, bytes, 1 + round * 7, false);
+	}
+	end_scene(&scene);
+}
+
+/* So that it can say what both sides speak, as they do here. */
+static void who_speaks_another_version_is_told_this_one(void **state)
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+	uint8_t header[PCCL_FRAME_BYTES], answer[PCCL_FRAME_BYTES];
+	struct pccl_frame answered;
+	struct scene scene;
+	unsigned i;
+
+	set_scene(&scene, state, WORLD_PROGRAM);
+	pccl_frame_encode(&frame, header);
+	header[4] = PCCL_FRAME_VERSION + 1;
+	for (i = 0; i < WORLD + 1; i++) {
+		int fd = dial(scene.ports[i]);
+
+		write_all(fd, header, sizeof(header));
+		assert_int_equal(recv(fd, answer, sizeof(answer), MSG_WAITALL), sizeof(answer));
+		assert_int_equal(pccl_frame_decode(answer, &answered), pcclSuccess);
+		assert_int_equal(answered.type, PCCL_FRAME_WELCOME);
+		assert_true(is_hung_up(fd, 15));
+		close(fd);
 	}
 	end_scene(&scene);
 }
@@ -268,6 +300,21 @@ static void frames_that_lie_are_hung_up(void **state)
 	end_scene(&scene);
 }
 
+/* Reads WELCOME, which must refuse for good in these words. */
+static bool is_refused(int fd, const char *words)
+{
+	uint8_t header[PCCL_FRAME_BYTES];
+	char text[PCCL_WELCOME_TEXT_BYTES + 1] = {0};
+	struct pccl_frame frame;
+
+	if (recv(fd, header, sizeof(header), MSG_WAITALL) != (ssize_t)sizeof(header) ||
+	    pccl_frame_decode(header, &frame) != pcclSuccess || frame.type != PCCL_FRAME_WELCOME ||
+	    frame.aux != PCCL_WELCOME_NEVER || frame.payload_bytes > PCCL_WELCOME_TEXT_BYTES)
+		return false;
+	return recv(fd, text, frame.payload_bytes, MSG_WAITALL) == (ssize_t)frame.payload_bytes &&
+	       strcmp(text, words) == 0;
+}
+
 /* A greeting that is right up to its end. */
 static size_t make_hello(uint8_t purpose, uint8_t *out)
 {
@@ -305,6 +352,38 @@ static void strangers_with_manners_are_hung_up_at_the_first_lie(void **state)
 	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
 	length += make_frame(PCCL_FRAME_MESSAGE, 0, NULL, 0, bytes + length);
 	send_everywhere(&scene, bytes, length, true);
+	end_scene(&scene);
+}
+
+/* Who knows both uuids, and everything else that a member says, but not the pass: it cost the other one its link, or
+ * its streams. */
+static void who_calls_as_a_member_with_a_wrong_pass_is_turned_away(void **state)
+{
+	uint8_t bytes[PCCL_FRAME_BYTES + PCCL_HELLO_BYTES], payload[PCCL_HELLO_BYTES];
+	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_DATA, .instance = 4711};
+	pcclRankUuid_t uuids[WORLD];
+	struct scene scene;
+	unsigned i;
+
+	set_scene(&scene, state, WORLD_EMBEDDED);
+	for (i = 0; i < 2 * WORLD; i++) {
+		uint64_t half = peers_get(&scene.world->shared->slots[i / 2].numbers[i % 2]);
+
+		memcpy(uuids[i / 2].data + 8 * (i % 2), &half, sizeof(half));
+	}
+	for (i = 0; i < 10 * WORLD; i++) {
+		int fd = dial(scene.ports[i % WORLD]);
+		size_t length;
+
+		hello.from = uuids[1 - i % WORLD];
+		hello.to = uuids[i % WORLD];
+		hello.resumption = i;
+		hello.pass.data[0] = (uint8_t)i;
+		length = pccl_hello_encode(&hello, payload);
+		write_all(fd, bytes, make_frame(PCCL_FRAME_HELLO, (uint32_t)length, payload, length, bytes));
+		assert_true(is_refused(fd, "it can't show that it is who it says"));
+		close(fd);
+	}
 	end_scene(&scene);
 }
 
@@ -373,9 +452,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(garbage_is_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(who_speaks_another_version_is_told_this_one, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(what_other_protocols_say_is_hung_up, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(fragments_and_silence_are_hung_up_in_time, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(frames_that_lie_are_hung_up, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(who_calls_as_a_member_with_a_wrong_pass_is_turned_away, peers_open,
+						peers_close),
 		cmocka_unit_test_setup_teardown(strangers_with_manners_are_hung_up_at_the_first_lie, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(who_registers_with_an_address_that_can_not_be_dialled_is_hung_up,

@@ -187,6 +187,22 @@ static void fill_second_half(struct pccl_message *message)
 		assert(body->passes.passes != NULL);
 		body->passes.passes[1].data[3] = 77;
 		break;
+	case PCCL_MESSAGE_MEET:
+		body->meet.number = 17;
+		body->meet.dials = true;
+		body->meet.anew = true;
+		body->meet.strangers.members = pccl_calloc(2, sizeof(struct pccl_member));
+		assert(body->meet.strangers.members != NULL);
+		body->meet.strangers.member_count = 2;
+		fill_member(&body->meet.strangers.members[0], 1);
+		fill_member(&body->meet.strangers.members[1], 2);
+		body->meet.strangers.members[1].pass.data[3] = 78;
+		break;
+	case PCCL_MESSAGE_MET:
+		body->met.number = 17;
+		body->met.uuid = uuid_of(3);
+		(void)snprintf(body->met.text, sizeof(body->met.text), "connection refused");
+		break;
 	case PCCL_MESSAGE_VOTED:
 	case PCCL_MESSAGE_LATE:
 		fill_answer(&body->voted);
@@ -205,7 +221,8 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_COMPLAINT, PCCL_MESSAGE_EXPIRED,  PCCL_MESSAGE_LEAVE,   PCCL_MESSAGE_BEAT,
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
-		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED};
+		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED,  PCCL_MESSAGE_MEET,
+		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);

@@ -10,6 +10,7 @@
 #include "base/bitmap.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/uuid.h"
 
 struct small_packet {
 	uint64_t connection;
@@ -22,7 +23,7 @@ struct small_packet {
 	struct small_packet *next;
 };
 
-static void peer_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event);
+void small_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event);
 
 struct pccl_secret small_secret(uint32_t index)
 {
@@ -129,7 +130,7 @@ static void freeze_done(struct small_world *world, uint32_t index)
 		if (words > 0 && peer->report.held != NULL)
 			memcpy(event.reports[0].held, peer->report.held, words * sizeof(uint64_t));
 	}
-	peer_event(world, index, &event);
+	small_event(world, index, &event);
 }
 
 static void dial(struct small_world *world, struct small_peer *peer, uint32_t master)
@@ -172,6 +173,8 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 			peer->first_verdict = action->install->decisions[0].verdict;
 		peer->freeze_epoch = 0;
 		break;
+	case PCCL_PEER_MEET: /* small_event() has it */
+		break;
 	case PCCL_PEER_VOTED:
 		peer->voted = true;
 		peer->voting = false;
@@ -188,22 +191,25 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 	}
 }
 
-void small_link(struct small_world *world, uint32_t index, uint32_t about, bool broken)
+/* Links are up, or lost, at once. */
+static void answer_meet(struct small_world *world, uint32_t index, struct pccl_message *message)
 {
-	struct pccl_peer_event event = {.type = broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED};
+	const struct pccl_message_meet *meet = &message->body.meet;
+	struct pccl_peer_event event = {.type = PCCL_PEER_MET, .sequence = meet->number};
+	uint32_t other, i;
 
-	event.uuid = small_uuid(about);
-	for (; event.lane < world->peers[index].install.view.lanes; event.lane++) {
-		if (world->peers[index].machine != NULL && !world->peers[index].paused)
-			peer_event(world, index, &event);
+	for (i = 0; i < meet->strangers.member_count && !world->peers[index].slow_meet; i++) {
+		event.uuid = meet->strangers.members[i].uuid;
+		for (other = 0; other < SMALL_PEERS; other++)
+			if (pccl_uuid_equal(&world->peers[other].config.self.uuid, &event.uuid))
+				break;
+		event.text = NULL;
+		if (other == SMALL_PEERS || world->peers[index].says_unmet ||
+		    world->parted[index < other ? index : other][index < other ? other : index])
+			event.text = "connection refused";
+		small_event(world, index, &event);
 	}
-}
-
-void small_linked(struct small_world *world, uint32_t index)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_LINKED, .epoch = world->peers[index].install.view.epoch};
-
-	peer_event(world, index, &event);
+	pccl_message_destroy(message);
 }
 
 /* Lanes tell once more in every view. */
@@ -211,16 +217,16 @@ static void tell_killed(struct small_world *world, uint32_t index)
 {
 	uint32_t other;
 
-	for (other = 0; other < SMALL_PEERS; other++) {
+	for (other = 0; other < SMALL_PEERS; other++)
 		if (world->peers[other].killed)
 			small_link(world, index, other, true);
-	}
 }
 
-static void peer_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event)
+void small_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event)
 {
 	struct small_peer *peer = &world->peers[index];
 	struct pccl_peer_action action;
+	struct pccl_message *meet = NULL;
 	uint32_t installs = peer->installs;
 	bool freeze = false;
 
@@ -231,7 +237,11 @@ static void peer_event(struct small_world *world, uint32_t index, struct pccl_pe
 	while (pccl_peer_poll(peer->machine, &action)) {
 		take_action(world, peer, &action);
 		freeze = freeze || action.type == PCCL_PEER_FREEZE;
+		if (action.type == PCCL_PEER_MEET)
+			meet = action.message; /* one event brings one at most */
 	}
+	if (meet != NULL)
+		answer_meet(world, index, meet);
 	if (freeze && !peer->slow_freeze)
 		freeze_done(world, index);
 	if (peer->installs != installs)
@@ -257,12 +267,12 @@ static void open_connection(struct small_world *world, const struct small_packet
 		return;
 	if (world->masters[master] == NULL) {
 		peer->connection = 0;
-		peer_event(world, index, &refused);
+		small_event(world, index, &refused);
 		return;
 	}
 	accepted.connection = packet->connection;
 	master_event(world, master, &accepted);
-	peer_event(world, index, &dialled);
+	small_event(world, index, &dialled);
 }
 
 static struct pccl_message *decode(struct small_world *world, const struct small_packet *packet)
@@ -309,7 +319,7 @@ static void deliver_to_peer(struct small_world *world, const struct small_packet
 	} else {
 		event.message = decode(world, packet);
 	}
-	peer_event(world, index, &event);
+	small_event(world, index, &event);
 }
 
 static void deliver_one(struct small_world *world)
@@ -370,7 +380,7 @@ static void tick_all(struct small_world *world)
 		master_event(world, index, &master_tick);
 	for (index = 0; index < SMALL_PEERS; index++) {
 		if (world->peers[index].machine != NULL && !world->peers[index].paused)
-			peer_event(world, index, &peer_tick);
+			small_event(world, index, &peer_tick);
 	}
 }
 
@@ -473,6 +483,7 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	config->heartbeat_interval_ns = world->hasty ? 50 * SMALL_MS : 500 * SMALL_MS;
 	config->heartbeat_timeout_ns = 6 * config->heartbeat_interval_ns;
 	config->connect_timeout_ns = 10000 * SMALL_MS;
+	config->admission_timeout_ns = world->admission_timeout_ns;
 	config->seed = index;
 	config->joint_timeout_ms = world->joint_timeout_ms;
 	config->late = world->late;
@@ -480,7 +491,7 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	assert(result == pcclSuccess);
 	(void)result;
 	peer->config = *config;
-	peer_event(world, index, &event);
+	small_event(world, index, &event);
 }
 
 void small_join(struct small_world *world, uint32_t index, uint32_t group, uint32_t masters)
@@ -497,30 +508,6 @@ void small_join_bundle(struct small_world *world, uint32_t index, uint32_t group
 	config.self.bundle_id = bundle;
 	config.self.bundle_size = size;
 	join(world, index, &config);
-}
-
-void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_VOTE, .vote = vote};
-
-	world->peers[index].voted = false;
-	world->peers[index].voting = true;
-	peer_event(world, index, &event);
-}
-
-void small_give_up(struct small_world *world, uint32_t index, uint32_t sequence)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .sequence = sequence, .text = "for the test"};
-
-	peer_event(world, index, &event);
-}
-
-void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote)
-{
-	const struct small_peer *peer = &world->peers[index];
-
-	if (peer->machine != NULL && !peer->ended && peer->install.view.member_count > 0 && !peer->voting)
-		small_vote(world, index, vote);
 }
 
 void small_kill(struct small_world *world, uint32_t index)
@@ -548,39 +535,6 @@ void small_reset(struct small_world *world, uint32_t index)
 {
 	small_hang_up(world, index);
 	small_lose_connection(world, index);
-}
-
-void small_leave(struct small_world *world, uint32_t index)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_LEAVE};
-
-	peer_event(world, index, &event);
-}
-
-void small_complain(struct small_world *world, uint32_t index, uint32_t about)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .text = "no route to host"};
-
-	event.uuid = small_uuid(about);
-	peer_event(world, index, &event);
-}
-
-void small_lose_connection(struct small_world *world, uint32_t index)
-{
-	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = "connection reset"};
-
-	world->peers[index].connection = 0;
-	peer_event(world, index, &event);
-}
-
-void small_move(struct small_world *world, uint32_t index, uint32_t master)
-{
-	uint32_t tries;
-
-	for (tries = 0; tries < 50 && world->peers[index].master != master; tries++) {
-		small_lose_connection(world, index);
-		small_pass(world, 60);
-	}
 }
 
 uint32_t small_epoch(const struct small_world *world, uint32_t index)

@@ -25,6 +25,8 @@ struct small_peer {
 	bool paused;	  /* takes part in nothing */
 	bool muted;	  /* is heard by nobody, without its connection breaking */
 	bool slow_freeze; /* does not answer FREEZE */
+	bool slow_meet;	  /* nor MEET */
+	bool says_unmet;  /* answers every MEET with no */
 	uint32_t freeze_epoch;
 	struct pccl_install install; /* a copy of the last one */
 	uint32_t installs;
@@ -50,10 +52,12 @@ struct small_world {
 	uint64_t next_connection;
 	struct pccl_master *masters[SMALL_MASTERS]; /* NULL: down */
 	uint32_t master_starts;
-	uint32_t joint_timeout_ms; /* of peers that join from now on, with the next */
-	uint8_t late;		   /* enum pccl_late */
-	bool hasty;		   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
+	uint64_t admission_timeout_ns; /* of peers that join from now on, with the next two */
+	uint32_t joint_timeout_ms;
+	uint8_t late; /* enum pccl_late */
+	bool hasty;   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
+	bool parted[SMALL_PEERS][SMALL_PEERS]; /* of the two, lower index first: no link can be made */
 	struct small_packet *first;
 	struct small_packet *last;
 	uint32_t message_count[32]; /* delivered, by type */
@@ -79,6 +83,8 @@ void small_kill(struct small_world *world, uint32_t index);
 void small_reset(struct small_world *world, uint32_t index);
 /* The master sees the connection break, the peer does not. */
 void small_hang_up(struct small_world *world, uint32_t index);
+/* Any event of one peer. */
+void small_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event);
 /* The links between the two, as the first sees them. */
 void small_link(struct small_world *world, uint32_t index, uint32_t about, bool broken);
 /* Its links to all others are up. */

@@ -163,6 +163,15 @@ class Tree:
         self.good = {program: digest(os.path.join(self.place, program))
                      for program in sum(self.programs.values(), [self.simulator])}
 
+    def check(self):
+        """What fails without a change would notice every one."""
+        for program in self.programs["unit"] + self.programs["fuzz"]:
+            if not self.run(["tests/run.sh", program]):
+                sys.exit(f"mutate: {program} fails as it is")
+        for level in ("1", "2"):
+            if not self.run([self.simulator, "--level", level, "--seeds", str(SEEDS)]):
+                sys.exit(f"mutate: seeds of level {level} fail as they are")
+
     def run(self, command, limit=LIMIT_S):
         """True: it succeeded in time."""
         with subprocess.Popen(command, cwd=self.place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -260,6 +269,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="pccl-mutate-") as work, \
             concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         trees = list(pool.map(lambda number: Tree(work, number), range(options.jobs)))
+        trees[0].check()
         free = list(trees)
         places = iter(changes)
 

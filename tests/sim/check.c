@@ -3,6 +3,7 @@
  *	- a view has one list of members, none twice, and one world wherever it is installed; epochs of a peer grow
  *	- an op that returned success by itself somewhere fails at no member of that view
  *	- members that stay together were told the same outcome of every op, and of every joint call, and the same world
+ *	- nobody waits for a newcomer for much longer than a second, and no member is thrown out because of one
  *	- once nothing goes wrong any more, everybody alive shares one view, soon, and all programs go on
  */
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "base/uuid.h"
 #include "sim.h"
 
-#define TELLERS 16 /* peers that one record remembers */
+#define STALL_NS (1300 * SIM_MS) /* a second for a newcomer, and what messages take */
+#define TELLERS 16		 /* peers that one record remembers */
 
 struct seen_view {
 	uint32_t group;
@@ -292,6 +294,42 @@ void check_vote(struct sim *sim, const struct sim_node *node, const struct pccl_
 	check_last(sim, record);
 }
 
+/* Who has its answer may have made the next call: then this is lenient. */
+void check_stall(struct sim *sim, const struct sim_node *node)
+{
+	uint64_t last_ns = 0; /* when all had made the call */
+	uint32_t index;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		const struct sim_node *other = &sim->nodes[index];
+
+		if (sim_peer_lives(other) && other->view.view.epoch == node->view.view.epoch &&
+		    other->group == node->group && other->vote_ns > last_ns)
+			last_ns = other->vote_ns;
+	}
+	if (sim->plan.peaceful && sim->now_ns > last_ns + STALL_NS + 20 * sim->plan.delay_mean_ns)
+		sim_fail(sim, "joint call %u of node %u took %llu ms more than the members", node->vote_count, node->id,
+			 (unsigned long long)((sim->now_ns - last_ns) / SIM_MS));
+}
+
+/* A founder that was alone may have to wait among newcomers, too. */
+bool check_is_kept_out(const struct sim *sim, const struct sim_node *node)
+{
+	uint32_t index;
+
+	if (node->view.view.member_count > 0 && !node->view.lone)
+		return false;
+
+	for (index = SIM_MASTERS; index < sim->node_count; index++) {
+		const struct sim_node *other = &sim->nodes[index];
+
+		if (sim_peer_lives(other) && other->group == node->group && other->view.view.member_count > 0 &&
+		    sim_is_parted(sim, node->id, index))
+			return true;
+	}
+	return false;
+}
+
 /* A rank of a bundle whose others are gone, or are at another master because their group is, waits in vain, and
  * rightly. */
 static bool may_wait_forever(const struct sim *sim, const struct sim_node *node)
@@ -334,7 +372,7 @@ static const char *disunity(const struct sim *sim, uint32_t group, const pcclRan
 		const struct sim_node *node = &sim->nodes[index];
 
 		if (!sim_peer_lives(node) || node->group != group || may_wait_forever(sim, node) ||
-		    !is_of_run(sim, node, run))
+		    check_is_kept_out(sim, node) || !is_of_run(sim, node, run))
 			continue;
 		*node_out = index;
 		count++;

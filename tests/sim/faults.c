@@ -58,6 +58,35 @@ static void draw_storm(struct sim *sim)
 	plan->chaos_ns = sim_between(sim, 1, 4) * SIM_SECOND;
 }
 
+void sim_make_peace(struct sim *sim)
+{
+	struct sim_plan *plan = &sim->plan;
+
+	plan->pause_ns = plan->partition_ns = plan->complaint_ns = plan->reset_ns = 0;
+	plan->master_crash_ns = plan->clock_jump_ns = 0;
+	plan->joint_timeout_ms = 0;
+	plan->sabotage = 0;
+	plan->silent_crashes = false;
+	plan->peaceful = true;
+}
+
+/* Between some pairs there is no way, for ever. One master that lives: else a founder may have to yield to members that
+ * it can't reach. */
+static void part(struct sim *sim)
+{
+	struct sim_plan *plan = &sim->plan;
+
+	if (pccl_rng_hash(plan->seed, 51) % 5 != 0)
+		return;
+	plan->parted_percent = 5 + (uint32_t)(pccl_rng_hash(plan->seed, 52) % 50);
+	plan->known_masters = 1;
+	plan->master_crash_ns = 0;
+	plan->sabotage = 0;
+	plan->bundle_size = 0;
+	if (pccl_rng_hash(plan->seed, 53) % 2 == 0)
+		sim_make_peace(sim);
+}
+
 void sim_plan_draw(struct sim *sim, uint64_t seed)
 {
 	struct sim_plan *plan = &sim->plan;
@@ -96,6 +125,7 @@ void sim_plan_draw(struct sim *sim, uint64_t seed)
 	if (pccl_rng_hash(seed, 14) % 4 == 0)
 		plan->joint_timeout_ms = (uint32_t)(400 + pccl_rng_hash(seed, 15) % 2000);
 	plan->late = (uint8_t)(pccl_rng_hash(seed, 16) % 3);
+	part(sim);
 }
 
 static uint64_t mean_of(const struct sim_plan *plan, enum fault fault)

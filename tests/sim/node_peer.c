@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/uuid.h"
 #include "rogue.h"
 #include "shell.h"
 
@@ -89,6 +90,7 @@ static void voted(struct sim *sim, struct sim_node *node, const struct pccl_peer
 {
 	sim_trace(sim, "node %u: %s ends with %d, %d %s", node->id, pccl_vote_name(node->voting), (int)action->result,
 		  action->value, action->text);
+	check_stall(sim, node);
 	if (node->voting == 0)
 		sim_fail(sim, "node %u got an answer without a call", node->id);
 	if (node->shell != NULL)
@@ -114,10 +116,54 @@ static void ended(struct sim *sim, struct sim_node *node, const struct pccl_peer
 	node->ended = true;
 	node->end_result = action->result;
 	sim_links_end(sim, node);
-	if (node->shell != NULL && sim->shells->plan.peaceful && strstr(action->text, "could not reach") != NULL)
+	if (sim->rogue == NULL && sim->plan.peaceful && strstr(action->text, "could not reach") != NULL)
 		sim_fail(sim, "node %u had to go, but could be reached: %s", node->id, action->text);
 	if (node->shell != NULL)
 		shell_end(node->shell, action->result == pcclSuccess ? pcclAborted : action->result, action->text);
+}
+
+bool sim_is_parted(const struct sim *sim, uint32_t left, uint32_t right)
+{
+	uint64_t low = left < right ? left : right;
+
+	return pccl_rng_hash(sim->plan.seed + 51, low << 32 | (left ^ right)) % 100 < sim->plan.parted_percent;
+}
+
+/* Level 1 has no links: it is drawn when they would be up, or lost. */
+static void meet(struct sim *sim, const struct sim_node *node, const struct pccl_message_meet *meet)
+{
+	struct sim_event event = {.type = SIM_MET, .node = node->id, .number = meet->number};
+	uint64_t wait_ns;
+	uint32_t i;
+
+	for (i = 0; i < meet->strangers.member_count; i++) {
+		for (event.segment = SIM_MASTERS; event.segment < sim->node_count; event.segment++)
+			if (pccl_uuid_equal(&sim->nodes[event.segment].uuid, &meet->strangers.members[i].uuid))
+				break;
+		if (event.segment == sim->node_count)
+			continue;
+		wait_ns = sim_is_parted(sim, node->id, event.segment) ? sim_between(sim, 1, 8000) * SIM_MS : 0;
+		sim_schedule(sim, sim->now_ns + wait_ns + sim_exponential(sim, 3 * SIM_MS), event);
+	}
+}
+
+void sim_peer_met(struct sim *sim, struct sim_node *node, const struct sim_event *event)
+{
+	const struct sim_node *other = &sim->nodes[event->segment];
+	struct pccl_peer_event met = {.type = PCCL_PEER_MET, .uuid = other->uuid, .sequence = event->number};
+
+	if (!sim_peer_lives(node))
+		return;
+	if (node->paused) {
+		struct sim_event again = *event;
+
+		sim_schedule(sim, sim->now_ns + 20 * SIM_MS, again);
+		return;
+	}
+	if (!sim_peer_lives(other) || sim->cut[node->id][other->id] > 0 || sim->cut[other->id][node->id] > 0 ||
+	    sim_is_parted(sim, node->id, other->id))
+		met.text = "no way to it";
+	sim_peer_feed(sim, node, &met);
 }
 
 static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_peer_action *action)
@@ -138,6 +184,13 @@ static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_
 	case PCCL_PEER_INSTALL:
 		install(sim, node, action->install);
 		break;
+	case PCCL_PEER_MEET:
+		if (node->shell != NULL)
+			shell_meet(node->shell, &action->message->body.meet);
+		else
+			meet(sim, node, &action->message->body.meet);
+		pccl_message_destroy(action->message);
+		break;
 	case PCCL_PEER_VOTED:
 		voted(sim, node, action);
 		break;
@@ -152,6 +205,8 @@ void sim_peer_feed(struct sim *sim, struct sim_node *node, struct pccl_peer_even
 	struct pccl_peer_action action;
 
 	sim_count_step(sim);
+	if (event->type == PCCL_PEER_VOTE)
+		node->vote_ns = sim->now_ns;
 	event->now_ns = sim->now_ns + node->ahead_ns;
 	pccl_peer_step(node->peer, event);
 	while (pccl_peer_poll(node->peer, &action))

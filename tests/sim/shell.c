@@ -145,7 +145,7 @@ void shell_post(struct shell *shell, const struct pccl_peer_event *event)
 	post->event = *event;
 	if (event->text != NULL)
 		snprintf(post->text, sizeof(post->text), "%s", event->text);
-	post->event.text = post->text;
+	post->event.text = event->text != NULL || event->type != PCCL_PEER_MET ? post->text : NULL;
 	post->time_ns = sim->now_ns + sim_exponential(sim, sim->shells->plan.command_ns);
 	if (post->time_ns < shell->last_post_ns)
 		post->time_ns = shell->last_post_ns;
@@ -235,6 +235,15 @@ void shell_install(struct shell *shell, const struct pccl_install *install)
 	caller_decided(shell, install);
 	if (pccl_session_install(shell->session, install, shell->node->rank) != pcclSuccess)
 		sim_fail(shell->sim, "node %u can't install its view", shell->node->id);
+	shell_dispatch(shell);
+}
+
+void shell_meet(struct shell *shell, const struct pccl_message_meet *meet)
+{
+	const struct pccl_meet_how how = {.number = meet->number, .dials = meet->dials, .anew = meet->anew};
+
+	if (pccl_session_meet(shell->session, &how, &meet->strangers) != pcclSuccess)
+		sim_fail(shell->sim, "node %u can't meet newcomers", shell->node->id);
 	shell_dispatch(shell);
 }
 

@@ -46,7 +46,6 @@ struct shell_plan {
 	uint64_t break_ns;	 /* mean time between broken streams, 0: never */
 	uint32_t slow_percent;	 /* of the links */
 	uint32_t barred_percent; /* of the pairs: one of the two can't dial the other */
-	bool peaceful;		 /* nothing goes wrong but that: nobody has a reason to complain */
 	uint32_t large_percent;	 /* of the ops */
 	uint32_t timeout_percent;
 	uint32_t mistake_percent; /* of the calls: a member launches something else than the others */
@@ -196,6 +195,7 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 void shell_destroy(struct sim *sim, struct sim_node *node);
 void shell_freeze(struct shell *shell);
 void shell_install(struct shell *shell, const struct pccl_install *install);
+void shell_meet(struct shell *shell, const struct pccl_message_meet *meet);
 void shell_end(struct shell *shell, pcclResult_t result, const char *text);
 void shell_leave(struct shell *shell);
 /* Hands the session's commands out. After every call of the session. */

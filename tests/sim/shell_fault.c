@@ -19,15 +19,8 @@ static void bar(struct sim *sim, struct shell_plan *plan)
 	if (pccl_rng_hash(sim->plan.seed, 41) % 3 != 0)
 		return;
 	plan->barred_percent = 10 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 42) % 91);
-	plan->peaceful = pccl_rng_hash(sim->plan.seed, 43) % 2 == 0;
-	if (!plan->peaceful)
-		return;
-	sim->plan.pause_ns = sim->plan.partition_ns = sim->plan.complaint_ns = 0;
-	sim->plan.reset_ns = sim->plan.master_crash_ns = sim->plan.clock_jump_ns = 0;
-	sim->plan.sabotage = 0;
-	sim->plan.silent_crashes = false;
-	plan->break_ns = 0;
-	plan->slow_percent = 0;
+	if (pccl_rng_hash(sim->plan.seed, 43) % 2 == 0)
+		sim_make_peace(sim);
 }
 
 void shell_plan_draw(struct sim *sim)
@@ -69,6 +62,10 @@ void shell_plan_draw(struct sim *sim)
 	sim->plan.pause_ns /= 2;
 	sim->plan.partition_ns /= 2;
 	bar(sim, plan);
+	if (!sim->plan.peaceful)
+		return;
+	plan->break_ns = 0;
+	plan->slow_percent = 0;
 }
 
 void shell_plan_gentle(struct shell_world *world)

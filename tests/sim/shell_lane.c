@@ -18,11 +18,11 @@ static void *must(void *memory)
 /* ---- what a lane asks for: as in src/comm/lane_thread.c ------------------------------ */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
+			      bool dials, struct pccl_lane_link **link_out)
 {
 	const struct shell_lane *lane = context;
 
-	return pccl_lane_link_open(&lane->links, neighbour, member, dials, streams, link_out);
+	return pccl_lane_link_open(&lane->links, neighbour, member, dials, link_out);
 }
 
 static void turn_away(void *context, struct pccl_lane_guest *guest)
@@ -84,6 +84,16 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	shell_post(lane->shell, &event);
 }
 
+static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
+{
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_MET, .uuid = *uuid, .sequence = number, .text = why_not};
+	const struct shell_lane *lane = context;
+
+	if (pccl_session_met(lane->shell->session, uuid, number, why_not == NULL))
+		shell_post(lane->shell, &event);
+}
+
 static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 {
 	const struct shell_lane *lane = context;
@@ -138,6 +148,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .met = met,
 					     .broken = broken,
 					     .linked = linked,
 					     .busy = busy,
@@ -275,6 +286,7 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 					      .host = shell->node->id,
 					      .checksums = shell->sim->shells->plan.checksums,
 					      .lane = (uint16_t)index,
+					      .streams = (uint16_t)shell->sim->shells->plan.streams,
 					      .connect_timeout_ns = 3 * shell->sim->shells->plan.link_timeout_ns,
 					      .redial_timeout_ns = shell->sim->shells->plan.link_timeout_ns};
 

@@ -56,10 +56,18 @@ static uint32_t node_at(const struct sim *sim, const struct pccl_address *addres
 	return node < sim->node_count ? node : UINT32_MAX;
 }
 
-const struct pccl_transport *pccl_wire_for(const struct pccl_address *address)
+const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)
 {
+	(void)wires;
 	(void)address;
 	return &sim_wire;
+}
+
+pcclResult_t pccl_wires_allow(const struct pccl_wires *wires, const struct pccl_address *address)
+{
+	(void)wires;
+	(void)address;
+	return pcclSuccess;
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -236,6 +244,8 @@ static bool is_barred(const struct wire *wire, bool *refused_out)
 	uint64_t what = pccl_rng_hash(sim->plan.seed + 43, pair);
 
 	*refused_out = (what >> 1 & 1) != 0;
+	if (sim_is_parted(sim, wire->node, wire->other_node))
+		return true;
 	return (what >> 8) % 100 < sim->shells->plan.barred_percent && (what & 1) == (wire->node == low);
 }
 

@@ -91,6 +91,8 @@ struct sim_plan {
 	uint8_t late;		   /* enum pccl_late */
 	uint32_t sabotage;	   /* percent: a view change goes wrong just when it is announced */
 	bool silent_crashes;	   /* a host may vanish without a word */
+	uint32_t parted_percent;   /* of the pairs: no link between them can be made, ever */
+	bool peaceful;		   /* nothing else goes wrong: nobody complains, and nobody waits for long */
 	enum sim_gentle gentle;
 };
 
@@ -147,6 +149,7 @@ struct sim_node {
 	uint32_t calls;	     /* ever made */
 	bool queued;	     /* a program event is in the queue */
 	uint8_t voting;	     /* outstanding joint call */
+	uint64_t vote_ns;    /* when the last one was made */
 	bool vote_again;     /* it ended for lack of a master: it is to be made again */
 	uint32_t vote_count; /* joint calls since origin */
 	struct sim_op ops[SIM_OPS];
@@ -161,6 +164,7 @@ enum sim_event_type {
 	SIM_PROGRAM, /* the caller of a peer does something */
 	SIM_FROZEN,  /* FREEZE is done at a peer */
 	SIM_SEGMENT, /* an op (number: its place) holds one more segment */
+	SIM_MET,     /* a peer knows about its link to another (segment: node): `number` of MEET */
 	SIM_FAULT,   /* number: which */
 	SIM_RESUME,  /* a paused node goes on */
 	SIM_HEAL,    /* everything between two nodes (node, number) passes again */
@@ -286,6 +290,9 @@ void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently);
 void sim_peer_packet(struct sim *sim, struct sim_node *node, const struct sim_packet *packet);
 void sim_peer_tick(struct sim *sim, struct sim_node *node);
 void sim_peer_frozen(struct sim *sim, struct sim_node *node);
+void sim_peer_met(struct sim *sim, struct sim_node *node, const struct sim_event *event);
+/* Can no link be made between the two? */
+bool sim_is_parted(const struct sim *sim, uint32_t left, uint32_t right);
 void sim_peer_feed(struct sim *sim, struct sim_node *node, struct pccl_peer_event *event);
 bool sim_peer_lives(const struct sim_node *node); /* alive and not ended */
 
@@ -304,6 +311,8 @@ void sim_ops_install(struct sim *sim, struct sim_node *node, const struct pccl_i
 
 /* faults.c */
 void sim_plan_draw(struct sim *sim, uint64_t seed);
+/* Peers come, leave and die; and that is all. */
+void sim_make_peace(struct sim *sim);
 void sim_faults_start(struct sim *sim);
 void sim_fault(struct sim *sim, uint32_t kind);
 
@@ -335,10 +344,14 @@ void check_install(struct sim *sim, const struct sim_node *node, const struct pc
 /* An op ended at a peer: by itself with success (natural), or by a verdict. */
 void check_op(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32_t sequence, bool success,
 	      bool natural);
+/* A joint call has ended: has it waited for more than the members? */
+void check_stall(struct sim *sim, const struct sim_node *node);
 void check_vote(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *voted);
 
 /* Is everybody alive in one view per group? If not: who, why. */
 bool check_is_settled(const struct sim *sim, uint32_t *node_out, const char **why_out);
+/* Is it a newcomer, and can't reach somebody of its group? */
+bool check_is_kept_out(const struct sim *sim, const struct sim_node *node);
 void check_end(struct sim *sim);
 
 /* memory.c */

@@ -191,6 +191,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_PROGRAM:
 		sim_program(sim, node);
 		break;
+	case SIM_MET:
+		sim_peer_met(sim, node, event);
+		break;
 	case SIM_FROZEN:
 		if (node->paused)
 			sim_schedule(sim, sim->now_ns + 20 * SIM_MS, *event);
@@ -228,7 +231,7 @@ static bool made_progress(const struct sim *sim, const uint32_t *steps_before)
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
 		const struct sim_node *node = &sim->nodes[index];
 
-		if (sim_peer_lives(node) && node->view.view.member_count > 0 &&
+		if (sim_peer_lives(node) && node->view.view.member_count > 0 && !check_is_kept_out(sim, node) &&
 		    node->calls < steps_before[index] + PROGRESS_STEPS)
 			return false;
 	}

@@ -291,6 +291,7 @@ class pcclConfig_t(c.Structure):
         ("connect_attempts", c.c_uint32),
         ("joint_timeout_ms", c.c_uint32),
         ("late_members", c.c_int),
+        ("security", c.POINTER(pcclSecurity_t)),
         ("reserved", c.c_uint32 * 2),
     ]
 
@@ -364,6 +365,7 @@ pcclEnumLate = 16
 pcclEnumDilocoMode = 17
 pcclEnumDilocoRule = 18
 pcclEnumDilocoDivision = 19
+pcclEnumSecurity = 20
 
 # pcclLogLevel_t
 pcclLogTrace = 1
@@ -447,6 +449,27 @@ class pcclDilocoStatistics_t(c.Structure):
         ("distance_most", c.c_uint32),
         ("largest_bytes", c.c_uint64),
         ("reserved", c.c_uint32 * 4),
+    ]
+
+# pcclSecurityMode_t
+pcclSecurityDefault = 0
+pcclSecurityNone = 100
+pcclSecurityPsk = 101
+pcclSecurityTls = 102
+
+
+class pcclSecurity_t(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("mode", c.c_int),
+        ("reserved_mode", c.c_uint32),
+        ("secret", c.c_char_p),
+        ("secret_file", c.c_char_p),
+        ("authority_file", c.c_char_p),
+        ("certificate_file", c.c_char_p),
+        ("key_file", c.c_char_p),
+        ("revoked_file", c.c_char_p),
+        ("reserved", c.c_uint64 * 2),
     ]
 
 
@@ -565,6 +588,8 @@ FUNCTIONS = {
     "pcclDilocoResume": (c.c_int, [c.c_void_p, c.c_bool]),
     "pcclDilocoGetStatistics": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoStatistics_t)]),
     "pcclDilocoDestroy": (c.c_int, [c.c_void_p]),
+    "pcclGenerateSecret": (c.c_int, [c.c_char * 64]),
+    "pcclSetMasterSecurity": (c.c_int, [c.c_void_p, c.POINTER(pcclSecurity_t)]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateCheck": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateDrift_t)]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),

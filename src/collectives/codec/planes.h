@@ -12,10 +12,8 @@
 #include <pccl.h>
 #include <stddef.h>
 
-/* Number of planes: the bytes of an element. Plane k of `count` elements begins at out + k * count. */
-#define PCCL_PLANES_MAX 8
-
-/* Takes `count` elements apart: count * pccl_dtype_bytes(type) bytes on both sides, which must not overlap. */
+/* Takes `count` elements apart: count * pccl_dtype_bytes(type) bytes on both sides, which must not overlap. There is a
+ * plane for each byte of an element; plane k begins at out + k * count. */
 void pccl_planes_split(void *out, const void *in, size_t count, pcclDataType_t type);
 
 /* Puts them together again. */

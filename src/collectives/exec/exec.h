@@ -136,7 +136,7 @@ struct pccl_exec_outcome {
 	void *cookie;
 	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclInvalidArgument (a codec can't carry an element) and
 			      * pcclRankConnectionLost (PCCL_ROOT_LOST), on every peer; or what it was cancelled with */
-	uint64_t tx_bytes;   /* payload, frame headers included */
+	uint64_t tx_bytes;   /* payload of PARTIALs and RESULTs, as it travels, without frame headers */
 	uint64_t rx_bytes;
 	char detail[200]; /* the cause in words; empty on success */
 };

@@ -107,6 +107,7 @@ void *region_store(struct pccl_exec *exec, uint32_t rank, struct region **region
 		(*region)->used_bytes += eager_cost(bytes);
 		(*region)->frames++;
 	}
+	assert(*region != NULL);
 	(*region)->coming++;
 	stored->type = frame->type;
 	stored->arrival = COMING;
@@ -374,15 +375,13 @@ void early_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_fram
 	frame_ended(exec, rank, frame, false);
 }
 
-static void count_adopted(struct op *op, const struct early *early, const struct region *region)
+static void count_adopted(struct op *op, const struct region *region)
 {
 	struct stored *stored = NULL;
 
-	if (early->start_arrival == HERE)
-		op->rx_bytes += PCCL_FRAME_BYTES + SIGNATURE_BYTES;
 	while ((stored = region_next(region, stored)) != NULL) {
 		if (stored->arrival == HERE)
-			op->rx_bytes += PCCL_FRAME_BYTES + stored->bytes;
+			op->rx_bytes += stored->bytes;
 		else if (stored->arrival == COMING)
 			op->receiving++;
 	}
@@ -402,7 +401,7 @@ void early_adopt(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	peer->start_arrival = early->start_arrival;
 	peer->region = early->region;
 	early->region = NULL;
-	count_adopted(op, early, peer->region);
+	count_adopted(op, peer->region);
 	if (early->start_arrival == COMING) {
 		early->adopted = true;
 		peer->early = early;

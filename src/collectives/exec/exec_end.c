@@ -83,7 +83,6 @@ static void leave_dones(struct pccl_exec *exec, struct op *op)
 		if (rank == exec->rank || op->peers[rank].done_sent)
 			continue;
 		parting_add(exec, rank, &op->launch.key);
-		op->tx_bytes += PCCL_FRAME_BYTES;
 	}
 }
 

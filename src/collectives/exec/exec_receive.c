@@ -396,7 +396,8 @@ static void received_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank
 {
 	struct peer *peer = &op->peers[rank];
 
-	op->rx_bytes += PCCL_FRAME_BYTES + frame->payload_bytes;
+	if (pccl_frame_is_segment(frame))
+		op->rx_bytes += frame->payload_bytes;
 	switch (frame->type) {
 	case PCCL_FRAME_START:
 		received_start(exec, op, rank, frame);

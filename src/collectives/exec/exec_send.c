@@ -335,11 +335,9 @@ static void send_control(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 {
 	struct peer *peer = &op->peers[rank];
 
-	op->tx_bytes += PCCL_FRAME_BYTES;
 	if (!peer->start_sent) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_START, send_out);
 		fill_start(op, peer, send_out);
-		op->tx_bytes += SIGNATURE_BYTES;
 	} else if (op->refusing) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_REFUSE, send_out);
 		send_out->frame.flags = op->refusal.reason;
@@ -380,7 +378,7 @@ static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct
 	send_out->token = out->slot == NONE ? make_token(exec, op, out->local, out->kind)
 					    : make_token(exec, op, out->slot, TOKEN_PACKED);
 	send_out->cookie = op->launch.cookie;
-	op->tx_bytes += PCCL_FRAME_BYTES + out->bytes;
+	op->tx_bytes += out->bytes;
 }
 
 static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, struct pccl_frame_send *send_out)

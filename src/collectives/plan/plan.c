@@ -119,6 +119,19 @@ static bool is_collective(enum pccl_collective kind)
 	return kind >= PCCL_ALL_REDUCE && kind <= PCCL_BARRIER;
 }
 
+/* What an algorithm is for a collective that has no such way: all-gather and reduce-scatter have one hop anyway, and a
+ * broadcast goes round no ring. */
+static pcclPlan_t algorithm_made(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks)
+{
+	if (kind == PCCL_BARRIER)
+		return pcclPlanOneshot;
+	if (algorithm == pcclPlanRing && (kind == PCCL_BROADCAST || ranks == 1))
+		return pcclPlanDirect;
+	if (algorithm == pcclPlanOneshot && (kind == PCCL_ALL_GATHER || kind == PCCL_REDUCE_SCATTER))
+		return pcclPlanDirect;
+	return algorithm;
+}
+
 static pcclResult_t make(const struct pccl_plan_task *task, struct pccl_plan_build *build)
 {
 	if (task->geometry.segment_count == 0)
@@ -127,9 +140,8 @@ static pcclResult_t make(const struct pccl_plan_task *task, struct pccl_plan_bui
 		return pccl_plan_make_broadcast(task, build);
 	if (task->algorithm == pcclPlanOneshot && task->kind == PCCL_ALL_REDUCE)
 		return pccl_plan_make_oneshot(task, build);
-	if (task->algorithm == pcclPlanRing && task->ranks > 1)
+	if (task->algorithm == pcclPlanRing)
 		return pccl_plan_make_ring(task, build);
-	/* All-gather and reduce-scatter have one hop anyway: direct is their oneshot. */
 	return pccl_plan_make_direct(task, build);
 }
 
@@ -149,6 +161,7 @@ pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, u
 		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)algorithm);
 	if (kind == PCCL_BROADCAST && root >= ranks)
 		return pccl_fail(pcclInvalidArgument, "root %u is not a rank of %u", root, ranks);
+	task.algorithm = algorithm_made(kind, algorithm, ranks);
 	result = make(&task, &build);
 	if (result == pcclSuccess)
 		*plan_out = build.plan;

@@ -64,6 +64,9 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 	case PCCL_MESSAGE_EXPIRED:
 		pccl_master_on_expired(master, client, &message->body.expired);
 		break;
+	case PCCL_MESSAGE_MET:
+		pccl_master_on_met(master, client, &message->body.met);
+		break;
 	case PCCL_MESSAGE_LEAVE:
 		pccl_client_lose(master, client, PCCL_LOSS_LEFT, "left");
 		break;
@@ -131,6 +134,7 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 		break;
 	}
 	pccl_clients_tick(master);
+	pccl_meets_tick(master);
 	pccl_groups_tick(master);
 	pccl_groups_evaluate(master);
 	pccl_clients_sweep(master, false);

@@ -120,6 +120,10 @@ void pccl_client_set_state(struct pccl_master *master, struct pccl_client *clien
 
 	assert(client->state != PCCL_CLIENT_CLOSING);
 	client->state = state;
+	if (waiting_changes)
+		pccl_meet_end(client);
+	if (client->group != NULL)
+		client->group->meets_due = true;
 	if (client->bundle != 0 && waiting_changes)
 		count_bundle(master, client->bundle);
 }
@@ -134,6 +138,7 @@ void pccl_client_accept(struct pccl_master *master, uint64_t connection, const c
 	(void)snprintf(client->remote, sizeof(client->remote), "%s", remote != NULL ? remote : "");
 	client->origin = origin;
 	client->state = PCCL_CLIENT_CALLER;
+	pccl_meet_end(client);
 	client->heartbeat_interval_ns = master->config.heartbeat_interval_ns;
 	client->heartbeat_timeout_ns = master->config.heartbeat_timeout_ns;
 	client->since_ns = master->now_ns;
@@ -230,6 +235,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	assert(group != NULL || client->state == PCCL_CLIENT_CALLER);
 	if (group != NULL) {
 		leave_change(group, client);
+		pccl_meet_forget(master, client);
 		if (client->state == PCCL_CLIENT_SEATED)
 			leave_seat(master, client, loss, why);
 		if (client->admitting)
@@ -357,6 +363,7 @@ static uint64_t client_deadline(const struct pccl_master *master, const struct p
 	deadline = client->beat_ns;
 	deadline = pccl_master_earlier(deadline, client->heard_ns + client->heartbeat_timeout_ns);
 	deadline = pccl_master_earlier(deadline, prepared_end(master, client));
+	deadline = pccl_master_earlier(deadline, pccl_meets_deadline(master, client));
 	return pccl_master_earlier(deadline, bundle_end(master, client));
 }
 
@@ -387,6 +394,7 @@ void pccl_clients_sweep(struct pccl_master *master, bool all)
 		unindex(master, client);
 		pccl_promises_destroy(client->promises, client->promise_count);
 		pccl_op_reports_destroy(client->reports, client->report_count);
+		pccl_free(client->meetings);
 		pccl_free(client->links_broken);
 		pccl_free(client);
 	}

@@ -83,6 +83,7 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->joint_ns = PCCL_MASTER_NEVER;
+	group->hold_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
 	group->stall_ns = PCCL_MASTER_NEVER;
 	group->recount_ns = PCCL_MASTER_NEVER;
@@ -278,6 +279,7 @@ void pccl_group_drop_base(struct pccl_group *group)
 	group->window_ns = PCCL_MASTER_NEVER;
 	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->joint_ns = PCCL_MASTER_NEVER;
+	group->hold_ns = PCCL_MASTER_NEVER;
 	group->expired_count = 0;
 	group->needs_quorum = false;
 	group->flush_due = false;
@@ -293,6 +295,14 @@ void pccl_group_drop_claims(struct pccl_group *group)
 	group->claim_count = 0;
 	group->majority_ns = PCCL_MASTER_NEVER;
 	group->majority_epoch = 0;
+}
+
+void pccl_group_drop_claim(struct pccl_group *group, uint32_t index)
+{
+	assert(index < group->claim_count);
+	drop_install(group->claims[index]);
+	for (group->claim_count--; index < group->claim_count; index++)
+		group->claims[index] = group->claims[index + 1];
 }
 
 static void release_change(struct pccl_change *change)
@@ -421,7 +431,8 @@ void pccl_groups_tick(struct pccl_master *master)
 		    master->now_ns)
 			group->dirty = true;
 		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns ||
-		    master->now_ns >= group->joint_ns || master->now_ns >= pccl_broken_deadline(group))
+		    master->now_ns >= group->joint_ns || master->now_ns >= group->hold_ns ||
+		    master->now_ns >= pccl_broken_deadline(group))
 			group->dirty = true;
 		if (master->now_ns >= group->window_ns)
 			pccl_complaints_judge(master, group);
@@ -439,6 +450,8 @@ uint64_t pccl_groups_deadline(const struct pccl_master *master)
 		deadline = pccl_master_earlier(deadline, next_seat_end(group, master->now_ns));
 		if (group->majority_ns > master->now_ns)
 			deadline = pccl_master_earlier(deadline, group->majority_ns);
+		if (group->hold_ns > master->now_ns)
+			deadline = pccl_master_earlier(deadline, group->hold_ns);
 		if (group->joint_ns > master->now_ns)
 			deadline = pccl_master_earlier(deadline, group->joint_ns);
 		deadline = pccl_master_earlier(deadline, pccl_broken_deadline(group));
@@ -460,6 +473,7 @@ static void evaluate(struct pccl_master *master, struct pccl_group *group)
 		pccl_return_evaluate(master, group);
 	if (group->claim_count > 0)
 		return;
+	pccl_meet_evaluate(master, group);
 	pccl_change_evaluate(master, group);
 	if (group->change.epoch == 0 && group->stall_ns == PCCL_MASTER_NEVER)
 		pccl_votes_evaluate(master, group);

@@ -168,6 +168,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_change *change = &group->change;
 	struct pccl_answer answer = group->answer;
+	uint64_t hold_ns = group->hold_ns;
 	bool newcomers = change->next->newcomers;
 	uint32_t rank;
 
@@ -178,6 +179,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	change->next = NULL;
 	change->seats = NULL;
 	group->answer = answer;
+	group->hold_ns = newcomers ? PCCL_MASTER_NEVER : hold_ns;
 	if (newcomers) {
 		group->members_most = change->member_count;
 		memset(&group->answer, 0, sizeof(group->answer));
@@ -237,6 +239,13 @@ static struct pccl_message *make_passes(const struct pccl_group *group, const st
 void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
 			 uint32_t first_rank)
 {
+	uint32_t rank;
+
+	if (!client->passed)
+		first_rank = 0;
+	client->passed = true;
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		client->passed = client->passed && group->seats[rank].client != NULL;
 	if (first_rank < group->base->view.member_count)
 		pccl_master_send(master, client, make_passes(group, client, first_rank));
 }

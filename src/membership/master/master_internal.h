@@ -7,6 +7,7 @@
  *	master_register.c  REGISTER: newcomers, returning members
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
  *	master_vote.c	 joint calls and admission
+ *	master_meet.c	 introductions: who is reached by whom before a view has both
  *	master_late.c	 members that have not made a joint call in time
  *	master_flush.c	 view changes: who is asked, when it starts again
  *	master_report.c	 what members report in them, as far as it can be judged
@@ -34,9 +35,25 @@
 #define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
 #define PCCL_PAST_RUNS_MAX 256		     /* likewise, runs that have ended */
 #define PCCL_FLOORS_MAX 1024		     /* likewise, groups that were forgotten */
+#define PCCL_MEETS_MAX 256		     /* newcomers of a group that are introduced at a time */
 #define PCCL_EPOCH_HEARSAY_MAX (1u << 28)    /* who is no member raises no epoch beyond it */
 
 struct pccl_group;
+
+enum pccl_meeting_state {
+	PCCL_MEETING_OPEN, /* MEET is sent */
+	PCCL_MEETING_REACHED,
+	PCCL_MEETING_FAILED,
+	PCCL_MEETING_DUE /* it failed, and it is time to try again */
+};
+
+/* Of a newcomer with somebody who came before. */
+struct pccl_meeting {
+	struct pccl_client *with; /* of the same group; a lost one is taken out */
+	uint32_t number;	  /* of MEET */
+	enum pccl_meeting_state state;
+	bool by_member; /* FAILED: that says so, or nothing */
+};
 
 enum pccl_client_state {
 	PCCL_CLIENT_CALLER,   /* has not registered yet */
@@ -48,17 +65,19 @@ enum pccl_client_state {
 
 /* What a member did that only somebody who means harm does often. */
 struct pccl_conduct {
-	uint32_t alarms;       /* view changes that it asked for because of deadlines, at once and not long ago */
-	uint64_t alarm_ns;     /* when the next of them is forgotten */
-	uint32_t idle_alarms;  /* for ops that nobody had, each within a minute of the one before, */
-	uint64_t idle_ns;      /* at this time the last */
-	uint32_t doubts;       /* complaints that nobody confirmed */
-	uint32_t feuds;	       /* members that went because they and this one complained about each other */
-	uint32_t stray_alarms; /* view changes, each within a minute of the one before, in which it told of strays, */
-	uint64_t stray_ns;     /* at this time the last, */
-	uint32_t strays;       /* and of so many since newcomers joined: see master_report.c */
-	uint32_t breaks;       /* connections of it that ended without a word, not long ago */
-	uint64_t break_ns;     /* when the next of them is forgotten */
+	uint32_t alarms;	/* view changes that it asked for because of deadlines, at once and not long ago */
+	uint64_t alarm_ns;	/* when the next of them is forgotten */
+	uint32_t idle_alarms;	/* for ops that nobody had, each within a minute of the one before, */
+	uint64_t idle_ns;	/* at this time the last */
+	uint32_t doubts;	/* complaints that nobody confirmed */
+	uint32_t feuds;		/* members that went because they and this one complained about each other */
+	uint32_t stray_alarms;	/* view changes, each within a minute of the one before, in which it told of strays, */
+	uint64_t stray_ns;	/* at this time the last, */
+	uint32_t strays;	/* and of so many since newcomers joined: see master_report.c */
+	uint32_t refusals;	/* newcomers in a row that it did not reach, though most members did; */
+	pcclRankUuid_t refused; /* the last of them */
+	uint32_t breaks;	/* connections of it that ended without a word, not long ago */
+	uint64_t break_ns;	/* when the next of them is forgotten */
 };
 
 /* One connection and the peer behind it. */
@@ -100,16 +119,27 @@ struct pccl_client {
 	bool asked;		  /* PREPARE of the running change was sent, */
 	uint64_t asked_ns;	  /* at that time, */
 	bool prepared;		  /* and answered */
-	uint32_t answers_due;	  /* PREPARE was sent on this connection, of any change, and its answer has not come */
+	bool passed;	      /* it has its passes to all members of the view from here, so only new ones are told */
+	uint32_t answers_due; /* PREPARE was sent on this connection, of any change, and its answer has not come */
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	struct pccl_conduct conduct;
+	struct pccl_meeting *meetings; /* WAITING, as the next: with members and earlier newcomers; owned */
+	uint32_t meeting_count;
+	uint32_t meetings_open;
+	uint32_t meet_tries;		       /* that failed */
+	uint64_t meet_ns;		       /* when the last one began; 0: none has */
+	uint64_t meet_hold_ns;		       /* so long updates wait for it; PCCL_MASTER_NEVER: not */
+	uint64_t meet_end_ns;		       /* when who has not answered has failed; PCCL_MASTER_NEVER: none runs */
+	uint64_t meet_again_ns;		       /* the next one; PCCL_MASTER_NEVER: none is needed */
+	char meet_text[PCCL_CAUSE_TEXT_BYTES]; /* the first failure of the one that runs */
+	struct pccl_meeting *met;	       /* scratch */
+	bool said_farewell;		       /* CLOSING by itself: no HANG_UP action */
 	/* Members to which it says that no link is up, by rank of the view that it has installed; NULL: it never said
 	 * anything; owned. */
 	uint64_t *links_broken;
 	uint32_t links_epoch;  /* of that view, when it said so */
 	uint32_t linked_epoch; /* of the last view in which its links to all others came up */
-	bool said_farewell;    /* CLOSING by itself: no HANG_UP action */
 	struct pccl_client *next;
 	struct pccl_client *same_bucket; /* in the index of uuids */
 };
@@ -179,6 +209,8 @@ struct pccl_group {
 	uint32_t tenure_epoch; /* what this master did beyond it, it remembers */
 	bool needs_quorum;     /* members know several masters */
 	bool loyal;	       /* more than half of the view are here and have promised nothing */
+	bool meets_due;	       /* newcomers are to be introduced */
+	uint64_t hold_ns;      /* so long an update waits for that; PCCL_MASTER_NEVER: none has had to yet */
 	bool flush_due;	       /* a view change is needed even if nobody is missing */
 	uint32_t members_most; /* in any view since newcomers joined; 0: not known */
 	struct pccl_change change;
@@ -212,6 +244,7 @@ struct pccl_master {
 	uint64_t now_ns;
 	uint64_t promised_ns; /* the deadline that the last step asked for */
 	uint64_t serial;
+	uint32_t meet_number;
 	struct pccl_floor {
 		uint32_t group;
 		uint32_t epoch;
@@ -334,6 +367,7 @@ void pccl_group_drop_promise(struct pccl_group *group, uint32_t index);
 void pccl_group_raise_epoch(struct pccl_group *group, uint32_t epoch);
 void pccl_group_drop_base(struct pccl_group *group);
 void pccl_group_drop_claims(struct pccl_group *group);
+void pccl_group_drop_claim(struct pccl_group *group, uint32_t index);
 void pccl_group_drop_promises(struct pccl_group *group);
 
 /* The group is unknown here from now on, but for what those say who wait here. */
@@ -375,6 +409,33 @@ bool pccl_admission_held(const struct pccl_master *master, const struct pccl_gro
 /* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
 bool pccl_client_eligible(const struct pccl_client *client);
 
+/* master_meet.c */
+void pccl_master_on_met(const struct pccl_master *master, struct pccl_client *client,
+			const struct pccl_message_met *met);
+
+/* Introduces newcomers to whom they have not met. */
+void pccl_meet_evaluate(struct pccl_master *master, struct pccl_group *group);
+
+/* Has the newcomer been reached by all members, and by those who are admitted with it? */
+bool pccl_meet_is_ready(const struct pccl_master *master, const struct pccl_client *newcomer);
+
+/* It is not, and an update does not wait for that. */
+bool pccl_meet_is_hopeless(const struct pccl_master *master, const struct pccl_client *newcomer);
+
+/* Is it known not to be? */
+bool pccl_meet_has_failed(const struct pccl_client *newcomer);
+
+/* Does the update that all members have called wait for what comes of an introduction? */
+bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group);
+
+/* Who is lost to its group is met by nobody. */
+void pccl_meet_forget(struct pccl_master *master, const struct pccl_client *gone);
+
+/* The client is no newcomer (yet, or any more). */
+void pccl_meet_end(struct pccl_client *client);
+void pccl_meets_tick(struct pccl_master *master);
+uint64_t pccl_meets_deadline(const struct pccl_master *master, const struct pccl_client *client);
+
 /* master_late.c */
 
 /* Not everybody has made the joint call that others wait in: until when may they? If that has passed, does what those
@@ -401,7 +462,8 @@ bool pccl_reports_judge(struct pccl_master *master, struct pccl_group *group);
 /* Has everybody answered PREPARE? */
 bool pccl_change_is_answered(const struct pccl_change *change);
 
-/* Tells a member of the view in force what to show when it calls those from `first_rank` on. */
+/* Tells a member of the view in force what to show when it calls those from `first_rank` on; or all, if it is not sure
+ * to have the other passes: it came back, or was told a view whose members were not all here. */
 void pccl_install_passes(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *client,
 			 uint32_t first_rank);
 

@@ -48,14 +48,110 @@ static void call_off_change(struct pccl_master *master, struct pccl_group *group
 	pccl_admission_call_off(master, group);
 }
 
+/* ---- too many different claims ------------------------------------------------------------------------------- */
+
+/* A claim, or the one that comes, with what speaks for it. Members of one host claim one view, or two; who makes up
+ * views has few hosts for many. */
+struct standing {
+	uint32_t spread; /* the fewest different claims that the origin of one of its claimants makes */
+	uint32_t claimants;
+	uint64_t since_ns; /* of the one that has been here longest */
+};
+
+static uint32_t claim_of(const struct pccl_group *group, const struct pccl_client *client)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->claim_count; index++) {
+		if (group->claims[index]->view.epoch == client->installed &&
+		    pccl_uuid_equal(&group->claims[index]->run, &client->run))
+			break;
+	}
+	return index; /* claim_count: of the one that comes */
+}
+
+/* How many different claims come from where the client does; its own counts. */
+static uint32_t claims_from(const struct pccl_master *master, const struct pccl_group *group,
+			    const struct pccl_client *client)
+{
+	const struct pccl_client *other;
+	uint64_t claims = UINT64_C(1) << claim_of(group, client);
+
+	for (other = master->clients; other != NULL; other = other->next) {
+		if (other->group == group && other->state == PCCL_CLIENT_RETURNED && other->origin == client->origin)
+			claims |= UINT64_C(1) << claim_of(group, other);
+	}
+	return (uint32_t)__builtin_popcountll(claims);
+}
+
+static void add_claimant(const struct pccl_master *master, const struct pccl_group *group,
+			 const struct pccl_client *client, struct standing *standing)
+{
+	uint32_t spread = claims_from(master, group, client);
+
+	if (standing->claimants == 0 || spread < standing->spread)
+		standing->spread = spread;
+	if (standing->claimants == 0 || client->since_ns < standing->since_ns)
+		standing->since_ns = client->since_ns;
+	standing->claimants++;
+}
+
+static bool is_weaker(const struct standing *left, const struct standing *right)
+{
+	if (left->claimants == 0 || right->claimants == 0)
+		return left->claimants < right->claimants;
+	if (left->spread != right->spread)
+		return left->spread > right->spread;
+	if (left->claimants != right->claimants)
+		return left->claimants < right->claimants;
+	return left->since_ns < right->since_ns;
+}
+
+/* Those who claim it may come back with it. That is as if they had not come yet: whoever else promised that view tells
+ * of it. */
+static void drop_claim(struct pccl_master *master, struct pccl_group *group, uint32_t dropped)
+{
+	struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group == group && client->state == PCCL_CLIENT_RETURNED &&
+		    claim_of(group, client) == dropped)
+			pccl_client_lose(master, client, PCCL_LOSS_SILENT,
+					 "too many different views are claimed, and this one by too few");
+	}
+	pccl_group_drop_claim(group, dropped);
+}
+
+/* Room for the client's claim, where the weakest one was. False: it is that itself. */
+static bool make_room(struct pccl_master *master, struct pccl_group *group, const struct pccl_client *comer)
+{
+	struct standing standings[PCCL_CLAIMS_MAX + 1] = {{0}};
+	const struct pccl_client *client;
+	uint32_t weakest = 0;
+	uint32_t index;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client == comer || (client->group == group && client->state == PCCL_CLIENT_RETURNED))
+			add_claimant(master, group, client, &standings[claim_of(group, client)]);
+	}
+	for (index = 1; index <= PCCL_CLAIMS_MAX; index++) {
+		if (is_weaker(&standings[index], &standings[weakest]))
+			weakest = index;
+	}
+	if (weakest == PCCL_CLAIMS_MAX)
+		return false;
+	drop_claim(master, group, weakest);
+	return true;
+}
+
 void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		       struct pccl_install **install)
 {
 	assert(group->base == NULL && client->state == PCCL_CLIENT_WAITING);
 	if (!has_claim(group, *install)) {
-		if (group->claim_count == PCCL_CLAIMS_MAX) {
-			pccl_client_dismiss(master, client, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed,
-					    "the returning members disagree too much about their view");
+		if (group->claim_count == PCCL_CLAIMS_MAX && !make_room(master, group, client)) {
+			pccl_client_lose(master, client, PCCL_LOSS_SILENT,
+					 "too many different views are claimed, and this one by too few");
 			return;
 		}
 		call_off_change(master, group);
@@ -65,6 +161,8 @@ void pccl_return_claim(struct pccl_master *master, struct pccl_group *group, str
 	pccl_client_set_state(master, client, PCCL_CLIENT_RETURNED);
 	group->dirty = true;
 }
+
+/* ---- a view that others went on from ------------------------------------------------------------------------- */
 
 /* Somebody came with a later view: this master's view is but one more claim. */
 void pccl_return_dissolve(struct pccl_master *master, struct pccl_group *group)

@@ -141,6 +141,7 @@ static void answer_all(struct pccl_master *master, struct pccl_group *group, con
 	assert(group->base != NULL && group->change.epoch == 0);
 	whole.origin = group->answer.origin;
 	whole.sequence = group->answer.sequence + 1;
+	group->hold_ns = PCCL_MASTER_NEVER;
 	pccl_world_measure(master, &whole.world);
 	group->answer = whole;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
@@ -173,6 +174,7 @@ static bool of_one_round(struct pccl_master *master, struct pccl_group *group)
 	bool same = true;
 	uint32_t rank;
 
+	assert(group->base != NULL);
 	for (rank = 0; rank < group->base->view.member_count; rank++)
 		if (seated(group, rank)->vote_round > highest)
 			highest = seated(group, rank)->vote_round;
@@ -205,7 +207,7 @@ static bool any_eligible(const struct pccl_master *master, const struct pccl_gro
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && pccl_client_eligible(client))
+		if (client->group == group && pccl_client_eligible(client) && !pccl_meet_has_failed(client))
 			return true;
 	}
 	return false;
@@ -240,6 +242,8 @@ void pccl_votes_evaluate(struct pccl_master *master, struct pccl_group *group)
 		return;
 	}
 	answer.kind = group->seats[0].client->vote;
+	if (answer.kind == PCCL_VOTE_UPDATE && pccl_meet_is_awaited(master, group))
+		return;
 	if (answer.kind == PCCL_VOTE_UPDATE && pccl_admission_held(master, group)) {
 		pccl_late_evaluate(master, group);
 		return;
@@ -313,7 +317,8 @@ static bool bundle_may_join_now(struct pccl_master *master, const struct pccl_cl
 	assert(of->bundle != 0);
 	master->effort += master->client_count;
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle && !may_join_now(client))
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
+		    (!may_join_now(client) || !pccl_meet_is_ready(master, client)))
 			return false;
 	}
 	return true;
@@ -364,6 +369,7 @@ static bool choose_among(struct pccl_master *master, struct pccl_group *group, s
 		struct pccl_client *client = waiting[index];
 
 		if (client->admitting || !pccl_client_eligible(client) || !may_join_now(client) ||
+		    !pccl_meet_is_ready(master, client) ||
 		    (client->bundle != 0 && !bundle_may_join_now(master, client)))
 			continue;
 		if (client->bundle != 0)
@@ -390,7 +396,7 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	}
 	/* Who comes while a change runs waits for the next one, so that a storm of newcomers does not start it again
 	 * and again. */
-	if (group->change.epoch != 0)
+	if (group->change.epoch != 0 || pccl_meet_is_awaited(master, group))
 		return any;
 	master->effort += master->client_count;
 	waiting = pccl_clients_waiting(master, group, &count);
@@ -403,12 +409,26 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	return any;
 }
 
+/* Is a rank of the bundle kept out by whom it can't reach? */
+static bool is_bundle_hopeless(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
+		    pccl_meet_is_hopeless(master, client))
+			return true;
+	}
+	return false;
+}
+
 bool pccl_admission_held(const struct pccl_master *master, const struct pccl_group *group)
 {
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && client->bundle != 0 && pccl_client_eligible(client))
+		if (client->group == group && client->bundle != 0 && pccl_client_eligible(client) &&
+		    !is_bundle_hopeless(master, client))
 			return true;
 	}
 	return false;

@@ -79,6 +79,9 @@ void pccl_message_destroy(struct pccl_message *message)
 	case PCCL_MESSAGE_INSTALL:
 		pccl_install_fini(&message->body.install);
 		break;
+	case PCCL_MESSAGE_MEET:
+		pccl_view_fini(&message->body.meet.strangers);
+		break;
 	default: /* plain values */
 		break;
 	}
@@ -126,6 +129,12 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "STALLED";
 	case PCCL_MESSAGE_PASSES:
 		return "PASSES";
+	case PCCL_MESSAGE_MEET:
+		return "MEET";
+	case PCCL_MESSAGE_MET:
+		return "MET";
+	case PCCL_MESSAGE_UNMET:
+		return "UNMET";
 	}
 	return "UNKNOWN";
 }

@@ -30,6 +30,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_EXPIRED = 8,   /* an op's deadline passed: end it everywhere */
 	PCCL_MESSAGE_BROKEN = 9,    /* all links to a member have broken; or not all are any more */
 	PCCL_MESSAGE_LINKED = 10,   /* links to all members are there, or have been */
+	PCCL_MESSAGE_MET = 12,	    /* whether a link to somebody of MEET is up */
 	/* both ways */
 	PCCL_MESSAGE_BEAT = 7, /* I live */
 	/* master to peer */
@@ -41,6 +42,8 @@ enum pccl_message_type {
 	PCCL_MESSAGE_EVICTED = 21, /* the group goes on without you; the connection ends */
 	PCCL_MESSAGE_LATE = 24,	  /* a joint call is given up for now, members have not made it: it may be made again */
 	PCCL_MESSAGE_PASSES = 23, /* what to show when calling members of the view that INSTALL brings next */
+	PCCL_MESSAGE_MEET = 30,	  /* peers that may soon be in one view with this one: links to them, please */
+	PCCL_MESSAGE_UNMET = 31,  /* a newcomer waits, for it and members can't reach each other */
 	PCCL_MESSAGE_STALLED = 22 /* this master can't act for your group: too few of its members are here */
 };
 
@@ -144,7 +147,22 @@ struct pccl_message_passes {
 	struct pccl_pass *passes; /* by rank, from first_rank on; owned */
 };
 
-/* REFUSED, EVICTED, STALLED. */
+/* What has come of an earlier one about the same peers counts no more. */
+struct pccl_message_meet {
+	uint32_t number;	    /* comes back in MET */
+	bool dials;		    /* the receiver begins to dial, not the others */
+	bool anew;		    /* links that there are go: with some of these it has failed before */
+	struct pccl_view strangers; /* members only, with the receiver's passes */
+};
+
+struct pccl_message_met {
+	uint32_t number;
+	pcclRankUuid_t uuid;
+	bool reached;
+	char text[PCCL_CAUSE_TEXT_BYTES]; /* why not */
+};
+
+/* REFUSED, EVICTED, STALLED, UNMET. */
 struct pccl_message_notice {
 	pcclResult_t result;
 	char text[PCCL_CAUSE_TEXT_BYTES];
@@ -164,6 +182,8 @@ union pccl_message_body {
 	struct pccl_install install;
 	struct pccl_answer voted;
 	struct pccl_message_notice notice;
+	struct pccl_message_meet meet;
+	struct pccl_message_met met;
 };
 
 /* Owned by whoever holds it; shared ones are read only. */

@@ -374,6 +374,35 @@ static void get_notice(struct pccl_reader *reader, struct pccl_message_notice *n
 	get_text(reader, notice->text, sizeof(notice->text));
 }
 
+static void get_meet(struct pccl_reader *reader, struct pccl_message_meet *meet)
+{
+	struct pccl_view *strangers = &meet->strangers;
+	uint32_t count;
+	uint32_t index;
+
+	meet->number = pccl_get_u32(reader);
+	meet->dials = get_flag(reader);
+	meet->anew = get_flag(reader);
+	count = pccl_get_u32(reader);
+	strangers->members = get_list(reader, count, PCCL_MEMBERS_MAX, MEMBER_BYTES_MIN + PCCL_PASS_BYTES,
+				      sizeof(*strangers->members));
+	strangers->member_count = strangers->members != NULL ? count : 0;
+	for (index = 0; index < strangers->member_count; index++) {
+		get_member(reader, &strangers->members[index]);
+		pccl_get_bytes(reader, strangers->members[index].pass.data, PCCL_PASS_BYTES);
+	}
+	if (!reader->bad && !pccl_view_valid(strangers))
+		reader->bad = true;
+}
+
+static void get_met(struct pccl_reader *reader, struct pccl_message_met *met)
+{
+	met->number = pccl_get_u32(reader);
+	get_uuid(reader, &met->uuid);
+	met->reached = get_flag(reader);
+	get_text(reader, met->text, sizeof(met->text));
+}
+
 static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 {
 	union pccl_message_body *body = &message->body;
@@ -431,9 +460,16 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 	case PCCL_MESSAGE_LATE:
 		get_answer(reader, &body->voted);
 		break;
+	case PCCL_MESSAGE_MEET:
+		get_meet(reader, &body->meet);
+		break;
+	case PCCL_MESSAGE_MET:
+		get_met(reader, &body->met);
+		break;
 	case PCCL_MESSAGE_REFUSED:
 	case PCCL_MESSAGE_EVICTED:
 	case PCCL_MESSAGE_STALLED:
+	case PCCL_MESSAGE_UNMET:
 		get_notice(reader, &body->notice);
 		break;
 	default:

@@ -204,6 +204,40 @@ static void put_notice(struct pccl_writer *writer, const struct pccl_message_not
 	pccl_put_string(writer, notice->text);
 }
 
+static void put_meet(struct pccl_writer *writer, const struct pccl_message_meet *meet)
+{
+	uint32_t index;
+
+	pccl_put_u32(writer, meet->number);
+	put_flag(writer, meet->dials);
+	put_flag(writer, meet->anew);
+	pccl_put_u32(writer, meet->strangers.member_count);
+	for (index = 0; index < meet->strangers.member_count; index++) {
+		const struct pccl_member *member = &meet->strangers.members[index];
+
+		put_member(writer, member);
+		pccl_put_bytes(writer, member->pass.data, PCCL_PASS_BYTES);
+	}
+}
+
+static void put_met(struct pccl_writer *writer, const struct pccl_message_met *met)
+{
+	pccl_put_u32(writer, met->number);
+	put_uuid(writer, &met->uuid);
+	put_flag(writer, met->reached);
+	pccl_put_string(writer, met->text);
+}
+
+static void put_vote(struct pccl_writer *writer, const struct pccl_message_vote *vote)
+{
+	pccl_put_u8(writer, vote->kind);
+	pccl_put_u8(writer, vote->late);
+	pccl_put_u32(writer, vote->timeout_ms);
+	pccl_put_u32(writer, vote->origin);
+	pccl_put_u32(writer, vote->sequence);
+	pccl_put_u32(writer, vote->round);
+}
+
 static void put_message(struct pccl_writer *writer, const struct pccl_message *message)
 {
 	const union pccl_message_body *body = &message->body;
@@ -214,12 +248,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		put_register(writer, &body->registration);
 		break;
 	case PCCL_MESSAGE_VOTE:
-		pccl_put_u8(writer, body->vote.kind);
-		pccl_put_u8(writer, body->vote.late);
-		pccl_put_u32(writer, body->vote.timeout_ms);
-		pccl_put_u32(writer, body->vote.origin);
-		pccl_put_u32(writer, body->vote.sequence);
-		pccl_put_u32(writer, body->vote.round);
+		put_vote(writer, &body->vote);
 		break;
 	case PCCL_MESSAGE_PREPARED:
 		put_prepared(writer, &body->prepared);
@@ -267,9 +296,16 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 	case PCCL_MESSAGE_LATE:
 		put_answer(writer, &body->voted);
 		break;
+	case PCCL_MESSAGE_MEET:
+		put_meet(writer, &body->meet);
+		break;
+	case PCCL_MESSAGE_MET:
+		put_met(writer, &body->met);
+		break;
 	case PCCL_MESSAGE_REFUSED:
 	case PCCL_MESSAGE_EVICTED:
 	case PCCL_MESSAGE_STALLED:
+	case PCCL_MESSAGE_UNMET:
 		put_notice(writer, &body->notice);
 		break;
 	}

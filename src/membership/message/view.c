@@ -31,7 +31,7 @@ void pccl_install_fini(struct pccl_install *install)
 {
 	uint32_t index;
 
-	for (index = 0; index < install->decision_count; index++)
+	for (index = 0; install->decisions != NULL && index < install->decision_count; index++)
 		pccl_op_decision_fini(&install->decisions[index]);
 	pccl_free(install->decisions);
 	pccl_links_fini(&install->links);

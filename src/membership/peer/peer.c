@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -210,6 +211,37 @@ static void on_expired(struct pccl_peer *peer, const struct pccl_peer_event *eve
 	pccl_peer_send(peer, message);
 }
 
+static void on_meet(struct pccl_peer *peer, struct pccl_message *message)
+{
+	struct pccl_peer_action action = {.type = PCCL_PEER_MEET};
+
+	action.message = pccl_message_share(message);
+	pccl_peer_push(peer, &action);
+}
+
+/* The master asks again over another connection. */
+static void on_met(struct pccl_peer *peer, const struct pccl_peer_event *event)
+{
+	struct pccl_message *message;
+
+	if (peer->link != PCCL_PEER_LINK_UP)
+		return;
+	message = pccl_message_create(PCCL_MESSAGE_MET);
+	if (message != NULL) {
+		message->body.met.number = event->sequence;
+		message->body.met.uuid = event->uuid;
+		message->body.met.reached = event->text == NULL;
+		copy_text(message->body.met.text, event->text);
+	}
+	pccl_peer_send(peer, message);
+}
+
+static void on_unmet(struct pccl_peer *peer, const char *text)
+{
+	copy_text(peer->unmet, text);
+	pccl_log_warn("group %u: waiting: %s", peer->config.group, text);
+}
+
 static void on_leave(struct pccl_peer *peer)
 {
 	if (peer->standing == PCCL_PEER_GONE)
@@ -261,6 +293,12 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_EVICTED:
 		pccl_peer_end(peer, pcclEvicted, message->body.notice.text);
+		break;
+	case PCCL_MESSAGE_MEET:
+		on_meet(peer, message);
+		break;
+	case PCCL_MESSAGE_UNMET:
+		on_unmet(peer, message->body.notice.text);
 		break;
 	case PCCL_MESSAGE_STALLED:
 		pccl_peer_on_stalled(peer, &message->body.notice);
@@ -324,6 +362,9 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		break;
 	case PCCL_PEER_LINK_LOST:
 		on_link_lost(peer, &event->uuid, event->text);
+		break;
+	case PCCL_PEER_MET:
+		on_met(peer, event);
 		break;
 	case PCCL_PEER_LINK_BROKEN:
 	case PCCL_PEER_LINK_MENDED:

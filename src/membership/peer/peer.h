@@ -46,6 +46,7 @@ enum pccl_peer_event_type {
 				is outstanding it ends with pcclPendingAsyncOps, and counts as not made */
 	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
 	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
+	PCCL_PEER_MET,	     /* a link to somebody of MEET is up or, text says why, lost: uuid, sequence (its number) */
 	PCCL_PEER_LINK_BROKEN, /* no stream to a member is up on one lane, the last one broke: uuid, lane. It is dialled
 				  again; told once more in each view that has the member */
 	PCCL_PEER_LINK_MENDED, /* one is up again */
@@ -77,6 +78,7 @@ enum pccl_peer_action_type {
 	PCCL_PEER_HANG_UP, /* close the connection to the master after what was sent */
 	PCCL_PEER_FREEZE,  /* stop all transfers of the view in force, then answer FROZEN with `epoch` */
 	PCCL_PEER_INSTALL, /* `install` is in force: apply the decisions, link up; borrowed until the next step */
+	PCCL_PEER_MEET,	   /* make links to the strangers of `message`; answer MET for each; the taker frees it */
 	PCCL_PEER_VOTED, /* the joint call has ended: `result`, `value`, `text`, `world`, and how many had until now */
 	PCCL_PEER_ENDED	 /* the machine is GONE: `result` and `text` say why (pcclEvicted, pcclMasterConnectionFailed,
 			      pcclTimeout, pcclSuccess after LEAVE) */

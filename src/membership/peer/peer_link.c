@@ -18,6 +18,7 @@
 #define BACKOFF_FIRST_NS (50 * PCCL_MS_NS)
 #define BACKOFF_DOUBLINGS 5
 #define BACKOFF_MAX_NS PCCL_SECOND_NS
+#define DIALS_AT_LAST_MASTER 2	 /* that are made again at once where it worked before */
 #define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
 #define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
 #define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */
@@ -191,11 +192,15 @@ static void beat(struct pccl_peer *peer)
 		repeat_complaints(peer);
 }
 
-/* What stands between breaks connections to a master that is there, and has the group: others need it as well. */
+/* What stands between breaks connections to a master that is there, and has the group: others need it as well. One that
+ * can't be connected to a few times may be gone. */
 static bool is_on_its_way_back(const struct pccl_peer *peer)
 {
-	return peer->link == PCCL_PEER_LINK_REGISTERING && peer->standing == PCCL_PEER_MEMBER &&
-	       peer->away_ns != PCCL_NEVER && peer->now_ns - peer->away_ns < peer->config.heartbeat_timeout_ns;
+	bool may_be_there = peer->link == PCCL_PEER_LINK_REGISTERING ||
+			    (peer->link == PCCL_PEER_LINK_DIALLING && peer->failures < DIALS_AT_LAST_MASTER);
+
+	return may_be_there && peer->standing == PCCL_PEER_MEMBER && peer->away_ns != PCCL_NEVER &&
+	       peer->now_ns - peer->away_ns < peer->config.heartbeat_timeout_ns;
 }
 
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
@@ -282,6 +287,15 @@ static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const 
 	pccl_peer_end(peer, result, whole);
 }
 
+static void end_unadmitted(struct pccl_peer *peer)
+{
+	char whole[PCCL_CAUSE_TEXT_BYTES];
+
+	pccl_text_format(whole, sizeof(whole), "the members of the group did not admit this peer in time%s%s",
+			 peer->unmet[0] != '\0' ? ": " : "", peer->unmet);
+	pccl_peer_end(peer, pcclTimeout, whole);
+}
+
 static bool has_tried_enough(const struct pccl_peer *peer)
 {
 	assert(peer->tries >= peer->heard_tries);
@@ -299,7 +313,7 @@ static void watch_deadlines(struct pccl_peer *peer)
 	else if (peer->now_ns >= peer->stranded_ns)
 		end_with_trouble(peer, pcclEvicted, "the group can't go on");
 	else if (peer->now_ns >= peer->admission_ns)
-		pccl_peer_end(peer, pcclTimeout, "the members of the group did not admit this peer in time");
+		end_unadmitted(peer);
 }
 
 /* There has been no master for as long as joining may take, and every one was tried again since the call was made. */

@@ -26,9 +26,9 @@ static json_t *shape_of(const struct pccl_manifest_tensor *tensor)
 /* False: out of memory, or a name that JSON can't hold. */
 static bool add_tensor(json_t *root, const struct pccl_manifest_tensor *tensor)
 {
-	json_t *entry =
-		json_pack("{s:s, s:o, s:[I, I]}", "dtype", pccl_manifest_types[tensor->type], "shape", shape_of(tensor),
-			  "data_offsets", (json_int_t)tensor->offset, (json_int_t)(tensor->offset + tensor->bytes));
+	json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", pccl_manifest_types[tensor->type], "shape",
+				  shape_of(tensor), "data_offsets", (json_int_t)tensor->offset,
+				  (json_int_t)tensor->offset + (json_int_t)tensor->bytes);
 
 	return entry != NULL && json_array_size(json_object_get(entry, "shape")) == tensor->dimension_count &&
 	       json_object_set_new(root, tensor->name, entry) == 0;

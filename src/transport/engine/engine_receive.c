@@ -115,12 +115,29 @@ static void adapt_window(struct pccl_engine *engine)
 		engine->window = smaller(engine->window * 4, PCCL_ENGINE_BUFFER_BYTES);
 }
 
+/* Who speaks another version is told this one, by a header of it, for its words. If there is no room for that, then
+ * not. */
+static void tell_version(struct pccl_engine *engine)
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_WELCOME};
+	uint8_t header[PCCL_FRAME_BYTES];
+	struct iovec part = {header, sizeof(header)};
+	bool more;
+
+	if (engine->queue_count > 0)
+		return; /* perhaps in the middle of a frame */
+	pccl_frame_encode(&frame, header);
+	(void)engine->bytes->write(engine->bytes_state, engine->watch.fd, &part, 1, &more);
+}
+
 static bool take_header(struct pccl_engine *engine)
 {
 	const uint8_t *header = engine->buffer + engine->buffer_begin;
 
 	engine->buffer_begin += PCCL_FRAME_BYTES;
 	if (pccl_frame_decode(header, &engine->frame) != pcclSuccess) {
+		if (pccl_frame_is_of_other_version(header))
+			tell_version(engine);
 		break_in_words(engine);
 		return false;
 	}
@@ -252,7 +269,7 @@ static void on_end(struct pccl_engine *engine)
 	pccl_engine_remote_text(engine, remote);
 	if (engine->phase == PCCL_ENGINE_HEADER &&
 	    pccl_frame_is_tls(engine->buffer + engine->buffer_begin, buffered(engine)))
-		pccl_engine_break(engine, "%s speaks TLS, and the security of this side is none", remote);
+		pccl_engine_break(engine, "it speaks TLS, this side does not: %s", remote);
 	else
 		pccl_engine_break(engine, "connection closed by %s%s", remote,
 				  between ? "" : " in the middle of a frame");

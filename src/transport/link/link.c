@@ -261,11 +261,29 @@ static const char *why_not(const struct pccl_link *link, const struct pccl_hello
 	return NULL;
 }
 
-bool pccl_link_knows(struct pccl_link *link, uint64_t instance)
+/* No frame has passed, either way. */
+static bool is_unused(const struct pccl_link *link)
 {
-	if (link->other_instance == 0)
-		link->other_instance = instance;
-	return link->other_instance == instance;
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++)
+		if (link->streams[i].logged != 0 || link->streams[i].received != 0)
+			return false;
+	return !link->pending_valid;
+}
+
+bool pccl_link_knows(struct pccl_link *link, uint64_t instance, const struct pccl_link_stream *on)
+{
+	uint16_t i;
+
+	if (link->other_instance == instance)
+		return true;
+	if (link->other_instance != 0 && !is_unused(link))
+		return false;
+	for (i = 0; i < link->config.streams && link->other_instance != 0; i++)
+		pccl_link_stream_disown(&link->streams[i], &link->streams[i] != on);
+	link->other_instance = instance;
+	return true;
 }
 
 static void refuse(struct pccl_link *link, struct pccl_stream *stream, enum pccl_welcome welcome, const char *why)
@@ -286,8 +304,9 @@ void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const s
 		return;
 	}
 	ls = &link->streams[hello->stream];
-	if (!pccl_link_knows(link, hello->instance)) {
-		refuse(link, stream, PCCL_WELCOME_NEVER, "the link was made anew on the calling side only");
+	if (!pccl_link_knows(link, hello->instance, ls)) {
+		/* Here as well, perhaps, in a moment. */
+		refuse(link, stream, PCCL_WELCOME_LATER, "the link was made anew on the calling side only");
 		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
 			       link->config.name, link->config.lane);
 		return;

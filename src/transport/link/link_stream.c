@@ -151,6 +151,15 @@ static void go_down(struct pccl_link_stream *ls)
 	set_timer(ls, ls->fruitless_count == 0 ? now_of(ls) : earlier(now_of(ls) + ls->backoff_ns, ls->deadline_ns));
 }
 
+void pccl_link_stream_disown(struct pccl_link_stream *ls, bool closes)
+{
+	ls->hellos_known = 0;
+	if (!closes || ls->state != PCCL_LINK_UP)
+		return;
+	note_reason(ls, "the neighbour has made its link anew");
+	go_down(ls);
+}
+
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 {
 	struct pccl_link *link = ls->link;
@@ -326,7 +335,7 @@ static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *fr
 	if (pccl_greeting_decode((const uint8_t *)ls->text, frame->payload_bytes, &greeting) != pcclSuccess) {
 		note_reason(ls, "%s", pccl_fail_text());
 		try_next_place(ls);
-	} else if (!pccl_link_knows(link, greeting.instance)) {
+	} else if (!pccl_link_knows(link, greeting.instance, ls)) {
 		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
 			       link->config.name, link->config.lane);
 	} else if (!pccl_link_may_claim(ls, frame->received, ls->logged)) {

@@ -97,8 +97,9 @@ struct pccl_link {
 
 /* link.c. Gives the link up: closes all streams; lost() follows. */
 void pccl_link_lose(struct pccl_link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Is the other side's link still the one that this one knows? */
-bool pccl_link_knows(struct pccl_link *link, uint64_t instance);
+/* Is the other side's link still the one that this one knows? If it was made anew before anything passed, it is from
+ * now on, and streams to the old one go, but the one `on` which that is said. */
+bool pccl_link_knows(struct pccl_link *link, uint64_t instance, const struct pccl_link_stream *on);
 
 /* link_log.c. Is the number one that the neighbour may claim? `limit` is the count of frames it can have. */
 bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit);
@@ -121,6 +122,8 @@ void pccl_link_stream_start(struct pccl_link_stream *ls);
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
 /* Of a stream that is up: drops it and dials again, until the deadline. */
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns);
+/* The other side has forgotten what it has said on it; and the connection (`closes`), if there is one. */
+void pccl_link_stream_disown(struct pccl_link_stream *ls, bool closes);
 /* Closes, tells the user about an accepted frame that will not come. */
 void pccl_link_stream_drop(struct pccl_link_stream *ls);
 

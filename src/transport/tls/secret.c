@@ -1,6 +1,9 @@
 #include "transport/tls/secret.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -8,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "base/fail.h"
+#include "base/log.h"
 
 #define PREFIX "pccl-secret-"
 #define PREFIX_BYTES (sizeof(PREFIX) - 1)
@@ -24,7 +28,7 @@ static void seal(uint8_t sealed[SEALED_BYTES])
 	OPENSSL_cleanse(digest, sizeof(digest));
 }
 
-pcclResult_t pccl_join_secret_generate(char text_out[PCCL_JOIN_SECRET_TEXT_BYTES])
+pcclResult_t pccl_join_secret_generate(char text_out[PCCL_SECRET_TEXT_BYTES])
 {
 	uint8_t sealed[SEALED_BYTES];
 
@@ -69,4 +73,72 @@ pcclResult_t pccl_join_secret_parse(const char *text, size_t bytes, struct pccl_
 	result = open_sealed(sealed, secret_out);
 	OPENSSL_cleanse(sealed, sizeof(sealed));
 	return result;
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------- */
+
+static void warn_of_readers(FILE *file, const char *path)
+{
+	struct stat status;
+
+	if (fstat(fileno(file), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		pccl_log_warn("%s holds a join secret, and others than its owner may open it: chmod 600", path);
+}
+
+static bool counts(const char *line, size_t bytes)
+{
+	return bytes > 0 && line[0] != '#' && strspn(line, " \t") < bytes;
+}
+
+static pcclResult_t read_lines(FILE *file, const char *path, struct pccl_join_secret secrets_out[PCCL_JOIN_SECRETS_MAX],
+			       uint32_t *count_out)
+{
+	pcclResult_t result = pcclSuccess;
+	char line[256];
+	uint32_t number;
+
+	for (number = 1; result == pcclSuccess && fgets(line, sizeof(line), file) != NULL; number++) {
+		size_t bytes = strcspn(line, "\r\n");
+
+		if (!counts(line, bytes))
+			continue;
+		if (*count_out == PCCL_JOIN_SECRETS_MAX)
+			result = pccl_fail(pcclInvalidArgument, "more than %u secrets", PCCL_JOIN_SECRETS_MAX);
+		else
+			result = pccl_join_secret_parse(line, bytes, &secrets_out[(*count_out)++]);
+	}
+	OPENSSL_cleanse(line, sizeof(line));
+	if (result != pcclSuccess)
+		return pccl_fail(result, "%s, line %u: %s", path, number - 1, pccl_fail_text());
+	if (*count_out == 0)
+		return pccl_fail(pcclInvalidArgument, "%s has no join secret in it", path);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_join_secrets_gather(const char *text, const char *path,
+				      struct pccl_join_secret secrets_out[PCCL_JOIN_SECRETS_MAX], uint32_t *count_out)
+{
+	pcclResult_t result;
+	FILE *file;
+
+	*count_out = 0;
+	if (text != NULL && *text != '\0') {
+		*count_out = 1;
+		return pccl_join_secret_parse(text, strlen(text), &secrets_out[0]);
+	}
+	if (path == NULL || *path == '\0')
+		return pccl_fail(pcclInvalidArgument,
+				 "security psk needs a join secret: PCCL_SECRET_FILE or PCCL_SECRET");
+	file = fopen(path, "re");
+	if (file == NULL)
+		return pccl_fail(pcclInvalidArgument, "%s: %s", path, strerror(errno));
+	warn_of_readers(file, path);
+	result = read_lines(file, path, secrets_out, count_out);
+	(void)fclose(file);
+	return result;
+}
+
+void pccl_join_secrets_wipe(struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX])
+{
+	OPENSSL_cleanse(secrets, PCCL_JOIN_SECRETS_MAX * sizeof(*secrets));
 }

@@ -11,14 +11,12 @@
 #include "transport/tls/secret.h"
 #include "transport/transport.h"
 
-#define PCCL_TLS_SECRETS_MAX 4u
-
 struct pccl_tls;
 
 /* Either secrets or files. */
 struct pccl_tls_config {
 	/* This side dials with the first, and lets in who has any: so secrets can change while a run goes on. */
-	struct pccl_join_secret secrets[PCCL_TLS_SECRETS_MAX];
+	struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX];
 	uint32_t secret_count;
 	/* PEM files: whose certificates count, this side's own with what leads to the authority, its key; and a list of
 	 * those that were revoked, or NULL. */

@@ -13,8 +13,8 @@ struct pccl_tls {
 	struct pccl_transport wire; /* first: the wire is where its credentials are */
 	SSL_CTX *context;
 	BIO_METHOD *method; /* from OpenSSL to a connection's buffer */
-	struct pccl_join_secret secrets[PCCL_TLS_SECRETS_MAX];
-	uint8_t names[PCCL_TLS_SECRETS_MAX][PCCL_TLS_NAME_BYTES]; /* what a secret is called on the wire */
+	struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX];
+	uint8_t names[PCCL_JOIN_SECRETS_MAX][PCCL_TLS_NAME_BYTES]; /* what a secret is called on the wire */
 	uint32_t secret_count;
 };
 

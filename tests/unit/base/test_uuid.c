@@ -5,15 +5,6 @@
 static const pcclRankUuid_t sample = {
 	{0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}};
 
-static void the_text_has_the_usual_form(void **state)
-{
-	char text[PCCL_UUID_TEXT_BYTES];
-
-	(void)state;
-	pccl_uuid_text(&sample, text);
-	assert_string_equal(text, "00112233-4455-6677-8899-aabbccddeeff");
-}
-
 static void every_byte_counts(void **state)
 {
 	size_t index;
@@ -46,7 +37,6 @@ static void only_all_zeros_are_zero(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_text_has_the_usual_form),
 		cmocka_unit_test(every_byte_counts),
 		cmocka_unit_test(only_all_zeros_are_zero),
 	};

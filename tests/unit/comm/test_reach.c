@@ -118,24 +118,55 @@ static void member_beside_the_master_is_reached_as_the_master_is(void **state)
 	assert_int_equal(members[2].address_count, 2);
 }
 
+/* Plain wires of a mode, as the environment would have it. */
+static struct pccl_wires *plain(pcclSecurityMode_t mode)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	struct pccl_wires *wires;
+
+	security.mode = mode;
+	assert_int_equal(pccl_wires_create(&security, &wires), pcclSuccess);
+	return wires;
+}
+
+static void without_security_only_this_host_is_dialled(void **state)
+{
+	struct pccl_wires *wires = plain(pcclSecurityDefault);
+	struct pccl_member member = member_at("203.0.113.7", "127.0.0.1");
+	struct pccl_place places[PCCL_DIALLER_PLACES_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclSuccess);
+	assert_int_equal(count, 1);
+	assert_true(pccl_address_is_loopback(&places[0].address));
+	member = member_at("203.0.113.7", "2001:db8::7");
+	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclInvalidUsage);
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_SECRET_FILE"));
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_SECURITY=none"));
+	pccl_wires_destroy(wires);
+}
+
 static void places_are_those_that_can_be_dialled(void **state)
 {
+	struct pccl_wires *wires = plain(pcclSecurityNone);
 	struct pccl_member member = member_at("fe80::1%nowhere0", "2001:db8::7");
 	struct pccl_place places[PCCL_DIALLER_PLACES_MAX];
 	char text[PCCL_ADDRESS_PORT_BYTES];
 	uint32_t count;
 
 	(void)state;
-	assert_int_equal(pccl_reach_places(&member, places, &count), pcclSuccess);
+	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclSuccess);
 	assert_int_equal(count, 1);
 	assert_non_null(places[0].transport);
 	pccl_address_text_port(&places[0].address, text);
 	assert_string_equal(text, "[2001:db8::7]:4001");
 	member = member_at("0.0.0.0", "name");
-	assert_int_equal(pccl_reach_places(&member, places, &count), pcclInvalidArgument);
+	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "0.0.0.0"));
 	member.address_count = 0;
-	assert_int_equal(pccl_reach_places(&member, places, &count), pcclInvalidArgument);
+	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclInvalidArgument);
+	pccl_wires_destroy(wires);
 }
 
 int main(void)
@@ -147,6 +178,7 @@ int main(void)
 		cmocka_unit_test(advertised_address_that_is_none_is_refused_in_words),
 		cmocka_unit_test(member_beside_the_master_is_reached_as_the_master_is),
 		cmocka_unit_test(places_are_those_that_can_be_dialled),
+		cmocka_unit_test(without_security_only_this_host_is_dialled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,12 @@ static struct {
 	struct pccl_heard heard;
 	struct pccl_lane_guest guests[2 * PCCL_LANE_GUESTS_MAX];
 	uint32_t guest_count;
+	uint8_t passes[MEMBERS];
+	pcclRankUuid_t met_uuid;
+	uint32_t met_number;
+	uint32_t met_count;
+	bool met;
+	bool up; /* all links */
 } world;
 
 static pcclRankUuid_t uuid_of(uint32_t who)
@@ -42,12 +48,11 @@ static pcclRankUuid_t uuid_of(uint32_t who)
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, uint16_t streams, struct pccl_lane_link **link_out)
+			      bool dials, struct pccl_lane_link **link_out)
 {
 	(void)context;
 	(void)member;
 	(void)dials;
-	(void)streams;
 	world.neighbours[world.link_count] = neighbour;
 	*link_out = (struct pccl_lane_link *)&world.neighbours[world.link_count++];
 	return pcclSuccess;
@@ -71,6 +76,12 @@ static void forget(struct pccl_lane_link *link, const void *cookie,
 
 	(void)link;
 	world.forgotten_count += belongs(cookie, &frame);
+}
+
+static bool is_up(const struct pccl_lane_link *link)
+{
+	(void)link;
+	return world.up;
 }
 
 static bool no(const struct pccl_lane_link *link)
@@ -104,6 +115,15 @@ static void turn_away(void *context, struct pccl_lane_guest *guest)
 	(void)context;
 	(void)guest;
 	world.turned_away_count++;
+}
+
+static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
+{
+	(void)context;
+	world.met_uuid = *uuid;
+	world.met_number = number;
+	world.met_count++;
+	world.met = why_not == NULL;
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)
@@ -174,8 +194,8 @@ static void give_up(void *context, pcclResult_t result)
 }
 
 static const struct pccl_lane_calls calls = {
-	open_link, close_link, ignore_link, forget, ignore_link, no,	   no,	   heard,  renew, adopt,  turn_away,
-	outcome,   unpin,      frozen,	    missed, expired,	 complain, broken, linked, busy,  give_up};
+	open_link, close_link, ignore_link, forget, ignore_link, is_up,	   no,	heard,	renew,	adopt, turn_away,
+	outcome,   unpin,      frozen,	    missed, expired,	 complain, met, broken, linked, busy,  give_up};
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
 
@@ -219,8 +239,10 @@ static void install(uint32_t epoch, uint32_t count, uint64_t now_ns)
 	command->view.streams = 1;
 	command->view.member_count = count;
 	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
-	for (rank = 0; rank < count; rank++)
+	for (rank = 0; rank < count; rank++) {
 		command->view.members[rank].uuid = uuid_of(rank);
+		command->view.members[rank].pass.data[0] = rank < MEMBERS ? world.passes[rank] : 0;
+	}
 	pccl_lane_command(world.lane, command, now_ns);
 }
 
@@ -315,6 +337,93 @@ static void guests_are_bounded_by_caller_and_by_lane(void **state)
 	assert_int_equal(world.guest_count - world.turned_away_count, PCCL_LANE_GUESTS_MAX);
 }
 
+/* ---- strangers ----------------------------------------------------------------------------------------------- */
+
+static void meet(uint32_t who, uint32_t number, bool anew)
+{
+	struct pccl_command *command = pccl_zalloc(sizeof(*command));
+
+	command->type = PCCL_COMMAND_MEET;
+	command->how.number = number;
+	command->how.anew = anew;
+	command->view.member_count = 1;
+	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
+	command->view.members[0].uuid = uuid_of(who);
+	command->view.members[0].lanes = 1;
+	pccl_lane_command(world.lane, command, 1);
+}
+
+static void a_link_to_a_stranger_is_its_link_when_it_joins(void **state)
+{
+	const struct pccl_frame early = {.type = PCCL_FRAME_START, .epoch = 2};
+	struct pccl_frame_send send;
+	void *destination;
+
+	(void)state;
+	install(1, 2, 0);
+	meet(2, 7, false);
+	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.met_count, 0);
+	world.up = true;
+	pccl_neighbour_up(world.neighbours[1]);
+	assert_int_equal(world.met_count, 1);
+	assert_int_equal(world.met_number, 7);
+	assert_true(world.met);
+	assert_int_equal(pccl_neighbour_accept(world.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
+	assert_false(pccl_neighbour_next(world.neighbours[1], &send));
+	meet(2, 8, false);
+	assert_int_equal(world.met_number, 8);
+	install(2, 3, 1);
+	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.closed_count, 0);
+	assert_int_not_equal(pccl_neighbour_accept(world.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
+	install(3, 2, 2);
+	assert_int_equal(world.closed_count, 1);
+}
+
+static void a_stranger_that_is_lost_is_met_anew(void **state)
+{
+	(void)state;
+	install(1, 1, 0);
+	meet(1, 1, false);
+	pccl_neighbour_lost(world.neighbours[0], "no way to it");
+	assert_int_equal(world.met_count, 1);
+	assert_false(world.met);
+	assert_int_equal(world.complaint_count, 0);
+	knock(1, 0, 1); /* for the next link: this one takes nobody any more */
+	assert_int_equal(world.adopted_count, 0);
+	meet(1, 2, true);
+	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.closed_count, 1);
+	assert_int_equal(world.adopted_count, 1);
+	world.up = true;
+	pccl_neighbour_up(world.neighbours[1]);
+	assert_int_equal(world.met_number, 2);
+	assert_true(world.met);
+	meet(1, 3, true);
+	assert_int_equal(world.link_count, 3);
+	/* It joins without its link: another one is made. */
+	pccl_neighbour_lost(world.neighbours[2], "it broke");
+	install(2, 2, 1);
+	assert_int_equal(world.link_count, 4);
+	assert_int_equal(world.closed_count, 3);
+}
+
+static void who_has_no_such_lane_is_met_without_a_link(void **state)
+{
+	struct pccl_command *command = pccl_zalloc(sizeof(*command));
+
+	(void)state;
+	install(1, 1, 0);
+	command->type = PCCL_COMMAND_MEET;
+	command->view.member_count = 1;
+	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
+	command->view.members[0].uuid = uuid_of(1);
+	pccl_lane_command(world.lane, command, 1);
+	assert_int_equal(world.link_count, 0);
+	assert_true(world.met);
+}
+
 /* ---- neighbours ---------------------------------------------------------------------------------------------- */
 
 static void nothing_is_received_once_a_lane_has_frozen(void **state)
@@ -338,6 +447,25 @@ static void a_lost_link_is_complained_about_in_each_view(void **state)
 	assert_int_equal(world.complaint_count, 2);
 	install(3, 2, 2);
 	assert_int_equal(world.complaint_count, 2);
+}
+
+/* It was not let in. */
+static void a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one(void **state)
+{
+	(void)state;
+	world.passes[1] = 1;
+	install(1, MEMBERS, 0);
+	pccl_neighbour_lost(world.neighbours[0], "it had a pass");
+	pccl_neighbour_lost(world.neighbours[1], "it had none");
+	install(2, MEMBERS, 1);
+	assert_int_equal(world.complaint_count, 4);
+	assert_int_equal(world.closed_count, 0);
+	world.passes[2] = 1;
+	install(3, MEMBERS, 2);
+	assert_int_equal(world.closed_count, 1);
+	assert_int_equal(world.link_count, MEMBERS);
+	assert_ptr_equal(world.neighbours[2], world.neighbours[1]);
+	assert_int_equal(world.complaint_count, 5);
 }
 
 static void broken_links_are_told_of_in_each_view_until_they_are_up_again(void **state)
@@ -396,7 +524,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_later_call_about_a_stream_takes_the_place_of_an_earlier_one,
 						open_world, close_world),
 		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_link_to_a_stranger_is_its_link_when_it_joins, open_world,
+						close_world),
+		cmocka_unit_test_setup_teardown(a_stranger_that_is_lost_is_met_anew, open_world, close_world),
+		cmocka_unit_test_setup_teardown(who_has_no_such_lane_is_met_without_a_link, open_world, close_world),
 		cmocka_unit_test_setup_teardown(nothing_is_received_once_a_lane_has_frozen, open_world, close_world),
+		cmocka_unit_test_setup_teardown(a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one,
+						open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_lost_link_is_complained_about_in_each_view, open_world, close_world),
 		cmocka_unit_test_setup_teardown(broken_links_are_told_of_in_each_view_until_they_are_up_again,
 						open_world, close_world),

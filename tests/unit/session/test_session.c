@@ -42,6 +42,7 @@ static void an_op_is_launched_ends_and_is_released(void **state)
 	assert_int_equal(op->result, pcclSuccess);
 	assert_int_equal(op->info.tx_bytes, 10);
 	assert_int_equal(op->info.participants_max, 2);
+	assert_int_equal(op->info.epoch, 1);
 	pccl_session_release(session, op);
 	assert_true(pccl_session_idle(session));
 	pccl_session_destroy(session);

@@ -132,6 +132,34 @@ static void a_broadcast_that_waited_for_a_view_without_its_root_says_so(void **s
 	pccl_session_destroy(session);
 }
 
+/* Whether it ended by itself before the view changed, or was decided then. */
+static void survivors_tell_the_same_of_an_op_that_a_view_change_ends(void **state)
+{
+	const uint8_t verdicts[] = {PCCL_VERDICT_COMMIT, PCCL_VERDICT_ABORT};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct pccl_session *session = session_in_view(3);
+		struct pccl_op_decision decision = {.tag = 7, .verdict = verdicts[i]};
+		struct pccl_op *op;
+		void *cookie;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		op = launched(session, sum_of(100, 7), &cookie);
+		freeze(session);
+		decision.signature = op->signature;
+		assert_int_equal(decide(session, &decision), pcclSuccess);
+		end_share(session, cookie, i == 0 ? pcclSuccess : pcclRankConnectionLost);
+		pccl_session_unpin(session, cookie);
+		assert_true(op->ended);
+		assert_int_equal(op->info.epoch, i == 0 ? 1 : 2);
+		assert_int_equal(op->info.participants_min, i == 0 ? 3 : 0);
+		assert_int_equal(op->info.participants_max, i == 0 ? 3 : 0);
+		pccl_session_destroy(session);
+	}
+}
+
 /* Its bitmaps have another size, and segments lie elsewhere: the op is launched from its beginning, as a plain one, so
  * that START tells everybody. `request` may be launched before the view is there, or after. */
 static void check_foreign_repair(struct pccl_op_request request, uint32_t segments, bool early)
@@ -425,6 +453,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_difference_between_calls_shows_in_the_signature),
 		cmocka_unit_test(a_final_verdict_about_another_op_is_a_mismatch_at_launch),
+		cmocka_unit_test(survivors_tell_the_same_of_an_op_that_a_view_change_ends),
 		cmocka_unit_test(a_broadcast_reports_its_root_and_its_policy_and_is_redone),
 		cmocka_unit_test(a_broadcast_that_waited_for_a_view_without_its_root_says_so),
 		cmocka_unit_test(a_repair_of_another_op_is_not_applied),

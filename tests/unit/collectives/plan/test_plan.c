@@ -230,7 +230,7 @@ static void check_order_is_permutation(const struct pccl_plan *plan)
 		assert_true(plan->order[index] < plan->route_count);
 		pccl_bitmap_set(seen, plan->order[index]);
 	}
-	assert_true(pccl_bitmap_all(seen, plan->route_count));
+	assert_int_equal(pccl_bitmap_count(seen, plan->route_count), plan->route_count);
 	pccl_free(seen);
 }
 
@@ -509,6 +509,34 @@ static void small_ops_take_one_hop_and_large_ones_two(void **state)
 	assert_int_equal(pccl_plan_choose(PCCL_BARRIER, 256, 0, &links), pcclPlanOneshot);
 }
 
+/* What is told to the caller is what was done. */
+static void a_plan_says_which_way_it_goes(void **state)
+{
+	const struct {
+		enum pccl_collective kind;
+		pcclPlan_t asked, made;
+	} cases[] = {
+		{PCCL_ALL_REDUCE, pcclPlanRing, pcclPlanRing},
+		{PCCL_BROADCAST, pcclPlanRing, pcclPlanDirect},
+		{PCCL_ALL_GATHER, pcclPlanOneshot, pcclPlanDirect},
+		{PCCL_REDUCE_SCATTER, pcclPlanRing, pcclPlanRing},
+		{PCCL_BROADCAST, pcclPlanOneshot, pcclPlanOneshot},
+		{PCCL_BARRIER, pcclPlanDirect, pcclPlanOneshot},
+		{PCCL_REDUCE_SCATTER, pcclPlanOneshot, pcclPlanDirect},
+	};
+	struct pccl_geometry g;
+	struct pccl_plan *plan;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pccl_geometry_cut(cases[i].kind, 3, 3000, 4, 1, &g);
+		assert_int_equal(pccl_plan_create(cases[i].kind, cases[i].asked, 3, 0, 0, &g, &plan), pcclSuccess);
+		assert_int_equal(plan->algorithm, cases[i].made);
+		pccl_plan_destroy(plan);
+	}
+}
+
 static void a_printed_plan_reads_like_one(void **state)
 {
 	struct world world = {.kind = PCCL_ALL_REDUCE, .algorithm = pcclPlanDirect, .ranks = 3};
@@ -543,6 +571,7 @@ int main(void)
 		cmocka_unit_test(only_the_op_that_was_found_is_repaired),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(small_ops_take_one_hop_and_large_ones_two),
+		cmocka_unit_test(a_plan_says_which_way_it_goes),
 		cmocka_unit_test(a_printed_plan_reads_like_one),
 	};
 

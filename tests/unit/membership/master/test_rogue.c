@@ -34,6 +34,7 @@ struct desk {
 static struct desk desk;
 
 static void answer(uint32_t connection);
+static void answer_meet(uint32_t connection, const struct pccl_message_meet *meet);
 
 static void hear(uint32_t connection, const struct pccl_message *message)
 {
@@ -55,6 +56,7 @@ static void step(struct pccl_master_event *event)
 {
 	struct pccl_master_action action;
 	bool asked[CONNECTIONS] = {false};
+	struct pccl_message *meets[CONNECTIONS] = {NULL};
 	uint32_t connection;
 
 	event->now_ns = desk.now_ns;
@@ -66,7 +68,14 @@ static void step(struct pccl_master_event *event)
 		}
 		hear((uint32_t)action.connection, action.message);
 		asked[action.connection] |= action.message->type == PCCL_MESSAGE_PREPARE;
+		if (action.message->type == PCCL_MESSAGE_MEET && meets[action.connection] == NULL)
+			meets[action.connection] = pccl_message_share(action.message);
 		pccl_message_destroy(action.message);
+	}
+	for (connection = 0; connection < CONNECTIONS; connection++) {
+		if (meets[connection] != NULL)
+			answer_meet(connection, &meets[connection]->body.meet);
+		pccl_message_destroy(meets[connection]);
 	}
 	for (connection = 0; connection < CONNECTIONS; connection++)
 		if (asked[connection] && !desk.ears[connection].mute)
@@ -78,6 +87,20 @@ static void say(uint32_t connection, struct pccl_message *message)
 	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = connection, .message = message};
 
 	step(&event);
+}
+
+static void answer_meet(uint32_t connection, const struct pccl_message_meet *meet)
+{
+	uint32_t index;
+
+	for (index = 0; index < meet->strangers.member_count; index++) {
+		struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_MET);
+
+		message->body.met.number = meet->number;
+		message->body.met.uuid = meet->strangers.members[index].uuid;
+		message->body.met.reached = true;
+		say(connection, message);
+	}
 }
 
 static void answer(uint32_t connection)

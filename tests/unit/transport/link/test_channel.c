@@ -345,6 +345,30 @@ static void who_is_no_master_is_told_from_one_that_is_away(void **state)
 	}
 }
 
+static void a_master_of_another_version_is_told_from_none(void **state)
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_WELCOME};
+	struct pccl_address address = {.bytes = sizeof(address.storage)};
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), fd = -1;
+	uint8_t header[PCCL_FRAME_BYTES];
+
+	(void)state;
+	open_hall();
+	assert_int_equal(listen(door, 5), 0);
+	assert_int_equal(getsockname(door, (struct sockaddr *)&address.storage, &address.bytes), 0);
+	dial(&address, 1, 2000000000u);
+	WIRE_UNTIL(&hall, fd >= 0 || (fd = accept(door, NULL, NULL)) >= 0);
+	pccl_frame_encode(&frame, header);
+	header[4] = 9;
+	assert_int_equal(send(fd, header, sizeof(header), 0), sizeof(header));
+	WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
+	assert_non_null(strstr(hall.peer.reason, "one of another version"));
+	assert_non_null(strstr(hall.peer.reason, "protocol version 9, this side speaks 1"));
+	close(fd);
+	close_hall();
+	close(door);
+}
+
 static void refusal_is_told_in_the_masters_words(void **state)
 {
 	(void)state;
@@ -499,6 +523,7 @@ int main(void)
 		cmocka_unit_test(who_is_no_master_is_told_from_one_that_is_away),
 		cmocka_unit_test(unanswered_dial_breaks_with_the_causes),
 		cmocka_unit_test(master_that_says_nothing_is_given_up),
+		cmocka_unit_test(a_master_of_another_version_is_told_from_none),
 		cmocka_unit_test(refusal_is_told_in_the_masters_words),
 		cmocka_unit_test(last_messages_are_delivered_before_the_end_is_told),
 		cmocka_unit_test(flushing_close_does_not_wait_for_ever),

@@ -235,7 +235,7 @@ static void older_tls_is_refused(void **state)
 
 static void secrets_survive_being_written_down(void **state)
 {
-	char text[PCCL_JOIN_SECRET_TEXT_BYTES], again[PCCL_JOIN_SECRET_TEXT_BYTES];
+	char text[PCCL_SECRET_TEXT_BYTES], again[PCCL_SECRET_TEXT_BYTES];
 	struct pccl_join_secret secret, damaged;
 	size_t bytes, i;
 

@@ -1,0 +1,75 @@
+/*
+ * pccl: how connections are protected.
+ *
+ * With a join secret or with certificates, every connection (to masters and between peers) is TLS 1.3 and both ends
+ * have proved that they belong to the run; whoever can't is turned away in words. Without either, connections are
+ * plain and stay on this host: other hosts are refused, unless the mode is pcclSecurityNone. All peers and masters of a
+ * run have the same mode.
+ *
+ * What each mode protects from whom: docs/SECURITY.md.
+ */
+#ifndef PCCL_SECURITY_H
+#define PCCL_SECURITY_H
+
+#include "pccl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum pcclSecurityMode_t {
+	pcclSecurityDefault =
+		0, /* psk if a secret is given, tls if a certificate is, else plain and on this host only */
+	pcclSecurityNone = 100, /* plain, also between hosts: whoever reads the wire reads the tensors, and may join */
+	pcclSecurityPsk = 101,	/* a join secret that all peers and masters share */
+	pcclSecurityTls = 102	/* certificates of one authority */
+} pcclSecurityMode_t;
+
+/*
+ * Initialize with PCCL_SECURITY_INITIALIZER. A zero or NULL field means "the PCCL_* environment variable named beside
+ * it". Strings and files are read during the call that takes the structure.
+ */
+typedef struct pcclSecurity_t {
+	size_t size;
+	pcclSecurityMode_t mode; /* PCCL_SECURITY=none|psk|tls */
+	uint32_t reserved_mode;	 /* must be 0 */
+	const char *secret;	 /* PCCL_SECRET: the text that pccl-master --generate-secret prints */
+	const char
+		*secret_file; /* PCCL_SECRET_FILE: a file of such lines, at most 4. This side shows the first and takes
+				  * all, so that a secret can be changed in two rounds of restarts while a run goes on;
+				  * blank lines and lines that begin with # do not count */
+	const char *authority_file;   /* PCCL_AUTHORITY_FILE: PEM, of whose certificates count */
+	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority */
+	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key */
+	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, a list of those that do not count any more; optional */
+	uint64_t reserved[2];
+} pcclSecurity_t;
+
+#define PCCL_SECURITY_INITIALIZER                                                                   \
+	{                                                                                           \
+		sizeof(pcclSecurity_t), pcclSecurityDefault, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+		{                                                                                   \
+			0, 0                                                                        \
+		}                                                                                   \
+	}
+
+#define PCCL_SECRET_TEXT_BYTES 64 /* enough for the text of a join secret, NUL included */
+
+/*
+ * Makes a new join secret: 256 random bits and a check sum, one line of text without line end. Share it with who may
+ * join, and with nobody else. pcclInvalidArgument: NULL; pcclSystemError: the system gives no random numbers.
+ */
+PCCL_EXPORT pcclResult_t pcclGenerateSecret(char text_out[PCCL_SECRET_TEXT_BYTES]);
+
+/*
+ * How a master that does not run yet will protect its connections. Without this call the environment says. For a
+ * communicator: pcclConfig_t.security. pcclInvalidArgument: a secret or a file, and what is wrong with it;
+ * pcclInvalidUsage: the master runs already; pcclOutOfMemory.
+ */
+PCCL_EXPORT pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const pcclSecurity_t *security);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,22 @@
+/* How connections are protected. */
+#include <pccl/security.h>
+
+#include "base/fail.h"
+#include "comm/master_server.h"
+#include "comm/protection.h"
+
+pcclResult_t pcclGenerateSecret(char text_out[PCCL_SECRET_TEXT_BYTES])
+{
+	if (text_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "text_out is NULL");
+	return pccl_wires_generate_secret(text_out);
+}
+
+pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const pcclSecurity_t *security)
+{
+	if (master_instance == NULL || security == NULL)
+		return pccl_fail(pcclInvalidArgument, "%s is NULL", security == NULL ? "security" : "the master");
+	if (pccl_master_server_is_inherited(master_instance))
+		return pccl_fail(pcclInvalidUsage, "the master belongs to the process that forked this one");
+	return pccl_master_server_protect(master_instance, security);
+}

@@ -1,0 +1,12 @@
+/* How connections are protected: what the caller gave, then the PCCL_* environment. */
+#ifndef PCCL_PROTECTION_H
+#define PCCL_PROTECTION_H
+
+#include <pccl/security.h>
+
+#include "transport/wires.h"
+
+/* `given` may be NULL. The wires are the caller's. pcclInvalidArgument, pcclOutOfMemory. */
+pcclResult_t pccl_protection_open(const pcclSecurity_t *given, struct pccl_wires **wires_out);
+
+#endif

@@ -1,0 +1,204 @@
+/* A run that is protected by a join secret, real processes: who has it takes part, who has not is told why. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <pccl/diagnostics.h>
+#include <pccl/security.h>
+
+#include "lib/check.h"
+#include "lib/peers.h"
+
+static char secret[PCCL_SECRET_TEXT_BYTES];
+static char other_secret[PCCL_SECRET_TEXT_BYTES];
+
+static int open_world(void **state)
+{
+	if (pcclGenerateSecret(secret) != pcclSuccess || pcclGenerateSecret(other_secret) != pcclSuccess)
+		return -1;
+	setenv("PCCL_SECRET", secret, 1); /* the masters' */
+	return peers_open(state);
+}
+
+static int close_world(void **state)
+{
+	unsetenv("PCCL_SECRET");
+	unsetenv("PCCL_SECURITY");
+	return peers_close(state);
+}
+
+static void sum_in_secret(struct world_peer *me)
+{
+	int64_t sum = 0;
+
+	peer_join(me);
+	peer_grow(me, 3);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 1, 2, &sum));
+	CHECK(sum == 6);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void members_with_the_secret_reduce(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, sum_in_secret, NULL);
+	peers_finish(world);
+}
+
+static void embedded_master_takes_the_environment_too(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 3, sum_in_secret, NULL);
+	peers_finish(world);
+}
+
+/* Connects with settings that do not fit; the words have to say so. */
+struct misfit {
+	pcclSecurityMode_t mode;
+	const char *secret;
+	const char *words;
+};
+
+static void try_to_join(struct world_peer *me)
+{
+	const struct misfit *misfit = me->argument;
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+
+	unsetenv("PCCL_SECRET");
+	security.mode = misfit->mode;
+	security.secret = misfit->secret;
+	me->config.security = &security;
+	me->config.connect_attempts = 1;
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	if (strstr(pcclGetLastError(me->comm), misfit->words) == NULL)
+		peer_fail(__FILE__, __LINE__, pcclGetLastError(me->comm));
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+}
+
+static void strangers_are_told_why_they_are_turned_away(void **state)
+{
+	const struct misfit misfits[] = {{pcclSecurityPsk, other_secret, "it has another join secret"},
+					 {pcclSecurityNone, NULL, "it speaks TLS, this side"},
+					 {pcclSecurityDefault, NULL, "it speaks TLS, this side"}};
+	struct world *world = *state;
+	size_t i;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	for (i = 0; i < sizeof(misfits) / sizeof(misfits[0]); i++)
+		peers_start(world, 1, try_to_join, &misfits[i]);
+	peers_start(world, 3, sum_in_secret, NULL);
+	peers_finish(world);
+}
+
+static void plain_master_has_no_words_for_tls(void **state)
+{
+	const struct misfit misfit = {pcclSecurityPsk, secret, "its security may be none"};
+	struct world *world = *state;
+
+	unsetenv("PCCL_SECRET");
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 1, try_to_join, &misfit);
+	peers_finish(world);
+}
+
+/* ---- settings, without a world ------------------------------------------------------------------------------- */
+
+static void check_settings(const pcclSecurity_t *security, pcclResult_t expected, const char *words)
+{
+	pcclCommCreateParams_t params = {.peer_group = 0};
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	pcclComm_t *comm;
+	pcclResult_t result;
+
+	config.masters = "127.0.0.1:1";
+	config.security = security;
+	result = pcclCreateCommunicatorWithConfig(&params, &config, &comm);
+	assert_int_equal(result, expected);
+	if (expected != pcclSuccess && strstr(pcclGetLastError(NULL), words) == NULL)
+		fail_msg("it says: %s", pcclGetLastError(NULL));
+	if (result == pcclSuccess)
+		pcclDestroyCommunicator(comm);
+	else
+		assert_null(comm);
+}
+
+static void bad_settings_are_refused_in_words(void **state)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+
+	(void)state;
+	unsetenv("PCCL_SECRET");
+	assert_int_equal(pcclInit(), pcclSuccess);
+	security.mode = pcclSecurityPsk;
+	check_settings(&security, pcclInvalidArgument, "PCCL_SECRET_FILE");
+	security.secret = "pccl-secret-short";
+	check_settings(&security, pcclInvalidArgument, "was it cut?");
+	security.secret = NULL;
+	security.secret_file = "/nowhere/secret";
+	check_settings(&security, pcclInvalidArgument, "/nowhere/secret");
+	security.mode = pcclSecurityTls;
+	check_settings(&security, pcclInvalidArgument, "PCCL_CERTIFICATE_FILE");
+	security.mode = (pcclSecurityMode_t)7;
+	check_settings(&security, pcclInvalidArgument, "PCCL_SECURITY");
+	setenv("PCCL_SECURITY", "loud", 1);
+	check_settings(NULL, pcclInvalidArgument, "none");
+}
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static void secrets_come_from_a_file(void **state)
+{
+	char path[] = "/tmp/pccl-test-secret.XXXXXX";
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	char text[8 * PCCL_SECRET_TEXT_BYTES];
+	int fd = mkstemp(path);
+
+	(void)state;
+	unsetenv("PCCL_SECRET");
+	assert_true(fd >= 0);
+	close(fd);
+	security.secret_file = path;
+	snprintf(text, sizeof(text), "# ours\n\n%s\r\n  \n%s", secret, other_secret);
+	write_file(path, text, 0600);
+	check_settings(&security, pcclSuccess, NULL);
+	write_file(path, "# nothing\n", 0600);
+	check_settings(&security, pcclInvalidArgument, "has no join secret");
+	snprintf(text, sizeof(text), "%s\npccl-secret-wrong\n", secret);
+	write_file(path, text, 0600);
+	check_settings(&security, pcclInvalidArgument, "line 2");
+	snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n", secret, secret, secret, secret, secret);
+	write_file(path, text, 0600);
+	check_settings(&security, pcclInvalidArgument, "more than 4");
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(members_with_the_secret_reduce, open_world, close_world),
+		cmocka_unit_test_setup_teardown(embedded_master_takes_the_environment_too, open_world, close_world),
+		cmocka_unit_test_setup_teardown(strangers_are_told_why_they_are_turned_away, open_world, close_world),
+		cmocka_unit_test_setup_teardown(plain_master_has_no_words_for_tls, open_world, close_world),
+		cmocka_unit_test_setup_teardown(bad_settings_are_refused_in_words, open_world, close_world),
+		cmocka_unit_test_setup_teardown(secrets_come_from_a_file, open_world, close_world),
+	};
+
+	return cmocka_run_group_tests_name("security", tests, NULL, NULL);
+}

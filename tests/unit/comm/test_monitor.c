@@ -1,0 +1,144 @@
+/* What a caller sees of what the control thread and the lanes, played by a thread of the test, tell the monitor. */
+#include "comm/monitor.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "lib/check.h"
+
+static struct {
+	struct pccl_self self;
+	struct pccl_monitor *monitor;
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	bool joins; /* that the machine was told, and has not answered */
+	bool votes;
+	bool ends;
+} desk;
+
+/* Under the monitor's lock. */
+static void tell(void *control, const struct pccl_peer_event *event)
+{
+	(void)control;
+	pthread_mutex_lock(&desk.lock);
+	desk.joins = desk.joins || event->type == PCCL_PEER_JOIN;
+	desk.votes = desk.votes || event->type == PCCL_PEER_VOTE;
+	pthread_cond_broadcast(&desk.told);
+	pthread_mutex_unlock(&desk.lock);
+}
+
+static void wake(void *lane)
+{
+	(void)lane;
+}
+
+static struct pccl_world world_of(uint32_t count)
+{
+	const struct pccl_world world = {.peers = count, .groups = 1, .largest_group = count};
+
+	return world;
+}
+
+static void install(uint32_t epoch, uint32_t count, bool newcomers)
+{
+	struct pccl_install install = {.newcomers = newcomers, .world = world_of(count)};
+	struct pccl_member members[3] = {{.uuid = desk.self.uuid}, {.uuid = {{2}}}, {.uuid = {{3}}}};
+
+	install.view.epoch = epoch;
+	install.view.lanes = install.view.streams = 1;
+	install.view.member_count = count;
+	install.view.members = members;
+	pccl_monitor_install(desk.monitor, &install);
+}
+
+/* Two join; one of them is lost before the links to it are up here. */
+static void answer_update(void)
+{
+	struct pccl_peer_action answer = {.type = PCCL_PEER_VOTED, .result = pcclSuccess, .world = world_of(3)};
+
+	install(2, 3, true);
+	pccl_monitor_voted(desk.monitor, &answer);
+	install(3, 2, false);
+	pccl_monitor_linked(desk.monitor, 3);
+}
+
+static void *play(void *context)
+{
+	(void)context;
+	pthread_mutex_lock(&desk.lock);
+	while (!desk.ends) {
+		bool joins = desk.joins, votes = desk.votes;
+
+		desk.joins = desk.votes = false;
+		pthread_mutex_unlock(&desk.lock);
+		if (joins) {
+			install(1, 1, true);
+			pccl_monitor_linked(desk.monitor, 1);
+		}
+		if (votes)
+			answer_update();
+		pthread_mutex_lock(&desk.lock);
+		while (!desk.joins && !desk.votes && !desk.ends)
+			pthread_cond_wait(&desk.told, &desk.lock);
+	}
+	pthread_mutex_unlock(&desk.lock);
+	return NULL;
+}
+
+static void drop_commands(void)
+{
+	struct pccl_command *command = pccl_monitor_take(desk.monitor, 0);
+
+	while (command != NULL) {
+		struct pccl_command *next = command->next;
+
+		pccl_command_free(command);
+		command = next;
+	}
+}
+
+/* Else two members that branch on what the same call has left them with go different ways. */
+static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
+{
+	const struct pccl_monitor_threads threads = {.tell = tell, .wake = wake};
+	const struct pccl_joint_call update = {.vote = PCCL_VOTE_UPDATE, .failure = pcclUpdateTopologyFailed};
+	struct pccl_standing standing;
+	pthread_t thread;
+
+	(void)state;
+	memset(&desk, 0, sizeof(desk));
+	pthread_mutex_init(&desk.lock, NULL);
+	pthread_cond_init(&desk.told, NULL);
+	desk.self.uuid.data[0] = 1;
+	desk.self.classic = true;
+	desk.self.settings.lanes = 1;
+	assert_int_equal(pccl_monitor_create(&desk.self, &desk.monitor), pcclSuccess);
+	assert_int_equal(pthread_create(&thread, NULL, play, NULL), 0);
+	assert_int_equal(pccl_monitor_begin_connect(desk.monitor), pcclSuccess);
+	assert_int_equal(pccl_monitor_join(desk.monitor, &threads), pcclSuccess);
+	pccl_monitor_end_connect(desk.monitor, pcclSuccess);
+	assert_int_equal(pccl_monitor_joint(desk.monitor, &update, NULL), pcclSuccess);
+	assert_int_equal(pccl_monitor_attributes(desk.monitor, &standing), pcclSuccess);
+	assert_int_equal(standing.world.peers, 3);
+	assert_int_equal(standing.members, 3);
+	pthread_mutex_lock(&desk.lock);
+	desk.ends = true;
+	pthread_cond_broadcast(&desk.told);
+	pthread_mutex_unlock(&desk.lock);
+	pthread_join(thread, NULL);
+	drop_commands();
+	pccl_monitor_detach(desk.monitor);
+	pccl_monitor_destroy(desk.monitor);
+	pthread_cond_destroy(&desk.told);
+	pthread_mutex_destroy(&desk.lock);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_who_made_a_joint_call_see_the_world_of_its_answer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
