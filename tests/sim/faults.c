@@ -64,6 +64,7 @@ void sim_make_peace(struct sim *sim)
 
 	plan->pause_ns = plan->partition_ns = plan->complaint_ns = plan->reset_ns = 0;
 	plan->master_crash_ns = plan->clock_jump_ns = 0;
+	plan->crash_ns = 0; /* it may have to be told from a broken connection, which takes as long */
 	plan->joint_timeout_ms = 0;
 	plan->sabotage = 0;
 	plan->silent_crashes = false;

@@ -311,7 +311,7 @@ void sim_ops_install(struct sim *sim, struct sim_node *node, const struct pccl_i
 
 /* faults.c */
 void sim_plan_draw(struct sim *sim, uint64_t seed);
-/* Peers come, leave and die; and that is all. */
+/* Peers come and leave; and that is all. */
 void sim_make_peace(struct sim *sim);
 void sim_faults_start(struct sim *sim);
 void sim_fault(struct sim *sim, uint32_t kind);

@@ -104,6 +104,7 @@ static const struct pccl_view *view_of(const struct pccl_group *group, const str
 {
 	uint32_t index;
 
+	assert(client->state != PCCL_CLIENT_SEATED || group->base != NULL);
 	if (client->state == PCCL_CLIENT_SEATED)
 		return client->installed == group->base->view.epoch ? &group->base->view : NULL;
 	for (index = 0; client->state == PCCL_CLIENT_RETURNED && index < group->claim_count; index++) {

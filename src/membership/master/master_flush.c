@@ -264,9 +264,10 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 		end_run(master, group);
 	admitting = pccl_admission_choose(master, group);
 	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch == 0) {
-		pccl_group_unstall(group);
 		group->cause_count = 0;
-		if (group->base == NULL)
+		if (group->base != NULL)
+			pccl_group_unstall(group);
+		else
 			pccl_group_stall(master, group); /* newcomers that this master may not let found the group */
 		return;
 	}
