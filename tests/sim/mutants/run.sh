@@ -5,8 +5,8 @@
 #	tests/sim/mutants/run.sh -n		only says which would change nothing
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
-# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own; the sed script that does
-# it. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes
+# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own, and whether it is rare;
+# the sed script that does it. A rare one shows in few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes
 # anything.
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -46,17 +46,17 @@ build() {
 }
 
 # A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
-run() { # LEVEL
-	timeout 300 "$work/$simulator" --level "$1" --seeds "$seeds" > "$work/out" 2>&1
+run() { # LEVEL SEEDS
+	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" > "$work/out" 2>&1
 }
 
 build || { head -20 "$work/err"; exit 1; }
-{ run 1 && run 2; } || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
+{ run 1 "$seeds" && run 2 "$seeds"; } || { echo "the machines as they are fail already:"; tail -3 "$work/out"; exit 1; }
 
 lived=0
 mutants=()
 if [ "${1:-}" = -t ]; then
-	mapfile -t mutants < <(find "$here" -name '*.mutant' | shuf | awk 'NR % 3 == 1')
+	mapfile -t mutants < <(awk 'FNR == 2 && $NF != "rare" {print FILENAME}' "$here"/*.mutant | shuf | awk 'NR % 3 == 1')
 else
 	for name in "${@:-*}"; do
 		# shellcheck disable=SC2206
@@ -65,7 +65,7 @@ else
 fi
 for mutant in "${mutants[@]}"; do
 	name=$(basename "$mutant" .mutant)
-	read -r file level < <(sed -n 2p "$mutant")
+	read -r file level rare < <(sed -n 2p "$mutant")
 	sed -n '3,$p' "$mutant" > "$work/script"
 	sed -i -f "$work/script" "$work/$file"
 	if cmp -s "$root/$file" "$work/$file"; then
@@ -78,7 +78,7 @@ for mutant in "${mutants[@]}"; do
 		lived=1
 	else
 		case $file in src/membership/*) ;; *) level=2 ;; esac
-		if run "${level:-1}"; then
+		if run "${level:-1}" "${seeds}${rare:+0}"; then
 			echo "LIVES   $name: $(sed -n 1p "$mutant")"
 			lived=1
 		else
