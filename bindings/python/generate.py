@@ -70,6 +70,9 @@ class Writer:
                     return "c.c_char_p"
                 if name == "void" or (name not in SCALARS and name not in self.known and name not in self.enums):
                     return "c.c_void_p"  # anything, or a handle
+            if isinstance(inner, c_ast.TypeDecl) and isinstance(inner.type, c_ast.Struct):
+                if inner.type.name not in self.known:
+                    return "c.c_void_p"  # declared by a later header
             return f"c.POINTER({self.type_of(inner)})"
         if isinstance(node, c_ast.ArrayDecl):
             return f"{self.type_of(node.type)} * {self.number(node.dim)}"

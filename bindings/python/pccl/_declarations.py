@@ -291,7 +291,7 @@ class pcclConfig_t(c.Structure):
         ("connect_attempts", c.c_uint32),
         ("joint_timeout_ms", c.c_uint32),
         ("late_members", c.c_int),
-        ("security", c.POINTER(pcclSecurity_t)),
+        ("security", c.c_void_p),
         ("reserved", c.c_uint32 * 2),
     ]
 
