@@ -60,12 +60,8 @@ pcclResult_t pccl_monitor_check_drift(struct pccl_monitor *monitor, struct pccl_
 	memset(result_out, 0, sizeof(*result_out));
 	if (result != pcclSuccess)
 		return pccl_monitor_as_known(monitor, result, pcclInvalidUsage);
-	pccl_monitor_wait_for_turn(monitor);
-	if (monitor->state == PCCL_MONITOR_ENDED)
-		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
-	else if (!pccl_monitor_is_idle(monitor))
-		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
-	else
+	result = pccl_monitor_begin_state_call(monitor, "first");
+	if (result == pcclSuccess)
 		result = check(monitor, inventory, result_out);
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);

@@ -101,6 +101,9 @@ void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 /* monitor_joint.c, under the lock: one thread at a time makes joint calls */
 void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor);
 void pccl_monitor_end_turn(struct pccl_monitor *monitor);
+/* monitor_state.c: waits for the turn of a call about states, with which nothing may be in flight. `when` those are to
+ * be awaited is for the text. After a failure the turn is to be ended as well. */
+pcclResult_t pccl_monitor_begin_state_call(struct pccl_monitor *monitor, const char *when);
 /* What PCCL 1.0 programs expect when such a call fails; `failure` is its own. */
 pcclResult_t pccl_monitor_as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure);
 

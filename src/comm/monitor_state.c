@@ -260,6 +260,16 @@ static pcclResult_t synchronize(struct pccl_monitor *monitor, const struct pccl_
 	return result_out->result != pcclSuccess ? pccl_fail(result_out->result, "%s", result_out->text) : pcclSuccess;
 }
 
+pcclResult_t pccl_monitor_begin_state_call(struct pccl_monitor *monitor, const char *when)
+{
+	pccl_monitor_wait_for_turn(monitor);
+	if (monitor->state == PCCL_MONITOR_ENDED)
+		return pccl_fail(monitor->end_result, "%s", monitor->end_detail);
+	if (!pccl_monitor_is_idle(monitor))
+		return pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them %s", when);
+	return pcclSuccess;
+}
+
 pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct pccl_state_call *what,
 				      struct pccl_agreement_result *result_out)
 {
@@ -268,13 +278,8 @@ pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct
 	memset(result_out, 0, sizeof(*result_out));
 	if (result != pcclSuccess)
 		return pccl_monitor_as_known(monitor, result, pcclInvalidUsage);
-	pccl_monitor_wait_for_turn(monitor);
-	if (monitor->state == PCCL_MONITOR_ENDED)
-		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
-	else if (!pccl_monitor_is_idle(monitor))
-		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them before "
-							"pcclSynchronizeSharedState()");
-	else
+	result = pccl_monitor_begin_state_call(monitor, "before pcclSynchronizeSharedState()");
+	if (result == pcclSuccess)
 		result = synchronize(monitor, what, result_out);
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);

@@ -32,7 +32,6 @@ struct pccl_agreement {
 	uint8_t input[PCCL_STATE_RECORD_BYTES];
 	uint8_t *gathered; /* members_max records */
 	uint32_t round;	   /* of ballots */
-	struct pccl_digest own_keys;
 
 	/* of the last ballot */
 	uint32_t ranks;
