@@ -65,6 +65,10 @@ struct small_world {
 	bool allocation_failed;	    /* it has */
 };
 
+/* Set-up and teardown of a test: a world with one master. */
+int small_open(void **state);
+int small_close(void **state);
+
 void small_world_init(struct small_world *world);
 void small_world_fini(struct small_world *world);
 void small_master_start(struct small_world *world, uint32_t index);

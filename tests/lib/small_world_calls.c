@@ -75,3 +75,21 @@ void small_move(struct small_world *world, uint32_t index, uint32_t master)
 		small_pass(world, 60);
 	}
 }
+
+/* ---- for tests ------------------------------------------------------------------------------------------------ */
+
+int small_open(void **state)
+{
+	static struct small_world world;
+
+	small_world_init(&world);
+	small_master_start(&world, 0);
+	*state = &world;
+	return 0;
+}
+
+int small_close(void **state)
+{
+	small_world_fini(*state);
+	return 0;
+}

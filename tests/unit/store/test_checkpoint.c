@@ -12,11 +12,9 @@
 #include "base/memory.h"
 #include "lib/check.h"
 #include "store/checkpoint.h"
+#include "unit/store/folder.h"
 
 #define TENSORS 3
-
-static char folder[64];
-static char path[96];
 
 /* Fails at the nth call; `dies`: and at all that follow, as if the program had been killed there. */
 struct faulty {
@@ -448,27 +446,6 @@ static void a_tensor_beyond_4_gib_goes_there_and_back(void **state)
 	pccl_manifest_fini(&manifest);
 	assert_int_equal(munmap(from, HUGE_BYTES), 0);
 	assert_int_equal(munmap(to, HUGE_BYTES), 0);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/pccl-checkpoint-XXXXXX");
-	if (mkdtemp(folder) == NULL)
-		return -1;
-	(void)snprintf(path, sizeof(path), "%s/state.safetensors", folder);
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	char beside[112];
-
-	(void)state;
-	(void)snprintf(beside, sizeof(beside), "%s.tmp", path);
-	(void)remove(beside);
-	(void)remove(path);
-	return rmdir(folder);
 }
 
 int main(void)

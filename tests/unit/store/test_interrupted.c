@@ -14,12 +14,11 @@
 
 #include "lib/check.h"
 #include "lib/files.h"
+#include "unit/store/folder.h"
 
 #define LARGE ((5u << 20) + 3)
 #define CALLS_MAX 100
 
-static char folder[64];
-static char path[96];
 static uint8_t large[LARGE], small[10];
 
 static void set_content(uint64_t revision)
@@ -182,27 +181,6 @@ static void a_death_at_any_call_leaves_the_old_one(void **state)
 	}
 	assert_true(nth > 10 && nth < CALLS_MAX && beside > 6);
 	assert_int_equal(found, 2);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/pccl-interrupted-XXXXXX");
-	if (mkdtemp(folder) == NULL)
-		return -1;
-	(void)snprintf(path, sizeof(path), "%s/state.safetensors", folder);
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	char beside[112];
-
-	(void)state;
-	(void)snprintf(beside, sizeof(beside), "%s.tmp", path);
-	(void)remove(beside);
-	(void)remove(path);
-	return rmdir(folder);
 }
 
 int main(void)

@@ -6,22 +6,6 @@
 
 #define GRACE_MS 2000
 
-static int setup(void **state)
-{
-	static struct small_world world;
-
-	small_world_init(&world);
-	small_master_start(&world, 0);
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	small_world_fini(*state);
-	return 0;
-}
-
 /* Peers 0 ... count - 1 as members of group 0, in epoch 2. They have been for a while. */
 static void gather(struct small_world *world, uint32_t count)
 {
@@ -320,26 +304,32 @@ static void with_several_masters_one_that_nobody_saw_is_dead_after_the_grace(voi
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(member_whose_connection_is_reset_takes_its_seat_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(joint_call_goes_on_over_a_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(who_does_not_come_back_goes_after_the_grace, setup, teardown),
-		cmocka_unit_test_setup_teardown(whose_links_have_broken_as_well_is_dead_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(links_may_be_seen_to_break_first, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_alone_says_nobody_dead, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_of_three_alone_says_nobody_dead_when_two_are_reset, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(of_two_the_other_one_says, setup, teardown),
-		cmocka_unit_test_setup_teardown(links_that_are_up_again_count_no_more, setup, teardown),
-		cmocka_unit_test_setup_teardown(broken_links_to_one_whose_connection_is_up_mean_nothing, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(what_was_said_in_a_former_view_counts_no_more, setup, teardown),
-		cmocka_unit_test_setup_teardown(reset_during_a_view_change_costs_nobody_the_view, setup, teardown),
-		cmocka_unit_test_setup_teardown(patience_with_one_that_breaks_again_and_again_ends, setup, teardown),
-		cmocka_unit_test_setup_teardown(master_that_slept_gives_the_same_time_to_come_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(death_on_the_way_back_is_noticed, setup, teardown),
-		cmocka_unit_test_setup_teardown(with_several_masters_the_grace_ends_without_a_death, setup, teardown),
-		cmocka_unit_test_setup_teardown(with_several_masters_one_that_nobody_saw_is_dead_after_the_grace, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(member_whose_connection_is_reset_takes_its_seat_again, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(joint_call_goes_on_over_a_reset, small_open, small_close),
+		cmocka_unit_test_setup_teardown(who_does_not_come_back_goes_after_the_grace, small_open, small_close),
+		cmocka_unit_test_setup_teardown(whose_links_have_broken_as_well_is_dead_at_once, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(links_may_be_seen_to_break_first, small_open, small_close),
+		cmocka_unit_test_setup_teardown(one_alone_says_nobody_dead, small_open, small_close),
+		cmocka_unit_test_setup_teardown(one_of_three_alone_says_nobody_dead_when_two_are_reset, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(of_two_the_other_one_says, small_open, small_close),
+		cmocka_unit_test_setup_teardown(links_that_are_up_again_count_no_more, small_open, small_close),
+		cmocka_unit_test_setup_teardown(broken_links_to_one_whose_connection_is_up_mean_nothing, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(what_was_said_in_a_former_view_counts_no_more, small_open, small_close),
+		cmocka_unit_test_setup_teardown(reset_during_a_view_change_costs_nobody_the_view, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(patience_with_one_that_breaks_again_and_again_ends, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(master_that_slept_gives_the_same_time_to_come_back, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(death_on_the_way_back_is_noticed, small_open, small_close),
+		cmocka_unit_test_setup_teardown(with_several_masters_the_grace_ends_without_a_death, small_open,
+						small_close),
+		cmocka_unit_test_setup_teardown(with_several_masters_one_that_nobody_saw_is_dead_after_the_grace,
+						small_open, small_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

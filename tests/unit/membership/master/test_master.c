@@ -4,22 +4,6 @@
 #include "lib/check.h"
 #include "lib/small_world.h"
 
-static int setup(void **state)
-{
-	static struct small_world world;
-
-	small_world_init(&world);
-	small_master_start(&world, 0);
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	small_world_fini(*state);
-	return 0;
-}
-
 /* Peers 0 ... count - 1 as members of group 0. */
 static void gather(struct small_world *world, uint32_t count)
 {
@@ -498,7 +482,7 @@ static void world_numbers_come_with_the_answer_of_a_joint_call(void **state)
 	}
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
 
 int main(void)
 {

@@ -6,22 +6,6 @@
 #include "lib/check.h"
 #include "lib/small_world.h"
 
-static int setup(void **state)
-{
-	static struct small_world world;
-
-	small_world_init(&world);
-	small_master_start(&world, 0);
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	small_world_fini(*state);
-	return 0;
-}
-
 /* Peers 0 ... count - 1 as members of group 0, which know so many masters. */
 static void gather(struct small_world *world, uint32_t count, uint32_t masters)
 {
@@ -542,7 +526,7 @@ static void member_that_returns_does_not_wait_for_one_that_left(void **state)
 	assert_int_equal(small_size(world, 1), 1);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
 
 int main(void)
 {
