@@ -431,9 +431,12 @@ void pccl_groups_tick(struct pccl_master *master)
 		    master->now_ns)
 			group->dirty = true;
 		if (master->now_ns >= group->majority_ns || master->now_ns >= group->again_ns ||
-		    master->now_ns >= group->joint_ns || master->now_ns >= group->hold_ns ||
-		    master->now_ns >= pccl_broken_deadline(group))
+		    master->now_ns >= group->joint_ns || master->now_ns >= pccl_broken_deadline(group))
 			group->dirty = true;
+		if (group->hold_ns != PCCL_MASTER_HOLD_OVER && master->now_ns >= group->hold_ns) {
+			group->hold_ns = PCCL_MASTER_HOLD_OVER;
+			group->dirty = true;
+		}
 		if (master->now_ns >= group->window_ns)
 			pccl_complaints_judge(master, group);
 		if (master->now_ns >= group->stall_ns)

@@ -188,6 +188,9 @@ struct pccl_complaint {
 	char text[PCCL_CAUSE_TEXT_BYTES];
 };
 
+/* Of hold_ns, where PCCL_MASTER_NEVER means that no update has had to wait yet: it has waited for long enough. */
+#define PCCL_MASTER_HOLD_OVER 0u
+
 struct pccl_group {
 	uint32_t id;
 	uint32_t client_count;			      /* who have registered for it and are not lost */
@@ -210,7 +213,7 @@ struct pccl_group {
 	bool needs_quorum;     /* members know several masters */
 	bool loyal;	       /* more than half of the view are here and have promised nothing */
 	bool meets_due;	       /* newcomers are to be introduced */
-	uint64_t hold_ns;      /* so long an update waits for that; PCCL_MASTER_NEVER: none has had to yet */
+	uint64_t hold_ns;      /* so long an update waits for that; or PCCL_MASTER_NEVER, PCCL_MASTER_HOLD_OVER */
 	bool flush_due;	       /* a view change is needed even if nobody is missing */
 	uint32_t members_most; /* in any view since newcomers joined; 0: not known */
 	struct pccl_change change;
