@@ -1,7 +1,5 @@
 #include "train.h"
 
-#include <stdlib.h>
-
 #define FOLDER "/usr/share/common-licenses/"
 #define BYTES_MAX (1u << 20)
 
@@ -34,12 +32,13 @@ static void add_file(struct text *text, FILE *file)
 
 bool text_load(struct text *text)
 {
+	static uint8_t train[BYTES_MAX], test[BYTES_MAX];
 	size_t i;
 
-	text->train = malloc(BYTES_MAX);
-	text->test = malloc(BYTES_MAX);
+	text->train = train;
+	text->test = test;
 	text->train_count = text->test_count = 0;
-	for (i = 0; text->train != NULL && text->test != NULL && i < sizeof(files) / sizeof(files[0]); i++) {
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		char path[128];
 		FILE *file;
 
