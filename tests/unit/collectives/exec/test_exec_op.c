@@ -423,6 +423,39 @@ static void a_launch_without_memory_leaves_nothing(void **state)
 	close_desk(&desk);
 }
 
+#define MANY 1000
+
+/* How many allocations that many ops take, one after the other. */
+static size_t allocations_of(struct desk *desk, unsigned ops)
+{
+	struct pccl_exec_outcome outcome;
+	size_t left;
+	unsigned i;
+
+	check_fail_allocation(MANY * MANY);
+	for (i = 0; i < ops; i++) {
+		desk->launch.key.sequence++;
+		launch(desk);
+		pccl_exec_cancel(desk->exec, desk, pcclTimeout, "too late", true);
+		assert_true(pccl_exec_poll(desk->exec, &outcome));
+	}
+	left = check_allocations_left();
+	check_fail_allocation(0);
+	return MANY * MANY - left;
+}
+
+static void ops_that_have_ended_leave_their_places(void **state)
+{
+	struct desk desk;
+	size_t first;
+
+	(void)state;
+	open_desk(&desk, pcclPlanDirect, 100);
+	first = allocations_of(&desk, 1);
+	assert_int_equal(allocations_of(&desk, MANY), MANY * first);
+	close_desk(&desk);
+}
+
 static void an_executor_without_memory_is_refused(void **state)
 {
 	struct pccl_exec_config config = {.lanes = 1};
@@ -467,6 +500,7 @@ int main(void)
 		cmocka_unit_test(unknown_codecs_are_refused_at_launch),
 		cmocka_unit_test(stale_tokens_and_unknown_cookies_are_ignored),
 		cmocka_unit_test(a_launch_without_memory_leaves_nothing),
+		cmocka_unit_test(ops_that_have_ended_leave_their_places),
 		cmocka_unit_test(an_executor_without_memory_is_refused),
 	};
 

@@ -129,6 +129,8 @@ static struct {
 	uint32_t mended;
 	uint32_t linked;
 	uint32_t dials;
+	uint32_t hang_ups;
+	uint32_t ends;
 } said;
 
 static void step(struct pccl_peer *peer, struct pccl_peer_event *event)
@@ -138,6 +140,8 @@ static void step(struct pccl_peer *peer, struct pccl_peer_event *event)
 	pccl_peer_step(peer, event);
 	while (pccl_peer_poll(peer, &action)) {
 		said.dials += action.type == PCCL_PEER_DIAL;
+		said.hang_ups += action.type == PCCL_PEER_HANG_UP;
+		said.ends += action.type == PCCL_PEER_ENDED;
 		if (action.type != PCCL_PEER_SEND)
 			continue;
 		said.linked += action.message->type == PCCL_MESSAGE_LINKED;
@@ -166,6 +170,18 @@ static void come_up(struct pccl_peer *peer, struct pccl_peer_event *event)
 	hear(peer, event, welcome);
 }
 
+static struct pccl_peer *new_registering(struct pccl_peer_event *event)
+{
+	struct pccl_peer *peer = new_peer(1);
+
+	*event = (struct pccl_peer_event){.type = PCCL_PEER_JOIN, .now_ns = 1000 * SMALL_MS};
+	step(peer, event);
+	event->type = PCCL_PEER_DIALLED;
+	step(peer, event);
+	memset(&said, 0, sizeof(said));
+	return peer;
+}
+
 static struct pccl_peer *new_member(struct pccl_peer_event *event, uint16_t lanes)
 {
 	struct pccl_peer *peer = new_peer(1);
@@ -176,6 +192,27 @@ static struct pccl_peer *new_member(struct pccl_peer_event *event, uint16_t lane
 	hear(peer, event, install_of(3, lanes));
 	memset(&said, 0, sizeof(said));
 	return peer;
+}
+
+/* A refusal is the last word; who answers with something else is no master to stay with. */
+static void a_registration_is_answered_by_a_welcome_or_the_end(void **state)
+{
+	struct pccl_message *refusal = pccl_message_create(PCCL_MESSAGE_REFUSED);
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_registering(&event);
+
+	(void)state;
+	refusal->body.notice.result = pcclMasterConnectionFailed;
+	hear(peer, &event, refusal);
+	assert_int_equal(said.ends, 1);
+	pccl_peer_destroy(peer);
+	peer = new_registering(&event);
+	hear(peer, &event, pccl_message_create(PCCL_MESSAGE_BEAT));
+	assert_int_equal(said.hang_ups, 0);
+	hear(peer, &event, pccl_message_create(PCCL_MESSAGE_LATE));
+	assert_int_equal(said.hang_ups, 1);
+	assert_int_equal(said.ends, 0);
+	pccl_peer_destroy(peer);
 }
 
 static void link_is(struct pccl_peer *peer, struct pccl_peer_event *event, uint32_t rank, uint32_t lane, bool broken)
@@ -260,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waits_for_a_single_master_double),
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
+		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
 		cmocka_unit_test(who_has_lost_its_master_dials_at_once_and_says_all_again),
