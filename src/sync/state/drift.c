@@ -124,7 +124,6 @@ static void gather(struct pccl_drift *drift, enum phase phase, const void *input
 	drift->action.output = drift->output;
 	drift->action.bytes = bytes;
 	drift->action.ranks = phase == RECORDS ? drift->ranks_max : drift->ranks;
-	drift->action.first = phase == RECORDS;
 }
 
 static bool make_input(struct pccl_drift *drift, size_t bytes)

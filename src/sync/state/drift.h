@@ -16,7 +16,8 @@
 #include "sync/state/inventory.h"
 
 enum pccl_drift_step {
-	PCCL_DRIFT_GATHER, /* an all-gather of `bytes`, for at most `ranks` members: pccl_drift_gathered() */
+	PCCL_DRIFT_GATHER, /* an all-gather of `bytes`, for at most `ranks` members: pccl_drift_gathered(). Members may be
+			    * late, as for any joint call: one of them may have ended for want of memory */
 	PCCL_DRIFT_READ,   /* the bytes of a chunk of the inventory are to go to `room`: pccl_drift_read() */
 	PCCL_DRIFT_END
 };
@@ -27,7 +28,6 @@ struct pccl_drift_action {
 	void *output;
 	size_t bytes;
 	uint32_t ranks;
-	bool first; /* GATHER: members may be late, as for any joint call */
 	uint32_t chunk;
 	void *room;
 };
