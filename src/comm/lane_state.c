@@ -73,6 +73,13 @@ static void state_stir(void *context)
 		state->transferred(state->context, state->index, &outcome);
 }
 
+static void state_look(void *context, uint64_t now_ns)
+{
+	const struct pccl_lane_state *state = context;
+
+	pccl_transfer_look(state->transfer, now_ns);
+}
+
 const struct pccl_lane_background pccl_lane_state_background = {.install = state_install,
 								.lost = state_lost,
 								.ready = state_ready,
@@ -81,7 +88,8 @@ const struct pccl_lane_background pccl_lane_state_background = {.install = state
 								.accept = state_accept,
 								.received = state_received,
 								.dropped = state_dropped,
-								.stir = state_stir};
+								.stir = state_stir,
+								.look = state_look};
 
 /* ---- orders ------------------------------ */
 

@@ -240,6 +240,10 @@ void pccl_lane_tick(struct pccl_lane *lane, uint64_t now_ns)
 {
 	pccl_lane_look(lane, now_ns);
 	pccl_lane_expire_guests(lane, now_ns);
+	if (!lane->background_busy)
+		return;
+	lane->config.background->look(lane->config.background_context, now_ns);
+	pccl_lane_pump(lane);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */

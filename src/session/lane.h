@@ -110,6 +110,8 @@ struct pccl_lane_background {
 	void (*dropped)(void *context, uint32_t rank, const struct pccl_frame *frame);
 	/* After each event: what has come of it? */
 	void (*stir)(void *context);
+	/* Now and then while it is busy, at least every heartbeat interval. */
+	void (*look)(void *context, uint64_t now_ns);
 };
 
 struct pccl_lane_config {

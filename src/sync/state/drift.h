@@ -16,8 +16,8 @@
 #include "sync/state/inventory.h"
 
 enum pccl_drift_step {
-	PCCL_DRIFT_GATHER, /* an all-gather of `bytes`, for at most `ranks` members: pccl_drift_gathered(). Members may be
-			    * late, as for any joint call: one of them may have ended for want of memory */
+	PCCL_DRIFT_GATHER, /* an all-gather of `bytes`, for at most `ranks` members: pccl_drift_gathered(). Members
+			    * may be late, as for any joint call: one may have ended for want of memory */
 	PCCL_DRIFT_READ,   /* the bytes of a chunk of the inventory are to go to `room`: pccl_drift_read() */
 	PCCL_DRIFT_END
 };

@@ -5,7 +5,8 @@
  * Who serves says so with OFFER. Who receives asks with WANT, one for each chunk, and gets the chunk in PARTs of 256
  * KiB, read straight to where they belong. A chunk counts when its digest is the one that was expected; if not, its
  * source is a liar, is named, and asked for nothing more. What was asked of a source that is lost, or of a slow one
- * when another has nothing to do, is asked of another: at any time one source only may write to a chunk.
+ * when another has nothing to do, or of one that has sent nothing for a while, is asked of another: at any time one
+ * source only may write to a chunk.
  *
  * Besides the chunks of tensors there are documents: the list of keys, and the digests of all chunks. These are cut
  * into chunks as well; whoever fetches one checks it as a whole.
@@ -19,12 +20,14 @@
 #include <pccl.h>
 
 #include "base/frame.h"
+#include "base/time.h"
 #include "sync/state/inventory.h"
 
 #define PCCL_TRANSFER_PART_BYTES (256u << 10)
-#define PCCL_TRANSFER_WANTS_MAX 64u	      /* of one peer on one lane that were not answered yet */
-#define PCCL_TRANSFER_WINDOW_BYTES (4u << 20) /* asked of one source on one lane, unless it is a single chunk */
-#define PCCL_TRANSFER_LITTLE_BYTES (1u << 20) /* not worth asking several sources for, nor for twice */
+#define PCCL_TRANSFER_WANTS_MAX 64u		   /* of one peer on one lane that were not answered yet */
+#define PCCL_TRANSFER_WINDOW_BYTES (4u << 20)	   /* asked of one source on one lane, unless it is a single chunk */
+#define PCCL_TRANSFER_LITTLE_BYTES (1u << 20)	   /* not worth asking several sources for, nor for twice */
+#define PCCL_TRANSFER_MUTE_NS (3 * PCCL_SECOND_NS) /* without a part of what it was asked for: others are asked */
 
 /* What a chunk is of. Values are wire format. */
 enum pccl_state_space {
@@ -86,6 +89,9 @@ void pccl_transfer_serve(struct pccl_transfer *transfer);
 void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch *fetch);
 /* Ends what runs, and serves no more. The carrier has forgotten all frames of the transfer, which is their cookie. */
 void pccl_transfer_close(struct pccl_transfer *transfer);
+
+/* Now and then while it is open. Sources that are mute are noticed here. */
+void pccl_transfer_look(struct pccl_transfer *transfer, uint64_t now_ns);
 
 bool pccl_transfer_poll(struct pccl_transfer *transfer, struct pccl_transfer_outcome *outcome_out);
 

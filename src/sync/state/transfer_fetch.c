@@ -100,6 +100,8 @@ static void ask(struct pccl_transfer *transfer, uint32_t rank, uint32_t want)
 
 	assert(who->asked_count < PCCL_TRANSFER_WANTS_MAX && transfer->wants[want].receiving == 0);
 	(void)place_of(transfer, want, &bytes);
+	if (who->asked_count == 0)
+		who->waits_ns = 0;
 	transfer->wants[want].source = rank;
 	transfer->wants[want].parts = 0;
 	transfer->wants[want].asked = transfer->delivered;
@@ -115,9 +117,21 @@ static bool has_room(const struct pccl_transfer_rank *who)
 	       (who->asked_count < PCCL_TRANSFER_WANTS_MAX && who->asked_bytes < PCCL_TRANSFER_WINDOW_BYTES);
 }
 
+/* Can another one than this be asked, who is not mute? */
+static bool others_speak(const struct pccl_transfer *transfer, uint32_t but)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < transfer->rank_count; rank++)
+		if (rank != but && !transfer->ranks[rank].mute && may_ask(transfer, &transfer->ranks[rank]))
+			return true;
+	return false;
+}
+
 /* In turn, one chunk each, so that all have something to do. */
 static void ask_in_turn(struct pccl_transfer *transfer)
 {
+	const bool mute_too = !others_speak(transfer, PCCL_NO_RANK);
 	uint32_t idle = 0;
 
 	while (transfer->unasked_count > 0 && idle < transfer->rank_count) {
@@ -125,7 +139,7 @@ static void ask_in_turn(struct pccl_transfer *transfer)
 		const struct pccl_transfer_rank *who = &transfer->ranks[rank];
 
 		transfer->turn = (rank + 1) % transfer->rank_count;
-		if (!may_ask(transfer, who) || !has_room(who)) {
+		if (!may_ask(transfer, who) || !has_room(who) || (who->mute && !mute_too)) {
 			idle++;
 			continue;
 		}
@@ -206,8 +220,8 @@ void pccl_transfer_take_back(struct pccl_transfer *transfer, uint32_t rank)
 	}
 }
 
-/* What is being received from it is waited for: it must not come into what another one has sent. */
-static void take_back_from_liar(struct pccl_transfer *transfer, uint32_t rank)
+/* But for what is being received from it, which must not come into what another one has sent. */
+static void take_back_unbegun(struct pccl_transfer *transfer, uint32_t rank)
 {
 	const struct pccl_transfer_rank *who = &transfer->ranks[rank];
 	uint32_t index;
@@ -221,6 +235,29 @@ static void take_back_from_liar(struct pccl_transfer *transfer, uint32_t rank)
 		remove_asked(transfer, rank, want);
 		transfer->unasked[transfer->unasked_count++] = want;
 	}
+}
+
+void pccl_transfer_look(struct pccl_transfer *transfer, uint64_t now_ns)
+{
+	bool taken_back = false;
+	uint32_t rank;
+
+	for (rank = 0; transfer->fetch != NULL && rank < transfer->rank_count; rank++) {
+		struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+		if (who->asked_count == 0)
+			continue;
+		if (who->waits_ns == 0)
+			who->waits_ns = now_ns;
+		if (now_ns - who->waits_ns < PCCL_TRANSFER_MUTE_NS || !others_speak(transfer, rank))
+			continue;
+		if (!who->mute)
+			pccl_log_warn("rank %u offers its state and sends nothing: others are asked", rank);
+		who->mute = taken_back = true;
+		take_back_unbegun(transfer, rank);
+	}
+	if (taken_back)
+		pccl_transfer_go_on(transfer);
 }
 
 /* ---- the end ------------------------------ */
@@ -420,13 +457,15 @@ void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, 
 	if (!is_awaited(transfer, rank, frame, &want) || transfer->wants[want].receiving == 0)
 		return;
 	(void)place_of(transfer, want, &bytes);
+	transfer->ranks[rank].mute = false;
+	transfer->ranks[rank].waits_ns = 0;
 	transfer->wants[want].receiving--;
 	transfer->wants[want].parts |= (uint8_t)(1u << frame->aux);
 	if (!transfer->ranks[rank].liar && transfer->wants[want].receiving == 0 &&
 	    transfer->wants[want].parts == (1u << parts_of(bytes)) - 1)
 		take_chunk(transfer, rank, want);
 	if (transfer->ranks[rank].liar)
-		take_back_from_liar(transfer, rank);
+		take_back_unbegun(transfer, rank);
 	pccl_transfer_go_on(transfer);
 	pccl_transfer_keep_busy(transfer, rank);
 }
@@ -439,7 +478,7 @@ void pccl_transfer_dropped_part(struct pccl_transfer *transfer, uint32_t rank, c
 		return;
 	transfer->wants[want].receiving--;
 	if (transfer->ranks[rank].liar) {
-		take_back_from_liar(transfer, rank);
+		take_back_unbegun(transfer, rank);
 		pccl_transfer_go_on(transfer);
 	}
 }

@@ -32,6 +32,8 @@ struct pccl_transfer_rank {
 	uint64_t asked_bytes;
 	uint64_t delivered; /* the transfer's count when it delivered last */
 	bool liar;
+	bool mute;	   /* has sent nothing for long: is asked when nobody else can be */
+	uint64_t waits_ns; /* since when something that it was asked for is waited for; 0: nobody has looked since */
 };
 
 /* One chunk that this lane fetches. */

@@ -19,7 +19,7 @@ struct flying {
 };
 
 struct peer {
-	bool alive, lies, slow;
+	bool alive, lies, slow, mute;
 	struct pccl_transfer *transfer;
 	pcclSharedState_t state;
 	pcclTensorInfo_t infos[TENSORS];
@@ -158,6 +158,8 @@ static void deliver_one(struct world *world)
 	struct flying *flying = &world->flying[at];
 	const struct peer *from = &world->peers[flying->from], *to = &world->peers[flying->to];
 
+	if (from->mute && flying->send.frame.type == PCCL_FRAME_PART)
+		return;
 	if (from->slow && pccl_rng_below(&world->rng, 200) != 0)
 		return;
 	if (flying->begun && pccl_rng_below(&world->rng, 10) == 0) {
@@ -394,6 +396,34 @@ static void a_slow_source_holds_nobody_up(void **state)
 	end_world(&world);
 }
 
+/* One that offers and sends nothing. What is little is asked of one source only, and stealing is not worth it. */
+static void a_mute_source_is_not_waited_for(void **state)
+{
+	struct world world;
+	struct order order;
+	struct pccl_transfer_outcome outcome;
+	uint32_t steps, mute;
+
+	(void)state;
+	for (mute = 1; mute < 3; mute++) {
+		make_world(&world, 6, 3, 1000);
+		world.peers[mute].mute = true;
+		begin(&world, &order);
+		for (steps = 0; steps < 100000; steps++) {
+			pull(&world);
+			if (world.flying_count > 0)
+				deliver_one(&world);
+			pccl_transfer_look(world.peers[0].transfer, 1 + steps * (PCCL_TRANSFER_MUTE_NS / 50000));
+			if (pccl_transfer_poll(world.peers[0].transfer, &outcome))
+				break;
+		}
+		assert_in_range(steps, 1, 99999);
+		assert_int_equal(outcome.result, pcclSuccess);
+		check_equal(&world);
+		end_world(&world);
+	}
+}
+
 static void documents_are_fetched_as_well(void **state)
 {
 	struct world world;
@@ -466,6 +496,7 @@ int main(void)
 		cmocka_unit_test(a_liar_is_named_and_what_it_sent_does_not_count),
 		cmocka_unit_test(of_liars_only_nothing_counts),
 		cmocka_unit_test(a_slow_source_holds_nobody_up),
+		cmocka_unit_test(a_mute_source_is_not_waited_for),
 		cmocka_unit_test(documents_are_fetched_as_well),
 		cmocka_unit_test(what_can_not_be_wanted_is_refused),
 	};
