@@ -264,22 +264,46 @@ static int compare_place(const struct pccl_inventory_tensor *tensor, const struc
 	return compare_names(tensor->name, key);
 }
 
+static int shown_bytes(const struct key *key)
+{
+	return key->name_bytes < NAME_SHOWN ? (int)key->name_bytes : NAME_SHOWN;
+}
+
+static void tell_flag(const struct key *key, char *text, size_t text_bytes)
+{
+	(void)snprintf(text, text_bytes, "allow_content_inequality of tensor '%.*s' is %s in the group, and %s here",
+		       shown_bytes(key), key->name, key->loose ? "true" : "false", key->loose ? "false" : "true");
+}
+
+/* The group has a tensor at a place where this peer has another, or none. */
 static void tell_missing(const struct pccl_inventory *inventory, const struct key *key, char *text, size_t text_bytes)
 {
-	int shown = key->name_bytes < NAME_SHOWN ? (int)key->name_bytes : NAME_SHOWN;
 	size_t index;
 
 	for (index = 0; index < inventory->tensor_count; index++) {
 		if (compare_names(inventory->tensors[index].name, key) != 0)
 			continue;
-		(void)snprintf(text, text_bytes,
-			       "allow_content_inequality of tensor '%.*s' is %s in the group, and %s "
-			       "here",
-			       shown, key->name, key->loose ? "true" : "false", key->loose ? "false" : "true");
+		tell_flag(key, text, text_bytes);
 		return;
 	}
 	(void)snprintf(text, text_bytes, "the group's state has a tensor '%.*s', and this peer has none of that name",
-		       shown, key->name);
+		       shown_bytes(key), key->name);
+}
+
+/* The other way round: what the group has may stand among what may differ. */
+static void tell_surplus(const struct pccl_inventory_tensor *tensor, struct pccl_reader reader, char *text,
+			 size_t text_bytes)
+{
+	struct key key;
+
+	while (pccl_reader_left(&reader) > 0 && read_key(&reader, &key)) {
+		if (compare_names(tensor->name, &key) != 0)
+			continue;
+		tell_flag(&key, text, text_bytes);
+		return;
+	}
+	(void)snprintf(text, text_bytes, "the group's state has no tensor '%.*s', as this peer has", NAME_SHOWN,
+		       tensor->name);
 }
 
 static void tell_shape(const struct pccl_inventory_tensor *tensor, const struct key *key, char *text, size_t text_bytes)
@@ -318,8 +342,7 @@ void pccl_inventory_compare(const struct pccl_inventory *inventory, const uint8_
 		}
 	}
 	if (tensor < end)
-		(void)snprintf(text, text_bytes, "the group's state has no tensor '%.*s', as this peer has", NAME_SHOWN,
-			       tensor->name);
+		tell_surplus(tensor, pccl_reader_over(keys, keys_bytes), text, text_bytes);
 	else
 		(void)snprintf(text, text_bytes, "the tensors are the same as the group's");
 }
