@@ -302,9 +302,10 @@ void check_stall(struct sim *sim, const struct sim_node *node)
 
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
 		const struct sim_node *other = &sim->nodes[index];
+		bool same = other->view.view.epoch == node->view.view.epoch && other->group == node->group;
 
-		if (sim_peer_lives(other) && other->view.view.epoch == node->view.view.epoch &&
-		    other->group == node->group && other->vote_ns > last_ns)
+		/* Ranks of a bundle join together, and so wait for the members of all their groups. */
+		if (sim_peer_lives(other) && (same || sim->plan.bundle_size > 0) && other->vote_ns > last_ns)
 			last_ns = other->vote_ns;
 	}
 	if (sim->plan.peaceful && sim->now_ns > last_ns + STALL_NS + 20 * sim->plan.delay_mean_ns)

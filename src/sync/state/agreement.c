@@ -223,6 +223,16 @@ static void keep_what_came(struct pccl_agreement *agreement)
 	agreement->result.lineage.torn = false;
 }
 
+static void begin_again(struct pccl_agreement *agreement)
+{
+	agreement->again = false;
+	agreement->opened = false;
+	keep_what_came(agreement);
+	agreement->result.result = pcclSuccess;
+	agreement->result.text[0] = '\0';
+	gather_records(agreement);
+}
+
 static void count_finish(struct pccl_agreement *agreement, uint32_t ranks)
 {
 	uint32_t rank;
@@ -237,17 +247,11 @@ static void count_finish(struct pccl_agreement *agreement, uint32_t ranks)
 	}
 	if (!agreement->again && agreement->finish == PCCL_FINISH_HAS_IT)
 		commit(agreement);
-	close_or_end(agreement);
-}
-
-static void begin_again(struct pccl_agreement *agreement)
-{
-	agreement->again = false;
-	agreement->opened = false;
-	keep_what_came(agreement);
-	agreement->result.result = pcclSuccess;
-	agreement->result.text[0] = '\0';
-	gather_records(agreement);
+	/* Who could not take part has nothing to close, and is needed for the next ballot like all others. */
+	if (agreement->again && !agreement->opened)
+		begin_again(agreement);
+	else
+		close_or_end(agreement);
 }
 
 /* ---- what the driver tells ------------------------------ */
