@@ -87,7 +87,16 @@ static void expired(void *context, const struct pccl_op_key *key, const char *te
 static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
 {
 	const struct pccl_lane_thread *thread = context;
-	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = *member, .text = reason};
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_LINK_LOST, .uuid = *member, .lane = thread->index, .text = reason};
+
+	pccl_monitor_tell(thread->monitor, &event);
+}
+
+static void retract(void *context, const pcclRankUuid_t *member)
+{
+	const struct pccl_lane_thread *thread = context;
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_HEARD, .uuid = *member, .lane = thread->index};
 
 	pccl_monitor_tell(thread->monitor, &event);
 }
@@ -147,6 +156,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .retract = retract,
 					     .met = met,
 					     .broken = broken,
 					     .linked = linked,

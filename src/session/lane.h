@@ -79,6 +79,8 @@ struct pccl_lane_calls {
 	void (*expired)(void *context, const struct pccl_op_key *key, const char *text);
 	/* The member can't be reached. Comes again in each view that has it. */
 	void (*complain)(void *context, const pcclRankUuid_t *member, const char *reason);
+	/* It was silent, which was complained about, and has been heard again. */
+	void (*retract)(void *context, const pcclRankUuid_t *member);
 	/* The link to one who may soon be a member is up, or it can't be made or is lost: why. `number` is that of
 	 * the last PCCL_COMMAND_MEET about it. */
 	void (*met)(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not);

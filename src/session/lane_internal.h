@@ -13,6 +13,7 @@ struct pccl_neighbour {
 	bool broken;	 /* all streams of the link, for now */
 	bool passed;	 /* the link was made with a pass; false: the master that told the view had none */
 	bool lost;	 /* the link, for good */
+	bool silent;	 /* that was complained about */
 	bool stranger;	 /* no member yet: as long as it is, it has the next two and no rank */
 	uint32_t number; /* of the last MEET about it */
 	struct pccl_neighbour *next;

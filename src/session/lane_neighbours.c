@@ -17,6 +17,17 @@ static void complain(const struct pccl_neighbour *neighbour, const char *reason)
 	lane->calls->complain(lane->config.context, &neighbour->uuid, reason);
 }
 
+static void retract(struct pccl_neighbour *neighbour)
+{
+	const struct pccl_lane *lane = neighbour->lane;
+
+	neighbour->silent = false;
+	if (neighbour->lost)
+		return;
+	pccl_log_info("lane %u: rank %u is heard again", lane->config.exec.lane, neighbour->rank);
+	lane->calls->retract(lane->config.context, &neighbour->uuid);
+}
+
 /* To a neighbour that neither sends nor acknowledges for half as long as heartbeats may be missing new connections are
  * tried; after the other half it is complained about, even if it and the master hear each other. Returns which of these
  * will be when, as things stand. `slept_ns`: so long this lane has not come to look, and may have things to read. */
@@ -34,11 +45,16 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 		pccl_silence_forgive(&neighbour->silence, now_ns, &heard, slept_ns);
 		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
 	}
-	if (end_ns <= now_ns)
+	if (end_ns <= now_ns) {
+		neighbour->silent = true;
 		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
-	else if (end_ns - half_ns > now_ns)
+		return end_ns;
+	}
+	if (neighbour->silent)
+		retract(neighbour);
+	if (end_ns - half_ns > now_ns)
 		return end_ns == PCCL_SILENCE_NEVER ? end_ns : end_ns - half_ns;
-	else if (slept_ns == 0)
+	if (slept_ns == 0)
 		lane->calls->renew(neighbour->link, end_ns);
 	return end_ns;
 }
@@ -46,6 +62,7 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 {
 	uint64_t next_ns = now_ns + lane->config.heartbeat_interval_ns;
+	bool goes_on = pccl_lane_is_busy(lane); /* else until nobody is complained about who may be heard again */
 	uint64_t late_ns, end_ns;
 	uint32_t rank;
 
@@ -60,8 +77,9 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 		end_ns = look_at(lane->neighbours[rank], now_ns, late_ns);
 		if (end_ns > now_ns && end_ns < next_ns)
 			next_ns = end_ns;
+		goes_on |= lane->neighbours[rank]->silent && !lane->neighbours[rank]->lost;
 	}
-	lane->watch_ns = pccl_lane_is_busy(lane) ? next_ns : 0;
+	lane->watch_ns = goes_on ? next_ns : 0;
 }
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)

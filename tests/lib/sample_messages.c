@@ -222,7 +222,7 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
 		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED,  PCCL_MESSAGE_MEET,
-		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET};
+		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET,    PCCL_MESSAGE_RETRACT};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);
@@ -242,6 +242,10 @@ struct pccl_message *sample_message(uint32_t index)
 		message->body.complaint.epoch = 6;
 		message->body.complaint.uuid = uuid_of(3);
 		(void)snprintf(message->body.complaint.text, PCCL_CAUSE_TEXT_BYTES, "no route to host");
+		break;
+	case PCCL_MESSAGE_RETRACT:
+		message->body.retract.epoch = 6;
+		message->body.retract.uuid = uuid_of(3);
 		break;
 	case PCCL_MESSAGE_EXPIRED:
 		message->body.expired.epoch = 6;

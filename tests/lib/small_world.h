@@ -101,6 +101,8 @@ void small_lose_connection(struct small_world *world, uint32_t index);
 /* As if the peer had found its master silent: it abandons it, tries no other, and dials `master`. */
 void small_move(struct small_world *world, uint32_t index, uint32_t master);
 void small_complain(struct small_world *world, uint32_t index, uint32_t about);
+/* It has been heard: that is taken back. */
+void small_hear_again(struct small_world *world, uint32_t index, uint32_t about);
 
 /* Answers the outstanding FREEZE of a slow peer. */
 void small_freeze_done(struct small_world *world, uint32_t index);

@@ -58,6 +58,14 @@ void small_complain(struct small_world *world, uint32_t index, uint32_t about)
 	small_event(world, index, &event);
 }
 
+void small_hear_again(struct small_world *world, uint32_t index, uint32_t about)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_LINK_HEARD};
+
+	event.uuid = small_uuid(about);
+	small_event(world, index, &event);
+}
+
 void small_lose_connection(struct small_world *world, uint32_t index)
 {
 	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = "connection reset"};

@@ -78,8 +78,17 @@ static void expired(void *context, const struct pccl_op_key *key, const char *te
 
 static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
 {
-	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_LOST, .uuid = *member, .text = reason};
 	const struct shell_lane *lane = context;
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_LINK_LOST, .uuid = *member, .lane = lane->index, .text = reason};
+
+	shell_post(lane->shell, &event);
+}
+
+static void retract(void *context, const pcclRankUuid_t *member)
+{
+	const struct shell_lane *lane = context;
+	const struct pccl_peer_event event = {.type = PCCL_PEER_LINK_HEARD, .uuid = *member, .lane = lane->index};
 
 	shell_post(lane->shell, &event);
 }
@@ -148,6 +157,7 @@ static const struct pccl_lane_calls calls = {.open = open_link,
 					     .missed = missed,
 					     .expired = expired,
 					     .complain = complain,
+					     .retract = retract,
 					     .met = met,
 					     .broken = broken,
 					     .linked = linked,

@@ -54,6 +54,9 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 	case PCCL_MESSAGE_COMPLAINT:
 		pccl_master_on_complaint(master, client, &message->body.complaint);
 		break;
+	case PCCL_MESSAGE_RETRACT:
+		pccl_master_on_retract(client, &message->body.retract);
+		break;
 	case PCCL_MESSAGE_BROKEN:
 		pccl_broken_hear(client, message->body.broken.epoch, &message->body.broken.uuid,
 				 message->body.broken.broken);

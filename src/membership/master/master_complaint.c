@@ -12,10 +12,11 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-#define ALARMS_AT_ONCE 8		     /* view changes that one member may cause by deadlines, */
-#define ALARM_NS PCCL_SECOND_NS		     /* and then one in this time */
-#define IDLE_ALARMS_MAX 6		     /* for ops that nobody has, */
-#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS) /* each within this time of the one before */
+#define ALARMS_AT_ONCE 8		      /* view changes that one member may cause by deadlines, */
+#define ALARM_NS PCCL_SECOND_NS		      /* and then one in this time */
+#define IDLE_ALARMS_MAX 6		      /* for ops that nobody has, */
+#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS)  /* each within this time of the one before */
+#define DOUBT_MEMORY_NS (60 * PCCL_SECOND_NS) /* after two time-outs more a doubt is forgotten */
 
 /* What a member has to do with complaints. */
 struct trouble {
@@ -59,6 +60,34 @@ void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *cl
 	group->complaint_count++;
 	if (group->window_ns == PCCL_MASTER_NEVER)
 		group->window_ns = master->now_ns + master->config.complaint_window_ns;
+}
+
+/* Takes back what it has said about one member, or, NULL, about all: a window that is open closes at its time. */
+static void take_back(struct pccl_group *group, const pcclRankUuid_t *from, const pcclRankUuid_t *about)
+{
+	uint32_t index = group->complaint_count;
+
+	while (index-- > 0) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		if (!pccl_uuid_equal(&complaint->from, from) ||
+		    (about != NULL && !pccl_uuid_equal(&complaint->about, about)))
+			continue;
+		group->complaints[index] = group->complaints[--group->complaint_count];
+	}
+}
+
+void pccl_master_on_retract(struct pccl_client *client, const struct pccl_message_retract *retract)
+{
+	struct pccl_group *group = client->group;
+
+	if (client->state == PCCL_CLIENT_SEATED && retract->epoch == group->base->view.epoch)
+		take_back(group, &client->self.uuid, &retract->uuid);
+}
+
+void pccl_complaints_renew(struct pccl_group *group, const pcclRankUuid_t *from)
+{
+	take_back(group, from, NULL);
 }
 
 static bool is_here(const struct pccl_group *group, const pcclRankUuid_t *uuid, uint32_t *rank_out)
@@ -175,6 +204,17 @@ static void forget_complaints(struct pccl_group *group)
 	group->doubt_ns = PCCL_MASTER_NEVER;
 }
 
+/* Counts, but for what is long ago: a run may last for months. */
+static bool is_doubted_again(const struct pccl_master *master, struct pccl_client *client)
+{
+	struct pccl_conduct *conduct = &client->conduct;
+
+	if (master->now_ns >= conduct->doubt_ns + 2 * master->config.heartbeat_timeout_ns + DOUBT_MEMORY_NS)
+		conduct->doubts = 0;
+	conduct->doubt_ns = master->now_ns;
+	return ++conduct->doubts > 1;
+}
+
 /* One complains, and neither the accused nor anybody else has trouble. They get time to find some. Then the accuser is
  * the only one who has, and goes if it happens again. */
 static void doubt(struct pccl_master *master, struct pccl_group *group, const struct pccl_complaint *complaint)
@@ -189,7 +229,7 @@ static void doubt(struct pccl_master *master, struct pccl_group *group, const st
 		return;
 	}
 	pccl_text_format(why, sizeof(why), "it alone could not reach another member, twice: %s", complaint->text);
-	if (is_here(group, &complaint->from, &rank) && ++group->seats[rank].client->conduct.doubts > 1)
+	if (is_here(group, &complaint->from, &rank) && is_doubted_again(master, group->seats[rank].client))
 		pccl_client_dismiss(master, group->seats[rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 	forget_complaints(group);
 }

@@ -69,13 +69,15 @@ struct pccl_conduct {
 	uint64_t alarm_ns;	/* when the next of them is forgotten */
 	uint32_t idle_alarms;	/* for ops that nobody had, each within a minute of the one before, */
 	uint64_t idle_ns;	/* at this time the last */
-	uint32_t doubts;	/* complaints that nobody confirmed */
+	uint32_t doubts;	/* complaints that nobody confirmed, each not long after the one before, */
+	uint64_t doubt_ns;	/* at this time the last */
 	uint32_t feuds;		/* members that went because they and this one complained about each other */
 	uint32_t stray_alarms;	/* view changes, each within a minute of the one before, in which it told of strays, */
 	uint64_t stray_ns;	/* at this time the last, */
 	uint32_t strays;	/* and of so many since newcomers joined: see master_report.c */
 	uint32_t refusals;	/* newcomers in a row that it did not reach, though most members did; */
 	pcclRankUuid_t refused; /* the last of them */
+	uint32_t namings;	/* how often it was named for that */
 	uint32_t breaks;	/* connections of it that ended without a word, not long ago */
 	uint64_t break_ns;	/* when the next of them is forgotten */
 };
@@ -476,6 +478,9 @@ void pccl_change_install(struct pccl_master *master, struct pccl_group *group);
 /* master_complaint.c */
 void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *client,
 			      const struct pccl_message_complaint *complaint);
+void pccl_master_on_retract(struct pccl_client *client, const struct pccl_message_retract *retract);
+/* A member has come back by another connection: it says its complaints again. */
+void pccl_complaints_renew(struct pccl_group *group, const pcclRankUuid_t *from);
 void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *client,
 			    const struct pccl_message_expired *expired);
 

@@ -265,7 +265,7 @@ static void charge(struct pccl_master *master, struct pccl_client *member, const
 	member->conduct.refusals = 0;
 	pccl_log_warn("master: group %u: rank %u (%s) has not reached %u newcomers in a row, which most members reach",
 		      member->group->id, member->seat, member->self.addresses[0].host, REFUSALS_MAX);
-	if (++member->conduct.doubts > 1)
+	if (++member->conduct.namings > 1)
 		pccl_client_dismiss(master, member, PCCL_MESSAGE_EVICTED, pcclEvicted,
 				    "it did not reach any of many newcomers that most members reach");
 }

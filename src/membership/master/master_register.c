@@ -147,6 +147,7 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 		return;
 	}
 	client->conduct = group->seats[rank].conduct;
+	pccl_complaints_renew(group, &client->self.uuid);
 	pccl_group_seat(master, group, client, rank);
 	if (client->installed != group->base->view.epoch || client->promise_count > 0)
 		group->flush_due = true;

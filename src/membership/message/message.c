@@ -105,6 +105,8 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "ABANDON";
 	case PCCL_MESSAGE_EXPIRED:
 		return "EXPIRED";
+	case PCCL_MESSAGE_RETRACT:
+		return "RETRACT";
 	case PCCL_MESSAGE_BROKEN:
 		return "BROKEN";
 	case PCCL_MESSAGE_LINKED:

@@ -30,6 +30,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_EXPIRED = 8,   /* an op's deadline passed: end it everywhere */
 	PCCL_MESSAGE_BROKEN = 9,    /* all links to a member have broken; or not all are any more */
 	PCCL_MESSAGE_LINKED = 10,   /* links to all members are there, or have been */
+	PCCL_MESSAGE_RETRACT = 11,  /* a member that could not be reached was heard again: no complaint any more */
 	PCCL_MESSAGE_MET = 12,	    /* whether a link to somebody of MEET is up */
 	/* both ways */
 	PCCL_MESSAGE_BEAT = 7, /* I live */
@@ -107,6 +108,11 @@ struct pccl_message_complaint {
 	char text[PCCL_CAUSE_TEXT_BYTES];
 };
 
+struct pccl_message_retract {
+	uint32_t epoch; /* of the view in force at the sender */
+	pcclRankUuid_t uuid;
+};
+
 /* Says nothing by itself: a link that breaks is made again. But who has lost its connection to the master as well as
  * its links is dead. */
 struct pccl_message_broken {
@@ -173,6 +179,7 @@ union pccl_message_body {
 	struct pccl_message_vote vote;
 	struct pccl_message_prepared prepared;
 	struct pccl_message_complaint complaint;
+	struct pccl_message_retract retract;
 	struct pccl_message_expired expired;
 	struct pccl_message_broken broken;
 	struct pccl_message_linked linked;

@@ -403,6 +403,23 @@ static void get_met(struct pccl_reader *reader, struct pccl_message_met *met)
 	get_text(reader, met->text, sizeof(met->text));
 }
 
+/* What a member says of its links to others. */
+static void get_link_news(struct pccl_reader *reader, struct pccl_message *message)
+{
+	union pccl_message_body *body = &message->body;
+
+	if (message->type == PCCL_MESSAGE_LINKED) {
+		body->linked.epoch = pccl_get_u32(reader);
+	} else if (message->type == PCCL_MESSAGE_BROKEN) {
+		body->broken.epoch = pccl_get_u32(reader);
+		get_uuid(reader, &body->broken.uuid);
+		body->broken.broken = get_flag(reader);
+	} else {
+		body->retract.epoch = pccl_get_u32(reader);
+		get_uuid(reader, &body->retract.uuid);
+	}
+}
+
 static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 {
 	union pccl_message_body *body = &message->body;
@@ -429,12 +446,9 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		get_text(reader, body->expired.text, sizeof(body->expired.text));
 		break;
 	case PCCL_MESSAGE_BROKEN:
-		body->broken.epoch = pccl_get_u32(reader);
-		get_uuid(reader, &body->broken.uuid);
-		body->broken.broken = get_flag(reader);
-		break;
 	case PCCL_MESSAGE_LINKED:
-		body->linked.epoch = pccl_get_u32(reader);
+	case PCCL_MESSAGE_RETRACT:
+		get_link_news(reader, message);
 		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:

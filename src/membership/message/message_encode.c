@@ -238,6 +238,23 @@ static void put_vote(struct pccl_writer *writer, const struct pccl_message_vote 
 	pccl_put_u32(writer, vote->round);
 }
 
+/* What a member says of its links to others. */
+static void put_link_news(struct pccl_writer *writer, const struct pccl_message *message)
+{
+	const union pccl_message_body *body = &message->body;
+
+	if (message->type == PCCL_MESSAGE_LINKED) {
+		pccl_put_u32(writer, body->linked.epoch);
+	} else if (message->type == PCCL_MESSAGE_BROKEN) {
+		pccl_put_u32(writer, body->broken.epoch);
+		put_uuid(writer, &body->broken.uuid);
+		put_flag(writer, body->broken.broken);
+	} else {
+		pccl_put_u32(writer, body->retract.epoch);
+		put_uuid(writer, &body->retract.uuid);
+	}
+}
+
 static void put_message(struct pccl_writer *writer, const struct pccl_message *message)
 {
 	const union pccl_message_body *body = &message->body;
@@ -265,12 +282,9 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		pccl_put_string(writer, body->expired.text);
 		break;
 	case PCCL_MESSAGE_BROKEN:
-		pccl_put_u32(writer, body->broken.epoch);
-		put_uuid(writer, &body->broken.uuid);
-		put_flag(writer, body->broken.broken);
-		break;
 	case PCCL_MESSAGE_LINKED:
-		pccl_put_u32(writer, body->linked.epoch);
+	case PCCL_MESSAGE_RETRACT:
+		put_link_news(writer, message);
 		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:

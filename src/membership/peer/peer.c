@@ -172,14 +172,15 @@ static void on_voted(struct pccl_peer *peer, const struct pccl_answer *answer)
 	tell_vote(peer); /* so that the master knows that this peer has it */
 }
 
-static void on_link_lost(struct pccl_peer *peer, const pcclRankUuid_t *uuid, const char *text)
+static void on_link_lost(struct pccl_peer *peer, const pcclRankUuid_t *uuid, uint32_t lane, const char *text)
 {
 	struct pccl_message *message;
 	uint32_t rank;
 
+	assert(lane < PCCL_LANES_MAX);
 	if (peer->standing != PCCL_PEER_MEMBER || !pccl_view_rank(&peer->install->view, uuid, &rank))
 		return;
-	peer->complained[rank] = true;
+	peer->complained[rank] |= UINT32_C(1) << lane;
 	if (peer->link < PCCL_PEER_LINK_REGISTERING)
 		return;
 	message = pccl_message_create(PCCL_MESSAGE_COMPLAINT);
@@ -187,6 +188,27 @@ static void on_link_lost(struct pccl_peer *peer, const pcclRankUuid_t *uuid, con
 		message->body.complaint.epoch = pccl_peer_epoch(peer);
 		message->body.complaint.uuid = *uuid;
 		copy_text(message->body.complaint.text, text);
+	}
+	pccl_peer_send(peer, message);
+}
+
+/* On a new connection only what holds is said again: it does not matter if this is not heard. */
+static void on_link_heard(struct pccl_peer *peer, const pcclRankUuid_t *uuid, uint32_t lane)
+{
+	struct pccl_message *message;
+	uint32_t rank;
+
+	assert(lane < PCCL_LANES_MAX);
+	if (peer->standing != PCCL_PEER_MEMBER || !pccl_view_rank(&peer->install->view, uuid, &rank) ||
+	    peer->complained[rank] == 0)
+		return;
+	peer->complained[rank] &= ~(UINT32_C(1) << lane);
+	if (peer->complained[rank] != 0 || peer->link < PCCL_PEER_LINK_REGISTERING)
+		return;
+	message = pccl_message_create(PCCL_MESSAGE_RETRACT);
+	if (message != NULL) {
+		message->body.retract.epoch = pccl_peer_epoch(peer);
+		message->body.retract.uuid = *uuid;
 	}
 	pccl_peer_send(peer, message);
 }
@@ -361,7 +383,10 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		pccl_peer_on_frozen(peer, event->reports, event->report_count);
 		break;
 	case PCCL_PEER_LINK_LOST:
-		on_link_lost(peer, &event->uuid, event->text);
+		on_link_lost(peer, &event->uuid, event->lane, event->text);
+		break;
+	case PCCL_PEER_LINK_HEARD:
+		on_link_heard(peer, &event->uuid, event->lane);
 		break;
 	case PCCL_PEER_MET:
 		on_met(peer, event);

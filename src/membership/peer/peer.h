@@ -45,8 +45,9 @@ enum pccl_peer_event_type {
 	PCCL_PEER_GIVE_UP,   /* pcclUpdateTopology(), joint call number `sequence`, must not go on, text says why: if it
 				is outstanding it ends with pcclPendingAsyncOps, and counts as not made */
 	PCCL_PEER_FROZEN,    /* FREEZE is done: the reports of the open ops; ownership passes to the machine */
-	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed: uuid, text */
-	PCCL_PEER_MET,	     /* a link to somebody of MEET is up or, text says why, lost: uuid, sequence (its number) */
+	PCCL_PEER_LINK_LOST, /* a member can't be reached, redialling failed, or it is silent: uuid, lane, text */
+	PCCL_PEER_LINK_HEARD, /* it was silent on that lane, and is no more: uuid, lane */
+	PCCL_PEER_MET, /* a link to somebody of MEET is up or, text says why, lost: uuid, sequence (its number) */
 	PCCL_PEER_LINK_BROKEN, /* no stream to a member is up on one lane, the last one broke: uuid, lane. It is dialled
 				  again; told once more in each view that has the member */
 	PCCL_PEER_LINK_MENDED, /* one is up again */
@@ -68,7 +69,7 @@ struct pccl_peer_event {
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 	pcclRankUuid_t uuid;
-	uint32_t lane; /* LINK_BROKEN, LINK_MENDED */
+	uint32_t lane; /* LINK_LOST, LINK_HEARD, LINK_BROKEN, LINK_MENDED */
 	const char *text;
 };
 

@@ -74,7 +74,7 @@ struct pccl_peer {
 	bool given_up_done;	     /* or has its answer by the view that came meanwhile */
 	struct pccl_answer answered; /* the last one that ended */
 	struct pccl_world world;     /* as of the last answer or install */
-	bool complained[PCCL_MEMBERS_MAX];		       /* by rank of the view in force */
+	uint32_t complained[PCCL_MEMBERS_MAX]; /* by rank of the view in force: lanes that can't reach it, as bits */
 	struct pccl_message_expired expired[PCCL_EXPIRED_MAX]; /* of the view in force */
 	uint32_t expired_count;
 

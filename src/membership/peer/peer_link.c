@@ -152,7 +152,7 @@ static void repeat_complaints(struct pccl_peer *peer)
 
 	assert(peer->install != NULL && peer->expired_count <= PCCL_EXPIRED_MAX);
 	for (index = 0; index < peer->install->view.member_count; index++) {
-		if (!peer->complained[index])
+		if (peer->complained[index] == 0)
 			continue;
 		message = pccl_message_create(PCCL_MESSAGE_COMPLAINT);
 		if (message != NULL) {

@@ -20,6 +20,7 @@ static struct {
 	uint32_t adopted_count;
 	uint32_t turned_away_count;
 	uint32_t complaint_count;
+	uint32_t retraction_count;
 	uint32_t broken_count;
 	uint32_t mended_count;
 	uint32_t renewed_count;
@@ -166,6 +167,13 @@ static void complain(void *context, const pcclRankUuid_t *member, const char *re
 	world.complaint_count++;
 }
 
+static void retract(void *context, const pcclRankUuid_t *member)
+{
+	(void)context;
+	(void)member;
+	world.retraction_count++;
+}
+
 static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 {
 	(void)context;
@@ -193,9 +201,10 @@ static void give_up(void *context, pcclResult_t result)
 	fail();
 }
 
-static const struct pccl_lane_calls calls = {
-	open_link, close_link, ignore_link, forget, ignore_link, is_up,	   no,	heard,	renew,	adopt, turn_away,
-	outcome,   unpin,      frozen,	    missed, expired,	 complain, met, broken, linked, busy,  give_up};
+static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,  ignore_link, is_up,
+					     no,	heard,	    renew,	 adopt,	  turn_away,   outcome,
+					     unpin,	frozen,	    missed,	 expired, complain,    retract,
+					     met,	broken,	    linked,	 busy,	  give_up};
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
 
@@ -270,6 +279,14 @@ static void launch(uint64_t now_ns)
 	what->plan = world.plan;
 	what->cookie = &world;
 	pccl_lane_command(world.lane, &command, now_ns);
+}
+
+static void cancel(void)
+{
+	struct pccl_command command = {.type = PCCL_COMMAND_CANCEL, .result = pcclAborted, .detail = "for the test"};
+
+	command.attempt = (struct pccl_attempt *)(void *)&world; /* the cookie: nobody looks inside */
+	pccl_lane_command(world.lane, &command, 3 * (uint64_t)SECOND);
 }
 
 /* ---- guests -------------------------------------------------------------------------------------------------- */
@@ -501,6 +518,26 @@ static void silence_is_complained_about_while_an_op_runs(void **state)
 	assert_true(world.complaint_count >= MEMBERS - 1);
 }
 
+/* Also when no op runs any more. */
+static void who_is_heard_again_is_not_complained_about_any_more(void **state)
+{
+	(void)state;
+	install(1, MEMBERS, 0);
+	world.heard.unacked_frames = 1;
+	world.heard.received_ns = 1;
+	launch(1);
+	while (pccl_lane_deadline(world.lane) < 2 * (uint64_t)SECOND)
+		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_true(world.complaint_count >= MEMBERS - 1);
+	assert_int_equal(world.retraction_count, 0);
+	cancel();
+	pccl_neighbour_lost(world.neighbours[1], "it broke as well");
+	world.heard.unacked_frames = 0;
+	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_int_equal(world.retraction_count, MEMBERS - 2);
+	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
+}
+
 /* What neighbours have said while the lane slept, it is only about to read. */
 static void the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours(void **state)
 {
@@ -535,6 +572,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(broken_links_are_told_of_in_each_view_until_they_are_up_again,
 						open_world, close_world),
 		cmocka_unit_test_setup_teardown(silence_is_complained_about_while_an_op_runs, open_world, close_world),
+		cmocka_unit_test_setup_teardown(who_is_heard_again_is_not_complained_about_any_more, open_world,
+						close_world),
 		cmocka_unit_test_setup_teardown(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours, open_world,
 						close_world),
 	};
