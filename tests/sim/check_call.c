@@ -120,6 +120,9 @@ void check_call(struct shell *shell, const struct call *call)
 			 record->sequence, shell->node->id);
 	if (success)
 		compare(shell, call, record);
+	else if (!call->spec.in_place ||
+		 call->spec.operation.input != pcclInputGiveUp) /* else any view change ends it */
+		check_gentle_failure(shell->sim, shell->node, call->op->key.tag, call->op->key.sequence);
 	check_op(shell->sim, shell->node, call->op->key.tag, call->op->key.sequence, success,
 		 success && !call->committed);
 }

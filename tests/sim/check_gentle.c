@@ -51,6 +51,12 @@ void check_gentle_install(struct sim *sim, const struct sim_node *node, const st
 	}
 }
 
+void check_gentle_failure(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32_t sequence)
+{
+	if (sim->plan.gentle == SIM_GENTLE_RESETS)
+		sim_fail(sim, "op %u.%u failed at node %u, though nobody was lost", (unsigned)tag, sequence, node->id);
+}
+
 void check_gentle_end(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *ended)
 {
 	if (sim->plan.gentle != SIM_ROUGH && ended->result == pcclEvicted && node->view.view.member_count > 0)

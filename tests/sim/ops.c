@@ -67,6 +67,8 @@ static void end_op(struct sim *sim, struct sim_node *node, struct sim_op *op, bo
 {
 	sim_trace(sim, "node %u op %u.%u ends: %s%s", node->id, (unsigned)op->tag, op->sequence,
 		  success ? "success" : "failure", natural ? "" : " by verdict");
+	if (!success)
+		check_gentle_failure(sim, node, op->tag, op->sequence);
 	check_op(sim, node, op->tag, op->sequence, success, natural);
 	op->used = false;
 	sim_program_wake(sim, node);

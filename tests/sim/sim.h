@@ -334,6 +334,8 @@ void sim_plan_gentle(struct sim *sim);
 /* check_gentle.c */
 void check_gone(struct sim *sim, const struct sim_node *node);
 void check_gentle_install(struct sim *sim, const struct sim_node *node, const struct pccl_install *install);
+/* An op has failed that need not fail unless a member is lost. */
+void check_gentle_failure(struct sim *sim, const struct sim_node *node, uint64_t tag, uint32_t sequence);
 void check_gentle_end(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *ended);
 
 /* check.c */
