@@ -12,10 +12,11 @@
 
 #define BACKOFF_FIRST_NS (20 * PCCL_MS_NS)
 #define BACKOFF_MOST_NS (500 * PCCL_MS_NS)
-#define ATTEMPTS_MOST 32u		 /* or so; with a long timeout they come less often */
-#define ATTEMPT_LEAST_NS PCCL_SECOND_NS	 /* an attempt gets a third of the connect timeout, but at least this */
-#define GREETING_NS PCCL_SECOND_NS	 /* for WELCOME, if another place may have it */
-#define FRUITLESS_MOST 8u		 /* then redialling doesn't help */
+#define ATTEMPTS_MOST 32u		/* or so; with a long timeout they come less often */
+#define ATTEMPT_LEAST_NS PCCL_SECOND_NS /* an attempt gets a third of the connect timeout, but at least this */
+#define GREETING_NS PCCL_SECOND_NS	/* for WELCOME, if another place may have it */
+#define FRUITLESS_MOST 8u		/* then redialling doesn't help, */
+#define FRUITLESS_SILENT 3u /* if it was for silence: connections are made, but what goes over them vanishes */
 #define OTHER_SIDE_NS (500 * PCCL_MS_NS) /* for the side whose turn it is to dial, before the other does as well, */
 #define OTHER_SIDE_SHARE 4u		 /* and no more than this part of the time there is */
 
@@ -164,6 +165,11 @@ void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 {
 	struct pccl_link *link = ls->link;
 
+	if (ls->fruitless_count >= FRUITLESS_SILENT) {
+		pccl_link_lose(link, "%s: stream %u of lane %u came up %u times, and no frame was acknowledged",
+			       link->config.name, ls->index, link->config.lane, ls->fruitless_count);
+		return;
+	}
 	note_reason(ls, "nothing was heard or acknowledged for long, nor since it was dialled again");
 	pccl_link_stream_drop(ls);
 	pccl_log_info("link to %s, lane %u, stream %u is silent: it is dialled again", link->config.name,

@@ -194,6 +194,26 @@ static void link_that_can_not_be_renewed_is_lost_at_the_deadline(void **state)
 	rope_close(&rope);
 }
 
+/* Connections can be made, but frames vanish: packets that are too large, say. */
+static void link_that_is_renewed_in_vain_is_lost(void **state)
+{
+	uint32_t ups;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	rope.waiter.hold = true;
+	rope_load(&rope.dialer, 1, 1000, 2);
+	for (ups = 0; ups < 10 && rope.dialer.lost_count == 0; ups++) {
+		pccl_link_renew(rope.dialer.link, pccl_clock_ns() + UINT64_C(2000000000));
+		rope_settle(&rope);
+	}
+	assert_int_equal(rope.dialer.lost_count, 1);
+	rope_close(&rope);
+}
+
 static void link_that_breaks_for_good_is_lost_on_both_sides(void **state)
 {
 	(void)state;
@@ -559,6 +579,7 @@ int main(void)
 		cmocka_unit_test(break_of_all_streams_is_told_and_so_is_the_first_that_is_up_again),
 		cmocka_unit_test(link_whose_connections_are_forgotten_is_renewed),
 		cmocka_unit_test(link_that_can_not_be_renewed_is_lost_at_the_deadline),
+		cmocka_unit_test(link_that_is_renewed_in_vain_is_lost),
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),
 		cmocka_unit_test(neighbour_that_made_its_link_anew_is_noticed),
 		cmocka_unit_test(link_that_was_made_anew_before_anything_passed_is_as_good),
