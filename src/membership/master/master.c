@@ -34,6 +34,14 @@ void pccl_master_send(struct pccl_master *master, struct pccl_client *client, st
 	client->beat_ns = master->now_ns + client->heartbeat_interval_ns;
 }
 
+/* Others wait for it for a while, but not for one that goes away all the time. */
+static void on_abandon(struct pccl_master *master, struct pccl_client *client)
+{
+	bool waited_for = client->state != PCCL_CLIENT_SEATED || pccl_absence_begin(master, client);
+
+	pccl_client_lose(master, client, waited_for ? PCCL_LOSS_AWAY : PCCL_LOSS_SILENT, "went to another master");
+}
+
 static void on_message(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
 {
 	assert(client->state != PCCL_CLIENT_CLOSING && (client->group != NULL || client->state == PCCL_CLIENT_CALLER));
@@ -74,7 +82,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_client_lose(master, client, PCCL_LOSS_LEFT, "left");
 		break;
 	case PCCL_MESSAGE_ABANDON:
-		pccl_client_lose(master, client, PCCL_LOSS_AWAY, "went to another master");
+		on_abandon(master, client);
 		break;
 	case PCCL_MESSAGE_BEAT:
 		break;

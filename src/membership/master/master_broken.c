@@ -17,6 +17,8 @@
 
 #define BREAKS_AT_ONCE 16	      /* of one member that are no death, */
 #define BREAK_NS UINT64_C(1000000000) /* and then one in this time */
+#define AWAY_GRACES 8		      /* so many graces it may be waited for, */
+#define AWAY_SHARE 8		      /* and then this part of the time */
 #define FEW 32			      /* so many are looked at anew at once, more */
 #define RECOUNT_NS UINT64_C(10000000) /* once in this time */
 
@@ -47,26 +49,58 @@ void pccl_broken_mend(struct pccl_group *group, const pcclRankUuid_t *uuid)
 		drop(group, broken);
 }
 
-/* Others wait for one that breaks again and again. It keeps its count with its seat. */
-static bool may_break(const struct pccl_master *master, struct pccl_client *client)
+/* ---- how often, and for how long ---------------------------------------------------------------------------- */
+
+/* What it was waited for before, less what is forgotten meanwhile. */
+static uint64_t waited(const struct pccl_master *master, struct pccl_conduct *conduct)
+{
+	uint64_t forgotten_ns = (master->now_ns - conduct->away_ns) / AWAY_SHARE;
+
+	conduct->waited_ns -= pccl_master_earlier(conduct->waited_ns, forgotten_ns);
+	conduct->away_ns = master->now_ns;
+	return conduct->waited_ns;
+}
+
+bool pccl_absence_begin(const struct pccl_master *master, struct pccl_client *client)
 {
 	struct pccl_conduct *conduct = &client->conduct;
+	const struct pccl_group *group = client->group;
 
+	if (client->state == PCCL_CLIENT_SEATED && group->base->view.member_count == 1)
+		return true; /* nobody waits */
 	while (conduct->breaks > 0 && master->now_ns >= conduct->break_ns) {
 		conduct->break_ns += BREAK_NS;
 		conduct->breaks--;
 	}
-	if (conduct->breaks >= BREAKS_AT_ONCE)
+	if (conduct->breaks >= BREAKS_AT_ONCE ||
+	    waited(master, conduct) >= AWAY_GRACES * master->config.return_grace_ns)
 		return false;
 	if (conduct->breaks++ == 0)
 		conduct->break_ns = master->now_ns + BREAK_NS;
 	return true;
 }
 
-static uint64_t grace(const struct pccl_master *master, const struct pccl_client *client)
+uint64_t pccl_absence_limit(const struct pccl_master *master, struct pccl_client *client, uint64_t grace_ns)
 {
-	return pccl_master_earlier(client->heartbeat_timeout_ns, master->config.return_grace_ns);
+	uint64_t most_ns = AWAY_GRACES * master->config.return_grace_ns;
+	uint64_t waited_ns = pccl_master_earlier(waited(master, &client->conduct), most_ns);
+
+	return master->now_ns + pccl_master_earlier(grace_ns, most_ns - waited_ns);
 }
+
+void pccl_absence_end(const struct pccl_master *master, struct pccl_conduct *conduct, uint64_t until_ns)
+{
+	uint64_t end_ns = pccl_master_earlier(master->now_ns, until_ns);
+
+	assert(master->now_ns >= conduct->away_ns);
+	if (conduct->away_ns == 0)
+		return; /* it was never here */
+	if (end_ns > conduct->away_ns)
+		conduct->waited_ns += end_ns - conduct->away_ns;
+	conduct->away_ns = master->now_ns;
+}
+
+/* ---- connections that end ----------------------------------------------------------------------------------- */
 
 bool pccl_broken_note(struct pccl_master *master, struct pccl_client *client)
 {
@@ -75,7 +109,7 @@ bool pccl_broken_note(struct pccl_master *master, struct pccl_client *client)
 
 	if (client->state != PCCL_CLIENT_SEATED && client->state != PCCL_CLIENT_RETURNED)
 		return false;
-	if (group->broken_count >= PCCL_MEMBERS_MAX || !may_break(master, client))
+	if (group->broken_count >= PCCL_MEMBERS_MAX || !pccl_absence_begin(master, client))
 		return false;
 	assert(find_broken(group, &client->self.uuid) == NULL);
 	broken = pccl_realloc(group->broken, (group->broken_count + 1) * sizeof(*broken));
@@ -83,7 +117,8 @@ bool pccl_broken_note(struct pccl_master *master, struct pccl_client *client)
 		return false;
 	group->broken = broken;
 	broken[group->broken_count].uuid = client->self.uuid;
-	broken[group->broken_count].until_ns = master->now_ns + grace(master, client);
+	broken[group->broken_count].until_ns = pccl_absence_limit(
+		master, client, pccl_master_earlier(client->heartbeat_timeout_ns, master->config.return_grace_ns));
 	broken[group->broken_count].recount = true;
 	group->broken_count++;
 	return true;

@@ -167,12 +167,13 @@ static void leave_seat(struct pccl_master *master, struct pccl_client *client, e
 
 	assert(group->base != NULL && seat->client == client && seat->state == PCCL_SEAT_HERE);
 	seat->client = NULL;
-	seat->conduct = client->conduct;
 	seat->state = loss == PCCL_LOSS_AWAY || loss == PCCL_LOSS_SILENT || loss == PCCL_LOSS_BROKEN ? PCCL_SEAT_AWAY
 												     : PCCL_SEAT_OUT;
-	seat->until_ns = master->now_ns + (loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
+	seat->until_ns =
+		pccl_absence_limit(master, client, loss == PCCL_LOSS_AWAY ? master->config.return_grace_ns : 0);
 	if (loss == PCCL_LOSS_BROKEN)
 		seat->until_ns = pccl_broken_until(group, &client->self.uuid);
+	seat->conduct = client->conduct;
 	pccl_text_format(seat->why, sizeof(seat->why), "%s", why);
 	pccl_group_note_cause(group, "rank %u (%s) was lost: %s", client->seat, client->self.addresses[0].host, why);
 }

@@ -78,8 +78,10 @@ struct pccl_conduct {
 	uint32_t refusals;	/* newcomers in a row that it did not reach, though most members did; */
 	pcclRankUuid_t refused; /* the last of them */
 	uint32_t namings;	/* how often it was named for that */
-	uint32_t breaks;	/* connections of it that ended without a word, not long ago */
+	uint32_t breaks;	/* times that it went away and was waited for, not long ago */
 	uint64_t break_ns;	/* when the next of them is forgotten */
+	uint64_t waited_ns;	/* how long it was waited for, as far as that is not forgotten, */
+	uint64_t away_ns;	/* at this time, which is when it went away last, if it is away */
 };
 
 /* One connection and the peer behind it. */
@@ -333,6 +335,13 @@ bool pccl_door_admit(struct pccl_master *master, struct pccl_client *caller,
 		     const struct pccl_message_register *registration);
 
 /* master_broken.c */
+
+/* A member goes away, and may come back. False: it has done so too often not long ago, or was waited for too long. */
+bool pccl_absence_begin(const struct pccl_master *master, struct pccl_client *client);
+/* Until when it is waited for, at most for `grace_ns`. */
+uint64_t pccl_absence_limit(const struct pccl_master *master, struct pccl_client *client, uint64_t grace_ns);
+/* It has come back; the others have waited until then, or as long as they would. */
+void pccl_absence_end(const struct pccl_master *master, struct pccl_conduct *conduct, uint64_t until_ns);
 
 /* The client's connection has ended without a word: notes it, so that it may come back. False: it was no member, or
  * there is no more patience with it. */

@@ -88,8 +88,12 @@ static void supersede(struct pccl_master *master, const pcclRankUuid_t *uuid, co
 	struct pccl_client *client;
 
 	for (client = pccl_client_bucket(master, uuid); client != NULL; client = client->same_bucket) {
-		if (client != by && client->group != NULL && pccl_uuid_equal(&client->self.uuid, uuid))
+		if (client == by || client->group == NULL || !pccl_uuid_equal(&client->self.uuid, uuid))
+			continue;
+		if (client->state != PCCL_CLIENT_SEATED || pccl_absence_begin(master, client))
 			pccl_client_lose(master, client, PCCL_LOSS_AWAY, "came back by another connection");
+		else
+			pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "it came back again and again");
 	}
 }
 
@@ -147,6 +151,8 @@ static void take_seat(struct pccl_master *master, struct pccl_group *group, stru
 		return;
 	}
 	client->conduct = group->seats[rank].conduct;
+	if (group->seats[rank].state == PCCL_SEAT_AWAY)
+		pccl_absence_end(master, &client->conduct, group->seats[rank].until_ns);
 	pccl_complaints_renew(group, &client->self.uuid);
 	pccl_group_seat(master, group, client, rank);
 	if (client->installed != group->base->view.epoch || client->promise_count > 0)

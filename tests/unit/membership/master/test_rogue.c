@@ -546,6 +546,36 @@ static void address_that_the_master_sees_is_filled_in_once(void **state)
 	assert_string_equal(member->addresses[2].host, "2001:db8::1");
 }
 
+/* Goes away, by ABANDON or by a break, comes back after so long, while all others wait. False: it is out. */
+static bool come_and_go(uint32_t connection, bool breaks, uint64_t away_ms)
+{
+	struct pccl_message *message = registration_of(3, 0);
+
+	claim(message, &desk.ears[1].install);
+	if (away_ms > 0 && breaks)
+		close_one(connection);
+	else if (away_ms > 0)
+		say(connection, pccl_message_create(PCCL_MESSAGE_ABANDON));
+	pass(away_ms);
+	enter(connection + 1, message);
+	return desk.ears[connection + 1].heard[PCCL_MESSAGE_EVICTED] == 0;
+}
+
+static void who_comes_and_goes_all_the_time_is_waited_for_no_more(void **state)
+{
+	uint32_t times[3] = {0, 0, 0}, way;
+
+	for (way = 0; way < 3; way++) {
+		gather(3);
+		while (times[way] < 40 && come_and_go(3 + times[way], way == 1, way == 2 ? 0 : 1900))
+			times[way]++;
+		assert_int_equal(desk.ears[1].install.view.member_count, 2);
+		(void)teardown(state);
+		(void)setup(state);
+	}
+	assert_true(times[0] > 6 && times[0] < 12 && times[1] == times[0] && times[2] == 16);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +583,7 @@ int main(void)
 		CASE(who_knows_a_uuid_takes_no_seat),
 		CASE(who_complains_alone_goes_after_the_second_time),
 		CASE(complaint_that_is_confirmed_is_no_doubt),
+		CASE(who_comes_and_goes_all_the_time_is_waited_for_no_more),
 		CASE(who_feuds_with_one_after_the_other_goes),
 		CASE(who_makes_up_deadlines_is_evicted),
 		CASE(deadlines_of_one_member_make_few_view_changes),
