@@ -300,7 +300,8 @@ void check_stall(struct sim *sim, const struct sim_node *node)
 
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
 		const struct sim_node *other = &sim->nodes[index];
-		bool same = other->view.view.epoch == node->view.view.epoch && other->group == node->group;
+		/* Others may not have the view yet in which this one has its answer. */
+		bool same = other->view.view.member_count > 0 && other->group == node->group;
 
 		/* Ranks of a bundle join together, and so wait for the members of all their groups. */
 		if (sim_peer_lives(other) && (same || sim->plan.bundle_size > 0) && other->vote_ns > last_ns)
