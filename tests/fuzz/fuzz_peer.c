@@ -120,6 +120,8 @@ static void pass(struct desk *desk, uint8_t amount)
 
 static void one_event(struct desk *desk, struct fuzz_bytes *bytes)
 {
+	static const enum pccl_peer_event_type of_links[] = {PCCL_PEER_LINK_HEARD, PCCL_PEER_LINK_BROKEN,
+							     PCCL_PEER_LINK_MENDED, PCCL_PEER_MET};
 	struct pccl_peer_event event = {.type = PCCL_PEER_MESSAGE, .text = "broken"};
 	uint8_t what = fuzz_byte(bytes);
 
@@ -128,7 +130,7 @@ static void one_event(struct desk *desk, struct fuzz_bytes *bytes)
 		event.type = PCCL_PEER_CLOSED;
 		break;
 	case 1:
-		event.type = PCCL_PEER_LINK_LOST;
+		event.type = what < 128 ? PCCL_PEER_LINK_LOST : of_links[what / 16 % 4];
 		event.uuid = fuzz_uuid(bytes);
 		break;
 	case 2:
@@ -172,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&desk, 0, sizeof(desk));
 	desk.now_ns = 1000 * MS;
-	desk.uuid.data[0] = 1;
+	desk.uuid = fuzz_peer(1);
 	config.self.uuid = desk.uuid;
 	config.master_count = 1 + fuzz_below(&bytes, 3);
 	if (pccl_peer_create(&config, &desk.peer) != pcclSuccess)

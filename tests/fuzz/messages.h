@@ -158,6 +158,20 @@ static inline void fuzz_prepared(struct fuzz_bytes *bytes, struct pccl_message_p
 	}
 }
 
+static inline void fuzz_meet(struct fuzz_bytes *bytes, struct pccl_message_meet *meet)
+{
+	uint8_t traits = fuzz_byte(bytes);
+	uint32_t index;
+
+	meet->number = traits >> 4;
+	meet->dials = traits & 1;
+	meet->anew = traits >> 1 & 1;
+	meet->strangers.member_count = 1 + (traits >> 2 & 1);
+	meet->strangers.members = fuzz_list(meet->strangers.member_count, sizeof(*meet->strangers.members));
+	for (index = 0; index < meet->strangers.member_count; index++)
+		fuzz_member(bytes, &meet->strangers.members[index]);
+}
+
 static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *message)
 {
 	union pccl_message_body *body = &message->body;
@@ -187,6 +201,18 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		break;
 	case PCCL_MESSAGE_LINKED:
 		body->linked.epoch = fuzz_below(bytes, 12);
+		break;
+	case PCCL_MESSAGE_RETRACT:
+		body->retract.epoch = fuzz_below(bytes, 12);
+		body->retract.uuid = fuzz_uuid(bytes);
+		break;
+	case PCCL_MESSAGE_MEET:
+		fuzz_meet(bytes, &body->meet);
+		break;
+	case PCCL_MESSAGE_MET:
+		body->met.number = fuzz_below(bytes, 6);
+		body->met.uuid = fuzz_uuid(bytes);
+		body->met.reached = fuzz_below(bytes, 4) != 0;
 		break;
 	case PCCL_MESSAGE_EXPIRED:
 		body->expired.epoch = fuzz_below(bytes, 12);
@@ -220,6 +246,7 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 }
 
 #define FUZZ_LINKS_FROM 238 /* 14 times all other types: what was found before these came stays as it was */
+#define FUZZ_MEETS_FROM 246
 
 /* The next message, as it comes out of the codec; NULL: the codec would refuse it. */
 static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
@@ -230,14 +257,20 @@ static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 					PCCL_MESSAGE_REFUSED,	PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 					PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED, PCCL_MESSAGE_PASSES,
 					PCCL_MESSAGE_STALLED,	PCCL_MESSAGE_LATE};
+	static const uint8_t links[] = {PCCL_MESSAGE_BROKEN, PCCL_MESSAGE_LINKED};
+	static const uint8_t meets[] = {PCCL_MESSAGE_MEET, PCCL_MESSAGE_MET, PCCL_MESSAGE_UNMET, PCCL_MESSAGE_RETRACT,
+					PCCL_MESSAGE_MET};
 	uint8_t which = fuzz_byte(bytes);
-	struct pccl_message *made = pccl_message_create(
-		which < FUZZ_LINKS_FROM ? (enum pccl_message_type)types[which % sizeof(types)]
-					: (which % 2 == 0 ? PCCL_MESSAGE_BROKEN : PCCL_MESSAGE_LINKED));
-	struct pccl_message *message = NULL;
+	struct pccl_message *made, *message = NULL;
+	uint8_t type = types[which % sizeof(types)];
 	uint8_t *data;
 	size_t size;
 
+	if (which >= FUZZ_LINKS_FROM)
+		type = links[which % sizeof(links)];
+	if (which >= FUZZ_MEETS_FROM)
+		type = meets[(which - FUZZ_MEETS_FROM) % sizeof(meets)];
+	made = pccl_message_create((enum pccl_message_type)type);
 	if (made == NULL)
 		abort();
 	fuzz_body(bytes, made);
