@@ -92,6 +92,9 @@ void pccl_agreement_fail(struct pccl_agreement *agreement, pcclResult_t result, 
 {
 	if (agreement->result.result != pcclSuccess)
 		return;
+	/* Invalid usage means that nothing has changed. */
+	if (result == pcclInvalidUsage && agreement->overwritten)
+		result = pcclNoSharedStateAvailable;
 	agreement->result.result = result;
 	pccl_text_copy(agreement->result.text, sizeof(agreement->result.text), text);
 }

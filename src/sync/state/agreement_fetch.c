@@ -94,8 +94,10 @@ void pccl_agreement_settle(struct pccl_agreement *agreement)
 		return;
 	absorb(agreement);
 	content = pccl_inventory_content_root(inventory);
-	if (pccl_digest_equal(&content, &agreement->election.content) ||
-	    pccl_digest_equal(&content, &agreement->records[agreement->rank].content))
+	if (pccl_digest_equal(&content, &agreement->records[agreement->rank].content))
+		return;
+	agreement->overwritten = true;
+	if (pccl_digest_equal(&content, &agreement->election.content))
 		return;
 	lineage->torn = true;
 	lineage->torn_root = content;

@@ -42,7 +42,8 @@ struct pccl_agreement {
 	bool elected;
 	uint64_t sync;
 	bool opened;
-	bool again; /* after the close */
+	bool again;	  /* after the close */
+	bool overwritten; /* tensors were, though this call may fail yet */
 	enum pccl_finish finish;
 
 	/* of the fetch that runs, or ran last */
