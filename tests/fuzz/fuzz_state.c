@@ -1,6 +1,6 @@
-/* What other peers say of their states: records, lists of keys, and the frames of a transfer. The first byte says which.
- * Records that are taken are written again as they came, and any set of them has an outcome. Frames come from two
- * sources and go into a fetch of three chunks, of which only right bytes may count. */
+/* What other peers say of their states: records, lists of keys, and the frames of a transfer. The first byte says
+ * which. Records that are taken are written again as they came, and any set of them has an outcome. Frames come from
+ * two sources and go into a fetch of three chunks, of which only right bytes may count. */
 #include <stdlib.h>
 #include <string.h>
 
