@@ -25,10 +25,10 @@
  *	delayed		2502.12996. Every H steps: the mean of the round that began H steps ago is applied, local
  *			becomes outer, and the round of the last H steps begins, which has H steps of time.
  *	eager		2502.12996. As delayed, and this peer's own fresh pseudo-gradient takes the place of its share
- *			in the old mean: local = outer + e, where e goes through the outer rule with
- *			share * fresh less what it was the last time for a gradient. The rule is linear, so
- *			this is the paper's, and outer stays the same on all peers. With pcclDilocoNesterov
- *			only.
+ *			in the old mean: the paper's old mean + (fresh - own old one) / peers, with weights. It is
+ *			computed in two parts: local = outer + e, where e goes through the outer rule with share * fresh
+ *			less what that was the last time for a gradient. The rule is linear, so the sum is the paper's,
+ *			and outer stays the same on all peers. With pcclDilocoNesterov only.
  *	streaming	2501.18512. Each fragment has its own step in H at which its round begins. What comes of it
  *			is taken over `overlap` steps later: local = alpha * local + (1 - alpha) * outer.
  *
@@ -38,10 +38,11 @@
  * Rules, with g the weighted mean:
  *
  *	Nesterov	2311.08105. m = mu m + g; outer -= lr (g + mu m)
- *	CO2		after 2401.16265. The staleness penalty divides g, element by element, by a gap:
- *			d = |outer - outer of the round before|, c = 0.9 c + 0.1 mean(d) (at first mean(d)),
- *			gap = d / c + 1; m = mu m + g / gap; if ||m|| > clip: m = m * (clip / ||m||); outer -= lr m.
- *			The norm, and the mean, are of the fragment, summed in order in binary64.
+ *	CO2		2401.16265. m = mu m + g / gap, each element of m clipped to -clip ... clip, outer -= lr m: as
+ *			its authors' code has it, where gap is a constant (and the clipped values are thrown away).
+ *			Here gap is measured, element by element, as gap-aware training does (1909.10802):
+ *			d = |outer - outer of the round before|, c = 0.9 c + 0.1 mean(d), at first mean(d), of the
+ *			fragment, summed in order in binary64; gap = d / c + 1.
  *
  * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
  * parameters), then an all-reduce of the fragment in `codec`, on the tags `tag` and `tag` + 1, which nobody else may
@@ -119,7 +120,7 @@ typedef struct pcclDilocoSettings_t {
 	float alpha;	     /* streaming: how much of the local parameters stays, 0 to 1 (not 1); default 0.5 */
 	float learning_rate; /* lr; default 0.7 */
 	float momentum;	     /* mu; default 0.9 */
-	float clip;	     /* CO2: greatest norm of a fragment's momentum; default 0: no limit */
+	float clip;	     /* CO2: greatest magnitude of an element of the momentum; default 0: no limit */
 	bool penalize;	     /* CO2: divide by the gap; default true */
 	bool error_feedback; /* keep what the codec takes away, and add it to the next contribution; default false */
 	bool check_parity;   /* compare digests of the outer parameters in each round; default true */

@@ -167,7 +167,7 @@ static void training_by_co2_is_what_arithmetic_says(void **state)
 	struct training_run run = training_plain(pcclDilocoDelayed);
 
 	run.settings.rule = pcclDilocoCo2;
-	run.settings.clip = 0.5f;
+	run.settings.clip = 0.003f;
 	run_as_computed(state, &run);
 }
 

@@ -50,9 +50,8 @@ class Co2:
         self.usual = 0.9 * self.usual + 0.1 * step if self.usual > 0 else step
         gap = np.abs(outer - self.before) / F(self.usual) + F(1) if F(self.usual) > 0 else np.ones(COUNT, F)
         self.momentum = MOMENTUM * self.momentum + mean / gap
-        norm = np.sqrt(ordered_sum(self.momentum.astype(np.float64) ** 2))
-        if self.clip > 0 and norm > self.clip:
-            self.momentum = self.momentum * F(self.clip / norm)
+        if self.clip > 0:
+            self.momentum = np.clip(self.momentum, F(-self.clip), F(self.clip))
         self.before = outer
         return outer - RATE * self.momentum
 
@@ -68,7 +67,7 @@ def record(mode: str) -> dict[str, np.ndarray]:
     weights = [1.0, 2.0, 4.0]
     outer = random.standard_normal(COUNT).astype(F)
     start = outer
-    rule = Co2(outer, 0.25) if mode == "co2" else Nesterov()
+    rule = Co2(outer, 0.0625) if mode == "co2" else Nesterov()
     locals_ = [outer] * PEERS
     bases = [outer] * PEERS  # what each peer's phase began with
     own = [np.zeros(COUNT, F)] * PEERS

@@ -48,19 +48,11 @@ static double mean_step(const float *outer, const float *before, size_t count)
 	return count > 0 ? sum / (double)count : 0;
 }
 
-static void clip(float *momentum, float limit, size_t count)
+static float clip(float value, float limit)
 {
-	double sum = 0;
-	float factor;
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		sum += (double)momentum[i] * (double)momentum[i];
-	if (!(sqrt(sum) > (double)limit))
-		return;
-	factor = (float)((double)limit / sqrt(sum));
-	for (i = 0; i < count; i++)
-		momentum[i] = momentum[i] * factor;
+	if (value > limit)
+		return limit;
+	return value < -limit ? -limit : value;
 }
 
 void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float *outer, float *before, float *momentum,
@@ -79,8 +71,8 @@ void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float
 			gap = fabsf(outer[i] - before[i]) / usual + 1;
 		momentum[i] = rule->momentum * momentum[i] + mean[i] / gap;
 	}
-	if (rule->clip > 0)
-		clip(momentum, rule->clip, count);
+	for (i = 0; rule->clip > 0 && i < count; i++)
+		momentum[i] = clip(momentum[i], rule->clip);
 	memcpy(before, outer, count * sizeof(*before));
 	for (i = 0; i < count; i++)
 		next[i] = outer[i] - rule->learning_rate * momentum[i];
