@@ -45,9 +45,14 @@
  *			fragment, summed in order in binary64; gap = d / c + 1.
  *
  * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
- * parameters), then an all-reduce of the fragment in `codec`, on the tags `tag` and `tag` + 1, which nobody else may
- * use. Rounds are run one after the other in the order that names, sizes and settings give, the same on all peers; any
- * number may wait.
+ * parameters), then all-reduces of the fragment in `codec`, in one piece or in several. Fragment f and its pieces have
+ * 65 tags of their own from `tag` + 65 f on, which nobody else may use: which exchange is which is agreed by name, and
+ * never by the time of a call. Up to 16 rounds are in flight at once, further ones wait for their turn.
+ *
+ * Pace. Where a round has time (all modes but synchronous), its pieces begin at steps of their own, evenly spread, so
+ * that a link carries the average rate and not the peak: over the steps from the beginning of one round to that of the
+ * next, or over 7/8 of the time from its beginning to taking it over, whichever is less. For an even rate in streaming
+ * choose an overlap of at least 8/7 of H / P, and fragments of about one size. Pieces have 256 elements or more.
  *
  * Weights. pcclDilocoStep() says how much the step weighs (tokens, or 1). A contribution weighs the sum since the one
  * before. Who did nothing gives 0 and counts for nothing.
@@ -62,9 +67,9 @@
  * pcclDilocoState(), pcclSynchronizeSharedState(), pcclDilocoResume(engine, true). It has outer parameters, momentum
  * and the place in the schedule then, nothing is in flight, and it counts for what it does from then on.
  *
- * Threads. An engine has one thread of its own. Its functions must not be called at the same time; its parameters must
+ * Threads. An engine has a thread for each round that can be in flight at once. Its functions must not be called at the same time; its parameters must
  * not be changed by others while pcclDilocoStep(), pcclDilocoFlush() or pcclDilocoResume() run. A step without anything
- * due costs a few nanoseconds; one at which a round begins or is taken over costs passes over that fragment, and
+ * due costs a few nanoseconds, one at which a piece begins about a microsecond; one at which a round begins or is taken over costs passes over that fragment, and
  * waiting if the exchange has not ended. Other collectives on other tags go on meanwhile.
  *
  * Failures. All functions return pcclInvalidArgument for NULL pointers, pcclInvalidUsage in a forked child. A round
@@ -126,7 +131,7 @@ typedef struct pcclDilocoSettings_t {
 	bool check_parity;   /* compare digests of the outer parameters in each round; default true */
 	pcclDilocoDivision_t division;
 	const uint32_t *fragment_of; /* pcclDilocoGiven: for each tensor; every fragment has to have one */
-	uint64_t tag;		     /* this one and the next are the engine's; default 0xd110c000 */
+	uint64_t tag;		     /* the first of 65 P that are the engine's; default 0xd110c000 */
 	pcclQuantizationAlgorithm_t codec;
 	pcclQuantizationAlgorithm_t codec_down; /* pcclQuantNone: as `codec` */
 	pcclRounding_t rounding;
@@ -134,14 +139,15 @@ typedef struct pcclDilocoSettings_t {
 	pcclDilocoRead_t read; /* both or none; then data of tensors may be NULL */
 	pcclDilocoWrite_t write;
 	void *context;
-	uint32_t reserved[4];
+	uint32_t pieces; /* most pieces of a fragment, 1 to 64; default 0: 64 */
+	uint32_t reserved[3];
 } pcclDilocoSettings_t;
 
 /* clang-format off */
 #define PCCL_DILOCO_SETTINGS_INITIALIZER \
 	{sizeof(pcclDilocoSettings_t), pcclDilocoSynchronous, pcclDilocoNesterov, 100, 1, 0, 0.5f, 0.7f, 0.9f, 0.0f, \
 	 true, false, true, pcclDilocoBalanced, NULL, 0xd110c000, pcclQuantNone, pcclQuantNone, pcclRoundNearest, \
-	 pcclZstdDefault, NULL, NULL, NULL, {0}}
+	 pcclZstdDefault, NULL, NULL, NULL, 0, {0}}
 /* clang-format on */
 
 /* Set `size` (PCCL_DILOCO_STATISTICS_INITIALIZER) before the call. Of this engine since it was created. */
@@ -154,7 +160,7 @@ typedef struct pcclDilocoStatistics_t {
 	uint64_t tx_bytes; /* payload sent for rounds, those that were repeated included */
 	uint64_t rx_bytes;
 	uint64_t wait_ns;   /* that steps and flushes have waited for exchanges */
-	uint64_t busy_ns;   /* that the engine's thread has worked on rounds */
+	uint64_t busy_ns;   /* that rounds have taken, from their beginning to their end, added up */
 	double last_weight; /* of all participants of the round that was last taken over */
 	double last_share;  /* of this peer in that */
 	uint32_t last_participants;
@@ -173,7 +179,7 @@ typedef struct pcclDilocoStatistics_t {
 /*
  * Creates an engine over `count` tensors of pcclFloat with different names; `data` is where the local parameters are,
  * now and until the engine ends. The outer parameters begin as what the local ones are: these have to be the same on
- * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 6 copies of the parameters, by mode and
+ * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 7 copies of the parameters, by mode and
  * codec. No network activity. The communicator has to outlive the engine. pcclInvalidArgument: a tensor or a setting
  * that can't be, which the last error names. pcclOutOfMemory, pcclSystemError.
  */

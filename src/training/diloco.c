@@ -18,7 +18,7 @@ uint64_t pccl_diloco_now_ns(void)
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* ---- the thread ------------------------------ */
+/* ---- a worker ------------------------------ */
 
 static void fail_engine(struct pccl_diloco *engine, pcclResult_t result)
 {
@@ -50,11 +50,12 @@ static struct pccl_diloco_round *next_round(struct pccl_diloco *engine)
 
 static void *run(void *context)
 {
-	struct pccl_diloco *engine = (struct pccl_diloco *)context;
+	struct pccl_diloco_worker *worker = (struct pccl_diloco_worker *)context;
+	struct pccl_diloco *engine = worker->engine;
 	struct pccl_diloco_round *round;
 
 	while ((round = next_round(engine)) != NULL) {
-		pcclResult_t result = pccl_diloco_run_round(engine, round);
+		pcclResult_t result = pccl_diloco_run_round(worker, round);
 
 		if (result != pcclSuccess) {
 			fail_engine(engine, result);
@@ -111,6 +112,7 @@ static pcclResult_t begin(struct pccl_diloco *engine, uint32_t index, struct pcc
 	round->fragment = index;
 	round->step = engine->step;
 	round->due = engine->step + engine->schedule.delay;
+	round->allowed = pccl_schedule_pieces_due(&engine->schedule, index, 0);
 	round->values = fragment->spare[fragment->spare_count - 1];
 	result = pccl_diloco_read_local(engine, index, round->values);
 	if (result != pcclSuccess) {
@@ -211,14 +213,48 @@ static pcclResult_t take_over(struct pccl_diloco *engine)
 
 /* ---- steps ------------------------------ */
 
+/* The step at which the round has its next piece to begin, or is to be taken over. */
+static uint64_t next_of(const struct pccl_diloco *engine, const struct pccl_diloco_round *round)
+{
+	const struct pccl_fragment *fragment = &engine->schedule.fragments[round->fragment];
+	uint64_t begins;
+
+	if (round->allowed >= fragment->pieces) /* only this thread changes it */
+		return round->due;
+	begins = round->step + pccl_schedule_piece_begins(&engine->schedule, round->fragment, round->allowed);
+	return begins < round->due ? begins : round->due;
+}
+
 void pccl_diloco_find_next_due(struct pccl_diloco *engine)
 {
 	const struct pccl_diloco_round *round;
 
 	engine->next_due = pccl_schedule_next(&engine->schedule, engine->step);
-	for (round = engine->rounds; round != NULL; round = round->next)
-		if (round->due < engine->next_due)
-			engine->next_due = round->due;
+	for (round = engine->rounds; round != NULL; round = round->next) {
+		const uint64_t due = next_of(engine, round);
+
+		if (due < engine->next_due)
+			engine->next_due = due;
+	}
+}
+
+/* Pieces whose step has come may begin; all of them, if somebody waits for the rounds. */
+static void allow_pieces(struct pccl_diloco *engine, bool all)
+{
+	struct pccl_diloco_round *round;
+	bool any = false;
+
+	pthread_mutex_lock(&engine->lock);
+	for (round = engine->rounds; round != NULL; round = round->next) {
+		const uint64_t elapsed = all ? UINT64_MAX : engine->step - round->step;
+		const uint32_t due = pccl_schedule_pieces_due(&engine->schedule, round->fragment, elapsed);
+
+		any |= due > round->allowed;
+		round->allowed = due;
+	}
+	if (any)
+		pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
 }
 
 static pcclResult_t take_over_due(struct pccl_diloco *engine)
@@ -260,6 +296,7 @@ static pcclResult_t synchronize(struct pccl_diloco *engine)
 	pcclResult_t result = pcclSuccess;
 	uint32_t i;
 
+	allow_pieces(engine, false);
 	for (i = 0; result == pcclSuccess && i < engine->schedule.fragment_count; i++) {
 		if (!pccl_schedule_begins(&engine->schedule, i, engine->step))
 			continue;
@@ -305,6 +342,7 @@ pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine)
 {
 	pcclResult_t result = failure_of(engine);
 
+	allow_pieces(engine, true);
 	while (result == pcclSuccess && engine->rounds != NULL)
 		result = take_over(engine);
 	if (result != pcclSuccess)
@@ -341,6 +379,20 @@ static pcclResult_t first_outer(struct pccl_diloco *engine)
 	return result;
 }
 
+static pcclResult_t start_workers(struct pccl_diloco *engine)
+{
+	pcclResult_t result = pcclSuccess;
+	uint32_t i;
+
+	for (i = 0; result == pcclSuccess && i < engine->worker_count; i++) {
+		struct pccl_diloco_worker *worker = &engine->workers[i];
+
+		result = pccl_thread_start(&worker->thread, "pccl-diloco", run, worker);
+		worker->has_thread = result == pcclSuccess;
+	}
+	return result;
+}
+
 pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensors, size_t count,
 				const pcclDilocoSettings_t *settings, struct pccl_diloco **engine_out)
 {
@@ -367,8 +419,7 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 		result = first_outer(engine);
 	if (result == pcclSuccess) {
 		pccl_diloco_find_next_due(engine);
-		result = pccl_thread_start(&engine->thread, "pccl-diloco", run, engine);
-		engine->has_thread = result == pcclSuccess;
+		result = start_workers(engine);
 	}
 	if (result != pcclSuccess) {
 		pccl_diloco_destroy(engine);
@@ -380,15 +431,17 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 
 void pccl_diloco_destroy(struct pccl_diloco *engine)
 {
+	uint32_t i;
+
 	if (engine == NULL)
 		return;
-	if (engine->has_thread) {
-		pthread_mutex_lock(&engine->lock);
-		engine->is_ending = true;
-		pthread_cond_broadcast(&engine->changed);
-		pthread_mutex_unlock(&engine->lock);
-		pthread_join(engine->thread, NULL);
-	}
+	pthread_mutex_lock(&engine->lock);
+	engine->is_ending = true;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+	for (i = 0; i < PCCL_DILOCO_WORKERS; i++)
+		if (engine->workers[i].has_thread)
+			pthread_join(engine->workers[i].thread, NULL);
 	pccl_diloco_release(engine);
 	pthread_cond_destroy(&engine->changed);
 	pthread_mutex_destroy(&engine->lock);

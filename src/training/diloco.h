@@ -1,11 +1,12 @@
 /*
- * The engine behind pccl/diloco.h: one thread that runs rounds in their order, and the caller's steps, which take
- * snapshots and take results over.
+ * The engine behind pccl/diloco.h: workers, each with a thread and one round at a time, and the caller's steps, which
+ * take snapshots, let pieces begin and take results over. Workers take rounds in the queue's order, the same on
+ * all peers, so the oldest round that has not ended is in a worker's hands everywhere, and goes on.
  *
  * Who may touch what. Of a fragment: `outer` and what eager mode has are the caller's; momentum, `before`, step_mean
- * and residual are the thread's while a round of the fragment is in its hands, else the caller's. Both may read `outer`
- * meanwhile. A fragment has at most one round in the thread's hands. The lock guards the queue, what the thread says of
- * a round that has ended, and the statistics.
+ * and residual are a worker's while a round of the fragment is in its hands, else the caller's. Both may read `outer`
+ * meanwhile. A fragment has at most one round in a worker's hands. The lock guards the queue, how far a round may go,
+ * what a worker says of one that has ended, and the statistics.
  */
 #ifndef PCCL_TRAINING_DILOCO_H
 #define PCCL_TRAINING_DILOCO_H

@@ -5,9 +5,6 @@
 #include "sync/diloco/roll.h"
 #include "training/diloco_internal.h"
 
-/* Room for a roll call however the view may change between asking for its size and the call. */
-#define ENTRIES 4096
-
 static float *buffer(size_t count)
 {
 	float *made = pccl_alloc_large(count * sizeof(*made));
@@ -62,6 +59,38 @@ static bool copy_tensors(struct pccl_diloco *engine, const pcclTensorInfo_t *ten
 	return engine->tensors != NULL;
 }
 
+/* As many as there can be rounds in flight. */
+static uint32_t count_workers(const struct pccl_schedule *schedule)
+{
+	uint32_t count = 1; /* synchronous: one exchange after the other fills the link */
+
+	if (schedule->delay >= schedule->interval)
+		count = schedule->fragment_count;
+	else if (schedule->delay > 0)
+		count = schedule->delay / schedule->distance_least + 1;
+	return count < PCCL_DILOCO_WORKERS ? count : PCCL_DILOCO_WORKERS;
+}
+
+static bool reserve_workers(struct pccl_diloco *engine, size_t largest)
+{
+	uint32_t i;
+
+	engine->worker_count = count_workers(&engine->schedule);
+	for (i = 0; i < engine->worker_count; i++) {
+		struct pccl_diloco_worker *worker = &engine->workers[i];
+
+		worker->engine = engine;
+		worker->contribution = buffer(largest);
+		if (engine->settings.error_feedback)
+			worker->residual = buffer(largest);
+		worker->entries = pccl_alloc((size_t)PCCL_DILOCO_ENTRIES * PCCL_ROLL_BYTES);
+		if (worker->contribution == NULL || worker->entries == NULL ||
+		    (engine->settings.error_feedback && worker->residual == NULL))
+			return false;
+	}
+	return true;
+}
+
 pcclResult_t pccl_diloco_reserve(struct pccl_diloco *engine, const pcclTensorInfo_t *tensors)
 {
 	const uint32_t count = engine->schedule.fragment_count;
@@ -78,17 +107,9 @@ pcclResult_t pccl_diloco_reserve(struct pccl_diloco *engine, const pcclTensorInf
 			largest = engine->fragments[i].count;
 	}
 	engine->statistics.largest_bytes = largest * sizeof(float);
-	engine->contribution = buffer(largest);
-	if (engine->settings.error_feedback)
-		engine->residual = buffer(largest);
-	engine->entry_capacity = ENTRIES;
-	engine->entries = pccl_alloc(engine->entry_capacity * PCCL_ROLL_BYTES);
 	engine->queue_capacity = (size_t)count * PCCL_DILOCO_SPARE;
 	engine->queue = pccl_calloc(engine->queue_capacity, sizeof(struct pccl_diloco_round *));
-	if (engine->contribution == NULL || engine->entries == NULL || engine->queue == NULL ||
-	    (engine->settings.error_feedback && engine->residual == NULL))
-		return pcclOutOfMemory;
-	return pcclSuccess;
+	return engine->queue != NULL && reserve_workers(engine, largest) ? pcclSuccess : pcclOutOfMemory;
 }
 
 static void release_fragment(struct pccl_diloco_fragment *fragment)
@@ -125,9 +146,11 @@ void pccl_diloco_release(struct pccl_diloco *engine)
 	}
 	pccl_free(engine->fragments);
 	pccl_free(engine->tensors);
-	pccl_free(engine->contribution);
-	pccl_free(engine->residual);
-	pccl_free(engine->entries);
+	for (i = 0; i < PCCL_DILOCO_WORKERS; i++) {
+		pccl_free(engine->workers[i].contribution);
+		pccl_free(engine->workers[i].residual);
+		pccl_free(engine->workers[i].entries);
+	}
 	pccl_free(engine->queue);
 	pccl_free(engine->state.infos);
 	for (i = 0; engine->state_names != NULL && i < engine->state.count; i++)

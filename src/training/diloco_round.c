@@ -1,50 +1,62 @@
-/* What the engine's thread does with one round. All members do the same, for what they decide by is the same on all:
- * the roll call, and whether an exchange succeeded and how many took part. */
+/* What a worker does with one round: the operations that the exchange asks for. All members do the same, for what that
+ * decides by is the same on all of them. */
 #include <string.h>
 
 #include "base/log.h"
-#include "sync/diloco/roll.h"
 #include "training/diloco_internal.h"
 
-struct exchange {
-	struct pccl_diloco *engine;
+struct task {
+	struct pccl_diloco_worker *worker;
 	struct pccl_diloco_round *round;
 	struct pccl_diloco_fragment *fragment;
-	struct pccl_roll_entry entry; /* this peer's */
-	struct pccl_roll_result roll;
-	uint32_t present; /* peers in the roll call */
-	uint64_t tx_bytes, rx_bytes;
-	uint64_t repeated;
-	bool is_alone;
+	const struct pccl_fragment *plan;
+	struct pccl_exchange exchange;
 };
 
-static pcclResult_t prepare(struct exchange *exchange)
+/* The first of those of the fragment: its roll calls, then one for each piece. */
+static uint64_t tag_of(const struct task *task)
 {
-	const struct pccl_diloco_round *round = exchange->round;
+	return task->worker->engine->settings.tag + (uint64_t)task->round->fragment * (PCCL_PIECES_MAX + 1);
+}
+
+static pcclResult_t prepare(struct task *task)
+{
+	struct pccl_diloco *engine = task->worker->engine;
+	const struct pccl_diloco_round *round = task->round;
+	struct pccl_exchange *exchange = &task->exchange;
 	struct pccl_roll_entry *entry = &exchange->entry;
 
+	exchange->gradient = round->values;
+	exchange->contribution = task->worker->contribution;
+	exchange->residual = task->fragment->residual;
+	exchange->scratch = task->worker->residual;
+	exchange->count = task->fragment->count;
+	pccl_exchange_begin(exchange);
 	entry->fragment = round->fragment;
 	entry->round = round->number;
 	entry->step = round->step;
 	entry->weight = round->weight;
-	entry->signature = exchange->engine->schedule.signature;
+	entry->signature = engine->schedule.signature;
 	memset(&entry->outer, 0, sizeof(entry->outer));
-	if (exchange->engine->settings.check_parity)
-		entry->outer = pccl_digest_of(exchange->fragment->outer,
-					      exchange->fragment->count * sizeof(*exchange->fragment->outer));
-	return pcclGetUuid(exchange->engine->comm, &entry->uuid);
+	if (engine->settings.check_parity)
+		entry->outer =
+			pccl_digest_of(task->fragment->outer, task->fragment->count * sizeof(*task->fragment->outer));
+	return pcclGetUuid(engine->comm, &entry->uuid);
 }
 
-static void count_bytes(struct exchange *exchange, const pcclOperationInfo_t *info)
+static void count_bytes(struct task *task, const pcclOperationInfo_t *info)
 {
-	exchange->tx_bytes += info->tx_bytes;
-	exchange->rx_bytes += info->rx_bytes;
+	struct pccl_diloco *engine = task->worker->engine;
+
+	pthread_mutex_lock(&engine->lock);
+	engine->statistics.tx_bytes += info->tx_bytes;
+	engine->statistics.rx_bytes += info->rx_bytes;
+	pthread_mutex_unlock(&engine->lock);
 }
 
-/* pcclTooFewPeers: there is nobody else. pcclRankConnectionLost: once more. */
-static pcclResult_t call_roll(struct exchange *exchange)
+static enum pccl_exchange_next call_roll(struct task *task)
 {
-	struct pccl_diloco *engine = exchange->engine;
+	struct pccl_diloco *engine = task->worker->engine;
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	uint8_t own[PCCL_ROLL_BYTES];
@@ -52,124 +64,151 @@ static pcclResult_t call_roll(struct exchange *exchange)
 	int world;
 
 	result = pcclGetAttribute(engine->comm, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &world);
-	if (result != pcclSuccess)
-		return result;
-	if (world == 1)
-		return pcclTooFewPeers;
-	if ((size_t)world > engine->entry_capacity)
-		return pccl_fail(pcclInvalidUsage, "a training has %zu peers at most", engine->entry_capacity);
-	pccl_roll_encode(&exchange->entry, own);
-	operation.count = PCCL_ROLL_BYTES;
-	operation.datatype = pcclUint8;
-	operation.tag = engine->settings.tag;
-	result = pcclAllGather(own, engine->entries, &operation, engine->comm, &info);
-	count_bytes(exchange, &info);
-	if (result != pcclSuccess)
-		return result;
-	exchange->present = info.participants_max;
-	return pccl_roll_read(engine->entries, exchange->present, &exchange->entry, &exchange->roll);
+	if (result == pcclSuccess && world == 1)
+		result = pcclTooFewPeers;
+	if (result == pcclSuccess && world > PCCL_DILOCO_ENTRIES)
+		result = pccl_fail(pcclInvalidUsage, "a training has %d peers at most", PCCL_DILOCO_ENTRIES);
+	if (result == pcclSuccess) {
+		pccl_roll_encode(&task->exchange.entry, own);
+		operation.count = PCCL_ROLL_BYTES;
+		operation.datatype = pcclUint8;
+		operation.tag = tag_of(task);
+		result = pcclAllGather(own, task->worker->entries, &operation, engine->comm, &info);
+		count_bytes(task, &info);
+	}
+	return pccl_exchange_rolled(&task->exchange, result, task->worker->entries, info.participants_max);
 }
 
-/* The sum of all shares into `contribution`. Only if it counts is the residual kept. */
-static pcclResult_t exchange_fragment(struct exchange *exchange)
+static void end_piece(struct task *task, uint32_t index)
 {
-	struct pccl_diloco *engine = exchange->engine;
-	struct pccl_diloco_fragment *fragment = exchange->fragment;
-	const size_t bytes = fragment->count * sizeof(float);
-	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	struct pccl_diloco_piece *piece = &task->worker->pieces[index];
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	const pcclResult_t result = pcclAwait(&piece->handle, &info);
+
+	piece->has_ended = true;
+	count_bytes(task, &info);
+	pccl_exchange_piece(&task->exchange, result, info.participants_min, info.participants_max);
+}
+
+/* Those that have ended already: what they cost is told while the round goes on. */
+static void end_pieces(struct task *task, uint32_t count, bool wait)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		struct pccl_diloco_piece *piece = &task->worker->pieces[i];
+		bool is_done = wait;
+
+		if (!piece->is_launched || piece->has_ended)
+			continue;
+		if (is_done || (pcclTest(&piece->handle, &is_done) == pcclSuccess && is_done))
+			end_piece(task, i);
+	}
+}
+
+static void launch_piece(struct task *task, uint32_t index)
+{
+	struct pccl_diloco_worker *worker = task->worker;
+	const pcclDilocoSettings_t *settings = &worker->engine->settings;
+	const size_t first = index * task->plan->piece, left = task->plan->elements - first;
+	float *values = worker->contribution + first;
+	struct pccl_diloco_piece *piece = &worker->pieces[index];
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclResult_t result;
 
-	pccl_outer_scale(engine->contribution, exchange->round->values, exchange->roll.share, fragment->count);
-	operation.count = fragment->count;
-	operation.tag = engine->settings.tag + 1;
+	operation.count = left < task->plan->piece ? left : task->plan->piece;
+	operation.tag = tag_of(task) + 1 + index;
 	operation.plan = pcclPlanDirect; /* the fewest bytes, where `auto` has the fewest hops */
 	operation.failure_policy = pcclPolicyAbort;
 	operation.input = pcclInputGiveUp;
-	operation.codec = engine->settings.codec;
-	operation.codec_down = engine->settings.codec_down;
-	operation.rounding = engine->settings.rounding;
-	operation.zstd = engine->settings.zstd;
-	if (fragment->residual != NULL) {
-		memcpy(engine->residual, fragment->residual, bytes);
-		operation.residual = engine->residual;
+	operation.codec = settings->codec;
+	operation.codec_down = settings->codec_down;
+	operation.rounding = settings->rounding;
+	operation.zstd = settings->zstd;
+	if (worker->residual != NULL)
+		operation.residual = worker->residual + first;
+	result = pcclAllReduceWithAsync(values, values, &operation, worker->engine->comm, &piece->handle);
+	piece->has_ended = false;
+	piece->is_launched = result == pcclSuccess;
+	if (result != pcclSuccess)
+		pccl_exchange_piece(&task->exchange, result, 0, 0);
+}
+
+/* Waits until the piece may begin. An engine that ends holds up nobody. */
+static void await_turn(struct task *task, uint32_t index)
+{
+	struct pccl_diloco *engine = task->worker->engine;
+
+	pthread_mutex_lock(&engine->lock);
+	while (task->round->allowed <= index && !engine->is_ending && engine->failure == pcclSuccess)
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static enum pccl_exchange_next exchange_pieces(struct task *task)
+{
+	uint32_t i;
+
+	for (i = 0; i < task->plan->pieces; i++) {
+		await_turn(task, i);
+		end_pieces(task, i, false);
+		launch_piece(task, i);
 	}
-	result = pcclAllReduceWith(engine->contribution, engine->contribution, &operation, engine->comm, &info);
-	count_bytes(exchange, &info);
+	end_pieces(task, task->plan->pieces, true);
+	return pccl_exchange_settle(&task->exchange);
+}
+
+static pcclResult_t find_mean(struct task *task)
+{
+	enum pccl_exchange_next next;
+	pcclResult_t result = prepare(task);
+
 	if (result != pcclSuccess)
 		return result;
-	/* Who died between the two had a weight and gave nothing: shares would not add up to one. */
-	if (info.participants_max != exchange->present || info.participants_min != exchange->present)
-		return pccl_fail(pcclRankConnectionLost, "%u peers began the round, and %u ended it", exchange->present,
-				 info.participants_max);
-	if (fragment->residual != NULL)
-		memcpy(fragment->residual, engine->residual, bytes);
-	return pcclSuccess;
+	do {
+		next = call_roll(task);
+		if (next == PCCL_EXCHANGE_PIECES)
+			next = exchange_pieces(task);
+		if (next == PCCL_EXCHANGE_AGAIN)
+			pccl_log_info("round %llu of fragment %u is done again: %s",
+				      (unsigned long long)task->round->number, task->round->fragment, pccl_fail_text());
+	} while (next == PCCL_EXCHANGE_AGAIN);
+	return next == PCCL_EXCHANGE_ENDED ? pcclSuccess : task->exchange.result;
 }
 
-static void go_alone(struct exchange *exchange)
+static void apply_rule(struct task *task)
 {
-	exchange->is_alone = true;
-	exchange->present = 1;
-	exchange->roll.total = exchange->round->weight;
-	exchange->roll.share = exchange->round->weight > 0 ? 1.0f : 0.0f;
-	pccl_outer_scale(exchange->engine->contribution, exchange->round->values, exchange->roll.share,
-			 exchange->fragment->count);
-}
-
-static pcclResult_t find_mean(struct exchange *exchange)
-{
-	pcclResult_t result = prepare(exchange);
-
-	while (result == pcclSuccess) {
-		result = call_roll(exchange);
-		if (result == pcclSuccess)
-			result = exchange_fragment(exchange);
-		if (result == pcclTooFewPeers) {
-			go_alone(exchange);
-			return pcclSuccess;
-		}
-		if (result != pcclRankConnectionLost)
-			return result;
-		exchange->repeated++;
-		pccl_log_info("round %llu of fragment %u is done again: %s",
-			      (unsigned long long)exchange->round->number, exchange->round->fragment, pccl_fail_text());
-		result = pcclSuccess;
-	}
-	return result;
-}
-
-static void apply_rule(struct exchange *exchange)
-{
-	struct pccl_diloco *engine = exchange->engine;
-	struct pccl_diloco_fragment *fragment = exchange->fragment;
-	float *next = exchange->round->values;
+	struct pccl_diloco *engine = task->worker->engine;
+	struct pccl_diloco_fragment *fragment = task->fragment;
+	const float *mean = task->worker->contribution;
+	float *next = task->round->values;
 
 	if (engine->settings.rule == pcclDilocoCo2)
 		pccl_outer_co2(&engine->rule, next, fragment->outer, fragment->before, fragment->momentum,
-			       &fragment->step_mean, engine->contribution, fragment->count);
+			       &fragment->step_mean, mean, fragment->count);
 	else
-		pccl_outer_nesterov(&engine->rule, next, fragment->outer, fragment->momentum, engine->contribution,
-				    fragment->count);
+		pccl_outer_nesterov(&engine->rule, next, fragment->outer, fragment->momentum, mean, fragment->count);
 }
 
-pcclResult_t pccl_diloco_run_round(struct pccl_diloco *engine, struct pccl_diloco_round *round)
+pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pccl_diloco_round *round)
 {
-	struct exchange exchange = {.engine = engine, .round = round, .fragment = &engine->fragments[round->fragment]};
+	struct pccl_diloco *engine = worker->engine;
+	struct task task = {.worker = worker,
+			    .round = round,
+			    .fragment = &engine->fragments[round->fragment],
+			    .plan = &engine->schedule.fragments[round->fragment]};
 	const uint64_t start_ns = pccl_diloco_now_ns();
-	pcclResult_t result = find_mean(&exchange);
+	pcclResult_t result = find_mean(&task);
 
 	if (result == pcclSuccess)
-		apply_rule(&exchange);
+		apply_rule(&task);
 	pthread_mutex_lock(&engine->lock);
-	engine->statistics.tx_bytes += exchange.tx_bytes;
-	engine->statistics.rx_bytes += exchange.rx_bytes;
-	engine->statistics.repeated += exchange.repeated;
-	engine->statistics.alone += exchange.is_alone;
+	engine->statistics.repeated += task.exchange.repeated;
+	engine->statistics.alone += task.exchange.is_alone;
 	engine->statistics.busy_ns += pccl_diloco_now_ns() - start_ns;
-	round->total = exchange.roll.total;
-	round->share = exchange.roll.share;
-	round->participants = exchange.present;
+	round->total = task.exchange.roll.total;
+	round->share = task.exchange.roll.share;
+	round->participants = task.exchange.present;
 	pthread_mutex_unlock(&engine->lock);
 	return result;
 }

@@ -72,8 +72,9 @@ static struct training_run long_run(pcclDilocoMode_t mode)
 	run.settings.error_feedback = true;
 	run.settings.codec = pcclQuantInt4;
 	if (mode == pcclDilocoStreaming) {
+		run.settings.interval = 6;
 		run.settings.fragments = 3;
-		run.settings.overlap = 2;
+		run.settings.overlap = 5; /* two or three rounds are in flight at any time */
 		run.settings.codec = pcclQuantE3M0;
 	}
 	return run;

@@ -426,7 +426,8 @@ class pcclDilocoSettings_t(c.Structure):
         ("read", pcclDilocoRead_t),
         ("write", pcclDilocoWrite_t),
         ("context", c.c_void_p),
-        ("reserved", c.c_uint32 * 4),
+        ("pieces", c.c_uint32),
+        ("reserved", c.c_uint32 * 3),
     ]
 
 

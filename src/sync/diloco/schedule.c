@@ -141,6 +141,33 @@ static void set_steps(struct pccl_schedule *schedule, const pcclDilocoSettings_t
 			      settings->interval, count, schedule->distance_least, schedule->distance_most);
 }
 
+/* Pieces begin as long as the next round does not, with an eighth of the time that the round has left for the last. */
+static void cut(struct pccl_schedule *schedule, const pcclDilocoSettings_t *settings)
+{
+	const uint32_t apart =
+		settings->mode == pcclDilocoStreaming ? settings->interval / settings->fragments : settings->interval;
+	uint32_t most = settings->pieces == 0 ? PCCL_PIECES_MAX : settings->pieces, fragment;
+
+	schedule->spread = schedule->delay - schedule->delay / 8;
+	if (schedule->spread > apart)
+		schedule->spread = apart;
+	if (most > schedule->spread)
+		most = schedule->spread;
+	for (fragment = 0; fragment < schedule->fragment_count; fragment++) {
+		struct pccl_fragment *at = &schedule->fragments[fragment];
+		size_t pieces = at->elements / PCCL_PIECE_LEAST;
+
+		at->pieces = 1;
+		at->piece = at->elements;
+		if (pieces > most)
+			pieces = most;
+		if (pieces < 2)
+			continue;
+		at->piece = ((at->elements + pieces - 1) / pieces + 63) / 64 * 64;
+		at->pieces = (uint32_t)((at->elements + at->piece - 1) / at->piece);
+	}
+}
+
 static void put_float(struct pccl_writer *writer, float value)
 {
 	uint32_t bits;
@@ -167,6 +194,7 @@ static pcclResult_t sign(const struct entry *entries, size_t count, const pcclDi
 	pccl_put_u32(&writer, (uint32_t)settings->rule);
 	pccl_put_u32(&writer, settings->interval);
 	pccl_put_u32(&writer, schedule->delay);
+	pccl_put_u32(&writer, settings->pieces);
 	put_float(&writer, settings->mode == pcclDilocoStreaming ? settings->alpha : 0);
 	put_float(&writer, settings->learning_rate);
 	put_float(&writer, settings->momentum);
@@ -200,6 +228,7 @@ static pcclResult_t build(struct pccl_schedule *schedule, struct entry *entries,
 		result = lay_out(entries, count, schedule);
 	if (result == pcclSuccess) {
 		set_steps(schedule, settings);
+		cut(schedule, settings);
 		result = sign(entries, count, settings, schedule);
 	}
 	return result;
@@ -265,4 +294,20 @@ uint64_t pccl_schedule_next(const struct pccl_schedule *schedule, uint64_t step)
 			next = begins;
 	}
 	return next;
+}
+
+uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t fragment, uint64_t elapsed)
+{
+	const uint64_t pieces = schedule->fragments[fragment].pieces;
+	uint64_t due;
+
+	if (elapsed >= schedule->spread)
+		return (uint32_t)pieces;
+	due = ((elapsed + 1) * pieces + schedule->spread - 1) / schedule->spread;
+	return (uint32_t)(due < pieces ? due : pieces);
+}
+
+uint64_t pccl_schedule_piece_begins(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t index)
+{
+	return (uint64_t)index * schedule->spread / schedule->fragments[fragment].pieces;
 }

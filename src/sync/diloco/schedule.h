@@ -13,16 +13,22 @@
 
 #include "sync/state/digest.h"
 
+#define PCCL_PIECES_MAX 64
+#define PCCL_PIECE_LEAST 256 /* elements: a block of most codecs */
+
 struct pccl_fragment {
 	size_t first;	 /* its tensors are order[first] ... order[first + count - 1] */
 	size_t count;	 /* tensors */
 	size_t elements; /* of all of them */
+	uint32_t pieces; /* in which it travels */
+	size_t piece;	 /* elements of each, but for the last; a multiple of 64 if there is more than one */
 	uint32_t offset; /* rounds begin at the steps s with s mod interval = offset mod interval; 1 to interval */
 };
 
 struct pccl_schedule {
 	uint32_t interval;
-	uint32_t delay; /* steps from the beginning of a round to taking it over */
+	uint32_t delay;	 /* steps from the beginning of a round to taking it over */
+	uint32_t spread; /* steps over which the pieces of a round begin; 0: all at once */
 	uint32_t fragment_count;
 	size_t tensor_count;
 	struct pccl_fragment *fragments;
@@ -43,5 +49,10 @@ bool pccl_schedule_begins(const struct pccl_schedule *schedule, uint32_t fragmen
 
 /* The first step after this one at which a round of any fragment begins. */
 uint64_t pccl_schedule_next(const struct pccl_schedule *schedule, uint64_t step);
+
+/* How many of the fragment's pieces may have begun so many steps after their round, and when, counted likewise, the
+ * piece `index` begins. */
+uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t fragment, uint64_t elapsed);
+uint64_t pccl_schedule_piece_begins(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t index);
 
 #endif

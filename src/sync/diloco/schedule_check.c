@@ -69,8 +69,11 @@ static pcclResult_t check_mode(const pcclDilocoSettings_t *settings)
 				 settings->overlap, settings->interval);
 	if ((settings->read == NULL) != (settings->write == NULL))
 		return pccl_fail(pcclInvalidArgument, "of the callbacks `read` and `write` there is only one");
-	if (settings->tag == UINT64_MAX)
-		return pccl_fail(pcclInvalidArgument, "tag leaves no room for the one after it");
+	if (settings->pieces > PCCL_PIECES_MAX)
+		return pccl_fail(pcclInvalidArgument, "pieces is %u: %d is the most", settings->pieces,
+				 PCCL_PIECES_MAX);
+	if (settings->tag > UINT64_MAX - (uint64_t)settings->fragments * (PCCL_PIECES_MAX + 1))
+		return pccl_fail(pcclInvalidArgument, "tag leaves no room for those after it");
 	return pcclSuccess;
 }
 

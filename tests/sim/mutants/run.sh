@@ -5,8 +5,8 @@
 #	tests/sim/mutants/run.sh -n		only says which would change nothing
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
-# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own, and whether it is rare;
-# the sed script that does it. A rare one shows in few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes
+# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own, and whether it is rare,
+# or, for what the simulator does not run, in which unit test it shows; the sed script that does it. A rare one shows in few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes
 # anything.
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -41,12 +41,13 @@ simulator=build/release/test/pccl-sim
 # Every processor has the portable kernels.
 export PCCL_CPU=scalar
 
-build() {
-	make -C "$work" -s -j"$(nproc)" OPT_release=-O1 $simulator > "$work/err" 2>&1
+build() { # [TEST]
+	make -C "$work" -s -j"$(nproc)" OPT_release=-O1 "${1:+build/release/test/}${1:-$simulator}" > "$work/err" 2>&1
 }
 
 # A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
-run() { # LEVEL SEEDS
+run() { # LEVEL|TEST SEEDS
+	[[ $1 == */* ]] && { timeout 300 "$work/build/release/test/$1" > "$work/out" 2>&1; return; }
 	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" > "$work/out" 2>&1
 }
 
@@ -73,11 +74,13 @@ for mutant in "${mutants[@]}"; do
 		lived=1
 		continue
 	fi
-	if ! build; then
+	test=
+	[[ $level == */* ]] && test=$level
+	if ! build "$test"; then
 		echo "STALE   $name: does not compile: $(head -1 "$work/err")"
 		lived=1
 	else
-		case $file in src/membership/*) ;; *) level=2 ;; esac
+		case $file in src/membership/*) ;; *) level=${test:-2} ;; esac
 		if run "${level:-1}" "${seeds}${rare:+0}"; then
 			echo "LIVES   $name: $(sed -n 1p "$mutant")"
 			lived=1

@@ -107,6 +107,62 @@ static void every_tensor_has_one_round_in_an_interval(void **state)
 	}
 }
 
+/* Each element is in one piece; pieces begin in order, evenly, the last an eighth of the time before the round is taken
+ * over, or earlier. */
+static void check_pieces(const struct pccl_schedule *schedule, uint32_t index)
+{
+	const struct pccl_fragment *fragment = &schedule->fragments[index];
+	const uint32_t pieces = fragment->pieces;
+	uint32_t piece;
+	uint64_t step;
+
+	assert_true(pieces >= 1 && pieces <= PCCL_PIECES_MAX);
+	assert_true((pieces - 1) * fragment->piece < fragment->elements);
+	assert_true(pieces * fragment->piece >= fragment->elements);
+	assert_true(pieces == 1 || fragment->piece % 64 == 0);
+	for (piece = 0; piece < pieces; piece++) {
+		const uint64_t begins = pccl_schedule_piece_begins(schedule, index, piece);
+
+		assert_true(begins + schedule->delay / 8 <= schedule->delay);
+		assert_true(pccl_schedule_pieces_due(schedule, index, begins) > piece);
+		assert_true(begins == 0 || pccl_schedule_pieces_due(schedule, index, begins - 1) <= piece);
+	}
+	for (step = 0; step < schedule->spread; step++) {
+		const uint32_t due = pccl_schedule_pieces_due(schedule, index, step);
+
+		assert_true((uint64_t)due * schedule->spread >= (step + 1) * pieces);
+		assert_true((uint64_t)(due - 1) * schedule->spread < (step + 1) * pieces);
+	}
+	assert_int_equal(pccl_schedule_pieces_due(schedule, index, schedule->delay), pieces);
+	assert_int_equal(pccl_schedule_pieces_due(schedule, index, UINT64_MAX), pieces);
+}
+
+static void pieces_are_evenly_spread(void **state)
+{
+	struct pccl_rng rng;
+	unsigned run;
+
+	(void)state;
+	pccl_rng_seed(&rng, 3);
+	for (run = 0; run < 500; run++) {
+		struct pccl_schedule schedule;
+		struct list list;
+		pcclDilocoSettings_t settings;
+		uint32_t fragment;
+
+		make_list(&list, &rng);
+		settings = some_settings(&list, &rng);
+		settings.pieces = (uint32_t)(pccl_rng_u64(&rng) % (PCCL_PIECES_MAX + 1));
+		assert_int_equal(pccl_schedule_init(&schedule, list.tensors, list.count, &settings), pcclSuccess);
+		for (fragment = 0; fragment < schedule.fragment_count; fragment++) {
+			check_pieces(&schedule, fragment);
+			if (settings.mode == pcclDilocoSynchronous || settings.pieces == 1)
+				assert_int_equal(schedule.fragments[fragment].pieces, 1);
+		}
+		pccl_schedule_fini(&schedule);
+	}
+}
+
 static void assert_same_place(const struct pccl_schedule *left, const struct list *left_list,
 			      const struct pccl_schedule *right, const struct list *right_list)
 {
@@ -224,6 +280,12 @@ static void what_cannot_be_is_refused_in_words(void **state)
 	settings.overlap = 100;
 	refused(good, 2, &settings, "below the interval");
 	settings = defaults;
+	settings.pieces = 65;
+	refused(good, 2, &settings, "pieces is 65");
+	settings = defaults;
+	settings.tag = UINT64_MAX - 64;
+	refused(good, 2, &settings, "no room");
+	settings = defaults;
 	settings.alpha = 1;
 	refused(good, 2, &settings, "alpha is 1");
 	settings = defaults;
@@ -244,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_tensor_has_one_round_in_an_interval),
+		cmocka_unit_test(pieces_are_evenly_spread),
 		cmocka_unit_test(the_order_of_the_list_changes_nothing),
 		cmocka_unit_test(balanced_fragments_are_about_equal),
 		cmocka_unit_test(strided_fragments_take_turns),
