@@ -47,7 +47,7 @@ endif
 PROG_SRC := $(wildcard src/programs/*.c)
 LIB_SRC := $(filter-out $(PROG_SRC),$(wildcard src/*/*.c src/*/*/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
-TRAIN_SRC := $(wildcard bench/diloco/*.c)
+TRAIN_SRC := $(wildcard bench/diloco/*.c) $(wildcard bench/lab/*.c)
 UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
 INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -15,7 +15,7 @@ static const char usage[] =
 	"  --peers N            processes, 2 to 16; default 4\n"
 	"  --steps N            inner steps of each; default 1000\n"
 	"  --interval H         steps between rounds of a fragment; default 50\n"
-	"  --fragments P        default 1; at most 5\n"
+	"  --fragments P        default 1; at most 17\n"
 	"  --overlap T          streaming: steps that an exchange has; default 5\n"
 	"  --alpha A            streaming: part of the local parameters that stays; default 0.5\n"
 	"  --rule NAME          nesterov or co2\n"
@@ -23,7 +23,10 @@ static const char usage[] =
 	"  --codec NAME         how pseudo-gradients travel, e.g. int4, e3m0; default as they are\n"
 	"  --error-feedback     keep what the codec takes away for the next round\n"
 	"  --seed N             default 1\n"
-	"  --chaos              the last peer is killed in the middle of each run\n"
+	"  --chaos              every three intervals a peer is killed and a new one joins (not in ddp)\n"
+	"  --link RATE:RTT      each peer in a network namespace of its own, behind a link such as 20mbit:40ms\n"
+	"  --step-time MS       a step takes at least so long\n"
+	"  --slow               the last peer takes twice --step-time\n"
 	"  --svg FILE           a plot of loss over bytes\n"
 	"  --json               one line per run, instead of the table\n";
 
@@ -42,6 +45,9 @@ enum {
 	FEEDBACK,
 	SEED,
 	CHAOS,
+	LINK,
+	STEP_TIME,
+	SLOW,
 	SVG,
 	JSON,
 	HELP
@@ -61,6 +67,9 @@ static const struct option longs[] = {{"modes", required_argument, NULL, MODES},
 				      {"error-feedback", no_argument, NULL, FEEDBACK},
 				      {"seed", required_argument, NULL, SEED},
 				      {"chaos", no_argument, NULL, CHAOS},
+				      {"link", required_argument, NULL, LINK},
+				      {"step-time", required_argument, NULL, STEP_TIME},
+				      {"slow", no_argument, NULL, SLOW},
 				      {"svg", required_argument, NULL, SVG},
 				      {"json", no_argument, NULL, JSON},
 				      {"help", no_argument, NULL, HELP},
@@ -119,6 +128,7 @@ static bool take(struct options *options, int which, char *text)
 {
 	pcclDilocoSettings_t *settings = &options->settings;
 	unsigned seed;
+	float value_ms;
 	int value;
 
 	switch (which) {
@@ -161,6 +171,17 @@ static bool take(struct options *options, int which, char *text)
 	case CHAOS:
 		options->chaos = true;
 		return true;
+	case LINK:
+		options->has_link = lab_parse(text, &options->lab);
+		return options->has_link ? true : fail("a link is given as RATE:RTT, as in 20mbit:40ms");
+	case STEP_TIME:
+		if (!real(text, &value_ms) || !(value_ms >= 0) || value_ms > 1e6f)
+			return fail("that is no time of a step");
+		options->step_ms = (double)value_ms;
+		return true;
+	case SLOW:
+		options->is_slow = true;
+		return true;
 	case SVG:
 		options->svg = text;
 		return true;
@@ -183,6 +204,7 @@ int main(int argc, char **argv)
 	struct outcome outcomes[TRAIN_RUNS_MAX], *shared;
 	struct text text;
 	unsigned i, divergences = 0;
+	bool fine = true;
 	int which;
 
 	options.settings.interval = 50;
@@ -198,14 +220,16 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		return fail("what is not an option is not known; see --help") ? 0 : 2;
 	shared = bench_share(sizeof(*shared));
-	if (shared == NULL || !text_load(&text))
+	if (shared == NULL || !text_load(&text) || (options.has_link && !lab_start(&options.lab)))
 		return 1;
-	for (i = 0; i < options.run_count; i++) {
-		if (!run_training(&options, &text, options.modes[i], shared))
-			return 1;
+	for (i = 0; i < options.run_count && fine; i++) {
+		fine = run_training(&options, &text, options.modes[i], shared);
 		outcomes[i] = *shared;
 		divergences += shared->divergences;
 	}
+	lab_stop(&options.lab);
+	if (!fine)
+		return 1;
 	if (options.svg != NULL && !report_svg(&options, outcomes))
 		return fail("the plot can't be written") ? 0 : 1;
 	if (options.json)

@@ -1,6 +1,7 @@
 #include "train.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,8 @@
 #define HIDDEN 128
 #define BATCH 32
 
-static const char *const names[MODEL_TENSORS] = {"embedding", "hidden.weight", "hidden.bias", "output.weight",
-						 "output.bias"};
-static const size_t sizes[MODEL_TENSORS] = {TEXT_SYMBOLS * WIDTH, INPUTS *HIDDEN, HIDDEN, HIDDEN *TEXT_SYMBOLS,
-					    TEXT_SYMBOLS};
+#define HIDDEN_PARTS 8
+#define OUTPUT_PARTS 6
 
 /* The places of the tensors in one array. */
 #define AT_HIDDEN (TEXT_SYMBOLS * WIDTH)
@@ -32,14 +31,41 @@ static double uniform(uint64_t *random)
 	return (double)(*random >> 11) / 9007199254740992.0;
 }
 
+/* A tensor of so many parts: rows in turn. */
+static size_t add_tensor(struct model *model, size_t tensor, const char *name, size_t at, size_t count, size_t parts)
+{
+	size_t part;
+
+	for (part = 0; part < parts; part++) {
+		char *full = model->names[tensor + part];
+		const pcclTensorInfo_t made = {full,	      model->values + at + part * (count / parts),
+					       count / parts, pcclFloat,
+					       pcclDeviceCpu, false};
+
+		if (parts == 1)
+			(void)snprintf(full, MODEL_NAME_BYTES, "%s", name);
+		else
+			(void)snprintf(full, MODEL_NAME_BYTES, "%s.%zu", name, part);
+		model->tensors[tensor + part] = made;
+	}
+	return tensor + parts;
+}
+
+static void fill(float *values, size_t count, float width, uint64_t *random)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		values[i] = width * (float)(2 * uniform(random) - 1);
+}
+
 bool model_create(struct model *model, uint64_t seed)
 {
 	uint64_t random = seed * 2 + 1;
-	size_t at = 0, i, j;
+	size_t tensor = 0;
 
 	memset(model, 0, sizeof(*model));
-	for (i = 0; i < MODEL_TENSORS; i++)
-		model->count += sizes[i];
+	model->count = AT_OUTPUT_BIAS + TEXT_SYMBOLS;
 	model->values = calloc(model->count, sizeof(float));
 	model->gradients = calloc(model->count, sizeof(float));
 	model->first = calloc(model->count, sizeof(float));
@@ -48,16 +74,14 @@ bool model_create(struct model *model, uint64_t seed)
 	if (model->values == NULL || model->gradients == NULL || model->first == NULL || model->second == NULL ||
 	    model->work == NULL)
 		return false;
-	for (i = 0; i < MODEL_TENSORS; i++) {
-		const pcclTensorInfo_t tensor = {names[i],  model->values + at, sizes[i],
-						 pcclFloat, pcclDeviceCpu,	false};
-		const float width = i == 0 ? 0.5f : i == 1 ? 0.15f : i == 3 ? 0.15f : 0;
-
-		for (j = 0; j < sizes[i]; j++)
-			model->values[at + j] = width * (float)(2 * uniform(&random) - 1);
-		model->tensors[i] = tensor;
-		at += sizes[i];
-	}
+	tensor = add_tensor(model, tensor, "embedding", 0, AT_HIDDEN, 1);
+	tensor = add_tensor(model, tensor, "hidden.weight", AT_HIDDEN, INPUTS * HIDDEN, HIDDEN_PARTS);
+	tensor = add_tensor(model, tensor, "hidden.bias", AT_HIDDEN_BIAS, HIDDEN, 1);
+	tensor = add_tensor(model, tensor, "output.weight", AT_OUTPUT, HIDDEN * TEXT_SYMBOLS, OUTPUT_PARTS);
+	(void)add_tensor(model, tensor, "output.bias", AT_OUTPUT_BIAS, TEXT_SYMBOLS, 1);
+	fill(model->values, AT_HIDDEN, 0.5f, &random);
+	fill(model->values + AT_HIDDEN, INPUTS * HIDDEN, 0.15f, &random);
+	fill(model->values + AT_OUTPUT, HIDDEN * TEXT_SYMBOLS, 0.15f, &random);
 	return true;
 }
 

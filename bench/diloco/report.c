@@ -39,6 +39,11 @@ void report_table(const struct options *options, const struct outcome *outcomes)
 		       codec_name(options, outcome), outcome->loss, outcome->bytes,
 		       outcome->bytes > 0 ? ddp / outcome->bytes : 0, 100 * outcome->wait_share, outcome->seconds,
 		       (unsigned long long)outcome->rounds);
+		if (outcome->killed > 0)
+			printf("  %u peers were killed, as many joined; %u trained to the end; the first did %llu "
+			       "rounds "
+			       "again\n",
+			       outcome->killed, outcome->joined, (unsigned long long)outcome->repeated);
 		if (outcome->divergences > 0)
 			printf("  the parameters of %u peers DIFFER from the first one's\n", outcome->divergences);
 	}
@@ -53,10 +58,12 @@ void report_json(const struct options *options, const struct outcome *outcomes)
 
 		printf("{\"mode\": \"%s\", \"codec\": \"%s\", \"peers\": %u, \"steps\": %llu, \"final_loss\": %.6f, "
 		       "\"wire_bytes_per_peer\": %.0f, \"ddp_bytes_per_peer\": %.0f, \"wait_share\": %.4f, "
-		       "\"peak_over_average\": %.3f, \"divergences\": %u}\n",
+		       "\"peak_over_average\": %.3f, \"divergences\": %u, \"rounds\": %llu, \"repeated\": %llu, "
+		       "\"killed\": %u, \"seconds\": %.2f}\n",
 		       mode_name(outcome->mode), codec_name(options, outcome), options->peers,
 		       (unsigned long long)outcome->steps, outcome->loss, outcome->bytes, ddp_bytes(options, outcomes),
-		       outcome->wait_share, outcome->peak, outcome->divergences);
+		       outcome->wait_share, outcome->peak, outcome->divergences, (unsigned long long)outcome->rounds,
+		       (unsigned long long)outcome->repeated, outcome->killed, outcome->seconds);
 	}
 }
 

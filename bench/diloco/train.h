@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../lab/lab.h"
+
 #define TRAIN_PEERS_MAX 16
 #define TRAIN_RUNS_MAX 8
 #define TRAIN_SAMPLES 60
@@ -28,13 +30,16 @@ bool text_load(struct text *text);
 
 /* ---- model.c: embedding of the last characters, one hidden layer, the next character; trained with Adam ------- */
 
-#define MODEL_TENSORS 5
+#define MODEL_TENSORS 17 /* the large matrices in parts, so that fragments can be about equal */
+
+#define MODEL_NAME_BYTES 24
 
 struct model {
 	float *values, *gradients, *first, *second; /* parameters, and Adam's moments */
 	size_t count;
 	uint64_t steps;
 	pcclTensorInfo_t tensors[MODEL_TENSORS];
+	char names[MODEL_TENSORS][MODEL_NAME_BYTES];
 	struct model_work *work;
 };
 
@@ -50,7 +55,7 @@ void model_step(struct model *model, float rate);
 /* Mean loss on the text that is not trained on, with these parameters. */
 float model_evaluate(struct model *model, const float *values, const struct text *text);
 
-/* ---- main.c, run.c, report.c --------------------------------------------------------------------------------- */
+/* ---- main.c, run.c, peer.c, report.c ------------------------------------------------------------------------- */
 
 struct options {
 	unsigned peers, steps;
@@ -59,6 +64,10 @@ struct options {
 	unsigned run_count;
 	pcclDilocoSettings_t settings; /* of all runs but data-parallel ones */
 	bool chaos, json;
+	bool is_slow;	 /* the last peer takes twice the time for a step */
+	double step_ms;	 /* least time of a step */
+	bool has_link;	 /* `lab` is set */
+	struct lab lab;	 /* where peers are, each behind a link of its own */
 	const char *svg; /* NULL: none */
 };
 
@@ -71,14 +80,29 @@ struct sample {
 struct outcome {
 	int mode;
 	uint64_t progress; /* steps of the first peer */
-	unsigned peers_left;
-	double loss, bytes, wait_share, peak, seconds;
+	/* By peer: is it a member; has it trained to the end; and may all leave, for all have? Who left while others
+	 * still wait in a round would make them do it again. */
+	bool has_joined[TRAIN_PEERS_MAX], is_done[TRAIN_PEERS_MAX], may_leave;
+	unsigned killed, joined;	  /* chaos */
+	double loss, wait_share, seconds; /* of the first peer */
+	double bytes, peak;		  /* mean of all peers, the worst of them */
+	double peer_bytes[TRAIN_PEERS_MAX], peer_peak[TRAIN_PEERS_MAX];
 	uint64_t parameters, rounds, repeated, steps;
 	uint64_t hashes[TRAIN_PEERS_MAX]; /* of the outer parameters; 0: the peer has not ended */
 	unsigned divergences;
 	struct sample samples[TRAIN_SAMPLES];
 	unsigned sample_count;
 };
+
+/* A process of a run, from its beginning to its end; returns its exit status. */
+struct peer_start {
+	const struct options *options;
+	const struct text *text;
+	struct outcome *outcome;
+	ccoip_socket_address_t master;
+	bool is_newcomer; /* the others train already */
+};
+int peer_body(uint32_t index, void *start);
 
 /* One run with all its processes. False: it failed. */
 bool run_training(const struct options *options, const struct text *text, int mode, struct outcome *outcome);

@@ -67,10 +67,11 @@
  * pcclDilocoState(), pcclSynchronizeSharedState(), pcclDilocoResume(engine, true). It has outer parameters, momentum
  * and the place in the schedule then, nothing is in flight, and it counts for what it does from then on.
  *
- * Threads. An engine has a thread for each round that can be in flight at once. Its functions must not be called at the same time; its parameters must
- * not be changed by others while pcclDilocoStep(), pcclDilocoFlush() or pcclDilocoResume() run. A step without anything
- * due costs a few nanoseconds, one at which a piece begins about a microsecond; one at which a round begins or is taken over costs passes over that fragment, and
- * waiting if the exchange has not ended. Other collectives on other tags go on meanwhile.
+ * Threads. An engine has a thread for each round that can be in flight at once. Its functions must not be called at the
+ * same time; its parameters must not be changed by others while pcclDilocoStep(), pcclDilocoFlush() or
+ * pcclDilocoResume() run. A step without anything due costs a few nanoseconds, one at which a piece begins about a
+ * microsecond, one at which a round begins or is taken over passes over that fragment, and waiting if the exchange has
+ * not ended. Other collectives on other tags go on meanwhile.
  *
  * Failures. All functions return pcclInvalidArgument for NULL pointers, pcclInvalidUsage in a forked child. A round
  * that fails (pcclEvicted, pcclAborted, pcclTimeout, a codec that meets a NaN) ends the engine: steps from then on

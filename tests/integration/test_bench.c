@@ -203,7 +203,7 @@ static void a_loss_is_measured_beside_undisturbed_operations(void **state)
 	expect("--local 3 --loss --sizes 4M --iters 1 --policy abort --inplace --json", 0, "\"divergences\": 0");
 }
 
-/* A short run in three modes, with a peer that dies; parameters that differ would end it with 1. */
+/* A short run in three modes, with peers that die and join; parameters that differ would end it with 1. */
 static void training_shows_losses_and_bytes(void **state)
 {
 	static const char flags[] =
@@ -218,7 +218,11 @@ static void training_shows_losses_and_bytes(void **state)
 					     "ddp_bytes_per_peer",
 					     "wait_share",
 					     "peak_over_average",
-					     "divergences"};
+					     "divergences",
+					     "rounds",
+					     "repeated",
+					     "killed",
+					     "seconds"};
 	static char output[OUTPUT_BYTES];
 
 	(void)state;
@@ -226,6 +230,7 @@ static void training_shows_losses_and_bytes(void **state)
 	expect_fields(strstr(output, "{\"mode\": \"streaming\""), fields, sizeof(fields) / sizeof(fields[0]), true);
 	expect_of("diloco-train", "--modes fast", 2, "streaming");
 	expect_of("diloco-train", "--peers 1", 2, "from 2 to 16");
+	expect_of("diloco-train", "--link 20:40ms", 2, "RATE:RTT");
 	expect_of("diloco-train", "--help", 0, "--error-feedback");
 }
 
