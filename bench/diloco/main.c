@@ -27,6 +27,8 @@ static const char usage[] =
 	"  --link RATE:RTT      each peer in a network namespace of its own, behind a link such as 20mbit:40ms\n"
 	"  --step-time MS       a step takes at least so long\n"
 	"  --slow               the last peer takes twice --step-time\n"
+	"  --quorum N, --grace MS   synchronous rounds wait for so many, then so long for the others; a run goes by\n"
+	"                       rounds then: as many as --steps would have\n"
 	"  --svg FILE           a plot of loss over bytes\n"
 	"  --json               one line per run, instead of the table\n";
 
@@ -48,6 +50,8 @@ enum {
 	LINK,
 	STEP_TIME,
 	SLOW,
+	QUORUM,
+	GRACE,
 	SVG,
 	JSON,
 	HELP
@@ -70,6 +74,8 @@ static const struct option longs[] = {{"modes", required_argument, NULL, MODES},
 				      {"link", required_argument, NULL, LINK},
 				      {"step-time", required_argument, NULL, STEP_TIME},
 				      {"slow", no_argument, NULL, SLOW},
+				      {"quorum", required_argument, NULL, QUORUM},
+				      {"grace", required_argument, NULL, GRACE},
 				      {"svg", required_argument, NULL, SVG},
 				      {"json", no_argument, NULL, JSON},
 				      {"help", no_argument, NULL, HELP},
@@ -182,6 +188,10 @@ static bool take(struct options *options, int which, char *text)
 	case SLOW:
 		options->is_slow = true;
 		return true;
+	case QUORUM:
+		return number(text, 1, TRAIN_PEERS_MAX, &settings->quorum);
+	case GRACE:
+		return number(text, 0, 1000000, &settings->grace_ms);
 	case SVG:
 		options->svg = text;
 		return true;

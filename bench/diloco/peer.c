@@ -199,7 +199,7 @@ static bool end_with(struct peer *peer, uint64_t start_ns)
 	outcome->wait_share = (double)wait_ns / 1e9 / seconds;
 	outcome->rounds = statistics.rounds;
 	outcome->repeated = statistics.repeated;
-	outcome->steps = peer->options->steps;
+	outcome->steps = peer->engine != NULL ? statistics.steps : peer->options->steps;
 	outcome->parameters = peer->model.count;
 	outcome->loss = (double)model_evaluate(&peer->model, peer->model.values, peer->text);
 	return true;
@@ -225,6 +225,19 @@ static void fill_step(const struct peer *peer, uint64_t start_ns)
 		(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);
 }
 
+/* With a quorum peers make different numbers of steps, and end after the same number of rounds. */
+static bool is_over(struct peer *peer, unsigned step)
+{
+	const struct options *options = peer->options;
+	pcclDilocoStatistics_t statistics = PCCL_DILOCO_STATISTICS_INITIALIZER;
+
+	if (peer->outcome->mode != pcclDilocoSynchronous || options->settings.quorum == 0)
+		return step > options->steps;
+	(void)pcclDilocoGetStatistics(peer->engine, &statistics);
+	peer->outcome->missed[peer->index] = statistics.missed;
+	return statistics.rounds >= (uint64_t)options->steps / options->settings.interval * options->settings.fragments;
+}
+
 static bool train(struct peer *peer)
 {
 	const unsigned first = peer->first;
@@ -233,11 +246,11 @@ static bool train(struct peer *peer)
 	const uint64_t start_ns = now_ns();
 	unsigned step;
 
-	for (step = first; step <= peer->options->steps; step++) {
+	for (step = first; !is_over(peer, step); step++) {
 		const uint64_t step_ns = now_ns();
 		const float loss = model_gradient(&peer->model, peer->text, &random);
 		/* Warming up, then down to a tenth. */
-		const float part = (float)step / (float)peer->options->steps;
+		const float part = step < peer->options->steps ? (float)step / (float)peer->options->steps : 1;
 		const float rate = 3e-3f * (step < 50 ? (float)step / 50 : 1.0f - 0.9f * part);
 
 		peer->smooth_loss = step == first ? (double)loss : 0.98 * peer->smooth_loss + 0.02 * (double)loss;
@@ -264,6 +277,8 @@ static bool make_engine(struct peer *peer, bool is_newcomer)
 	settings.mode = (pcclDilocoMode_t)peer->outcome->mode;
 	if (settings.mode != pcclDilocoStreaming)
 		settings.overlap = 0;
+	if (settings.mode != pcclDilocoSynchronous)
+		settings.quorum = 0;
 	if (!good(peer, pcclDilocoCreate(peer->comm, peer->model.tensors, MODEL_TENSORS, &settings, &peer->engine),
 		  "engine"))
 		return false;

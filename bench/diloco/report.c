@@ -59,11 +59,12 @@ void report_json(const struct options *options, const struct outcome *outcomes)
 		printf("{\"mode\": \"%s\", \"codec\": \"%s\", \"peers\": %u, \"steps\": %llu, \"final_loss\": %.6f, "
 		       "\"wire_bytes_per_peer\": %.0f, \"ddp_bytes_per_peer\": %.0f, \"wait_share\": %.4f, "
 		       "\"peak_over_average\": %.3f, \"divergences\": %u, \"rounds\": %llu, \"repeated\": %llu, "
-		       "\"killed\": %u, \"seconds\": %.2f}\n",
+		       "\"killed\": %u, \"missed\": %llu, \"seconds\": %.2f}\n",
 		       mode_name(outcome->mode), codec_name(options, outcome), options->peers,
 		       (unsigned long long)outcome->steps, outcome->loss, outcome->bytes, ddp_bytes(options, outcomes),
 		       outcome->wait_share, outcome->peak, outcome->divergences, (unsigned long long)outcome->rounds,
-		       (unsigned long long)outcome->repeated, outcome->killed, outcome->seconds);
+		       (unsigned long long)outcome->repeated, outcome->killed,
+		       (unsigned long long)outcome->missed[options->peers - 1], outcome->seconds);
 	}
 }
 

@@ -84,6 +84,7 @@ struct outcome {
 	 * still wait in a round would make them do it again. */
 	bool has_joined[TRAIN_PEERS_MAX], is_done[TRAIN_PEERS_MAX], may_leave;
 	unsigned killed, joined;	  /* chaos */
+	uint64_t missed[TRAIN_PEERS_MAX]; /* rounds without this peer */
 	double loss, wait_share, seconds; /* of the first peer */
 	double bytes, peak;		  /* mean of all peers, the worst of them */
 	double peer_bytes[TRAIN_PEERS_MAX], peer_peak[TRAIN_PEERS_MAX];

@@ -61,6 +61,15 @@
  * contributions: no step is lost, weights are those of who took part, residuals of error feedback are kept once, with
  * the exchange that counted. A peer that is left alone goes on alone.
  *
+ * Stragglers. In synchronous mode a round may have a `quorum`. As soon as so many peers wait for it, the others come
+ * to it at the end of the step they are in, with what they have done until then: a slow peer does fewer steps, and
+ * weighs less. Who has not come when the quorum has waited for `grace_ms` is done without, which all peers agree on:
+ * its engine takes part with nothing, and what it has trained stays in its local parameters, is moved to the new
+ * outer ones at its next step, and goes into its next contribution. The interval is counted from the last round that
+ * a peer has taken over. Peers make different numbers of steps then, so what all do jointly (flush, admit, end) has
+ * to go by the number of rounds in pcclDilocoStatistics_t, which changes in Step and Flush only. While training goes
+ * on, an all-gather of 44 bytes is in flight, several times in a grace time.
+ *
  * Newcomers. The engine admits nobody. At a step that all members agree on, for example every 1000th, or when
  * pcclArePeersPending() says so to all: pcclDilocoFlush(), pcclUpdateTopology(), pcclDilocoState(), and
  * pcclSynchronizeSharedState() with that. The newcomer, whom pcclConnect() has let in: pcclDilocoCreate(),
@@ -132,7 +141,7 @@ typedef struct pcclDilocoSettings_t {
 	bool check_parity;   /* compare digests of the outer parameters in each round; default true */
 	pcclDilocoDivision_t division;
 	const uint32_t *fragment_of; /* pcclDilocoGiven: for each tensor; every fragment has to have one */
-	uint64_t tag;		     /* the first of 65 P that are the engine's; default 0xd110c000 */
+	uint64_t tag;		     /* the first of 65 P + 1 that are the engine's; default 0xd110c000 */
 	pcclQuantizationAlgorithm_t codec;
 	pcclQuantizationAlgorithm_t codec_down; /* pcclQuantNone: as `codec` */
 	pcclRounding_t rounding;
@@ -140,15 +149,17 @@ typedef struct pcclDilocoSettings_t {
 	pcclDilocoRead_t read; /* both or none; then data of tensors may be NULL */
 	pcclDilocoWrite_t write;
 	void *context;
-	uint32_t pieces; /* most pieces of a fragment, 1 to 64; default 0: 64 */
-	uint32_t reserved[3];
+	uint32_t pieces;   /* most pieces of a fragment, 1 to 64; default 0: 64 */
+	uint32_t quorum;   /* synchronous: so many peers have to come to a round; default 0: all of them */
+	uint32_t grace_ms; /* and then wait for so long for the others; default 0 */
+	uint32_t reserved[1];
 } pcclDilocoSettings_t;
 
 /* clang-format off */
 #define PCCL_DILOCO_SETTINGS_INITIALIZER \
 	{sizeof(pcclDilocoSettings_t), pcclDilocoSynchronous, pcclDilocoNesterov, 100, 1, 0, 0.5f, 0.7f, 0.9f, 0.0f, \
 	 true, false, true, pcclDilocoBalanced, NULL, 0xd110c000, pcclQuantNone, pcclQuantNone, pcclRoundNearest, \
-	 pcclZstdDefault, NULL, NULL, NULL, 0, {0}}
+	 pcclZstdDefault, NULL, NULL, NULL, 0, 0, 0, {0}}
 /* clang-format on */
 
 /* Set `size` (PCCL_DILOCO_STATISTICS_INITIALIZER) before the call. Of this engine since it was created. */
@@ -169,12 +180,13 @@ typedef struct pcclDilocoStatistics_t {
 	uint32_t distance_least; /* steps from the beginning of a round to that of the next, over one interval */
 	uint32_t distance_most;
 	uint64_t largest_bytes; /* of a fragment, as float32 */
-	uint32_t reserved[4];
+	uint64_t missed;	/* rounds that went on without this peer */
+	uint32_t reserved[2];
 } pcclDilocoStatistics_t;
 
 /* clang-format off */
 #define PCCL_DILOCO_STATISTICS_INITIALIZER \
-	{sizeof(pcclDilocoStatistics_t), 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0, 0, {0}}
+	{sizeof(pcclDilocoStatistics_t), 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, {0}}
 /* clang-format on */
 
 /*
@@ -214,6 +226,17 @@ PCCL_EXPORT pcclResult_t pcclDilocoState(pcclDiloco_t *engine, pcclSharedState_t
 PCCL_EXPORT pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool is_newcomer);
 
 PCCL_EXPORT pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_t *statistics_out);
+
+typedef struct pcclDilocoParticipant_t {
+	pcclRankUuid_t uuid;
+	double weight; /* 0: it took part with nothing */
+} pcclDilocoParticipant_t;
+
+/* Who took part in the round that ended last, in rank order, and with which weight; the same on all peers. Writes as
+ * many as there is room for; *count_out is how many there are, 0 before the first round. */
+PCCL_EXPORT pcclResult_t pcclDilocoGetParticipants(pcclDiloco_t *engine,
+						   pcclDilocoParticipant_t *participants_out PCCL_NULLABLE,
+						   size_t capacity, size_t *count_out);
 
 /* Ends the engine. Waits for the exchange that is running, if one is (pcclCommAbort() before ends it at once); rounds
  * that have begun are not taken over, so call pcclDilocoFlush() before. Local parameters stay as they are. */

@@ -99,6 +99,18 @@ pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_
 	return pcclSuccess;
 }
 
+pcclResult_t pcclDilocoGetParticipants(pcclDiloco_t *engine, pcclDilocoParticipant_t *participants_out, size_t capacity,
+				       size_t *count_out)
+{
+	pcclResult_t result = check(engine);
+
+	if (result == pcclSuccess && (count_out == NULL || (participants_out == NULL && capacity > 0)))
+		result = pccl_fail(pcclInvalidArgument, "count_out or participants_out is NULL");
+	if (result == pcclSuccess)
+		pccl_diloco_participants(engine_of(engine), participants_out, capacity, count_out);
+	return result;
+}
+
 pcclResult_t pcclDilocoDestroy(pcclDiloco_t *engine)
 {
 	pcclResult_t result = check(engine);

@@ -20,7 +20,7 @@ uint64_t pccl_diloco_now_ns(void)
 
 /* ---- a worker ------------------------------ */
 
-static void fail_engine(struct pccl_diloco *engine, pcclResult_t result)
+void pccl_diloco_fail(struct pccl_diloco *engine, pcclResult_t result)
 {
 	pthread_mutex_lock(&engine->lock);
 	if (engine->failure == pcclSuccess) {
@@ -54,11 +54,15 @@ static void *run(void *context)
 	struct pccl_diloco *engine = worker->engine;
 	struct pccl_diloco_round *round;
 
+	if (engine->settings.quorum > 0) {
+		pccl_diloco_run_gatherings(worker);
+		return NULL;
+	}
 	while ((round = next_round(engine)) != NULL) {
 		pcclResult_t result = pccl_diloco_run_round(worker, round);
 
 		if (result != pcclSuccess) {
-			fail_engine(engine, result);
+			pccl_diloco_fail(engine, result);
 			continue;
 		}
 		pthread_mutex_lock(&engine->lock);
@@ -71,7 +75,7 @@ static void *run(void *context)
 
 /* ---- rounds ------------------------------ */
 
-static pcclResult_t failure_of(struct pccl_diloco *engine)
+pcclResult_t pccl_diloco_failure(struct pccl_diloco *engine)
 {
 	pcclResult_t result;
 
@@ -97,11 +101,11 @@ static pcclResult_t await_end(struct pccl_diloco *engine, const struct pccl_dilo
 	}
 	has_ended = round->has_ended;
 	pthread_mutex_unlock(&engine->lock);
-	return has_ended ? pcclSuccess : failure_of(engine);
+	return has_ended ? pcclSuccess : pccl_diloco_failure(engine);
 }
 
 /* Snapshot of a fragment: its pseudo-gradient. */
-static pcclResult_t begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out)
+pcclResult_t pccl_diloco_begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out)
 {
 	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
 	struct pccl_diloco_round *round = pccl_zalloc(sizeof(*round));
@@ -128,7 +132,7 @@ static pcclResult_t begin(struct pccl_diloco *engine, uint32_t index, struct pcc
 	return pcclSuccess;
 }
 
-static void hand_over(struct pccl_diloco *engine, struct pccl_diloco_round *round)
+void pccl_diloco_hand_over(struct pccl_diloco *engine, struct pccl_diloco_round *round)
 {
 	struct pccl_diloco_round **last = &engine->rounds;
 
@@ -181,7 +185,7 @@ static bool is_delayed(const struct pccl_diloco *engine)
 
 /* Takes the first round over, when it has ended. Its buffer becomes the outer parameters, and theirs is spare. Local
  * parameters follow; in delayed modes only if that is before its time, else leave_local() does it. */
-static pcclResult_t take_over(struct pccl_diloco *engine)
+pcclResult_t pccl_diloco_take_over(struct pccl_diloco *engine)
 {
 	struct pccl_diloco_round *round = engine->rounds;
 	struct pccl_diloco_fragment *fragment = &engine->fragments[round->fragment];
@@ -229,6 +233,10 @@ void pccl_diloco_find_next_due(struct pccl_diloco *engine)
 {
 	const struct pccl_diloco_round *round;
 
+	if (engine->settings.quorum > 0) {
+		engine->next_due = engine->quorum.last_step + engine->schedule.interval;
+		return;
+	}
 	engine->next_due = pccl_schedule_next(&engine->schedule, engine->step);
 	for (round = engine->rounds; round != NULL; round = round->next) {
 		const uint64_t due = next_of(engine, round);
@@ -262,7 +270,7 @@ static pcclResult_t take_over_due(struct pccl_diloco *engine)
 	pcclResult_t result = pcclSuccess;
 
 	while (result == pcclSuccess && engine->rounds != NULL && engine->rounds->due <= engine->step)
-		result = take_over(engine);
+		result = pccl_diloco_take_over(engine);
 	return result;
 }
 
@@ -300,7 +308,7 @@ static pcclResult_t synchronize(struct pccl_diloco *engine)
 	for (i = 0; result == pcclSuccess && i < engine->schedule.fragment_count; i++) {
 		if (!pccl_schedule_begins(&engine->schedule, i, engine->step))
 			continue;
-		result = begin(engine, i, last);
+		result = pccl_diloco_begin(engine, i, last);
 		if (result == pcclSuccess)
 			last = &(*last)->next;
 	}
@@ -311,7 +319,7 @@ static pcclResult_t synchronize(struct pccl_diloco *engine)
 		round->next = NULL;
 		if (result == pcclSuccess && is_delayed(engine))
 			result = leave_local(engine, round);
-		hand_over(engine, round);
+		pccl_diloco_hand_over(engine, round);
 	}
 	if (result == pcclSuccess)
 		result = take_over_due(engine);
@@ -326,13 +334,13 @@ pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
 	if (!(weight >= 0) || !isfinite(weight))
 		return pccl_fail(pcclInvalidArgument, "a step can't weigh %g", weight);
 	engine->weight += weight;
-	if (++engine->step < engine->next_due)
+	if (++engine->step < engine->next_due && !__atomic_load_n(&engine->quorum.has_news, __ATOMIC_ACQUIRE))
 		return pcclSuccess;
-	result = failure_of(engine);
+	result = pccl_diloco_failure(engine);
 	if (result == pcclSuccess)
-		result = synchronize(engine);
+		result = engine->settings.quorum > 0 ? pccl_diloco_quorum_step(engine) : synchronize(engine);
 	if (result != pcclSuccess) {
-		fail_engine(engine, result);
+		pccl_diloco_fail(engine, result);
 		engine->next_due = 0;
 	}
 	return result;
@@ -340,13 +348,15 @@ pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
 
 pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine)
 {
-	pcclResult_t result = failure_of(engine);
+	pcclResult_t result = pccl_diloco_failure(engine);
 
+	if (engine->settings.quorum > 0 && result == pcclSuccess)
+		result = pccl_diloco_quorum_flush(engine);
 	allow_pieces(engine, true);
 	while (result == pcclSuccess && engine->rounds != NULL)
-		result = take_over(engine);
+		result = pccl_diloco_take_over(engine);
 	if (result != pcclSuccess)
-		fail_engine(engine, result);
+		pccl_diloco_fail(engine, result);
 	else
 		pccl_diloco_find_next_due(engine);
 	return result;
@@ -397,6 +407,7 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 				const pcclDilocoSettings_t *settings, struct pccl_diloco **engine_out)
 {
 	struct pccl_diloco *engine = pccl_zalloc(sizeof(*engine));
+	pthread_condattr_t attributes;
 	pcclResult_t result;
 
 	*engine_out = NULL;
@@ -404,6 +415,7 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 		return pcclOutOfMemory;
 	engine->comm = comm;
 	engine->generation = pccl_fork_generation();
+	engine->quorum.has_news = settings->quorum > 0; /* its first step begins the gatherings */
 	engine->settings = *settings;
 	engine->settings.fragment_of = NULL; /* the caller's; the schedule has what it said */
 	engine->rule.learning_rate = settings->learning_rate;
@@ -411,7 +423,10 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 	engine->rule.clip = settings->clip;
 	engine->rule.penalize = settings->penalize;
 	pthread_mutex_init(&engine->lock, NULL);
-	pthread_cond_init(&engine->changed, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&engine->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
 	result = pccl_schedule_init(&engine->schedule, tensors, count, settings);
 	if (result == pcclSuccess)
 		result = pccl_diloco_reserve(engine, tensors);
@@ -451,4 +466,16 @@ void pccl_diloco_destroy(struct pccl_diloco *engine)
 bool pccl_diloco_is_inherited(const struct pccl_diloco *engine)
 {
 	return engine->generation != pccl_fork_generation();
+}
+
+void pccl_diloco_participants(struct pccl_diloco *engine, pcclDilocoParticipant_t *participants_out, size_t capacity,
+			      size_t *count_out)
+{
+	pthread_mutex_lock(&engine->lock);
+	*count_out = engine->participant_count;
+	if (capacity > engine->participant_count)
+		capacity = engine->participant_count;
+	if (capacity > 0)
+		memcpy(participants_out, engine->participants, capacity * sizeof(*participants_out));
+	pthread_mutex_unlock(&engine->lock);
 }

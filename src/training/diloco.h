@@ -29,5 +29,7 @@ pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **state_out);
 pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer);
 void pccl_diloco_statistics(struct pccl_diloco *engine, pcclDilocoStatistics_t *statistics_out);
+void pccl_diloco_participants(struct pccl_diloco *engine, pcclDilocoParticipant_t *participants_out, size_t capacity,
+			      size_t *count_out);
 
 #endif

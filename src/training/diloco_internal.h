@@ -1,6 +1,6 @@
-/* What the files of the engine share: diloco.c (makes and ends it, steps), diloco_memory.c (buffers),
- * diloco_round.c (what a worker does), diloco_local.c (the local parameters, wherever they are), diloco_state.c
- * (tensors to save). */
+/* What the files of the engine share: diloco.c (makes and ends it, steps), diloco_memory.c (buffers), diloco_round.c
+ * (what a worker does), diloco_quorum.c (rounds that do not wait for everybody), diloco_local.c (the local parameters,
+ * wherever they are), diloco_state.c (tensors to save). */
 #ifndef PCCL_TRAINING_DILOCO_INTERNAL_H
 #define PCCL_TRAINING_DILOCO_INTERNAL_H
 
@@ -22,7 +22,8 @@ struct pccl_diloco_fragment {
 	float *before;				     /* CO2 */
 	float *own, *deviation, *deviation_momentum; /* eager */
 	float *residual;			     /* error feedback */
-	float *spare[PCCL_DILOCO_SPARE];	     /* those that no round has */
+	float *base;			 /* quorum: what the local parameters are to follow still; or NULL */
+	float *spare[PCCL_DILOCO_SPARE]; /* those that no round has */
 	uint32_t spare_count;
 	size_t count;
 	uint64_t begun;	    /* rounds */
@@ -63,6 +64,28 @@ struct pccl_diloco_worker {
 	bool has_thread;
 };
 
+/* With a quorum: what the caller is doing, as far as it is the worker's business. */
+enum pccl_diloco_caller {
+	PCCL_DILOCO_AWAY,    /* it trains */
+	PCCL_DILOCO_BUSY,    /* it is at the fragments: no round may begin */
+	PCCL_DILOCO_ARRIVED, /* it has given rounds to the queue */
+	PCCL_DILOCO_FLUSHES
+};
+
+struct pccl_diloco_quorum {
+	/* the caller's */
+	uint64_t last_step; /* at which it took rounds over */
+	/* under the lock */
+	enum pccl_diloco_caller caller;
+	uint64_t arrived_ns;
+	uint64_t number; /* gatherings that have come to rounds */
+	uint32_t missed; /* of them, without the caller, which does not know yet */
+	bool is_active;	 /* from the first step after a flush to the next flush */
+	bool is_called;	 /* the quorum waits for the caller */
+	bool is_absent;	 /* rounds without the caller go on */
+	bool has_news;	 /* for the caller's next step; read without the lock, too */
+};
+
 struct pccl_diloco {
 	pcclComm_t *comm;
 	unsigned generation; /* see pccl_fork_generation() */
@@ -82,6 +105,9 @@ struct pccl_diloco {
 	uint64_t *state_schedule;
 	double *state_weights;
 
+	struct pccl_diloco_quorum quorum;
+	pcclDilocoParticipant_t *participants; /* of the round that ended last; under the lock */
+	size_t participant_count;
 	struct pccl_diloco_worker workers[PCCL_DILOCO_WORKERS];
 	uint32_t worker_count;
 	pthread_mutex_t lock;
@@ -100,6 +126,20 @@ void pccl_diloco_release(struct pccl_diloco *engine);
 
 /* diloco_round.c: does a round; a result but pcclSuccess ends the engine. */
 pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pccl_diloco_round *round);
+
+/* diloco.c: the steps that the files share. `begin` takes a snapshot of a fragment; `take_over` takes the oldest round
+ * over when it has ended; `fail` ends the engine. */
+pcclResult_t pccl_diloco_begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out);
+void pccl_diloco_hand_over(struct pccl_diloco *engine, struct pccl_diloco_round *round);
+pcclResult_t pccl_diloco_take_over(struct pccl_diloco *engine);
+void pccl_diloco_fail(struct pccl_diloco *engine, pcclResult_t result);
+pcclResult_t pccl_diloco_failure(struct pccl_diloco *engine);
+
+/* diloco_quorum.c: the worker of an engine with a quorum, and what its caller does in a flush, and at a step that has
+ * something to do. */
+void pccl_diloco_run_gatherings(struct pccl_diloco_worker *worker);
+pcclResult_t pccl_diloco_quorum_step(struct pccl_diloco *engine);
+pcclResult_t pccl_diloco_quorum_flush(struct pccl_diloco *engine);
 
 /* diloco.c: when there is something to do next */
 void pccl_diloco_find_next_due(struct pccl_diloco *engine);

@@ -19,7 +19,8 @@ static bool reserve_fragment(struct pccl_diloco *engine, uint32_t index)
 	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
 	const size_t count = engine->schedule.fragments[index].elements;
 	const bool is_eager = engine->settings.mode == pcclDilocoEager;
-	const uint32_t spares = engine->schedule.delay >= engine->schedule.interval ? PCCL_DILOCO_SPARE : 1;
+	const bool has_two = engine->schedule.delay >= engine->schedule.interval || engine->settings.quorum > 0;
+	const uint32_t spares = has_two ? PCCL_DILOCO_SPARE : 1;
 
 	fragment->count = count;
 	fragment->outer = buffer(count);
@@ -107,9 +108,12 @@ pcclResult_t pccl_diloco_reserve(struct pccl_diloco *engine, const pcclTensorInf
 			largest = engine->fragments[i].count;
 	}
 	engine->statistics.largest_bytes = largest * sizeof(float);
+	engine->participants = pccl_calloc(PCCL_DILOCO_ENTRIES, sizeof(*engine->participants));
 	engine->queue_capacity = (size_t)count * PCCL_DILOCO_SPARE;
 	engine->queue = pccl_calloc(engine->queue_capacity, sizeof(struct pccl_diloco_round *));
-	return engine->queue != NULL && reserve_workers(engine, largest) ? pcclSuccess : pcclOutOfMemory;
+	return engine->queue != NULL && engine->participants != NULL && reserve_workers(engine, largest)
+		       ? pcclSuccess
+		       : pcclOutOfMemory;
 }
 
 static void release_fragment(struct pccl_diloco_fragment *fragment)
@@ -121,6 +125,7 @@ static void release_fragment(struct pccl_diloco_fragment *fragment)
 	pccl_free(fragment->deviation);
 	pccl_free(fragment->deviation_momentum);
 	pccl_free(fragment->residual);
+	pccl_free(fragment->base);
 	while (fragment->spare_count > 0)
 		pccl_free(fragment->spare[--fragment->spare_count]);
 }
@@ -152,6 +157,7 @@ void pccl_diloco_release(struct pccl_diloco *engine)
 		pccl_free(engine->workers[i].entries);
 	}
 	pccl_free(engine->queue);
+	pccl_free(engine->participants);
 	pccl_free(engine->state.infos);
 	for (i = 0; engine->state_names != NULL && i < engine->state.count; i++)
 		pccl_free(engine->state_names[i]);

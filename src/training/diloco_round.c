@@ -34,7 +34,7 @@ static pcclResult_t prepare(struct task *task)
 	pccl_exchange_begin(exchange);
 	entry->fragment = round->fragment;
 	entry->round = round->number;
-	entry->step = round->step;
+	entry->step = engine->settings.quorum > 0 ? round->number : round->step; /* steps differ then */
 	entry->weight = round->weight;
 	entry->signature = engine->schedule.signature;
 	memset(&entry->outer, 0, sizeof(entry->outer));
@@ -190,6 +190,23 @@ static void apply_rule(struct task *task)
 		pccl_outer_nesterov(&engine->rule, next, fragment->outer, fragment->momentum, mean, fragment->count);
 }
 
+/* Under the lock. */
+static void name_participants(struct task *task)
+{
+	struct pccl_diloco *engine = task->worker->engine;
+	uint32_t rank;
+
+	engine->participant_count = task->exchange.present;
+	if (task->exchange.is_alone) {
+		engine->participants[0].uuid = task->exchange.entry.uuid;
+		engine->participants[0].weight = task->exchange.entry.weight;
+		return;
+	}
+	for (rank = 0; rank < task->exchange.present; rank++)
+		pccl_roll_at(task->worker->entries, rank, &engine->participants[rank].uuid,
+			     &engine->participants[rank].weight);
+}
+
 pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pccl_diloco_round *round)
 {
 	struct pccl_diloco *engine = worker->engine;
@@ -203,6 +220,8 @@ pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pcc
 	if (result == pcclSuccess)
 		apply_rule(&task);
 	pthread_mutex_lock(&engine->lock);
+	if (result == pcclSuccess)
+		name_participants(&task);
 	engine->statistics.repeated += task.exchange.repeated;
 	engine->statistics.alone += task.exchange.is_alone;
 	engine->statistics.busy_ns += pccl_diloco_now_ns() - start_ns;

@@ -118,7 +118,12 @@ static void point_tensors(struct pccl_diloco *engine)
 
 static pcclResult_t check_idle(struct pccl_diloco *engine)
 {
-	if (engine->rounds != NULL)
+	bool is_active;
+
+	pthread_mutex_lock(&engine->lock);
+	is_active = engine->quorum.is_active;
+	pthread_mutex_unlock(&engine->lock);
+	if (engine->rounds != NULL || is_active)
 		return pccl_fail(pcclPendingAsyncOps, "rounds are in flight: call pcclDilocoFlush() first");
 	return pcclSuccess;
 }
@@ -137,7 +142,7 @@ pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **s
 	schedule = engine->state_schedule;
 	schedule[0] = VERSION;
 	memcpy(&schedule[1], engine->schedule.signature.bytes, PCCL_DIGEST_BYTES);
-	schedule[3] = engine->step;
+	schedule[3] = engine->settings.quorum > 0 ? engine->quorum.number * engine->schedule.interval : engine->step;
 	schedule[4] = engine->taken;
 	for (i = 0; i < engine->schedule.fragment_count; i++) {
 		const struct pccl_diloco_fragment *fragment = &engine->fragments[i];
@@ -211,7 +216,8 @@ pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer)
 		result = check_schedule(engine);
 	if (result != pcclSuccess)
 		return result;
-	engine->step = schedule[3];
+	engine->step = engine->quorum.last_step = schedule[3];
+	engine->quorum.number = schedule[3] / engine->schedule.interval;
 	engine->taken = schedule[4];
 	engine->weight = 0;
 	for (i = 0; i < engine->schedule.fragment_count; i++) {

@@ -222,6 +222,7 @@ static void training_shows_losses_and_bytes(void **state)
 					     "rounds",
 					     "repeated",
 					     "killed",
+					     "missed",
 					     "seconds"};
 	static char output[OUTPUT_BYTES];
 

@@ -427,7 +427,9 @@ class pcclDilocoSettings_t(c.Structure):
         ("write", pcclDilocoWrite_t),
         ("context", c.c_void_p),
         ("pieces", c.c_uint32),
-        ("reserved", c.c_uint32 * 3),
+        ("quorum", c.c_uint32),
+        ("grace_ms", c.c_uint32),
+        ("reserved", c.c_uint32 * 1),
     ]
 
 
@@ -449,7 +451,15 @@ class pcclDilocoStatistics_t(c.Structure):
         ("distance_least", c.c_uint32),
         ("distance_most", c.c_uint32),
         ("largest_bytes", c.c_uint64),
-        ("reserved", c.c_uint32 * 4),
+        ("missed", c.c_uint64),
+        ("reserved", c.c_uint32 * 2),
+    ]
+
+
+class pcclDilocoParticipant_t(c.Structure):
+    _fields_ = [
+        ("uuid", pcclRankUuid_t),
+        ("weight", c.c_double),
     ]
 
 # pcclSecurityMode_t
@@ -588,6 +598,7 @@ FUNCTIONS = {
     "pcclDilocoState": (c.c_int, [c.c_void_p, c.POINTER(c.POINTER(pcclSharedState_t))]),
     "pcclDilocoResume": (c.c_int, [c.c_void_p, c.c_bool]),
     "pcclDilocoGetStatistics": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoStatistics_t)]),
+    "pcclDilocoGetParticipants": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoParticipant_t), c.c_size_t, c.POINTER(c.c_size_t)]),
     "pcclDilocoDestroy": (c.c_int, [c.c_void_p]),
     "pcclGenerateSecret": (c.c_int, [c.c_char * 64]),
     "pcclSetMasterSecurity": (c.c_int, [c.c_void_p, c.POINTER(pcclSecurity_t)]),

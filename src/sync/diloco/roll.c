@@ -94,3 +94,12 @@ pcclResult_t pccl_roll_read(const uint8_t *entries, uint32_t count, const struct
 	result_out->share = total > 0 ? (float)(own->weight / total) : 0;
 	return pcclSuccess;
 }
+
+void pccl_roll_at(const uint8_t *entries, uint32_t rank, pcclRankUuid_t *uuid_out, double *weight_out)
+{
+	struct pccl_roll_entry entry;
+
+	(void)decode(entries + (size_t)rank * PCCL_ROLL_BYTES, rank, &entry);
+	*uuid_out = entry.uuid;
+	*weight_out = entry.weight;
+}

@@ -31,4 +31,7 @@ void pccl_roll_encode(const struct pccl_roll_entry *entry, uint8_t out[PCCL_ROLL
 pcclResult_t pccl_roll_read(const uint8_t *entries, uint32_t count, const struct pccl_roll_entry *own,
 			    struct pccl_roll_result *result_out);
 
+/* Who the entry at this rank is of, and what it weighs; of entries that pccl_roll_read() has found good. */
+void pccl_roll_at(const uint8_t *entries, uint32_t rank, pcclRankUuid_t *uuid_out, double *weight_out);
+
 #endif

@@ -195,6 +195,8 @@ static pcclResult_t sign(const struct entry *entries, size_t count, const pcclDi
 	pccl_put_u32(&writer, settings->interval);
 	pccl_put_u32(&writer, schedule->delay);
 	pccl_put_u32(&writer, settings->pieces);
+	pccl_put_u32(&writer, settings->quorum);
+	pccl_put_u32(&writer, settings->quorum > 0 ? settings->grace_ms : 0);
 	put_float(&writer, settings->mode == pcclDilocoStreaming ? settings->alpha : 0);
 	put_float(&writer, settings->learning_rate);
 	put_float(&writer, settings->momentum);

@@ -72,7 +72,9 @@ static pcclResult_t check_mode(const pcclDilocoSettings_t *settings)
 	if (settings->pieces > PCCL_PIECES_MAX)
 		return pccl_fail(pcclInvalidArgument, "pieces is %u: %d is the most", settings->pieces,
 				 PCCL_PIECES_MAX);
-	if (settings->tag > UINT64_MAX - (uint64_t)settings->fragments * (PCCL_PIECES_MAX + 1))
+	if (settings->quorum > 0 && mode != pcclDilocoSynchronous)
+		return pccl_fail(pcclInvalidArgument, "quorum is %u, but only `synchronous` has one", settings->quorum);
+	if (settings->tag > UINT64_MAX - 1 - (uint64_t)settings->fragments * (PCCL_PIECES_MAX + 1))
 		return pccl_fail(pcclInvalidArgument, "tag leaves no room for those after it");
 	return pcclSuccess;
 }

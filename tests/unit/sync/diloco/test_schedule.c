@@ -283,7 +283,11 @@ static void what_cannot_be_is_refused_in_words(void **state)
 	settings.pieces = 65;
 	refused(good, 2, &settings, "pieces is 65");
 	settings = defaults;
-	settings.tag = UINT64_MAX - 64;
+	settings.quorum = 2;
+	settings.mode = pcclDilocoDelayed;
+	refused(good, 2, &settings, "only `synchronous` has one");
+	settings = defaults;
+	settings.tag = UINT64_MAX - 65;
 	refused(good, 2, &settings, "no room");
 	settings = defaults;
 	settings.alpha = 1;
