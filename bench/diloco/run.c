@@ -62,7 +62,7 @@ static void disturb(struct run *run)
 	for (i = 0; i < run->peers; i++)
 		if (!run->outcome->has_joined[i])
 			return;
-	if (progress < run->next_kill || progress > options->steps - options->steps / 10)
+	if (run->peers < 2 || progress < run->next_kill || progress > options->steps - options->steps / 10)
 		return;
 	run->random = run->random * UINT64_C(6364136223846793005) + 1;
 	victim = 1 + (unsigned)(run->random >> 33) % (run->peers - 1);
