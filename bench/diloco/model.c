@@ -11,8 +11,8 @@
 #define HIDDEN 128
 #define BATCH 32
 
-#define HIDDEN_PARTS 8
-#define OUTPUT_PARTS 6
+#define HIDDEN_PARTS 32
+#define OUTPUT_PARTS 24
 
 /* The places of the tensors in one array. */
 #define AT_HIDDEN (TEXT_SYMBOLS * WIDTH)

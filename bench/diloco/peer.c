@@ -17,7 +17,9 @@ struct peer {
 	struct model model;
 	uint64_t ddp_bytes, ddp_wait_ns;
 	double smooth_loss;
-	uint64_t window_bytes, window_most; /* of the tenths of an interval */
+	uint64_t window_bytes, window_most; /* of the tenths of an interval: the last mark, the most of one */
+	uint64_t first_mark, last_mark;	    /* where those that count begin and end */
+	unsigned windows;
 };
 
 static uint64_t now_ns(void)
@@ -121,10 +123,15 @@ static void watch_rate(struct peer *peer, unsigned step)
 
 	if (step % (interval >= 10 ? interval / 10 : 1) != 0)
 		return;
-	bytes = sent_bytes(peer, &wait_ns);
-	if (step > peer->first + 2 * interval && step + interval <= steps &&
-	    bytes - peer->window_bytes > peer->window_most)
-		peer->window_most = bytes - peer->window_bytes;
+	bytes = peer->options->has_link ? lab_sent_bytes() : sent_bytes(peer, &wait_ns);
+	if (step <= peer->first + 2 * interval || step + interval > steps) {
+		peer->first_mark = peer->windows == 0 ? bytes : peer->first_mark;
+	} else {
+		peer->windows++;
+		if (bytes - peer->window_bytes > peer->window_most)
+			peer->window_most = bytes - peer->window_bytes;
+		peer->last_mark = bytes;
+	}
 	peer->window_bytes = bytes;
 }
 
@@ -185,14 +192,9 @@ static bool end_with(struct peer *peer, uint64_t start_ns)
 	hashed = hash(peer->model.values, peer->model.count, hashed);
 	outcome->hashes[peer->index] = hashed;
 	outcome->peer_bytes[peer->index] = (double)sent_bytes(peer, &wait_ns);
-	if (outcome->peer_bytes[peer->index] > 0) {
-		const unsigned interval = peer->options->settings.interval;
-		const double windows =
-			(double)(peer->options->steps - peer->first + 1) / (interval >= 10 ? interval / 10 : 1);
-
-		outcome->peer_peak[peer->index] =
-			(double)peer->window_most / (outcome->peer_bytes[peer->index] / windows);
-	}
+	if (peer->last_mark > peer->first_mark)
+		outcome->peer_peak[peer->index] = (double)peer->window_most * (double)peer->windows /
+						  (double)(peer->last_mark - peer->first_mark);
 	if (peer->index != 0)
 		return true;
 	outcome->seconds = seconds;

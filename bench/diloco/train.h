@@ -30,7 +30,7 @@ bool text_load(struct text *text);
 
 /* ---- model.c: embedding of the last characters, one hidden layer, the next character; trained with Adam ------- */
 
-#define MODEL_TENSORS 17 /* the large matrices in parts, so that fragments can be about equal */
+#define MODEL_TENSORS 59 /* the large matrices in parts, so that fragments can be about equal */
 
 #define MODEL_NAME_BYTES 24
 

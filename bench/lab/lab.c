@@ -150,6 +150,20 @@ bool lab_start(struct lab *lab)
 	return lab->middle > 0 && setenv("PCCL_SECURITY", "none", 0) == 0 && lab_enter(lab, 0);
 }
 
+uint64_t lab_sent_bytes(void)
+{
+	FILE *file = fopen("/proc/self/net/dev", "re");
+	unsigned long long bytes = 0, sent;
+	char line[256];
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, " lab0: %*u %*u %*u %*u %*u %*u %*u %*u %llu", &sent) == 1)
+			bytes = sent;
+	if (file != NULL)
+		(void)fclose(file);
+	return bytes;
+}
+
 void lab_stop(struct lab *lab)
 {
 	if (lab->middle <= 0)

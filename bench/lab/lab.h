@@ -33,6 +33,9 @@ bool lab_start(struct lab *lab);
 /* Gives the calling process a network of its own, as another node; who was that node before is gone. Likewise. */
 bool lab_enter(const struct lab *lab, unsigned node);
 
+/* What the calling process has sent into the lab, headers and all; 0: it is in none. */
+uint64_t lab_sent_bytes(void);
+
 void lab_stop(struct lab *lab);
 
 ccoip_inet_address_t lab_address(unsigned node);
