@@ -50,9 +50,11 @@
  * never by the time of a call. Up to 16 rounds are in flight at once, further ones wait for their turn.
  *
  * Pace. Where a round has time (all modes but synchronous), its pieces begin at steps of their own, evenly spread, so
- * that a link carries the average rate and not the peak: over the steps from the beginning of one round to that of the
- * next, or over 7/8 of the time from its beginning to taking it over, whichever is less. For an even rate in streaming
- * choose an overlap of at least 8/7 of H / P, and fragments of about one size. Pieces have 256 elements or more.
+ * that a link carries the average rate and not the peak: over the steps from the beginning of one round to that of
+ * the next, or over 7/8 of the time from its beginning to taking it over, whichever is less. What is left of that
+ * time goes in halves to the roll call, before the pieces, and to the last of them. For an even rate in streaming
+ * choose an overlap of H / P and some round trips more, and fragments of about one size. Pieces have 256 elements or
+ * more.
  *
  * Weights. pcclDilocoStep() says how much the step weighs (tokens, or 1). A contribution weighs the sum since the one
  * before. Who did nothing gives 0 and counts for nothing.

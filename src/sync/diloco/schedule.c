@@ -141,7 +141,8 @@ static void set_steps(struct pccl_schedule *schedule, const pcclDilocoSettings_t
 			      settings->interval, count, schedule->distance_least, schedule->distance_most);
 }
 
-/* Pieces begin as long as the next round does not, with an eighth of the time that the round has left for the last. */
+/* Pieces begin over as many steps as the next round is away, but an eighth of what the round has at least is for what
+ * comes before and after them: half for the roll call, as pieces that wait for it would go out together. */
 static void cut(struct pccl_schedule *schedule, const pcclDilocoSettings_t *settings)
 {
 	const uint32_t apart =
@@ -151,6 +152,7 @@ static void cut(struct pccl_schedule *schedule, const pcclDilocoSettings_t *sett
 	schedule->spread = schedule->delay - schedule->delay / 8;
 	if (schedule->spread > apart)
 		schedule->spread = apart;
+	schedule->lead = (schedule->delay - schedule->spread) / 2;
 	if (most > schedule->spread)
 		most = schedule->spread;
 	for (fragment = 0; fragment < schedule->fragment_count; fragment++) {
@@ -303,6 +305,9 @@ uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t
 	const uint64_t pieces = schedule->fragments[fragment].pieces;
 	uint64_t due;
 
+	if (elapsed < schedule->lead)
+		return 0;
+	elapsed -= schedule->lead;
 	if (elapsed >= schedule->spread)
 		return (uint32_t)pieces;
 	due = ((elapsed + 1) * pieces + schedule->spread - 1) / schedule->spread;
@@ -311,5 +316,5 @@ uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t
 
 uint64_t pccl_schedule_piece_begins(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t index)
 {
-	return (uint64_t)index * schedule->spread / schedule->fragments[fragment].pieces;
+	return schedule->lead + (uint64_t)index * schedule->spread / schedule->fragments[fragment].pieces;
 }

@@ -28,7 +28,8 @@ struct pccl_fragment {
 struct pccl_schedule {
 	uint32_t interval;
 	uint32_t delay;	 /* steps from the beginning of a round to taking it over */
-	uint32_t spread; /* steps over which the pieces of a round begin; 0: all at once */
+	uint32_t lead;	 /* steps that the roll call of a round has before its pieces */
+	uint32_t spread; /* steps over which these begin; 0: all at once */
 	uint32_t fragment_count;
 	size_t tensor_count;
 	struct pccl_fragment *fragments;

@@ -107,8 +107,8 @@ static void every_tensor_has_one_round_in_an_interval(void **state)
 	}
 }
 
-/* Each element is in one piece; pieces begin in order, evenly, the last an eighth of the time before the round is taken
- * over, or earlier. */
+/* Each element is in one piece; pieces begin in order, evenly, the first and the last a sixteenth of the time, or more,
+ * after the round's beginning and before its end. */
 static void check_pieces(const struct pccl_schedule *schedule, uint32_t index)
 {
 	const struct pccl_fragment *fragment = &schedule->fragments[index];
@@ -123,12 +123,12 @@ static void check_pieces(const struct pccl_schedule *schedule, uint32_t index)
 	for (piece = 0; piece < pieces; piece++) {
 		const uint64_t begins = pccl_schedule_piece_begins(schedule, index, piece);
 
-		assert_true(begins + schedule->delay / 8 <= schedule->delay);
+		assert_true(begins + schedule->delay / 16 <= schedule->delay && begins >= schedule->delay / 16);
 		assert_true(pccl_schedule_pieces_due(schedule, index, begins) > piece);
 		assert_true(begins == 0 || pccl_schedule_pieces_due(schedule, index, begins - 1) <= piece);
 	}
 	for (step = 0; step < schedule->spread; step++) {
-		const uint32_t due = pccl_schedule_pieces_due(schedule, index, step);
+		const uint32_t due = pccl_schedule_pieces_due(schedule, index, schedule->lead + step);
 
 		assert_true((uint64_t)due * schedule->spread >= (step + 1) * pieces);
 		assert_true((uint64_t)(due - 1) * schedule->spread < (step + 1) * pieces);
