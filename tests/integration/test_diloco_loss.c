@@ -197,6 +197,72 @@ static void streaming_resumes_from_a_checkpoint(void **state)
 	resume(state, pcclDilocoStreaming);
 }
 
+/* All die after they have saved; others go on from the files, in the schedule's place, as the first would have done. */
+static void survives_all(struct world_peer *me)
+{
+	const struct training_run *run = (const struct training_run *)me->argument;
+	const bool is_second = me->index >= run->peers;
+	struct training_model model;
+	pcclDiloco_t *engine;
+	pcclSharedState_t *state;
+	char path[64];
+
+	peer_join(me);
+	peer_grow(me, run->peers);
+	(void)snprintf(path, sizeof(path), "/tmp/pccl-diloco-%ld-%u.safetensors", (long)getppid(), peer_rank(me));
+	training_init(&model, peer_rank(me));
+	CHECK_RESULT(pcclSuccess, pcclDilocoCreate(me->comm, model.tensors, TRAINING_TENSORS, &run->settings, &engine));
+	CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
+	if (is_second) {
+		CHECK_RESULT(pcclSuccess, pcclStateLoad(state, path, NULL));
+		CHECK_RESULT(pcclSuccess, pcclDilocoResume(engine, true));
+		CHECK(unlink(path) == 0);
+		model.step = 47;
+	} else {
+		training_steps(&model, engine, 47);
+		CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
+		CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
+		CHECK_RESULT(pcclSuccess, pcclStateSave(state, path, NULL));
+		CHECK_RESULT(pcclSuccess, pcclDilocoResume(engine, true));
+	}
+	training_steps(&model, engine, 30);
+	CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
+	training_tell(me, engine);
+	peer_reach(me, MILESTONE_KILL);
+	if (!is_second)
+		pause();
+	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
+	peer_reach(me, MILESTONE_KILL + 1);
+	peer_wait_peer(me, 2 * run->peers - 1, MILESTONE_KILL + 1);
+	peer_wait_peer(me, run->peers, MILESTONE_KILL + 1);
+	peer_leave(me);
+}
+
+static void all_may_die_if_a_checkpoint_is_left(void **state)
+{
+	struct training_run run = training_plain(pcclDilocoStreaming);
+	struct world *world = *state;
+	unsigned i;
+
+	run.peers = 2;
+	run.settings.fragments = 3;
+	run.settings.overlap = 6;
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, run.peers, survives_all, &run);
+	peers_await_all(world, 0, run.peers, MILESTONE_KILL);
+	for (i = 0; i < run.peers; i++)
+		peers_signal(world, i, SIGKILL);
+	peers_kill_master(world, 0);
+	peers_restart_master(world, 0, WORLD_PROGRAM);
+	peers_start(world, run.peers, survives_all, &run);
+	peers_finish(world);
+	for (i = 0; i < run.peers; i++) {
+		assert_int_equal(peers_told(world, i, TOLD_STEPS), 77);
+		assert_int_equal(peers_told(world, run.peers + i, TOLD_STEPS), 77);
+		assert_int_equal(peers_told(world, run.peers + i, TOLD_OUTER), peers_told(world, 0, TOLD_OUTER));
+	}
+}
+
 /* ---- newcomers ------------------------------ */
 
 static void share_state(struct world_peer *me, pcclDiloco_t *engine)
@@ -294,6 +360,7 @@ int main(void)
 		CASE(delayed_training_resumes_from_a_checkpoint),
 		CASE(eager_training_resumes_from_a_checkpoint),
 		CASE(streaming_resumes_from_a_checkpoint),
+		CASE(all_may_die_if_a_checkpoint_is_left),
 		CASE(a_newcomer_trains_with_the_others),
 		CASE(a_newcomer_is_eager_with_the_others),
 		CASE(a_newcomer_streams_with_the_others),
