@@ -41,13 +41,13 @@ static void try_records(const uint8_t *data, size_t bytes)
 	if (count == 0)
 		return;
 	pccl_elect(records, count, &election, parts);
-	demand(election.reason != PCCL_STATE_FINE || parts[election.truth].role == PCCL_STATE_HOLDS);
+	demand(election.reason != PCCL_STATE_FINE || parts[election.truth].role != PCCL_STATE_FAILS);
 	for (rank = 0; rank < count; rank++) {
 		if (parts[rank].role == PCCL_STATE_FAILS || election.reason != PCCL_STATE_FINE)
 			pccl_election_explain(&election, &records[rank],
 					      election.reason != PCCL_STATE_FINE ? election.reason : parts[rank].reason,
 					      text, sizeof(text));
-		demand(!parts[rank].serves || parts[rank].role == PCCL_STATE_HOLDS);
+		demand(!parts[rank].serves || parts[rank].role == PCCL_STATE_HOLDS || parts[rank].inherits);
 	}
 }
 
