@@ -231,6 +231,8 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return fail("what is not an option is not known; see --help") ? 0 : 2;
+	if (options.chaos && options.settings.quorum > 0)
+		return fail("newcomers join at a step that all make: with a quorum there is none") ? 0 : 2;
 	shared = bench_share(sizeof(*shared));
 	if (shared == NULL || !text_load(&text) || (options.has_link && !lab_start(&options.lab)))
 		return 1;
