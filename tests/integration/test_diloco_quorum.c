@@ -148,15 +148,72 @@ static void who_dies_is_not_waited_for(void **state)
 	run_with(*state, ONE_DIES, 5, 5000);
 }
 
+/* ---- newcomers ------------------------------ */
+
+static void train_until(struct training_model *model, pcclDiloco_t *engine, uint64_t rounds)
+{
+	while (statistics_of(engine).rounds < rounds)
+		training_steps(model, engine, 1);
+	CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
+}
+
+static void trains_with_a_newcomer(struct world_peer *me)
+{
+	const struct quorum_run *run = (const struct quorum_run *)me->argument;
+	const bool is_newcomer = me->index == PEERS - 1;
+	struct training_model model;
+	pcclSharedState_t *state;
+	pcclDiloco_t *engine;
+
+	training_init(&model, me->index);
+	if (is_newcomer)
+		peer_wait_gate(me, 1);
+	peer_join(me);
+	if (!is_newcomer)
+		peer_grow(me, PEERS - 1);
+	CHECK_RESULT(pcclSuccess,
+		     pcclDilocoCreate(me->comm, model.tensors, TRAINING_TENSORS, &run->training.settings, &engine));
+	if (!is_newcomer) {
+		train_until(&model, engine, 4);
+		peer_reach(me, MILESTONE_KILL);
+		peer_grow(me, PEERS);
+	}
+	CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
+	CHECK_RESULT(pcclSuccess, pcclSynchronizeSharedState(me->comm, state,
+							     PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR, NULL));
+	if (is_newcomer)
+		CHECK_RESULT(pcclSuccess, pcclDilocoResume(engine, true));
+	train_until(&model, engine, statistics_of(engine).rounds + 4);
+	training_tell(me, engine);
+	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
+	peer_meet(me, PEERS);
+	peer_leave(me);
+}
+
+static void a_newcomer_comes_to_rounds_with_a_quorum(void **state)
+{
+	struct quorum_run run = {.training = training_plain(pcclDilocoSynchronous)};
+	unsigned i;
+
+	run.training.settings.quorum = 2;
+	run.training.settings.grace_ms = 5000;
+	peers_start_master(*state, WORLD_PROGRAM);
+	peers_start(*state, PEERS, trains_with_a_newcomer, &run);
+	peers_await_all(*state, 0, PEERS - 1, MILESTONE_KILL);
+	peers_open_gate(*state, 1);
+	peers_finish(*state);
+	for (i = 1; i < PEERS; i++)
+		assert_int_equal(peers_told(*state, i, TOLD_OUTER), peers_told(*state, 0, TOLD_OUTER));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(peers_of_one_pace_are_all_in_every_round),
-		CASE(a_slow_peer_does_fewer_steps),
-		CASE(a_sleeping_peer_is_done_without),
-		CASE(who_dies_is_not_waited_for),
+		CASE(peers_of_one_pace_are_all_in_every_round), CASE(a_slow_peer_does_fewer_steps),
+		CASE(a_sleeping_peer_is_done_without),		CASE(who_dies_is_not_waited_for),
+		CASE(a_newcomer_comes_to_rounds_with_a_quorum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
