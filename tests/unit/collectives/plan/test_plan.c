@@ -556,6 +556,11 @@ static void a_printed_plan_reads_like_one(void **state)
 	assert_string_equal(cut, "all-reduc");
 	assert_int_equal(pccl_plan_print(world.plans[1], NULL, 0), length);
 	destroy_plans(&world);
+	set_geometry(&world, 3);
+	make_plans(&world);
+	(void)pccl_plan_print(world.plans[1], text, sizeof(text));
+	assert_non_null(strstr(text, "\n  segment 1; add 0 1 2; result to 2 0\n"));
+	destroy_plans(&world);
 }
 
 int main(void)
