@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/allocations.h"
 #include "lib/check.h"
 
 enum { PEERS_MAX = 12, TENSORS = 4, LONG = 3 * (1 << 20) / 4 + 9 };
@@ -83,7 +84,8 @@ static enum pccl_drift_step step_of(uint32_t count)
 	return step;
 }
 
-static void gather(uint32_t count)
+/* One of them finds no memory for what comes next; `count`: all do. */
+static void gather_short_of_memory(uint32_t count, uint32_t short_of_it)
 {
 	size_t bytes = pccl_drift_next(members[0]->drift)->bytes;
 	uint32_t index, rank;
@@ -97,8 +99,16 @@ static void gather(uint32_t count)
 			memcpy((uint8_t *)action->output + rank * bytes, pccl_drift_next(members[rank]->drift)->input,
 			       bytes);
 	}
-	for (index = 0; index < count; index++)
+	for (index = 0; index < count; index++) {
+		check_fail_allocation(index == short_of_it ? 1 : 0);
 		pccl_drift_gathered(members[index]->drift, pcclSuccess, "", count);
+	}
+	check_fail_allocation(0);
+}
+
+static void gather(uint32_t count)
+{
+	gather_short_of_memory(count, count);
 }
 
 static void read_chunks(uint32_t count)
@@ -330,6 +340,39 @@ static void a_chunk_that_cannot_be_read_ends_its_own_call(void **state)
 	drop(3);
 }
 
+/* In whichever round: the others go on gathering, which the joint time-out ends. */
+static void who_runs_out_of_memory_in_a_later_round_ends_and_the_others_can(void **state)
+{
+	unsigned round, rounds;
+	uint32_t index;
+
+	(void)state;
+	for (round = 0; round < 3; round++) {
+		make_all(3);
+		members[1]->large[5] = 0;
+		ready(3);
+		for (rounds = 0; rounds < round; rounds++) {
+			assert_int_equal(step_of(3), PCCL_DRIFT_GATHER);
+			gather(3);
+		}
+		if (step_of(3) == PCCL_DRIFT_READ)
+			read_chunks(3);
+		gather_short_of_memory(3, 2);
+		assert_int_equal(pccl_drift_result(members[2]->drift)->result, pcclOutOfMemory);
+		for (index = 0; index < 2; index++) {
+			struct pccl_drift *drift = members[index]->drift;
+
+			if (pccl_drift_next(drift)->step == PCCL_DRIFT_READ)
+				pccl_drift_read(drift, pcclSuccess, "");
+			assert_int_equal(pccl_drift_next(drift)->step, PCCL_DRIFT_GATHER);
+			pccl_drift_gathered(drift, pcclTimeout, "late", 0);
+			assert_int_equal(pccl_drift_result(drift)->result, pcclTimeout);
+			assert_string_equal(pccl_drift_result(drift)->text, "late");
+		}
+		drop(3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +385,7 @@ int main(void)
 		cmocka_unit_test(digests_that_lie_are_told_from_a_drift),
 		cmocka_unit_test(other_ends_are_handed_on),
 		cmocka_unit_test(a_chunk_that_cannot_be_read_ends_its_own_call),
+		cmocka_unit_test(who_runs_out_of_memory_in_a_later_round_ends_and_the_others_can),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
