@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 LATENCY_BYTES = 1 << 20  # up to here times are shown, above it bandwidths
 TIMEOUT_SECONDS = 180
-OURS = ("pccl", "pccl-inplace")
+OURS = ("pccl", "pccl-inplace", "pccl-giveup")
 ROOF = "raw-exchange"
 BARE = "raw-reduce"
 
@@ -80,6 +80,7 @@ def programs(options):
     if os.path.exists(ours):
         found["pccl"] = lambda peers, flags: [ours, "--local", str(peers), "--json", *flags, *extra]
         found["pccl-inplace"] = lambda peers, flags: [ours, "--local", str(peers), "--json", "--inplace", *flags, *extra]
+        found["pccl-giveup"] = lambda peers, flags: [ours, "--local", str(peers), "--json", "--give-up", *flags, *extra]
     raw = os.path.join(compare, "raw-sockets")
     if os.path.exists(raw):
         for mode in ("exchange", "deliver", "reduce"):
