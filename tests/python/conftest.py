@@ -12,13 +12,18 @@ LIMIT_S = 60
 
 
 @pytest.fixture
-def master():
-    """The address of a master that runs in this process."""
+def free_address():
+    """An address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pccl.MasterNode(address):
-        yield address
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def master(free_address):
+    """The address of a master that runs in this process."""
+    with pccl.MasterNode(free_address):
+        yield free_address
 
 
 @pytest.fixture

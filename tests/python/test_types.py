@@ -62,6 +62,47 @@ def test_what_can_not_be_used_as_it_is_is_refused():
         pair_of(np.zeros(3, np.int16), np.zeros(3, np.uint16))
 
 
+class OnlyDlpack:
+    """Shows nothing but DLPack of an array."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **_):
+        return self.values.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
+def test_dlpack_is_taken_where_it_lies_and_kept_alive():
+    values = np.zeros((3, 4), np.int16)  # owns its memory, which is what its views refer to
+    found = buffer_of(OnlyDlpack(values[1:]), writable=True)
+    assert (found.pointer, found.count, found.datatype) == (values[1:].ctypes.data, 8, pccl.DataType.INT16)
+    with pytest.raises(ValueError, match="not contiguous"):
+        buffer_of(OnlyDlpack(values.T), writable=True)
+    with pytest.raises(ValueError, match="no type"):
+        buffer_of(OnlyDlpack(np.zeros(2, np.complex64)), writable=True)
+    alive = weakref.ref(values)
+    del values
+    gc.collect()
+    assert alive() is not None
+    del found
+    gc.collect()
+    assert alive() is None
+
+
+def test_bfloat16_is_that_of_ml_dtypes():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    assert buffer_of(np.zeros(3, ml_dtypes.bfloat16), writable=True).datatype is pccl.DataType.BFLOAT16
+    assert pccl.DataType.BFLOAT16.to_numpy_dtype() == ml_dtypes.bfloat16
+
+
+def test_another_byte_order_is_refused():
+    with pytest.raises(ValueError, match="byte order"):
+        buffer_of(np.zeros(3, np.dtype("f4").newbyteorder()), writable=False)
+
+
 def test_states_keep_their_tensors_alive():
     values = np.arange(5, dtype=np.int64)
     alive = weakref.ref(values)

@@ -4,6 +4,7 @@ copied; what can't be used as it is raises ValueError."""
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,9 @@ def _of_torch(tensor: Any) -> Buffer:
 
 
 def _of_numpy(array: Any, writable: bool) -> Buffer:
+    if not array.dtype.isnative:
+        raise ValueError("the array has another byte order than this machine: pass array.astype() of its "
+                         "dtype.newbyteorder('=')")
     if not array.flags.c_contiguous:
         raise ValueError("the array is not contiguous: pass numpy.ascontiguousarray() of it")
     if writable and not array.flags.writeable:
@@ -77,16 +81,55 @@ def _address(view: memoryview) -> int:
     return address
 
 
+class _DLTensor(ctypes.Structure):
+    """DLPack's description of a tensor."""
+
+    _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
+                ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8),
+                ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
+                ("strides", ctypes.POINTER(ctypes.c_int64)), ("byte_offset", ctypes.c_uint64)]
+
+
+_DLPACK_KINDS = {0: "int", 1: "uint", 2: "float", 4: "bfloat"}
+_DLPACK_CPU, _DLPACK_CUDA = 1, 2
+_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = ctypes.c_void_p
+_capsule_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+def _of_dlpack(value: Any) -> Buffer:
+    device, _ = value.__dlpack_device__()
+    if device not in (_DLPACK_CPU, _DLPACK_CUDA):
+        raise ValueError(f"pccl knows tensors on cpu and cuda, not on DLPack's device {device}")
+    capsule = value.__dlpack__()  # never consumed: it frees what it holds when it goes, and is the owner until then
+    tensor = _DLTensor.from_address(_capsule_pointer(capsule, b"dltensor"))
+    shape = [tensor.shape[axis] for axis in range(tensor.ndim)]
+    count = math.prod(shape)
+    expected = 1
+    for axis in reversed(range(tensor.ndim if tensor.strides and count else 0)):
+        if shape[axis] != 1 and tensor.strides[axis] != expected:
+            raise ValueError("the tensor is not contiguous")
+        expected *= shape[axis]
+    if tensor.code not in _DLPACK_KINDS or tensor.lanes != 1:
+        raise ValueError(f"pccl has no type for DLPack's {tensor.code} of {tensor.bits} bits in {tensor.lanes} lanes")
+    name = f"{_DLPACK_KINDS[tensor.code]}{tensor.bits}"
+    return Buffer((tensor.data or 0) + tensor.byte_offset, count, DataType._by_name(name, name),
+                  DeviceType.CPU if device == _DLPACK_CPU else DeviceType.CUDA, capsule)
+
+
 def buffer_of(value: Any, *, writable: bool) -> Buffer:
-    """The elements of a NumPy array, a torch tensor, or anything with the buffer protocol."""
+    """The elements of a NumPy array, a torch tensor, or anything with DLPack or the buffer protocol."""
     if _is_torch(value):
         return _of_torch(value)
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "ctypes"):
         return _of_numpy(value, writable)
+    if hasattr(value, "__dlpack__"):
+        return _of_dlpack(value)
     try:
         return _of_memory(value, writable)
     except TypeError:
-        raise ValueError(f"pccl takes NumPy arrays, torch tensors and buffers, not {type(value).__name__}") from None
+        raise ValueError(f"pccl takes NumPy arrays, torch tensors, DLPack and buffers, not "
+                         f"{type(value).__name__}") from None
 
 
 def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
@@ -98,6 +141,11 @@ def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
         raise ValueError(f"send is of {left.datatype.name}, recv of {right.datatype.name}")
     if left.count != right.count:
         raise ValueError(f"send has {left.count} elements, recv {right.count}")
-    if DeviceType.CUDA in (left.device, right.device):
-        raise ValueError("the tensors must be in the memory of the host: pass their cpu()")
+    check_host(left, right)
     return left, right
+
+
+def check_host(*buffers: Buffer) -> None:
+    """Collectives take what is in the memory of the host."""
+    if any(buffer.device is not DeviceType.CPU for buffer in buffers):
+        raise ValueError("the tensors must be in the memory of the host: pass their cpu()")

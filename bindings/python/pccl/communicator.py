@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
+import uuid
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from . import _addresses
 from . import _declarations as d
-from ._library import lib
+from ._calls import blocking, run
+from ._library import last_error, lib
 from .buffers import Buffer, pair_of
 from .errors import MasterConnectionFailedError, PCCLError
+from .operations import Operations
+from .settings import Settings
 from .shared_state import SharedState
 from .types import (Attribute, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp, ReduceOperandDescriptor,
                     SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization)
@@ -56,6 +61,8 @@ class AsyncReduceHandle:
         self._handle = handle
         self._buffers = buffers
         self._outcome: tuple[bool, int, ReduceInfo] | None = None
+        self._cause = ""
+        self._lock = threading.Lock()
 
     def done(self) -> bool:
         """Would wait() return at once?"""
@@ -67,28 +74,44 @@ class AsyncReduceHandle:
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:
         """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
-        if self._outcome is None:
-            info = d.pcclReduceInfo_t()
-            status = lib.pcclAwaitAsyncReduce(self._handle, info)
-            self._outcome = (status == d.pcclSuccess, status, _info_of(info))
-            self._buffers = ()
-        return self._outcome
+        return self._outcome or run(self._finish)
+
+    def _finish(self) -> tuple[bool, int, ReduceInfo]:
+        with self._lock:
+            if self._outcome is None:
+                info = d.pcclReduceInfo_t()
+                status = lib.pcclAwaitAsyncReduce(self._handle, info)
+                self._cause = last_error() if status != d.pcclSuccess else ""
+                self._outcome = (status == d.pcclSuccess, status, _info_of(info))
+                self._buffers = ()
+            return self._outcome
 
     def result(self) -> ReduceInfo:
         """wait(), but a failure is raised."""
         _, status, info = self.wait()
-        PCCLError.check(status, "pcclAwaitAsyncReduce")
+        PCCLError.check(status, "pcclAwaitAsyncReduce", self._cause)
         return info
 
 
-class Communicator:
-    """A peer of a group. One more name for close() is `del`."""
+class Communicator(Operations):
+    """A peer of a group. `with` connects it, if it is not connected yet, and closes it; `del` closes it, too.
 
-    def __init__(self, address: str, peer_group: int = 0, p2p_connection_pool_size: int = 0) -> None:
+    address: "host:port" of a master; None: settings.masters or PCCL_MASTERS say where masters are. peer_group: only
+    peers of the same number reduce with each other. settings: all further choices; without them the communicator
+    behaves as those of PCCL 1.0 do (docs/PCCL-1.0.md)."""
+
+    def __init__(self, address: str | None = None, peer_group: int = 0, p2p_connection_pool_size: int = 0, *,
+                 settings: Settings | None = None) -> None:
         self._comm = ctypes.c_void_p()
-        params = d.pcclCommCreateParams_t(_addresses.to_c(*_addresses.split(address)), peer_group,
-                                          p2p_connection_pool_size)
-        PCCLError.check(lib.pcclCreateCommunicator(params, self._comm), "pcclCreateCommunicator")
+        params = d.pcclCommCreateParams_t(peer_group=peer_group, p2p_connection_pool_size=p2p_connection_pool_size)
+        if address is not None:
+            params.master_address = _addresses.to_c(*_addresses.split(address))
+        if settings is None:
+            PCCLError.check(lib.pcclCreateCommunicator(params, self._comm), "pcclCreateCommunicator")
+        else:
+            PCCLError.check(lib.pcclCreateCommunicatorWithConfig(params, settings.to_c(), self._comm),
+                            "pcclCreateCommunicatorWithConfig")
+        self._connected = False
         self._finalizer = weakref.finalize(self, lib.pcclDestroyCommunicator, self._comm)
 
     # ---- life
@@ -97,7 +120,8 @@ class Communicator:
         """Joins: blocks until the group admits this peer. Tries so many times, a second apart, to reach a master."""
         for attempt in range(n_attempts):
             try:
-                PCCLError.check(lib.pcclConnect(self._comm), "pcclConnect")
+                blocking(self._comm, "pcclConnect", self._comm)
+                self._connected = True
                 return
             except MasterConnectionFailedError:
                 if attempt + 1 >= n_attempts:
@@ -113,7 +137,8 @@ class Communicator:
         self._finalizer()
 
     def __enter__(self) -> Communicator:
-        self.connect()
+        if not self._connected:
+            self.connect()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,30 +159,43 @@ class Communicator:
         return value.value
 
     @property
+    def epoch(self) -> int:
+        """The number of the view in force; it only grows."""
+        value = ctypes.c_uint64()
+        PCCLError.check(lib.pcclGetEpoch(self._comm, value), "pcclGetEpoch")
+        return value.value
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """This peer's identity, new with every communicator."""
+        value = d.pcclRankUuid_t()
+        PCCLError.check(lib.pcclGetUuid(self._comm, value), "pcclGetUuid")
+        return uuid.UUID(bytes=bytes(value.data))
+
+    @property
     def world_size(self) -> int:
         """Members of the group."""
         return self.get_attribute(Attribute.LOCAL_WORLD_SIZE)
 
     def update_topology(self) -> None:
         """A joint call of all members: lets in whoever waits."""
-        PCCLError.check(lib.pcclUpdateTopology(self._comm), "pcclUpdateTopology")
+        blocking(self._comm, "pcclUpdateTopology", self._comm)
 
     def are_peers_pending(self) -> bool:
         """A joint call: does anybody wait to join?"""
         pending = ctypes.c_bool()
-        PCCLError.check(lib.pcclArePeersPending(self._comm, pending), "pcclArePeersPending")
+        blocking(self._comm, "pcclArePeersPending", self._comm, pending)
         return pending.value
 
     def optimize_topology(self) -> None:
         """A joint call: let the master reconsider the order of the members."""
-        PCCLError.check(lib.pcclOptimizeTopology(self._comm), "pcclOptimizeTopology")
+        blocking(self._comm, "pcclOptimizeTopology", self._comm)
 
     def sync_shared_state(self, shared_state: SharedState, strategy: SharedStateSyncStrategy =
                           SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
         """A joint call: makes the tensors the same on all members."""
         info = d.pcclSharedStateSyncInfo_t()
-        PCCLError.check(lib.pcclSynchronizeSharedState(self._comm, shared_state._c, strategy.value, info),
-                        "pcclSynchronizeSharedState")
+        blocking(self._comm, "pcclSynchronizeSharedState", self._comm, shared_state._c, strategy.value, info)
         return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
 
     # ---- all-reduce
@@ -178,7 +216,7 @@ class Communicator:
         left, right = pair_of(send, recv)
         descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
         info = d.pcclReduceInfo_t()
-        PCCLError.check(lib.pcclAllReduce(left.pointer, right.pointer, descriptor, self._comm, info), "pcclAllReduce")
+        blocking(self._comm, "pcclAllReduce", left.pointer, right.pointer, descriptor, self._comm, info)
         return _info_of(info)
 
     def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
@@ -197,6 +235,5 @@ class Communicator:
         """All of them, so many at a time; those that fail for lost members are repeated while there are two."""
         made = (d.pcclReduceOpDescriptor_t * len(descriptors))(*[each.to_c() for each in descriptors])
         info = d.pcclReduceInfo_t()
-        PCCLError.check(lib.pcclAllReduceMultipleWithRetry(made, len(descriptors), self._comm, info, max_in_flight),
-                        "pcclAllReduceMultipleWithRetry")
+        blocking(self._comm, "pcclAllReduceMultipleWithRetry", made, len(descriptors), self._comm, info, max_in_flight)
         return _info_of(info)

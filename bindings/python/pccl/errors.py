@@ -43,11 +43,11 @@ class PCCLError(Exception):
         super().__init__(f"{func_name} failed with error: {result.name}: {self.cause}")
 
     @staticmethod
-    def check(result: int, func_name: str = "[unknown function]") -> None:
-        """Raises the class of the result unless it is success."""
+    def check(result: int, func_name: str = "[unknown function]", cause: str | None = None) -> None:
+        """Raises the class of the result unless it is success. `cause`: of a call that another thread has made."""
         if result != d.pcclSuccess:
             kind = Result(result)
-            raise _CLASSES[kind](kind, func_name, last_error())
+            raise _CLASSES[kind](kind, func_name, last_error() if cause is None else cause)
 
 
 class NotInitializedError(PCCLError):

@@ -8,17 +8,22 @@ import signal
 import sys
 
 from . import _addresses
+from ._calls import run, status_of
 from ._library import lib
 from .errors import PCCLError
+from .settings import Security
 
 
 class MasterNode:
-    """Admits peers and decides outcomes. Runs on a thread of the library's own."""
+    """Admits peers and decides outcomes. Runs on a thread of the library's own. security: how its connections are
+    protected; None: as the environment says."""
 
-    def __init__(self, listen_address: str) -> None:
+    def __init__(self, listen_address: str, *, security: Security | None = None) -> None:
         self._handle = ctypes.c_void_p()
         address = _addresses.to_c(*_addresses.split(listen_address))
         PCCLError.check(lib.pcclCreateMaster(address, self._handle), "pcclCreateMaster")
+        if security is not None:
+            PCCLError.check(lib.pcclSetMasterSecurity(self._handle, security.to_c()), "pcclSetMasterSecurity")
 
     def run(self) -> None:
         """Listens and serves; returns at once."""
@@ -29,8 +34,9 @@ class MasterNode:
         PCCLError.check(lib.pcclInterruptMaster(self._handle), "pcclInterruptMaster")
 
     def await_termination(self) -> None:
-        """Waits for its end."""
-        PCCLError.check(lib.pcclMasterAwaitTermination(self._handle), "pcclMasterAwaitTermination")
+        """Waits for its end, which is when somebody interrupts it; Ctrl-C ends the waiting."""
+        status, cause = run(lambda: status_of("pcclMasterAwaitTermination", self._handle), self.interrupt)
+        PCCLError.check(status, "pcclMasterAwaitTermination", cause)
 
     def close(self) -> None:
         """Stops it, if it runs, and frees it. Repeatable."""

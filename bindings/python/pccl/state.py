@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _declarations as d
+from ._calls import blocking
 from ._library import lib
 from .communicator import Communicator
 from .errors import PCCLError
@@ -91,7 +92,7 @@ def sync(communicator: Communicator, tensors: Mapping[str, Any], *, revision: in
     state = _state_of(tensors, revision, unequal)
     options = _options_of(tensors, strategy, changed, threads)
     info = d.pcclStateSyncInfo_t(size=ctypes.sizeof(d.pcclStateSyncInfo_t))
-    PCCLError.check(lib.pcclStateSync(communicator._comm, state._c, options, info), "pcclStateSync")
+    blocking(communicator._comm, "pcclStateSync", communicator._comm, state._c, options, info)
     return SyncInfo(state.revision, info.tx_bytes, info.rx_bytes, info.hashed_bytes)
 
 
@@ -101,4 +102,4 @@ def check(communicator: Communicator, tensors: Mapping[str, Any], *, changed: Co
     first element that differs, and the ranks."""
     state = _state_of(tensors, 0, unequal)
     options = _options_of(tensors, SharedStateSyncStrategy.ENFORCE_POPULAR, changed, threads)
-    PCCLError.check(lib.pcclStateCheck(communicator._comm, state._c, options, None), "pcclStateCheck")
+    blocking(communicator._comm, "pcclStateCheck", communicator._comm, state._c, options, None)

@@ -1,0 +1,95 @@
+"""The library's diagnostics: how much of them, and where to.
+
+    pccl.log.set_level("debug")
+    pccl.log.to_logging()
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from enum import Enum
+
+from . import _declarations as d
+from ._library import lib
+from .errors import PCCLError
+from .settings import number
+
+
+class Level(Enum):
+    """How grave a line is; NONE, as a threshold, keeps all quiet."""
+
+    TRACE = d.pcclLogTrace
+    DEBUG = d.pcclLogDebug
+    INFO = d.pcclLogInfo
+    WARN = d.pcclLogWarn
+    ERR = d.pcclLogErr
+    FATAL = d.pcclLogFatal
+    NONE = d.pcclLogNone
+
+
+class _Sink:
+    """The library's threads, which hold its locks, only put lines into a queue; a thread of ours takes them out, so
+    that what gets them may do whatever it likes."""
+
+    def __init__(self, function: Callable[[Level, str], object]) -> None:
+        self._lines: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._function = function
+        self.callback = d.pcclLogCallback_t(lambda level, text, _: self._lines.put((level, text)))
+        self._thread = threading.Thread(target=self._serve, name="pccl-log", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._function(Level(line[0]), line[1].decode("utf-8", "replace"))
+            except Exception:
+                logging.getLogger("pccl").exception("the function that takes the log has failed")
+
+    def close(self) -> None:
+        self._lines.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join(5)
+
+
+_sink: _Sink | None = None
+_lock = threading.Lock()
+
+
+def set_callback(function: Callable[[Level, str], object] | None) -> None:
+    """Lines go to function(level, text), one call at a time, in a thread of this module; None: to stderr again. All
+    lines from before have been handed over when it returns."""
+    global _sink
+    with _lock:
+        fresh = None if function is None else _Sink(function)
+        callback = d.pcclLogCallback_t() if fresh is None else fresh.callback
+        PCCLError.check(lib.pcclSetLogCallback(callback, None), "pcclSetLogCallback")
+        last, _sink = _sink, fresh
+    if last is not None:
+        last.close()
+
+
+def set_level(level: Level | str) -> None:
+    """Lines of this level and above are written, in the whole process."""
+    PCCLError.check(lib.pcclSetLogLevel(number(d.pcclEnumLogLevel, level)), "pcclSetLogLevel")
+
+
+_LEVELS = {Level.TRACE: 5, Level.DEBUG: logging.DEBUG, Level.INFO: logging.INFO, Level.WARN: logging.WARNING,
+           Level.ERR: logging.ERROR, Level.FATAL: logging.CRITICAL}
+
+
+def to_logging(logger: logging.Logger | None = None) -> None:
+    """Lines go to a logger of Python's, by default the one named "pccl"."""
+    target = logger or logging.getLogger("pccl")
+    set_callback(lambda level, text: target.log(_LEVELS[level], "%s", text))
+
+
+def _quiet() -> None:
+    if _sink is not None:
+        set_callback(None)
+
+
+atexit.register(_quiet)

@@ -1,0 +1,260 @@
+"""The collectives with every choice there is: all-reduce, broadcast, reduce-scatter, all-gather, barrier.
+include/pccl/pccl.h is the manual of what lies below; docs/CODECS.md that of codecs."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from . import _declarations as d
+from ._calls import run
+from ._library import last_error, lib
+from .buffers import Buffer, buffer_of, check_host, pair_of
+from .errors import InvalidArgumentError, PCCLError
+from .settings import FailurePolicy, Input, Overflow, Plan, Rounding, Zstd, number
+from .types import DataType, QuantizationAlgorithm, ReduceOp
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Choices(TypedDict, total=False):
+    """Keyword arguments that all operations take.
+
+    tag: names the operation; at most one in flight per tag; default 0. timeout_ms: default the communicator's.
+    plan, failure_policy, zstd: default the communicator's. codec, codec_down, codec_datatype, codec_block, rounding,
+    codec_overflow: how elements of an all-reduce travel; default plain. residual: error feedback, floats (doubles for
+    float64) as many as there are elements, at first 0; it belongs to the operation until that has been awaited.
+    input: what becomes of the input if the operation fails."""
+
+    tag: int
+    timeout_ms: int
+    plan: Plan | str
+    failure_policy: FailurePolicy | str
+    codec: QuantizationAlgorithm | str
+    codec_down: QuantizationAlgorithm | str
+    codec_datatype: DataType | str
+    codec_block: int
+    rounding: Rounding | str
+    codec_overflow: Overflow | str
+    zstd: Zstd | str
+    input: Input | str
+    residual: Any
+
+
+_WORDS = {"plan": d.pcclEnumPlan, "failure_policy": d.pcclEnumFailurePolicy, "codec": d.pcclEnumCodec,
+          "codec_down": d.pcclEnumCodec, "codec_datatype": d.pcclEnumDataType, "rounding": d.pcclEnumRounding,
+          "codec_overflow": d.pcclEnumOverflow, "zstd": d.pcclEnumZstd, "input": d.pcclEnumInput}
+_NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32}
+
+
+@dataclass(frozen=True)
+class OperationInfo:
+    """What became of an operation: the view it ended in; fewest and most peers that any element has contributions of
+    (they differ only after a repair); payload bytes of this peer; the plan it was done by."""
+
+    epoch: int
+    participants_min: int
+    participants_max: int
+    tx_bytes: int
+    rx_bytes: int
+    plan: Plan
+
+
+class Handle:
+    """An operation in flight. Keeps its buffers and its communicator alive. Any thread may wait(), any number of them,
+    any number of times; in asyncio, `await handle` does. Ctrl-C in wait() leaves the operation in flight."""
+
+    def __init__(self, communicator: Any, handle: d.pcclHandle_t, name: str, buffers: tuple[Buffer, ...]) -> None:
+        self._communicator = communicator
+        self._handle = handle
+        self._name = name
+        self._buffers = buffers
+        self._lock = threading.Lock()
+        self._outcome: tuple[int, str, OperationInfo] | None = None
+
+    def done(self) -> bool:
+        """Would wait() return at once? Never blocks."""
+        done = ctypes.c_bool(True)
+        if self._outcome is None:
+            try:
+                PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
+            except InvalidArgumentError:
+                return True  # another thread has just awaited it
+        return done.value
+
+    def _finish(self) -> tuple[int, str, OperationInfo]:
+        with self._lock:
+            if self._outcome is None:
+                info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
+                status = lib.pcclAwait(self._handle, info)
+                cause = last_error() if status != d.pcclSuccess else ""
+                self._outcome = status, cause, OperationInfo(info.epoch, info.participants_min, info.participants_max,
+                                                             info.tx_bytes, info.rx_bytes, Plan(info.plan))
+                self._buffers = ()
+            return self._outcome
+
+    def wait(self) -> OperationInfo:
+        """Blocks until the operation has ended, with the GIL released. A failure is raised, each time anew."""
+        return self._wait(None)
+
+    def _abort(self) -> None:
+        lib.pcclCommAbort(self._communicator._comm)
+
+    def _wait_or_abort(self) -> OperationInfo:
+        return self._wait(self._abort)
+
+    def _wait(self, on_interrupt: Callable[[], None] | None) -> OperationInfo:
+        outcome = self._outcome
+        if outcome is None:
+            run(self._finish, on_interrupt)
+            outcome = self._finish()
+        status, cause, info = outcome
+        PCCLError.check(status, self._name, cause)
+        return info
+
+    def __await__(self) -> Generator[Any, None, OperationInfo]:
+        return self._await().__await__()
+
+    async def _await(self) -> OperationInfo:
+        # A thread of its own: a pool's could all be waiting for operations that await others.
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def tell() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def watch() -> None:
+            self._finish()
+            try:
+                loop.call_soon_threadsafe(tell)
+            except RuntimeError:
+                pass  # the loop has ended
+
+        if self._outcome is None:
+            threading.Thread(target=watch, name="pccl-await", daemon=True).start()
+            await ended
+        return self.wait()
+
+
+def _operation(count: int, datatype: DataType, op: ReduceOp, choices: Choices, root: int = 0
+               ) -> tuple[d.pcclOperation_t, tuple[Buffer, ...]]:
+    made = d.pcclOperation_t(size=ctypes.sizeof(d.pcclOperation_t), count=count, datatype=datatype.value, op=op.value)
+    made.codec_datatype = d.pcclUint8
+    buffers: tuple[Buffer, ...] = ()
+    for name, value in {**choices, "root": root}.items():
+        if name == "residual":
+            if value is None:
+                continue
+            residual = buffer_of(value, writable=True)
+            check_host(residual)
+            wanted = DataType.DOUBLE if datatype is DataType.DOUBLE else DataType.FLOAT
+            if residual.datatype is not wanted or residual.count != count:
+                raise ValueError(f"the residual has {residual.count} elements of {residual.datatype.name}, the "
+                                 f"operation needs {count} of {wanted.name}")
+            made.residual = residual.pointer
+            buffers = (residual,)
+        elif name in _WORDS:
+            setattr(made, name, number(_WORDS[name], value))  # type: ignore[arg-type]
+        elif name in _NUMBERS:
+            if not isinstance(value, int) or not 0 <= value < _NUMBERS[name]:
+                raise ValueError(f"{name} is a number from 0 to {_NUMBERS[name] - 1}, not {value!r}")
+            setattr(made, name, value)
+        else:
+            raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
+    return made, buffers
+
+
+class Operations:
+    """The part of a Communicator that launches operations.
+
+    Buffers are NumPy arrays, torch tensors on the host, or whatever has DLPack or the buffer protocol; nothing is
+    copied, so they must be contiguous, and outputs writable: ValueError says what is wrong. They belong to the library
+    until the operation has been awaited. All members make the same calls, in any order, told apart by `tag`. Failures
+    raise a class of pccl.errors: RankConnectionLostError if a member was lost (the input is as it was),
+    MismatchError if members disagree, OperationTimeoutError, AbortedError, EvictedError, TooFewPeersError alone.
+
+    Ctrl-C in a call that waits aborts the communicator, so that nothing is written into the buffers any more."""
+
+    _comm: ctypes.c_void_p
+
+    @property
+    def world_size(self) -> int:
+        raise NotImplementedError
+
+    def _launch(self, name: str, pointers: tuple[int | None, ...], operation: d.pcclOperation_t,
+                buffers: tuple[Buffer, ...]) -> Handle:
+        handle = d.pcclHandle_t()
+        PCCLError.check(getattr(lib, name + "Async")(*pointers, operation, self._comm, handle), name)
+        return Handle(self, handle, name, buffers)
+
+    def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp = ReduceOp.SUM,
+                              **choices: Unpack[Choices]) -> Handle:
+        """recv = the reduction of all members' send, alike in type and size. Without recv: in place."""
+        left, right = pair_of(send, send if recv is None else recv)
+        operation, more = _operation(right.count, right.datatype, op, choices)
+        return self._launch("pcclAllReduceWith", (left.pointer, right.pointer), operation, (left, right, *more))
+
+    def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp = ReduceOp.SUM,
+                        **choices: Unpack[Choices]) -> OperationInfo:
+        """all_reduce_with_async(), and waits for it."""
+        return self.all_reduce_with_async(send, recv, op=op, **choices)._wait_or_abort()
+
+    def broadcast_async(self, recv: Any, send: Any | None = None, *, root: int = 0,
+                        **choices: Unpack[Choices]) -> Handle:
+        """Every member's recv = the send of the member that has rank `root` now. Without send: the root's recv."""
+        left, right = pair_of(recv if send is None else send, recv)
+        operation, more = _operation(right.count, right.datatype, ReduceOp.SUM, choices, root)
+        return self._launch("pcclBroadcast", (left.pointer, right.pointer), operation, (left, right, *more))
+
+    def broadcast(self, recv: Any, send: Any | None = None, *, root: int = 0,
+                  **choices: Unpack[Choices]) -> OperationInfo:
+        """broadcast_async(), and waits for it."""
+        return self.broadcast_async(recv, send, root=root, **choices)._wait_or_abort()
+
+    def _ranked(self, part: Buffer, whole: Buffer) -> None:
+        check_host(part, whole)
+        if part.datatype is not whole.datatype:
+            raise ValueError(f"send and recv are of {part.datatype.name} and {whole.datatype.name}")
+        wanted = part.count * self.world_size
+        if whole.count != wanted:
+            raise ValueError(f"a world of {self.world_size} with {part.count} elements each has {wanted}, "
+                             f"not {whole.count}")
+
+    def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp = ReduceOp.SUM,
+                             **choices: Unpack[Choices]) -> Handle:
+        """Rank r's recv = the reduction of part r of all members' send, which has world_size parts as large as recv."""
+        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+        self._ranked(right, left)
+        operation, more = _operation(right.count, right.datatype, op, choices)
+        return self._launch("pcclReduceScatter", (left.pointer, right.pointer), operation, (left, right, *more))
+
+    def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp = ReduceOp.SUM,
+                       **choices: Unpack[Choices]) -> OperationInfo:
+        """reduce_scatter_async(), and waits for it."""
+        return self.reduce_scatter_async(send, recv, op=op, **choices)._wait_or_abort()
+
+    def all_gather_async(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> Handle:
+        """recv, world_size times as large as send = the members' send one after the other in rank order."""
+        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+        self._ranked(left, right)
+        operation, more = _operation(left.count, left.datatype, ReduceOp.SUM, choices)
+        return self._launch("pcclAllGather", (left.pointer, right.pointer), operation, (left, right, *more))
+
+    def all_gather(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> OperationInfo:
+        """all_gather_async(), and waits for it."""
+        return self.all_gather_async(send, recv, **choices)._wait_or_abort()
+
+    def barrier_async(self, **choices: Unpack[Choices]) -> Handle:
+        """Ends when every member has called it. Only tag, timeout_ms and failure_policy count."""
+        operation, more = _operation(0, DataType.UINT8, ReduceOp.SUM, choices)
+        return self._launch("pcclBarrier", (), operation, more)
+
+    def barrier(self, **choices: Unpack[Choices]) -> None:
+        """barrier_async(), and waits for it."""
+        self.barrier_async(**choices)._wait_or_abort()

@@ -1,0 +1,160 @@
+"""Every operation with its choices, settings, protection of connections, the log, and interrupting what blocks."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import pccl
+
+np = pytest.importorskip("numpy")
+
+
+def join(address, count, **choices):
+    communicator = pccl.Communicator(address, settings=pccl.Settings(**choices))
+    communicator.connect()
+    while communicator.world_size < count:
+        communicator.update_topology()
+    return communicator
+
+
+async def gather(handles):
+    async def one(handle):
+        return await handle
+
+    return await asyncio.gather(*[one(handle) for handle in handles])
+
+
+def use_all(number, count, address):
+    with join(address, count, plan="ring", failure_policy="repair", lanes=1) as communicator:
+        rank = communicator.rank
+        values = np.full((10, 20), rank + 1, np.float32)
+        info = communicator.all_reduce_with(values, plan="direct", timeout_ms=30_000)
+        assert (values == 6).all() and info.participants_min == info.participants_max == count
+        assert info.epoch == communicator.epoch and info.plan is pccl.Plan.DIRECT and info.tx_bytes > 0
+        residual = np.zeros(values.size, np.float32)
+        communicator.all_reduce_with(values, values.copy(), op=pccl.ReduceOp.AVG, residual=residual, plan="direct",
+                                     codec=pccl.QuantizationAlgorithm.INT8, failure_policy=pccl.FailurePolicy.ABORT)
+        text = bytearray(b"hello" if rank == 1 else b"-----")
+        communicator.broadcast(text, root=1)
+        assert text == b"hello"
+        whole = np.arange(4 * count, dtype=np.int64)
+        part = np.zeros(4, np.int64)
+        communicator.reduce_scatter(whole, part)
+        assert (part == count * whole.reshape(count, 4)[rank]).all()
+        gathered = np.zeros(4 * count, np.int64)
+        communicator.all_gather(part, gathered)
+        assert (gathered == count * whole).all()
+        with pytest.raises(ValueError, match="a world of 3"):
+            communicator.all_gather(part, part)
+        communicator.barrier(tag=9)
+        inputs = [np.full(100, tag, np.float64) for tag in range(20)]
+        handles = [communicator.all_reduce_with_async(each, tag=tag) for tag, each in enumerate(inputs)]
+        infos = asyncio.run(gather(handles))
+        assert all(info.participants_max == count for info in infos) and all(handle.done() for handle in handles)
+        assert all((each == tag * count).all() for tag, each in enumerate(inputs))
+        handle = communicator.barrier_async()
+        seen = []
+        threads = [threading.Thread(target=lambda: seen.append(handle.wait())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(seen) == 4 and len(set(seen)) == 1
+        return communicator.uuid.hex
+
+
+def test_every_operation_gives_what_numpy_does(master, run_peers):
+    answers = run_peers(use_all, 3, master)
+    assert len(set(answers.values())) == 3
+
+
+def interrupt_soon():
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def be_interrupted(number, count, address):
+    with join(address, count) as communicator:
+        if number == 1:
+            with pytest.raises(pccl.errors.RankConnectionLostError):
+                communicator.barrier(tag=2)
+            return True
+        handle = communicator.barrier_async(tag=1)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_soon()
+            handle.wait()
+        assert not handle.done()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_soon()
+            communicator.all_reduce(np.zeros(9), np.zeros(9), op=pccl.ReduceOp.SUM, tag=3)
+        with pytest.raises(pccl.errors.AbortedError):
+            communicator.barrier()
+        return True
+
+
+def test_ctrl_c_interrupts_what_blocks(master, run_peers):
+    assert run_peers(be_interrupted, 2, master) == {0: True, 1: True}
+
+
+def test_other_threads_run_while_one_is_blocked(master):
+    with join(master, 1):
+        waiting = pccl.Communicator(master, settings=pccl.Settings())
+        ended = []
+
+        def connect():
+            try:
+                waiting.connect()  # nobody admits it
+            except pccl.PCCLError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        time.sleep(0.1)
+        waiting.abort()
+        thread.join(30)
+        assert isinstance(ended[0], pccl.errors.AbortedError)
+
+
+def test_bad_choices_are_refused_in_words(master):
+    for wrong in ({"plan": "star"}, {"security": pccl.Security(secret="short")}):
+        with pytest.raises(pccl.errors.InvalidArgumentError) as caught:
+            pccl.Communicator(master, settings=pccl.Settings(**wrong))
+        assert caught.value.cause
+    with pytest.raises(ValueError, match="streams can't be -1"):
+        pccl.Communicator(master, settings=pccl.Settings(streams=-1))
+    with join(master, 1) as alone:
+        with pytest.raises(TypeError, match="no 'colour'"):
+            alone.all_reduce_with(np.zeros(3), colour="red")
+        with pytest.raises(ValueError, match="tag is a number"):
+            alone.all_reduce_with(np.zeros(3), tag=-1)
+        with pytest.raises(ValueError, match="3 elements of DOUBLE"):
+            alone.all_reduce_with(np.zeros(3, np.float32), residual=np.zeros(3))
+        with pytest.raises(pccl.errors.TooFewPeersError):
+            alone.all_reduce_with(np.zeros(3))
+
+
+def test_a_secret_lets_in_those_who_know_it(free_address):
+    secret = pccl.generate_secret()
+    assert secret not in repr(pccl.Security(secret=secret))
+    with pccl.MasterNode(free_address, security=pccl.Security(secret=secret)):
+        with join(free_address, 1, security=pccl.Security("psk", secret=secret)) as communicator:
+            assert communicator.world_size == 1
+        other = pccl.Security(secret=pccl.generate_secret())
+        with pytest.raises(pccl.errors.MasterConnectionFailedError):
+            pccl.Communicator(free_address, settings=pccl.Settings(security=other, connect_attempts=1)).connect(1)
+
+
+def test_the_log_goes_where_it_is_told(free_address):
+    lines = []
+    pccl.log.set_level("debug")
+    pccl.log.set_callback(lambda level, text: lines.append((level, text)))
+    try:
+        with pccl.MasterNode(free_address), join(free_address, 1):
+            pass
+    finally:
+        pccl.log.set_callback(None)
+        pccl.log.set_level(pccl.log.Level.WARN)
+    assert lines and all(isinstance(level, pccl.log.Level) and text for level, text in lines)
