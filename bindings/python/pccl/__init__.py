@@ -1,7 +1,7 @@
 """pccl: fault-tolerant collective communication. `import pccl` works as PCCL 1.0's package does, and without NumPy and
 torch; include/pccl/pccl.h is the manual of what lies below."""
 
-from . import cuda, errors, log, state
+from . import cuda, diloco, errors, log, state
 from ._library import lib as _lib
 from .communicator import AsyncReduceHandle, Communicator, ReduceOpDescriptor
 from .errors import PCCLError, Result
@@ -19,8 +19,8 @@ __all__ = [
     "FailurePolicy", "Handle", "Input", "LateMembers", "MasterNode", "OperationInfo", "Overflow", "PCCLError", "Plan",
     "QuantizationAlgorithm", "QuantizationOptions", "ReduceDescriptor", "ReduceInfo", "ReduceOp", "ReduceOpDescriptor",
     "ReduceOperandDescriptor", "Result", "Rounding", "Security", "SecurityMode", "Settings", "SharedState",
-    "SharedStateSyncInfo", "SharedStateSyncStrategy", "TensorInfo", "Zstd", "cuda", "errors", "generate_secret", "log",
-    "state",
+    "SharedStateSyncInfo", "SharedStateSyncStrategy", "TensorInfo", "Zstd", "cuda", "diloco", "errors",
+    "generate_secret", "log", "state",
 ]
 
 PCCLError.check(_lib.pcclInit(), "pcclInit")

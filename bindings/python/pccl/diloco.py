@@ -1,0 +1,231 @@
+"""DiLoCo: peers train by themselves for many steps, then average what they have learned. Around any training loop:
+
+    trainer = pccl.diloco.Trainer(communicator, model, interval=100)   # a torch.nn.Module, or a dict of arrays
+    for batch in data:
+        ...                                                            # an inner step: backward(), optimizer.step()
+        trainer.step(weight=tokens)
+    trainer.flush()
+
+include/pccl/diloco.h is the manual of what lies below: modes, rules, losses, stragglers, newcomers."""
+
+from __future__ import annotations
+
+import ctypes
+import uuid
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from . import _declarations as d
+from ._calls import blocking
+from ._library import lib
+from .communicator import Communicator
+from .errors import PCCLError
+from .settings import Rounding, Zstd, number
+from .shared_state import TensorInfo
+from .types import DataType, DeviceType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
+
+
+class Mode(Enum):
+    """When fragments are exchanged, and when what comes of it is taken over."""
+
+    SYNCHRONOUS = d.pcclDilocoSynchronous
+    DELAYED = d.pcclDilocoDelayed
+    EAGER = d.pcclDilocoEager
+    STREAMING = d.pcclDilocoStreaming
+
+
+class Rule(Enum):
+    """How the mean makes new outer parameters."""
+
+    NESTEROV = d.pcclDilocoNesterov
+    CO2 = d.pcclDilocoCo2
+
+
+class Division(Enum):
+    """How tensors become fragments; GIVEN is chosen by fragment_of."""
+
+    BALANCED = d.pcclDilocoBalanced
+    STRIDED = d.pcclDilocoStrided
+    GIVEN = d.pcclDilocoGiven
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of an engine since it was created; pcclDilocoStatistics_t says what each number is."""
+
+    steps: int
+    rounds: int
+    repeated: int
+    alone: int
+    tx_bytes: int
+    rx_bytes: int
+    wait_ns: int
+    busy_ns: int
+    last_weight: float
+    last_share: float
+    last_participants: int
+    in_flight: int
+    distance_least: int
+    distance_most: int
+    largest_bytes: int
+    missed: int
+
+
+def _parameters_of(model: Any) -> dict[str, Any]:
+    if isinstance(model, Mapping):
+        return dict(model)
+    if hasattr(model, "named_parameters"):
+        return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    raise TypeError(f"a model is a torch.nn.Module or a mapping of names to tensors, not {type(model).__name__}")
+
+
+_WORDS: dict[str, int] = {"mode": d.pcclEnumDilocoMode, "rule": d.pcclEnumDilocoRule,
+                          "division": d.pcclEnumDilocoDivision, "codec": d.pcclEnumCodec,
+                          "codec_down": d.pcclEnumCodec, "rounding": d.pcclEnumRounding, "zstd": d.pcclEnumZstd}
+
+
+def _settings(choices: dict[str, Any], fragment_of: Sequence[int] | None) -> d.pcclDilocoSettings_t:
+    made = d.pcclDilocoSettings_t(size=ctypes.sizeof(d.pcclDilocoSettings_t))
+    for name, value in choices.items():
+        value = number(_WORDS[name], value) if name in _WORDS else value
+        setattr(made, name, value)
+        if isinstance(value, int) and getattr(made, name) != value:
+            raise ValueError(f"{name} can't be {value}")
+    if fragment_of is not None:
+        made.division = d.pcclDilocoGiven
+        made.fragment_of = (ctypes.c_uint32 * len(fragment_of))(*fragment_of)
+    return made
+
+
+class Trainer:
+    """The engine around the float32 parameters of a model: those of a torch.nn.Module that require gradients, or a
+    mapping of names to NumPy arrays, torch tensors on the host, or buffers. They are used where they lie and have to
+    stay there; at the beginning they are the same on all peers (broadcast them, or pccl.state.sync()). All peers choose
+    alike. Not to be called by two threads at a time. ValueError, InvalidArgumentError: a tensor or a choice that can't
+    be. MismatchError, from step() on: peers have different tensors or choices, or drifted apart.
+
+    interval: inner steps between two rounds of a fragment. mode, fragments, overlap (steps), alpha: see the manual.
+    learning_rate, momentum: of the outer optimizer. codec: how pseudo-gradients travel, with error_feedback what it
+    takes away goes into the next one. quorum, grace_ms: do without stragglers. fragment_of: for each tensor its
+    fragment."""
+
+    def __init__(self, communicator: Communicator, model: Any, *, interval: int = 100,
+                 mode: Mode | str = Mode.SYNCHRONOUS, rule: Rule | str = Rule.NESTEROV, fragments: int = 1,
+                 overlap: int = 0, alpha: float = 0.5, learning_rate: float = 0.7, momentum: float = 0.9,
+                 clip: float = 0.0, penalize: bool = True, error_feedback: bool = False, check_parity: bool = True,
+                 division: Division | str = Division.BALANCED, fragment_of: Sequence[int] | None = None,
+                 tag: int = 0xd110c000, codec: QuantizationAlgorithm | str = QuantizationAlgorithm.NONE,
+                 codec_down: QuantizationAlgorithm | str = QuantizationAlgorithm.NONE,
+                 rounding: Rounding | str = Rounding.NEAREST, zstd: Zstd | str = Zstd.DEFAULT, pieces: int = 0,
+                 quorum: int = 0, grace_ms: int = 0) -> None:
+        choices = {name: value for name, value in locals().items()
+                   if name not in ("self", "communicator", "model", "fragment_of")}
+        infos = [TensorInfo.of(tensor, name) for name, tensor in _parameters_of(model).items()]
+        for info in infos:
+            if info.dtype is not DataType.FLOAT or info.device_type is not DeviceType.CPU:
+                raise ValueError(f"'{info.name}' is of {info.dtype.name} on {info.device_type.name}: parameters are of "
+                                 "float32 on the host")
+        if fragment_of is not None and len(fragment_of) != len(infos):
+            raise ValueError(f"fragment_of has {len(fragment_of)} entries for {len(infos)} tensors")
+        tensors = (d.pcclTensorInfo_t * len(infos))()
+        for made, info in zip(tensors, infos, strict=True):
+            made.name, made.data, made.count = info.name.encode(), info.data_ptr or None, info.numel
+            made.datatype, made.device_type = info.dtype.value, info.device_type.value
+        self._communicator = communicator
+        self._infos = infos
+        self._model = model
+        self._engine = ctypes.c_void_p()
+        PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), _settings(choices, fragment_of),
+                                             self._engine), "pcclDilocoCreate")
+        self._finalizer = weakref.finalize(self, _end, self._engine, infos, communicator)
+
+    def step(self, weight: float = 1.0) -> None:
+        """After every inner step. weight: how much it counts (tokens, or 1). Waits if a round is due that has not
+        ended. Ctrl-C meanwhile aborts the communicator."""
+        self._call("pcclDilocoStep", weight)
+
+    def flush(self) -> None:
+        """Waits for all rounds that have begun, and takes them over. All members do after as many steps."""
+        self._call("pcclDilocoFlush")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        for info, parameter in zip(self._infos, _parameters_of(self._model).values(), strict=True):
+            if hasattr(parameter, "data_ptr") and parameter.data_ptr() != info.data_ptr:
+                raise ValueError(f"'{info.name}' lies elsewhere than when the trainer was made: parameters must be "
+                                 "changed in place")
+        blocking(self._communicator._comm, name, self._engine, *arguments)
+
+    def _state(self) -> Any:
+        found = ctypes.POINTER(d.pcclSharedState_t)()
+        PCCLError.check(lib.pcclDilocoState(self._engine, found), "pcclDilocoState")
+        return found
+
+    def state_dict(self) -> dict[str, bytes]:
+        """The engine's state, a copy: outer parameters, momentum, the place in the schedule and so on, as bytes. The
+        local parameters are the model's. PendingAsyncOpsError: rounds are in flight; flush() first."""
+        state = self._state().contents
+        tensors = [state.infos[index] for index in range(state.count)]
+        return {tensor.name.decode(): ctypes.string_at(tensor.data, _bytes_of(tensor)) for tensor in tensors}
+
+    def load_state_dict(self, state: Mapping[str, bytes], *, is_newcomer: bool = False) -> None:
+        """Goes on from a state_dict(). is_newcomer: with the outer parameters for local ones, and nothing of another
+        peer's own. KeyError, ValueError: a state of other tensors or choices; nothing has changed then."""
+        own = self._state().contents
+        tensors = [own.infos[index] for index in range(own.count)]
+        for tensor in tensors:
+            if len(state[tensor.name.decode()]) != _bytes_of(tensor):
+                raise ValueError(f"'{tensor.name.decode()}' has {len(state[tensor.name.decode()])} bytes, "
+                                 f"not {_bytes_of(tensor)}")
+        for tensor in tensors:
+            ctypes.memmove(tensor.data, bytes(state[tensor.name.decode()]), _bytes_of(tensor))
+        PCCLError.check(lib.pcclDilocoResume(self._engine, is_newcomer), "pcclDilocoResume")
+
+    def sync(self, *, is_newcomer: bool = False,
+             strategy: SharedStateSyncStrategy = SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
+        """A joint call of members that have just flushed and updated the topology, and of newcomers that have just
+        connected: these get the state of the others and go on from it."""
+        info = d.pcclSharedStateSyncInfo_t()
+        comm = self._communicator._comm
+        blocking(comm, "pcclSynchronizeSharedState", comm, self._state(), strategy.value, info)
+        if is_newcomer:
+            PCCLError.check(lib.pcclDilocoResume(self._engine, True), "pcclDilocoResume")
+        return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What has happened since the beginning."""
+        found = d.pcclDilocoStatistics_t(size=ctypes.sizeof(d.pcclDilocoStatistics_t))
+        PCCLError.check(lib.pcclDilocoGetStatistics(self._engine, found), "pcclDilocoGetStatistics")
+        return Statistics(**{name: getattr(found, name) for name in Statistics.__dataclass_fields__})
+
+    @property
+    def participants(self) -> dict[uuid.UUID, float]:
+        """Who took part in the round that ended last, in rank order, and with which weight."""
+        count = ctypes.c_size_t()
+        PCCLError.check(lib.pcclDilocoGetParticipants(self._engine, None, 0, count), "pcclDilocoGetParticipants")
+        found = (d.pcclDilocoParticipant_t * max(count.value, 1))()
+        PCCLError.check(lib.pcclDilocoGetParticipants(self._engine, found, len(found), count),
+                        "pcclDilocoGetParticipants")
+        return {uuid.UUID(bytes=bytes(each.uuid.data)): each.weight for each in found[:count.value]}
+
+    def close(self) -> None:
+        """Ends the engine; rounds that are in flight are not taken over. Repeatable."""
+        self._finalizer()
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _bytes_of(tensor: d.pcclTensorInfo_t) -> int:
+    return int(tensor.count) * DataType(tensor.datatype).itemsize
+
+
+def _end(engine: ctypes.c_void_p, *_: Any) -> None:
+    """Keeps tensors and communicator alive until the engine has ended."""
+    lib.pcclDilocoDestroy(engine)
