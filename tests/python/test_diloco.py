@@ -53,6 +53,7 @@ def test_what_can_not_be_trained_is_refused(master):
 def train_module(number, count, address):
     import torch
 
+    torch.set_num_threads(1)  # peers share the processors
     torch.manual_seed(1)
     model = torch.nn.Linear(10, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -67,7 +68,7 @@ def train_module(number, count, address):
             loss.backward()
             optimizer.step()
             trainer.step(weight=len(inputs))
-            losses.append(float(loss))
+            losses.append(loss.item())
         assert losses[-1] < losses[0] / 10
         return model.weight.flatten().tolist()
 
