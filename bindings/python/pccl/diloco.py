@@ -172,16 +172,20 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, bytes], *, is_newcomer: bool = False) -> None:
         """Goes on from a state_dict(). is_newcomer: with the outer parameters for local ones, and nothing of another
-        peer's own. KeyError, ValueError: a state of other tensors or choices; nothing has changed then."""
+        peer's own. KeyError, ValueError, PCCLError: a state of other tensors or choices; nothing has changed then."""
+        before = self.state_dict()
         own = self._state().contents
         tensors = [own.infos[index] for index in range(own.count)]
         for tensor in tensors:
             if len(state[tensor.name.decode()]) != _bytes_of(tensor):
                 raise ValueError(f"'{tensor.name.decode()}' has {len(state[tensor.name.decode()])} bytes, "
                                  f"not {_bytes_of(tensor)}")
-        for tensor in tensors:
-            ctypes.memmove(tensor.data, bytes(state[tensor.name.decode()]), _bytes_of(tensor))
-        PCCLError.check(lib.pcclDilocoResume(self._engine, is_newcomer), "pcclDilocoResume")
+        try:
+            _copy_in(tensors, state)
+            PCCLError.check(lib.pcclDilocoResume(self._engine, is_newcomer), "pcclDilocoResume")
+        except PCCLError:
+            _copy_in(tensors, before)
+            raise
 
     def sync(self, *, is_newcomer: bool = False,
              strategy: SharedStateSyncStrategy = SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
@@ -224,6 +228,11 @@ class Trainer:
 
 def _bytes_of(tensor: d.pcclTensorInfo_t) -> int:
     return int(tensor.count) * DataType(tensor.datatype).itemsize
+
+
+def _copy_in(tensors: list[d.pcclTensorInfo_t], state: Mapping[str, bytes]) -> None:
+    for tensor in tensors:
+        ctypes.memmove(tensor.data, bytes(state[tensor.name.decode()]), _bytes_of(tensor))
 
 
 def _end(engine: ctypes.c_void_p, *_: Any) -> None:
