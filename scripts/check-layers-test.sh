@@ -14,7 +14,8 @@ reset_tree() {
 
 	rm -rf "${tree:?}"/*
 	for folder in base collectives/{element,reduce,codec,plan,exec} membership/{message,master,peer} \
-		transport transport/{loop,engine,tcp,link} session sync sync/state device store comm api programs; do
+		transport transport/{loop,engine,tcp,tls,link,wires} session sync sync/state device store comm training api \
+		programs; do
 		mkdir -p "$tree/src/$folder" "$tree/tests/unit/$folder"
 		put "src/$folder/${folder##*/}.h" ''
 	done
@@ -96,7 +97,10 @@ src/transport/tcp/tcp.c membership/master/master.h
 src/transport/link/link.c transport/tcp/tcp.h
 src/transport/link/link.c transport/engine/engine.h
 src/transport/engine/engine.c transport/tcp/tcp.h
-src/transport/wires.c transport/link/link.h
+src/transport/tls/tls.c transport/tcp/tcp.h
+src/transport/tls/tls.c transport/link/link.h
+src/transport/wires/wires.c transport/link/link.h
+src/transport/transport.h transport/wires/wires.h
 src/transport/link/link.c session/session.h
 src/session/session.c transport/link/link.h
 src/session/session.c membership/master/master.h
@@ -106,14 +110,27 @@ src/store/store.c comm/comm.h
 src/store/store.c session/session.h
 src/device/device.c store/store.h
 src/device/device.c comm/comm.h
+src/device/device.c transport/loop/loop.h
 src/sync/sync.c device/device.h
 src/comm/comm.c store/store.h
+src/comm/comm.c training/training.h
+src/training/training.c api/api.h
+src/training/training.c transport/link/link.h
+src/training/training.c device/device.h
 src/comm/comm.c api/api.h
 src/comm/comm.c transport/tcp/tcp.h
 src/api/api.c programs/programs.h
 src/programs/main.c transport/link/link.h
 bench/bench.c base/base.h
 tests/unit/collectives/plan/test_plan.c membership/master/master.h
+tests/unit/base/test_bytes.c session/session.h
+tests/unit/collectives/codec/test_codec.c collectives/plan/plan.h
+tests/unit/membership/master/test_master.c transport/transport.h
+tests/unit/session/test_session.c transport/transport.h
+tests/unit/sync/test_sync.c comm/comm.h
+tests/unit/device/test_device.c comm/comm.h
+tests/unit/store/test_store.c comm/comm.h
+tests/unit/transport/link/test_link.c session/session.h
 END
 put src/collectives/plan/plan.c '#include <membership/master/master.h>'
 expect_violation 'src/collectives/plan/plan.c includes membership/master/master.h'
@@ -125,6 +142,9 @@ expect_violation 'src/new/new.c includes base/base.h'
 put src/comm/lane.h '#include "comm/comm.h"'
 put src/comm/comm.c '#include "comm/lane.h"'
 expect_violation 'a circle of modules:  src/comm/comm src/comm/lane'
+put src/store/store.h '#include "sync/state/state.h"'
+put src/sync/state/state.c '#include "store/store.h"'
+expect_violation 'a circle of folders:  src/store/ src/sync/state/'
 put src/comm/lane_links.c '#include "comm/control_port.h"'
 put src/comm/lane.h ''
 put src/comm/control_port.h '#include "comm/settings.h"'

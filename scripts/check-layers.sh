@@ -39,8 +39,8 @@ may_include() {
 	src/transport/tcp/*) echo base transport/. transport/loop transport/engine transport/tcp ;;
 	src/transport/tls/*) echo base transport/. transport/loop transport/engine transport/tls ;;
 	src/transport/link/*) echo base transport/. transport/loop transport/link ;;
+	src/transport/wires/*) echo base transport/. transport/tcp transport/tls transport/wires ;;
 	src/transport/*/*) ;;
-	src/transport/wires.c) echo base transport/. transport/tcp transport/tls ;;
 	src/transport/*) echo base transport/. transport/loop ;;
 	transport/*) echo base transport ;;
 	session/* | src/session/*) echo base collectives membership/message session ;;
@@ -48,7 +48,7 @@ may_include() {
 	device/* | src/device/*) echo base sync/state device ;;
 	store/* | src/store/*) echo base collectives/element sync/state device store ;;
 	src/training/*) echo base sync transport/loop comm training ;;
-	src/comm/*) echo base collectives membership transport/. transport/loop transport/link session sync device comm ;;
+	src/comm/*) echo base collectives membership transport/. transport/loop transport/link transport/wires session sync device comm ;;
 	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync device store comm training api ;;
 	src/programs/*) echo base transport/. programs ;; # what they parse and print are addresses
 	bench/*) echo bench ;;
@@ -113,23 +113,28 @@ check_includes() {
 		}' {} + 2>/dev/null)
 }
 
-# A module is x.h with x.c and all x_*.[ch] beside it. No two of a folder may need each other, over however many others.
+# No two modules, or folders, may need each other, over however many others. A module is x.h with x.c and all x_*.[ch]
+# beside it.
+#
+#	check_circles modules|folders
 check_circles() {
 	local line circle=
 
 	while read -r line; do
 		case $line in
-		*"contains a loop"*) [ -n "$circle" ] && violation "a circle of modules:$circle" ;;
+		*"contains a loop"*) [ -n "$circle" ] && violation "a circle of $1:$circle" ;;
 		esac
 		case $line in
 		*"contains a loop"*) circle=' ' ;;
 		*) circle+=" ${line#tsort: }" ;;
 		esac
 	done < <(
-		cd "$root" && find src -name '*.[ch]' | sort | xargs awk '
+		cd "$root" && find src -name '*.[ch]' | sort | xargs awk -v of="$1" '
 		function module(file,   folder, name, words, count, i, head) {
 			folder = file
 			sub(/[^\/]*$/, "", folder)
+			if (of == "folders")
+				return folder
 			name = substr(file, length(folder) + 1)
 			sub(/\.[ch]$/, "", name)
 			count = split(name, words, "_")
@@ -217,7 +222,8 @@ if ! [ -d "$root/src/base" ] || ! ls "$root"/src/base/*.c >/dev/null 2>&1; then
 	violation "no sources below $root/src/base: nothing was checked"
 fi
 check_includes
-check_circles
+check_circles modules
+check_circles folders
 check_symbols
 if [ $violations -ne 0 ]; then
 	echo "check-layers: $violations violations" >&2

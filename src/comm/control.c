@@ -17,7 +17,7 @@
 #include "comm/thread.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 struct pccl_control {
 	struct pccl_control_config config;

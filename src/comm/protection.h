@@ -4,7 +4,7 @@
 
 #include <pccl/security.h>
 
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 /* `given` may be NULL. The wires are the caller's. pcclInvalidArgument, pcclOutOfMemory. */
 pcclResult_t pccl_protection_open(const pcclSecurity_t *given, struct pccl_wires **wires_out);

@@ -7,7 +7,7 @@
 #include "comm/settings.h"
 #include "membership/message/view.h"
 #include "transport/link/dialler.h"
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 /* Fills in the member's addresses: as configured; else as the master sees this peer, and those of the interfaces that
  * it listens on, loopback and link-local ones not, for they mean something else elsewhere. May block in the resolver.

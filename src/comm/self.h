@@ -7,7 +7,7 @@
 #include <pccl.h>
 
 #include "comm/settings.h"
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 struct pccl_self {
 	ccoip_socket_address_t master_address;

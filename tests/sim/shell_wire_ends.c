@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "shell_wire_internal.h"
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 #define FIRST_PORT 1000
 

@@ -1,4 +1,4 @@
-#include "transport/wires.h"
+#include "transport/wires/wires.h"
 
 #include "base/fail.h"
 #include "base/memory.h"
