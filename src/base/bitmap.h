@@ -28,7 +28,4 @@ static inline bool pccl_bitmap_test(const uint64_t *words, size_t index)
 	return (words[index / 64] >> (index % 64) & 1) != 0;
 }
 
-/* How many of the first `bits` bits are set. */
-size_t pccl_bitmap_count(const uint64_t *words, size_t bits);
-
 #endif

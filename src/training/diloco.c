@@ -3,20 +3,12 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/memory.h"
 #include "comm/thread.h"
 #include "training/diloco_internal.h"
 #include "transport/loop/fork.h"
-
-uint64_t pccl_diloco_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
+#include "transport/loop/loop.h"
 
 /* ---- a worker ------------------------------ */
 
@@ -93,11 +85,11 @@ static pcclResult_t await_end(struct pccl_diloco *engine, const struct pccl_dilo
 
 	pthread_mutex_lock(&engine->lock);
 	if (!round->has_ended) {
-		const uint64_t start_ns = pccl_diloco_now_ns();
+		const uint64_t start_ns = pccl_clock_ns();
 
 		while (!round->has_ended && engine->failure == pcclSuccess)
 			pthread_cond_wait(&engine->changed, &engine->lock);
-		engine->statistics.wait_ns += pccl_diloco_now_ns() - start_ns;
+		engine->statistics.wait_ns += pccl_clock_ns() - start_ns;
 	}
 	has_ended = round->has_ended;
 	pthread_mutex_unlock(&engine->lock);

@@ -148,6 +148,4 @@ void pccl_diloco_find_next_due(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_read_local(struct pccl_diloco *engine, uint32_t fragment, float *to);
 pcclResult_t pccl_diloco_write_local(struct pccl_diloco *engine, uint32_t fragment, const float *from);
 
-uint64_t pccl_diloco_now_ns(void);
-
 #endif

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "sync/diloco/gathering.h"
 #include "training/diloco_internal.h"
+#include "transport/loop/loop.h"
 
 #define PERIOD_LEAST_NS (2 * PCCL_MS_NS)
 #define PERIOD_MOST_NS (100 * PCCL_MS_NS)
@@ -59,7 +60,7 @@ static bool await_turn(struct pccl_diloco *engine, struct pccl_gathering_entry *
 	entry_out->presence = PCCL_GATHERING_AWAY;
 	if (quorum->caller == PCCL_DILOCO_ARRIVED) {
 		entry_out->presence = PCCL_GATHERING_ARRIVED;
-		entry_out->waited_ns = pccl_diloco_now_ns() - quorum->arrived_ns;
+		entry_out->waited_ns = pccl_clock_ns() - quorum->arrived_ns;
 	}
 	if (quorum->caller == PCCL_DILOCO_FLUSHES)
 		entry_out->presence = PCCL_GATHERING_FLUSHES;
@@ -213,11 +214,11 @@ void pccl_diloco_run_gatherings(struct pccl_diloco_worker *worker)
 /* Under the lock: the fragments are the caller's from now on. */
 static pcclResult_t take_fragments(struct pccl_diloco *engine)
 {
-	const uint64_t start_ns = pccl_diloco_now_ns();
+	const uint64_t start_ns = pccl_clock_ns();
 
 	while (engine->quorum.is_absent && engine->failure == pcclSuccess)
 		pthread_cond_wait(&engine->changed, &engine->lock);
-	engine->statistics.wait_ns += pccl_diloco_now_ns() - start_ns;
+	engine->statistics.wait_ns += pccl_clock_ns() - start_ns;
 	engine->quorum.caller = PCCL_DILOCO_BUSY;
 	__atomic_store_n(&engine->quorum.has_news, false, __ATOMIC_RELEASE);
 	return engine->failure;
@@ -227,7 +228,7 @@ static void leave_fragments(struct pccl_diloco *engine, enum pccl_diloco_caller 
 {
 	pthread_mutex_lock(&engine->lock);
 	engine->quorum.caller = caller;
-	engine->quorum.arrived_ns = pccl_diloco_now_ns();
+	engine->quorum.arrived_ns = pccl_clock_ns();
 	pthread_cond_broadcast(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
 }
@@ -315,10 +316,10 @@ pcclResult_t pccl_diloco_quorum_flush(struct pccl_diloco *engine)
 	leave_fragments(engine, PCCL_DILOCO_FLUSHES);
 	pthread_mutex_lock(&engine->lock);
 	while (result == pcclSuccess && quorum->is_active) {
-		const uint64_t start_ns = pccl_diloco_now_ns();
+		const uint64_t start_ns = pccl_clock_ns();
 
 		pthread_cond_wait(&engine->changed, &engine->lock);
-		engine->statistics.wait_ns += pccl_diloco_now_ns() - start_ns;
+		engine->statistics.wait_ns += pccl_clock_ns() - start_ns;
 		result = engine->failure;
 	}
 	quorum->caller = PCCL_DILOCO_AWAY;

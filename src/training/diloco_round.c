@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "training/diloco_internal.h"
+#include "transport/loop/loop.h"
 
 struct task {
 	struct pccl_diloco_worker *worker;
@@ -214,7 +215,7 @@ pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pcc
 			    .round = round,
 			    .fragment = &engine->fragments[round->fragment],
 			    .plan = &engine->schedule.fragments[round->fragment]};
-	const uint64_t start_ns = pccl_diloco_now_ns();
+	const uint64_t start_ns = pccl_clock_ns();
 	pcclResult_t result = find_mean(&task);
 
 	if (result == pcclSuccess)
@@ -224,7 +225,7 @@ pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pcc
 		name_participants(&task);
 	engine->statistics.repeated += task.exchange.repeated;
 	engine->statistics.alone += task.exchange.is_alone;
-	engine->statistics.busy_ns += pccl_diloco_now_ns() - start_ns;
+	engine->statistics.busy_ns += pccl_clock_ns() - start_ns;
 	round->total = task.exchange.roll.total;
 	round->share = task.exchange.roll.share;
 	round->participants = task.exchange.present;

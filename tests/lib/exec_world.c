@@ -6,6 +6,7 @@
 #include "base/crc32c.h"
 #include "base/fail.h"
 #include "base/names.h"
+#include "bits.h"
 #include "check.h"
 #include "collectives/element/dtype.h"
 #include "exec_world_internal.h"
@@ -535,8 +536,7 @@ static void tell_stuck(const struct world *world)
 						rank, lane, op, pccl_collective_name((int)peer->calls[op]->spec.kind),
 						pccl_name_or_mark(pcclEnumPlan, (int)peer->calls[op]->spec.algorithm),
 						peer->calls[op]->geometry.segment_count, (unsigned long long)waits_for,
-						pccl_bitmap_count(held, peer->calls[op]->geometry.segment_count),
-						complete);
+						bits_set(held, peer->calls[op]->geometry.segment_count), complete);
 			}
 		}
 	}

@@ -13,14 +13,15 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 
-#define BREAKS_AT_ONCE 16	      /* of one member that are no death, */
-#define BREAK_NS UINT64_C(1000000000) /* and then one in this time */
-#define AWAY_GRACES 8		      /* so many graces it may be waited for, */
-#define AWAY_SHARE 8		      /* and then this part of the time */
-#define FEW 32			      /* so many are looked at anew at once, more */
-#define RECOUNT_NS UINT64_C(10000000) /* once in this time */
+#define BREAKS_AT_ONCE 16	     /* of one member that are no death, */
+#define BREAK_NS PCCL_SECOND_NS	     /* and then one in this time */
+#define AWAY_GRACES 8		     /* so many graces it may be waited for, */
+#define AWAY_SHARE 8		     /* and then this part of the time */
+#define FEW 32			     /* so many are looked at anew at once, more */
+#define RECOUNT_NS (10 * PCCL_MS_NS) /* once in this time */
 
 /* ---- who is broken ------------------------------------------------------------------------------------------- */
 

@@ -15,13 +15,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "base/uuid.h"
 
-#define HOLD_NS UINT64_C(1000000000)   /* so long the members' update waits for a newcomer that has not failed yet */
-#define LIMIT_NS UINT64_C(30000000000) /* so long for the answers to one */
-#define WAIT_FIRST_NS UINT64_C(1000000000) /* until the second, */
-#define WAIT_DOUBLINGS 6		   /* and so much more until later ones: to 64 s */
-#define REFUSALS_MAX 3 /* newcomers in a row, reached by most members, that one member did not reach */
+#define HOLD_NS PCCL_SECOND_NS	       /* so long the members' update waits for a newcomer that has not failed yet */
+#define LIMIT_NS (30 * PCCL_SECOND_NS) /* so long for the answers to one */
+#define WAIT_FIRST_NS PCCL_SECOND_NS   /* until the second, */
+#define WAIT_DOUBLINGS 6	       /* and so much more until later ones: to 64 s */
+#define REFUSALS_MAX 3		       /* newcomers in a row, reached by most members, that one member did not reach */
 
 /* ---- the meetings of one newcomer ---------------------------------------------------------------------------- */
 

@@ -8,7 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define TELL_NS UINT64_C(5000000) /* at most one report in this time, of all that has changed */
+#include "base/time.h"
+
+#define TELL_NS (5 * PCCL_MS_NS) /* at most one report in this time, of all that has changed */
 
 static bool is_broken(const struct pccl_peer *peer, uint32_t rank)
 {

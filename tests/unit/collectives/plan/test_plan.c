@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "lib/bits.h"
 #include "lib/check.h"
 #include "plan_world.h"
 
@@ -230,7 +231,7 @@ static void check_order_is_permutation(const struct pccl_plan *plan)
 		assert_true(plan->order[index] < plan->route_count);
 		pccl_bitmap_set(seen, plan->order[index]);
 	}
-	assert_int_equal(pccl_bitmap_count(seen, plan->route_count), plan->route_count);
+	assert_int_equal(bits_set(seen, plan->route_count), plan->route_count);
 	pccl_free(seen);
 }
 
