@@ -9,7 +9,7 @@
 #include "lib/peers.h"
 #include "lib/values.h"
 
-enum { SIZE_MAX_PEERS = 5, TOLD_RANK, TOLD_HASH, TOLD_MIN, TOLD_MAX };
+enum { RANGES = 65536, SIZE_MAX_PEERS = 5, TOLD_RANK, TOLD_HASH, TOLD_MIN, TOLD_MAX };
 
 static const unsigned everybody[] = {0, 1, 2, 3, 4};
 
@@ -91,11 +91,38 @@ static void check_result(const struct world_peer *me, const struct attack *attac
 	}
 }
 
+/* The ranges tell of each element once, in order, and the truth. */
+static void check_ranges(const struct world_peer *me, const struct attack *attack, const struct buffer *buffer,
+			 const pcclOperationInfo_t *info)
+{
+	const size_t element = values_bytes(attack->datatype);
+	unsigned survivors[SIZE_MAX_PEERS], count = find_survivors(me, attack, survivors);
+	uint32_t least = UINT32_MAX, most = 0;
+	size_t index, next = 0;
+
+	CHECK(info->range_count > 0 && info->range_count <= RANGES);
+	for (index = 0; index < info->range_count; index++) {
+		const pcclParticipants_t *range = &info->ranges[index];
+		const char *from = (const char *)buffer->output + range->first * element;
+		const bool all = range->participants == attack->size;
+
+		CHECK(range->first == next && range->count > 0);
+		next += range->count;
+		least = range->participants < least ? range->participants : least;
+		most = range->participants > most ? range->participants : most;
+		if (attack->victims == 1)
+			CHECK(values_reduced(from, attack->datatype, attack->op, range->first, range->count,
+					     all ? everybody : survivors, all ? attack->size : count));
+	}
+	CHECK(next == buffer->count && least == info->participants_min && most == info->participants_max);
+}
+
 /* Reduces until a kill has left its mark on an operation: all survivors see it in the same one. */
 static void reduces_until_a_kill(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	static pcclParticipants_t ranges[RANGES];
 	const struct attack *attack = me->argument;
 	const unsigned left = attack->size - attack->victims;
 	struct buffer buffer;
@@ -118,6 +145,8 @@ static void reduces_until_a_kill(struct world_peer *me)
 	operation.datatype = attack->datatype;
 	operation.op = attack->op;
 	CHECK_RESULT(pcclSuccess, pcclBarrier(&operation, me->comm));
+	info.ranges = ranges;
+	info.range_capacity = RANGES;
 	do {
 		values_fill(buffer.input, attack->datatype, 0, buffer.count, rank);
 		peer_reach(me, 1);
@@ -127,6 +156,7 @@ static void reduces_until_a_kill(struct world_peer *me)
 		CHECK(attack->policy == pcclPolicyRepair || info.participants_min == info.participants_max);
 	} while (info.participants_min > left);
 	check_result(me, attack, &buffer, &info);
+	check_ranges(me, attack, &buffer, &info);
 	CHECK(attack->in_place || values_filled(buffer.input, attack->datatype, 0, buffer.count, rank));
 	peer_tell(me, TOLD_HASH, values_hash(buffer.output, buffer.count * values_bytes(attack->datatype)));
 	peer_tell(me, TOLD_MIN, info.participants_min);
