@@ -2,12 +2,13 @@
 # Proves the simulator's checkers: each mutant is a one-line break of the machines and must be caught within 1,000 seeds.
 #
 #	tests/sim/mutants/run.sh [NAME]...
-#	tests/sim/mutants/run.sh -n		only says which would change nothing
+#	tests/sim/mutants/run.sh -n		only says which would change nothing, or don't compile
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
 # A .mutant file says: what it breaks; in which file, and on which level, unless the file's own, and whether it is rare,
-# or, for what the simulator does not run, in which unit test it shows; the sed script that does it. A rare one shows in few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or no longer changes
-# anything.
+# or, for what the simulator does not run, in which unit test it shows; the sed script that does it. A rare one shows in
+# few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries
+# no hooks. Exit status 1 if a mutant lives, or no longer changes anything.
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$root/tests/sim/mutants
@@ -25,6 +26,10 @@ find_stale() {
 		sed -f "$work/script" "$root/$file" > "$work/changed"
 		if cmp -s "$root/$file" "$work/changed"; then
 			echo "STALE   $(basename "$mutant" .mutant): changes nothing in $file"
+			stale=1
+		elif ! (cd "$root" && ${CC:-cc} -fsyntax-only -w -std=c99 -D_GNU_SOURCE -Iinclude -Iinclude/pccl -Isrc \
+			-x c "$work/changed") 2> "$work/err"; then
+			echo "STALE   $(basename "$mutant" .mutant): does not compile: $(head -1 "$work/err")"
 			stale=1
 		fi
 	done
