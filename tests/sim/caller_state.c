@@ -163,8 +163,8 @@ static void lend(struct shell *shell)
 	}
 	call->state.count = TENSORS;
 	call->state.infos = call->infos;
-	/* One that has another tensor than the rest. */
-	if (sim_chance(shell->sim, 2))
+	/* One that has another tensor than the rest. Under another name what is torn is another content. */
+	if (sim_chance(shell->sim, 2) && !shell->model->torn)
 		call->infos[TENSORS - 1].name = "other";
 	if (pccl_inventory_create(&call->state, &call->inventory) != pcclSuccess)
 		abort();
