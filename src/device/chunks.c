@@ -157,17 +157,26 @@ static bool gather(struct worker *worker, struct group *group)
 
 /* ---- what is done ------------------------------ */
 
+static void digest(const struct pccl_chunk_work *work, const struct group *group, size_t index)
+{
+	const struct pccl_chunk *chunk = &group->chunks[index];
+	const struct pccl_chunk_tensor *tensor = &work->tensors[chunk->tensor];
+	struct pccl_digest *place = &work->digests[group->first + index];
+
+	if (tensor->digests != NULL)
+		place = &tensor->digests[chunk->offset / PCCL_CHUNK_BYTES];
+	*place = pccl_digest_of(group->pieces[index].seen, chunk->bytes);
+}
+
 static pcclResult_t take_out(const struct pccl_chunk_work *work, const struct group *group)
 {
 	pcclResult_t result = pcclSuccess;
 	size_t index;
 
 	for (index = 0; result == pcclSuccess && index < group->count; index++) {
-		const uint8_t *seen = group->pieces[index].seen;
-
 		if (work->take != NULL)
-			result = work->take(work->context, &group->chunks[index], seen);
-		work->digests[group->first + index] = pccl_digest_of(seen, group->chunks[index].bytes);
+			result = work->take(work->context, &group->chunks[index], group->pieces[index].seen);
+		digest(work, group, index);
 	}
 	return result;
 }
@@ -203,11 +212,9 @@ static pcclResult_t fill_in(const struct pccl_chunk_work *work, const struct gro
 	size_t index;
 
 	for (index = 0; result == pcclSuccess && index < group->count; index++) {
-		uint8_t *seen = group->pieces[index].seen;
-
-		result = work->fill(work->context, &group->chunks[index], seen);
+		result = work->fill(work->context, &group->chunks[index], group->pieces[index].seen);
 		if (result == pcclSuccess)
-			work->digests[group->first + index] = pccl_digest_of(seen, group->chunks[index].bytes);
+			digest(work, group, index);
 	}
 	return result;
 }

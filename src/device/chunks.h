@@ -17,7 +17,8 @@ struct pccl_chunk_tensor {
 	uint8_t *data;	  /* where `device` says */
 	uint64_t bytes;
 	pcclDeviceType_t device;
-	bool kept; /* its digests are there already: it is passed over */
+	bool kept;		     /* its digests are there already: it is passed over */
+	struct pccl_digest *digests; /* where they belong; NULL: among the work's */
 };
 
 struct pccl_chunk {

@@ -19,34 +19,50 @@ struct pccl_shadow {
 
 /* ---- digests ------------------------------ */
 
+static struct pccl_chunk_tensor as_chunks(const struct pccl_inventory_tensor *tensor)
+{
+	const struct pccl_chunk_tensor as = {
+		.name = tensor->name, .data = tensor->origin, .bytes = tensor->bytes, .device = tensor->device};
+
+	return as;
+}
+
 static struct pccl_chunk_tensor *list_tensors(const struct pccl_inventory *inventory)
 {
 	struct pccl_chunk_tensor *tensors = pccl_calloc(inventory->tensor_count, sizeof(*tensors));
 	size_t index;
 
-	for (index = 0; tensors != NULL && index < inventory->tensor_count; index++) {
-		const struct pccl_inventory_tensor *tensor = &inventory->tensors[index];
+	for (index = 0; tensors != NULL && index < inventory->tensor_count; index++)
+		tensors[index] = as_chunks(&inventory->tensors[index]);
+	return tensors;
+}
 
-		tensors[index].name = tensor->name;
-		tensors[index].data = tensor->origin;
-		tensors[index].bytes = tensor->bytes;
-		tensors[index].device = tensor->device;
+/* In the caller's order, which is likelier than that of the names to be the order in memory: small tensors are read
+ * three times as fast if the next one is the neighbour. */
+static struct pccl_chunk_tensor *list_by_position(const struct pccl_inventory *inventory, const bool *kept)
+{
+	struct pccl_chunk_tensor *tensors = pccl_calloc(inventory->tensor_count, sizeof(*tensors));
+	size_t index;
+
+	for (index = 0; tensors != NULL && index < inventory->tensor_count; index++) {
+		struct pccl_chunk_tensor *tensor = &tensors[inventory->tensors[index].position];
+
+		*tensor = as_chunks(&inventory->tensors[index]);
+		tensor->digests = inventory->leaves + inventory->tensors[index].first_chunk;
+		tensor->kept = kept != NULL && kept[index];
 	}
 	return tensors;
 }
 
 pcclResult_t pccl_state_digest(struct pccl_inventory *inventory, const bool *kept, uint32_t threads)
 {
-	struct pccl_chunk_tensor *tensors = list_tensors(inventory);
+	struct pccl_chunk_tensor *tensors = list_by_position(inventory, kept);
 	struct pccl_chunk_work work = {
 		.tensors = tensors, .count = inventory->tensor_count, .digests = inventory->leaves};
 	pcclResult_t result;
-	size_t index;
 
 	if (tensors == NULL)
 		return pcclOutOfMemory;
-	for (index = 0; kept != NULL && index < inventory->tensor_count; index++)
-		tensors[index].kept = kept[index];
 	result = pccl_chunk_work_run(&work, threads);
 	pccl_chunk_work_fini(&work);
 	pccl_free(tensors);

@@ -18,67 +18,154 @@
 
 /* ---- order ------------------------------ */
 
+/* What tensors are sorted by. Names in memory are far apart and begin alike, so most comparisons are of `head`: the
+ * eight bytes behind what all names begin with, the first one the highest, zeros behind the name's end. */
+struct place {
+	uint64_t head;
+	const char *rest; /* of the name, behind the head; NULL: it has ended */
+	uint32_t position;
+	bool loose;
+};
+
+static int compare_rest(const struct place *left, const struct place *right)
+{
+	if (left->head != right->head)
+		return left->head < right->head ? -1 : 1;
+	if (left->rest == NULL || right->rest == NULL) /* both */
+		return 0;
+	return strcmp(left->rest, right->rest);
+}
+
 static int by_kind_and_name(const void *left, const void *right)
 {
-	const struct pccl_inventory_tensor *first = left, *second = right;
+	const struct place *first = left, *second = right;
 
 	if (first->loose != second->loose)
 		return first->loose ? 1 : -1;
-	return strcmp(first->name, second->name);
+	return compare_rest(first, second);
+}
+
+static size_t common_bytes(const char *left, const char *right, size_t most)
+{
+	size_t bytes = 0;
+
+	while (bytes < most && left[bytes] == right[bytes] && left[bytes] != '\0')
+		bytes++;
+	return bytes;
+}
+
+static void set_name(struct place *place, const char *name)
+{
+	uint32_t shift = 64;
+
+	place->head = 0;
+	place->rest = NULL;
+	for (; shift > 0 && *name != '\0'; name++) {
+		shift -= 8;
+		place->head |= (uint64_t)(uint8_t)*name << shift;
+	}
+	if (shift == 0)
+		place->rest = name;
+}
+
+/* Programs list them in the order of their names often enough. */
+static void sort_places(struct place *places, size_t count)
+{
+	size_t index;
+
+	for (index = 1; index < count; index++)
+		if (by_kind_and_name(&places[index - 1], &places[index]) > 0)
+			break;
+	if (index < count)
+		qsort(places, count, sizeof(*places), by_kind_and_name);
+}
+
+/* Also of one that may differ and one that may not: both kinds are in order, and are gone through as if merged. */
+static const struct place *find_twin(const struct place *places, size_t count)
+{
+	size_t strict = 0, loose;
+	size_t strict_end;
+
+	for (loose = 1; loose < count; loose++)
+		if (by_kind_and_name(&places[loose - 1], &places[loose]) == 0)
+			return &places[loose];
+	for (loose = 0; loose < count && !places[loose].loose; loose++)
+		continue;
+	strict_end = loose;
+	while (strict < strict_end && loose < count) {
+		int order = compare_rest(&places[strict], &places[loose]);
+
+		if (order == 0)
+			return &places[loose];
+		if (order < 0)
+			strict++;
+		else
+			loose++;
+	}
+	return NULL;
+}
+
+static pcclResult_t check_tensor(const pcclTensorInfo_t *info, size_t index)
+{
+	uint64_t element_bytes = pccl_dtype_bytes(info->datatype);
+
+	if (strlen(info->name) > NAME_BYTES_MAX)
+		return pccl_fail(pcclInvalidArgument, "the name of tensor %zu has more than %u bytes", index,
+				 NAME_BYTES_MAX);
+	if (info->count > INT64_MAX / element_bytes)
+		return pccl_fail(pcclInvalidArgument, "tensor '%.100s' can't have %zu elements", info->name,
+				 info->count);
+	return pcclSuccess;
+}
+
+static pcclResult_t order_tensors(const pcclSharedState_t *state, struct place *places)
+{
+	size_t common = state->count > 0 ? strlen(state->infos[0].name) : 0, index;
+	const struct place *twin;
+
+	for (index = 0; index < state->count; index++) {
+		pcclResult_t result = check_tensor(&state->infos[index], index);
+
+		if (result != pcclSuccess)
+			return result;
+		common = common_bytes(state->infos[0].name, state->infos[index].name, common);
+	}
+	for (index = 0; index < state->count; index++) {
+		set_name(&places[index], state->infos[index].name + common);
+		places[index].position = (uint32_t)index;
+		places[index].loose = state->infos[index].allow_content_inequality;
+	}
+	sort_places(places, state->count);
+	twin = find_twin(places, state->count);
+	if (twin == NULL)
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument, "two tensors have the name '%.100s'", state->infos[twin->position].name);
+}
+
+static void take_tensor(struct pccl_inventory_tensor *tensor, const pcclTensorInfo_t *info, uint32_t position)
+{
+	tensor->name = info->name;
+	tensor->data = tensor->origin = info->data;
+	tensor->device = info->device_type;
+	tensor->position = position;
+	tensor->count = info->count;
+	tensor->bytes = info->count * pccl_dtype_bytes(info->datatype);
+	tensor->type = info->datatype;
+	tensor->loose = info->allow_content_inequality;
 }
 
 static pcclResult_t list_tensors(struct pccl_inventory *inventory, const pcclSharedState_t *state)
 {
+	struct place *places = pccl_calloc(state->count, sizeof(*places));
+	pcclResult_t result = pcclOutOfMemory;
 	size_t index;
 
-	for (index = 0; index < state->count; index++) {
-		const pcclTensorInfo_t *info = &state->infos[index];
-		struct pccl_inventory_tensor *tensor = &inventory->tensors[index];
-		uint64_t element_bytes = pccl_dtype_bytes(info->datatype);
-
-		if (strlen(info->name) > NAME_BYTES_MAX)
-			return pccl_fail(pcclInvalidArgument, "the name of tensor %zu has more than %u bytes", index,
-					 NAME_BYTES_MAX);
-		if (info->count > INT64_MAX / element_bytes)
-			return pccl_fail(pcclInvalidArgument, "tensor '%.100s' can't have %zu elements", info->name,
-					 info->count);
-		tensor->name = info->name;
-		tensor->data = tensor->origin = info->data;
-		tensor->device = info->device_type;
-		tensor->position = (uint32_t)index;
-		tensor->count = info->count;
-		tensor->bytes = info->count * element_bytes;
-		tensor->type = info->datatype;
-		tensor->loose = info->allow_content_inequality;
-	}
+	if (places != NULL)
+		result = order_tensors(state, places);
+	for (index = 0; result == pcclSuccess && index < state->count; index++)
+		take_tensor(&inventory->tensors[index], &state->infos[places[index].position], places[index].position);
 	inventory->tensor_count = state->count;
-	qsort(inventory->tensors, state->count, sizeof(*inventory->tensors), by_kind_and_name);
-	return pcclSuccess;
-}
-
-static int by_name(const void *left, const void *right)
-{
-	const char *const *first = left, *const *second = right;
-
-	return strcmp(*first, *second);
-}
-
-/* Also of one that may differ and one that may not. */
-static pcclResult_t check_names(const struct pccl_inventory *inventory)
-{
-	const char **names = pccl_calloc(inventory->tensor_count, sizeof(*names));
-	pcclResult_t result = pcclSuccess;
-	size_t index;
-
-	if (names == NULL)
-		return pcclOutOfMemory;
-	for (index = 0; index < inventory->tensor_count; index++)
-		names[index] = inventory->tensors[index].name;
-	qsort(names, inventory->tensor_count, sizeof(*names), by_name);
-	for (index = 1; index < inventory->tensor_count && result == pcclSuccess; index++)
-		if (strcmp(names[index - 1], names[index]) == 0)
-			result = pccl_fail(pcclInvalidArgument, "two tensors have the name '%.100s'", names[index]);
-	pccl_free(names);
+	pccl_free(places);
 	return result;
 }
 
@@ -145,8 +232,6 @@ pcclResult_t pccl_inventory_create(const pcclSharedState_t *state, struct pccl_i
 	inventory->tensors = pccl_calloc(state->count, sizeof(*inventory->tensors));
 	if (inventory->tensors != NULL)
 		result = list_tensors(inventory, state);
-	if (result == pcclSuccess)
-		result = check_names(inventory);
 	if (result == pcclSuccess)
 		result = count_chunks(inventory);
 	if (result == pcclSuccess)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/rng.h"
 #include "lib/allocations.h"
 #include "lib/check.h"
 
@@ -136,6 +137,64 @@ static void a_name_may_stand_once(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "'a'"));
 }
 
+#define NAMES 12
+#define NAME_BYTES 32
+
+/* So few letters that names are beginnings of each other, have long ends in common, and come twice at times. */
+static void draw_name(struct pccl_rng *rng, size_t common, char *name_out)
+{
+	size_t length = common + pccl_rng_below(rng, NAME_BYTES / 2 - 1), index;
+
+	for (index = 0; index < length; index++)
+		name_out[index] = index < common || pccl_rng_chance(rng, 5, 6) ? 'm' : "a\xff"[pccl_rng_below(rng, 2)];
+	name_out[length] = '\0';
+}
+
+static bool has_twins(char names[NAMES][NAME_BYTES])
+{
+	size_t left, right;
+
+	for (left = 0; left < NAMES; left++)
+		for (right = 0; right < left; right++)
+			if (strcmp(names[left], names[right]) == 0)
+				return true;
+	return false;
+}
+
+static bool is_before(const struct pccl_inventory_tensor *left, const struct pccl_inventory_tensor *right)
+{
+	return left->loose != right->loose ? right->loose : strcmp(left->name, right->name) < 0;
+}
+
+static void any_names_are_in_order_and_twins_are_found(void **state)
+{
+	char names[NAMES][NAME_BYTES];
+	pcclTensorInfo_t infos[NAMES];
+	const pcclSharedState_t named = {.count = NAMES, .infos = infos};
+	struct pccl_inventory *inventory;
+	uint32_t turn, twins = 0;
+	struct pccl_rng rng;
+
+	(void)state;
+	pccl_rng_seed(&rng, 12);
+	for (turn = 0; turn < 2000; turn++) {
+		size_t common = pccl_rng_below(&rng, NAME_BYTES / 2), index;
+		pcclResult_t result;
+
+		for (index = 0; index < NAMES; index++) {
+			draw_name(&rng, common, names[index]);
+			infos[index] = tensor(names[index], 0, 1, pcclFloat, pccl_rng_chance(&rng, 1, 3));
+		}
+		result = pccl_inventory_create(&named, &inventory);
+		assert_int_equal(result, has_twins(names) ? pcclInvalidArgument : pcclSuccess);
+		twins += result != pcclSuccess;
+		for (index = 1; result == pcclSuccess && index < NAMES; index++)
+			assert_true(is_before(&inventory->tensors[index - 1], &inventory->tensors[index]));
+		pccl_inventory_destroy(inventory);
+	}
+	assert_in_range(twins, 100, 1900);
+}
+
 static void without_memory_there_is_none(void **state)
 {
 	pcclTensorInfo_t infos[] = {tensor("a", 0, 10, pcclFloat, false), tensor("b", 1, 10, pcclFloat, true)};
@@ -167,6 +226,7 @@ int main(void)
 		cmocka_unit_test(roots_tell_of_names_and_bytes_only),
 		cmocka_unit_test(the_first_tensor_that_differs_is_named),
 		cmocka_unit_test(a_name_may_stand_once),
+		cmocka_unit_test(any_names_are_in_order_and_twins_are_found),
 		cmocka_unit_test(without_memory_there_is_none),
 	};
 
