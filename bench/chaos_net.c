@@ -49,14 +49,13 @@ bool chaos_net_create(void)
 {
 	(void)setenv("PCCL_SECURITY", "none", 0);
 	if (unshare(CLONE_NEWNET) != 0) {
-		fprintf(stderr, "allreduce-bench: --chaos partition makes network namespaces and needs root: %s\n",
-			strerror(errno));
+		fprintf(stderr, "allreduce-bench: this makes network namespaces and needs root: %s\n", strerror(errno));
 		return false;
 	}
 	if (run("ip link set lo up") && run("ip link add bridge type bridge") &&
 	    run("ip addr add 10.77.0.1/16 dev bridge") && run("ip link set bridge up"))
 		return true;
-	fprintf(stderr, "allreduce-bench: --chaos partition needs the command ip (Debian: iproute2) and veth\n");
+	fprintf(stderr, "allreduce-bench: this needs the command ip (Debian: iproute2) and veth\n");
 	return false;
 }
 
@@ -83,6 +82,26 @@ bool chaos_net_configure(uint32_t cable)
 	return run("ip link set lo up") &&
 	       run("ip addr add 10.77.%u.%u/16 dev uplink", 1 + cable / 250, 1 + cable % 250) &&
 	       run("ip link set uplink up");
+}
+
+/* The bucket holds what the kernel hands over at once, and more at high rates: a clock that ticks fills it. */
+static bool limit(const char *interface, uint32_t mbit)
+{
+	return run("tc qdisc add dev %s root tbf rate %umbit burst %u latency 20ms", interface, mbit,
+		   256 * 1024 + mbit * 500);
+}
+
+bool chaos_net_limit_in(uint32_t cable, uint32_t mbit)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "cable%u", cable);
+	return limit(name, mbit);
+}
+
+bool chaos_net_limit_out(uint32_t mbit)
+{
+	return limit("uplink", mbit);
 }
 
 /* A bucket of one byte lets nothing through. */

@@ -23,6 +23,10 @@ bool chaos_net_detach(void);
 /* In a peer's process, once plugged: brings the cable up with the address of `cable`. */
 bool chaos_net_configure(uint32_t cable);
 
+/* Before it carries anything: the cable moves so much at most each way. In the parent, and in the peer's process. */
+bool chaos_net_limit_in(uint32_t cable, uint32_t mbit);
+bool chaos_net_limit_out(uint32_t mbit);
+
 enum chaos_net_harm {
 	CHAOS_NET_CUT,	/* nothing passes */
 	CHAOS_NET_DEAF, /* nothing passes towards the peer */

@@ -43,6 +43,7 @@ enum flag {
 	FLAG_SEED,
 	FLAG_STATE,
 	FLAG_NEWCOMERS,
+	FLAG_LINK,
 	FLAG_HELP
 };
 
@@ -80,6 +81,7 @@ static const struct option flags[] = {
 	{"seed", required_argument, NULL, FLAG_SEED},
 	{"state", required_argument, NULL, FLAG_STATE},
 	{"newcomers", required_argument, NULL, FLAG_NEWCOMERS},
+	{"link", required_argument, NULL, FLAG_LINK},
 	{"help", no_argument, NULL, FLAG_HELP},
 	{NULL, 0, NULL, 0},
 };
@@ -378,6 +380,8 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 		return parse_state(text, options, problem);
 	case FLAG_NEWCOMERS:
 		return parse_count("newcomers", text, 1, BENCH_PEERS_MAX - 2, &options->newcomers, problem);
+	case FLAG_LINK:
+		return parse_count("link", text, 1, 100000, &options->link_mbit, problem);
 	case FLAG_SEED:
 		return parse_number("seed", text, 1, UINT64_MAX, &options->seed, problem);
 	case FLAG_INPLACE:
@@ -445,6 +449,8 @@ static bool state_fits(struct bench_options *options, bool local, bool iteration
 {
 	if (options->newcomers != 0 && options->state_bytes == 0)
 		return complain(problem, "--newcomers belongs to --state");
+	if (options->link_mbit != 0 && options->state_bytes == 0)
+		return complain(problem, "--link belongs to --state");
 	if (options->state_bytes == 0)
 		return true;
 	if (!local || options->codec.wanted || options->footprint || options->loss ||

@@ -56,6 +56,7 @@ struct bench_options {
 	uint64_t state_bytes; /* 0: no state */
 	uint32_t newcomers;   /* who get it from `peers` others */
 	bool kills;	      /* one of these on the way */
+	uint32_t link_mbit;   /* each behind a link of its own; 0: all on this host */
 	uint64_t seed;	      /* of the chaos; 0: from the clock */
 	bool in_place;
 	bool give_up; /* in place: the input need not survive a failure */

@@ -70,9 +70,11 @@ static const char refining[] =
 	"State\n"
 	"  --state SIZE        bytes; in each of --iters rounds (5) newcomers get it anew, and it is verified\n"
 	"  --newcomers M       so many (1)\n"
+	"  --link MBIT         each peer in a network namespace of its own, behind a cable of so many Mbit/s both\n"
+	"                      ways; needs root, ip and tc\n"
 	"  --chaos kill        one of the N is killed on the way, in the second of two rounds\n"
 	"  share               what comes into the slowest newcomer, as a part of what an all-reduce of the same\n"
-	"                      peers moves into each, right before\n"
+	"                      peers moves into each, right before; with --link, of the cable's rate\n"
 	"\n"
 	"Exit status: 0 fine, 1 something failed or was wrong, 2 bad flags.\n";
 

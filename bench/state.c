@@ -5,6 +5,7 @@
  */
 #include "state.h"
 
+#include "chaos_net.h"
 #include "local.h"
 #include "report.h"
 #include "stats.h"
@@ -24,6 +25,9 @@
 #define RATE_BYTES_MAX ((uint64_t)64 << 20) /* of the all-reduces that tell the link's rate */
 #define RATE_ROUNDS 5
 
+/* With --link: a peer's process and the parent take turns to lay the cable. */
+enum plug { PLUG_NONE, PLUG_DETACHED, PLUG_LAID };
+
 /* What a peer tells the parent. */
 struct told {
 	double seconds[ROUNDS_MAX];
@@ -41,6 +45,7 @@ struct run {
 	struct bench_meeting *all;
 	struct bench_meeting *left; /* without the one that is killed */
 	double link_rate;	    /* bytes a second; of rank 0 */
+	int plugs[BENCH_PEERS_MAX]; /* enum plug, atomic */
 	struct told told[BENCH_PEERS_MAX];
 };
 
@@ -122,6 +127,42 @@ static bool synchronize(const struct bench_peer *peer, struct sample *sample, st
 	return result == pcclSuccess;
 }
 
+/* ---- cables ------------------------------ */
+
+static void await_plug(int *plug, enum plug wanted)
+{
+	const struct timespec pause = {0, 1000 * 1000};
+
+	while (__atomic_load_n(plug, __ATOMIC_ACQUIRE) != (int)wanted)
+		nanosleep(&pause, NULL);
+}
+
+/* In a peer's process. */
+static bool enter_host(struct run *run, uint32_t index)
+{
+	if (run->options.link_mbit == 0)
+		return true;
+	if (!chaos_net_detach())
+		return false;
+	__atomic_store_n(&run->plugs[index], (int)PLUG_DETACHED, __ATOMIC_RELEASE);
+	await_plug(&run->plugs[index], PLUG_LAID);
+	return chaos_net_configure(index) && chaos_net_limit_out(run->options.link_mbit);
+}
+
+/* In the parent. */
+static bool lay_cable(struct run *run, uint32_t index, pid_t pid)
+{
+	if (run->options.link_mbit == 0)
+		return true;
+	await_plug(&run->plugs[index], PLUG_DETACHED);
+	if (!chaos_net_plug(index, pid) || !chaos_net_limit_in(index, run->options.link_mbit))
+		return false;
+	__atomic_store_n(&run->plugs[index], (int)PLUG_LAID, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* ---- rounds ------------------------------ */
+
 /* What an all-reduce moves into this peer in a second; of several the best. The state's memory serves as its buffer. */
 static bool measure_link(const struct bench_peer *peer, const struct sample *sample, double *rate_out)
 {
@@ -182,7 +223,9 @@ static bool run_rounds(struct run *run, uint32_t index, struct bench_peer *peer,
 	double rate;
 
 	fill(sample, 0);
-	if (!measure_link(peer, sample, &rate))
+	if (run->options.link_mbit > 0)
+		rate = run->options.link_mbit * 1e6 / 8;
+	else if (!measure_link(peer, sample, &rate))
 		return false;
 	if (peer->rank == 0)
 		run->link_rate = rate;
@@ -228,8 +271,8 @@ static int peer_body(uint32_t index, void *context)
 {
 	struct run *run = context;
 	struct bench_peer peer = {0};
-	struct sample sample;
-	bool good = begin(run, index, &peer, &sample);
+	struct sample sample = {0};
+	bool good = enter_host(run, index) && begin(run, index, &peer, &sample);
 
 	peer.options = &run->options;
 	good = good && bench_peer_refresh(&peer) && run_rounds(run, index, &peer, &sample);
@@ -296,7 +339,9 @@ static void report(const struct run *run, const struct figures *figures)
 	if (run->kills)
 		printf("%-44s %10.3f s\n", "time of the round before", figures->undisturbed_seconds);
 	printf("%-44s %10.3f GB/s\n", "came in", figures->rx_bytes / figures->seconds.median * 1e-9);
-	printf("%-44s %10.3f GB/s\n", "an all-reduce of these peers moves", run->link_rate * 1e-9);
+	printf("%-44s %10.3f GB/s\n",
+	       run->options.link_mbit > 0 ? "the cable moves" : "an all-reduce of these peers moves",
+	       run->link_rate * 1e-9);
 	printf("%-44s %10.3f\n", "share of that", figures->link_share);
 	for (uint32_t i = 0; i < run->sources; i++)
 		if (!run->kills || i + 1 < run->sources)
@@ -308,6 +353,12 @@ static void start_all(struct run *run, pid_t *pids)
 {
 	for (uint32_t i = 0; i < run->options.peers; i++)
 		pids[i] = bench_spawn(peer_body, i, run);
+	for (uint32_t i = 0; i < run->options.peers; i++) {
+		if (pids[i] < 0 || lay_cable(run, i, pids[i]))
+			continue;
+		kill(pids[i], SIGKILL);
+		pids[i] = -1; /* it failed to start */
+	}
 }
 
 /* The one that is killed is waited for by itself: its end is no failure. */
@@ -328,7 +379,11 @@ int bench_state(const struct bench_options *options)
 	struct figures figures;
 	int status;
 
-	if (run == NULL || !bench_master_start(&master))
+	if (run == NULL || (options->link_mbit > 0 && !chaos_net_create()))
+		return 1;
+	if (options->link_mbit > 0)
+		master.address.inet = chaos_net_address();
+	if (!bench_master_start(&master))
 		return 1;
 	run->options = *options;
 	run->sources = options->peers;

@@ -88,10 +88,10 @@ static void the_master_tells_its_version(void **state)
 static void help_names_every_flag(void **state)
 {
 	static const char *const flags[] = {
-		"--local",     "--master",  "--peers", "--collective", "--sizes",    "--iters", "--warmup",
-		"--seconds",   "--dtype",   "--op",    "--plan",       "--policy",   "--lanes", "--streams",
-		"--inflight",  "--inplace", "--check", "--json",       "--demo",     "--chaos", "--seed",
-		"--footprint", "--loss",    "--zstd",  "--state",      "--newcomers"};
+		"--local",     "--master",  "--peers", "--collective", "--sizes",     "--iters", "--warmup",
+		"--seconds",   "--dtype",   "--op",    "--plan",       "--policy",    "--lanes", "--streams",
+		"--inflight",  "--inplace", "--check", "--json",       "--demo",      "--chaos", "--seed",
+		"--footprint", "--loss",    "--zstd",  "--state",      "--newcomers", "--link"};
 
 	static char output[OUTPUT_BYTES];
 

@@ -130,6 +130,10 @@ static void a_state_has_newcomers_and_perhaps_a_death(void **state)
 	refuse_line("--local 3 --newcomers 2", "--state");
 	refuse_line("--local 60 --newcomers 5 --state 1M", "64");
 	refuse_line("--local 3 --state 1M --chaos churn", "kill only");
+	accept_line("--local 3 --state 1G --link 200", &options);
+	assert_int_equal(options.link_mbit, 200);
+	refuse_line("--local 3 --link 200", "--state");
+	refuse_line("--local 3 --state 1M --link 0", "--link");
 	refuse_line("--local 3 --state 1M --loss", "nothing else");
 }
 
