@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -198,11 +199,40 @@ static void order(struct call *call, const struct pccl_agreement_action *action)
 	pccl_agreement_done(call->agreement);
 }
 
+static const char *step_name(const struct pccl_agreement_action *action)
+{
+	switch (action->step) {
+	case PCCL_AGREEMENT_GATHER:
+		return action->waits_for_callers ? "gathers what all have" : "gathers how it went";
+	case PCCL_AGREEMENT_OPEN:
+		return "opens its tensors";
+	case PCCL_AGREEMENT_FETCH:
+		return "fetches";
+	case PCCL_AGREEMENT_SERVE:
+		return "serves";
+	case PCCL_AGREEMENT_CLOSE:
+		return "closes its tensors";
+	case PCCL_AGREEMENT_END:
+		break;
+	}
+	return "ends";
+}
+
+static void tell_step(const struct call *call, const struct pccl_agreement_action *action)
+{
+	if (!pccl_log_enabled(pcclLogDebug))
+		return;
+	pthread_mutex_unlock(&call->monitor->lock);
+	pccl_log_debug("synchronizing the state: this peer %s", step_name(action));
+	pthread_mutex_lock(&call->monitor->lock);
+}
+
 static void drive(struct call *call)
 {
 	for (;;) {
 		const struct pccl_agreement_action *action = pccl_agreement_next(call->agreement);
 
+		tell_step(call, action);
 		switch (action->step) {
 		case PCCL_AGREEMENT_GATHER:
 			gather(call, action);
