@@ -82,6 +82,7 @@ static pcclResult_t prepare(struct synchronization *sync, bool moves)
 
 	if (result != pcclSuccess)
 		return result;
+	sync->call.inventory->digest_kind = pccl_monitor_digest_kind(sync->monitor);
 	result = digest(sync);
 	if (result == pcclSuccess && moves)
 		result = pccl_shadow_create(sync->call.inventory, &sync->call.shadow);

@@ -113,6 +113,9 @@ struct pccl_state_call {
 	uint64_t nonce; /* random */
 };
 
+/* By what members of a group take digests: all alike, for the protected and others can't connect to each other. */
+enum pccl_digest_kind pccl_monitor_digest_kind(const struct pccl_monitor *monitor);
+
 /* Waits for the turn of this thread, as joint calls do, and makes the states of the group's members one. */
 pcclResult_t pccl_monitor_synchronize(struct pccl_monitor *monitor, const struct pccl_state_call *what,
 				      struct pccl_agreement_result *result_out);

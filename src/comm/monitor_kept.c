@@ -41,6 +41,11 @@ void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_vi
 	monitor->kept = NULL;
 }
 
+enum pccl_digest_kind pccl_monitor_digest_kind(const struct pccl_monitor *monitor)
+{
+	return pccl_wires_are_protected(monitor->self->wires) ? PCCL_DIGEST_STRONG : PCCL_DIGEST_FAST;
+}
+
 void pccl_monitor_forget_lineage(struct pccl_monitor *monitor)
 {
 	const struct pccl_state_lineage none = {0};

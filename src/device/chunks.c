@@ -165,7 +165,7 @@ static void digest(const struct pccl_chunk_work *work, const struct group *group
 
 	if (tensor->digests != NULL)
 		place = &tensor->digests[chunk->offset / PCCL_CHUNK_BYTES];
-	*place = pccl_digest_of(group->pieces[index].seen, chunk->bytes);
+	*place = pccl_digest_by(work->digest_kind, group->pieces[index].seen, chunk->bytes);
 }
 
 static pcclResult_t take_out(const struct pccl_chunk_work *work, const struct group *group)
@@ -326,5 +326,6 @@ void pccl_chunk_work_fini(struct pccl_chunk_work *work)
 
 struct pccl_digest pccl_chunk_work_root(const struct pccl_chunk_work *work, size_t tensor)
 {
-	return pccl_digest_root(work->digests + work->first[tensor], work->first[tensor + 1] - work->first[tensor]);
+	return pccl_digest_root(work->digest_kind, work->digests + work->first[tensor],
+				work->first[tensor + 1] - work->first[tensor]);
 }

@@ -38,6 +38,7 @@ struct pccl_chunk_work {
 	pccl_chunk_take *take;	     /* at most one of these; neither: chunks are hashed only */
 	pccl_chunk_fill *fill;
 	void *context;
+	enum pccl_digest_kind digest_kind;
 	/* set by run(): */
 	uint64_t *first; /* by tensor: its first chunk among all; one more at the end */
 	bool owns_digests;

@@ -7,6 +7,7 @@
 
 #include <pccl/diagnostics.h>
 #include <pccl/security.h>
+#include <pccl/state.h>
 
 #include "lib/check.h"
 #include "lib/peers.h"
@@ -29,6 +30,25 @@ static int close_world(void **state)
 	return peers_close(state);
 }
 
+/* The last one lacks it. */
+static void share_a_state(struct world_peer *me)
+{
+	bool lacks = peer_rank(me) == 2;
+	static int32_t numbers[50000];
+	pcclTensorInfo_t info = {"numbers", numbers, 50000, pcclInt32, pcclDeviceCpu, false};
+	pcclSharedState_t state = {lacks ? 0 : 4, 1, &info};
+	pcclStateSyncInfo_t moved = PCCL_STATE_SYNC_INFO_INITIALIZER;
+	int32_t index;
+
+	for (index = 0; index < 50000; index++)
+		numbers[index] = lacks ? -1 : index;
+	CHECK_RESULT(pcclSuccess, pcclStateSync(me->comm, &state, NULL, &moved));
+	CHECK(state.revision == 4 && moved.rx_bytes == (lacks ? sizeof(numbers) : 0));
+	for (index = 0; index < 50000; index++)
+		CHECK(numbers[index] == index);
+	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &state, NULL, NULL));
+}
+
 static void sum_in_secret(struct world_peer *me)
 {
 	int64_t sum = 0;
@@ -37,6 +57,7 @@ static void sum_in_secret(struct world_peer *me)
 	peer_grow(me, 3);
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 1, 2, &sum));
 	CHECK(sum == 6);
+	share_a_state(me);
 	peer_meet(me, 3);
 	peer_leave(me);
 }

@@ -168,6 +168,8 @@ static void lend(struct shell *shell)
 		call->infos[TENSORS - 1].name = "other";
 	if (pccl_inventory_create(&call->state, &call->inventory) != pcclSuccess)
 		abort();
+	if (pccl_rng_hash(shell->sim->plan.seed, 700) % 4 == 0)
+		call->inventory->digest_kind = PCCL_DIGEST_STRONG;
 	for (chunk = 0; chunk < call->inventory->chunk_count; chunk++)
 		pccl_inventory_digest_chunk(call->inventory, chunk);
 }

@@ -252,15 +252,15 @@ static bool is_right(const struct pccl_agreement *agreement)
 
 	switch (agreement->phase) {
 	case PCCL_PHASE_KEYS:
-		digest = pccl_digest_of(agreement->document, agreement->fetch.document_bytes);
+		digest = pccl_digest_by(inventory->digest_kind, agreement->document, agreement->fetch.document_bytes);
 		expected = agreement->election.keys;
 		break;
 	case PCCL_PHASE_LEAVES:
-		digest = pccl_digest_root(agreement->leaves, inventory->strict_chunks);
+		digest = pccl_digest_root(inventory->digest_kind, agreement->leaves, inventory->strict_chunks);
 		expected = agreement->election.content;
 		break;
 	case PCCL_PHASE_LOOSE_LEAVES:
-		digest = pccl_digest_root(agreement->leaves + inventory->strict_chunks,
+		digest = pccl_digest_root(inventory->digest_kind, agreement->leaves + inventory->strict_chunks,
 					  inventory->chunk_count - inventory->strict_chunks);
 		expected = agreement->records[agreement->election.donor].loose;
 		break;

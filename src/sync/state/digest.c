@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <openssl/sha.h>
 #include <xxhash.h>
 
 uint64_t pccl_chunk_count(uint64_t tensor_bytes)
@@ -27,9 +28,22 @@ struct pccl_digest pccl_digest_of(const void *data, size_t bytes)
 	return digest;
 }
 
-struct pccl_digest pccl_digest_root(const struct pccl_digest *chunks, uint64_t count)
+struct pccl_digest pccl_digest_by(enum pccl_digest_kind kind, const void *data, size_t bytes)
 {
-	return pccl_digest_of(chunks, (size_t)count * sizeof(*chunks));
+	static const uint8_t nothing;
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+	struct pccl_digest digest;
+
+	if (kind == PCCL_DIGEST_FAST)
+		return pccl_digest_of(data, bytes);
+	(void)SHA256(bytes > 0 ? data : &nothing, bytes, hash);
+	memcpy(digest.bytes, hash, sizeof(digest.bytes));
+	return digest;
+}
+
+struct pccl_digest pccl_digest_root(enum pccl_digest_kind kind, const struct pccl_digest *chunks, uint64_t count)
+{
+	return pccl_digest_by(kind, chunks, (size_t)count * sizeof(*chunks));
 }
 
 bool pccl_digest_equal(const struct pccl_digest *left, const struct pccl_digest *right)

@@ -1,5 +1,6 @@
 /* Hashes of state: 128 bits over chunks of a tensor, and one over those. XXH3 (xxhash.com): fast, and good against
- * chance, not against malice. The bytes of a digest are the same on every machine. Pure. */
+ * chance, not against malice. Or SHA-256, of which the first half is taken: who knows a digest can't make other bytes
+ * that have it. The bytes of a digest are the same on every machine. Pure. */
 #ifndef PCCL_SYNC_STATE_DIGEST_H
 #define PCCL_SYNC_STATE_DIGEST_H
 
@@ -23,10 +24,15 @@ uint64_t pccl_chunk_count(uint64_t tensor_bytes);
 /* How long is one of them? */
 size_t pccl_chunk_length(uint64_t tensor_bytes, uint64_t chunk);
 
+enum pccl_digest_kind { PCCL_DIGEST_FAST, PCCL_DIGEST_STRONG };
+
+/* XXH3. */
 struct pccl_digest pccl_digest_of(const void *data, size_t bytes);
 
+struct pccl_digest pccl_digest_by(enum pccl_digest_kind kind, const void *data, size_t bytes);
+
 /* Of a tensor: over the digests of its chunks. */
-struct pccl_digest pccl_digest_root(const struct pccl_digest *chunks, uint64_t count);
+struct pccl_digest pccl_digest_root(enum pccl_digest_kind kind, const struct pccl_digest *chunks, uint64_t count);
 
 bool pccl_digest_equal(const struct pccl_digest *left, const struct pccl_digest *right);
 

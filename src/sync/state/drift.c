@@ -164,8 +164,9 @@ static void compare_records(struct pccl_drift *drift, uint32_t ranks)
 		return;
 	for (index = 0; index < drift->strict_tensors; index++) {
 		const struct pccl_inventory_tensor *tensor = &drift->inventory->tensors[index];
-		struct pccl_digest root = pccl_digest_root(drift->inventory->leaves + tensor->first_chunk,
-							   pccl_chunk_count(tensor->bytes));
+		struct pccl_digest root =
+			pccl_digest_root(drift->inventory->digest_kind, drift->inventory->leaves + tensor->first_chunk,
+					 pccl_chunk_count(tensor->bytes));
 
 		memcpy(drift->input + index * sizeof(root), &root, sizeof(root));
 	}

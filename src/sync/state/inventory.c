@@ -288,22 +288,22 @@ void pccl_inventory_digest_chunk(struct pccl_inventory *inventory, uint32_t chun
 	size_t bytes;
 	const uint8_t *place = pccl_inventory_place(inventory, chunk, &bytes);
 
-	inventory->leaves[chunk] = pccl_digest_of(place, bytes);
+	inventory->leaves[chunk] = pccl_digest_by(inventory->digest_kind, place, bytes);
 }
 
 struct pccl_digest pccl_inventory_keys_root(const struct pccl_inventory *inventory)
 {
-	return pccl_digest_of(inventory->keys, inventory->keys_bytes);
+	return pccl_digest_by(inventory->digest_kind, inventory->keys, inventory->keys_bytes);
 }
 
 struct pccl_digest pccl_inventory_content_root(const struct pccl_inventory *inventory)
 {
-	return pccl_digest_root(inventory->leaves, inventory->strict_chunks);
+	return pccl_digest_root(inventory->digest_kind, inventory->leaves, inventory->strict_chunks);
 }
 
 struct pccl_digest pccl_inventory_loose_root(const struct pccl_inventory *inventory)
 {
-	return pccl_digest_root(inventory->leaves + inventory->strict_chunks,
+	return pccl_digest_root(inventory->digest_kind, inventory->leaves + inventory->strict_chunks,
 				inventory->chunk_count - inventory->strict_chunks);
 }
 

@@ -26,6 +26,8 @@ struct pccl_inventory_tensor {
 };
 
 struct pccl_inventory {
+	enum pccl_digest_kind
+		digest_kind; /* of all members alike; before any is taken: PCCL_DIGEST_FAST after create() */
 	struct pccl_inventory_tensor *tensors; /* in the order of their chunks */
 	size_t tensor_count;
 	uint32_t chunk_count;

@@ -430,7 +430,7 @@ static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t w
 	const uint8_t *place = place_of(transfer, want, &bytes);
 
 	if (fetch->space == PCCL_STATE_CHUNKS) {
-		struct pccl_digest digest = pccl_digest_of(place, bytes);
+		struct pccl_digest digest = pccl_digest_by(transfer->inventory->digest_kind, place, bytes);
 
 		if (!pccl_digest_equal(&digest, &fetch->leaves[chunk_of(transfer, want)])) {
 			pccl_log_warn("rank %u sent chunk %u of the state with bytes that do not match its digest",

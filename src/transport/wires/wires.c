@@ -65,6 +65,11 @@ const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const
 	return wires->tls != NULL ? pccl_tls_wire(wires->tls) : &pccl_tcp;
 }
 
+bool pccl_wires_are_protected(const struct pccl_wires *wires)
+{
+	return wires->tls != NULL;
+}
+
 static pcclResult_t refuse(const struct pccl_address *address)
 {
 	char text[PCCL_ADDRESS_BYTES];

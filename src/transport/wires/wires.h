@@ -23,6 +23,9 @@ pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);
 /* The wire that listens on such an address, or dials it. */
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address);
 
+/* Does everybody have to show that it may take part? */
+bool pccl_wires_are_protected(const struct pccl_wires *wires);
+
 /* May an address be dialled? pcclInvalidUsage says how to protect the way to it. */
 pcclResult_t pccl_wires_allow(const struct pccl_wires *wires, const struct pccl_address *address);
 /* May this caller stay? As above. */

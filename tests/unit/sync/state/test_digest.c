@@ -29,18 +29,35 @@ static void digests_are_those_of_xxh3(void **state)
 	assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
 }
 
+/* The examples of FIPS 180: the first half of them. */
+static void strong_digests_are_those_of_sha_256(void **state)
+{
+	struct pccl_digest nothing = pccl_digest_by(PCCL_DIGEST_STRONG, NULL, 0);
+	struct pccl_digest digest = pccl_digest_by(PCCL_DIGEST_STRONG, "abc", 3);
+	char text[PCCL_DIGEST_TEXT_BYTES];
+
+	(void)state;
+	pccl_digest_print(&nothing, text);
+	assert_string_equal(text, "e3b0c44298fc1c149afbf4c8996fb924");
+	pccl_digest_print(&digest, text);
+	assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223");
+	digest = pccl_digest_by(PCCL_DIGEST_FAST, "", 0);
+	pccl_digest_print(&digest, text);
+	assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
+}
+
 static void a_root_depends_on_every_chunk_and_their_order(void **state)
 {
 	struct pccl_digest chunks[3] = {pccl_digest_of("a", 1), pccl_digest_of("b", 1), pccl_digest_of("c", 1)};
 	struct pccl_digest swapped[3] = {chunks[1], chunks[0], chunks[2]};
-	struct pccl_digest root = pccl_digest_root(chunks, 3);
-	struct pccl_digest other = pccl_digest_root(swapped, 3);
+	struct pccl_digest root = pccl_digest_root(PCCL_DIGEST_FAST, chunks, 3);
+	struct pccl_digest other = pccl_digest_root(PCCL_DIGEST_FAST, swapped, 3);
 
 	(void)state;
 	assert_false(pccl_digest_equal(&root, &other));
-	other = pccl_digest_root(chunks, 2);
+	other = pccl_digest_root(PCCL_DIGEST_FAST, chunks, 2);
 	assert_false(pccl_digest_equal(&root, &other));
-	other = pccl_digest_root(chunks, 3);
+	other = pccl_digest_root(PCCL_DIGEST_FAST, chunks, 3);
 	assert_true(pccl_digest_equal(&root, &other));
 }
 
@@ -68,6 +85,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chunks_cover_a_tensor),
 		cmocka_unit_test(digests_are_those_of_xxh3),
+		cmocka_unit_test(strong_digests_are_those_of_sha_256),
 		cmocka_unit_test(a_root_depends_on_every_chunk_and_their_order),
 		cmocka_unit_test(texts_are_read_back_and_others_refused),
 	};
