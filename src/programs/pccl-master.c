@@ -62,7 +62,10 @@ static int print_secret(void)
 		fprintf(stderr, "pccl-master: %s\n", pcclGetLastError(NULL));
 		return EXIT_FAILURE;
 	}
-	puts(text);
+	if (puts(text) < 0 || fflush(stdout) != 0) {
+		perror("pccl-master: the secret can't be written");
+		return EXIT_FAILURE;
+	}
 	return EXIT_SUCCESS;
 }
 

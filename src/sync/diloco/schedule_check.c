@@ -5,6 +5,8 @@
 #include "base/fail.h"
 #include "sync/diloco/schedule_internal.h"
 
+#define ELEMENTS_MAX (UINT64_C(1) << 48) /* of all tensors: no machine has room for more, and no size overflows below */
+
 static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index, bool has_callbacks)
 {
 	if (tensor->name == NULL || tensor->name[0] == '\0')
@@ -96,6 +98,7 @@ static pcclResult_t check_fragments(const pcclDilocoSettings_t *settings, size_t
 pcclResult_t pccl_schedule_check(const pcclTensorInfo_t *tensors, size_t count, const pcclDilocoSettings_t *settings)
 {
 	pcclResult_t result = check_mode(settings);
+	uint64_t left = ELEMENTS_MAX;
 	size_t index;
 
 	if (result == pcclSuccess)
@@ -104,7 +107,12 @@ pcclResult_t pccl_schedule_check(const pcclTensorInfo_t *tensors, size_t count, 
 		result = pccl_fail(pcclInvalidArgument, "there are no tensors");
 	if (result == pcclSuccess)
 		result = check_fragments(settings, count);
-	for (index = 0; result == pcclSuccess && index < count; index++)
+	for (index = 0; result == pcclSuccess && index < count; index++) {
 		result = check_tensor(&tensors[index], index, settings->read != NULL);
+		if (result == pcclSuccess && tensors[index].count > left)
+			result = pccl_fail(pcclInvalidArgument, "tensor '%s' can't have %zu elements",
+					   tensors[index].name, tensors[index].count);
+		left -= result == pcclSuccess ? tensors[index].count : 0;
+	}
 	return result;
 }

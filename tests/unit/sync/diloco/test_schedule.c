@@ -262,6 +262,7 @@ static void what_cannot_be_is_refused_in_words(void **state)
 	const pcclTensorInfo_t good[] = {tensor("a", 10), tensor("b", 60)}, twice[] = {tensor("a", 1), tensor("a", 2)};
 	const pcclDilocoSettings_t defaults = PCCL_DILOCO_SETTINGS_INITIALIZER;
 	pcclTensorInfo_t half = tensor("h", 4), empty = tensor("e", 0);
+	const pcclTensorInfo_t huge = tensor("h", SIZE_MAX), many[] = {tensor("a", 1), tensor("b", (size_t)1 << 48)};
 	const uint32_t outside[] = {0, 2}, gap[] = {1, 1};
 	pcclDilocoSettings_t settings = defaults;
 
@@ -270,6 +271,8 @@ static void what_cannot_be_is_refused_in_words(void **state)
 	refused(twice, 2, &defaults, "two tensors have the name 'a'");
 	refused(&half, 1, &defaults, "not pcclFloat");
 	refused(&empty, 1, &defaults, "no elements");
+	refused(&huge, 1, &defaults, "tensor 'h' can't have");
+	refused(many, 2, &defaults, "tensor 'b' can't have");
 	refused(good, 0, &defaults, "no tensors");
 	settings.fragments = 3;
 	refused(good, 2, &settings, "3 fragments can't be made of 2 tensors");
