@@ -351,9 +351,11 @@ static void report(const struct run *run, const struct figures *figures)
 
 static void start_all(struct run *run, pid_t *pids)
 {
-	for (uint32_t i = 0; i < run->options.peers; i++)
+	const uint32_t peers = run->options.peers;
+
+	for (uint32_t i = 0; i < peers; i++)
 		pids[i] = bench_spawn(peer_body, i, run);
-	for (uint32_t i = 0; i < run->options.peers; i++) {
+	for (uint32_t i = 0; i < peers; i++) {
 		if (pids[i] < 0 || lay_cable(run, i, pids[i]))
 			continue;
 		kill(pids[i], SIGKILL);
