@@ -77,6 +77,7 @@ def interrupt_soon():
 
 
 def be_interrupted(number, count, address):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background is born deaf to it
     with join(address, count) as communicator:
         if number == 1:
             with pytest.raises(pccl.errors.RankConnectionLostError):
