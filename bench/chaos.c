@@ -37,7 +37,7 @@ static void await_recovery(struct chaos_run *run, uint64_t survivors, uint64_t h
 			seen_ns = epoch_ns > seen_ns ? epoch_ns : seen_ns;
 			done_ns = success_ns > done_ns ? success_ns : done_ns;
 		}
-		if (chaos_now_ns() > fault_ns + HANG_NS + 5 * SECOND)
+		if (bench_now_ns() > fault_ns + HANG_NS + 5 * SECOND)
 			return;
 	}
 	if (run->detections < FAULTS_MAX)
@@ -57,7 +57,7 @@ static void note_epochs(struct chaos_run *run, uint64_t *epochs)
 /* A peer that was held and let go again must learn that the group went on without it, and end. */
 static void await_farewell(struct chaos_run *run, uint32_t index, uint64_t identity)
 {
-	uint64_t begin = chaos_now_ns();
+	uint64_t begin = bench_now_ns();
 
 	CHAOS_SET(chaos_slot_of(run, index)->progress_ns, begin);
 	while (chaos_slot_of(run, index)->pid != 0 && chaos_slot_of(run, index)->identity == identity)
@@ -70,7 +70,7 @@ static void kill_one(struct chaos_run *run)
 	uint32_t victim = chaos_pick(run, set);
 
 	note_epochs(run, epochs);
-	fault_ns = chaos_now_ns();
+	fault_ns = bench_now_ns();
 	chaos_end_peer(run, victim);
 	run->faults[CHAOS_KILLED]++;
 	await_recovery(run, set & ~(UINT64_C(1) << victim), 0, epochs, fault_ns);
@@ -83,7 +83,7 @@ static void stop_one(struct chaos_run *run)
 	uint64_t bit = UINT64_C(1) << victim;
 
 	note_epochs(run, epochs);
-	fault_ns = chaos_now_ns();
+	fault_ns = bench_now_ns();
 	chaos_slot_of(run, victim)->hurt = true;
 	kill(chaos_slot_of(run, victim)->pid, SIGSTOP);
 	run->faults[CHAOS_STOPPED]++;
@@ -92,7 +92,7 @@ static void stop_one(struct chaos_run *run)
 		chaos_end_peer(run, victim);
 		return;
 	}
-	CHAOS_SET(chaos_slot_of(run, victim)->progress_ns, chaos_now_ns());
+	CHAOS_SET(chaos_slot_of(run, victim)->progress_ns, bench_now_ns());
 	kill(chaos_slot_of(run, victim)->pid, SIGCONT);
 	await_farewell(run, victim, chaos_slot_of(run, victim)->identity);
 }
@@ -106,7 +106,7 @@ static void harm_one(struct chaos_run *run, enum chaos_net_harm harm)
 	uint64_t identity = chaos_slot_of(run, victim)->identity;
 
 	note_epochs(run, epochs);
-	fault_ns = chaos_now_ns();
+	fault_ns = bench_now_ns();
 	chaos_slot_of(run, victim)->hurt = true;
 	if (!chaos_net_harm(victim, harm, true))
 		return;
@@ -130,14 +130,14 @@ static void set_two_apart(struct chaos_run *run)
 		identities[i] = chaos_slot_of(run, pair[i])->identity;
 		chaos_slot_of(run, pair[i])->hurt = true;
 	}
-	fault_ns = chaos_now_ns();
+	fault_ns = bench_now_ns();
 	if (!chaos_net_harm(pair[0], CHAOS_NET_APART, true) || !chaos_net_harm(pair[1], CHAOS_NET_APART, true))
 		return;
 	run->faults[CHAOS_APART]++;
 	await_recovery(run, set & ~(UINT64_C(1) << pair[0]) & ~(UINT64_C(1) << pair[1]), 0, epochs, fault_ns);
-	begin_ns = chaos_now_ns();
+	begin_ns = bench_now_ns();
 	while (chaos_slot_of(run, pair[0])->identity == identities[0] &&
-	       chaos_slot_of(run, pair[1])->identity == identities[1] && chaos_now_ns() < begin_ns + HANG_NS)
+	       chaos_slot_of(run, pair[1])->identity == identities[1] && bench_now_ns() < begin_ns + HANG_NS)
 		chaos_tick(run, 0);
 	for (int i = 0; i < 2; i++) {
 		if (chaos_slot_of(run, pair[i])->identity != identities[i])
@@ -166,7 +166,7 @@ static void part_some(struct chaos_run *run)
 static void await_joint_call(struct chaos_run *run, uint64_t set, uint64_t back_ns)
 {
 	CHAOS_SET(run->table->joint_wanted, true);
-	while (set != 0 && chaos_now_ns() < back_ns + HANG_NS + 5 * SECOND) {
+	while (set != 0 && bench_now_ns() < back_ns + HANG_NS + 5 * SECOND) {
 		chaos_tick(run, 0);
 		set &= chaos_running(run);
 		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)
@@ -175,7 +175,7 @@ static void await_joint_call(struct chaos_run *run, uint64_t set, uint64_t back_
 	}
 	CHAOS_SET(run->table->joint_wanted, false);
 	if (set == 0 && run->recoveries < FAULTS_MAX)
-		run->recovery_ms[run->recoveries++] = (double)(chaos_now_ns() - back_ns) / MS;
+		run->recovery_ms[run->recoveries++] = (double)(bench_now_ns() - back_ns) / MS;
 }
 
 /* Operations must go on while there is no master, and joint calls must work again when it is back. Now and then a peer
@@ -201,7 +201,7 @@ static void lose_master(struct chaos_run *run)
 		run->unexpected++;
 		return;
 	}
-	back_ns = chaos_now_ns();
+	back_ns = bench_now_ns();
 	if (peer_too)
 		await_recovery(run, set, 0, epochs, back_ns);
 	await_joint_call(run, set, back_ns);
@@ -213,7 +213,7 @@ static void leave_one(struct chaos_run *run)
 	uint32_t victim = chaos_pick(run, set);
 
 	note_epochs(run, epochs);
-	begin_ns = chaos_now_ns();
+	begin_ns = bench_now_ns();
 	CHAOS_SET(chaos_slot_of(run, victim)->leave, true);
 	run->faults[CHAOS_LEFT]++;
 	await_recovery(run, set & ~(UINT64_C(1) << victim), 0, epochs, begin_ns);
@@ -287,10 +287,10 @@ static void torment_once(struct chaos_run *run)
 /* All leave together; who does not is a hang. */
 static void wind_up(struct chaos_run *run)
 {
-	uint64_t until = chaos_now_ns() + HANG_NS;
+	uint64_t until = bench_now_ns() + HANG_NS;
 
 	CHAOS_SET(run->table->stop, true);
-	while (chaos_running(run) != 0 && chaos_now_ns() < until)
+	while (chaos_running(run) != 0 && bench_now_ns() < until)
 		chaos_tick(run, 0);
 	for (uint32_t i = 0; i < CHAOS_SLOTS; i++) {
 		if (chaos_slot_of(run, i)->pid == 0)
@@ -355,7 +355,7 @@ static bool prepare(struct chaos_run *run, const struct bench_options *options)
 		return false;
 	run->table->options = *options;
 	if (options->seed == 0)
-		run->table->options.seed = chaos_now_ns() | 1;
+		run->table->options.seed = bench_now_ns() | 1;
 	if (chaos_is_partition(run)) {
 		if (!chaos_net_create())
 			return false;
@@ -376,8 +376,8 @@ int bench_chaos(const struct bench_options *options)
 
 	if (good) {
 		chaos_fill_up(&run);
-		run.end_ns = chaos_now_ns() + (uint64_t)(options->seconds * 1e9);
-		while (chaos_now_ns() < run.end_ns) {
+		run.end_ns = bench_now_ns() + (uint64_t)(options->seconds * 1e9);
+		while (bench_now_ns() < run.end_ns) {
 			chaos_linger(&run, 50 * MS + chaos_draw(&run, 300) * MS);
 			if ((uint32_t)__builtin_popcountll(chaos_members(&run)) >= 3)
 				torment_once(&run);

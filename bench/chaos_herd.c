@@ -78,7 +78,7 @@ bool chaos_start_peer(struct chaos_run *run, uint32_t index)
 	memset(slot, 0, sizeof(*slot));
 	slot->identity = ++run->identities;
 	slot->state = CHAOS_STARTING;
-	slot->progress_ns = chaos_now_ns();
+	slot->progress_ns = bench_now_ns();
 	pid = bench_spawn(peer_body, index, run->table);
 	if (pid < 0)
 		return false;
@@ -133,7 +133,7 @@ static void reap(struct chaos_run *run)
 /* A call that lasts too long in a peer that nobody holds is a hang: counted, named and ended; the run goes on. */
 static void find_hangs(struct chaos_run *run, uint64_t held)
 {
-	uint64_t now = chaos_now_ns();
+	uint64_t now = bench_now_ns();
 
 	for (uint32_t i = 0; i < CHAOS_SLOTS; i++) {
 		struct chaos_slot *slot = chaos_slot_of(run, i);
@@ -152,7 +152,7 @@ static void find_hangs(struct chaos_run *run, uint64_t held)
 
 static void show_progress(struct chaos_run *run)
 {
-	uint64_t now = chaos_now_ns();
+	uint64_t now = bench_now_ns();
 
 	if (run->table->options.json || !isatty(STDERR_FILENO) || now < run->told_ns + SECOND / 4)
 		return;
@@ -173,9 +173,9 @@ void chaos_tick(struct chaos_run *run, uint64_t held)
 
 void chaos_linger(struct chaos_run *run, uint64_t duration_ns)
 {
-	uint64_t until = chaos_now_ns() + duration_ns;
+	uint64_t until = bench_now_ns() + duration_ns;
 
-	while (chaos_now_ns() < until)
+	while (bench_now_ns() < until)
 		chaos_tick(run, 0);
 }
 
@@ -212,7 +212,7 @@ uint32_t chaos_pick(struct chaos_run *run, uint64_t set)
 void chaos_fill_up(struct chaos_run *run)
 {
 	uint32_t wanted = run->table->options.peers;
-	uint64_t begin = chaos_now_ns();
+	uint64_t begin = bench_now_ns();
 
 	/* If all were lost, the next ones begin at the first round again. */
 	if (chaos_running(run) == 0)
@@ -224,7 +224,7 @@ void chaos_fill_up(struct chaos_run *run)
 	while ((uint32_t)__builtin_popcountll(chaos_members(run)) < wanted &&
 	       chaos_running(run) != chaos_members(run)) {
 		chaos_tick(run, 0);
-		if (chaos_now_ns() < begin + JOIN_NS)
+		if (bench_now_ns() < begin + JOIN_NS)
 			continue;
 		run->hangs++;
 		for (uint32_t i = 0; i < CHAOS_SLOTS; i++)

@@ -46,17 +46,9 @@ struct member {
 	pthread_t watcher;
 };
 
-uint64_t chaos_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 static void enter(struct member *member, enum chaos_call call)
 {
-	CHAOS_SET(member->slot->progress_ns, chaos_now_ns());
+	CHAOS_SET(member->slot->progress_ns, bench_now_ns());
 	CHAOS_SET(member->slot->call, call);
 }
 
@@ -71,7 +63,7 @@ static void note_epoch(struct member *member)
 
 	if (pcclGetEpoch(member->comm, &epoch) != pcclSuccess || epoch == CHAOS_GET(member->slot->epoch))
 		return;
-	CHAOS_SET(member->slot->epoch_ns, chaos_now_ns());
+	CHAOS_SET(member->slot->epoch_ns, bench_now_ns());
 	CHAOS_SET(member->slot->epoch, epoch);
 }
 
@@ -243,7 +235,7 @@ static void admit(struct member *member)
 		leave(member);
 	}
 	if (result == pcclSuccess)
-		CHAOS_SET(member->slot->joint_ns, chaos_now_ns());
+		CHAOS_SET(member->slot->joint_ns, bench_now_ns());
 }
 
 static void note_success(struct member *member)
@@ -253,7 +245,7 @@ static void note_success(struct member *member)
 	note_epoch(member);
 	epoch = CHAOS_GET(member->slot->epoch);
 	if (epoch != member->slot->success_epoch) {
-		CHAOS_SET(member->slot->success_epoch_ns, chaos_now_ns());
+		CHAOS_SET(member->slot->success_epoch_ns, bench_now_ns());
 		CHAOS_SET(member->slot->success_epoch, epoch);
 	}
 }

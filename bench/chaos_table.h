@@ -5,6 +5,7 @@
 #ifndef PCCL_BENCH_CHAOS_TABLE_H
 #define PCCL_BENCH_CHAOS_TABLE_H
 
+#include "local.h"
 #include "options.h"
 #include "peer.h"
 
@@ -65,9 +66,6 @@ struct chaos_table {
 
 #define CHAOS_GET(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 #define CHAOS_SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
-
-/* Nanoseconds on the monotonic clock, the same in all processes. */
-uint64_t chaos_now_ns(void);
 
 /* The life of one peer of a chaos run; returns its exit status. */
 int chaos_peer(struct chaos_table *table, uint32_t slot_index);

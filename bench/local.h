@@ -29,6 +29,9 @@ pid_t bench_spawn(int (*body)(uint32_t index, void *context), uint32_t index, vo
 /* Waits for `count` processes. When one of them fails the others are ended. Returns 0, or 1 if one failed. */
 int bench_reap(pid_t *pids, uint32_t count);
 
+/* Nanoseconds on the monotonic clock, the same in all processes. */
+uint64_t bench_now_ns(void);
+
 /* Memory that this process and those it forks later share; zeroed; NULL when short. */
 void *bench_share(size_t bytes);
 

@@ -62,14 +62,6 @@ struct figures {
 #define GET(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 #define SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 static void sleep_until(uint64_t when_ns)
 {
 	const struct timespec when = {(time_t)(when_ns / UINT64_C(1000000000)), (long)(when_ns % UINT64_C(1000000000))};
@@ -97,7 +89,7 @@ static void *watch(void *argument)
 
 	while (pcclGetEpoch(member->peer.comm, &epoch) == pcclSuccess && epoch == member->epoch)
 		nanosleep(&pause, NULL);
-	SET(member->told->known_ns, now_ns());
+	SET(member->told->known_ns, bench_now_ns());
 	return NULL;
 }
 
@@ -114,10 +106,10 @@ static pcclResult_t reduce(struct member *member, enum moment moment, pcclOperat
 	operation.failure_policy = options->policy;
 	bench_buffers_restore(&member->buffers, &member->peer);
 	pthread_barrier_wait(moment < FEWER ? &member->round->all->barrier : &member->round->survivors->barrier);
-	SET(member->told->begin_ns[moment], now_ns());
+	SET(member->told->begin_ns[moment], bench_now_ns());
 	result = pcclAllReduceWith(member->buffers.each[0].input, member->buffers.each[0].output, &operation,
 				   member->peer.comm, info);
-	SET(member->told->end_ns[moment], now_ns());
+	SET(member->told->end_ns[moment], bench_now_ns());
 	return result;
 }
 
@@ -246,7 +238,7 @@ static uint64_t kill_in_the_middle(const struct round *round, pid_t victim, uint
 		if (round->told[i].begin_ns[LOSS] > begin_ns)
 			begin_ns = round->told[i].begin_ns[LOSS];
 	sleep_until(begin_ns + (uint64_t)(share * milliseconds(round, WHOLE) * MS));
-	begin_ns = now_ns();
+	begin_ns = bench_now_ns();
 	kill(victim, SIGKILL);
 	return begin_ns;
 }
@@ -255,7 +247,7 @@ static uint64_t kill_in_the_middle(const struct round *round, pid_t victim, uint
 static bool run_round(struct round *round, uint64_t draw, uint64_t *kill_ns_out, uint64_t *gone_ns_out)
 {
 	const struct timespec pause = {0, WATCH_NS};
-	uint64_t until_ns = now_ns() + ROUND_NS;
+	uint64_t until_ns = bench_now_ns() + ROUND_NS;
 	pid_t pids[BENCH_PEERS_MAX], victim;
 
 	memset(round->told, 0, sizeof(round->told));
@@ -263,12 +255,12 @@ static bool run_round(struct round *round, uint64_t draw, uint64_t *kill_ns_out,
 	for (uint32_t i = 0; i < round->options.peers; i++)
 		pids[i] = bench_spawn(member_body, i, round);
 	victim = pids[round->victim];
-	while (!has_begun(round) && now_ns() < until_ns)
+	while (!has_begun(round) && bench_now_ns() < until_ns)
 		nanosleep(&pause, NULL);
 	pids[round->victim] = has_begun(round) ? 0 : -1;
 	*kill_ns_out = kill_in_the_middle(round, victim, draw);
 	waitpid(victim, NULL, 0);
-	*gone_ns_out = now_ns();
+	*gone_ns_out = bench_now_ns();
 	return bench_reap(pids, round->options.peers) == 0;
 }
 
@@ -386,7 +378,7 @@ static bool measure(struct round *round, uint64_t bytes)
 
 		good = bench_master_start(&master);
 		round->master = master.address;
-		good = good && run_round(round, bench_mix(now_ns(), i), &kill_ns, &gone_ns);
+		good = good && run_round(round, bench_mix(bench_now_ns(), i), &kill_ns, &gone_ns);
 		bench_master_stop(&master, SIGTERM);
 		if (good)
 			note_round(&figures, round, kill_ns, gone_ns);

@@ -1,6 +1,8 @@
 /* What one process of a run does: joins, trains, and tells how it went. */
 #include "train.h"
 
+#include "../local.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +23,6 @@ struct peer {
 	uint64_t first_mark, last_mark;	    /* where those that count begin and end */
 	unsigned windows;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 static bool good(const struct peer *peer, pcclResult_t result, const char *what)
 {
@@ -89,14 +83,14 @@ static bool average(struct peer *peer)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
-	const uint64_t start_ns = now_ns();
+	const uint64_t start_ns = bench_now_ns();
 	pcclResult_t result;
 
 	operation.count = peer->model.count;
 	operation.op = pcclAvg;
 	operation.failure_policy = pcclPolicyRetry;
 	result = pcclAllReduceWith(peer->model.gradients, peer->model.gradients, &operation, peer->comm, &info);
-	peer->ddp_wait_ns += now_ns() - start_ns;
+	peer->ddp_wait_ns += bench_now_ns() - start_ns;
 	peer->ddp_bytes += info.tx_bytes;
 	return result == pcclTooFewPeers || good(peer, result, "all-reduce");
 }
@@ -154,7 +148,7 @@ static void observe(struct peer *peer, unsigned step, uint64_t start_ns)
 		(void)fprintf(stderr, "\r%-12s step %u of %u   loss %.3f   sent %.2f MB   waiting %.1f %% ",
 			      mode_name(outcome->mode), step, steps, peer->smooth_loss,
 			      (double)peer->window_bytes / 1e6,
-			      100 * (double)wait_ns / (double)(now_ns() - start_ns + 1));
+			      100 * (double)wait_ns / (double)(bench_now_ns() - start_ns + 1));
 }
 
 static uint64_t hash(const float *values, size_t count, uint64_t start)
@@ -177,7 +171,7 @@ static bool end_with(struct peer *peer, uint64_t start_ns)
 	pcclDilocoStatistics_t statistics = PCCL_DILOCO_STATISTICS_INITIALIZER;
 	pcclSharedState_t *state;
 	uint64_t wait_ns, hashed = 1;
-	const double seconds = (double)(now_ns() - start_ns) / 1e9;
+	const double seconds = (double)(bench_now_ns() - start_ns) / 1e9;
 	unsigned i;
 
 	if (peer->engine != NULL) {
@@ -245,11 +239,11 @@ static bool train(struct peer *peer)
 	const unsigned first = peer->first;
 	uint64_t random = (peer->options->seed * 1000 + peer->index + UINT64_C(100) * (first - 1)) * 2 + 1;
 	const unsigned interval = peer->options->settings.interval;
-	const uint64_t start_ns = now_ns();
+	const uint64_t start_ns = bench_now_ns();
 	unsigned step;
 
 	for (step = first; !is_over(peer, step); step++) {
-		const uint64_t step_ns = now_ns();
+		const uint64_t step_ns = bench_now_ns();
 		const float loss = model_gradient(&peer->model, peer->text, &random);
 		/* Warming up, then down to a tenth. */
 		const float part = step < peer->options->steps ? (float)step / (float)peer->options->steps : 1;

@@ -1,6 +1,7 @@
 /* Packets wait in one line per receiver: what a link is given first it delivers first, so no line needs sorting. */
 #include "middle.h"
 
+#include "../local.h"
 #include "lab.h"
 
 #include <poll.h>
@@ -34,14 +35,6 @@ struct middle {
 	struct node nodes[LAB_NODES_MAX];
 	struct packet *spare;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 bool middle_tell(int control, unsigned node, int device)
 {
@@ -108,7 +101,7 @@ static uint64_t later(uint64_t left, uint64_t right)
 static bool line_up(struct middle *middle, struct node *from, struct packet *packet)
 {
 	const uint8_t *to = packet->data + 16;
-	const uint64_t now = now_ns(), takes_ns = (uint64_t)(middle->ns_per_byte * (double)packet->bytes);
+	const uint64_t now = bench_now_ns(), takes_ns = (uint64_t)(middle->ns_per_byte * (double)packet->bytes);
 	struct node *node;
 	uint64_t there_ns;
 
@@ -155,7 +148,7 @@ static void collect(struct middle *middle, struct node *from)
 /* Delivers what is due; returns when the next one is. */
 static uint64_t deliver(struct middle *middle)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = bench_now_ns();
 	uint64_t next_ns = UINT64_MAX;
 	unsigned i;
 
@@ -195,7 +188,7 @@ int middle_run(int control, double rate, uint64_t delay_ns)
 		middle.nodes[i].last = &middle.nodes[i].first;
 	}
 	for (;;) {
-		const uint64_t next_ns = deliver(&middle), now = now_ns();
+		const uint64_t next_ns = deliver(&middle), now = bench_now_ns();
 		const uint64_t wait_ns = next_ns > now ? next_ns - now : 0;
 		const struct timespec wait = {(time_t)(wait_ns / SECOND_NS), (long)(wait_ns % SECOND_NS)};
 
