@@ -247,6 +247,27 @@ static void member_is_broken_when_all_lanes_of_the_view_are(void **state)
 	pccl_peer_destroy(peer);
 }
 
+/* A view without newcomers may have more lanes than the session goes on with: who had the fewest has left. */
+static void lanes_that_nobody_has_links_on_are_not_awaited(void **state)
+{
+	struct pccl_message *prepare = pccl_message_create(PCCL_MESSAGE_PREPARE);
+	struct pccl_message *install = install_of(4, 2);
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_member(&event, 1);
+
+	(void)state;
+	prepare->body.prepare.epoch = 4;
+	hear(peer, &event, prepare);
+	event.type = PCCL_PEER_FROZEN;
+	step(peer, &event);
+	install->body.install.previous_epoch = 3;
+	hear(peer, &event, install);
+	link_is(peer, &event, 2, 0, true);
+	assert_int_equal(said.ends, 0);
+	assert_int_equal(said.broken, 1);
+	pccl_peer_destroy(peer);
+}
+
 static void links_that_flap_are_told_of_now_and_then(void **state)
 {
 	struct pccl_peer_event event;
@@ -299,6 +320,7 @@ int main(void)
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
 		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
+		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
 		cmocka_unit_test(who_has_lost_its_master_dials_at_once_and_says_all_again),
 	};
