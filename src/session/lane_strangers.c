@@ -79,7 +79,8 @@ static void meet(struct pccl_lane *lane, const struct pccl_member *member, const
 	struct pccl_neighbour *stranger;
 
 	if (known != NULL) {
-		bool is_up = known->link == NULL || (!known->lost && lane->calls->is_up(known->link));
+		bool is_up = known->link == NULL ||
+			     (!known->lost && !known->broken && !known->silent && lane->calls->is_up(known->link));
 
 		tell(lane, member, how->number, is_up ? NULL : "the link to this member is not up");
 		return;

@@ -116,8 +116,10 @@ static void forgive_own_sleep(struct pccl_master *master)
 		late_ns = master->now_ns - master->promised_ns;
 	if (late_ns > 0)
 		pccl_clients_forgive(master, late_ns);
-	for (group = master->groups; late_ns > 0 && group != NULL; group = group->next)
+	for (group = master->groups; late_ns > 0 && group != NULL; group = group->next) {
 		pccl_broken_forgive(group, late_ns);
+		pccl_complaints_forgive(group, late_ns);
+	}
 }
 
 void pccl_master_step(struct pccl_master *master, const struct pccl_master_event *event)

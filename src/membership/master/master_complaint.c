@@ -1,6 +1,14 @@
-/* Complaints about members that others can't reach: collected for a while, then the one goes that has trouble with most
- * others, and of those the one that most complain about; but not because of one complaint of one member alone. And
- * operations whose deadlines passed: they are ended by a view change that loses nobody. */
+/*
+ * Complaints about members that others can't reach. A link has two ends, and who lies about links has one end of each
+ * that it lies about. So who is accused by one is asked whether it has no link to that one either (MEET):
+ *	- it has none, or says so by itself: the link is broken. Of the two the one goes that has more broken links
+ *	- it denies that, or says nothing, for a while: one of the two lies, or was mistaken. Nobody goes for that once.
+ *	  Who was in two disputes goes, or who accuses for the second time
+ *	- most others accuse it: it goes, without being asked
+ * What is remembered of those who stay says who goes the next time.
+ *
+ * And operations whose deadlines passed: they are ended by a view change that loses nobody.
+ */
 #include "membership/master/master_internal.h"
 
 #include <assert.h>
@@ -12,11 +20,11 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-#define ALARMS_AT_ONCE 8		      /* view changes that one member may cause by deadlines, */
-#define ALARM_NS PCCL_SECOND_NS		      /* and then one in this time */
-#define IDLE_ALARMS_MAX 6		      /* for ops that nobody has, */
-#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS)  /* each within this time of the one before */
-#define DOUBT_MEMORY_NS (60 * PCCL_SECOND_NS) /* after two time-outs more a doubt is forgotten */
+#define ALARMS_AT_ONCE 8			/* view changes that one member may cause by deadlines, */
+#define ALARM_NS PCCL_SECOND_NS			/* and then one in this time */
+#define IDLE_ALARMS_MAX 6			/* for ops that nobody has, */
+#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS)	/* each within this time of the one before */
+#define DISPUTE_MEMORY_NS (60 * PCCL_SECOND_NS) /* after two time-outs more a dispute is forgotten */
 
 /* What a member has to do with complaints. */
 struct trouble {
@@ -25,41 +33,70 @@ struct trouble {
 	uint32_t rank;
 };
 
-static bool is_known(const struct pccl_group *group, const pcclRankUuid_t *from, const pcclRankUuid_t *about)
+/* ---- what is complained about -------------------------------------------------------------------------------- */
+
+static struct pccl_complaint *find_complaint(const struct pccl_group *group, const pcclRankUuid_t *from,
+					     const pcclRankUuid_t *about)
 {
 	uint32_t index;
 
 	for (index = 0; index < group->complaint_count; index++) {
 		if (pccl_uuid_equal(&group->complaints[index].from, from) &&
 		    pccl_uuid_equal(&group->complaints[index].about, about))
-			return true;
+			return &group->complaints[index];
 	}
-	return false;
+	return NULL;
 }
 
-void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *client,
-			      const struct pccl_message_complaint *complaint)
+/* Does the accused say the same? */
+static bool is_mutual(const struct pccl_group *group, const struct pccl_complaint *complaint)
 {
-	struct pccl_group *group = client->group;
-	struct pccl_complaint *complaints;
-	uint32_t rank;
+	return find_complaint(group, &complaint->about, &complaint->from) != NULL;
+}
 
-	if (client->state != PCCL_CLIENT_SEATED || complaint->epoch != group->base->view.epoch ||
-	    !pccl_view_rank(&group->base->view, &complaint->uuid, &rank) || rank == client->seat ||
-	    group->complaint_count >= PCCL_GROUP_COMPLAINTS_MAX ||
-	    is_known(group, &client->self.uuid, &complaint->uuid))
+/* The accused and others get time to find trouble themselves. */
+static void add_complaint(const struct pccl_master *master, struct pccl_group *group, const pcclRankUuid_t *from,
+			  const pcclRankUuid_t *about, const char *text)
+{
+	struct pccl_complaint *complaints;
+	struct pccl_complaint *complaint;
+
+	if (group->complaint_count >= PCCL_GROUP_COMPLAINTS_MAX || find_complaint(group, from, about) != NULL)
 		return;
-	assert(group->seats[client->seat].client == client);
 	complaints = pccl_realloc(group->complaints, (group->complaint_count + 1) * sizeof(*complaints));
 	if (complaints == NULL)
 		return; /* the sender repeats it, or its op's deadline passes */
 	group->complaints = complaints;
-	complaints[group->complaint_count].from = client->self.uuid;
-	complaints[group->complaint_count].about = complaint->uuid;
-	memcpy(complaints[group->complaint_count].text, complaint->text, sizeof(complaint->text));
-	group->complaint_count++;
-	if (group->window_ns == PCCL_MASTER_NEVER)
-		group->window_ns = master->now_ns + master->config.complaint_window_ns;
+	complaint = &complaints[group->complaint_count++];
+	memset(complaint, 0, sizeof(*complaint));
+	complaint->from = *from;
+	complaint->about = *about;
+	pccl_text_copy(complaint->text, sizeof(complaint->text), text);
+	complaint->until_ns = master->now_ns + master->config.complaint_window_ns + master->config.heartbeat_timeout_ns;
+	group->window_ns = pccl_master_earlier(group->window_ns, master->now_ns + master->config.complaint_window_ns);
+}
+
+void pccl_master_on_complaint(const struct pccl_master *master, struct pccl_client *client,
+			      const struct pccl_message_complaint *complaint)
+{
+	struct pccl_group *group = client->group;
+	uint32_t rank;
+
+	if (client->state != PCCL_CLIENT_SEATED || complaint->epoch != group->base->view.epoch ||
+	    !pccl_view_rank(&group->base->view, &complaint->uuid, &rank) || rank == client->seat)
+		return;
+	assert(group->seats[client->seat].client == client);
+	add_complaint(master, group, &client->self.uuid, &complaint->uuid, complaint->text);
+}
+
+void pccl_complaint_answered(const struct pccl_master *master, struct pccl_client *accused,
+			     const struct pccl_client *accuser, const struct pccl_message_met *met)
+{
+	const struct pccl_complaint *complaint =
+		find_complaint(accused->group, &accuser->self.uuid, &accused->self.uuid);
+
+	if (complaint != NULL && complaint->asked && complaint->number == met->number && !met->reached)
+		add_complaint(master, accused->group, &accused->self.uuid, &accuser->self.uuid, met->text);
 }
 
 /* Takes back what it has said about one member, or, NULL, about all: a window that is open closes at its time. */
@@ -90,32 +127,75 @@ void pccl_complaints_renew(struct pccl_group *group, const pcclRankUuid_t *from)
 	take_back(group, from, NULL);
 }
 
-static bool is_here(const struct pccl_group *group, const pcclRankUuid_t *uuid, uint32_t *rank_out)
+void pccl_complaints_forgive(struct pccl_group *group, uint64_t late_ns)
 {
-	return pccl_view_rank(&group->base->view, uuid, rank_out) && group->seats[*rank_out].state == PCCL_SEAT_HERE;
-}
-
-/* Between members that are still here: how many a member complains about or is complained about by, and how many only
- * the latter. One that hears nobody complains about everybody, perhaps before anybody complains about it. */
-static void count_trouble(const struct pccl_group *group, uint32_t rank, uint32_t *troubles_out, uint32_t *accusers_out)
-{
-	const pcclRankUuid_t *uuid = &group->base->view.members[rank].uuid;
-	uint32_t other;
 	uint32_t index;
 
-	*troubles_out = 0;
-	*accusers_out = 0;
+	for (index = 0; index < group->complaint_count; index++)
+		group->complaints[index].until_ns += late_ns;
+}
+
+/* NULL: it is not here. */
+static struct pccl_client *member_of(const struct pccl_group *group, const pcclRankUuid_t *uuid)
+{
+	uint32_t rank;
+
+	if (!pccl_view_rank(&group->base->view, uuid, &rank) || group->seats[rank].state != PCCL_SEAT_HERE)
+		return NULL;
+	assert(group->seats[rank].client != NULL);
+	return group->seats[rank].client;
+}
+
+/* Of those that are not here any more, and about them. */
+static void drop_stale(struct pccl_group *group)
+{
+	uint32_t index = group->complaint_count;
+
+	while (index-- > 0) {
+		if (member_of(group, &group->complaints[index].from) == NULL ||
+		    member_of(group, &group->complaints[index].about) == NULL)
+			group->complaints[index] = group->complaints[--group->complaint_count];
+	}
+}
+
+/* ---- links that are broken ----------------------------------------------------------------------------------- */
+
+/* One that hears nobody complains about everybody, perhaps before anybody complains about it. `confirmed`: only what
+ * both sides say counts. */
+static void count_trouble(const struct pccl_group *group, bool confirmed, struct trouble *trouble)
+{
+	const pcclRankUuid_t *uuid = &group->base->view.members[trouble->rank].uuid;
+	uint32_t index;
+
 	for (index = 0; index < group->complaint_count; index++) {
 		const struct pccl_complaint *complaint = &group->complaints[index];
+		bool accuses = pccl_uuid_equal(&complaint->from, uuid);
+		bool mutual;
 
-		if (pccl_uuid_equal(&complaint->about, uuid) && is_here(group, &complaint->from, &other)) {
-			(*troubles_out)++;
-			(*accusers_out)++;
-		} else if (pccl_uuid_equal(&complaint->from, uuid) && is_here(group, &complaint->about, &other) &&
-			   !is_known(group, &complaint->about, uuid)) {
-			(*troubles_out)++;
-		}
+		if (!accuses && !pccl_uuid_equal(&complaint->about, uuid))
+			continue;
+		mutual = is_mutual(group, complaint);
+		if ((confirmed && !mutual) || (accuses && mutual))
+			continue;
+		trouble->troubles++;
+		trouble->accusers += !accuses;
 	}
+}
+
+static uint32_t count_here(const struct pccl_group *group)
+{
+	uint32_t here = 0;
+	uint32_t rank;
+
+	for (rank = 0; rank < group->base->view.member_count; rank++)
+		here += group->seats[rank].state == PCCL_SEAT_HERE;
+	return here;
+}
+
+/* So many of the others; never one alone. */
+static bool are_most(const struct pccl_group *group, uint32_t count)
+{
+	return count > 1 && 2 * count > count_here(group) - 1;
 }
 
 static const char *text_about(const struct pccl_group *group, uint32_t rank)
@@ -131,6 +211,13 @@ static const char *text_about(const struct pccl_group *group, uint32_t rank)
 	return "";
 }
 
+static uint32_t feuds_of(const struct pccl_group *group, uint32_t rank)
+{
+	const struct pccl_conduct *conduct = &group->seats[rank].client->conduct;
+
+	return conduct->feuds + conduct->disputes_won;
+}
+
 /* Of two that have as much trouble as accusers, who has had it before goes, else the one with the higher rank. */
 static bool is_worse(const struct pccl_group *group, const struct trouble *left, const struct trouble *right)
 {
@@ -138,125 +225,238 @@ static bool is_worse(const struct pccl_group *group, const struct trouble *left,
 		return left->troubles > right->troubles;
 	if (left->accusers != right->accusers)
 		return left->accusers > right->accusers;
-	return group->seats[left->rank].client->conduct.feuds >= group->seats[right->rank].client->conduct.feuds;
+	return feuds_of(group, left->rank) >= feuds_of(group, right->rank);
 }
 
-/* Who has most trouble. False: nobody has any. */
-static bool find_worst(const struct pccl_group *group, struct trouble *worst_out)
+/* Who has most trouble: of those whom most others accuse, or of links that both sides say are broken. False: nobody
+ * has any. */
+static bool find_worst(const struct pccl_group *group, bool confirmed, struct trouble *worst_out)
 {
 	struct trouble worst = {0, 0, 0};
 	uint32_t rank;
 
-	for (rank = 0; group->base != NULL && rank < group->base->view.member_count; rank++) {
+	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct trouble trouble = {.rank = rank};
 
 		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			continue;
-		assert(group->seats[rank].client != NULL);
-		count_trouble(group, rank, &trouble.troubles, &trouble.accusers);
-		if (trouble.troubles > 0 && (worst.troubles == 0 || is_worse(group, &trouble, &worst)))
+		count_trouble(group, confirmed, &trouble);
+		if (trouble.troubles == 0 || (!confirmed && !are_most(group, trouble.accusers)))
+			continue;
+		if (worst.troubles == 0 || is_worse(group, &trouble, &worst))
 			worst = trouble;
 	}
 	*worst_out = worst;
 	return worst.troubles > 0;
 }
 
-/* The one complaint between the member and another that it has trouble with; NULL: there are two, so each confirms the
- * other. */
-static const struct pccl_complaint *only_complaint(const struct pccl_group *group, uint32_t rank)
+static void charge_one(struct pccl_client *stays, bool dispute)
 {
-	const pcclRankUuid_t *uuid = &group->base->view.members[rank].uuid;
-	const struct pccl_complaint *found = NULL;
-	uint32_t other;
-	uint32_t index;
-
-	for (index = 0; index < group->complaint_count; index++) {
-		const struct pccl_complaint *complaint = &group->complaints[index];
-
-		if ((!pccl_uuid_equal(&complaint->about, uuid) || !is_here(group, &complaint->from, &other)) &&
-		    (!pccl_uuid_equal(&complaint->from, uuid) || !is_here(group, &complaint->about, &other)))
-			continue;
-		if (found != NULL)
-			return NULL;
-		found = complaint;
-	}
-	return found;
+	if (dispute)
+		stays->conduct.disputes_won++;
+	else
+		stays->conduct.feuds++;
 }
 
-/* They complain about each other, and this one stays. */
-static void charge_feud(struct pccl_group *group, uint32_t worst)
+/* Those that it has trouble with, and that stay. If they are most of the others it was not theirs. */
+static void charge_others(struct pccl_group *group, const struct pccl_client *worst, bool dispute)
 {
-	const pcclRankUuid_t *uuid = &group->base->view.members[worst].uuid;
-	uint32_t other;
+	struct trouble trouble = {.rank = worst->seat};
 	uint32_t index;
 
-	for (index = 0; index < group->complaint_count; index++) {
+	count_trouble(group, false, &trouble);
+	for (index = 0; index < group->complaint_count && !are_most(group, trouble.troubles); index++) {
 		const struct pccl_complaint *complaint = &group->complaints[index];
 
-		if (pccl_uuid_equal(&complaint->about, uuid) && is_here(group, &complaint->from, &other))
-			group->seats[other].client->conduct.feuds++;
+		if (pccl_uuid_equal(&complaint->about, &worst->self.uuid))
+			charge_one(member_of(group, &complaint->from), dispute);
+		else if (pccl_uuid_equal(&complaint->from, &worst->self.uuid) && !is_mutual(group, complaint))
+			charge_one(member_of(group, &complaint->about), dispute);
 	}
 }
 
-static void forget_complaints(struct pccl_group *group)
+static void evict(struct pccl_master *master, struct pccl_group *group, struct pccl_client *worst, bool dispute,
+		  const char *why)
 {
+	charge_others(group, worst, dispute);
 	group->complaint_count = 0;
-	group->doubt_ns = PCCL_MASTER_NEVER;
+	pccl_client_dismiss(master, worst, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 }
 
-/* Counts, but for what is long ago: a run may last for months. */
-static bool is_doubted_again(const struct pccl_master *master, struct pccl_client *client)
+static void evict_worst(struct pccl_master *master, struct pccl_group *group, const struct trouble *worst)
+{
+	char why[PCCL_CAUSE_TEXT_BYTES];
+
+	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
+			 worst->troubles, group->base->view.member_count, text_about(group, worst->rank));
+	evict(master, group, group->seats[worst->rank].client, false, why);
+}
+
+/* ---- disputes ------------------------------------------------------------------------------------------------ */
+
+static void ask_accused(struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->complaint_count; index++) {
+		struct pccl_complaint *complaint = &group->complaints[index];
+		struct pccl_client *accused = member_of(group, &complaint->about);
+		struct pccl_client *accuser = member_of(group, &complaint->from);
+
+		/* Who has not been told the view yet knows nothing of its links. */
+		if (complaint->asked || is_mutual(group, complaint) || accused == NULL || accuser == NULL ||
+		    accused->installed != group->base->view.epoch)
+			continue;
+		complaint->asked = true;
+		complaint->number = pccl_meet_ask(master, accused, accuser);
+	}
+}
+
+static bool is_dispute(const struct pccl_master *master, const struct pccl_group *group,
+		       const struct pccl_complaint *complaint)
+{
+	return master->now_ns >= complaint->until_ns && !is_mutual(group, complaint);
+}
+
+/* Counts, with different others, but for what is long ago: a run may last for months. */
+static void charge_dispute(const struct pccl_master *master, struct pccl_client *client, const pcclRankUuid_t *with,
+			   bool accuses)
 {
 	struct pccl_conduct *conduct = &client->conduct;
 
-	if (master->now_ns >= conduct->doubt_ns + 2 * master->config.heartbeat_timeout_ns + DOUBT_MEMORY_NS)
-		conduct->doubts = 0;
-	conduct->doubt_ns = master->now_ns;
-	return ++conduct->doubts > 1;
+	if (master->now_ns >= conduct->dispute_ns + 2 * master->config.heartbeat_timeout_ns + DISPUTE_MEMORY_NS)
+		conduct->disputes = conduct->doubts = 0;
+	if (conduct->disputes == 0 || !pccl_uuid_equal(&conduct->disputed, with))
+		conduct->disputes++;
+	conduct->disputed = *with;
+	conduct->doubts += accuses;
+	conduct->dispute_ns = master->now_ns;
 }
 
-/* One complains, and neither the accused nor anybody else has trouble. They get time to find some. Then the accuser is
- * the only one who has, and goes if it happens again. */
-static void doubt(struct pccl_master *master, struct pccl_group *group, const struct pccl_complaint *complaint)
+/* With how many it disagrees about links, now or not long ago. */
+static uint32_t count_disputes(const struct pccl_group *group, const struct pccl_client *client)
 {
-	char why[PCCL_CAUSE_TEXT_BYTES];
-	uint32_t rank;
+	struct trouble any = {.rank = client->seat};
+	struct trouble mutual = {.rank = client->seat};
+	uint32_t now;
 
-	if (group->doubt_ns == PCCL_MASTER_NEVER)
-		group->doubt_ns = master->now_ns + master->config.heartbeat_timeout_ns;
-	if (master->now_ns < group->doubt_ns) {
-		group->window_ns = group->doubt_ns;
-		return;
+	count_trouble(group, false, &any);
+	count_trouble(group, true, &mutual);
+	now = any.troubles - mutual.troubles;
+	return now > client->conduct.disputes ? now : client->conduct.disputes;
+}
+
+/* Who of the two goes for a dispute; NULL: neither, for now. */
+static struct pccl_client *culprit_of(const struct pccl_group *group, const struct pccl_complaint *complaint)
+{
+	struct pccl_client *accuser = member_of(group, &complaint->from);
+	struct pccl_client *accused = member_of(group, &complaint->about);
+	uint32_t of_accuser = count_disputes(group, accuser);
+	uint32_t of_accused = count_disputes(group, accused);
+	bool denies = of_accused + accused->conduct.disputes_won > of_accuser + accuser->conduct.disputes_won;
+
+	if (accuser->conduct.doubts > 1 || (denies ? of_accused : of_accuser) > 1)
+		return denies ? accused : accuser;
+	return NULL;
+}
+
+/* Charges both sides of each dispute whose time is over. */
+static void charge_disputes(const struct pccl_master *master, struct pccl_group *group)
+{
+	uint32_t index;
+
+	for (index = 0; index < group->complaint_count; index++) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		if (!is_dispute(master, group, complaint))
+			continue;
+		charge_dispute(master, member_of(group, &complaint->from), &complaint->about, true);
+		charge_dispute(master, member_of(group, &complaint->about), &complaint->from, false);
 	}
-	pccl_text_format(why, sizeof(why), "it alone could not reach another member, twice: %s", complaint->text);
-	if (is_here(group, &complaint->from, &rank) && is_doubted_again(master, group->seats[rank].client))
-		pccl_client_dismiss(master, group->seats[rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
-	forget_complaints(group);
+}
+
+static void evict_for(struct pccl_master *master, struct pccl_group *group, struct pccl_client *culprit,
+		      const struct pccl_complaint *complaint)
+{
+	bool denies = culprit == member_of(group, &complaint->about);
+	char why[PCCL_CAUSE_TEXT_BYTES];
+
+	pccl_text_format(why, sizeof(why), "%s: %s",
+			 denies ? "others could not reach it, which it did not confirm"
+				: "it alone could not reach another member, twice",
+			 complaint->text);
+	evict(master, group, culprit, true, why);
+}
+
+/* Ends the disputes whose time is over. True: somebody has gone for one. */
+static bool settle_disputes(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_client *culprit;
+	uint32_t index;
+
+	charge_disputes(master, group);
+	for (index = 0; index < group->complaint_count; index++) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+
+		culprit = is_dispute(master, group, complaint) ? culprit_of(group, complaint) : NULL;
+		if (culprit == NULL)
+			continue;
+		evict_for(master, group, culprit, complaint);
+		return true;
+	}
+	for (index = group->complaint_count; index-- > 0;) {
+		if (is_dispute(master, group, &group->complaints[index]))
+			group->complaints[index] = group->complaints[--group->complaint_count];
+	}
+	return false;
+}
+
+/* ---- the judgement ------------------------------------------------------------------------------------------- */
+
+/* When the first of the complaints that are confirmed, or are not, has waited for long enough. */
+static uint64_t first_end(const struct pccl_group *group, bool mutual)
+{
+	uint64_t end_ns = PCCL_MASTER_NEVER;
+	uint32_t index;
+
+	for (index = 0; index < group->complaint_count; index++) {
+		if (is_mutual(group, &group->complaints[index]) == mutual)
+			end_ns = pccl_master_earlier(end_ns, group->complaints[index].until_ns);
+	}
+	return end_ns;
 }
 
 void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 {
-	const struct pccl_complaint *only;
-	char why[PCCL_CAUSE_TEXT_BYTES];
+	uint64_t pending_ns;
+	uint64_t confirmed_ns;
 	struct trouble worst;
 
+	assert(group->base != NULL);
 	group->window_ns = PCCL_MASTER_NEVER;
-	if (!find_worst(group, &worst)) {
-		forget_complaints(group);
+	drop_stale(group);
+	if (group->complaint_count == 0)
+		return;
+	if (find_worst(group, false, &worst)) {
+		evict_worst(master, group, &worst);
 		return;
 	}
-	only = worst.troubles == 1 ? only_complaint(group, worst.rank) : NULL;
-	if (only != NULL) {
-		doubt(master, group, only);
+	ask_accused(master, group);
+	drop_stale(group); /* memory may have been too short to ask */
+	if (settle_disputes(master, group))
+		return;
+	/* Who else is accused may turn out to be the one with most broken links. */
+	pending_ns = first_end(group, false);
+	confirmed_ns = first_end(group, true);
+	if (pending_ns == PCCL_MASTER_NEVER || master->now_ns >= confirmed_ns) {
+		if (find_worst(group, true, &worst))
+			evict_worst(master, group, &worst);
 		return;
 	}
-	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
-			 worst.troubles, group->base->view.member_count, text_about(group, worst.rank));
-	assert(group->seats[worst.rank].client != NULL);
-	charge_feud(group, worst.rank);
-	pccl_client_dismiss(master, group->seats[worst.rank].client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
-	forget_complaints(group);
+	group->window_ns = pccl_master_earlier(pending_ns, confirmed_ns);
 }
+
+/* ---- operations whose deadlines passed ----------------------------------------------------------------------- */
 
 /* Does anybody else who was asked have the op? */
 static bool is_anybodys(const struct pccl_change *change, const struct pccl_expired_op *op)

@@ -81,7 +81,6 @@ struct pccl_group *pccl_group_create(struct pccl_master *master, uint32_t id)
 	group->tenure_epoch = group->epoch_top;
 	group->again_ns = PCCL_MASTER_NEVER;
 	group->window_ns = PCCL_MASTER_NEVER;
-	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->joint_ns = PCCL_MASTER_NEVER;
 	group->hold_ns = PCCL_MASTER_NEVER;
 	group->majority_ns = PCCL_MASTER_NEVER;
@@ -277,7 +276,6 @@ void pccl_group_drop_base(struct pccl_group *group)
 	group->seats = NULL;
 	group->complaint_count = 0;
 	group->window_ns = PCCL_MASTER_NEVER;
-	group->doubt_ns = PCCL_MASTER_NEVER;
 	group->joint_ns = PCCL_MASTER_NEVER;
 	group->hold_ns = PCCL_MASTER_NEVER;
 	group->expired_count = 0;

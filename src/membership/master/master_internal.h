@@ -65,23 +65,26 @@ enum pccl_client_state {
 
 /* What a member did that only somebody who means harm does often. */
 struct pccl_conduct {
-	uint32_t alarms;	/* view changes that it asked for because of deadlines, at once and not long ago */
-	uint64_t alarm_ns;	/* when the next of them is forgotten */
-	uint32_t idle_alarms;	/* for ops that nobody had, each within a minute of the one before, */
-	uint64_t idle_ns;	/* at this time the last */
-	uint32_t doubts;	/* complaints that nobody confirmed, each not long after the one before, */
-	uint64_t doubt_ns;	/* at this time the last */
-	uint32_t feuds;		/* members that went because they and this one complained about each other */
-	uint32_t stray_alarms;	/* view changes, each within a minute of the one before, in which it told of strays, */
-	uint64_t stray_ns;	/* at this time the last, */
-	uint32_t strays;	/* and of so many since newcomers joined: see master_report.c */
-	uint32_t refusals;	/* newcomers in a row that it did not reach, though most members did; */
-	pcclRankUuid_t refused; /* the last of them */
-	uint32_t namings;	/* how often it was named for that */
-	uint32_t breaks;	/* times that it went away and was waited for, not long ago */
-	uint64_t break_ns;	/* when the next of them is forgotten */
-	uint64_t waited_ns;	/* how long it was waited for, as far as that is not forgotten, */
-	uint64_t away_ns;	/* at this time, which is when it went away last, if it is away */
+	uint32_t alarms;      /* view changes that it asked for because of deadlines, at once and not long ago */
+	uint64_t alarm_ns;    /* when the next of them is forgotten */
+	uint32_t idle_alarms; /* for ops that nobody had, each within a minute of the one before, */
+	uint64_t idle_ns;     /* at this time the last */
+	uint32_t disputes;    /* others with whom it disagreed about their links, each not long after the one before, */
+	uint32_t doubts;      /* how often it was the one that complained, */
+	uint64_t dispute_ns;  /* at this time the last, */
+	pcclRankUuid_t disputed; /* with this one */
+	uint32_t disputes_won;	 /* members that went for such a disagreement with this one, */
+	uint32_t feuds;		 /* or because they and this one complained about each other */
+	uint32_t stray_alarms;	 /* view changes, each within a minute of the one before, in which it told of strays, */
+	uint64_t stray_ns;	 /* at this time the last, */
+	uint32_t strays;	 /* and of so many since newcomers joined: see master_report.c */
+	uint32_t refusals;	 /* newcomers in a row that it did not reach, though most members did; */
+	pcclRankUuid_t refused;	 /* the last of them */
+	uint32_t namings;	 /* how often it was named for that */
+	uint32_t breaks;	 /* times that it went away and was waited for, not long ago */
+	uint64_t break_ns;	 /* when the next of them is forgotten */
+	uint64_t waited_ns;	 /* how long it was waited for, as far as that is not forgotten, */
+	uint64_t away_ns;	 /* at this time, which is when it went away last, if it is away */
 };
 
 /* One connection and the peer behind it. */
@@ -190,6 +193,9 @@ struct pccl_complaint {
 	pcclRankUuid_t from;
 	pcclRankUuid_t about;
 	char text[PCCL_CAUSE_TEXT_BYTES];
+	uint64_t until_ns; /* so long the accused and others may find trouble themselves */
+	bool asked;	   /* the accused, */
+	uint32_t number;   /* with this MEET */
 };
 
 /* Of hold_ns, where PCCL_MASTER_NEVER means that no update has had to wait yet: it has waited for long enough. */
@@ -223,8 +229,7 @@ struct pccl_group {
 	struct pccl_change change;
 	struct pccl_complaint *complaints;
 	uint32_t complaint_count;
-	uint64_t window_ns; /* end of the window for complaints */
-	uint64_t doubt_ns;  /* end of the wait for somebody to confirm them; PCCL_MASTER_NEVER: none */
+	uint64_t window_ns; /* when to judge complaints */
 	struct pccl_expired_op *expired;
 	uint32_t expired_count;
 	struct pccl_answer answer;	   /* the last joint call that ended */
@@ -427,6 +432,9 @@ bool pccl_client_eligible(const struct pccl_client *client);
 void pccl_master_on_met(const struct pccl_master *master, struct pccl_client *client,
 			const struct pccl_message_met *met);
 
+/* Asks a member whether it has a link to another one: returns the number of its answer, MET. */
+uint32_t pccl_meet_ask(struct pccl_master *master, struct pccl_client *member, struct pccl_client *about);
+
 /* Introduces newcomers to whom they have not met. */
 void pccl_meet_evaluate(struct pccl_master *master, struct pccl_group *group);
 
@@ -485,9 +493,12 @@ void pccl_install_passes(struct pccl_master *master, const struct pccl_group *gr
 void pccl_change_install(struct pccl_master *master, struct pccl_group *group);
 
 /* master_complaint.c */
-void pccl_master_on_complaint(struct pccl_master *master, struct pccl_client *client,
+void pccl_master_on_complaint(const struct pccl_master *master, struct pccl_client *client,
 			      const struct pccl_message_complaint *complaint);
 void pccl_master_on_retract(struct pccl_client *client, const struct pccl_message_retract *retract);
+/* A member says whether it has a link to one that has complained about it. */
+void pccl_complaint_answered(const struct pccl_master *master, struct pccl_client *accused,
+			     const struct pccl_client *accuser, const struct pccl_message_met *met);
 /* A member has come back by another connection: it says its complaints again. */
 void pccl_complaints_renew(struct pccl_group *group, const pcclRankUuid_t *from);
 void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *client,
@@ -496,6 +507,8 @@ void pccl_master_on_expired(struct pccl_master *master, struct pccl_client *clie
 /* A view change is over: who asked for it because of ops that nobody has? */
 void pccl_expired_charge(struct pccl_master *master, struct pccl_group *group);
 void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group);
+/* The master has slept for so long. */
+void pccl_complaints_forgive(struct pccl_group *group, uint64_t late_ns);
 
 /* master_quorum.c */
 

@@ -120,6 +120,14 @@ static void introduce(struct pccl_master *master, struct pccl_client *to, struct
 	pccl_master_send(master, to, message);
 }
 
+uint32_t pccl_meet_ask(struct pccl_master *master, struct pccl_client *member, struct pccl_client *about)
+{
+	assert(is_member(member) && is_member(about));
+	master->meet_number++;
+	introduce(master, member, &about, 1, false, false);
+	return master->meet_number;
+}
+
 /* Is the newcomer to be introduced to this one now? Notes it, if so. */
 static bool is_due(const struct pccl_master *master, struct pccl_client *newcomer, struct pccl_client *with)
 {
@@ -223,6 +231,10 @@ void pccl_master_on_met(const struct pccl_master *master, struct pccl_client *cl
 
 	if (other == NULL)
 		return;
+	if (is_member(client) && is_member(other)) {
+		pccl_complaint_answered(master, client, other, met);
+		return;
+	}
 	if (other->state == PCCL_CLIENT_WAITING && (is_member(client) || client->serial < other->serial)) {
 		newcomer = other;
 		with = client;

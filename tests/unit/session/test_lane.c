@@ -530,11 +530,16 @@ static void who_is_heard_again_is_not_complained_about_any_more(void **state)
 		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_true(world.complaint_count >= MEMBERS - 1);
 	assert_int_equal(world.retraction_count, 0);
+	world.up = true;
+	meet(2, 5, false); /* the master asks: is there a link? */
+	assert_true(world.met_count == 1 && !world.met);
 	cancel();
 	pccl_neighbour_lost(world.neighbours[1], "it broke as well");
 	world.heard.unacked_frames = 0;
 	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_int_equal(world.retraction_count, MEMBERS - 2);
+	meet(1, 6, false);
+	assert_true(world.met_count == 2 && world.met && world.met_number == 6);
 	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
 }
 

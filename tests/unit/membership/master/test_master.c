@@ -271,69 +271,6 @@ static void deaths_at_the_same_time_start_it_again_once(void **state)
 	assert_int_equal(small_epoch(world, 0), 4);
 }
 
-static void complaints_evict_the_one_most_complain_about(void **state)
-{
-	struct small_world *world = *state;
-
-	gather(world, 4);
-	small_complain(world, 0, 1);
-	small_complain(world, 2, 1);
-	small_complain(world, 1, 0);
-	small_complain(world, 1, 2);
-	small_pass(world, 200);
-	assert_int_equal(world->peers[1].end_result, pcclEvicted);
-	assert_int_equal(small_size(world, 0), 3);
-	assert_non_null(strstr(world->peers[1].end_text, "no route to host"));
-}
-
-static void mutual_complaints_evict_the_higher_rank(void **state)
-{
-	struct small_world *world = *state;
-
-	gather(world, 3);
-	small_complain(world, 0, 2);
-	small_complain(world, 2, 0);
-	small_pass(world, 200);
-	assert_int_equal(world->peers[2].end_result, pcclEvicted);
-	assert_int_equal(small_size(world, 0), 2);
-}
-
-/* One-sided, for as long as it is not taken back: else the one who complains goes. */
-static void what_is_complained_about_and_heard_again_evicts_nobody(void **state)
-{
-	struct small_world *world = *state;
-
-	gather(world, 3);
-	small_complain(world, 0, 1);
-	small_pass(world, 1000);
-	small_hear_again(world, 0, 1);
-	small_complain(world, 2, 1);
-	small_lose_connection(world, 2);
-	small_hear_again(world, 2, 1); /* which the master does not hear */
-	small_pass(world, 60000);
-	assert_int_equal(small_size(world, 0), 3);
-	assert_false(world->peers[0].ended || world->peers[1].ended || world->peers[2].ended);
-	small_complain(world, 0, 1);
-	small_pass(world, 60000);
-	assert_int_equal(world->peers[0].end_result, pcclEvicted);
-	assert_non_null(strstr(world->peers[0].end_text, "it alone"));
-}
-
-/* It complains about everybody before anybody complains about it. */
-static void who_hears_nobody_goes_and_not_those_it_complains_about(void **state)
-{
-	struct small_world *world = *state;
-
-	gather(world, 4);
-	small_complain(world, 1, 0);
-	small_complain(world, 1, 2);
-	small_complain(world, 1, 3);
-	small_pass(world, 200);
-	assert_int_equal(world->peers[1].end_result, pcclEvicted);
-	assert_int_equal(small_size(world, 0), 3);
-	assert_int_equal(small_size(world, 3), 3);
-}
-
 static void all_members_dying_lets_the_waiting_peer_found(void **state)
 {
 	struct small_world *world = *state;
@@ -523,10 +460,6 @@ int main(void)
 		CASE(member_stuck_in_freezing_is_evicted),
 		CASE(death_during_a_view_change_starts_it_again),
 		CASE(deaths_at_the_same_time_start_it_again_once),
-		CASE(complaints_evict_the_one_most_complain_about),
-		CASE(mutual_complaints_evict_the_higher_rank),
-		CASE(what_is_complained_about_and_heard_again_evicts_nobody),
-		CASE(who_hears_nobody_goes_and_not_those_it_complains_about),
 		CASE(all_members_dying_lets_the_waiting_peer_found),
 		CASE(hundred_peers_joining_at_once_make_one_view),
 		CASE(joiner_dying_while_it_joins_disturbs_nobody),
