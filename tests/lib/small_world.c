@@ -152,7 +152,7 @@ static void take_action(struct small_world *world, struct small_peer *peer, cons
 		dial(world, peer, action->master);
 		break;
 	case PCCL_PEER_SEND:
-		if (peer->muted)
+		if (peer->muted || (peer->unprepared && action->message->type == PCCL_MESSAGE_PREPARED))
 			pccl_message_destroy(action->message);
 		else
 			post_message(world, peer->connection, true, action->message);
@@ -271,6 +271,7 @@ static void open_connection(struct small_world *world, const struct small_packet
 		return;
 	}
 	accepted.connection = packet->connection;
+	accepted.origin = peer->origin;
 	master_event(world, master, &accepted);
 	small_event(world, index, &dialled);
 }
@@ -478,6 +479,10 @@ static void join(struct small_world *world, uint32_t index, struct pccl_peer_con
 	config->self.uuid = small_uuid(index);
 	config->self.addresses[0].port = (uint16_t)(1000 + index);
 	config->self.address_count = 1;
+	if (world->host != NULL)
+		(void)snprintf(config->self.addresses[0].host, sizeof(config->self.addresses[0].host), "%s",
+			       world->host);
+	peer->origin = world->origin;
 	config->self.lanes = 2;
 	config->self.streams = 1;
 	config->heartbeat_interval_ns = world->hasty ? 50 * SMALL_MS : 500 * SMALL_MS;

@@ -27,6 +27,8 @@ struct small_peer {
 	bool slow_freeze; /* does not answer FREEZE */
 	bool slow_meet;	  /* nor MEET */
 	bool says_unmet;  /* answers every MEET with no */
+	bool unprepared;  /* answers no PREPARE, as a newcomer either */
+	uint64_t origin;  /* where it comes from */
 	uint32_t freeze_epoch;
 	struct pccl_install install; /* a copy of the last one */
 	uint32_t installs;
@@ -54,8 +56,10 @@ struct small_world {
 	uint32_t master_starts;
 	uint64_t admission_timeout_ns; /* of peers that join from now on, with the next two */
 	uint32_t joint_timeout_ms;
-	uint8_t late; /* enum pccl_late */
-	bool hasty;   /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
+	uint64_t origin;  /* likewise, as the next */
+	const char *host; /* that they say is theirs; NULL: none, the master sees it */
+	uint8_t late;	  /* enum pccl_late */
+	bool hasty;	  /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
 	bool parted[SMALL_PEERS][SMALL_PEERS]; /* of the two, lower index first: no link can be made */
 	struct small_packet *first;

@@ -148,6 +148,7 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 	}
 	pccl_clients_tick(master);
 	pccl_meets_tick(master);
+	pccl_origins_tick(master);
 	pccl_groups_tick(master);
 	pccl_groups_evaluate(master);
 	pccl_clients_sweep(master, false);
@@ -184,7 +185,8 @@ bool pccl_master_poll(struct pccl_master *master, struct pccl_master_action *act
 
 uint64_t pccl_master_deadline(const struct pccl_master *master)
 {
-	return pccl_master_earlier(pccl_clients_deadline(master), pccl_groups_deadline(master));
+	return pccl_master_earlier(pccl_origins_deadline(master),
+				   pccl_master_earlier(pccl_clients_deadline(master), pccl_groups_deadline(master)));
 }
 
 pcclResult_t pccl_master_create(const struct pccl_master_config *config, struct pccl_master **master_out)

@@ -14,6 +14,7 @@
 #include "base/uuid.h"
 
 #define REGISTER_TIMEOUT_NS (10 * PCCL_SECOND_NS) /* who says nothing for so long is no peer */
+#define PROMPT_NS PCCL_SECOND_NS		  /* newcomers that are admitted answer PREPARE in this time */
 #define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
 
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
@@ -291,7 +292,29 @@ static void give_up(struct pccl_master *master, struct pccl_client *client, cons
 		pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 }
 
-/* When PREPARE has to be answered. Members wait for that: a newcomer has no more time than the master's own setting. */
+/* A newcomer that is admitted does not answer PREPARE: the members do not wait any longer, and not at all for the next
+ * one from there. It may be admitted later. */
+static void put_off(struct pccl_master *master, struct pccl_client *client)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_UNMET);
+
+	pccl_log_warn("master: group %u: a newcomer (%s) waits: it did not answer in time when it was to be admitted",
+		      client->group->id, client->self.addresses[0].host);
+	pccl_origin_charge(master, client, PCCL_REST_ADMISSION);
+	leave_change(client->group, client);
+	client->asked = false;
+	client->group->dirty = true;
+	pccl_client_stop_admission(master, client);
+	if (message != NULL) {
+		message->body.notice.result = pcclTimeout;
+		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text),
+			       "this peer did not answer in time when it was to be admitted");
+	}
+	pccl_master_send(master, client, message);
+}
+
+/* When PREPARE has to be answered. Members wait for that: a newcomer has no more time than the master's own setting,
+ * and one that is admitted has less. */
 static uint64_t prepared_end(const struct pccl_master *master, const struct pccl_client *client)
 {
 	uint64_t patience_ns = client->heartbeat_timeout_ns;
@@ -301,6 +324,8 @@ static uint64_t prepared_end(const struct pccl_master *master, const struct pccl
 	assert(client->group->change.epoch != 0);
 	if (client->state == PCCL_CLIENT_WAITING)
 		patience_ns = pccl_master_earlier(patience_ns, master->config.heartbeat_timeout_ns);
+	if (client->admitting)
+		patience_ns = pccl_master_earlier(patience_ns, PROMPT_NS);
 	return client->asked_ns + patience_ns;
 }
 
@@ -334,7 +359,11 @@ void pccl_clients_tick(struct pccl_master *master)
 		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= bundle_end(master, client))
 			pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted,
 					    "the other ranks of its bundle are not here any more");
-		if (client->state != PCCL_CLIENT_CLOSING && master->now_ns >= prepared_end(master, client))
+		if (client->state == PCCL_CLIENT_CLOSING || master->now_ns < prepared_end(master, client))
+			continue;
+		if (client->admitting)
+			put_off(master, client);
+		else
 			give_up(master, client, "no answer to a view change for the heartbeat time-out");
 	}
 }

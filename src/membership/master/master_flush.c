@@ -1,7 +1,7 @@
 /*
- * View changes. PREPARE goes to the members of the next view; when all of them have answered, every open op is
- * decided once and INSTALL puts the view in force. Whoever is lost, or comes, meanwhile makes it start again
- * with the next epoch.
+ * View changes. PREPARE goes to the members of the next view, to newcomers first: members stop for no one that does not
+ * answer. When all of them have answered, every open op is decided once and INSTALL puts the view in force. Whoever is
+ * lost, or comes, meanwhile makes it start again with the next epoch.
  *
  * Witnesses: newcomers that another master may have made members without their knowing. They are asked as well,
  * so that they carry the promise, but they are not in the view.
@@ -209,12 +209,57 @@ static pcclRankUuid_t name_run(const struct pccl_master *master, const struct pc
 	return run;
 }
 
+/* From `first` on. */
+static void ask(struct pccl_master *master, struct pccl_group *group, struct pccl_message *message, uint32_t first,
+		uint32_t end)
+{
+	struct pccl_change *change = &group->change;
+	uint32_t index;
+
+	for (index = first; index < end; index++) {
+		struct pccl_client *client = change->recipients[index];
+
+		if (client == NULL)
+			continue;
+		client->asked = true;
+		client->answers_due++;
+		client->asked_ns = master->now_ns;
+		pccl_master_send(master, client, pccl_message_share(message));
+	}
+}
+
+/* Newcomers and witnesses. */
+static bool have_others_answered(const struct pccl_change *change)
+{
+	uint32_t index;
+
+	for (index = change->survivor_count; index < change->recipient_count; index++) {
+		if (change->recipients[index] == NULL || !change->recipients[index]->prepared)
+			return false;
+	}
+	return true;
+}
+
+static void ask_members(struct pccl_master *master, struct pccl_group *group)
+{
+	struct pccl_message *message = make_prepare(&group->change);
+
+	if (message == NULL) {
+		pccl_group_retry(master, group);
+		return;
+	}
+	group->change.members_asked = true;
+	ask(master, group, message, 0, group->change.survivor_count);
+	pccl_message_destroy(message);
+}
+
 static void start_change(struct pccl_master *master, struct pccl_group *group, struct pccl_change *draft)
 {
 	struct pccl_message *message;
 	uint32_t index;
 
 	draft->epoch = group->epoch_top + 1;
+	draft->members_asked = group->change.members_asked || draft->survivor_count == draft->recipient_count;
 	assert(draft->member_count > 0 && (group->base == NULL || draft->epoch > group->base->view.epoch));
 	draft->run = name_run(master, group, draft);
 	message = make_prepare(draft);
@@ -229,18 +274,11 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	group->change.started_ns = master->now_ns;
 	group->epoch_top = draft->epoch;
 	give_up_missing(group);
-	for (index = 0; index < group->change.recipient_count; index++) {
-		struct pccl_client *client = draft->recipients[index];
-
-		if (client->state == PCCL_CLIENT_CLOSING)
-			group->change.recipients[index] = NULL;
-		if (client->state == PCCL_CLIENT_CLOSING)
-			continue;
-		client->asked = true;
-		client->answers_due++;
-		client->asked_ns = master->now_ns;
-		pccl_master_send(master, client, pccl_message_share(message));
+	for (index = 0; index < draft->recipient_count; index++) {
+		if (draft->recipients[index]->state == PCCL_CLIENT_CLOSING)
+			draft->recipients[index] = NULL;
 	}
+	ask(master, group, message, draft->members_asked ? 0 : draft->survivor_count, draft->recipient_count);
 	pccl_message_destroy(message);
 }
 
@@ -263,6 +301,11 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 	if (group->base != NULL && count_seats(group, PCCL_SEAT_HERE) == 0)
 		end_run(master, group);
 	admitting = pccl_admission_choose(master, group);
+	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch != 0 &&
+	    !group->change.members_asked) {
+		pccl_group_drop_change(group, master); /* those whom it was about are gone, and no member knows of it */
+		admitting = pccl_admission_choose(master, group);
+	}
 	if (is_complete(group) && !group->flush_due && !admitting && group->change.epoch == 0) {
 		group->cause_count = 0;
 		if (group->base != NULL)
@@ -293,6 +336,8 @@ void pccl_change_evaluate(struct pccl_master *master, struct pccl_group *group)
 		return;
 	}
 	pccl_free(draft.recipients);
+	if (!group->change.members_asked && have_others_answered(&group->change))
+		ask_members(master, group);
 	group->change.settled = true;
 	pccl_change_install(master, group);
 }
@@ -315,6 +360,7 @@ void pccl_master_on_prepared(struct pccl_master *master, struct pccl_client *cli
 	prepared->reports = NULL;
 	prepared->report_count = 0;
 	/* Only the last answer changes anything. */
-	if (pccl_change_is_answered(&group->change))
+	if (group->change.members_asked ? pccl_change_is_answered(&group->change)
+					: have_others_answered(&group->change))
 		group->dirty = true;
 }

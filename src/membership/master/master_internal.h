@@ -8,6 +8,7 @@
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
  *	master_vote.c	 joint calls and admission
  *	master_meet.c	 introductions: who is reached by whom before a view has both
+ *	master_origin.c	 what newcomers cost the members, by where they come from
  *	master_late.c	 members that have not made a joint call in time
  *	master_flush.c	 view changes: who is asked, when it starts again
  *	master_report.c	 what members report in them, as far as it can be judged
@@ -35,6 +36,7 @@
 #define PCCL_LEFT_MAX (4 * PCCL_MEMBERS_MAX) /* peers that left, and are remembered */
 #define PCCL_PAST_RUNS_MAX 256		     /* likewise, runs that have ended */
 #define PCCL_FLOORS_MAX 1024		     /* likewise, groups that were forgotten */
+#define PCCL_ORIGINS_MAX 256		     /* that newcomers came from, of which something is remembered */
 #define PCCL_MEETS_MAX 256		     /* newcomers of a group that are introduced at a time */
 #define PCCL_EPOCH_HEARSAY_MAX (1u << 28)    /* who is no member raises no epoch beyond it */
 
@@ -176,6 +178,7 @@ struct pccl_change {
 	uint32_t recipient_count;
 	uint32_t member_count;
 	uint32_t survivor_count;   /* the first so many members are of the old view */
+	bool members_asked;	   /* those, in this change or one that it follows; before, all others have to answer */
 	bool settled;		   /* nothing but answers is missing: no event since has touched the group */
 	struct pccl_install *next; /* made, but not yet in force, with its seats and its message; owned */
 	struct pccl_seat *seats;
@@ -187,6 +190,27 @@ struct pccl_broken {
 	pcclRankUuid_t uuid;
 	uint64_t until_ns; /* it may come back */
 	bool recount;	   /* somebody has said something about links to it */
+};
+
+enum pccl_rest_kind {
+	PCCL_REST_ADMISSION, /* it did not answer PREPARE: none from there is admitted */
+	PCCL_REST_HOLD,	     /* an update waited for it in vain: none from there is waited for */
+	PCCL_REST_KINDS
+};
+
+/* How newcomers that come from there have been not long ago. */
+struct pccl_origin {
+	uint64_t origin;
+	uint64_t used_ns;
+	struct pccl_rest {
+		uint32_t count;	     /* of charges, each not long after the one before, */
+		uint64_t charged_ns; /* at this time the last */
+		uint64_t until_ns;
+		bool awaited; /* the end of that */
+	} rests[PCCL_REST_KINDS];
+	uint32_t meets;	   /* introductions with others' addresses, not long ago */
+	uint64_t meets_ns; /* when the next of them is forgotten, */
+	bool meets_awaited;
 };
 
 struct pccl_complaint {
@@ -257,6 +281,8 @@ struct pccl_master {
 	uint64_t promised_ns; /* the deadline that the last step asked for */
 	uint64_t serial;
 	uint32_t meet_number;
+	struct pccl_origin origins[PCCL_ORIGINS_MAX];
+	uint32_t origin_count;
 	struct pccl_floor {
 		uint32_t group;
 		uint32_t epoch;
@@ -445,7 +471,7 @@ bool pccl_meet_is_ready(const struct pccl_master *master, const struct pccl_clie
 bool pccl_meet_is_hopeless(const struct pccl_master *master, const struct pccl_client *newcomer);
 
 /* Is it known not to be? */
-bool pccl_meet_has_failed(const struct pccl_client *newcomer);
+bool pccl_meet_has_failed(const struct pccl_master *master, const struct pccl_client *newcomer);
 
 /* Does the update that all members have called wait for what comes of an introduction? */
 bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group);
@@ -457,6 +483,21 @@ void pccl_meet_forget(struct pccl_master *master, const struct pccl_client *gone
 void pccl_meet_end(struct pccl_client *client);
 void pccl_meets_tick(struct pccl_master *master);
 uint64_t pccl_meets_deadline(const struct pccl_master *master, const struct pccl_client *client);
+
+/* master_origin.c */
+
+/* Members waited for the newcomer in vain. */
+void pccl_origin_charge(struct pccl_master *master, const struct pccl_client *newcomer, enum pccl_rest_kind kind);
+/* That was not long ago, of another one or of this one. */
+bool pccl_origin_rests(const struct pccl_master *master, const struct pccl_client *newcomer, enum pccl_rest_kind kind);
+/* May it be introduced to others now, who may dial its addresses? */
+bool pccl_origin_may_meet(struct pccl_master *master, const struct pccl_client *newcomer);
+/* It is. */
+void pccl_origin_meets(struct pccl_master *master, const struct pccl_client *newcomer);
+/* It was, and was reached so soon that nobody has dialled. */
+void pccl_origin_met_undialled(struct pccl_master *master, const struct pccl_client *newcomer);
+void pccl_origins_tick(struct pccl_master *master);
+uint64_t pccl_origins_deadline(const struct pccl_master *master);
 
 /* master_late.c */
 

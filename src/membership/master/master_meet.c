@@ -18,11 +18,12 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-#define HOLD_NS PCCL_SECOND_NS	       /* so long the members' update waits for a newcomer that has not failed yet */
-#define LIMIT_NS (30 * PCCL_SECOND_NS) /* so long for the answers to one */
-#define WAIT_FIRST_NS PCCL_SECOND_NS   /* until the second, */
-#define WAIT_DOUBLINGS 6	       /* and so much more until later ones: to 64 s */
-#define REFUSALS_MAX 3		       /* newcomers in a row, reached by most members, that one member did not reach */
+#define UNDIALLED_NS (500 * PCCL_MS_NS) /* so long a member leaves it to the newcomer to dial */
+#define HOLD_NS PCCL_SECOND_NS		/* so long the members' update waits for a newcomer that has not failed yet */
+#define LIMIT_NS (30 * PCCL_SECOND_NS)	/* so long for the answers to one */
+#define WAIT_FIRST_NS PCCL_SECOND_NS	/* until the second, */
+#define WAIT_DOUBLINGS 6		/* and so much more until later ones: to 64 s */
+#define REFUSALS_MAX 3			/* newcomers in a row, reached by most members, that one member did not reach */
 
 /* ---- the meetings of one newcomer ---------------------------------------------------------------------------- */
 
@@ -194,7 +195,8 @@ static bool make_meetings(struct pccl_master *master, struct pccl_group *group, 
 	}
 	if (count > 0) {
 		master->meet_number++;
-		if (newcomer->meet_tries == 0)
+		pccl_origin_meets(master, newcomer);
+		if (newcomer->meet_tries == 0 && !pccl_origin_rests(master, newcomer, PCCL_REST_HOLD))
 			newcomer->meet_hold_ns = master->now_ns + HOLD_NS;
 		newcomer->meet_ns = master->now_ns;
 		newcomer->meet_end_ns = master->now_ns + LIMIT_NS;
@@ -346,11 +348,15 @@ static void end_rest(struct pccl_client *newcomer)
  * wait. */
 static void conclude(struct pccl_master *master, struct pccl_client *newcomer)
 {
+	bool runs = newcomer->meet_end_ns != PCCL_MASTER_NEVER;
+
 	newcomer->meet_end_ns = PCCL_MASTER_NEVER;
 	newcomer->meet_hold_ns = PCCL_MASTER_NEVER;
 	if (fails_members(newcomer)) {
 		charge_minority(master, newcomer);
 		put_off(master, newcomer);
+	} else if (runs && master->now_ns < newcomer->meet_ns + UNDIALLED_NS) {
+		pccl_origin_met_undialled(master, newcomer);
 	}
 }
 
@@ -379,7 +385,8 @@ void pccl_meet_evaluate(struct pccl_master *master, struct pccl_group *group)
 			end_rest(newcomer); /* whom it did not reach is no member any more */
 		if (newcomer->meetings_open == 0 && !is_resting(newcomer))
 			conclude(master, newcomer);
-		if (newcomer->state != PCCL_CLIENT_WAITING || trying >= PCCL_MEETS_MAX || is_resting(newcomer))
+		if (newcomer->state != PCCL_CLIENT_WAITING || trying >= PCCL_MEETS_MAX || is_resting(newcomer) ||
+		    !pccl_origin_may_meet(master, newcomer))
 			continue;
 		if (!make_meetings(master, group, waiting, index)) {
 			group->meets_due = true;
@@ -414,6 +421,8 @@ bool pccl_meet_is_ready(const struct pccl_master *master, const struct pccl_clie
 	count_members(newcomer, &reached, &failed);
 	if (is_resting(newcomer) || reached < members)
 		return false;
+	if (pccl_origin_rests(master, newcomer, PCCL_REST_ADMISSION))
+		return false;
 	for (client = master->clients; client != NULL; client = client->next) {
 		bool together = client->group == group && client != newcomer && client->state == PCCL_CLIENT_WAITING &&
 				(client->admitting || (client->bundle != 0 && client->bundle == newcomer->bundle));
@@ -429,9 +438,10 @@ bool pccl_meet_is_hopeless(const struct pccl_master *master, const struct pccl_c
 	return !pccl_meet_is_ready(master, newcomer) && newcomer->meet_hold_ns == PCCL_MASTER_NEVER;
 }
 
-bool pccl_meet_has_failed(const struct pccl_client *newcomer)
+bool pccl_meet_has_failed(const struct pccl_master *master, const struct pccl_client *newcomer)
 {
-	return newcomer->meet_tries > 0 && (is_resting(newcomer) || newcomer->meetings_open > 0);
+	return (newcomer->meet_tries > 0 && (is_resting(newcomer) || newcomer->meetings_open > 0)) ||
+	       pccl_origin_rests(master, newcomer, PCCL_REST_ADMISSION);
 }
 
 bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group)
@@ -477,6 +487,8 @@ void pccl_meets_tick(struct pccl_master *master)
 		if (master->now_ns >= client->meet_hold_ns) {
 			client->meet_hold_ns = PCCL_MASTER_NEVER;
 			client->group->dirty = true;
+			if (client->group->hold_ns != PCCL_MASTER_NEVER)
+				pccl_origin_charge(master, client, PCCL_REST_HOLD);
 		}
 	}
 }

@@ -207,7 +207,7 @@ static bool any_eligible(const struct pccl_master *master, const struct pccl_gro
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group == group && pccl_client_eligible(client) && !pccl_meet_has_failed(client))
+		if (client->group == group && pccl_client_eligible(client) && !pccl_meet_has_failed(master, client))
 			return true;
 	}
 	return false;

@@ -1,0 +1,213 @@
+/* What newcomers cost the members is bounded by where they come from, not by what they call themselves. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/check.h"
+#include "lib/small_world.h"
+
+static void update(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
+	small_settle(world);
+}
+
+static void gather(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		small_join(world, index, 0, 1);
+		small_settle(world);
+		update(world, index);
+	}
+	assert_int_equal(small_size(world, 0), count);
+}
+
+/* A newcomer that is reached by all and answers nothing after that. */
+static void join_mute(struct small_world *world, uint32_t index)
+{
+	small_join(world, index, 0, 1);
+	world->peers[index].unprepared = true;
+	small_settle(world);
+}
+
+static void join_out_of_reach(struct small_world *world, uint32_t index)
+{
+	world->parted[0][index] = true;
+	small_join(world, index, 0, 1);
+	small_settle(world);
+}
+
+static void who_is_mute_holds_members_for_a_second_and_its_next_names_less_and_less_often(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t prepares;
+
+	gather(world, 3);
+	world->origin = 7;
+	join_mute(world, 3);
+	prepares = world->message_count[PCCL_MESSAGE_PREPARE];
+	update(world, 3);
+	small_pass(world, 950);
+	assert_true(world->peers[0].voting);
+	small_pass(world, 100);
+	assert_false(world->peers[0].voting);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	/* No member was stopped. */
+	assert_int_equal(world->message_count[PCCL_MESSAGE_PREPARE] - prepares, 1);
+	assert_int_equal(small_epoch(world, 0), 3);
+	join_mute(world, 4);
+	update(world, 3);
+	assert_false(world->peers[0].voting);
+	small_pass(world, 1000);
+	update(world, 3);
+	assert_true(world->peers[0].voting);
+	small_pass(world, 1050);
+	assert_false(world->peers[0].voting);
+	join_mute(world, 5);
+	small_pass(world, 1900);
+	update(world, 3);
+	assert_false(world->peers[0].voting);
+	/* One from elsewhere joins meanwhile. */
+	world->origin = 8;
+	small_join(world, 6, 0, 1);
+	small_settle(world);
+	update(world, 3);
+	assert_int_equal(small_size(world, 6), 4);
+}
+
+static void who_was_slow_to_answer_joins_later(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	join_mute(world, 2);
+	update(world, 2);
+	small_pass(world, 1050);
+	assert_false(world->peers[0].voting);
+	assert_false(world->peers[2].ended);
+	world->peers[2].unprepared = false;
+	small_pass(world, 1000);
+	update(world, 2);
+	assert_int_equal(small_size(world, 2), 3);
+}
+
+/* It is the newcomer that is gone, or the others that wait for it, whose admission goes on. */
+static void others_are_admitted_beside_one_that_is_mute(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	world->origin = 7;
+	join_mute(world, 2);
+	world->origin = 8;
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	update(world, 2);
+	small_pass(world, 1050);
+	assert_int_equal(small_size(world, 3), 3);
+	assert_int_equal(small_size(world, 0), 3);
+}
+
+/* Members stop when newcomers have answered: one of those dies before the members have. */
+static void members_that_were_stopped_go_on_without_the_newcomer_that_died(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_settle(world);
+	world->peers[1].slow_freeze = true;
+	update(world, 2);
+	assert_true(world->peers[1].freeze_epoch > 0);
+	small_kill(world, 2);
+	small_pass(world, 5);
+	small_freeze_done(world, 1);
+	small_settle(world);
+	assert_false(world->peers[0].voting || world->peers[1].voting);
+	assert_int_equal(small_epoch(world, 0), small_epoch(world, 1));
+	assert_true(small_epoch(world, 0) > 2);
+}
+
+static void updates_wait_for_few_of_those_that_are_not_reached(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index, held = 0;
+
+	gather(world, 2);
+	world->peers[1].slow_meet = true;
+	for (index = 2; index < 12; index++) {
+		small_join(world, index, 0, 1);
+		small_settle(world);
+		update(world, 2);
+		held += world->peers[0].voting;
+		small_pass(world, 1050);
+		assert_false(world->peers[0].voting);
+	}
+	assert_in_range(held, 5, 8);
+}
+
+/* Each time by another name, and with the address of somebody else. */
+static void members_dial_few_foreign_addresses_for_one_origin(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index, before, meets;
+
+	gather(world, 1);
+	world->origin = 7;
+	world->host = "198.51.100.7";
+	before = world->message_count[PCCL_MESSAGE_MEET];
+	for (index = 1; index < 60; index++) {
+		join_out_of_reach(world, index);
+		small_leave(world, index);
+		small_settle(world);
+	}
+	meets = world->message_count[PCCL_MESSAGE_MEET] - before;
+	assert_int_equal(meets, 2 * 32);
+	join_out_of_reach(world, 60);
+	small_pass(world, 7000);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - before, meets);
+	small_pass(world, 2000);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - before, meets + 2);
+	/* Others are introduced as always, and so is one from there with its own address. */
+	world->host = NULL;
+	small_join(world, 61, 0, 1);
+	small_settle(world);
+	update(world, 1);
+	assert_int_equal(small_size(world, 61), 2);
+}
+
+/* Many behind one address, with a second address each. */
+static void who_is_reached_before_others_dial_costs_nothing(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	gather(world, 1);
+	world->origin = 7;
+	world->host = "198.51.100.7";
+	for (index = 1; index < 60; index++)
+		small_join(world, index, 0, 1);
+	small_settle(world);
+	update(world, 1);
+	assert_int_equal(small_size(world, 0), 60);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
+		CASE(who_is_mute_holds_members_for_a_second_and_its_next_names_less_and_less_often),
+		CASE(who_was_slow_to_answer_joins_later),
+		CASE(others_are_admitted_beside_one_that_is_mute),
+		CASE(members_that_were_stopped_go_on_without_the_newcomer_that_died),
+		CASE(updates_wait_for_few_of_those_that_are_not_reached),
+		CASE(members_dial_few_foreign_addresses_for_one_origin),
+		CASE(who_is_reached_before_others_dial_costs_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
