@@ -292,10 +292,11 @@ void check_vote(struct sim *sim, const struct sim_node *node, const struct pccl_
 	check_last(sim, record);
 }
 
-/* Who has its answer may have made the next call: then this is lenient. */
+/* Who has its answer may have made the next call: then this is lenient. The last survivor of several that die in one
+ * moment waits for the others for a grace: nobody else can tell that they are dead. */
 void check_stall(struct sim *sim, const struct sim_node *node)
 {
-	uint64_t last_ns = 0; /* when all had made the call */
+	uint64_t last_ns = sim->gone_ns > 0 ? sim->gone_ns + sim->plan.return_grace_ns : 0; /* all had made the call */
 	uint32_t index;
 
 	for (index = SIM_MASTERS; index < sim->node_count; index++) {
@@ -303,7 +304,11 @@ void check_stall(struct sim *sim, const struct sim_node *node)
 		/* Others may not have the view yet in which this one has its answer. */
 		bool same = other->view.view.member_count > 0 && other->group == node->group;
 
-		/* Ranks of a bundle join together, and so wait for the members of all their groups. */
+		/* Ranks of a bundle join together, and so wait for the members of all their groups, which may not have
+		 * called yet. */
+		if (sim_peer_lives(other) && !same && sim->plan.bundle_size > 0 && other->view.view.member_count > 0 &&
+		    other->voting == 0)
+			return;
 		if (sim_peer_lives(other) && (same || sim->plan.bundle_size > 0) && other->vote_ns > last_ns)
 			last_ns = other->vote_ns;
 	}
