@@ -188,7 +188,7 @@ typedef struct pcclReduceInfo_t {
 
 typedef struct pcclReduceOperandDescriptor_t {
 	pcclDataType_t datatype;
-	pcclDistributionHint_t distribution_hint; /* accepted, not used */
+	pcclDistributionHint_t distribution_hint; /* checked, not used */
 } pcclReduceOperandDescriptor_t;
 
 typedef struct pcclQuantizationOptions_t {
@@ -468,7 +468,8 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
  * disagree about an operation, all of them get pcclMismatch. If a member is lost: see pcclFailurePolicy_t.
- * pcclInvalidArgument: NULL pointer, unknown enum value, tag in use, input given up with another policy than abort.
+ * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
+ * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
  */
 

@@ -60,8 +60,9 @@ pcclResult_t pcclSetLogCallback(pcclLogCallback_t callback, void *context)
 
 pcclResult_t pcclSetLogLevel(pcclLogLevel_t level)
 {
-	if (pccl_name_of(pcclEnumLogLevel, (int)level) == NULL)
-		return pccl_fail(pcclInvalidArgument, "log level %d is unknown", (int)level);
-	pccl_log_set_level(level);
-	return pcclSuccess;
+	pcclResult_t result = pccl_name_check("log level", pcclEnumLogLevel, (int)level);
+
+	if (result == pcclSuccess)
+		pccl_log_set_level(level);
+	return result;
 }

@@ -10,6 +10,7 @@
 #include "api/shared_state.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/sized.h"
 #include "comm/monitor.h"
 #include "device/state.h"
@@ -42,9 +43,7 @@ struct synchronization {
 
 static pcclResult_t check_strategy(pcclSharedStateSyncStrategy_t strategy)
 {
-	if ((int)strategy < 0 || strategy > PCCL_SHARED_STATE_SYNC_STRATEGY_SEND_ONLY)
-		return pccl_fail(pcclInvalidArgument, "strategy %d is unknown", (int)strategy);
-	return pcclSuccess;
+	return pccl_name_check("strategy", pcclEnumSyncStrategy, (int)strategy);
 }
 
 /* Numbers that no two calls have alike. */

@@ -2,6 +2,7 @@
 #include "api/shared_state.h"
 
 #include "base/fail.h"
+#include "base/names.h"
 #include "collectives/element/dtype.h"
 #include "device/cuda.h"
 
@@ -9,12 +10,9 @@ static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index)
 {
 	if (tensor->name == NULL || tensor->name[0] == '\0')
 		return pccl_fail(pcclInvalidArgument, "tensor %zu has no name", index);
-	if (!pccl_dtype_valid((int)tensor->datatype))
-		return pccl_fail(pcclInvalidArgument, "tensor '%.100s' has an unknown type: %d", tensor->name,
-				 (int)tensor->datatype);
-	if (tensor->device_type != pcclDeviceCpu && tensor->device_type != pcclDeviceCuda)
-		return pccl_fail(pcclInvalidArgument, "tensor '%.100s' is on an unknown device: %d", tensor->name,
-				 (int)tensor->device_type);
+	if (pccl_name_check("datatype", pcclEnumDataType, (int)tensor->datatype) != pcclSuccess ||
+	    pccl_name_check("device_type", pcclEnumDeviceType, (int)tensor->device_type) != pcclSuccess)
+		return pccl_fail(pcclInvalidArgument, "tensor '%.100s': %s", tensor->name, pccl_fail_text());
 	if (tensor->data == NULL && tensor->count > 0)
 		return pccl_fail(pcclInvalidArgument, "tensor '%.100s' has no data", tensor->name);
 	if (tensor->count > INT64_MAX / pccl_dtype_bytes(tensor->datatype))

@@ -79,13 +79,13 @@ pcclResult_t pccl_settings_choice(const char *variable, int given, pcclEnum_t wh
 	char known[128];
 
 	*value_out = given;
-	if (given == 0 && text != NULL && *text != '\0' && !pccl_name_find(which, text, value_out)) {
-		pccl_name_list(which, known, sizeof(known));
+	pccl_name_list(which, known, sizeof(known));
+	if (given == 0 && text != NULL && *text != '\0' && !pccl_name_find(which, text, value_out))
 		return pccl_fail(pcclInvalidArgument, "%s is \"%s\": it wants one of %s", variable, text, known);
-	}
 	if (pccl_name_of(which, *value_out) == NULL)
-		return pccl_fail(pcclInvalidArgument, "%d is no value for the setting that %s also sets", given,
-				 variable);
+		return pccl_fail(pcclInvalidArgument,
+				 "%d is no value for the setting that %s also sets: it wants one of %s", given,
+				 variable, known);
 	if (*value_out == 0)
 		*value_out = fallback;
 	return pcclSuccess;
@@ -281,6 +281,14 @@ static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings
 	return result;
 }
 
+/* Port 0: there is none. */
+static pcclResult_t check_first_master(const ccoip_socket_address_t *master)
+{
+	struct pccl_address address;
+
+	return master->port == 0 ? pcclSuccess : pccl_address_from_ccoip(master, &address);
+}
+
 static const struct pccl_sized config_kind = {"config", "PCCL_CONFIG_INITIALIZER", sizeof(size_t),
 					      offsetof(pcclConfig_t, reserved)};
 
@@ -294,6 +302,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 
 	memset(settings_out, 0, sizeof(*settings_out));
 	result = config != NULL ? pccl_sized_read(&config_kind, config, &full) : pcclSuccess;
+	if (result == pcclSuccess)
+		result = check_first_master(&params->master_address);
 	if (result == pcclSuccess)
 		result = merge_numbers(params, &full, settings_out);
 	if (result == pcclSuccess)

@@ -7,6 +7,7 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -219,20 +220,32 @@ bool pccl_session_idle(const struct pccl_session *session)
 	return callers_ops(session) == 0;
 }
 
-static bool plan_is_known(pcclPlan_t plan)
+/* Of all fields, also of those that the operation does not read. */
+static pcclResult_t check_choices(const pcclOperation_t *operation)
 {
-	return plan == pcclPlanAuto || plan == pcclPlanOneshot || plan == pcclPlanDirect || plan == pcclPlanRing;
-}
+	const struct {
+		const char *field;
+		pcclEnum_t which;
+		int value;
+	} choices[] = {
+		{"datatype", pcclEnumDataType, (int)operation->datatype},
+		{"op", pcclEnumRedOp, (int)operation->op},
+		{"plan", pcclEnumPlan, (int)operation->plan},
+		{"failure_policy", pcclEnumFailurePolicy, (int)operation->failure_policy},
+		{"codec", pcclEnumCodec, (int)operation->codec},
+		{"codec_down", pcclEnumCodec, (int)operation->codec_down},
+		{"codec_datatype", pcclEnumDataType, (int)operation->codec_datatype},
+		{"rounding", pcclEnumRounding, (int)operation->rounding},
+		{"zstd", pcclEnumZstd, (int)operation->zstd},
+		{"input", pcclEnumInput, (int)operation->input},
+		{"codec_overflow", pcclEnumOverflow, (int)operation->codec_overflow},
+	};
+	pcclResult_t result = pcclSuccess;
+	size_t i;
 
-static bool policy_is_known(pcclFailurePolicy_t policy)
-{
-	return policy == pcclPolicyDefault || policy == pcclPolicyAbort || policy == pcclPolicyRetry ||
-	       policy == pcclPolicyRepair;
-}
-
-static bool zstd_is_known(pcclZstd_t zstd)
-{
-	return zstd == pcclZstdDefault || zstd == pcclZstdOff || zstd == pcclZstdAuto || zstd == pcclZstdOn;
+	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
+		result = pccl_name_check(choices[i].field, choices[i].which, choices[i].value);
+	return result;
 }
 
 /* The policy that an operation has in the end. */
@@ -247,8 +260,6 @@ static pcclFailurePolicy_t policy_of(const struct pccl_session *session, const p
 
 static pcclResult_t check_input(const struct pccl_session *session, const pcclOperation_t *operation)
 {
-	if (operation->input != pcclInputKeep && operation->input != pcclInputGiveUp)
-		return pccl_fail(pcclInvalidArgument, "input %d is unknown", (int)operation->input);
 	if (operation->input == pcclInputGiveUp && policy_of(session, operation) != pcclPolicyAbort)
 		return pccl_fail(pcclInvalidArgument,
 				 "input is given up, and the failure policy is to do the operation again, which needs "
@@ -294,17 +305,8 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 
 	if (session->end_result != pcclSuccess)
 		return pccl_fail(session->end_result, "%s", session->end_detail);
-	if (!pccl_dtype_valid((int)operation->datatype))
-		return pccl_fail(pcclInvalidArgument, "datatype %d is unknown", (int)operation->datatype);
-	if (!pccl_op_valid((int)operation->op))
-		return pccl_fail(pcclInvalidArgument, "reduction operation %d is unknown", (int)operation->op);
-	if (!plan_is_known(operation->plan))
-		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)operation->plan);
-	if (!policy_is_known(operation->failure_policy))
-		return pccl_fail(pcclInvalidArgument, "failure policy %d is unknown", (int)operation->failure_policy);
-	if (!zstd_is_known(operation->zstd))
-		return pccl_fail(pcclInvalidArgument, "zstd %d is unknown", (int)operation->zstd);
-	if (check_input(session, operation) != pcclSuccess || check_size(session, request) != pcclSuccess)
+	if (check_choices(operation) != pcclSuccess || check_input(session, operation) != pcclSuccess ||
+	    check_size(session, request) != pcclSuccess)
 		return pcclInvalidArgument;
 	if (operation->tag == PCCL_TAG_OWN)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",

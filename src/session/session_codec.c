@@ -3,7 +3,6 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "base/names.h"
 #include "collectives/codec/codec.h"
 #include "collectives/element/dtype.h"
 #include "session/session_internal.h"
@@ -94,11 +93,6 @@ pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOpera
 	memset(out, 0, sizeof(*out));
 	out->align_elements = PCCL_CODEC_BLOCK_MIN;
 	out->contribution_bytes = operation->count * pccl_dtype_bytes(operation->datatype);
-	if (kind != PCCL_BARRIER && operation->rounding != pcclRoundNearest &&
-	    operation->rounding != pcclRoundStochastic)
-		return pccl_fail(pcclInvalidArgument, "rounding %d is unknown", (int)operation->rounding);
-	if (kind != PCCL_BARRIER && pccl_name_of(pcclEnumOverflow, (int)operation->codec_overflow) == NULL)
-		return pccl_fail(pcclInvalidArgument, "codec_overflow %d is unknown", (int)operation->codec_overflow);
 	if (kind == PCCL_BARRIER ||
 	    (operation->codec == pcclQuantNone && (down == pcclQuantNone || down == pcclQuantPlain)))
 		return pcclSuccess;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/names.h"
 #include "sync/diloco/schedule_internal.h"
 
 #define ELEMENTS_MAX (UINT64_C(1) << 48) /* of all tensors: no machine has room for more, and no size overflows below */
@@ -47,17 +48,36 @@ static pcclResult_t check_numbers(const pcclDilocoSettings_t *settings)
 	return pcclSuccess;
 }
 
+static pcclResult_t check_choices(const pcclDilocoSettings_t *settings)
+{
+	const struct {
+		const char *field;
+		pcclEnum_t which;
+		int value;
+	} choices[] = {
+		{"mode", pcclEnumDilocoMode, (int)settings->mode},
+		{"rule", pcclEnumDilocoRule, (int)settings->rule},
+		{"division", pcclEnumDilocoDivision, (int)settings->division},
+		{"codec", pcclEnumCodec, (int)settings->codec},
+		{"codec_down", pcclEnumCodec, (int)settings->codec_down},
+		{"rounding", pcclEnumRounding, (int)settings->rounding},
+		{"zstd", pcclEnumZstd, (int)settings->zstd},
+	};
+	pcclResult_t result = pcclSuccess;
+	size_t i;
+
+	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
+		result = pccl_name_check(choices[i].field, choices[i].which, choices[i].value);
+	if (result == pcclSuccess && settings->codec == pcclQuantPlain)
+		result = pccl_fail(pcclInvalidArgument,
+				   "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");
+	return result;
+}
+
 static pcclResult_t check_mode(const pcclDilocoSettings_t *settings)
 {
-	const int mode = (int)settings->mode, rule = (int)settings->rule, division = (int)settings->division;
+	const int mode = (int)settings->mode, rule = (int)settings->rule;
 
-	if (mode != pcclDilocoSynchronous && mode != pcclDilocoDelayed && mode != pcclDilocoEager &&
-	    mode != pcclDilocoStreaming)
-		return pccl_fail(pcclInvalidArgument, "mode %d is unknown", mode);
-	if (rule != pcclDilocoNesterov && rule != pcclDilocoCo2)
-		return pccl_fail(pcclInvalidArgument, "rule %d is unknown", rule);
-	if (division != pcclDilocoBalanced && division != pcclDilocoStrided && division != pcclDilocoGiven)
-		return pccl_fail(pcclInvalidArgument, "division %d is unknown", division);
 	if (mode == pcclDilocoEager && rule != pcclDilocoNesterov)
 		return pccl_fail(pcclInvalidArgument,
 				 "the mode `eager` needs the rule pcclDilocoNesterov: a peer's own "
@@ -97,10 +117,12 @@ static pcclResult_t check_fragments(const pcclDilocoSettings_t *settings, size_t
 
 pcclResult_t pccl_schedule_check(const pcclTensorInfo_t *tensors, size_t count, const pcclDilocoSettings_t *settings)
 {
-	pcclResult_t result = check_mode(settings);
+	pcclResult_t result = check_choices(settings);
 	uint64_t left = ELEMENTS_MAX;
 	size_t index;
 
+	if (result == pcclSuccess)
+		result = check_mode(settings);
 	if (result == pcclSuccess)
 		result = check_numbers(settings);
 	if (result == pcclSuccess && (tensors == NULL || count == 0))
