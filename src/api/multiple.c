@@ -4,6 +4,7 @@
 
 #include <pccl.h>
 
+#include "api/library.h"
 #include "base/fail.h"
 #include "base/memory.h"
 
@@ -134,5 +135,5 @@ pcclResult_t pcclAllReduceMultipleWithRetry(const pcclReduceOpDescriptor_t *desc
 		*reduce_info_out = batch.info;
 	pccl_free(batch.handles);
 	pccl_free(batch.stages);
-	return result;
+	return pccl_library_result(communicator, result, pcclRankConnectionLost);
 }

@@ -155,14 +155,14 @@ pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclShar
 	pcclResult_t result = check(communicator, shared_state, strategy, &sync.monitor);
 
 	if (result != pcclSuccess)
-		return result;
+		return pccl_library_result(communicator, result, pcclRankConnectionLost);
 	sync.options.strategy = strategy;
 	result = synchronize(&sync);
 	if (sync_info_out != NULL) {
 		sync_info_out->tx_bytes = sync.info.tx_bytes;
 		sync_info_out->rx_bytes = sync.info.rx_bytes;
 	}
-	return result;
+	return pccl_library_result(communicator, result, pcclRankConnectionLost);
 }
 
 /* What the two new calls share: their arguments. */

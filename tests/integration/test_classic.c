@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/allocations.h"
 #include "lib/check.h"
 #include "lib/peers.h"
 
@@ -212,6 +213,114 @@ static void joint_calls_without_a_master_fail_as_in_1_0(void **state)
 	peers_finish(world_of_two);
 }
 
+/* ---- whatever fails ------------------------------------------------------------------------------------------ */
+
+static pcclResult_t update(pcclComm_t *comm)
+{
+	return pcclUpdateTopology(comm);
+}
+
+static pcclResult_t ask_pending(pcclComm_t *comm)
+{
+	bool pending;
+
+	return pcclArePeersPending(comm, &pending);
+}
+
+static pcclResult_t optimize(pcclComm_t *comm)
+{
+	return pcclOptimizeTopology(comm);
+}
+
+static pcclResult_t ask_size(pcclComm_t *comm)
+{
+	int size;
+
+	return pcclGetAttribute(comm, PCCL_ATTRIBUTE_GLOBAL_WORLD_SIZE, &size);
+}
+
+static const pcclReduceDescriptor_t one_float = {
+	1, pcclSum, 7, {pcclFloat, pcclDistributionNone}, {pcclUint8, pcclQuantNone}};
+
+static pcclResult_t reduce_one(pcclComm_t *comm)
+{
+	float input = 1, output;
+
+	return pcclAllReduce(&input, &output, &one_float, comm, NULL);
+}
+
+static pcclResult_t await(pcclComm_t *comm)
+{
+	const pcclAsyncReduceOp_t handle = {comm, 8};
+
+	return pcclAwaitAsyncReduce(&handle, NULL);
+}
+
+static pcclResult_t reduce_many(pcclComm_t *comm)
+{
+	float values[2] = {1, 2};
+	const pcclReduceOpDescriptor_t descriptor = {&values[0], &values[1], one_float};
+
+	return pcclAllReduceMultipleWithRetry(&descriptor, 1, comm, NULL, 1);
+}
+
+static pcclResult_t synchronize(pcclComm_t *comm)
+{
+	float value = 1;
+	pcclTensorInfo_t tensor = {"x", &value, 1, pcclFloat, pcclDeviceCpu, false};
+	pcclSharedState_t shared = {0, 1, &tensor};
+
+	return pcclSynchronizeSharedState(comm, &shared, PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR, NULL);
+}
+
+static pcclResult_t (*const calls[])(pcclComm_t *) = {update, ask_pending, optimize,	ask_size,   reduce_one,
+						      await,  reduce_many, synchronize, pcclConnect};
+
+enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
+
+/* The first so many, each as it is, and short of memory at every place. */
+static void call_all(pcclComm_t *comm, size_t count, bool all_fail)
+{
+	size_t call, nth;
+
+	for (call = 0; call < count; call++) {
+		for (nth = 0; nth < 8; nth++) {
+			pcclResult_t result;
+
+			check_fail_allocation(nth);
+			result = calls[call](comm);
+			check_fail_allocation(0);
+			if ((int)result >= 100 || (all_fail && result == pcclSuccess))
+				peer_fail("call, allocation", (int)(100 * call + nth), pcclGetLastError(NULL));
+		}
+	}
+}
+
+/* Not connected; alone; given up. */
+static void fails_in_every_way(struct world_peer *me)
+{
+	setenv("PCCL_CONNECT_TIMEOUT_MS", "2000", 1);
+	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "50", 1);
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "1000", 1);
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicator(&me->params, &me->comm));
+	call_all(me->comm, CALLS - 1, true);
+	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
+	call_all(me->comm, CALLS, false);
+	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+	call_all(me->comm, CALLS, false);
+	peer_leave(me);
+}
+
+static void a_1_0_function_never_returns_what_1_0_does_not_know(void **state)
+{
+	struct world *world_of_one = *state;
+
+	peers_start_master(world_of_one, WORLD_PROGRAM);
+	peers_start(world_of_one, 1, fails_in_every_way, NULL);
+	peers_finish(world_of_one);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +330,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(results_are_those_of_1_0_and_wide_types_travel_plain, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(joint_calls_without_a_master_fail_as_in_1_0, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_1_0_function_never_returns_what_1_0_does_not_know, peers_open,
+						peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
