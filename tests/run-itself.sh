@@ -2,6 +2,11 @@
 # Proves that run.sh tells passes from failures: a runner that counts wrongly would hide everything else.
 set -u
 
+if [ "${1:-}" = skip ]; then # as an item
+	echo "no such machine"
+	exit 77
+fi
+
 runner=$(dirname "$0")/run.sh
 failures=0
 
@@ -26,6 +31,8 @@ expect 1 "0 passed, 0 failed" ""
 expect 1 "0 passed, 0 failed" "" "" --
 expect 0 "3 passed, 0 failed" "" -j 2 true true -- true
 expect 1 "0 passed, 1 failed" "" -w false true
+expect 0 "1 passed, 0 failed, 1 skipped: see above why" "SKIPPED: no such machine" true "$(dirname "$0")/run-itself.sh skip"
+expect 1 "0 passed, 0 failed, 1 skipped: see above why" "" "$(dirname "$0")/run-itself.sh skip"
 
 if [ $failures -ne 0 ]; then
 	echo "run-itself: $failures failures"

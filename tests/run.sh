@@ -5,7 +5,9 @@
 #
 # An ITEM is a program, or NAME::COMMAND WITH ARGUMENTS. Those before the -- run up to JOBS at a time, those after it
 # one by one. WRAPPER goes in front of every program (valgrind, say). One line per item with its time; what a failed
-# one wrote is shown. The last line is "N passed, N failed"; the exit status is 0 only if something ran and all passed.
+# one wrote is shown. An item that can't run here ends with status 77, and its last line, which is shown, says why. The
+# last line is "N passed, N failed", and how many were skipped if any were; the exit status is 0 only if something ran
+# and all that ran passed.
 # PCCL_TEST_TIMEOUT: seconds per item, 120 by default.
 set -u
 
@@ -25,6 +27,7 @@ logs=$(mktemp -d)
 declare -A names=() started=() log_of=()
 passed=0
 failed=0
+skipped=0
 serial=0
 
 clean_up() {
@@ -66,12 +69,16 @@ finish() {
 	fi
 	case $status in
 	0) passed=$((passed + 1)) ;;
+	77)
+		skipped=$((skipped + 1))
+		verdict="SKIPPED: $(tail -n 1 "${log_of[$pid]}")"
+		;;
 	124 | 137) verdict="FAIL (time limit of $limit s, or killed)" ;;
 	*) verdict="FAIL (status $status)" ;;
 	esac
 	awk -v name="${names[$pid]}" -v from="${started[$pid]}" -v to="$EPOCHREALTIME" -v verdict="$verdict" \
 		'BEGIN {printf "%8.2f s  %-44s %s\n", to - from, name, verdict}'
-	if [ $status -ne 0 ]; then
+	if [ $status -ne 0 ] && [ $status -ne 77 ]; then
 		failed=$((failed + 1))
 		echo "---- ${names[$pid]} wrote (last 200 lines):"
 		tail -n 200 "${log_of[$pid]}"
@@ -98,5 +105,5 @@ while [ ${#names[@]} -gt 0 ]; do
 	finish
 done
 
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed$([ $skipped -gt 0 ] && echo ", $skipped skipped: see above why")"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Peers that reach each other by some of their addresses only, in network namespaces of their own. Needs root and ip
-# (Debian: iproute2); says so and passes where it has not got them. Everything ends with the script: the host sees
-# nothing of it.
+# (Debian: iproute2); where it has not got them it is skipped (status 77) and says why. Everything ends with the script:
+# the host sees nothing of it.
 #
 #	tests/integration/reach.sh [CASE]...
 set -u
@@ -13,12 +13,17 @@ say() {
 	echo "reach.sh: $*"
 }
 
+skip() {
+	say "not run: $*"
+	exit 77
+}
+
 if [ "${PCCL_REACH_INSIDE:-}" != yes ]; then
 	for tool in unshare ip mount; do
-		command -v $tool >/dev/null || { say "not run: needs $tool"; exit 0; }
+		command -v $tool >/dev/null || skip "needs $tool"
 	done
-	[ "$(id -u)" = 0 ] || { say "not run: making network namespaces needs root"; exit 0; }
-	unshare --net --mount true 2>/dev/null || { say "not run: network namespaces are not allowed here"; exit 0; }
+	[ "$(id -u)" = 0 ] || skip "making network namespaces needs root"
+	unshare --net --mount true 2>/dev/null || skip "network namespaces are not allowed here"
 	PCCL_REACH_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
