@@ -34,7 +34,8 @@ struct pccl_control {
 	struct pccl_timer timer;	   /* the machine's deadline */
 	uint32_t freeze_epoch;		   /* what the last FREEZE asked for */
 	struct pccl_log_rate lost_callers; /* lines about those who want another peer, */
-	struct pccl_log_rate impostors;	   /* and about those who show a wrong pass */
+	struct pccl_log_rate impostors;	   /* about those who show a wrong pass, */
+	struct pccl_log_rate refused;	   /* and about those from where nobody may call */
 	bool stopped;
 	bool short_of_memory; /* an event was lost; written by any thread */
 	struct pccl_task shortage;
@@ -334,7 +335,9 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		return;
 	}
 	if (pccl_wires_admit(self->wires, stream) != pcclSuccess) {
-		pccl_log_warn("refused a caller: %s", pccl_fail_text());
+		more = pccl_log_rate(&control->refused, pccl_loop_now(control->loop));
+		if (more != NULL)
+			pccl_log_warn("refused a caller: %s%s", pccl_fail_text(), more);
 		pccl_hello_refuse(control->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());
 		return;
 	}

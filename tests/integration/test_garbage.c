@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <pccl/diagnostics.h>
+
 #include "base/crc32c.h"
 #include "base/frame.h"
 #include "base/identity.h"
@@ -448,6 +450,83 @@ static void a_flood_of_strangers_passes(void **state)
 	end_scene(&scene);
 }
 
+/* ---- what is told of it -------------------------------------------------------------------------------------- */
+
+enum { FLOOD = 150, LINES_MAX = 16, TOLD_LINES = 2 };
+
+static unsigned lines; /* written by any thread */
+
+static void count_line(pcclLogLevel_t level, const char *text, void *context)
+{
+	(void)level;
+	(void)context;
+	fprintf(stderr, "%s\n", text); /* for who looks at a failure */
+	__atomic_add_fetch(&lines, 1, __ATOMIC_RELAXED);
+}
+
+/* A master and a peer in one process, that count what they log. */
+static void logs_what_it_sees(struct world_peer *me)
+{
+	const uint16_t *ports = me->argument;
+	pcclMasterInstance_t *master;
+
+	CHECK_RESULT(pcclSuccess, pcclSetLogLevel(pcclLogInfo));
+	CHECK_RESULT(pcclSuccess, pcclSetLogCallback(count_line, NULL));
+	me->params.master_address.port = ports[1];
+	me->config.port_first = ports[0];
+	CHECK_RESULT(pcclSuccess, pcclCreateMaster(me->params.master_address, &master));
+	CHECK_RESULT(pcclSuccess, pcclRunMaster(master));
+	peer_join(me);
+	peer_tell(me, TOLD_LINES, __atomic_load_n(&lines, __ATOMIC_RELAXED));
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	peer_tell(me, TOLD_LINES,
+		  __atomic_load_n(&lines, __ATOMIC_RELAXED) - peers_told(me->world, me->index, TOLD_LINES));
+	peer_leave(me);
+	CHECK_RESULT(pcclSuccess, pcclDestroyMaster(master));
+	CHECK_RESULT(pcclSuccess, pcclSetLogCallback(NULL, NULL));
+}
+
+/* One of each kind: nonsense, nothing at all, a caller who wants another, one who breaks off in its first message. */
+static void send_strangers(uint16_t port)
+{
+	uint8_t bytes[2 * PCCL_FRAME_BYTES + 1024];
+	size_t length = make_hello(PCCL_PURPOSE_DATA, bytes);
+	int fd = dial(port);
+
+	write_all(fd, "not for you, however long it may be: this is more than a header", 63);
+	close(fd);
+	close(dial(port));
+	fd = dial(port);
+	write_all(fd, bytes, length);
+	close(fd);
+	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
+	length += make_frame(PCCL_FRAME_MESSAGE, 20, "this is no message..", 20, bytes + length);
+	fd = dial(port);
+	write_all(fd, bytes, length);
+	(void)is_hung_up(fd, 15);
+	close(fd);
+}
+
+/* One a minute for each cause, and there are about a dozen. */
+static void a_flood_makes_few_lines(void **state)
+{
+	struct world *world = *state;
+	const uint16_t first = peers_free_port(2), ports[2] = {first, (uint16_t)(first + 1)};
+	unsigned i;
+
+	peers_start_master(world, WORLD_EMBEDDED); /* the world wants one */
+	peers_start(world, 1, logs_what_it_sees, ports);
+	peers_await(world, 0, 1);
+	for (i = 0; i < FLOOD; i++) {
+		send_strangers(ports[0]);
+		send_strangers(ports[1]);
+	}
+	peers_open_gate(world, 1);
+	peers_finish(world);
+	assert_in_range(peers_told(world, 0, TOLD_LINES), 2, LINES_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +542,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_registers_with_an_address_that_can_not_be_dialled_is_hung_up,
 						peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_flood_of_strangers_passes, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_flood_makes_few_lines, peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
