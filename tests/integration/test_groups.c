@@ -193,13 +193,23 @@ static void a_bundle_joins_together_or_not_at_all(void **state)
 	peers_finish(world);
 }
 
-/* A bundle that founds its groups is complete or nothing as well. */
+/* A bundle that founds its groups is complete or nothing as well, whoever told its ranks of it. */
 static void founds_with_its_bundle(struct world_peer *me)
 {
 	me->params.peer_group = me->index;
-	me->config.bundle_id = 1;
-	me->config.bundle_size = 3;
-	peer_create(me);
+	if (me->index == 0) {
+		me->config.bundle_id = 1;
+		me->config.bundle_size = 3;
+	} else {
+		setenv("PCCL_BUNDLE", "1/3", 1);
+	}
+	if (me->index == 2) {
+		/* As programs of PCCL 1.0 do, which know no other way. */
+		CHECK_RESULT(pcclSuccess, pcclInit());
+		CHECK_RESULT(pcclSuccess, pcclCreateCommunicator(&me->params, &me->comm));
+	} else {
+		peer_create(me);
+	}
 	peer_reach(me, 1);
 	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
 	CHECK(peer_world_size(me) == 1);

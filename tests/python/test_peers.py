@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -131,3 +133,36 @@ def test_a_master_never_blocks_its_deletion():
     node = pccl.MasterNode("[::1]:48999")
     node.run()
     del node
+
+
+FORKS = """
+import os, sys
+import numpy as np
+import pccl
+
+communicator = pccl.Communicator(sys.argv[1])
+communicator.connect()
+while communicator.world_size < 2:
+    communicator.update_topology()
+values = np.ones(4, np.float32)
+communicator.all_reduce(values, values, op=pccl.ReduceOp.SUM)
+child = os.fork()
+if child == 0:
+    try:
+        communicator.update_topology()
+    except pccl.PCCLError as error:
+        assert error.result is pccl.Result.INVALID_USAGE and "fork" in str(error)
+        if sys.argv[2] == "deletes":
+            del communicator
+        sys.exit(7)
+    sys.exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+communicator.all_reduce(values, values, op=pccl.ReduceOp.SUM)
+assert values[0] == 4
+"""
+
+
+def test_a_child_ends_without_harm(master):
+    """Its copy of the communicator is deleted, by itself or by the interpreter at the end; the parent's goes on."""
+    peers = [subprocess.Popen([sys.executable, "-c", FORKS, master, ends]) for ends in ("deletes", "exits")]
+    assert [peer.wait(60) for peer in peers] == [0, 0]

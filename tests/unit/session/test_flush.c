@@ -1,0 +1,89 @@
+/* What a session takes over with a view. */
+#include <string.h>
+
+#include "base/fail.h"
+#include "lib/allocations.h"
+#include "lib/check.h"
+#include "lib/lone_session.h"
+#include "session/session_internal.h"
+
+static pcclResult_t install_links(struct pccl_session *session, uint32_t epoch, uint32_t ranks,
+				  struct pccl_link_measure *measures, uint32_t count)
+{
+	struct pccl_install install = install_of(epoch, ranks, false);
+
+	install.links.measures = measures;
+	install.links.count = count;
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	return pccl_session_install(session, &install, 0);
+}
+
+/* An op of this view, from its plan to its end. */
+static void run_one(struct pccl_session *session, uint64_t tag)
+{
+	void *cookie;
+	struct pccl_op *op = launched(session, sum_of(100, tag), &cookie);
+
+	end_share(session, cookie, pcclSuccess);
+	expect(session, PCCL_COMMAND_ENDED);
+	pccl_session_release(session, op);
+}
+
+/* Plans are made by it: of a larger view it would name members that are not there. */
+static void a_table_of_links_is_the_views_own(void **state)
+{
+	struct pccl_link_measure measures[] = {{0, 1, 1000, 200}, {2, 1, 5, 90000}}, same[2];
+	struct pccl_session *session = session_in_view(3);
+
+	(void)state;
+	memcpy(same, measures, sizeof(same));
+	expect(session, PCCL_COMMAND_INSTALL);
+	assert_int_equal(session->links.count, 0);
+	assert_int_equal(install_links(session, 2, 3, measures, 2), pcclSuccess);
+	memset(measures, 0xff, sizeof(measures));
+	assert_int_equal(session->links.count, 2);
+	assert_memory_equal(session->links.measures, same, sizeof(same));
+	expect(session, PCCL_COMMAND_INSTALL);
+	run_one(session, 1);
+	assert_int_equal(install_links(session, 3, 2, same, 1), pcclSuccess);
+	assert_int_equal(session->links.count, 1);
+	expect(session, PCCL_COMMAND_INSTALL);
+	run_one(session, 2);
+	assert_int_equal(install_links(session, 4, 2, NULL, 0), pcclSuccess);
+	assert_int_equal(session->links.count, 0);
+	assert_null(session->links.measures);
+	pccl_session_destroy(session);
+}
+
+static void without_memory_for_its_table_a_view_is_not_installed(void **state)
+{
+	struct pccl_link_measure measures[] = {{0, 1, 1000, 200}};
+	size_t nth = 0;
+	bool failed = true;
+
+	(void)state;
+	while (failed) {
+		struct pccl_session *session = session_in_view(2);
+		pcclResult_t result;
+
+		expect(session, PCCL_COMMAND_INSTALL);
+		check_fail_allocation(++nth);
+		result = install_links(session, 2, 2, measures, 1);
+		failed = check_allocation_failed();
+		check_fail_allocation(0);
+		assert_int_equal(result, failed ? pcclOutOfMemory : pcclSuccess);
+		pccl_session_destroy(session);
+	}
+	assert_true(nth > 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_table_of_links_is_the_views_own),
+		cmocka_unit_test(without_memory_for_its_table_a_view_is_not_installed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
