@@ -18,6 +18,16 @@ static uint32_t take(struct sim *sim)
 	return fuzz_byte(&sim->rogue->bytes);
 }
 
+/* Who wants a certain thing to happen finds in the trace which byte says what. */
+static uint32_t take_choice(struct sim *sim, const char *of)
+{
+	long at = sim->rogue->bytes.at - sim->rogue->first;
+	uint32_t what = take(sim);
+
+	sim_trace(sim, "  byte %ld of the rogue: %u, of a %s", at, what, of);
+	return what;
+}
+
 /* A number that decoders and tables stumble over. */
 static uint64_t odd_number(struct sim *sim)
 {
@@ -76,7 +86,7 @@ static void send_copy(struct sim *sim, const struct sim_node *node, const struct
 void sim_rogue_send(struct sim *sim, struct sim_node *node, struct sim_packet *packet)
 {
 	struct sim_packet other = *packet;
-	uint32_t what = take(sim);
+	uint32_t what = take_choice(sim, "message");
 
 	if (what < HONEST) {
 		send(sim, node, packet);
@@ -103,7 +113,7 @@ void sim_rogue_send(struct sim *sim, struct sim_node *node, struct sim_packet *p
 
 void sim_rogue_frame(struct sim *sim, struct pccl_frame *frame)
 {
-	uint32_t what = take(sim);
+	uint32_t what = take_choice(sim, "frame");
 
 	if (what < HONEST)
 		return;

@@ -12,6 +12,7 @@
 
 struct sim_rogue {
 	struct fuzz_bytes bytes; /* what is left to be said */
+	const uint8_t *first;	 /* for the trace: which byte it is */
 	uint32_t node;
 	uint64_t nodes; /* that it has been, as bits */
 };

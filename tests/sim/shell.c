@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/uuid.h"
+#include "session/session_internal.h"
 #include "shell_wire.h"
 
 #define GONE_NS (5 * SIM_SECOND) /* after the end of a communicator all its ops must have ended */
@@ -336,6 +337,37 @@ void shell_close_all(struct sim *sim)
 	for (node = SIM_MASTERS; node < sim->node_count; node++)
 		if (sim_peer_lives(&sim->nodes[node]))
 			caller_close(sim->nodes[node].shell);
+}
+
+/* Does a member of the view live who is still to launch the op? */
+static bool is_owed(const struct sim *sim, const struct sim_node *node, const struct pccl_op *op)
+{
+	const struct pccl_view *view = &node->view.view;
+	uint32_t other, rank;
+
+	for (other = SIM_MASTERS; other < sim->node_count; other++) {
+		const struct sim_node *member = &sim->nodes[other];
+
+		if (sim_peer_lives(member) && pccl_view_rank(view, &member->uuid, &rank) &&
+		    pccl_session_next(member->shell->session, op->key.tag) <= op->key.sequence)
+			return true;
+	}
+	return false;
+}
+
+bool shell_is_at_odds(const struct sim *sim)
+{
+	uint32_t node, index;
+
+	for (node = SIM_MASTERS; sim->rogue != NULL && node < sim->node_count; node++) {
+		const struct shell *shell = sim->nodes[node].shell;
+
+		for (index = 0; index < SHELL_CALLS && sim_peer_lives(&sim->nodes[node]); index++)
+			if (shell->calls[index].state == CALL_LAUNCHED && shell->calls[index].op->numbered &&
+			    is_owed(sim, &sim->nodes[node], shell->calls[index].op))
+				return true;
+	}
+	return false;
 }
 
 bool shell_all_done(const struct sim *sim, uint32_t *node_out)

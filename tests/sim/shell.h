@@ -208,6 +208,8 @@ void shell_voted(struct shell *shell, uint32_t joint);
 void shell_tell(struct sim *sim);
 /* Programs come to their end. */
 void shell_close_all(struct sim *sim);
+/* Has a rogue told members different things, so that one waits for an op that another's program will never launch? */
+bool shell_is_at_odds(const struct sim *sim);
 /* Have all living ones come there? */
 bool shell_all_done(const struct sim *sim, uint32_t *node_out);
 

@@ -259,6 +259,8 @@ static void run_calm(struct sim *sim)
 		    check_is_settled(sim, &index, &why) && made_progress(sim, calls_before))
 			return;
 	}
+	if (shell_is_at_odds(sim))
+		return;
 	check_end(sim);
 	if (!sim->failed && !made_progress(sim, calls_before))
 		sim_fail(sim, "long after the last fault somebody's calls do not return");
@@ -276,8 +278,11 @@ static void run_close(struct sim *sim)
 	while (!sim->failed && !shell_all_done(sim, &node) && next_event(sim, &event)) {
 		sim->now_ns = event.time_ns;
 		handle(sim, &event);
-		if (sim->now_ns > end_ns)
-			sim_fail(sim, "long after the last fault an op of node %u does not end", node);
+		if (sim->now_ns <= end_ns)
+			continue;
+		if (shell_is_at_odds(sim))
+			return;
+		sim_fail(sim, "long after the last fault an op of node %u does not end", node);
 	}
 }
 
@@ -414,7 +419,7 @@ static void run_rogue(struct sim *sim, struct sim_rogue *rogue)
 
 bool sim_run_rogue(const uint8_t *data, size_t bytes, bool loud)
 {
-	struct sim_rogue rogue = {.bytes = {data + (bytes > 0), data + bytes}};
+	struct sim_rogue rogue = {.bytes = {data + (bytes > 0), data + bytes}, .first = data};
 	struct sim *sim = create(bytes > 0 ? data[0] : 0, 2, loud ? SIM_LOUD : SIM_LAST);
 
 	draw_rogue(sim, &rogue);

@@ -5,10 +5,12 @@
 #	tests/sim/mutants/run.sh -n		only says which would change nothing, or don't compile
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
-# A .mutant file says: what it breaks; in which file, and on which level, unless the file's own, and whether it is rare,
-# or, for what the simulator does not run, in which unit test it shows; the sed script that does it. A rare one shows in
-# few histories: it is looked for in ten times as many, and not by -t. The tree is copied: the library that ships carries
-# no hooks. Exit status 1 if a mutant lives, or no longer changes anything.
+# A .mutant file says: what it breaks; in which file (or files, with commas between, where one guard stands behind
+# another), and on which level, unless the file's own, and whether it is rare,
+# or, for what the simulator does not run, in which unit test it shows, or which fuzz target's corpus has an input that
+# shows it (fuzz/fuzz_NAME); the sed script that does it. A rare one shows in few histories: it is looked for in ten times
+# as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or
+# no longer changes anything.
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$root/tests/sim/mutants
@@ -18,20 +20,22 @@ trap 'rm -rf "$work"' EXIT
 
 # Mutants that the sources have moved away from.
 find_stale() {
-	local mutant file stale=0
+	local mutant files file stale=0
 
 	for mutant in "$here"/*.mutant; do
-		read -r file _ < <(sed -n 2p "$mutant")
+		read -r files _ < <(sed -n 2p "$mutant")
 		sed -n '3,$p' "$mutant" > "$work/script"
-		sed -f "$work/script" "$root/$file" > "$work/changed"
-		if cmp -s "$root/$file" "$work/changed"; then
-			echo "STALE   $(basename "$mutant" .mutant): changes nothing in $file"
-			stale=1
-		elif ! (cd "$root" && ${CC:-cc} -fsyntax-only -w -std=c99 -D_GNU_SOURCE -Iinclude -Iinclude/pccl -Isrc \
-			-x c "$work/changed") 2> "$work/err"; then
-			echo "STALE   $(basename "$mutant" .mutant): does not compile: $(head -1 "$work/err")"
-			stale=1
-		fi
+		for file in ${files//,/ }; do
+			sed -f "$work/script" "$root/$file" > "$work/changed"
+			if cmp -s "$root/$file" "$work/changed"; then
+				echo "STALE   $(basename "$mutant" .mutant): changes nothing in $file"
+				stale=1
+			elif ! (cd "$root" && ${CC:-cc} -fsyntax-only -w -std=c99 -D_GNU_SOURCE -Iinclude \
+				-Iinclude/pccl -Isrc -x c "$work/changed") 2> "$work/err"; then
+				echo "STALE   $(basename "$mutant" .mutant): does not compile: $(head -1 "$work/err")"
+				stale=1
+			fi
+		done
 	done
 	return $stale
 }
@@ -43,7 +47,7 @@ fi
 
 cp -r "$root"/{src,include,tests,bench,scripts,Makefile} "$work"
 simulator=build/release/test/pccl-sim
-# Every processor has the portable kernels.
+# Every processor has the portable kernels. What a corpus shows it shows without mutations.
 export PCCL_CPU=scalar
 
 build() { # [TEST]
@@ -52,7 +56,7 @@ build() { # [TEST]
 
 # A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
 run() { # LEVEL|TEST SEEDS
-	[[ $1 == */* ]] && { timeout 300 "$work/build/release/test/$1" > "$work/out" 2>&1; return; }
+	[[ $1 == */* ]] && { (cd "$work" && PCCL_FUZZ_MUTATIONS=0 timeout 300 "build/release/test/$1") > "$work/out" 2>&1; return; }
 	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" > "$work/out" 2>&1
 }
 
@@ -71,14 +75,16 @@ else
 fi
 for mutant in "${mutants[@]}"; do
 	name=$(basename "$mutant" .mutant)
-	read -r file level rare < <(sed -n 2p "$mutant")
+	read -r files level rare < <(sed -n 2p "$mutant")
 	sed -n '3,$p' "$mutant" > "$work/script"
-	sed -i -f "$work/script" "$work/$file"
-	if cmp -s "$root/$file" "$work/$file"; then
-		echo "STALE   $name: changes nothing in $file"
-		lived=1
-		continue
-	fi
+	for file in ${files//,/ }; do
+		sed -i -f "$work/script" "$work/$file"
+		if cmp -s "$root/$file" "$work/$file"; then
+			echo "STALE   $name: changes nothing in $file"
+			lived=1
+			continue 2
+		fi
+	done
 	test=
 	[[ $level == */* ]] && test=$level
 	if ! build "$test"; then
@@ -93,6 +99,8 @@ for mutant in "${mutants[@]}"; do
 			echo "caught  $name: $(tail -1 "$work/out" | cut -c1-110)"
 		fi
 	fi
-	cp "$root/$file" "$work/$file"
+	for file in ${files//,/ }; do
+		cp "$root/$file" "$work/$file"
+	done
 done
 exit $lived
