@@ -274,7 +274,7 @@ static bool make_engine(struct peer *peer, bool is_newcomer)
 	if (settings.mode != pcclDilocoStreaming)
 		settings.overlap = 0;
 	if (settings.mode != pcclDilocoSynchronous)
-		settings.quorum = 0;
+		settings.quorum = settings.grace_ms = 0;
 	if (!good(peer, pcclDilocoCreate(peer->comm, peer->model.tensors, MODEL_TENSORS, &settings, &peer->engine),
 		  "engine"))
 		return false;

@@ -143,6 +143,10 @@ pcclResult_t pccl_session_create(const struct pccl_session_config *config, struc
 /* All lanes must have stopped. Open ops are freed without a word. */
 void pccl_session_destroy(struct pccl_session *session);
 
+/* Reads and checks the codecs of an op whose type is known, as a launch does. */
+pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,
+				      struct pccl_op_codecs *out);
+
 /* Starts an op. pcclInvalidArgument: tag in use, bad request; pcclTooFewPeers, pcclTooManyOperations, pcclOutOfMemory.
  * The op is the session's until pccl_session_release(). If the flush of an earlier view has already decided it, it has
  * ended. */

@@ -172,10 +172,6 @@ void pccl_session_meetings_end(struct pccl_session *session, const struct pccl_v
 
 /* session_codec.c */
 
-/* Reads and checks the codecs of a request whose type is known. */
-pcclResult_t pccl_session_read_codecs(enum pccl_collective kind, const pcclOperation_t *operation,
-				      struct pccl_op_codecs *out);
-
 /* Room for what the op's contributions leave over, if the caller wants to keep that. pcclOutOfMemory. */
 pcclResult_t pccl_session_take_residual(struct pccl_op *op);
 

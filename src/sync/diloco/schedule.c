@@ -250,6 +250,8 @@ pcclResult_t pccl_schedule_init(struct pccl_schedule *schedule, const pcclTensor
 		return result;
 	schedule->tensor_count = count;
 	schedule->fragment_count = settings->fragments;
+	schedule->tag = settings->tag;
+	schedule->last_tag = pccl_schedule_last_tag(settings);
 	schedule->fragments = pccl_calloc(settings->fragments, sizeof(*schedule->fragments));
 	schedule->fragment_of = pccl_calloc(count, sizeof(*schedule->fragment_of));
 	schedule->place = pccl_calloc(count, sizeof(*schedule->place));
@@ -317,4 +319,28 @@ uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t
 uint64_t pccl_schedule_piece_begins(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t index)
 {
 	return schedule->lead + (uint64_t)index * schedule->spread / schedule->fragments[fragment].pieces;
+}
+
+#define FRAGMENT_TAGS (PCCL_PIECES_MAX + 1)
+
+uint64_t pccl_schedule_roll_tag(const struct pccl_schedule *schedule, uint32_t fragment)
+{
+	return schedule->tag + (uint64_t)fragment * FRAGMENT_TAGS;
+}
+
+uint64_t pccl_schedule_piece_tag(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t piece)
+{
+	return pccl_schedule_roll_tag(schedule, fragment) + 1 + piece;
+}
+
+uint64_t pccl_schedule_tag_count(const pcclDilocoSettings_t *settings)
+{
+	return (uint64_t)settings->fragments * FRAGMENT_TAGS + 1;
+}
+
+uint64_t pccl_schedule_last_tag(const pcclDilocoSettings_t *settings)
+{
+	const uint64_t count = pccl_schedule_tag_count(settings);
+
+	return settings->tag > UINT64_MAX - (count - 1) ? UINT64_MAX : settings->tag + (count - 1);
 }

@@ -14,7 +14,8 @@
 #include "sync/state/digest.h"
 
 #define PCCL_PIECES_MAX 64
-#define PCCL_PIECE_LEAST 256 /* elements: a block of most codecs */
+#define PCCL_PIECE_LEAST 256   /* elements: a block of most codecs */
+#define PCCL_TRAINING_MAX 4096 /* peers */
 
 struct pccl_fragment {
 	size_t first;	 /* its tensors are order[first] ... order[first + count - 1] */
@@ -31,6 +32,7 @@ struct pccl_schedule {
 	uint32_t lead;	 /* steps that the roll call of a round has before its pieces */
 	uint32_t spread; /* steps over which these begin; 0: all at once */
 	uint32_t fragment_count;
+	uint64_t tag, last_tag; /* see pccl_schedule_roll_tag() */
 	size_t tensor_count;
 	struct pccl_fragment *fragments;
 	uint32_t *fragment_of; /* by tensor */
@@ -55,5 +57,12 @@ uint64_t pccl_schedule_next(const struct pccl_schedule *schedule, uint64_t step)
  * piece `index` begins. */
 uint32_t pccl_schedule_pieces_due(const struct pccl_schedule *schedule, uint32_t fragment, uint64_t elapsed);
 uint64_t pccl_schedule_piece_begins(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t index);
+
+/* The tags of an engine, from `tag` of its settings on: each fragment has one for its roll calls and one for each piece
+ * that it may have, and behind them all is that of the gatherings, the last. */
+uint64_t pccl_schedule_roll_tag(const struct pccl_schedule *schedule, uint32_t fragment);
+uint64_t pccl_schedule_piece_tag(const struct pccl_schedule *schedule, uint32_t fragment, uint32_t piece);
+uint64_t pccl_schedule_tag_count(const pcclDilocoSettings_t *settings);
+uint64_t pccl_schedule_last_tag(const pcclDilocoSettings_t *settings); /* the largest there is: they have no room */
 
 #endif

@@ -2,18 +2,34 @@
 #include <math.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/fail.h"
 #include "base/names.h"
+#include "session/session.h"
 #include "sync/diloco/schedule_internal.h"
+#include "sync/state/agreement.h"
 
 #define ELEMENTS_MAX (UINT64_C(1) << 48) /* of all tensors: no machine has room for more, and no size overflows below */
+
+static bool is_utf8(const char *text)
+{
+	json_t *string = json_string(text);
+
+	json_decref(string);
+	return string != NULL;
+}
 
 static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index, bool has_callbacks)
 {
 	if (tensor->name == NULL || tensor->name[0] == '\0')
 		return pccl_fail(pcclInvalidArgument, "tensor %zu has no name", index);
 	if (strlen(tensor->name) > UINT16_MAX / 2)
-		return pccl_fail(pcclInvalidArgument, "the name of tensor %zu is too long", index);
+		return pccl_fail(pcclInvalidArgument, "the name of tensor %zu has %zu bytes: %d are the most", index,
+				 strlen(tensor->name), UINT16_MAX / 2);
+	if (!is_utf8(tensor->name))
+		return pccl_fail(pcclInvalidArgument,
+				 "the name of tensor %zu is not UTF-8: no checkpoint could hold its state", index);
 	if (tensor->datatype != pcclFloat)
 		return pccl_fail(pcclInvalidArgument,
 				 "tensor '%s' is not pcclFloat: pass the float32 copy that the optimizer works on, or "
@@ -44,7 +60,63 @@ static pcclResult_t check_numbers(const pcclDilocoSettings_t *settings)
 		return pccl_fail(pcclInvalidArgument, "alpha is %g: it has to be from 0 to below 1",
 				 (double)settings->alpha);
 	if (!(settings->clip >= 0) || !isfinite(settings->clip))
-		return pccl_fail(pcclInvalidArgument, "clip is %g: it can't be negative", (double)settings->clip);
+		return pccl_fail(pcclInvalidArgument, "clip is %g: it has to be positive, or 0 for no limit",
+				 (double)settings->clip);
+	if (settings->clip > 0 && settings->rule != pcclDilocoCo2)
+		return pccl_fail(pcclInvalidArgument, "clip is %g, but only the rule pcclDilocoCo2 clips",
+				 (double)settings->clip);
+	return pcclSuccess;
+}
+
+/* What the all-reduce of a piece would say of them, rounds later. */
+static pcclResult_t check_codecs(const pcclDilocoSettings_t *settings)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	struct pccl_op_codecs codecs;
+
+	if (settings->codec == pcclQuantNone && settings->codec_down == pcclQuantPlain)
+		return pccl_fail(pcclInvalidArgument,
+				 "codec_down is pcclQuantPlain, which goes with a codec, and codec is pcclQuantNone: "
+				 "choose pcclQuantNone for both, and everything travels plain");
+	operation.count = PCCL_PIECE_LEAST;
+	operation.plan = pcclPlanDirect;
+	operation.codec = settings->codec;
+	operation.codec_down = settings->codec_down;
+	operation.rounding = settings->rounding;
+	return pccl_session_read_codecs(PCCL_ALL_REDUCE, &operation, &codecs);
+}
+
+static pcclResult_t check_tags(const pcclDilocoSettings_t *settings)
+{
+	static const uint64_t own[] = {PCCL_TAG_OWN, PCCL_STATE_TAG};
+	const uint64_t last = pccl_schedule_last_tag(settings);
+	size_t i;
+
+	if (last == UINT64_MAX)
+		return pccl_fail(pcclInvalidArgument, "tag is 0x%llx: it leaves no room for the %llu of an engine",
+				 (unsigned long long)settings->tag,
+				 (unsigned long long)(pccl_schedule_tag_count(settings)));
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (own[i] >= settings->tag && own[i] <= last)
+			return pccl_fail(pcclInvalidArgument,
+					 "tag is 0x%llx: of those from there to 0x%llx, which are the engine's, "
+					 "0x%llx is the library's own",
+					 (unsigned long long)settings->tag, (unsigned long long)last,
+					 (unsigned long long)own[i]);
+	return pcclSuccess;
+}
+
+static pcclResult_t check_quorum(const pcclDilocoSettings_t *settings)
+{
+	if (settings->quorum > 0 && settings->mode != pcclDilocoSynchronous)
+		return pccl_fail(pcclInvalidArgument, "quorum is %u, but only `synchronous` has one", settings->quorum);
+	if (settings->quorum > PCCL_TRAINING_MAX)
+		return pccl_fail(pcclInvalidArgument, "quorum is %u: a training has %d peers at most", settings->quorum,
+				 PCCL_TRAINING_MAX);
+	if (settings->grace_ms > 0 && settings->quorum == 0)
+		return pccl_fail(pcclInvalidArgument,
+				 "grace_ms is %u, but quorum is 0: all peers are waited for, for as long as it takes",
+				 settings->grace_ms);
 	return pcclSuccess;
 }
 
@@ -94,10 +166,6 @@ static pcclResult_t check_mode(const pcclDilocoSettings_t *settings)
 	if (settings->pieces > PCCL_PIECES_MAX)
 		return pccl_fail(pcclInvalidArgument, "pieces is %u: %d is the most", settings->pieces,
 				 PCCL_PIECES_MAX);
-	if (settings->quorum > 0 && mode != pcclDilocoSynchronous)
-		return pccl_fail(pcclInvalidArgument, "quorum is %u, but only `synchronous` has one", settings->quorum);
-	if (settings->tag > UINT64_MAX - 1 - (uint64_t)settings->fragments * (PCCL_PIECES_MAX + 1))
-		return pccl_fail(pcclInvalidArgument, "tag leaves no room for those after it");
 	return pcclSuccess;
 }
 
@@ -125,10 +193,16 @@ pcclResult_t pccl_schedule_check(const pcclTensorInfo_t *tensors, size_t count, 
 		result = check_mode(settings);
 	if (result == pcclSuccess)
 		result = check_numbers(settings);
+	if (result == pcclSuccess)
+		result = check_codecs(settings);
+	if (result == pcclSuccess)
+		result = check_quorum(settings);
 	if (result == pcclSuccess && (tensors == NULL || count == 0))
 		result = pccl_fail(pcclInvalidArgument, "there are no tensors");
 	if (result == pcclSuccess)
 		result = check_fragments(settings, count);
+	if (result == pcclSuccess)
+		result = check_tags(settings);
 	for (index = 0; result == pcclSuccess && index < count; index++) {
 		result = check_tensor(&tensors[index], index, settings->read != NULL);
 		if (result == pcclSuccess && tensors[index].count > left)

@@ -1,6 +1,7 @@
 /* Fragments and their steps. */
 #include "sync/diloco/schedule.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -257,56 +258,201 @@ static void refused(const pcclTensorInfo_t *tensors, size_t count, const pcclDil
 	pccl_schedule_fini(&schedule);
 }
 
-static void what_cannot_be_is_refused_in_words(void **state)
+struct mistake {
+	const char *says; /* a part of the text */
+	void (*make)(pcclDilocoSettings_t *settings, pcclTensorInfo_t *tensors);
+};
+
+#define MISTAKES(list) list, sizeof(list) / sizeof((list)[0])
+
+/* Each on two good tensors and the defaults. */
+static void refuse_all(const struct mistake *mistakes, size_t count)
 {
-	const pcclTensorInfo_t good[] = {tensor("a", 10), tensor("b", 60)}, twice[] = {tensor("a", 1), tensor("a", 2)};
-	const pcclDilocoSettings_t defaults = PCCL_DILOCO_SETTINGS_INITIALIZER;
-	pcclTensorInfo_t half = tensor("h", 4), empty = tensor("e", 0);
-	const pcclTensorInfo_t huge = tensor("h", SIZE_MAX), many[] = {tensor("a", 1), tensor("b", (size_t)1 << 48)};
-	const uint32_t outside[] = {0, 2}, gap[] = {1, 1};
-	pcclDilocoSettings_t settings = defaults;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+		pcclTensorInfo_t tensors[] = {tensor("a", 10), tensor("b", 60)};
+
+		mistakes[i].make(&settings, tensors);
+		refused(tensors, 2, &settings, mistakes[i].says);
+	}
+}
+
+#define CHANGE(name, ...)                                                           \
+	static void name(pcclDilocoSettings_t *settings, pcclTensorInfo_t *tensors) \
+	{                                                                           \
+		(void)settings;                                                     \
+		(void)tensors;                                                      \
+		__VA_ARGS__;                                                        \
+	}
+
+CHANGE(unknown_mode, settings->mode = (pcclDilocoMode_t)7)
+CHANGE(unknown_rule, settings->rule = (pcclDilocoRule_t)1)
+CHANGE(unknown_division, settings->division = (pcclDilocoDivision_t)-1)
+CHANGE(unknown_codec, settings->codec = (pcclQuantizationAlgorithm_t)77)
+CHANGE(unknown_codec_down, settings->codec_down = (pcclQuantizationAlgorithm_t)99)
+CHANGE(unknown_rounding, settings->rounding = (pcclRounding_t)3)
+CHANGE(unknown_zstd, settings->zstd = (pcclZstd_t)3)
+CHANGE(plain_up, settings->codec = pcclQuantPlain)
+CHANGE(plain_both_ways, settings->codec_down = pcclQuantPlain)
+CHANGE(no_interval, settings->interval = 0)
+CHANGE(no_fragments, settings->fragments = 0)
+CHANGE(many_fragments, settings->fragments = 3)
+CHANGE(overlap_elsewhere, settings->overlap = 1)
+CHANGE(overlap_too_long, settings->mode = pcclDilocoStreaming; settings->overlap = 100)
+CHANGE(crowded_interval, settings->mode = pcclDilocoStreaming; settings->fragments = 2; settings->interval = 1)
+CHANGE(alpha_of_one, settings->alpha = 1)
+CHANGE(alpha_of_none, settings->alpha = NAN)
+CHANGE(no_rate, settings->learning_rate = 0)
+CHANGE(no_finite_rate, settings->learning_rate = INFINITY)
+CHANGE(momentum_of_one, settings->momentum = 1)
+CHANGE(negative_clip, settings->rule = pcclDilocoCo2; settings->clip = -1)
+CHANGE(clip_elsewhere, settings->clip = 1)
+CHANGE(eager_co2, settings->mode = pcclDilocoEager; settings->rule = pcclDilocoCo2)
+CHANGE(many_pieces, settings->pieces = 65)
+CHANGE(quorum_elsewhere, settings->quorum = 2; settings->mode = pcclDilocoDelayed)
+CHANGE(huge_quorum, settings->quorum = 4097)
+CHANGE(grace_alone, settings->grace_ms = 10)
+CHANGE(tag_at_the_end, settings->tag = UINT64_MAX - 65)
+CHANGE(tag_of_forgetting, settings->tag = UINT64_C(0xfffffffffffffe11))
+CHANGE(tag_before_forgetting, settings->tag = UINT64_C(0xfffffffffffffe11) - 65)
+CHANGE(tag_before_states, settings->fragments = 2; settings->tag = UINT64_C(0x7063636c73746174) - 130)
+CHANGE(division_without_a_list, settings->division = pcclDilocoGiven)
+CHANGE(list_without_a_division, static const uint32_t list[] = {0, 0}; settings->fragment_of = list)
+CHANGE(fragment_outside, static const uint32_t list[] = {0, 2}; settings->fragments = 2;
+       settings->division = pcclDilocoGiven; settings->fragment_of = list)
+CHANGE(fragment_without_tensors, static const uint32_t list[] = {1, 1}; settings->fragments = 2;
+       settings->division = pcclDilocoGiven; settings->fragment_of = list)
+
+static void settings_that_cannot_be_are_refused_in_words(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{"mode is 7, which is unknown: there are synchronous, delayed, eager, streaming", unknown_mode},
+		{"rule is 1, which is unknown: there are nesterov, co2", unknown_rule},
+		{"division is -1, which is unknown: there are balanced, strided, given", unknown_division},
+		{"codec is 77, which is unknown: there are none, minmax", unknown_codec},
+		{"codec_down is 99, which is unknown: there are none, minmax", unknown_codec_down},
+		{"rounding is 3, which is unknown: there are nearest, stochastic", unknown_rounding},
+		{"zstd is 3, which is unknown: there are off, auto, on", unknown_zstd},
+		{"for codec use pcclQuantNone", plain_up},
+		{"choose pcclQuantNone for both", plain_both_ways},
+		{"interval is 0", no_interval},
+		{"0 fragments can't be made of 2 tensors", no_fragments},
+		{"3 fragments can't be made of 2 tensors", many_fragments},
+		{"only `streaming` has one", overlap_elsewhere},
+		{"below the interval", overlap_too_long},
+		{"no steps of their own in an interval of 1", crowded_interval},
+		{"alpha is 1", alpha_of_one},
+		{"from 0 to below 1", alpha_of_none},
+		{"has to be positive", no_rate},
+		{"has to be positive", no_finite_rate},
+		{"momentum is 1", momentum_of_one},
+		{"clip is -1", negative_clip},
+		{"only the rule pcclDilocoCo2 clips", clip_elsewhere},
+		{"not linear", eager_co2},
+		{"pieces is 65", many_pieces},
+		{"only `synchronous` has one", quorum_elsewhere},
+		{"4096 peers at most", huge_quorum},
+		{"quorum is 0", grace_alone},
+		{"no room for the 66", tag_at_the_end},
+		{"0xfffffffffffffe11 is the library's own", tag_of_forgetting},
+		{"0xfffffffffffffe11 is the library's own", tag_before_forgetting},
+		{"0x7063636c73746174 is the library's own", tag_before_states},
+		{"fragment_of", division_without_a_list},
+		{"fragment_of", list_without_a_division},
+		{"'b' is to be in fragment 2 of 2", fragment_outside},
+		{"fragment 0 has no tensor", fragment_without_tensors},
+	};
 
 	(void)state;
-	half.datatype = pcclFloat16;
-	refused(twice, 2, &defaults, "two tensors have the name 'a'");
-	refused(&half, 1, &defaults, "not pcclFloat");
-	refused(&empty, 1, &defaults, "no elements");
-	refused(&huge, 1, &defaults, "tensor 'h' can't have");
-	refused(many, 2, &defaults, "tensor 'b' can't have");
-	refused(good, 0, &defaults, "no tensors");
+	refuse_all(MISTAKES(mistakes));
+}
+
+CHANGE(same_names, tensors[1].name = "a")
+CHANGE(no_name, tensors[1].name = NULL)
+CHANGE(empty_name, tensors[1].name = "")
+CHANGE(name_of_bytes, tensors[1].name = "layer.\xff")
+CHANGE(cut_name, tensors[1].name = "caf\xc3")
+CHANGE(half_floats, tensors[1].datatype = pcclFloat16)
+CHANGE(no_elements, tensors[1].count = 0)
+CHANGE(huge_tensor, tensors[1].count = SIZE_MAX)
+CHANGE(huge_sum, tensors[1].count = (size_t)1 << 48)
+CHANGE(no_data, tensors[1].data = NULL)
+CHANGE(elsewhere, tensors[1].device_type = pcclDeviceCuda)
+
+static void tensors_that_cannot_be_are_refused_in_words(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{"two tensors have the name 'a'", same_names},
+		{"tensor 1 has no name", no_name},
+		{"tensor 1 has no name", empty_name},
+		{"the name of tensor 1 is not UTF-8", name_of_bytes},
+		{"the name of tensor 1 is not UTF-8", cut_name},
+		{"tensor 'b' is not pcclFloat", half_floats},
+		{"tensor 'b' has no elements", no_elements},
+		{"tensor 'b' can't have", huge_tensor},
+		{"tensor 'b' can't have", huge_sum},
+		{"tensor 'b' has no data", no_data},
+		{"tensor 'b' is not in the memory of the host", elsewhere},
+	};
+	const pcclDilocoSettings_t defaults = PCCL_DILOCO_SETTINGS_INITIALIZER;
+	static char long_name[40000];
+	pcclTensorInfo_t named_long = tensor(long_name, 1);
+
+	(void)state;
+	refuse_all(MISTAKES(mistakes));
+	refused(&named_long, 0, &defaults, "no tensors");
+	refused(NULL, 1, &defaults, "no tensors");
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	refused(&named_long, 1, &defaults, "has 39999 bytes");
+}
+
+/* Beside what is refused. */
+static void settings_that_are_strange_and_fine_are_taken(void **state)
+{
+	static const pcclQuantizationAlgorithm_t codecs[] = {pcclQuantNone, pcclQuantMinMax, pcclQuantZeroPointScale,
+							     pcclQuantBF16, pcclQuantInt8,   pcclQuantInt4MinMax,
+							     pcclQuantE3M0, pcclQuantNF4};
+	const pcclTensorInfo_t good = tensor("\xc3\xa9t\xc3\xa9", 10);
+	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+	struct pccl_schedule schedule;
+	size_t i;
+
+	(void)state;
+	settings.quorum = 4096;
+	settings.tag = UINT64_C(0xfffffffffffffe11) - 66;
+	settings.rounding = pcclRoundStochastic;
+	for (i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
+		settings.codec = codecs[i];
+		settings.codec_down = i == 0 ? pcclQuantNone : pcclQuantPlain;
+		assert_int_equal(pccl_schedule_init(&schedule, &good, 1, &settings), pcclSuccess);
+		pccl_schedule_fini(&schedule);
+	}
+	settings.tag = UINT64_C(0xfffffffffffffe12);
+	assert_int_equal(pccl_schedule_init(&schedule, &good, 1, &settings), pcclSuccess);
+	pccl_schedule_fini(&schedule);
+}
+
+static void every_exchange_has_a_tag_of_its_own(void **state)
+{
+	const pcclTensorInfo_t tensors[] = {tensor("a", 1), tensor("b", 1), tensor("c", 1)};
+	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+	struct pccl_schedule schedule;
+	uint64_t next = 1000;
+	uint32_t fragment, piece;
+
+	(void)state;
 	settings.fragments = 3;
-	refused(good, 2, &settings, "3 fragments can't be made of 2 tensors");
-	settings = defaults;
-	settings.overlap = 1;
-	refused(good, 2, &settings, "only `streaming` has one");
-	settings.mode = pcclDilocoStreaming;
-	settings.overlap = 100;
-	refused(good, 2, &settings, "below the interval");
-	settings = defaults;
-	settings.pieces = 65;
-	refused(good, 2, &settings, "pieces is 65");
-	settings = defaults;
-	settings.quorum = 2;
-	settings.mode = pcclDilocoDelayed;
-	refused(good, 2, &settings, "only `synchronous` has one");
-	settings = defaults;
-	settings.tag = UINT64_MAX - 65;
-	refused(good, 2, &settings, "no room");
-	settings = defaults;
-	settings.alpha = 1;
-	refused(good, 2, &settings, "alpha is 1");
-	settings = defaults;
-	settings.mode = pcclDilocoEager;
-	settings.rule = pcclDilocoCo2;
-	refused(good, 2, &settings, "not linear");
-	settings = defaults;
-	settings.fragments = 2;
-	settings.division = pcclDilocoGiven;
-	refused(good, 2, &settings, "fragment_of");
-	settings.fragment_of = outside;
-	refused(good, 2, &settings, "'b' is to be in fragment 2 of 2");
-	settings.fragment_of = gap;
-	refused(good, 2, &settings, "fragment 0 has no tensor");
+	settings.tag = next;
+	assert_int_equal(pccl_schedule_init(&schedule, tensors, 3, &settings), pcclSuccess);
+	for (fragment = 0; fragment < 3; fragment++) {
+		assert_int_equal(pccl_schedule_roll_tag(&schedule, fragment), next++);
+		for (piece = 0; piece < PCCL_PIECES_MAX; piece++)
+			assert_int_equal(pccl_schedule_piece_tag(&schedule, fragment, piece), next++);
+	}
+	assert_int_equal(schedule.last_tag, next);
+	pccl_schedule_fini(&schedule);
 }
 
 int main(void)
@@ -317,7 +463,10 @@ int main(void)
 		cmocka_unit_test(the_order_of_the_list_changes_nothing),
 		cmocka_unit_test(balanced_fragments_are_about_equal),
 		cmocka_unit_test(strided_fragments_take_turns),
-		cmocka_unit_test(what_cannot_be_is_refused_in_words),
+		cmocka_unit_test(settings_that_cannot_be_are_refused_in_words),
+		cmocka_unit_test(tensors_that_cannot_be_are_refused_in_words),
+		cmocka_unit_test(settings_that_are_strange_and_fine_are_taken),
+		cmocka_unit_test(every_exchange_has_a_tag_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
