@@ -46,8 +46,9 @@
  *
  * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
  * parameters), then all-reduces of the fragment in `codec`, in one piece or in several. Fragment f and its pieces have
- * 65 tags of their own from `tag` + 65 f on, which nobody else may use: which exchange is which is agreed by name, and
- * never by the time of a call. Up to 16 rounds are in flight at once, further ones wait for their turn.
+ * 65 tags of their own from `tag` + 65 f on, which nobody else may use (engines of one communicator that overlap are
+ * refused): which exchange is which is agreed by name, and never by the time of a call. Up to 16 rounds are in flight
+ * at once, further ones wait for their turn.
  *
  * Pace. Where a round has time (all modes but synchronous), its pieces begin at steps of their own, evenly spread, so
  * that a link carries the average rate and not the peak: over the steps from the beginning of one round to that of
@@ -56,8 +57,15 @@
  * choose an overlap of H / P and some round trips more, and fragments of about one size. Pieces have 256 elements or
  * more.
  *
- * Weights. pcclDilocoStep() says how much the step weighs (tokens, or 1). A contribution weighs the sum since the one
- * before. Who did nothing gives 0 and counts for nothing.
+ * Weights. pcclDilocoStep() says how much the step weighs (tokens, or 1), from 0 to 1e30. A contribution weighs the sum
+ * since the one before. Who did nothing gives 0 and counts for nothing.
+ *
+ * Numbers. A peer whose local parameters are no finite numbers (its training has diverged) gives nothing: it takes part
+ * with weight 0, what it did is lost, and when the round is taken over its local parameters of that fragment become the
+ * outer ones, in streaming too. Its pcclDilocoStep() is pcclInvalidArgument, and the last error names tensor and
+ * element; the engine goes on, and nobody else notices. Its optimizer may have such numbers as well, which is for the
+ * program to mend. A round that would make outer parameters or their momentum no finite numbers fails, on all peers
+ * alike.
  *
  * Losses. If a member is lost in a round, the survivors do that round again among themselves, from their untouched
  * contributions: no step is lost, weights are those of who took part, residuals of error feedback are kept once, with
@@ -72,6 +80,13 @@
  * to go by the number of rounds in pcclDilocoStatistics_t, which changes in Step and Flush only. While training goes
  * on, an all-gather of 44 bytes is in flight, several times in a grace time.
  *
+ * Joint calls. Rounds in flight are in nobody's way: pcclStateCheck(), pcclSynchronizeSharedState(), pcclStateSync(),
+ * pcclArePeersPending() and pcclOptimizeTopology() may be called between steps at any time, by all members after as
+ * many steps. Only the program's own operations have to be awaited before. pcclUpdateTopology() would bring in peers
+ * that know nothing of those rounds: while there are any (`in_flight` in pcclDilocoStatistics_t; with a quorum from the
+ * first step after a flush to the next flush) it is pcclPendingAsyncOps at once, on all members, for they all have the
+ * same ones after as many steps. pcclDilocoFlush() first.
+ *
  * Newcomers. The engine admits nobody. At a step that all members agree on, for example every 1000th, or when
  * pcclArePeersPending() says so to all: pcclDilocoFlush(), pcclUpdateTopology(), pcclDilocoState(), and
  * pcclSynchronizeSharedState() with that. The newcomer, whom pcclConnect() has let in: pcclDilocoCreate(),
@@ -84,11 +99,26 @@
  * microsecond, one at which a round begins or is taken over passes over that fragment, and waiting if the exchange has
  * not ended. Other collectives on other tags go on meanwhile.
  *
- * Failures. All functions return pcclInvalidArgument for NULL pointers, pcclInvalidUsage in a forked child. A round
- * that fails (pcclEvicted, pcclAborted, pcclTimeout, a codec that meets a NaN) ends the engine: steps from then on
- * return that result, local parameters keep what was trained, outer ones what the last round taken over has made them.
- * pcclMismatch: peers have different tensors, settings or rounds, or outer parameters that differ; the last error says
- * which peer.
+ * Failures. All functions return pcclInvalidArgument for NULL pointers, pcclInvalidUsage in a forked child. These
+ * results end the engine; steps and flushes from then on return the same:
+ *
+ *	pcclEvicted		the communicator has ended
+ *	pcclAborted		likewise
+ *	pcclTimeout		peers have missed an operation's deadline (operation_timeout_ms), or one has ended
+ *				its engine in the middle of a round. For all who wait in that round or come to it
+ *	pcclMismatch		peers have different tensors, settings or rounds, or outer parameters that differ;
+ *				the last error says which peer. On all peers
+ *	pcclInvalidArgument	a codec met what it can't carry, or outer parameters would become no finite
+ *				numbers. On all peers
+ *	any other		a callback has failed, or memory. On this peer; the others wait in the next round
+ *				until it leaves the group
+ *
+ * What is left then: local parameters as they were trained (where a callback failed, or a step had taken over some
+ * fragments before it failed, these are new); outer parameters, momentum and all else of pcclDilocoState(), which can
+ * be called now: each fragment as the last round has made it that ended well, momentum and residuals of that round too,
+ * rounds that failed as if they had not begun, the weight of what was trained for them back where it was. To go on:
+ * save or copy that, pcclDilocoDestroy(), pcclDilocoCreate(), pcclDilocoState(), the saved tensors into its own,
+ * pcclSynchronizeSharedState() (the peers may have failed at different rounds), pcclDilocoResume().
  */
 #ifndef PCCL_DILOCO_H
 #define PCCL_DILOCO_H
@@ -143,17 +173,19 @@ typedef struct pcclDilocoSettings_t {
 	bool check_parity;   /* compare digests of the outer parameters in each round; default true */
 	pcclDilocoDivision_t division;
 	const uint32_t *fragment_of; /* pcclDilocoGiven: for each tensor; every fragment has to have one */
-	uint64_t tag;		     /* the first of 65 P + 1 that are the engine's; default 0xd110c000 */
+	uint64_t tag;		     /* the first of 65 P + 1 that are the engine's; default 0xd110c000. The library's
+				      * own, 0x7063636c73746174 and 0xfffffffffffffe11, can't be among them */
 	pcclQuantizationAlgorithm_t codec;
-	pcclQuantizationAlgorithm_t codec_down; /* pcclQuantNone: as `codec` */
+	pcclQuantizationAlgorithm_t codec_down; /* pcclQuantNone: as `codec`; pcclQuantPlain goes with a codec */
 	pcclRounding_t rounding;
 	pcclZstd_t zstd;
 	pcclDilocoRead_t read; /* both or none; then data of tensors may be NULL */
 	pcclDilocoWrite_t write;
 	void *context;
 	uint32_t pieces;   /* most pieces of a fragment, 1 to 64; default 0: 64 */
-	uint32_t quorum;   /* synchronous: so many peers have to come to a round; default 0: all of them */
-	uint32_t grace_ms; /* and then wait for so long for the others; default 0 */
+	uint32_t quorum;   /* synchronous: so many peers have to come to a round, or all if there are fewer; 4096 at
+			    * most; default 0: all of them */
+	uint32_t grace_ms; /* with a quorum: and then wait for so long for the others; default 0 */
 	uint32_t reserved[1];
 } pcclDilocoSettings_t;
 
@@ -196,14 +228,17 @@ typedef struct pcclDilocoStatistics_t {
  * now and until the engine ends. The outer parameters begin as what the local ones are: these have to be the same on
  * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 7 copies of the parameters, by mode and
  * codec. No network activity. The communicator has to outlive the engine. pcclInvalidArgument: a tensor or a setting
- * that can't be, which the last error names. pcclOutOfMemory, pcclSystemError.
+ * that can't be, which the last error names, with those that can: an unknown value of an enumeration, a setting of
+ * another mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory, pcclSystemError.
  */
 PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *tensors, size_t count,
 					  const pcclDilocoSettings_t *settings PCCL_NULLABLE,
 					  pcclDiloco_t **engine_out);
 
 /* To be called after every inner step: `weight` is how much it counts. Begins rounds and takes them over when they are
- * due; see the modes. All members make as many steps. pcclInvalidArgument: the weight is negative or no number. */
+ * due; see the modes. All members make as many steps. pcclInvalidArgument: the weight is below 0, above 1e30 or no
+ * number, and nothing was done; or this peer's parameters are no numbers, and all is done (see Numbers); or the engine
+ * has ended (see Failures). */
 PCCL_EXPORT pcclResult_t pcclDilocoStep(pcclDiloco_t *engine, double weight);
 
 /* Waits for all rounds that have begun, and takes them over. A joint step: all members call it after the same number of
@@ -217,14 +252,14 @@ PCCL_EXPORT pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine);
  * "diloco.deviation_momentum/NAME", then "diloco.weights" (these, and residuals, differ between peers), and
  * "diloco.schedule". The local parameters are the caller's to save. The structure is the engine's and valid until its
  * next step, flush or end; `revision` counts the rounds taken over. pcclPendingAsyncOps: rounds are in flight; flush
- * first.
+ * first. Of an engine that has failed it is what is left (see Failures), whatever is in flight, and it does not wait.
  */
 PCCL_EXPORT pcclResult_t pcclDilocoState(pcclDiloco_t *engine, pcclSharedState_t **state_out);
 
 /* Goes on from what was written into the tensors of pcclDilocoState(). `is_newcomer`: local parameters become the outer
  * ones, and what is a peer's own (residuals, deviations, weights) begins anew; else all of that is as it was saved, and
  * local parameters are left as they are. pcclInvalidArgument: the schedule is one of other tensors or settings: nothing
- * else has changed. pcclPendingAsyncOps: as above. */
+ * else has changed. pcclPendingAsyncOps: rounds are in flight. What the engine has failed with, if it has. */
 PCCL_EXPORT pcclResult_t pcclDilocoResume(pcclDiloco_t *engine, bool is_newcomer);
 
 PCCL_EXPORT pcclResult_t pcclDilocoGetStatistics(pcclDiloco_t *engine, pcclDilocoStatistics_t *statistics_out);
@@ -240,8 +275,12 @@ PCCL_EXPORT pcclResult_t pcclDilocoGetParticipants(pcclDiloco_t *engine,
 						   pcclDilocoParticipant_t *participants_out PCCL_NULLABLE,
 						   size_t capacity, size_t *count_out);
 
-/* Ends the engine. Waits for the exchange that is running, if one is (pcclCommAbort() before ends it at once); rounds
- * that have begun are not taken over, so call pcclDilocoFlush() before. Local parameters stay as they are. */
+/* Ends the engine; call pcclDilocoFlush() before, on all peers: then it does not wait. Rounds that have begun are not
+ * taken over, but exchanged to their end, for other peers may wait in them. If that takes longer than the
+ * communicator's heartbeat_timeout_ms (another peer does not step), the group gives them up: pcclTimeout for all who
+ * wait in them or come to them. That takes a round trip to the master, or, if none can be reached, connect_timeout_ms
+ * and heartbeat_timeout_ms, and then the communicator has ended. An engine that has failed, and a communicator that has
+ * ended (pcclCommAbort()), wait for nothing but that. Local parameters stay as they are. */
 PCCL_EXPORT pcclResult_t pcclDilocoDestroy(pcclDiloco_t *engine);
 
 #ifdef __cplusplus

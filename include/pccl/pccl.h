@@ -448,9 +448,10 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
  * pcclInvalidUsage, pcclTopologyOptimizationFailed.
  */
 
-/* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before
- * this call, or all after it. pcclPendingAsyncOps: operations are still to be awaited, or another member waits for this
- * one in an operation that is to be launched here. pcclUpdateTopologyFailed: members made different calls. */
+/* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before this
+ * call, or all after it. pcclPendingAsyncOps: operations are still to be awaited, or another member waits for this one
+ * in an operation that is to be launched here, or an engine has rounds in flight (diloco.h). pcclUpdateTopologyFailed:
+ * members made different calls. */
 PCCL_EXPORT pcclResult_t pcclUpdateTopology(pcclComm_t *communicator);
 
 /* Asks jointly whether peers wait to join: every member gets the same answer. Allowed while operations are in flight.
@@ -548,7 +549,8 @@ PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
  * high, it may only send and has another content, or nobody may send; the others succeed all the same.
  * pcclNoSharedStateAvailable: nobody is left who has the elected state. After these and any other failure but
  * pcclInvalidUsage, pcclInvalidArgument and pcclPendingAsyncOps tensors may be partly overwritten; such a state has no
- * vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations are still to be awaited. */
+ * vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations are still to be awaited; those of
+ * engines (diloco.h) do not count. */
 PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 						    pcclSharedStateSyncStrategy_t strategy,
 						    pcclSharedStateSyncInfo_t *sync_info_out PCCL_NULLABLE);

@@ -43,6 +43,7 @@ void pccl_monitor_destroy(struct pccl_monitor *monitor)
 		return;
 	pccl_monitor_clear(monitor);
 	pccl_monitor_forget_doomed(monitor);
+	pccl_monitor_forget_reservations(monitor);
 	pthread_cond_destroy(&monitor->changed);
 	pthread_mutex_destroy(&monitor->lock);
 	pccl_free(monitor);

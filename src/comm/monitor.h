@@ -133,8 +133,29 @@ void pccl_monitor_keep(struct pccl_monitor *monitor, struct pccl_kept *kept, uin
 /* What this peer holds is not what it should be any more: it was never there. */
 void pccl_monitor_forget_lineage(struct pccl_monitor *monitor);
 
-/* Is nothing in flight? pcclPendingAsyncOps. */
+/* Is nothing in flight but what reservations are for? pcclPendingAsyncOps. */
 pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor);
+
+/* ---- those who launch beside the program --------------------------------------------------------------------------
+ * */
+
+/* Tags of somebody who launches ops by threads of his own, when he sees fit, so that the program can't know whether one
+ * is in flight: they do not count where the program's ops have to be awaited. But no view with newcomers may come
+ * while he has begun something with the members of this one: `is_busy` says so, and pcclUpdateTopology() is refused, at
+ * all members alike if they all are busy at that call. He owns it, from take to return. */
+struct pccl_reservation {
+	uint64_t first, last;
+	bool is_busy;		      /* set by pccl_reservation_set_busy() */
+	struct pccl_monitor *monitor; /* NULL: it has none, or that has gone */
+	struct pccl_reservation *next;
+};
+
+/* pcclInvalidArgument: the tags overlap those of another reservation. */
+pcclResult_t pccl_reservation_take(struct pccl_reservation *reservation, struct pccl_monitor *monitor);
+void pccl_reservation_return(struct pccl_reservation *reservation);
+void pccl_reservation_set_busy(struct pccl_reservation *reservation, bool is_busy);
+/* Ops in flight under its tags have to end by then. */
+void pccl_reservation_limit(struct pccl_reservation *reservation, uint64_t deadline_ns);
 
 /* ---- the control thread's ---------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
- * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_state.c states; monitor_classic.c what
- * PCCL 1.0 programs are shown. */
+ * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_state.c states; monitor_reserve.c those
+ * who launch beside the program; monitor_classic.c what PCCL 1.0 programs are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
 
@@ -60,6 +60,7 @@ struct pccl_monitor {
 	struct pccl_standing answered; /* when the last joint call was */
 	struct pccl_doomed *doomed;    /* its launches that could not be, to be awaited */
 	uint64_t launches;	       /* so far, for handles */
+	struct pccl_reservation *reservations;
 };
 
 /* monitor.c; all but the first under the lock */
@@ -106,6 +107,12 @@ void pccl_monitor_end_turn(struct pccl_monitor *monitor);
 pcclResult_t pccl_monitor_begin_state_call(struct pccl_monitor *monitor, const char *when);
 /* What PCCL 1.0 programs expect when such a call fails; `failure` is its own. */
 pcclResult_t pccl_monitor_as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure);
+
+/* monitor_reserve.c, under the lock. Nothing is to be awaited but ops of reservations; is one of these busy? They lose
+ * the monitor. */
+bool pccl_monitor_is_quiet(const struct pccl_monitor *monitor);
+bool pccl_monitor_is_reserved_busy(const struct pccl_monitor *monitor);
+void pccl_monitor_forget_reservations(struct pccl_monitor *monitor);
 
 /* monitor_classic.c, under the lock */
 

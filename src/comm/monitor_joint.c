@@ -65,6 +65,9 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	pccl_monitor_wait_for_turn(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
+	else if (call->quiet && pccl_monitor_is_reserved_busy(monitor))
+		result = pccl_fail(pcclPendingAsyncOps, "an engine has rounds in flight: call pcclDilocoFlush() before "
+							"pcclUpdateTopology()");
 	else if (call->quiet && !pccl_monitor_is_idle(monitor))
 		result = pccl_fail(pcclPendingAsyncOps,
 				   "operations are in flight: await them before pcclUpdateTopology()");

@@ -57,7 +57,7 @@ static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint32
 void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 {
 	const struct pccl_settings *settings = &monitor->self->settings;
-	uint64_t until_ns = op->deadline_ns, give_up_ns = PCCL_NEVER;
+	uint64_t until_ns = PCCL_NEVER, give_up_ns = PCCL_NEVER;
 	uint32_t asked_epoch = 0;
 	pthread_cond_t ended; /* of this caller: there is one for each op at most */
 
@@ -66,6 +66,8 @@ void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 	pccl_monitor_init_condition(&ended);
 	op->waiter = &ended;
 	while (!op->ended) {
+		if (give_up_ns == PCCL_NEVER)
+			until_ns = op->deadline_ns; /* it may have come nearer */
 		if (pccl_monitor_wait(monitor, &ended, until_ns) || pccl_clock_ns() < until_ns)
 			continue;
 		if (give_up_ns == PCCL_NEVER)

@@ -295,7 +295,7 @@ pcclResult_t pccl_monitor_begin_state_call(struct pccl_monitor *monitor, const c
 	pccl_monitor_wait_for_turn(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		return pccl_fail(monitor->end_result, "%s", monitor->end_detail);
-	if (!pccl_monitor_is_idle(monitor))
+	if (!pccl_monitor_is_quiet(monitor))
 		return pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them %s", when);
 	return pcclSuccess;
 }
@@ -322,7 +322,7 @@ pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor)
 
 	if (result != pcclSuccess)
 		return pccl_monitor_as_known(monitor, result, pcclInvalidUsage);
-	if (!pccl_monitor_is_idle(monitor))
+	if (!pccl_monitor_is_quiet(monitor))
 		result = pccl_fail(pcclPendingAsyncOps, "operations are in flight: await them first");
 	pccl_monitor_leave(monitor);
 	return result;

@@ -220,6 +220,15 @@ bool pccl_session_idle(const struct pccl_session *session)
 	return callers_ops(session) == 0;
 }
 
+struct pccl_op *pccl_session_next_op(const struct pccl_session *session, const struct pccl_op *op)
+{
+	struct pccl_op *next = op == NULL ? session->ops : op->next;
+
+	while (next != NULL && next->own)
+		next = next->next;
+	return next;
+}
+
 /* Of all fields, also of those that the operation does not read. */
 static pcclResult_t check_choices(const pcclOperation_t *operation)
 {

@@ -157,6 +157,9 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 struct pccl_op *pccl_session_find(const struct pccl_session *session, uint64_t tag);
 bool pccl_session_idle(const struct pccl_session *session); /* no op of a caller's is unreleased */
 
+/* An unreleased op of a caller's after this one, in no order; `op` NULL: the first one. NULL: there is none. */
+struct pccl_op *pccl_session_next_op(const struct pccl_session *session, const struct pccl_op *op);
+
 /* The caller has taken the result of an ended op. */
 void pccl_session_release(struct pccl_session *session, struct pccl_op *op);
 

@@ -1,16 +1,30 @@
 /* Creation, the thread, steps. */
 #include "training/diloco.h"
 
-#include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "comm/comm.h"
 #include "comm/thread.h"
 #include "training/diloco_internal.h"
 #include "transport/loop/fork.h"
 #include "transport/loop/loop.h"
 
+#define WEIGHT_MAX 1e30			     /* of a step: all steps of all peers have a finite sum */
+#define LIMIT_INTERVAL_NS (100 * PCCL_MS_NS) /* between looks for what workers have launched since */
+
 /* ---- a worker ------------------------------ */
+
+void pccl_diloco_in(uint64_t duration_ns, struct timespec *until_out)
+{
+	clock_gettime(CLOCK_MONOTONIC, until_out);
+	until_out->tv_nsec += (long)duration_ns;
+	until_out->tv_sec += until_out->tv_nsec / (long)PCCL_SECOND_NS;
+	until_out->tv_nsec %= (long)PCCL_SECOND_NS;
+}
 
 void pccl_diloco_fail(struct pccl_diloco *engine, pcclResult_t result)
 {
@@ -23,7 +37,7 @@ void pccl_diloco_fail(struct pccl_diloco *engine, pcclResult_t result)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-/* The next round to do; NULL: the engine ends. */
+/* The next round to do; NULL: the engine ends. Those that have begun are done first: others may wait in them. */
 static struct pccl_diloco_round *next_round(struct pccl_diloco *engine)
 {
 	struct pccl_diloco_round *round = NULL;
@@ -31,7 +45,7 @@ static struct pccl_diloco_round *next_round(struct pccl_diloco *engine)
 	pthread_mutex_lock(&engine->lock);
 	while (!engine->is_ending && (engine->queue_count == 0 || engine->failure != pcclSuccess))
 		pthread_cond_wait(&engine->changed, &engine->lock);
-	if (!engine->is_ending) {
+	if (engine->queue_count > 0 && engine->failure == pcclSuccess) {
 		round = engine->queue[engine->queue_first];
 		engine->queue_first = (engine->queue_first + 1) % engine->queue_capacity;
 		engine->queue_count--;
@@ -40,16 +54,19 @@ static struct pccl_diloco_round *next_round(struct pccl_diloco *engine)
 	return round;
 }
 
-static void *run(void *context)
+static void leave_alive(struct pccl_diloco *engine)
 {
-	struct pccl_diloco_worker *worker = (struct pccl_diloco_worker *)context;
+	pthread_mutex_lock(&engine->lock);
+	engine->alive--;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void run_rounds(struct pccl_diloco_worker *worker)
+{
 	struct pccl_diloco *engine = worker->engine;
 	struct pccl_diloco_round *round;
 
-	if (engine->settings.quorum > 0) {
-		pccl_diloco_run_gatherings(worker);
-		return NULL;
-	}
 	while ((round = next_round(engine)) != NULL) {
 		pcclResult_t result = pccl_diloco_run_round(worker, round);
 
@@ -62,6 +79,17 @@ static void *run(void *context)
 		pthread_cond_broadcast(&engine->changed);
 		pthread_mutex_unlock(&engine->lock);
 	}
+}
+
+static void *run(void *context)
+{
+	struct pccl_diloco_worker *worker = (struct pccl_diloco_worker *)context;
+
+	if (worker->engine->settings.quorum > 0)
+		pccl_diloco_run_gatherings(worker);
+	else
+		run_rounds(worker);
+	leave_alive(worker->engine);
 	return NULL;
 }
 
@@ -96,12 +124,51 @@ static pcclResult_t await_end(struct pccl_diloco *engine, const struct pccl_dilo
 	return has_ended ? pcclSuccess : pccl_diloco_failure(engine);
 }
 
+const char *pccl_diloco_element(const struct pccl_diloco *engine, uint32_t fragment, size_t element, size_t *of_out)
+{
+	const struct pccl_schedule *schedule = &engine->schedule;
+	const struct pccl_fragment *at = &schedule->fragments[fragment];
+	size_t i = at->count - 1;
+
+	while (schedule->place[schedule->order[at->first + i]] > element)
+		i--;
+	*of_out = element - schedule->place[schedule->order[at->first + i]];
+	return engine->tensors[schedule->order[at->first + i]].name;
+}
+
+/* What is no number would be everybody's in the mean: this peer gives nothing, and its caller is told. */
+static void give_nothing(struct pccl_diloco *engine, struct pccl_diloco_round *round, size_t element)
+{
+	const size_t bytes = engine->fragments[round->fragment].count * sizeof(*round->values);
+	const char *name = pccl_diloco_element(engine, round->fragment, element, &element);
+
+	pccl_text_format(engine->wild_text, sizeof(engine->wild_text),
+			 "the pseudo-gradient of tensor '%.100s' is no finite number at element %zu: this peer gives "
+			 "nothing to round %llu of fragment %u, and takes over what the others make of it",
+			 name, element, (unsigned long long)round->number, round->fragment);
+	engine->has_wild = true;
+	round->is_wild = true;
+	round->weight = 0;
+	memset(round->values, 0, bytes);
+}
+
+/* The weight of steps goes to all fragments when a round of any begins, so that a step adds to one number. */
+static void share_weight(struct pccl_diloco *engine)
+{
+	uint32_t i;
+
+	for (i = 0; i < engine->schedule.fragment_count; i++)
+		engine->fragments[i].pending += engine->recent;
+	engine->recent = 0;
+}
+
 /* Snapshot of a fragment: its pseudo-gradient. */
 pcclResult_t pccl_diloco_begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out)
 {
 	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
 	struct pccl_diloco_round *round = pccl_zalloc(sizeof(*round));
 	pcclResult_t result;
+	size_t wild;
 
 	if (round == NULL)
 		return pcclOutOfMemory;
@@ -117,9 +184,14 @@ pcclResult_t pccl_diloco_begin(struct pccl_diloco *engine, uint32_t index, struc
 	}
 	fragment->spare_count--;
 	round->number = ++fragment->begun;
-	round->weight = engine->weight - fragment->weight_mark;
-	fragment->weight_mark = engine->weight;
+	if (engine->recent > 0)
+		share_weight(engine);
+	round->weight = fragment->pending;
+	fragment->pending = 0;
 	pccl_outer_gradient(round->values, fragment->outer, fragment->deviation, round->values, fragment->count);
+	wild = pccl_outer_find_wild(round->values, fragment->count);
+	if (wild < fragment->count)
+		give_nothing(engine, round, wild);
 	*round_out = round;
 	return pcclSuccess;
 }
@@ -200,7 +272,8 @@ pcclResult_t pccl_diloco_take_over(struct pccl_diloco *engine)
 	pthread_mutex_unlock(&engine->lock);
 	if (!is_delayed(engine))
 		result = follow(engine, round->fragment, old,
-				engine->settings.mode == pcclDilocoStreaming ? engine->settings.alpha : 0);
+				engine->settings.mode == pcclDilocoStreaming && !round->is_wild ? engine->settings.alpha
+												: 0);
 	else if (round->due > engine->step)
 		result = shift_local(engine, round->fragment, old);
 	pccl_free(round);
@@ -306,6 +379,9 @@ static pcclResult_t synchronize(struct pccl_diloco *engine)
 	}
 	if (result == pcclSuccess)
 		result = take_over_due(engine);
+	if (result != pcclSuccess)
+		pccl_diloco_fail(engine,
+				 result); /* before a worker sees the rounds: this peer takes over none of them */
 	while ((round = begun) != NULL) {
 		begun = round->next;
 		round->next = NULL;
@@ -319,21 +395,31 @@ static pcclResult_t synchronize(struct pccl_diloco *engine)
 	return result;
 }
 
+/* May the program change the group? */
+static void tell_busy(struct pccl_diloco *engine, bool is_active)
+{
+	pccl_reservation_set_busy(&engine->reservation, is_active || engine->rounds != NULL);
+}
+
 pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
 {
 	pcclResult_t result;
 
-	if (!(weight >= 0) || !isfinite(weight))
-		return pccl_fail(pcclInvalidArgument, "a step can't weigh %g", weight);
-	engine->weight += weight;
+	if (!(weight >= 0) || !(weight <= WEIGHT_MAX))
+		return pccl_fail(pcclInvalidArgument, "a step can't weigh %g: from 0 to %g", weight, WEIGHT_MAX);
+	engine->recent += weight;
 	if (++engine->step < engine->next_due && !__atomic_load_n(&engine->quorum.has_news, __ATOMIC_ACQUIRE))
 		return pcclSuccess;
 	result = pccl_diloco_failure(engine);
 	if (result == pcclSuccess)
 		result = engine->settings.quorum > 0 ? pccl_diloco_quorum_step(engine) : synchronize(engine);
+	tell_busy(engine, engine->settings.quorum > 0);
 	if (result != pcclSuccess) {
 		pccl_diloco_fail(engine, result);
 		engine->next_due = 0;
+	} else if (engine->has_wild) {
+		engine->has_wild = false;
+		result = pccl_fail(pcclInvalidArgument, "%s", engine->wild_text);
 	}
 	return result;
 }
@@ -347,10 +433,12 @@ pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine)
 	allow_pieces(engine, true);
 	while (result == pcclSuccess && engine->rounds != NULL)
 		result = pccl_diloco_take_over(engine);
-	if (result != pcclSuccess)
+	if (result != pcclSuccess) {
 		pccl_diloco_fail(engine, result);
-	else
+	} else {
 		pccl_diloco_find_next_due(engine);
+		tell_busy(engine, false);
+	}
 	return result;
 }
 
@@ -389,8 +477,13 @@ static pcclResult_t start_workers(struct pccl_diloco *engine)
 	for (i = 0; result == pcclSuccess && i < engine->worker_count; i++) {
 		struct pccl_diloco_worker *worker = &engine->workers[i];
 
+		pthread_mutex_lock(&engine->lock);
+		engine->alive++; /* before the thread may end */
+		pthread_mutex_unlock(&engine->lock);
 		result = pccl_thread_start(&worker->thread, "pccl-diloco", run, worker);
 		worker->has_thread = result == pcclSuccess;
+		if (result != pcclSuccess)
+			leave_alive(engine);
 	}
 	return result;
 }
@@ -419,7 +512,13 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&engine->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
+	engine->patience_ns = pccl_comm_self(comm)->settings.heartbeat_timeout_ns;
 	result = pccl_schedule_init(&engine->schedule, tensors, count, settings);
+	if (result == pcclSuccess) {
+		engine->reservation.first = engine->schedule.tag;
+		engine->reservation.last = engine->schedule.last_tag;
+		result = pccl_reservation_take(&engine->reservation, pccl_comm_monitor(comm));
+	}
 	if (result == pcclSuccess)
 		result = pccl_diloco_reserve(engine, tensors);
 	if (result == pcclSuccess)
@@ -436,19 +535,39 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 	return pcclSuccess;
 }
 
+/* Operations that wait for a peer that does not come have to end as well, those too that a worker launches still. Of an
+ * engine that has failed they are no use: at once. */
+static void end_workers(struct pccl_diloco *engine)
+{
+	uint64_t deadline_ns = pccl_clock_ns();
+	struct timespec until;
+
+	pthread_mutex_lock(&engine->lock);
+	engine->is_ending = true;
+	deadline_ns += engine->failure == pcclSuccess ? engine->patience_ns : 0;
+	pthread_cond_broadcast(&engine->changed);
+	while (engine->alive > 0) {
+		pthread_mutex_unlock(&engine->lock);
+		pccl_reservation_limit(&engine->reservation, deadline_ns);
+		pthread_mutex_lock(&engine->lock);
+		pccl_diloco_in(LIMIT_INTERVAL_NS, &until);
+		if (engine->alive > 0)
+			(void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+	}
+	pthread_mutex_unlock(&engine->lock);
+}
+
 void pccl_diloco_destroy(struct pccl_diloco *engine)
 {
 	uint32_t i;
 
 	if (engine == NULL)
 		return;
-	pthread_mutex_lock(&engine->lock);
-	engine->is_ending = true;
-	pthread_cond_broadcast(&engine->changed);
-	pthread_mutex_unlock(&engine->lock);
+	end_workers(engine);
 	for (i = 0; i < PCCL_DILOCO_WORKERS; i++)
 		if (engine->workers[i].has_thread)
 			pthread_join(engine->workers[i].thread, NULL);
+	pccl_reservation_return(&engine->reservation);
 	pccl_diloco_release(engine);
 	pthread_cond_destroy(&engine->changed);
 	pthread_mutex_destroy(&engine->lock);

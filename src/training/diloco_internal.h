@@ -5,16 +5,16 @@
 #define PCCL_TRAINING_DILOCO_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "base/fail.h"
+#include "comm/monitor.h"
 #include "sync/diloco/exchange.h"
 #include "sync/diloco/outer.h"
 #include "sync/diloco/schedule.h"
 #include "training/diloco.h"
 
 #define PCCL_DILOCO_WORKERS 16 /* most rounds in flight at once */
-/* Room for a roll call however the view may change between asking for its size and the call. */
-#define PCCL_DILOCO_ENTRIES 4096
 #define PCCL_DILOCO_SPARE 2 /* buffers of a fragment: in delayed modes a round begins before the last is taken over */
 
 struct pccl_diloco_fragment {
@@ -26,10 +26,10 @@ struct pccl_diloco_fragment {
 	float *spare[PCCL_DILOCO_SPARE]; /* those that no round has */
 	uint32_t spare_count;
 	size_t count;
-	uint64_t begun;	    /* rounds */
-	double step_mean;   /* CO2 */
-	double weight_mark; /* the engine's weight when the last round began */
-	float share;	    /* in the last round taken over; eager */
+	uint64_t begun;	  /* rounds */
+	double step_mean; /* CO2 */
+	double pending;	  /* weight of steps that no round has, but for the engine's `recent` */
+	float share;	  /* in the last round taken over; eager */
 };
 
 struct pccl_diloco_round {
@@ -41,7 +41,11 @@ struct pccl_diloco_round {
 	double weight;
 	uint32_t allowed; /* pieces that may have begun; under the lock */
 	float *values;	  /* the pseudo-gradient, then the new outer parameters */
+	bool is_wild;	  /* the pseudo-gradient was no number: there is nothing in it, and it weighs nothing */
+	bool is_without;  /* quorum: the caller does not know of it */
+	bool is_replaced; /* the engine has failed, and `values` are the outer parameters before it */
 	/* set by the thread, under the lock: */
+	bool is_applied; /* `values` are the new outer parameters, and the momentum belongs to them */
 	bool has_ended;
 	double total;
 	float share;
@@ -96,8 +100,12 @@ struct pccl_diloco {
 	struct pccl_diloco_fragment *fragments;
 	struct pccl_diloco_round *rounds; /* begun and not taken over, in their order; the caller's list */
 	uint64_t step, next_due;
-	double weight; /* of all steps */
+	double recent; /* weight of the steps since a round last began, of whatever fragment */
 	uint64_t taken;
+	bool has_wild; /* the step has met what is no number, as wild_text says */
+	char wild_text[PCCL_FAIL_TEXT_BYTES];
+	struct pccl_reservation reservation; /* of the tags */
+	uint64_t patience_ns;		     /* to end */
 
 	/* diloco_state.c */
 	pcclSharedState_t state;
@@ -115,6 +123,8 @@ struct pccl_diloco {
 	struct pccl_diloco_round **queue; /* a ring of those that wait for a worker */
 	size_t queue_first, queue_count, queue_capacity;
 	bool is_ending;
+	uint32_t alive;	      /* workers whose threads run */
+	uint32_t applying;    /* that change what belongs to fragments; none begins to when the engine has failed */
 	pcclResult_t failure; /* what has ended the engine */
 	char failure_text[PCCL_FAIL_TEXT_BYTES];
 	pcclDilocoStatistics_t statistics;
@@ -141,8 +151,14 @@ void pccl_diloco_run_gatherings(struct pccl_diloco_worker *worker);
 pcclResult_t pccl_diloco_quorum_step(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_quorum_flush(struct pccl_diloco *engine);
 
+/* diloco.c: so long from now, under a second, as a condition of the engine's has it */
+void pccl_diloco_in(uint64_t duration_ns, struct timespec *until_out);
+
 /* diloco.c: when there is something to do next */
 void pccl_diloco_find_next_due(struct pccl_diloco *engine);
+
+/* diloco.c: the name of the tensor that an element of a fragment is in, and which one of that it is. */
+const char *pccl_diloco_element(const struct pccl_diloco *engine, uint32_t fragment, size_t element, size_t *of_out);
 
 /* diloco_local.c: a fragment's local parameters. `to` and `from` are as long as the fragment. */
 pcclResult_t pccl_diloco_read_local(struct pccl_diloco *engine, uint32_t fragment, float *to);

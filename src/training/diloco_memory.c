@@ -84,7 +84,7 @@ static bool reserve_workers(struct pccl_diloco *engine, size_t largest)
 		worker->contribution = buffer(largest);
 		if (engine->settings.error_feedback)
 			worker->residual = buffer(largest);
-		worker->entries = pccl_alloc((size_t)PCCL_DILOCO_ENTRIES * PCCL_ROLL_BYTES);
+		worker->entries = pccl_alloc((size_t)PCCL_TRAINING_MAX * PCCL_ROLL_BYTES);
 		if (worker->contribution == NULL || worker->entries == NULL ||
 		    (engine->settings.error_feedback && worker->residual == NULL))
 			return false;
@@ -108,7 +108,7 @@ pcclResult_t pccl_diloco_reserve(struct pccl_diloco *engine, const pcclTensorInf
 			largest = engine->fragments[i].count;
 	}
 	engine->statistics.largest_bytes = largest * sizeof(float);
-	engine->participants = pccl_calloc(PCCL_DILOCO_ENTRIES, sizeof(*engine->participants));
+	engine->participants = pccl_calloc(PCCL_TRAINING_MAX, sizeof(*engine->participants));
 	engine->queue_capacity = (size_t)count * PCCL_DILOCO_SPARE;
 	engine->queue = pccl_calloc(engine->queue_capacity, sizeof(struct pccl_diloco_round *));
 	return engine->queue != NULL && engine->participants != NULL && reserve_workers(engine, largest)

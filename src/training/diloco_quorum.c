@@ -43,10 +43,7 @@ static bool await_turn(struct pccl_diloco *engine, struct pccl_gathering_entry *
 	int waited = 0;
 	bool goes_on;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)period_of(engine);
-	until.tv_sec += until.tv_nsec / (long)PCCL_SECOND_NS;
-	until.tv_nsec %= (long)PCCL_SECOND_NS;
+	pccl_diloco_in(period_of(engine), &until);
 	pthread_mutex_lock(&engine->lock);
 	while (!engine->is_ending && engine->failure == pcclSuccess &&
 	       (!quorum->is_active || (quorum->caller < PCCL_DILOCO_ARRIVED && waited != ETIMEDOUT))) {
@@ -94,14 +91,14 @@ static pcclResult_t gather(struct pccl_diloco_worker *worker, const struct pccl_
 	result = pcclGetAttribute(engine->comm, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &world);
 	if (result == pcclSuccess && world == 1)
 		return ask_alone(engine, entry, next_out);
-	if (result == pcclSuccess && world > PCCL_DILOCO_ENTRIES)
-		result = pccl_fail(pcclInvalidUsage, "a training has %d peers at most", PCCL_DILOCO_ENTRIES);
+	if (result == pcclSuccess && world > PCCL_TRAINING_MAX)
+		result = pccl_fail(pcclInvalidUsage, "a training has %d peers at most", PCCL_TRAINING_MAX);
 	if (result != pcclSuccess)
 		return result;
 	pccl_gathering_encode(entry, own);
 	operation.count = PCCL_GATHERING_BYTES;
 	operation.datatype = pcclUint8;
-	operation.tag = engine->settings.tag + (uint64_t)engine->settings.fragments * (PCCL_PIECES_MAX + 1);
+	operation.tag = engine->schedule.last_tag;
 	result = pcclAllGather(own, worker->entries, &operation, engine->comm, &info);
 	if (result == pcclRankConnectionLost || result == pcclTooFewPeers)
 		return pcclSuccess; /* once more */
@@ -136,26 +133,21 @@ static pcclResult_t run_without(struct pccl_diloco_worker *worker, uint32_t inde
 	struct pccl_diloco *engine = worker->engine;
 	struct pccl_diloco_fragment *fragment = &engine->fragments[index];
 	struct pccl_diloco_round round;
-	float *old = fragment->outer;
 	pcclResult_t result;
 
 	memset(&round, 0, sizeof(round));
 	round.fragment = index;
 	round.number = ++fragment->begun;
 	round.allowed = PCCL_PIECES_MAX;
+	round.is_without = true;
 	round.values = fragment->spare[--fragment->spare_count];
 	memset(round.values, 0, fragment->count * sizeof(*round.values));
 	result = pccl_diloco_run_round(worker, &round);
 	if (result != pcclSuccess) {
+		fragment->begun--;
 		fragment->spare[fragment->spare_count++] = round.values;
-		return result;
 	}
-	fragment->outer = round.values;
-	if (fragment->base == NULL)
-		fragment->base = old;
-	else
-		fragment->spare[fragment->spare_count++] = old;
-	return pcclSuccess;
+	return result;
 }
 
 /* The round begins. Whether the caller is in it is decided here: it may have come meanwhile. */

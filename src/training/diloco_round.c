@@ -14,12 +14,6 @@ struct task {
 	struct pccl_exchange exchange;
 };
 
-/* The first of those of the fragment: its roll calls, then one for each piece. */
-static uint64_t tag_of(const struct task *task)
-{
-	return task->worker->engine->settings.tag + (uint64_t)task->round->fragment * (PCCL_PIECES_MAX + 1);
-}
-
 static pcclResult_t prepare(struct task *task)
 {
 	struct pccl_diloco *engine = task->worker->engine;
@@ -67,13 +61,13 @@ static enum pccl_exchange_next call_roll(struct task *task)
 	result = pcclGetAttribute(engine->comm, PCCL_ATTRIBUTE_PEER_GROUP_WORLD_SIZE, &world);
 	if (result == pcclSuccess && world == 1)
 		result = pcclTooFewPeers;
-	if (result == pcclSuccess && world > PCCL_DILOCO_ENTRIES)
-		result = pccl_fail(pcclInvalidUsage, "a training has %d peers at most", PCCL_DILOCO_ENTRIES);
+	if (result == pcclSuccess && world > PCCL_TRAINING_MAX)
+		result = pccl_fail(pcclInvalidUsage, "a training has %d peers at most", PCCL_TRAINING_MAX);
 	if (result == pcclSuccess) {
 		pccl_roll_encode(&task->exchange.entry, own);
 		operation.count = PCCL_ROLL_BYTES;
 		operation.datatype = pcclUint8;
-		operation.tag = tag_of(task);
+		operation.tag = pccl_schedule_roll_tag(&engine->schedule, task->round->fragment);
 		result = pcclAllGather(own, task->worker->entries, &operation, engine->comm, &info);
 		count_bytes(task, &info);
 	}
@@ -118,7 +112,7 @@ static void launch_piece(struct task *task, uint32_t index)
 	pcclResult_t result;
 
 	operation.count = left < task->plan->piece ? left : task->plan->piece;
-	operation.tag = tag_of(task) + 1 + index;
+	operation.tag = pccl_schedule_piece_tag(&worker->engine->schedule, task->round->fragment, index);
 	operation.plan = pcclPlanDirect; /* the fewest bytes, where `auto` has the fewest hops */
 	operation.failure_policy = pcclPolicyAbort;
 	operation.input = pcclInputGiveUp;
@@ -146,7 +140,28 @@ static void await_turn(struct task *task, uint32_t index)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-static enum pccl_exchange_next exchange_pieces(struct task *task)
+/* What belongs to the fragment changes with a round that counts, as a whole, and not at all when the engine has failed:
+ * what is left then is of one and the same round. */
+static bool begin_applying(struct pccl_diloco *engine)
+{
+	bool may;
+
+	pthread_mutex_lock(&engine->lock);
+	may = engine->failure == pcclSuccess;
+	engine->applying += may;
+	pthread_mutex_unlock(&engine->lock);
+	return may;
+}
+
+static void end_applying(struct pccl_diloco *engine)
+{
+	pthread_mutex_lock(&engine->lock);
+	engine->applying--;
+	pthread_cond_broadcast(&engine->changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void exchange_pieces(struct task *task)
 {
 	uint32_t i;
 
@@ -156,9 +171,26 @@ static enum pccl_exchange_next exchange_pieces(struct task *task)
 		launch_piece(task, i);
 	}
 	end_pieces(task, task->plan->pieces, true);
-	return pccl_exchange_settle(&task->exchange);
 }
 
+/* If the exchange has ended, the fragment is being changed from here on. */
+static enum pccl_exchange_next settle(struct task *task)
+{
+	struct pccl_diloco *engine = task->worker->engine;
+	enum pccl_exchange_next next = PCCL_EXCHANGE_ENDED;
+
+	if (!begin_applying(engine)) {
+		task->exchange.result = pccl_diloco_failure(engine);
+		return PCCL_EXCHANGE_FAILED;
+	}
+	if (!task->exchange.is_alone)
+		next = pccl_exchange_settle(&task->exchange);
+	if (next != PCCL_EXCHANGE_ENDED)
+		end_applying(engine);
+	return next;
+}
+
+/* After success the caller is to end_applying(). */
 static pcclResult_t find_mean(struct task *task)
 {
 	enum pccl_exchange_next next;
@@ -167,9 +199,14 @@ static pcclResult_t find_mean(struct task *task)
 	if (result != pcclSuccess)
 		return result;
 	do {
+		result = pccl_diloco_failure(task->worker->engine);
+		if (result != pcclSuccess)
+			return result;
 		next = call_roll(task);
 		if (next == PCCL_EXCHANGE_PIECES)
-			next = exchange_pieces(task);
+			exchange_pieces(task);
+		if (next == PCCL_EXCHANGE_PIECES || next == PCCL_EXCHANGE_ENDED)
+			next = settle(task);
 		if (next == PCCL_EXCHANGE_AGAIN)
 			pccl_log_info("round %llu of fragment %u is done again: %s",
 				      (unsigned long long)task->round->number, task->round->fragment, pccl_fail_text());
@@ -177,18 +214,62 @@ static pcclResult_t find_mean(struct task *task)
 	return next == PCCL_EXCHANGE_ENDED ? pcclSuccess : task->exchange.result;
 }
 
-static void apply_rule(struct task *task)
+/* All peers have the same numbers, and come to the same. */
+static pcclResult_t check_numbers(const struct task *task, const float *values, const char *what)
+{
+	size_t element = pccl_outer_find_wild(values, task->fragment->count);
+	const char *name;
+
+	if (element == task->fragment->count)
+		return pcclSuccess;
+	name = pccl_diloco_element(task->worker->engine, task->round->fragment, element, &element);
+	return pccl_fail(
+		pcclInvalidArgument,
+		"round %llu would make %s of tensor '%.100s' no finite number at element %zu: outer parameters "
+		"stay as they were before it",
+		(unsigned long long)task->round->number, what, name, element);
+}
+
+/* Momentum and outer parameters change together, or not at all. The mean's place is where the new ones are made. */
+static pcclResult_t apply_rule(struct task *task)
 {
 	struct pccl_diloco *engine = task->worker->engine;
 	struct pccl_diloco_fragment *fragment = task->fragment;
-	const float *mean = task->worker->contribution;
-	float *next = task->round->values;
+	const size_t bytes = fragment->count * sizeof(*fragment->outer);
+	float *next = task->worker->contribution, *momentum = task->round->values;
+	double step_mean = fragment->step_mean;
+	pcclResult_t result;
 
+	memcpy(momentum, fragment->momentum, bytes);
 	if (engine->settings.rule == pcclDilocoCo2)
-		pccl_outer_co2(&engine->rule, next, fragment->outer, fragment->before, fragment->momentum,
-			       &fragment->step_mean, mean, fragment->count);
+		pccl_outer_co2(&engine->rule, next, fragment->outer, fragment->before, momentum, &step_mean, next,
+			       fragment->count);
 	else
-		pccl_outer_nesterov(&engine->rule, next, fragment->outer, fragment->momentum, mean, fragment->count);
+		pccl_outer_nesterov(&engine->rule, next, fragment->outer, momentum, next, fragment->count);
+	result = check_numbers(task, momentum, "the momentum");
+	if (result == pcclSuccess)
+		result = check_numbers(task, next, "the outer parameters");
+	if (result != pcclSuccess)
+		return result;
+	task->round->values = fragment->momentum;
+	fragment->momentum = momentum;
+	fragment->step_mean = step_mean;
+	if (fragment->before != NULL)
+		memcpy(fragment->before, fragment->outer, bytes);
+	memcpy(task->round->values, next, bytes);
+	return pcclSuccess;
+}
+
+/* Under the lock: the caller is away, and its local parameters belong to `base` until it comes by. */
+static void take_over_without(struct task *task)
+{
+	struct pccl_diloco_fragment *fragment = task->fragment;
+
+	if (fragment->base == NULL)
+		fragment->base = fragment->outer;
+	else
+		fragment->spare[fragment->spare_count++] = fragment->outer;
+	fragment->outer = task->round->values;
 }
 
 /* Under the lock. */
@@ -216,13 +297,17 @@ pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pcc
 			    .fragment = &engine->fragments[round->fragment],
 			    .plan = &engine->schedule.fragments[round->fragment]};
 	const uint64_t start_ns = pccl_clock_ns();
-	pcclResult_t result = find_mean(&task);
+	const pcclResult_t exchanged = find_mean(&task);
+	const pcclResult_t result = exchanged == pcclSuccess ? apply_rule(&task) : exchanged;
 
-	if (result == pcclSuccess)
-		apply_rule(&task);
 	pthread_mutex_lock(&engine->lock);
 	if (result == pcclSuccess)
 		name_participants(&task);
+	if (result == pcclSuccess && round->is_without)
+		take_over_without(&task);
+	round->is_applied = result == pcclSuccess;
+	engine->applying -= exchanged == pcclSuccess;
+	pthread_cond_broadcast(&engine->changed);
 	engine->statistics.repeated += task.exchange.repeated;
 	engine->statistics.alone += task.exchange.is_alone;
 	engine->statistics.busy_ns += pccl_clock_ns() - start_ns;

@@ -116,6 +116,16 @@ static void point_tensors(struct pccl_diloco *engine)
 	info->datatype = pcclUint64;
 }
 
+static bool has_failed(struct pccl_diloco *engine)
+{
+	bool has;
+
+	pthread_mutex_lock(&engine->lock);
+	has = engine->failure != pcclSuccess;
+	pthread_mutex_unlock(&engine->lock);
+	return has;
+}
+
 static pcclResult_t check_idle(struct pccl_diloco *engine)
 {
 	bool is_active;
@@ -128,12 +138,54 @@ static pcclResult_t check_idle(struct pccl_diloco *engine)
 	return pcclSuccess;
 }
 
+/* The engine has failed. Rounds that count are taken over, as far as parameters of the engine go; those that do not are
+ * in nobody's way: a worker that hangs in one touches no state any more. Nothing is freed here, workers may look. */
+static void take_over_ended(struct pccl_diloco *engine)
+{
+	struct pccl_diloco_round *round;
+
+	pthread_mutex_lock(&engine->lock);
+	while (engine->applying > 0)
+		pthread_cond_wait(&engine->changed, &engine->lock);
+	for (round = engine->rounds; round != NULL; round = round->next) {
+		struct pccl_diloco_fragment *fragment = &engine->fragments[round->fragment];
+		float *old = fragment->outer;
+
+		if (!round->is_applied || round->is_replaced)
+			continue;
+		fragment->outer = round->values;
+		fragment->share = round->share;
+		round->values = old;
+		round->is_replaced = true;
+		engine->taken++;
+		engine->statistics.rounds++;
+	}
+	pthread_mutex_unlock(&engine->lock);
+}
+
+/* What has begun and does not count is as if it had not. */
+static void take_back_begun(const struct pccl_diloco *engine)
+{
+	const struct pccl_diloco_round *round;
+
+	for (round = engine->rounds; round != NULL; round = round->next) {
+		if (round->is_replaced)
+			continue;
+		engine->state_schedule[SCHEDULE_HEAD + 2 * round->fragment]--;
+		engine->state_weights[2 * round->fragment] += round->weight;
+	}
+}
+
 pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **state_out)
 {
 	uint64_t *schedule;
-	pcclResult_t result = check_idle(engine);
+	pcclResult_t result = pcclSuccess;
 	uint32_t i;
 
+	if (has_failed(engine))
+		take_over_ended(engine);
+	else
+		result = check_idle(engine);
 	if (result == pcclSuccess && engine->state_weights == NULL)
 		result = name_tensors(engine);
 	if (result != pcclSuccess)
@@ -149,9 +201,10 @@ pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **s
 
 		schedule[SCHEDULE_HEAD + 2 * i] = fragment->begun;
 		memcpy(&schedule[SCHEDULE_HEAD + 2 * i + 1], &fragment->step_mean, sizeof(uint64_t));
-		engine->state_weights[2 * i] = engine->weight - fragment->weight_mark;
+		engine->state_weights[2 * i] = fragment->pending + engine->recent;
 		engine->state_weights[2 * i + 1] = (double)fragment->share;
 	}
+	take_back_begun(engine);
 	engine->state.revision = engine->taken;
 	*state_out = &engine->state;
 	return pcclSuccess;
@@ -186,7 +239,7 @@ static void begin_anew(struct pccl_diloco_fragment *fragment)
 {
 	size_t kind;
 
-	fragment->weight_mark = 0;
+	fragment->pending = 0;
 	fragment->share = 0;
 	for (kind = 0; kind < KINDS; kind++) {
 		float *buffer = buffer_of(fragment, &kinds[kind]);
@@ -209,9 +262,11 @@ static pcclResult_t write_local(struct pccl_diloco *engine, uint32_t index)
 pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer)
 {
 	const uint64_t *schedule = engine->state_schedule;
-	pcclResult_t result = check_idle(engine);
+	pcclResult_t result = pccl_diloco_failure(engine);
 	uint32_t i;
 
+	if (result == pcclSuccess)
+		result = check_idle(engine);
 	if (result == pcclSuccess)
 		result = check_schedule(engine);
 	if (result != pcclSuccess)
@@ -219,14 +274,14 @@ pcclResult_t pccl_diloco_resume(struct pccl_diloco *engine, bool is_newcomer)
 	engine->step = engine->quorum.last_step = schedule[3];
 	engine->quorum.number = schedule[3] / engine->schedule.interval;
 	engine->taken = schedule[4];
-	engine->weight = 0;
+	engine->recent = 0;
 	for (i = 0; i < engine->schedule.fragment_count; i++) {
 		struct pccl_diloco_fragment *fragment = &engine->fragments[i];
 		const double pending = engine->state_weights[2 * i], share = engine->state_weights[2 * i + 1];
 
 		fragment->begun = schedule[SCHEDULE_HEAD + 2 * i];
 		memcpy(&fragment->step_mean, &schedule[SCHEDULE_HEAD + 2 * i + 1], sizeof(fragment->step_mean));
-		fragment->weight_mark = isfinite(pending) && pending > 0 ? -pending : 0;
+		fragment->pending = isfinite(pending) && pending > 0 ? pending : 0;
 		fragment->share = share > 0 && share <= 1 ? (float)share : 0;
 		if (!is_newcomer)
 			continue;

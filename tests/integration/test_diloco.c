@@ -38,6 +38,7 @@ static void outer_step(struct simulated *all, const pcclDilocoSettings_t *settin
 			       TRAINING_COUNT);
 	else
 		pccl_outer_nesterov(&rule, next, all->outer, all->momentum, mean, TRAINING_COUNT);
+	memcpy(all->before, all->outer, sizeof(all->before));
 	memcpy(all->outer, next, sizeof(next));
 }
 

@@ -1,6 +1,7 @@
 #include "sync/diloco/outer.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 void pccl_outer_gradient(float *gradient, const float *outer, const float *deviation, const float *local, size_t count)
@@ -55,8 +56,8 @@ static float clip(float value, float limit)
 	return value < -limit ? -limit : value;
 }
 
-void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float *outer, float *before, float *momentum,
-		    double *step_mean, const float *mean, size_t count)
+void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float *outer, const float *before,
+		    float *momentum, double *step_mean, const float *mean, size_t count)
 {
 	const double step = mean_step(outer, before, count);
 	float usual;
@@ -73,7 +74,6 @@ void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float
 	}
 	for (i = 0; rule->clip > 0 && i < count; i++)
 		momentum[i] = clip(momentum[i], rule->clip);
-	memcpy(before, outer, count * sizeof(*before));
 	for (i = 0; i < count; i++)
 		next[i] = outer[i] - rule->learning_rate * momentum[i];
 }
@@ -122,4 +122,38 @@ void pccl_outer_deviate(float *local, const float *outer, const float *deviation
 
 	for (i = 0; i < count; i++)
 		local[i] = outer[i] + deviation[i];
+}
+
+#define SCANNED 1024 /* values at a time: without a branch in between they go many at once */
+
+static uint32_t bits_of(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits & UINT32_C(0x7fffffff);
+}
+
+static bool is_wild(float value)
+{
+	return bits_of(value) >= UINT32_C(0x7f800000);
+}
+
+size_t pccl_outer_find_wild(const float *values, size_t count)
+{
+	size_t first, i;
+
+	for (first = 0; first < count; first += SCANNED) {
+		const size_t end = count - first < SCANNED ? count : first + SCANNED;
+		uint32_t largest = 0;
+
+		for (i = first; i < end; i++)
+			largest = bits_of(values[i]) > largest ? bits_of(values[i]) : largest;
+		if (largest < UINT32_C(0x7f800000))
+			continue;
+		for (i = first; !is_wild(values[i]); i++)
+			;
+		return i;
+	}
+	return count;
 }

@@ -26,10 +26,13 @@ void pccl_outer_scale(float *to, const float *from, float share, size_t count);
 void pccl_outer_nesterov(const struct pccl_outer_rule *rule, float *next, const float *outer, float *momentum,
 			 const float *mean, size_t count);
 
-/* As much by CO2's rule. `before`: the outer parameters one round ago; becomes `outer`. *step_mean: the running mean
- * of steps, c in the manual; 0 at first. */
-void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float *outer, float *before, float *momentum,
-		    double *step_mean, const float *mean, size_t count);
+/* As much by CO2's rule. `before`: the outer parameters one round ago. *step_mean: the running mean of steps, c in the
+ * manual; 0 at first. */
+void pccl_outer_co2(const struct pccl_outer_rule *rule, float *next, const float *outer, const float *before,
+		    float *momentum, double *step_mean, const float *mean, size_t count);
+
+/* The first value that is no finite number; `count`: there is none. */
+size_t pccl_outer_find_wild(const float *values, size_t count);
 
 /* A peer's own deviation from the outer parameters in eager mode: the rule for share * fresh - own; own becomes
  * share * fresh. */

@@ -1,6 +1,8 @@
 /* The rules and modes against trajectories that were recorded with NumPy (tests/reference/diloco.py), bit by bit. */
 #include "sync/diloco/outer.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "lib/check.h"
@@ -46,6 +48,7 @@ static void apply(struct trajectory *at, enum mode mode, const float *mean)
 		pccl_outer_co2(&rule, at->next, at->outer, at->before, at->momentum, &at->step_mean, mean, COUNT);
 	else
 		pccl_outer_nesterov(&rule, at->next, at->outer, at->momentum, mean, COUNT);
+	memcpy(at->before, at->outer, sizeof(at->before));
 	memcpy(at->outer, at->next, sizeof(at->outer));
 }
 
@@ -152,7 +155,25 @@ static void the_gap_makes_steps_smaller(void **state)
 	pccl_outer_co2(&rule, next, outer, before, momentum, &step_mean, mean, 2);
 	assert_true(step_mean == 1);
 	assert_true(momentum[0] == 1 && momentum[1] == 1.0f / 3);
-	assert_true(before[0] == 0 && before[1] == 2);
+}
+
+static void what_is_no_number_is_found(void **state)
+{
+	enum { MANY = 5000 };
+	static const float wild[] = {INFINITY, -INFINITY, NAN, -NAN};
+	static float values[MANY];
+	size_t i;
+
+	(void)state;
+	assert_int_equal(pccl_outer_find_wild(values, 0), 0);
+	for (i = 0; i < MANY; i++)
+		values[i] = i % 2 == 0 ? FLT_MAX : -FLT_MIN / 2;
+	assert_int_equal(pccl_outer_find_wild(values, MANY), MANY);
+	values[MANY - 1] = NAN;
+	for (i = MANY; i-- > 0;) {
+		values[i] = wild[i % 4];
+		assert_int_equal(pccl_outer_find_wild(values, MANY), i);
+	}
 }
 
 int main(void)
@@ -163,6 +184,7 @@ int main(void)
 		cmocka_unit_test(eager_rounds_are_the_recorded_ones),
 		cmocka_unit_test(mixed_rounds_are_the_recorded_ones),
 		cmocka_unit_test(rounds_by_co2_are_the_recorded_ones),
+		cmocka_unit_test(what_is_no_number_is_found),
 		cmocka_unit_test(clipping_clips),
 		cmocka_unit_test(the_gap_makes_steps_smaller),
 	};
