@@ -160,12 +160,9 @@ static bool gather(struct worker *worker, struct group *group)
 static void digest(const struct pccl_chunk_work *work, const struct group *group, size_t index)
 {
 	const struct pccl_chunk *chunk = &group->chunks[index];
-	const struct pccl_chunk_tensor *tensor = &work->tensors[chunk->tensor];
-	struct pccl_digest *place = &work->digests[group->first + index];
 
-	if (tensor->digests != NULL)
-		place = &tensor->digests[chunk->offset / PCCL_CHUNK_BYTES];
-	*place = pccl_digest_by(work->digest_kind, group->pieces[index].seen, chunk->bytes);
+	pccl_chunk_work_digests(work, chunk->tensor)[chunk->offset / PCCL_CHUNK_BYTES] =
+		pccl_digest_by(work->digest_kind, group->pieces[index].seen, chunk->bytes);
 }
 
 static pcclResult_t take_out(const struct pccl_chunk_work *work, const struct group *group)
@@ -256,9 +253,9 @@ static void *run_thread(void *argument)
 static pcclResult_t prepare(struct pccl_chunk_work *work)
 {
 	uint64_t bytes = 0, chunks;
+	bool keeps = false;
 	size_t index;
 
-	work->owns_digests = false;
 	work->next = 0;
 	work->failed = 0;
 	work->first = pccl_calloc(work->count + 1, sizeof(*work->first));
@@ -267,14 +264,13 @@ static pcclResult_t prepare(struct pccl_chunk_work *work)
 	for (index = 0; index < work->count; index++) {
 		work->first[index + 1] = work->first[index] + pccl_chunk_count(work->tensors[index].bytes);
 		bytes += work->tensors[index].bytes;
+		keeps |= work->tensors[index].digests == NULL;
 	}
 	chunks = work->first[work->count];
 	work->piece_bytes = chunks > 0 && bytes > chunks ? bytes / chunks : 1;
-	if (work->digests != NULL)
-		return pcclSuccess;
-	work->digests = pccl_calloc(chunks, sizeof(*work->digests));
-	work->owns_digests = work->digests != NULL;
-	return work->owns_digests ? pcclSuccess : pcclOutOfMemory;
+	if (keeps)
+		work->digests = pccl_calloc(chunks, sizeof(*work->digests));
+	return !keeps || work->digests != NULL ? pcclSuccess : pcclOutOfMemory;
 }
 
 /* Handlers of the host never run on a thread of the library. */
@@ -317,15 +313,20 @@ pcclResult_t pccl_chunk_work_run(struct pccl_chunk_work *work, uint32_t threads)
 void pccl_chunk_work_fini(struct pccl_chunk_work *work)
 {
 	pccl_free(work->first);
-	if (work->owns_digests)
-		pccl_free(work->digests);
+	pccl_free(work->digests);
 	work->first = NULL;
 	work->digests = NULL;
-	work->owns_digests = false;
+}
+
+struct pccl_digest *pccl_chunk_work_digests(const struct pccl_chunk_work *work, size_t tensor)
+{
+	struct pccl_digest *own = work->tensors[tensor].digests;
+
+	return own != NULL ? own : work->digests + work->first[tensor];
 }
 
 struct pccl_digest pccl_chunk_work_root(const struct pccl_chunk_work *work, size_t tensor)
 {
-	return pccl_digest_root(work->digest_kind, work->digests + work->first[tensor],
+	return pccl_digest_root(work->digest_kind, pccl_chunk_work_digests(work, tensor),
 				work->first[tensor + 1] - work->first[tensor]);
 }

@@ -18,7 +18,7 @@ struct pccl_chunk_tensor {
 	uint64_t bytes;
 	pcclDeviceType_t device;
 	bool kept;		     /* its digests are there already: it is passed over */
-	struct pccl_digest *digests; /* where they belong; NULL: among the work's */
+	struct pccl_digest *digests; /* where they belong; NULL: with the work, until that is ended */
 };
 
 struct pccl_chunk {
@@ -34,14 +34,13 @@ typedef pcclResult_t pccl_chunk_fill(void *context, const struct pccl_chunk *chu
 struct pccl_chunk_work {
 	const struct pccl_chunk_tensor *tensors;
 	size_t count;
-	struct pccl_digest *digests; /* by chunk, in the order of the tensors; NULL: run() makes them */
-	pccl_chunk_take *take;	     /* at most one of these; neither: chunks are hashed only */
+	pccl_chunk_take *take; /* at most one of these; neither: chunks are hashed only */
 	pccl_chunk_fill *fill;
 	void *context;
 	enum pccl_digest_kind digest_kind;
 	/* set by run(): */
-	uint64_t *first; /* by tensor: its first chunk among all; one more at the end */
-	bool owns_digests;
+	uint64_t *first;	     /* by tensor: its first chunk among all; one more at the end */
+	struct pccl_digest *digests; /* of tensors that say no place, by chunk among all; NULL: there is none */
 	uint32_t threads;
 	uint64_t piece_bytes; /* about so many has a chunk, on average */
 	uint64_t next;	      /* atomic: chunks that nobody has taken yet */
@@ -60,7 +59,8 @@ uint64_t pccl_chunk_total(const struct pccl_chunk_tensor *tensors, size_t count)
 pcclResult_t pccl_chunk_work_run(struct pccl_chunk_work *work, uint32_t threads);
 void pccl_chunk_work_fini(struct pccl_chunk_work *work);
 
-/* The digest of a tensor, when all have run. */
+/* The digests of a tensor's chunks, and the one of all of it, when all have run. */
+struct pccl_digest *pccl_chunk_work_digests(const struct pccl_chunk_work *work, size_t tensor);
 struct pccl_digest pccl_chunk_work_root(const struct pccl_chunk_work *work, size_t tensor);
 
 #endif

@@ -57,10 +57,8 @@ static struct pccl_chunk_tensor *list_by_position(const struct pccl_inventory *i
 pcclResult_t pccl_state_digest(struct pccl_inventory *inventory, const bool *kept, uint32_t threads)
 {
 	struct pccl_chunk_tensor *tensors = list_by_position(inventory, kept);
-	struct pccl_chunk_work work = {.tensors = tensors,
-				       .count = inventory->tensor_count,
-				       .digests = inventory->leaves,
-				       .digest_kind = inventory->digest_kind};
+	struct pccl_chunk_work work = {
+		.tensors = tensors, .count = inventory->tensor_count, .digest_kind = inventory->digest_kind};
 	pcclResult_t result;
 
 	if (tensors == NULL)
