@@ -256,10 +256,8 @@ static void all_go_too_far(struct world_peer *me)
 	struct training_model model;
 	pcclDiloco_t *engine = join_training(me, run, &model);
 	pcclSharedState_t *state;
-	float first[3];
-	unsigned i;
+	const float first = model.values[2];
 
-	memcpy(first, model.values, sizeof(first));
 	training_steps(&model, engine, run->settings.interval - 1);
 	model.values[2] = FLT_MAX;
 	CHECK_RESULT(pcclInvalidArgument, pcclDilocoStep(engine, 1));
@@ -267,9 +265,8 @@ static void all_go_too_far(struct world_peer *me)
 	CHECK_RESULT(pcclInvalidArgument, pcclDilocoStep(engine, 1));
 	check_finite_state(engine);
 	CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
-	CHECK(memcmp(state->infos[0].data, first, sizeof(first)) == 0);
-	for (i = 0; i < 3; i++)
-		CHECK(((const float *)state->infos[TRAINING_TENSORS].data)[i] == 0);
+	CHECK(((const float *)state->infos[0].data)[2] == first);
+	CHECK(((const float *)state->infos[TRAINING_TENSORS].data)[2] == 0);
 	CHECK(model.values[2] == FLT_MAX);
 	CHECK_RESULT(pcclInvalidArgument, pcclDilocoResume(engine, true));
 	leave_training(me, run, engine);
@@ -341,7 +338,6 @@ static void one_stops(struct world_peer *me)
 	check_finite_state(engine);
 	CHECK_RESULT(pcclSuccess, pcclDilocoState(engine, &state));
 	CHECK(state->revision > 0);
-	CHECK(memcmp(state->infos[0].data, model.values, sizeof(float)) != 0);
 	peer_reach(me, MILESTONE_DONE);
 	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
 	peer_meet(me, run->peers); /* workers may have begun a round anew before they knew */
