@@ -42,7 +42,8 @@
  *			its authors' code has it, where gap is a constant (and the clipped values are thrown away).
  *			Here gap is measured, element by element, as gap-aware training does (1909.10802):
  *			d = |outer - outer of the round before|, c = 0.9 c + 0.1 mean(d), at first mean(d), of the
- *			fragment, summed in order in binary64; gap = d / c + 1.
+ *			fragment, summed in order in binary64; gap = d / c + 1. The formula was not compared with the
+ *			text of 2401.16265, which was not at hand: where that has another one, this is not CO2's.
  *
  * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
  * parameters), then all-reduces of the fragment in `codec`, in one piece or in several. Fragment f and its pieces have

@@ -19,6 +19,13 @@ struct list {
 
 static float somewhere;
 
+static pcclTensorInfo_t tensor(const char *name, size_t count)
+{
+	const pcclTensorInfo_t made = {name, &somewhere, count, pcclFloat, pcclDeviceCpu, false};
+
+	return made;
+}
+
 static void make_list(struct list *list, struct pccl_rng *rng)
 {
 	size_t i;
@@ -164,6 +171,59 @@ static void pieces_are_evenly_spread(void **state)
 	}
 }
 
+/* What the pieces of all fragments have begun by a step, in elements. */
+static uint64_t sent_by(const struct pccl_schedule *schedule, uint64_t step)
+{
+	uint64_t elements = 0, at;
+	uint32_t fragment;
+
+	for (at = 1; at <= step; at++) {
+		for (fragment = 0; fragment < schedule->fragment_count; fragment++) {
+			const struct pccl_fragment *of = &schedule->fragments[fragment];
+			const uint64_t due = pccl_schedule_pieces_due(schedule, fragment, step - at) * of->piece;
+
+			if (pccl_schedule_begins(schedule, fragment, at))
+				elements += due < of->elements ? due : of->elements;
+		}
+	}
+	return elements;
+}
+
+static void check_pace(uint32_t fragments, uint32_t overlap)
+{
+	enum { INTERVAL = 100, TENTH = INTERVAL / 10, ELEMENTS = 64 * 1000 };
+	pcclTensorInfo_t tensors[] = {tensor("a", ELEMENTS), tensor("b", ELEMENTS), tensor("c", ELEMENTS),
+				      tensor("d", ELEMENTS)};
+	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+	struct pccl_schedule schedule;
+	uint64_t average, most = 0, step;
+
+	settings.mode = pcclDilocoStreaming;
+	settings.interval = INTERVAL;
+	settings.fragments = fragments;
+	settings.overlap = overlap;
+	assert_int_equal(pccl_schedule_init(&schedule, tensors, 4, &settings), pcclSuccess);
+	average = sent_by(&schedule, 4 * INTERVAL) - sent_by(&schedule, 3 * INTERVAL);
+	assert_int_equal(average, 4 * ELEMENTS);
+	for (step = 3 * INTERVAL; step < 4 * INTERVAL; step++) {
+		const uint64_t sent = sent_by(&schedule, step + TENTH) - sent_by(&schedule, step);
+
+		most = sent > most ? sent : most;
+	}
+	assert_true((double)most * INTERVAL / TENTH <= 1.1 * (double)average);
+	pccl_schedule_fini(&schedule);
+}
+
+/* A tenth of an interval, wherever it begins, carries hardly more than its share. */
+static void the_rate_is_even_where_the_overlap_is_long_enough(void **state)
+{
+	(void)state;
+	check_pace(4, 30);
+	check_pace(4, 40);
+	check_pace(2, 60);
+	check_pace(2, 99);
+}
+
 static void assert_same_place(const struct pccl_schedule *left, const struct list *left_list,
 			      const struct pccl_schedule *right, const struct list *right_list)
 {
@@ -201,13 +261,6 @@ static void the_order_of_the_list_changes_nothing(void **state)
 		pccl_schedule_fini(&here);
 		pccl_schedule_fini(&there);
 	}
-}
-
-static pcclTensorInfo_t tensor(const char *name, size_t count)
-{
-	const pcclTensorInfo_t made = {name, &somewhere, count, pcclFloat, pcclDeviceCpu, false};
-
-	return made;
 }
 
 static void balanced_fragments_are_about_equal(void **state)
@@ -460,6 +513,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_tensor_has_one_round_in_an_interval),
 		cmocka_unit_test(pieces_are_evenly_spread),
+		cmocka_unit_test(the_rate_is_even_where_the_overlap_is_long_enough),
 		cmocka_unit_test(the_order_of_the_list_changes_nothing),
 		cmocka_unit_test(balanced_fragments_are_about_equal),
 		cmocka_unit_test(strided_fragments_take_turns),
