@@ -118,8 +118,9 @@
  * fragments before it failed, these are new); outer parameters, momentum and all else of pcclDilocoState(), which can
  * be called now: each fragment as the last round has made it that ended well, momentum and residuals of that round too,
  * rounds that failed as if they had not begun, the weight of what was trained for them back where it was. To go on:
- * save or copy that, pcclDilocoDestroy(), pcclDilocoCreate(), pcclDilocoState(), the saved tensors into its own,
- * pcclSynchronizeSharedState() (the peers may have failed at different rounds), pcclDilocoResume().
+ * copy that, pcclDilocoDestroy(), pcclDilocoCreate() with another `tag` (operations of the old ones may have been begun
+ * by some peers only), pcclDilocoState(), the copies into its tensors, pcclSynchronizeSharedState() (the peers may have
+ * failed at different rounds; if pcclStateLoad() has set the state's `revision`, set it to 0), pcclDilocoResume().
  */
 #ifndef PCCL_DILOCO_H
 #define PCCL_DILOCO_H

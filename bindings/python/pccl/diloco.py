@@ -144,7 +144,8 @@ class Trainer:
 
     def step(self, weight: float = 1.0) -> None:
         """After every inner step. weight: how much it counts (tokens, or 1). Waits if a round is due that has not
-        ended. Ctrl-C meanwhile aborts the communicator."""
+        ended. Ctrl-C meanwhile aborts the communicator. InvalidArgumentError: parameters of this peer are no finite
+        numbers (the text names one); it has given nothing to the round, and may go on."""
         self._call("pcclDilocoStep", weight)
 
     def flush(self) -> None:
@@ -165,7 +166,8 @@ class Trainer:
 
     def state_dict(self) -> dict[str, bytes]:
         """The engine's state, a copy: outer parameters, momentum, the place in the schedule and so on, as bytes. The
-        local parameters are the model's. PendingAsyncOpsError: rounds are in flight; flush() first."""
+        local parameters are the model's. After a step that failed it is what the rounds before have made.
+        PendingAsyncOpsError: rounds are in flight; flush() first."""
         state = self._state().contents
         tensors = [state.infos[index] for index in range(state.count)]
         return {tensor.name.decode(): ctypes.string_at(tensor.data, _bytes_of(tensor)) for tensor in tensors}
