@@ -4,7 +4,7 @@
  * all that succeed in one call. Members train: all make the next key from the last one, now and then one of them errs;
  * newcomers have a stale one, many of them the same.
  */
-#include "shell.h"
+#include "caller_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,41 +12,6 @@
 
 #include "base/fail.h"
 #include "base/uuid.h"
-
-#define TENSORS 12
-#define LARGEST 3000
-
-struct state_model {
-	uint64_t key; /* what the program believes to have */
-	uint64_t revision;
-	bool there; /* a call has succeeded */
-	bool torn;  /* one has failed half-way: it has what is in `bytes` */
-	uint8_t bytes[TENSORS][LARGEST];
-	/* of the communicator */
-	pcclRankUuid_t run;
-	struct pccl_state_lineage lineage;
-};
-
-struct orders {
-	struct pccl_state_order order;
-	struct pccl_command commands[SHELL_LANES];
-	struct orders *next;
-};
-
-struct state_call {
-	struct pccl_agreement *agreement;
-	struct pccl_inventory *inventory;
-	pcclSharedState_t state;
-	pcclTensorInfo_t infos[TENSORS];
-	char names[TENSORS][12];
-	uint8_t *memory[TENSORS];
-	struct orders *orders;
-	struct pccl_op *op; /* the gathering that runs */
-	bool posted;	    /* lanes have been told to do what is to be done */
-	uint32_t awaited;   /* lanes that have not answered */
-	enum pccl_transfer_event event;
-	struct pccl_transfer_outcome outcomes[SHELL_LANES];
-};
 
 /* What a call came to, at those where it succeeded. */
 struct state_record {
@@ -57,14 +22,14 @@ struct state_record {
 	struct state_record *next;
 };
 
-static void *must(void *memory)
+void *state_must(void *memory)
 {
 	if (memory == NULL)
 		abort();
 	return memory;
 }
 
-static uint64_t draw(const struct shell *shell, uint64_t what)
+uint64_t state_draw(const struct shell *shell, uint64_t what)
 {
 	const struct sim_node *node = shell->node;
 	uint64_t key = pccl_rng_hash(shell->sim->plan.seed, node->group * 1000 + 500 + what);
@@ -98,8 +63,7 @@ static void fill_all(const struct shell *shell, uint64_t key)
 		fill(shell->model->bytes[tensor], bytes_of(shell, tensor), tensor, key);
 }
 
-/* Which key is it all of? False: of none. */
-static bool find_key(const struct shell *shell, uint64_t *key_out)
+bool state_find_key(const struct shell *shell, uint64_t *key_out)
 {
 	uint8_t expected[LARGEST];
 	uint32_t tensor, byte;
@@ -115,8 +79,7 @@ static bool find_key(const struct shell *shell, uint64_t *key_out)
 	return true;
 }
 
-/* What members have at their next call. */
-static void train(const struct shell *shell)
+void state_train(const struct shell *shell)
 {
 	struct state_model *model = shell->model;
 	struct sim *sim = shell->sim;
@@ -125,12 +88,12 @@ static void train(const struct shell *shell)
 		return;
 	if (model->torn || !model->there) {
 		/* From a checkpoint that is stale, or its own beginning. */
-		fill_all(shell, sim_chance(sim, 70) ? draw(shell, 1) : pccl_rng_u64(&sim->rng));
+		fill_all(shell, sim_chance(sim, 70) ? state_draw(shell, 1) : pccl_rng_u64(&sim->rng));
 		model->revision = sim_chance(sim, 80) ? 0 : sim_between(sim, 0, 3);
 		model->torn = false;
 		return;
 	}
-	if (draw(shell, 2) % 3 == 0)
+	if (state_draw(shell, 2) % 3 == 0)
 		return;
 	model->revision++;
 	fill_all(shell, pccl_rng_hash(model->key, sim_chance(sim, 5) ? shell->node->id : 0));
@@ -147,7 +110,7 @@ static pcclSharedStateSyncStrategy_t strategy_for(const struct shell *shell)
 
 /* ---- memory: the caller's for as long as the call does not run ------------------------------ */
 
-static void lend(struct shell *shell)
+void state_lend(struct shell *shell)
 {
 	struct state_call *call = shell->state;
 	uint32_t tensor, chunk;
@@ -156,7 +119,7 @@ static void lend(struct shell *shell)
 		size_t bytes = bytes_of(shell, tensor);
 
 		snprintf(call->names[tensor], sizeof(call->names[tensor]), "%u", tensor);
-		call->memory[tensor] = must(malloc(bytes + 1));
+		call->memory[tensor] = state_must(malloc(bytes + 1));
 		memcpy(call->memory[tensor], shell->model->bytes[tensor], bytes);
 		call->infos[tensor] =
 			(pcclTensorInfo_t){.name = call->names[tensor], .data = call->memory[tensor], .count = bytes};
@@ -174,13 +137,13 @@ static void lend(struct shell *shell)
 		pccl_inventory_digest_chunk(call->inventory, chunk);
 }
 
-static void bury(struct shell *shell)
+void state_bury(struct shell *shell)
 {
 	struct state_call *call = shell->state;
 	uint32_t tensor;
 
 	for (tensor = 0; tensor < TENSORS; tensor++) {
-		struct grave *grave = must(calloc(1, sizeof(*grave)));
+		struct grave *grave = state_must(calloc(1, sizeof(*grave)));
 
 		grave->memory = call->memory[tensor];
 		grave->bytes = bytes_of(shell, tensor) + 1;
@@ -191,7 +154,7 @@ static void bury(struct shell *shell)
 	}
 }
 
-static void free_call(struct state_call *call)
+void state_free(struct state_call *call)
 {
 	while (call->orders != NULL) {
 		struct orders *orders = call->orders;
@@ -200,6 +163,7 @@ static void free_call(struct state_call *call)
 		free(orders);
 	}
 	pccl_agreement_destroy(call->agreement);
+	pccl_drift_destroy(call->drift);
 	pccl_inventory_destroy(call->inventory);
 	free(call);
 }
@@ -214,7 +178,7 @@ static void compare(const struct shell *shell, const struct pccl_agreement_resul
 	while (record != NULL && record->sync != result->sync)
 		record = record->next;
 	if (record == NULL) {
-		record = must(calloc(1, sizeof(*record)));
+		record = state_must(calloc(1, sizeof(*record)));
 		*record = (struct state_record){result->sync, key, result->revision, shell->node->id, world->states};
 		world->states = record;
 	} else if (record->key != key || record->revision != result->revision) {
@@ -231,7 +195,7 @@ static void check_success(const struct shell *shell, const struct pccl_agreement
 	shell->sim->shells->states_ended++;
 	if (shell->sim->rogue != NULL)
 		return;
-	if (!find_key(shell, &key)) {
+	if (!state_find_key(shell, &key)) {
 		sim_fail(shell->sim, "node %u has a mixture of states after a call that succeeded", shell->node->id);
 		return;
 	}
@@ -254,7 +218,7 @@ static void check_failure(const struct shell *shell, const struct pccl_agreement
 	if (result->result != pcclInvalidUsage && result->result != pcclNoSharedStateAvailable)
 		sim_fail(shell->sim, "node %u: a call about states ends with %d: %s", shell->node->id,
 			 (int)result->result, result->text);
-	if (result->result == pcclInvalidUsage && !shell->model->torn && !find_key(shell, &key))
+	if (result->result == pcclInvalidUsage && !shell->model->torn && !state_find_key(shell, &key))
 		sim_fail(shell->sim, "node %u has a mixture of states after a call that did nothing", shell->node->id);
 }
 
@@ -266,10 +230,10 @@ static void finish(struct shell *shell)
 	sim_trace(shell->sim, "node %u: states are one, with %d, revision %llu, %llu bytes received, %llu sent %s",
 		  shell->node->id, (int)result->result, (unsigned long long)result->revision,
 		  (unsigned long long)result->rx_bytes, (unsigned long long)result->tx_bytes, result->text);
-	bury(shell);
+	state_bury(shell);
 	if (result->result == pcclSuccess) {
 		check_success(shell, result);
-		(void)find_key(shell, &model->key);
+		(void)state_find_key(shell, &model->key);
 		model->revision = result->revision;
 		model->there = true;
 		model->torn = false;
@@ -279,7 +243,7 @@ static void finish(struct shell *shell)
 	}
 	model->lineage = result->lineage;
 	model->run = shell->node->view.run;
-	free_call(shell->state);
+	state_free(shell->state);
 	shell->state = NULL;
 	shell->node->calls++;
 }
@@ -291,16 +255,20 @@ void caller_state_begin(struct shell *shell)
 	struct pccl_agreement_config config = {.self = shell->node->uuid, .members_max = SIM_NODES};
 
 	if (shell->model == NULL)
-		shell->model = must(calloc(1, sizeof(*shell->model)));
-	train(shell);
-	shell->state = must(calloc(1, sizeof(*shell->state)));
-	lend(shell);
+		shell->model = state_must(calloc(1, sizeof(*shell->model)));
+	if (caller_drift_wanted(shell)) {
+		caller_drift_begin(shell);
+		return;
+	}
+	state_train(shell);
+	shell->state = state_must(calloc(1, sizeof(*shell->state)));
+	state_lend(shell);
 	config.nonce = pccl_rng_u64(&shell->sim->rng);
 	config.inventory = shell->state->inventory;
 	config.revision = shell->model->revision;
 	config.strategy = strategy_for(shell);
-	if (draw(shell, 3) % 4 != 0)
-		config.little_bytes = draw(shell, 3) % 2000;
+	if (state_draw(shell, 3) % 4 != 0)
+		config.little_bytes = state_draw(shell, 3) % 2000;
 	else
 		config.little_bytes = PCCL_TRANSFER_LITTLE_BYTES;
 	if (pccl_uuid_equal(&shell->model->run, &shell->node->view.run))
@@ -315,14 +283,14 @@ void caller_state_begin(struct shell *shell)
 	caller_state_step(shell);
 }
 
-static pcclResult_t launch(struct shell *shell, const struct pccl_agreement_action *action)
+static pcclResult_t launch(struct shell *shell, const void *input, void *output, size_t bytes)
 {
 	const pcclOperation_t defaults = PCCL_OPERATION_INITIALIZER;
 	struct pccl_op_request request = {
-		.kind = PCCL_ALL_GATHER, .operation = defaults, .input = action->input, .output = action->output};
+		.kind = PCCL_ALL_GATHER, .operation = defaults, .input = input, .output = output};
 	pcclResult_t result;
 
-	request.operation.count = action->bytes;
+	request.operation.count = bytes;
 	request.operation.datatype = pcclUint8;
 	request.operation.tag = PCCL_STATE_TAG;
 	request.operation.plan = pcclPlanDirect;
@@ -335,22 +303,30 @@ static pcclResult_t launch(struct shell *shell, const struct pccl_agreement_acti
 	return result;
 }
 
-/* False: it runs. */
-static bool gather(struct shell *shell, const struct pccl_agreement_action *action)
+static void gathered(const struct state_call *call, pcclResult_t result, const char *text, uint32_t ranks)
+{
+	if (call->drift != NULL)
+		pccl_drift_gathered(call->drift, result, text, ranks);
+	else
+		pccl_agreement_gathered(call->agreement, result, text, ranks);
+}
+
+bool state_gather(struct shell *shell, const void *input, void *output, size_t bytes)
 {
 	struct state_call *call = shell->state;
 	struct pccl_op *op = call->op;
 
 	if (op == NULL) {
-		pcclResult_t result = launch(shell, action);
+		pcclResult_t result = launch(shell, input, output, bytes);
 
 		if (result != pcclSuccess)
-			pccl_agreement_gathered(call->agreement, result, pccl_fail_text(), 0);
+			gathered(call, result, pccl_fail_text(), 0);
 		return result != pcclSuccess;
 	}
 	if (!op->ended)
 		return false;
-	pccl_agreement_gathered(call->agreement, op->result, op->detail, op->attempt_ranks);
+	call->sequence = op->key.sequence;
+	gathered(call, op->result, op->detail, op->attempt_ranks);
 	call->op = NULL;
 	pccl_session_release(shell->session, op);
 	return true;
@@ -359,7 +335,7 @@ static bool gather(struct shell *shell, const struct pccl_agreement_action *acti
 static void post(struct shell *shell, const struct pccl_agreement_action *action)
 {
 	struct state_call *call = shell->state;
-	struct orders *orders = must(calloc(1, sizeof(*orders)));
+	struct orders *orders = state_must(calloc(1, sizeof(*orders)));
 	uint32_t lane;
 
 	orders->order.step = action->step;
@@ -417,16 +393,23 @@ static bool have_lanes(struct shell *shell, const struct pccl_agreement_action *
 	return true;
 }
 
+/* ---- steps ------------------------------ */
+
 void caller_state_step(struct shell *shell)
 {
 	bool goes_on = true;
+
+	if (shell->state->drift != NULL) {
+		caller_drift_step(shell);
+		return;
+	}
 
 	while (goes_on) {
 		const struct pccl_agreement_action *action = pccl_agreement_next(shell->state->agreement);
 
 		switch (action->step) {
 		case PCCL_AGREEMENT_GATHER:
-			goes_on = gather(shell, action);
+			goes_on = state_gather(shell, action->input, action->output, action->bytes);
 			break;
 		case PCCL_AGREEMENT_OPEN:
 		case PCCL_AGREEMENT_SERVE:
@@ -460,7 +443,7 @@ void caller_state_destroy(struct shell *shell)
 	if (shell->state != NULL) {
 		for (tensor = 0; tensor < TENSORS; tensor++)
 			free(shell->state->memory[tensor]);
-		free_call(shell->state);
+		state_free(shell->state);
 	}
 	free(shell->model);
 	shell->state = NULL;

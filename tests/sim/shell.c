@@ -40,6 +40,7 @@ void shell_world_destroy(struct sim *sim)
 	wires_destroy(sim);
 	check_call_fini(world);
 	state_records_destroy(world);
+	drift_records_destroy(world);
 	free(world);
 	sim->shells = NULL;
 }

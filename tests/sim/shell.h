@@ -11,6 +11,7 @@
  *	caller.c	the program: ops in flight, votes, deadlines, relaunching
  *	caller_buffer.c	the buffers of a call, and what must be in them
  *	caller_state.c	calls that make states one, and what must have become of them
+ *	caller_drift.c	calls that compare states
  *	check_call.c	what all survivors must have been told alike
  */
 #ifndef PCCL_SIM_SHELL_H
@@ -179,6 +180,7 @@ struct shell_world {
 	struct call_record *records;
 	struct state_record *states; /* what calls about states came to */
 	uint64_t states_ended;	     /* with success */
+	struct drift_record *drifts; /* what looks for drift came to */
 	size_t record_count;
 	uint64_t ops_ended; /* with success */
 	uint64_t ops_failed;
@@ -260,6 +262,9 @@ void caller_state_ended(struct shell *shell);
 void caller_state_transferred(void *context, uint32_t lane, const struct pccl_transfer_outcome *outcome);
 void caller_state_destroy(struct shell *shell);
 void state_records_destroy(struct shell_world *world);
+
+/* caller_drift.c */
+void drift_records_destroy(struct shell_world *world);
 
 /* check_call.c */
 void check_call(struct shell *shell, const struct call *call);
