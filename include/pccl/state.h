@@ -147,14 +147,17 @@ typedef struct pcclCheckpointInfo_t {
 	}
 
 /*
- * Writes all tensors and the revision of `state` to the file `path`, which is replaced if it exists. The bytes are
- * written by several threads while they are hashed, then the file and its name are forced to the disk. Needs as much
- * room again as the old file. On failure the old file is as it was and nothing else is left behind; a program that is
- * killed may leave a file `path`.tmp, which the next save overwrites. pcclInvalidUsage: another save to `path` is
- * running.
+ * Writes all tensors and the revision of `state` to the file `path`, which is replaced if it exists; the new one has
+ * the old one's mode. Of a link the file that it leads to is replaced, and the link stays. The bytes are written by
+ * several threads while they are hashed, then the file and its name are forced to the disk. Needs as much room again as
+ * the old file. On failure the old file is as it was and nothing else is left behind; a program that is killed may
+ * leave a file `path`.tmp (beside what a link leads to), which the next save overwrites. pcclInvalidUsage: another save
+ * to `path` is running.
  *
  * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
- * of another count, an address that is no device's. pcclOutOfMemory.
+ * of another count or, beside a 0, of more elements than a file can have, an address that is no device's; or `path` is
+ * something else than a regular file (a device, a FIFO, a folder), or a link that leads to nothing: it stays as it is.
+ * pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path,
 				       const pcclCheckpointOptions_t *options PCCL_NULLABLE);
@@ -165,7 +168,8 @@ PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const cha
  * file that another program has written has none, and no revision: it is read if `accept_foreign` says so, and the
  * revision is 0.
  *
- * pcclInvalidArgument: no such tensor in the file, or one of another type or count: nothing was touched.
+ * pcclInvalidArgument: no such tensor in the file, or one of another type or count, or no regular file: nothing was
+ * touched.
  * pcclNoSharedStateAvailable: there is no such file, or it is no whole checkpoint (the last error says what is wrong
  * with it); if that is found only by the hash of a tensor, the buffers hold anything, and the revision is as it was.
  */

@@ -55,10 +55,30 @@ static struct pccl_chunk_tensor place_of(const pcclTensorInfo_t *info)
 
 /* ---- saving ------------------------------ */
 
+/* A shape with a 0 has no elements, whatever stands beside it; but who reads the file multiplies all. */
+static pcclResult_t check_shape(const struct pccl_manifest_tensor *tensor, size_t count)
+{
+	uint64_t product = 1, all = pccl_dtype_bytes(tensor->type);
+	uint32_t index;
+
+	for (index = 0; index < tensor->dimension_count; index++) {
+		const uint64_t dimension = tensor->dimensions[index];
+
+		if (dimension != 0 && all > (uint64_t)INT64_MAX / dimension)
+			return pccl_fail(pcclInvalidArgument,
+					 "the shape of tensor '%s' is of more elements than a file can have",
+					 tensor->name);
+		all *= dimension != 0 ? dimension : 1;
+		product *= dimension;
+	}
+	if (product != count)
+		return pccl_fail(pcclInvalidArgument, "the shape of tensor '%s' is not one of %zu elements",
+				 tensor->name, count);
+	return pcclSuccess;
+}
+
 static pcclResult_t set_shape(const pcclTensorShape_t *shape, size_t count, struct pccl_manifest_tensor *tensor)
 {
-	uint64_t product = 1;
-	size_t index;
 
 	if (shape == NULL) {
 		tensor->dimension_count = 1;
@@ -71,16 +91,9 @@ static pcclResult_t set_shape(const pcclTensorShape_t *shape, size_t count, stru
 				 "given",
 				 tensor->name, PCCL_SHAPE_MAX);
 	tensor->dimension_count = (uint32_t)shape->dimension_count;
-	for (index = 0; index < shape->dimension_count; index++) {
-		uint64_t dimension = shape->dimensions[index];
-
-		tensor->dimensions[index] = dimension;
-		product = dimension != 0 && product > UINT64_MAX / dimension ? UINT64_MAX : product * dimension;
-	}
-	if (product != count)
-		return pccl_fail(pcclInvalidArgument, "the shape of tensor '%s' is not one of %zu elements",
-				 tensor->name, count);
-	return pcclSuccess;
+	if (shape->dimension_count > 0)
+		memcpy(tensor->dimensions, shape->dimensions, shape->dimension_count * sizeof(*shape->dimensions));
+	return check_shape(tensor, count);
 }
 
 static pcclResult_t add_tensor(struct pccl_manifest *manifest, size_t place, const pcclTensorInfo_t *info,

@@ -8,14 +8,23 @@
 #include "base/fail.h"
 #include "base/memory.h"
 
-#define PATH_BYTES_MAX 4096
-
 /* "" or why, from errno. */
 static pcclResult_t system_failure(const char *what, const char *path)
 {
 	char reason[128];
 
 	return pccl_fail(pcclSystemError, "%s %s: %s", what, path, strerror_r(errno, reason, sizeof(reason)));
+}
+
+/* It may be a device, which a save must not replace, or a FIFO, in which a load would wait. */
+static pcclResult_t not_regular(const char *path)
+{
+	return pccl_fail(pcclInvalidArgument, "%s is not a regular file", path);
+}
+
+static pcclResult_t too_long(void)
+{
+	return pccl_fail(pcclInvalidArgument, "the path of the checkpoint is too long");
 }
 
 /* ---- writing ------------------------------ */
@@ -87,25 +96,49 @@ static pcclResult_t fill(const struct pccl_disk *disk, int file, const char *pat
 	return result;
 }
 
+/* The file that is replaced (*mode_out: or that will be new), and the one on its way beside it. */
+static pcclResult_t find_places(const struct pccl_disk *disk, const char *path, char place[PCCL_DISK_PATH_BYTES],
+				char beside[PCCL_DISK_PATH_BYTES], uint32_t *mode_out)
+{
+	if (disk->find(disk->context, path, place, mode_out) != 0) {
+		if (errno == ENXIO)
+			return not_regular(path);
+		if (errno == ENOENT)
+			return pccl_fail(pcclInvalidArgument, "%s is a link that leads nowhere", path);
+		return errno == ENAMETOOLONG ? too_long() : system_failure("can't look for", path);
+	}
+	return snprintf(beside, PCCL_DISK_PATH_BYTES, "%s.tmp", place) < PCCL_DISK_PATH_BYTES ? pcclSuccess
+											      : too_long();
+}
+
+static pcclResult_t create_failure(const char *path, const char *beside)
+{
+	if (errno == EBUSY)
+		return pccl_fail(pcclInvalidUsage, "another save to %s is running", path);
+	return errno == ENXIO ? not_regular(beside) : system_failure("can't create", beside);
+}
+
 pcclResult_t pccl_checkpoint_write(const struct pccl_disk *disk, const char *path, struct pccl_manifest *manifest,
 				   const struct pccl_chunk_tensor *places, uint32_t threads)
 {
-	char beside[PATH_BYTES_MAX];
-	pcclResult_t result;
+	char place[PCCL_DISK_PATH_BYTES], beside[PCCL_DISK_PATH_BYTES];
+	uint32_t mode;
+	pcclResult_t result = find_places(disk, path, place, beside, &mode);
 	int file;
 
-	if ((size_t)snprintf(beside, sizeof(beside), "%s.tmp", path) >= sizeof(beside))
-		return pccl_fail(pcclInvalidArgument, "the path of the checkpoint is too long");
-	file = disk->create(disk->context, beside);
+	if (result != pcclSuccess)
+		return result;
+	file = disk->create(disk->context, beside, mode);
 	if (file < 0)
-		return errno == EBUSY ? pccl_fail(pcclInvalidUsage, "another save to %s is running", path)
-				      : system_failure("can't create", beside);
+		return create_failure(path, beside);
 	result = fill(disk, file, beside, manifest, places, threads);
-	if (result == pcclSuccess && disk->rename(disk->context, beside, path) != 0)
+	if (result == pcclSuccess && disk->permit(disk->context, file, mode) != 0)
+		result = system_failure("can't give the mode of the old file to", beside);
+	if (result == pcclSuccess && disk->rename(disk->context, beside, place) != 0)
 		result = system_failure("can't give the checkpoint its name", path);
 	if (result != pcclSuccess)
 		(void)disk->remove(disk->context, beside);
-	else if (disk->sync_folder(disk->context, path) != 0)
+	else if (disk->sync_folder(disk->context, place) != 0)
 		result = system_failure("the checkpoint is there, but its name can't be forced to the disk:", path);
 	(void)disk->close(disk->context, file);
 	return result;
@@ -160,6 +193,8 @@ pcclResult_t pccl_checkpoint_open(const struct pccl_disk *disk, const char *path
 	*file_out = disk->open(disk->context, path);
 	if (*file_out < 0 && errno == ENOENT)
 		return pccl_fail(pcclNoSharedStateAvailable, "there is no checkpoint %s", path);
+	if (*file_out < 0 && errno == ENXIO)
+		return not_regular(path);
 	if (*file_out < 0)
 		return system_failure("can't open", path);
 	return read_manifest(disk, path, *file_out, manifest_out, data_offset_out);

@@ -8,7 +8,8 @@
 #include "sync/state/manifest.h"
 
 /* Writes the tensors, of which `places` says where they lie, in the order of the manifest, whose digests this fills in.
- * The name of the file on its way is `path` with ".tmp" behind it: two writers of one path fail. */
+ * The file on its way lies beside the one that it replaces, with ".tmp" behind its name: two writers of one file
+ * fail. */
 pcclResult_t pccl_checkpoint_write(const struct pccl_disk *disk, const char *path, struct pccl_manifest *manifest,
 				   const struct pccl_chunk_tensor *places, uint32_t threads);
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -20,33 +22,75 @@ static bool is_named(int file, const char *path)
 	       opened.st_dev == named.st_dev;
 }
 
-/* A lock tells a file that is being written from one that a killed program left. */
-static int create_file(void *context, const char *path)
+static int close_with(int file, int error)
 {
-	int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666), error;
+	close(file);
+	errno = error;
+	return -1;
+}
+
+/* Nobody waits in it: of a FIFO for the other end, of a terminal for a line. */
+static int open_regular(const char *path, int flags, mode_t mode)
+{
+	int file = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+	struct stat status;
+
+	if (file < 0)
+		return -1;
+	if (fstat(file, &status) != 0)
+		return close_with(file, errno);
+	return S_ISREG(status.st_mode) ? file : close_with(file, ENXIO);
+}
+
+static int find_file(void *context, const char *path, char place_out[PCCL_DISK_PATH_BYTES], uint32_t *mode_out)
+{
+	struct stat status;
+	char place[PATH_MAX];
+
+	(void)context;
+	*mode_out = PCCL_DISK_NEW;
+	if (snprintf(place_out, PCCL_DISK_PATH_BYTES, "%s", path) >= PCCL_DISK_PATH_BYTES) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (lstat(path, &status) != 0)
+		return errno == ENOENT ? 0 : -1;
+	if (S_ISLNK(status.st_mode)) {
+		if (realpath(path, place) == NULL || stat(place, &status) != 0)
+			return -1;
+		(void)snprintf(place_out, PCCL_DISK_PATH_BYTES, "%s", place);
+	}
+	if (!S_ISREG(status.st_mode)) {
+		errno = ENXIO;
+		return -1;
+	}
+	*mode_out = status.st_mode & 0777;
+	return 0;
+}
+
+/* A lock tells a file that is being written from one that a killed program left. */
+static int create_file(void *context, const char *path, uint32_t mode)
+{
+	const bool new = mode == PCCL_DISK_NEW;
+	int file = open_regular(path, O_WRONLY | O_CREAT | O_NOFOLLOW, new ? 0666 : 0600), error;
 
 	(void)context;
 	if (file < 0)
 		return -1;
-	if (flock(file, LOCK_EX | LOCK_NB) != 0 || !is_named(file, path)) {
-		close(file);
-		errno = EBUSY;
-		return -1;
-	}
-	if (ftruncate(file, 0) == 0)
+	if (flock(file, LOCK_EX | LOCK_NB) != 0 || !is_named(file, path))
+		return close_with(file, EBUSY);
+	if (ftruncate(file, 0) == 0 && (new || fchmod(file, 0600) == 0))
 		return file;
 	error = errno;
 	(void)unlink(path); /* nobody else's, for it is locked */
-	close(file);
-	errno = error;
-	return -1;
+	return close_with(file, error);
 }
 
 /* Several threads read turn by turn what lies in a row, which the kernel takes for reading at random and reads little
  * ahead. */
 static int open_file(void *context, const char *path)
 {
-	int file = open(path, O_RDONLY | O_CLOEXEC);
+	int file = open_regular(path, O_RDONLY, 0);
 
 	(void)context;
 	if (file >= 0)
@@ -61,10 +105,6 @@ static int size_of(void *context, int file, uint64_t *bytes_out)
 	(void)context;
 	if (fstat(file, &status) != 0)
 		return -1;
-	if (!S_ISREG(status.st_mode)) {
-		errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-		return -1;
-	}
 	*bytes_out = (uint64_t)status.st_size;
 	return 0;
 }
@@ -115,6 +155,12 @@ static int sync_file(void *context, int file)
 	return fsync(file);
 }
 
+static int permit(void *context, int file, uint32_t mode)
+{
+	(void)context;
+	return mode == PCCL_DISK_NEW ? 0 : fchmod(file, mode);
+}
+
 static int close_file(void *context, int file)
 {
 	(void)context;
@@ -136,7 +182,7 @@ static int remove_file(void *context, const char *path)
 static int sync_folder(void *context, const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char folder[4096] = ".";
+	char folder[PCCL_DISK_PATH_BYTES] = ".";
 	int file, result;
 
 	(void)context;
@@ -150,12 +196,14 @@ static int sync_folder(void *context, const char *path)
 	return result;
 }
 
-const struct pccl_disk pccl_disk_real = {.create = create_file,
+const struct pccl_disk pccl_disk_real = {.find = find_file,
+					 .create = create_file,
 					 .open = open_file,
 					 .size = size_of,
 					 .write = write_all,
 					 .read = read_all,
 					 .sync = sync_file,
+					 .permit = permit,
 					 .close = close_file,
 					 .rename = rename_file,
 					 .remove = remove_file,

@@ -54,23 +54,32 @@ static bool read_number(const json_t *value, uint64_t *number_out)
 	return true;
 }
 
-/* Also: do the dimensions make as many bytes as there are? */
-static bool read_shape(const json_t *value, struct pccl_manifest_tensor *tensor)
+static bool read_dimensions(const json_t *value, struct pccl_manifest_tensor *tensor)
 {
-	uint64_t bytes = pccl_dtype_bytes(tensor->type);
 	size_t index;
 
 	if (!json_is_array(value) || json_array_size(value) > PCCL_SHAPE_MAX)
 		return false;
 	tensor->dimension_count = (uint32_t)json_array_size(value);
-	for (index = 0; index < tensor->dimension_count; index++) {
-		uint64_t *dimension = &tensor->dimensions[index];
+	for (index = 0; index < tensor->dimension_count; index++)
+		if (!read_number(json_array_get(value, index), &tensor->dimensions[index]))
+			return false;
+	return true;
+}
 
-		if (!read_number(json_array_get(value, index), dimension))
+/* Do the dimensions make as many bytes as there are? With a 0 among them the others may be anything. */
+static bool shape_fits(const struct pccl_manifest_tensor *tensor)
+{
+	uint64_t bytes = pccl_dtype_bytes(tensor->type);
+	uint32_t index;
+
+	for (index = 0; index < tensor->dimension_count; index++)
+		if (tensor->dimensions[index] == 0)
+			return tensor->bytes == 0;
+	for (index = 0; index < tensor->dimension_count; index++) {
+		if (tensor->dimensions[index] > PCCL_TENSOR_BYTES_MAX / bytes)
 			return false;
-		if (bytes > 0 && *dimension > PCCL_TENSOR_BYTES_MAX / bytes)
-			return false;
-		bytes *= *dimension;
+		bytes *= tensor->dimensions[index];
 	}
 	return bytes == tensor->bytes;
 }
@@ -96,7 +105,7 @@ static pcclResult_t read_tensor(const char *name, const json_t *entry, uint64_t 
 	memcpy(tensor->name, name, strlen(name) + 1);
 	if (!read_type(json_object_get(entry, "dtype"), &tensor->type) ||
 	    !read_offsets(json_object_get(entry, "data_offsets"), data_bytes, tensor) ||
-	    !read_shape(json_object_get(entry, "shape"), tensor))
+	    !read_dimensions(json_object_get(entry, "shape"), tensor) || !shape_fits(tensor))
 		return pccl_fail(pcclNoSharedStateAvailable,
 				 "not a whole checkpoint: type, shape or offsets of tensor '%.100s' can't be", name);
 	return pcclSuccess;

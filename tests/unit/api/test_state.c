@@ -39,7 +39,7 @@ static void save_sample(void)
 	assert_int_equal(pcclStateSave(&saved, path, &options), pcclSuccess);
 }
 
-static void tensors_come_back_by_name_in_any_order(void **state)
+static void tensors_are_there(void)
 {
 	float found[6] = {0};
 	uint8_t other[5] = {0};
@@ -47,13 +47,18 @@ static void tensors_come_back_by_name_in_any_order(void **state)
 				    {"bytes", other, 5, pcclUint8, pcclDeviceCpu, false}};
 	pcclSharedState_t loaded = state_of(infos, 2);
 
-	(void)state;
-	save_sample();
 	loaded.revision = 0;
 	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclSuccess);
 	assert_int_equal(loaded.revision, 12);
 	assert_memory_equal(found, weights, sizeof(weights));
 	assert_memory_equal(other, bytes, sizeof(bytes));
+}
+
+static void tensors_come_back_by_name_in_any_order(void **state)
+{
+	(void)state;
+	save_sample();
+	tensors_are_there();
 }
 
 static void a_checkpoint_can_be_looked_at(void **state)
@@ -166,6 +171,28 @@ static void a_shape_of_another_count_is_refused(void **state)
 	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
 }
 
+/* Whoever reads the file multiplies all its dimensions. */
+static void a_shape_with_a_0_is_saved_if_it_can_be_loaded(void **state)
+{
+	pcclTensorInfo_t infos[] = {{"a", NULL, 0, pcclFloat, pcclDeviceCpu, false}};
+	const uint64_t large[] = {0, UINT64_C(1) << 60}, huge[] = {0, UINT64_C(1) << 62},
+		       most[] = {UINT64_C(1) << 40, UINT64_C(1) << 40, 0};
+	const pcclTensorShape_t shapes[] = {{2, large}, {2, huge}, {3, most}};
+	pcclCheckpointOptions_t options = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclSharedState_t saved = state_of(infos, 1);
+
+	(void)state;
+	options.shapes = &shapes[0];
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclSuccess);
+	assert_int_equal(pcclStateLoad(&saved, path, NULL), pcclSuccess);
+	options.shapes = &shapes[1];
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "more elements than a file can have"));
+	options.shapes = &shapes[2];
+	assert_int_equal(pcclStateSave(&saved, path, &options), pcclInvalidArgument);
+	assert_int_equal(pcclStateLoad(&saved, path, NULL), pcclSuccess);
+}
+
 static void refuse_load(pcclTensorInfo_t info, const char *word)
 {
 	pcclSharedState_t loaded = state_of(&info, 1);
@@ -213,7 +240,8 @@ static void files_of_other_programs_are_read_if_the_caller_says_so(void **state)
 
 	(void)state;
 	write_file(
-		"{\"__metadata__\":{\"format\":\"pt\"},\"t\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]}}");
+		"{\"__metadata__\":{\"format\":\"pt\"},\"t\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]},"
+		"\"none\":{\"dtype\":\"F64\",\"shape\":[4611686018427387904,4,0],\"data_offsets\":[5,5]}}");
 	assert_int_equal(pcclStateLoad(&loaded, path, NULL), pcclNoSharedStateAvailable);
 	assert_non_null(strstr(pcclGetLastError(NULL), "no hashes"));
 	assert_int_equal(pcclStateInspect(path, &info), pcclNoSharedStateAvailable);
@@ -237,9 +265,78 @@ static void a_place_that_is_none_is_told(void **state)
 	assert_int_equal(pcclStateSave(&empty, "/nowhere/at/all", NULL), pcclSystemError);
 	assert_non_null(strstr(pcclGetLastError(NULL), "/nowhere/at/all"));
 	assert_int_equal(pcclStateLoad(&empty, "/nowhere/at/all", NULL), pcclNoSharedStateAvailable);
-	assert_int_equal(pcclStateLoad(&empty, folder, NULL), pcclSystemError);
+	assert_int_equal(pcclStateLoad(&empty, folder, NULL), pcclInvalidArgument);
 	assert_int_equal(pcclStateSave(&empty, path, NULL), pcclSuccess);
 	assert_int_equal(pcclStateLoad(&empty, path, NULL), pcclSuccess);
+}
+
+static mode_t mode_of(const char *name)
+{
+	struct stat status;
+
+	assert_int_equal(lstat(name, &status), 0);
+	return status.st_mode;
+}
+
+static void refuse_place(void)
+{
+	pcclSharedState_t empty = state_of(NULL, 0);
+	pcclCheckpointInfo_t info = PCCL_CHECKPOINT_INFO_INITIALIZER;
+	const mode_t mode = mode_of(path);
+
+	assert_int_equal(pcclStateSave(&empty, path, NULL), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "not a regular file"));
+	assert_int_equal(mode_of(path), mode);
+	assert_int_equal(pcclStateLoad(&empty, path, NULL), pcclInvalidArgument);
+	assert_int_equal(pcclStateInspect(path, &info), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "not a regular file"));
+	assert_int_equal(remove(path), 0);
+}
+
+/* Nor does anybody wait in it. */
+static void what_is_no_regular_file_is_left_alone(void **state)
+{
+	pcclSharedState_t empty = state_of(NULL, 0);
+	char beside[112];
+
+	(void)state;
+	(void)remove(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refuse_place();
+	assert_int_equal(symlink("/dev/null", path), 0);
+	refuse_place();
+	assert_int_equal(mkdir(path, 0700), 0);
+	refuse_place();
+	assert_int_equal(symlink("nothing", path), 0);
+	assert_int_equal(pcclStateSave(&empty, path, NULL), pcclInvalidArgument);
+	assert_non_null(strstr(pcclGetLastError(NULL), "leads nowhere"));
+	assert_int_equal(remove(path), 0);
+	(void)snprintf(beside, sizeof(beside), "%s.tmp", path);
+	assert_int_equal(mkfifo(beside, 0600), 0);
+	assert_int_equal(pcclStateSave(&empty, path, NULL), pcclInvalidArgument);
+	assert_true(S_ISFIFO(mode_of(beside)));
+	assert_int_equal(remove(beside), 0);
+}
+
+static void a_link_and_a_mode_stay(void **state)
+{
+	pcclSharedState_t empty = state_of(NULL, 0);
+	char target[112];
+
+	(void)state;
+	(void)snprintf(target, sizeof(target), "%s.1", path);
+	assert_int_equal(pcclStateSave(&empty, target, NULL), pcclSuccess);
+	assert_int_equal(chmod(target, 0600), 0);
+	assert_int_equal(symlink("state.safetensors.1", path), 0);
+	save_sample();
+	assert_true(S_ISLNK(mode_of(path)));
+	assert_int_equal(mode_of(target), S_IFREG | 0600);
+	tensors_are_there();
+	assert_int_equal(chmod(target, 0754), 0);
+	save_sample();
+	assert_int_equal(mode_of(target), S_IFREG | 0754);
+	assert_int_equal(remove(path), 0);
+	assert_int_equal(remove(target), 0);
 }
 
 static int make_folder(void **state)
@@ -268,9 +365,12 @@ int main(void)
 		cmocka_unit_test(a_state_that_cannot_be_saved_is_refused_in_words),
 		cmocka_unit_test(a_tensor_on_a_device_needs_its_driver),
 		cmocka_unit_test(a_shape_of_another_count_is_refused),
+		cmocka_unit_test(a_shape_with_a_0_is_saved_if_it_can_be_loaded),
 		cmocka_unit_test(what_the_file_does_not_hold_is_named),
 		cmocka_unit_test(files_of_other_programs_are_read_if_the_caller_says_so),
 		cmocka_unit_test(a_place_that_is_none_is_told),
+		cmocka_unit_test(what_is_no_regular_file_is_left_alone),
+		cmocka_unit_test(a_link_and_a_mode_stay),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -35,9 +35,9 @@ static bool fails(void *context)
 	return false;
 }
 
-static int faulty_create(void *context, const char *name)
+static int faulty_create(void *context, const char *name, uint32_t mode)
 {
-	return fails(context) ? -1 : pccl_disk_real.create(NULL, name);
+	return fails(context) ? -1 : pccl_disk_real.create(NULL, name, mode);
 }
 
 /* Half of it gets there. */
@@ -53,6 +53,11 @@ static int faulty_write(void *context, int file, const void *data, size_t bytes,
 static int faulty_sync(void *context, int file)
 {
 	return fails(context) ? -1 : pccl_disk_real.sync(NULL, file);
+}
+
+static int faulty_permit(void *context, int file, uint32_t mode)
+{
+	return fails(context) ? -1 : pccl_disk_real.permit(NULL, file, mode);
 }
 
 static int faulty_rename(void *context, const char *from, const char *to)
@@ -77,6 +82,7 @@ static struct pccl_disk faulty_disk(struct faulty *faulty)
 	disk.create = faulty_create;
 	disk.write = faulty_write;
 	disk.sync = faulty_sync;
+	disk.permit = faulty_permit;
 	disk.rename = faulty_rename;
 	disk.remove = faulty_remove;
 	disk.sync_folder = faulty_sync_folder;
@@ -222,7 +228,7 @@ static void the_old_one_survives_a_failure_of_every_call(void **state)
 			if (!fail_at(call, dies != 0))
 				break;
 		}
-		assert_true(call >= 10); /* create, six writes, sync, rename, sync of the folder */
+		assert_true(call >= 11); /* create, six writes, sync, mode, rename, sync of the folder */
 		assert_int_equal(load(&revision), pcclSuccess);
 		assert_int_equal(revision, 2);
 	}
@@ -231,7 +237,7 @@ static void the_old_one_survives_a_failure_of_every_call(void **state)
 /* Only the name could not be forced: the new one is there, and the caller knows that it may not last. */
 static void a_name_that_is_not_on_the_disk_is_told(void **state)
 {
-	struct faulty faulty = {.calls_left = 9};
+	struct faulty faulty = {.calls_left = 10};
 	struct pccl_disk disk = faulty_disk(&faulty);
 	uint64_t revision;
 
@@ -249,7 +255,7 @@ static void two_saves_at_a_time_are_refused(void **state)
 
 	(void)state;
 	(void)snprintf(beside, sizeof(beside), "%s.tmp", path);
-	file = pccl_disk_real.create(NULL, beside);
+	file = pccl_disk_real.create(NULL, beside, PCCL_DISK_NEW);
 	assert_true(file >= 0);
 	assert_int_equal(save(&pccl_disk_real, 5), pcclInvalidUsage);
 	close(file);
@@ -326,6 +332,30 @@ struct sparse {
 	uint64_t bytes;
 	uint64_t tail_offset;
 };
+
+static int sparse_find(void *context, const char *name, char place_out[PCCL_DISK_PATH_BYTES], uint32_t *mode_out)
+{
+	(void)context;
+	(void)snprintf(place_out, PCCL_DISK_PATH_BYTES, "%s", name);
+	*mode_out = PCCL_DISK_NEW;
+	return 0;
+}
+
+static int sparse_create(void *context, const char *name, uint32_t mode)
+{
+	(void)context;
+	(void)name;
+	(void)mode;
+	return 1000;
+}
+
+static int sparse_permit(void *context, int file, uint32_t mode)
+{
+	(void)context;
+	(void)file;
+	(void)mode;
+	return 0;
+}
 
 static int sparse_open(void *context, const char *name)
 {
@@ -418,12 +448,14 @@ static void load_huge(const struct pccl_disk *disk, uint8_t *to)
 static void a_tensor_beyond_4_gib_goes_there_and_back(void **state)
 {
 	static struct sparse sparse;
-	const struct pccl_disk disk = {.create = sparse_open,
+	const struct pccl_disk disk = {.find = sparse_find,
+				       .create = sparse_create,
 				       .open = sparse_open,
 				       .size = sparse_size,
 				       .write = sparse_write,
 				       .read = sparse_read,
 				       .sync = sparse_done,
+				       .permit = sparse_permit,
 				       .close = sparse_done,
 				       .rename = sparse_rename,
 				       .sync_folder = sparse_folder,
