@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <pccl/state.h>
+
 #include "lib/check.h"
 #include "lib/peers.h"
 
@@ -136,16 +138,60 @@ static void waits_for_a_late_vote(struct world_peer *me)
 	peer_leave(me);
 }
 
+static void await_two(struct world *world)
+{
+	while (peers_get(&world->shared->slots[0].milestone) + peers_get(&world->shared->slots[1].milestone) +
+		       peers_get(&world->shared->slots[2].milestone) <
+	       2)
+		peers_sleep_ms(1);
+}
+
 static void a_joint_call_has_a_deadline(void **state)
 {
 	struct world *world = *state;
 
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, 3, waits_for_a_late_vote, NULL);
-	while (peers_get(&world->shared->slots[0].milestone) + peers_get(&world->shared->slots[1].milestone) +
-		       peers_get(&world->shared->slots[2].milestone) <
-	       2)
-		peers_sleep_ms(1);
+	await_two(world);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+}
+
+/* A time-out is every member's, the late one's too: so all make the same calls. */
+static void looks_for_drift_late(struct world_peer *me)
+{
+	uint8_t bytes[100] = {7};
+	pcclTensorInfo_t info = {.name = "bytes", .data = bytes, .count = sizeof(bytes), .datatype = pcclUint8};
+	const pcclSharedState_t shared = {.count = 1, .infos = &info};
+	pcclResult_t result;
+
+	me->config.joint_timeout_ms = 300;
+	peer_join(me);
+	peer_grow(me, 3);
+	if (peer_rank(me) == 2)
+		peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclTimeout, pcclStateCheck(me->comm, &shared, NULL, NULL));
+	if (peer_rank(me) < 2) {
+		CHECK(strstr(pcclGetLastError(me->comm), "rank 2") != NULL);
+		peer_reach(me, 1);
+		peer_wait_gate(me, 1);
+	}
+	do
+		result = pcclStateCheck(me->comm, &shared, NULL, NULL);
+	while (result == pcclTimeout);
+	CHECK_RESULT(pcclSuccess, result);
+	check_next_call(me, 3);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void a_look_for_drift_has_a_deadline(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, looks_for_drift_late, NULL);
+	await_two(world);
 	peers_open_gate(world, 1);
 	peers_finish(world);
 }
@@ -216,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_last_voter_dies_during_optimization, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(the_last_voter_dies_during_a_question, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_joint_call_has_a_deadline, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_look_for_drift_has_a_deadline, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(different_votes_fail_on_every_peer, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(hundreds_of_votes_pass, peers_open, peers_close),
 	};
