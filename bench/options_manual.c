@@ -73,6 +73,7 @@ static const char refining[] =
 	"  --link MBIT         each peer in a network namespace of its own, behind a cable of so many Mbit/s both\n"
 	"                      ways; needs root, ip and tc\n"
 	"  --chaos kill        one of the N is killed on the way, in the second of two rounds\n"
+	"  --zstd NAME         off, auto (where it pays, default), on; if given the tensors are like gradients\n"
 	"  share               what comes into the slowest newcomer, as a part of what an all-reduce of the same\n"
 	"                      peers moves into each, right before; with --link, of the cable's rate\n"
 	"\n"

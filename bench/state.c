@@ -6,6 +6,7 @@
 #include "state.h"
 
 #include "chaos_net.h"
+#include "codec_error.h"
 #include "local.h"
 #include "report.h"
 #include "stats.h"
@@ -24,6 +25,7 @@
 #define ROUNDS_MAX 100
 #define RATE_BYTES_MAX ((uint64_t)64 << 20) /* of the all-reduces that tell the link's rate */
 #define RATE_ROUNDS 5
+#define PATTERN_WORDS ((size_t)1 << 18) /* more than is compressed at a time */
 
 /* With --link: a peer's process and the parent take turns to lay the cable. */
 enum plug { PLUG_NONE, PLUG_DETACHED, PLUG_LAID };
@@ -33,6 +35,7 @@ struct told {
 	double seconds[ROUNDS_MAX];
 	uint64_t tx_bytes; /* of the last round */
 	uint64_t rx_bytes;
+	uint64_t rx_wire_bytes;
 	bool verified;
 };
 
@@ -60,6 +63,7 @@ static double now(void)
 /* ---- the state ------------------------------ */
 
 struct sample {
+	uint64_t *pattern; /* of PATTERN_WORDS, over and over; NULL: words without a pattern */
 	uint64_t *words;
 	size_t word_count;
 	pcclTensorInfo_t infos[TENSORS];
@@ -67,22 +71,28 @@ struct sample {
 	pcclSharedState_t state;
 };
 
-static uint64_t word_at(size_t index)
+static uint64_t word_at(const struct sample *sample, size_t index)
 {
+	if (sample->pattern != NULL)
+		return sample->pattern[index % PATTERN_WORDS];
 	return (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static bool make(struct sample *sample, uint64_t bytes)
+static bool make(struct sample *sample, const struct bench_options *options)
 {
+	const bool patterned = options->zstd != pcclZstdDefault;
 	size_t each;
 
 	memset(sample, 0, sizeof(*sample));
-	sample->word_count = (size_t)(bytes / 8 / TENSORS * TENSORS);
+	sample->word_count = (size_t)(options->state_bytes / 8 / TENSORS * TENSORS);
 	sample->words = malloc(sample->word_count * 8);
-	if (sample->words == NULL) {
+	sample->pattern = patterned ? malloc(PATTERN_WORDS * 8) : NULL;
+	if (sample->words == NULL || (patterned && sample->pattern == NULL)) {
 		fprintf(stderr, "allreduce-bench: out of memory for a state\n");
 		return false;
 	}
+	if (patterned)
+		bench_reference_fill(pcclFloat, 1, 0, 2 * PATTERN_WORDS, sample->pattern);
 	each = sample->word_count / TENSORS;
 	for (size_t i = 0; i < TENSORS; i++) {
 		snprintf(sample->names[i], sizeof(sample->names[i]), "tensor.%zu", i);
@@ -100,13 +110,13 @@ static bool make(struct sample *sample, uint64_t bytes)
 static void fill(const struct sample *sample, uint64_t spoilt)
 {
 	for (size_t i = 0; i < sample->word_count; i++)
-		sample->words[i] = word_at(i) ^ spoilt;
+		sample->words[i] = word_at(sample, i) ^ spoilt;
 }
 
 static bool is_right(const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->word_count; i++)
-		if (sample->words[i] != word_at(i))
+		if (sample->words[i] != word_at(sample, i))
 			return false;
 	return true;
 }
@@ -122,6 +132,7 @@ static bool synchronize(const struct bench_peer *peer, struct sample *sample, st
 	*seconds_out = now() - begun;
 	told->tx_bytes = info.tx_bytes;
 	told->rx_bytes = info.rx_bytes;
+	told->rx_wire_bytes = info.rx_wire_bytes;
 	if (result != pcclSuccess)
 		bench_complain("synchronizing the state", result);
 	return result == pcclSuccess;
@@ -248,7 +259,7 @@ static bool begin(struct run *run, uint32_t index, struct bench_peer *peer, stru
 	struct told none = {0};
 	double seconds;
 
-	if (!make(sample, options.state_bytes))
+	if (!make(sample, &options))
 		return false;
 	fill(sample, index < run->sources ? 0 : index + 1);
 	if (index < run->sources)
@@ -280,6 +291,7 @@ static int peer_body(uint32_t index, void *context)
 		pthread_barrier_wait(&run->left->barrier);
 	bench_peer_leave(&peer);
 	free(sample.words);
+	free(sample.pattern);
 	return good ? 0 : 1;
 }
 
@@ -289,6 +301,7 @@ struct figures {
 	struct bench_summary seconds; /* of the slowest newcomer; with a death, of that round */
 	double undisturbed_seconds;   /* of the first round */
 	double rx_bytes;	      /* of a newcomer, in a round */
+	double rx_wire_bytes;
 	double link_share;
 	bool verified;
 };
@@ -305,6 +318,7 @@ static struct figures summarize(const struct run *run)
 			if (told->seconds[round] > slowest[round])
 				slowest[round] = told->seconds[round];
 		figures.rx_bytes += (double)told->rx_bytes / (run->options.peers - run->sources);
+		figures.rx_wire_bytes += (double)told->rx_wire_bytes / (run->options.peers - run->sources);
 		figures.verified = figures.verified && told->verified;
 	}
 	figures.undisturbed_seconds = slowest[0];
@@ -325,11 +339,12 @@ static void report(const struct run *run, const struct figures *figures)
 	if (run->options.json) {
 		printf("{\"state_bytes\": %" PRIu64 ", \"sources\": %u, \"newcomers\": %u, \"rounds\": %u, "
 		       "\"killed\": %u, \"undisturbed_seconds\": %.6f, \"seconds\": %.6f, \"seconds_max\": %.6f, "
-		       "\"rx_bytes\": %.0f, "
+		       "\"rx_bytes\": %.0f, \"rx_wire_bytes\": %.0f, "
 		       "\"link_bytes_per_second\": %.0f, \"link_share\": %.3f, \"verified\": %s}\n",
 		       run->options.state_bytes, run->sources, newcomers, run->rounds, run->kills ? 1u : 0u,
 		       figures->undisturbed_seconds, figures->seconds.median, figures->seconds.most, figures->rx_bytes,
-		       run->link_rate, figures->link_share, figures->verified ? "true" : "false");
+		       figures->rx_wire_bytes, run->link_rate, figures->link_share,
+		       figures->verified ? "true" : "false");
 		return;
 	}
 	printf("a state of %s from %u to %u, %u times%s\n", bench_bytes_text(run->options.state_bytes, text),
@@ -339,6 +354,7 @@ static void report(const struct run *run, const struct figures *figures)
 	if (run->kills)
 		printf("%-44s %10.3f s\n", "time of the round before", figures->undisturbed_seconds);
 	printf("%-44s %10.3f GB/s\n", "came in", figures->rx_bytes / figures->seconds.median * 1e-9);
+	printf("%-44s %10.3f\n", "of which travelled", figures->rx_wire_bytes / figures->rx_bytes);
 	printf("%-44s %10.3f GB/s\n",
 	       run->options.link_mbit > 0 ? "the cable moves" : "an all-reduce of these peers moves",
 	       run->link_rate * 1e-9);

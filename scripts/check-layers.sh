@@ -44,7 +44,7 @@ may_include() {
 	src/transport/*) echo base transport/. transport/loop ;;
 	transport/*) echo base transport ;;
 	session/* | src/session/*) echo base collectives membership/message session ;;
-	sync/* | src/sync/*) echo base collectives/element session sync ;;
+	sync/* | src/sync/*) echo base collectives/element collectives/codec collectives/exec session sync ;;
 	device/* | src/device/*) echo base sync/state device ;;
 	store/* | src/store/*) echo base collectives/element sync/state device store ;;
 	src/training/*) echo base sync transport/loop comm training ;;

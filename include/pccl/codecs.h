@@ -53,7 +53,7 @@ typedef enum pcclOverflow_t {
  * neighbour at most) is left alone.
  */
 typedef enum pcclZstd_t {
-	pcclZstdDefault = 0, /* the communicator's, and there `pcclZstdOff` */
+	pcclZstdDefault = 0, /* the communicator's; there `pcclZstdOff`, and `pcclZstdAuto` for states that are moved */
 	pcclZstdOff = 100,
 	pcclZstdAuto = 101, /* where it was measured to pay: the network is slow and the data gets smaller */
 	pcclZstdOn = 102    /* everywhere */

@@ -51,16 +51,21 @@ typedef struct pcclStateSyncInfo_t {
 	size_t size;
 	uint64_t tx_bytes; /* of tensors, given to others */
 	uint64_t rx_bytes;
-	uint64_t hashed_bytes; /* before anything was compared */
+	uint64_t hashed_bytes;	/* before anything was compared */
+	uint64_t tx_wire_bytes; /* what travelled of tensors: less where it was compressed, more where it came twice */
+	uint64_t rx_wire_bytes;
 	uint64_t reserved;
 } pcclStateSyncInfo_t;
 
-#define PCCL_STATE_SYNC_INFO_INITIALIZER                \
-	{                                               \
-		sizeof(pcclStateSyncInfo_t), 0, 0, 0, 0 \
+#define PCCL_STATE_SYNC_INFO_INITIALIZER                      \
+	{                                                     \
+		sizeof(pcclStateSyncInfo_t), 0, 0, 0, 0, 0, 0 \
 	}
 
 /*
+ * What is moved is compressed where the network is slow enough for it to pay, unless the communicator's `zstd` says
+ * otherwise (pcclZstdOff, pcclZstdOn; PCCL_ZSTD): each peer decides for what it sends.
+ *
  * As pcclSynchronizeSharedState(); some members may call that and others this. pcclSystemError: a device's driver
  * refused something; the others go on, and what this peer's tensors on devices hold then is not known: until it has
  * received a state again, it counts as one that was not there.

@@ -129,6 +129,8 @@ static pcclResult_t synchronize(struct synchronization *sync)
 		sync->state->revision = outcome.revision;
 	sync->info.tx_bytes = outcome.tx_bytes;
 	sync->info.rx_bytes = outcome.rx_bytes;
+	sync->info.tx_wire_bytes = outcome.tx_wire_bytes;
+	sync->info.rx_wire_bytes = outcome.rx_wire_bytes;
 	return local != pcclSuccess ? pccl_fail(local, "the state can't be read: %s", why) : result;
 }
 

@@ -36,9 +36,10 @@ enum pccl_frame_type {
 	PCCL_FRAME_PART = 25   /* part `aux` of that; payload */
 };
 
-/* Flag of PARTIAL and RESULT: the payload has been through the lossless stage, and is shorter than the segment. */
+/* Flag of PARTIAL, RESULT and PART: the payload has been through the lossless stage, and is shorter than what it stands
+ * for. */
 #define PCCL_FRAME_PACKED 1u
-/* Likewise, and of PART: it has no checksum, payload_crc is 0. Links set it. */
+/* Likewise: it has no checksum, payload_crc is 0. Links set it. */
 #define PCCL_FRAME_UNCHECKED 2u
 
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */

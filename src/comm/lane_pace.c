@@ -73,27 +73,54 @@ static void look(struct pccl_lane_pace *pace)
 	if (!fell && moved < LOOK_BYTES)
 		return;
 	taken_ns = time_taken(&sums, moved, sums.network_ns - pace->network_ns, passed_ns);
-	for (type = 0; type < PCCL_DTYPE_COUNT && !fell; type++)
+	for (type = 0; type < PCCL_DTYPE_COUNT && !fell; type++) {
 		pccl_lossless_learn_link(&pace->choices[type], moved, taken_ns);
+		pccl_lossless_learn_link(&pace->state_choices[type], moved, taken_ns);
+	}
 	pace->measured_ns = now_ns;
 	pace->acked_bytes = sums.acked_bytes;
 	pace->network_ns = sums.network_ns;
+}
+
+static bool choose(struct pccl_lane_pace *pace, struct pccl_lossless_choice *choice)
+{
+	look(pace);
+	if (!pccl_lossless_choose(choice))
+		return false;
+	pace->began_ns = pccl_clock_ns();
+	return true;
+}
+
+static void learn(const struct pccl_lane_pace *pace, struct pccl_lossless_choice *choice, uint32_t bytes,
+		  uint32_t packed_bytes)
+{
+	pccl_lossless_learn_encoding(choice, bytes, packed_bytes, pccl_clock_ns() - pace->began_ns);
 }
 
 bool pccl_lane_pace_choose(void *context, pcclDataType_t type)
 {
 	struct pccl_lane_pace *pace = context;
 
-	look(pace);
-	if (!pccl_lossless_choose(&pace->choices[type]))
-		return false;
-	pace->began_ns = pccl_clock_ns();
-	return true;
+	return choose(pace, &pace->choices[type]);
 }
 
 void pccl_lane_pace_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
 {
 	struct pccl_lane_pace *pace = context;
 
-	pccl_lossless_learn_encoding(&pace->choices[type], bytes, packed_bytes, pccl_clock_ns() - pace->began_ns);
+	learn(pace, &pace->choices[type], bytes, packed_bytes);
+}
+
+bool pccl_lane_pace_choose_state(void *context, pcclDataType_t type)
+{
+	struct pccl_lane_pace *pace = context;
+
+	return choose(pace, &pace->state_choices[type]);
+}
+
+void pccl_lane_pace_learn_state(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes)
+{
+	struct pccl_lane_pace *pace = context;
+
+	learn(pace, &pace->state_choices[type], bytes, packed_bytes);
 }

@@ -18,11 +18,14 @@ struct pccl_lane_pace {
 	uint64_t network_ns;
 	uint64_t began_ns; /* a segment is being compressed since */
 	struct pccl_lossless_choice choices[PCCL_DTYPE_COUNT];
+	struct pccl_lossless_choice state_choices[PCCL_DTYPE_COUNT]; /* other elements than ops': another ratio */
 };
 
-/* For the executor's struct pccl_packer: the context is the pace. */
+/* For the executor's struct pccl_packer, and for that of a transfer of states: the context is the pace. */
 bool pccl_lane_pace_choose(void *context, pcclDataType_t type);
 void pccl_lane_pace_learn(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes);
+bool pccl_lane_pace_choose_state(void *context, pcclDataType_t type);
+void pccl_lane_pace_learn_state(void *context, pcclDataType_t type, uint32_t bytes, uint32_t packed_bytes);
 /* The first attempt has opened, the last one has ended. */
 void pccl_lane_pace_busy(struct pccl_lane_pace *pace, bool busy);
 

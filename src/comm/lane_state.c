@@ -64,6 +64,13 @@ static void state_dropped(void *context, uint32_t rank, const struct pccl_frame 
 	pccl_transfer_dropped(state->transfer, rank, frame);
 }
 
+static void state_sent(void *context, void *token)
+{
+	const struct pccl_lane_state *state = context;
+
+	pccl_transfer_sent(state->transfer, token);
+}
+
 static void state_stir(void *context)
 {
 	const struct pccl_lane_state *state = context;
@@ -88,6 +95,7 @@ const struct pccl_lane_background pccl_lane_state_background = {.install = state
 								.accept = state_accept,
 								.received = state_received,
 								.dropped = state_dropped,
+								.sent = state_sent,
 								.stir = state_stir,
 								.look = state_look};
 

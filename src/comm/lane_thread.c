@@ -265,6 +265,13 @@ static void transferred(void *context, uint32_t lane, const struct pccl_transfer
 	pccl_monitor_transferred(context, lane, what);
 }
 
+static enum pccl_packing packing_of(pcclZstd_t zstd)
+{
+	if (zstd == pcclZstdOn)
+		return PCCL_PACK_ALWAYS;
+	return zstd == pcclZstdAuto ? PCCL_PACK_CHOOSE : PCCL_PACK_NEVER;
+}
+
 static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 {
 	const struct pccl_settings *settings = &thread->self->settings;
@@ -281,7 +288,12 @@ static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 						.context = thread,
 						.background = &pccl_lane_state_background,
 						.background_context = &thread->state};
-	pcclResult_t result = pccl_transfer_create(thread->index, &thread->state.transfer);
+	const struct pccl_transfer_config transfer = {.lane = thread->index,
+						      .packing = packing_of(settings->state_zstd),
+						      .packer = {.choose = pccl_lane_pace_choose_state,
+								 .learn = pccl_lane_pace_learn_state,
+								 .context = &thread->pace}};
+	pcclResult_t result = pccl_transfer_create(&transfer, &thread->state.transfer);
 
 	if (result == pcclSuccess)
 		result = pccl_lane_create(&config, &thread->lane);

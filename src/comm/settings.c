@@ -296,8 +296,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 				 struct pccl_settings *settings_out)
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
-	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, checksums = pcclChecksumsAuto,
-	    late = pcclLateFail;
+	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, state_zstd = pcclZstdAuto,
+	    checksums = pcclChecksumsAuto, late = pcclLateFail;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -324,6 +324,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_ZSTD", (int)full.zstd, pcclEnumZstd, pcclZstdOff, &zstd);
 	if (result == pcclSuccess)
+		result = pccl_settings_choice("PCCL_ZSTD", (int)full.zstd, pcclEnumZstd, pcclZstdAuto, &state_zstd);
+	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_CHECKSUMS", (int)full.checksums, pcclEnumChecksums,
 					      pcclChecksumsAuto, &checksums);
 	if (result == pcclSuccess)
@@ -334,6 +336,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;
 	settings_out->zstd = (pcclZstd_t)zstd;
+	settings_out->state_zstd = (pcclZstd_t)state_zstd;
 	settings_out->checksums = (pcclChecksums_t)checksums;
 	return result;
 }

@@ -110,6 +110,8 @@ struct pccl_lane_background {
 					  void **destination_out);
 	void (*received)(void *context, uint32_t rank, const struct pccl_frame *frame);
 	void (*dropped)(void *context, uint32_t rank, const struct pccl_frame *frame);
+	/* The other side has the frame with this token, which is a multiple of 4: none of the executor's is. */
+	void (*sent)(void *context, void *token);
 	/* After each event: what has come of it? */
 	void (*stir)(void *context);
 	/* Now and then while it is busy, at least every heartbeat interval. */

@@ -154,8 +154,13 @@ void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl
 
 void pccl_neighbour_acked(struct pccl_neighbour *neighbour, void *token)
 {
-	pccl_exec_sent(neighbour->lane->exec, token);
-	pccl_lane_pump(neighbour->lane);
+	struct pccl_lane *lane = neighbour->lane;
+
+	if (lane->config.background != NULL && (uintptr_t)token % 4 == 0)
+		lane->config.background->sent(lane->config.background_context, token);
+	else
+		pccl_exec_sent(lane->exec, token);
+	pccl_lane_pump(lane);
 }
 
 /* A codec may have refused what was asked for, so that an op fails, and all ranks are to be told. */

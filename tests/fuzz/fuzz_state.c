@@ -1,11 +1,12 @@
 /* What other peers say of their states: records, lists of keys, and the frames of a transfer. The first byte says
  * which. Records that are taken are written again as they came, and any set of them has an outcome. Frames come from
- * two sources and go into a fetch of three chunks, of which only right bytes may count. */
+ * two sources and go into a fetch of three chunks, of which only right bytes may count; parts may come compressed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "collectives/codec/codec_lossless.h"
 #include "sync/state/election.h"
 #include "sync/state/transfer.h"
 
@@ -94,16 +95,45 @@ struct pending {
 struct fetching {
 	struct pccl_transfer *transfer;
 	const struct own *truth;
+	const uint8_t *noise; /* what compressed parts hold that are not right, over and over */
+	size_t noise_bytes;
 	struct pending pending[PENDING_MAX];
 	uint32_t pending_count;
 };
+
+static uint8_t packed[PCCL_TRANSFER_PART_BYTES]; /* a part of the truth */
+static size_t packed_bytes;
+
+static void pack_truth(const struct own *truth)
+{
+	struct pccl_lossless *lossless;
+
+	demand(pccl_lossless_create(sizeof(packed), &lossless) == pcclSuccess);
+	packed_bytes = pccl_lossless_encode(lossless, truth->large, sizeof(packed), pcclUint8, packed, sizeof(packed));
+	demand(packed_bytes > 0);
+	pccl_lossless_destroy(lossless);
+}
+
+static void bring_packed(const struct fetching *it, const struct pending *pending, bool right)
+{
+	size_t at;
+
+	if (right && pending->frame.payload_bytes == packed_bytes) {
+		memcpy(pending->destination, packed, packed_bytes);
+		return;
+	}
+	for (at = 0; at < pending->frame.payload_bytes; at++)
+		pending->destination[at] = it->noise[at % it->noise_bytes];
+}
 
 static void complete(struct fetching *it, uint32_t at, bool right)
 {
 	struct pending *pending = &it->pending[at];
 	const struct pccl_frame *frame = &pending->frame;
 
-	if (pending->destination != NULL)
+	if (pending->destination != NULL && (frame->flags & PCCL_FRAME_PACKED) != 0)
+		bring_packed(it, pending, right);
+	else if (pending->destination != NULL)
 		memset(pending->destination, right ? it->truth->large[0] : 0xee, frame->payload_bytes);
 	pccl_transfer_received(it->transfer, pending->rank, frame);
 	it->pending[at] = it->pending[--it->pending_count];
@@ -124,6 +154,10 @@ static void bring(struct fetching *it, const uint8_t *step)
 	frame->payload_bytes = frame->type != PCCL_FRAME_PART ? 0
 			       : frame->segment == 2	      ? 100
 							      : PCCL_TRANSFER_PART_BYTES;
+	if (frame->type == PCCL_FRAME_PART && step[4] >= 128) {
+		frame->flags = PCCL_FRAME_PACKED;
+		frame->payload_bytes = (uint32_t)packed_bytes;
+	}
 	if (step[5] >= 240)
 		frame->payload_bytes = step[5];
 	switch (pccl_transfer_accept(it->transfer, pending.rank, frame, &destination)) {
@@ -169,6 +203,7 @@ static void act(struct fetching *it, const uint8_t *step, uint64_t now_ns)
 
 static void try_frames(const struct own *own, const uint8_t *data, size_t bytes)
 {
+	const struct pccl_transfer_config config = {.packing = bytes % 3 == 0 ? PCCL_PACK_ALWAYS : PCCL_PACK_NEVER};
 	static const uint32_t chunks[] = {0, 1, 2};
 	uint8_t progress[3] = {0};
 	pcclRankUuid_t uuids[RANKS] = {{{1}}, {{2}}, {{3}}};
@@ -186,9 +221,13 @@ static void try_frames(const struct own *own, const uint8_t *data, size_t bytes)
 
 	if (truth.inventory == NULL)
 		make(&truth, 9);
+	if (packed_bytes == 0)
+		pack_truth(&truth);
 	it.truth = &truth;
+	it.noise = data;
+	it.noise_bytes = bytes;
 	fetch.leaves = truth.inventory->leaves;
-	demand(pccl_transfer_create(0, &it.transfer) == pcclSuccess);
+	demand(pccl_transfer_create(&config, &it.transfer) == pcclSuccess);
 	demand(pccl_transfer_install(it.transfer, RANKS, 0, uuids) == pcclSuccess);
 	pccl_transfer_open(it.transfer, SYNC, own->inventory, bytes % 2 == 0);
 	pccl_transfer_fetch(it.transfer, &fetch);

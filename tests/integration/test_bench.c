@@ -239,9 +239,9 @@ static void training_shows_losses_and_bytes(void **state)
 static void newcomers_get_a_state_that_is_verified(void **state)
 {
 	static const char *const fields[] = {
-		"state_bytes",	       "sources", "newcomers",	 "rounds",   "killed",
-		"undisturbed_seconds", "seconds", "seconds_max", "rx_bytes", "link_bytes_per_second",
-		"link_share",	       "verified"};
+		"state_bytes",		 "sources",    "newcomers",   "rounds",	  "killed",
+		"undisturbed_seconds",	 "seconds",    "seconds_max", "rx_bytes", "rx_wire_bytes",
+		"link_bytes_per_second", "link_share", "verified"};
 	static char output[OUTPUT_BYTES];
 
 	(void)state;
@@ -249,6 +249,7 @@ static void newcomers_get_a_state_that_is_verified(void **state)
 	expect_fields(output, fields, sizeof(fields) / sizeof(fields[0]), true);
 	assert_non_null(strstr(output, "\"rx_bytes\": 4194304"));
 	assert_non_null(strstr(output, "\"verified\": true"));
+	expect("--local 2 --state 4M --iters 1 --zstd on --json", 0, "\"verified\": true");
 	expect("--local 3 --state 32M --chaos kill --json", 0, "\"verified\": true");
 }
 

@@ -1,5 +1,7 @@
 /* The lossless stage between processes: every bit as without it, fewer bytes where the data gets smaller, and members
  * that choose differently. */
+#include <pccl/state.h>
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,15 +267,90 @@ static void survivors_repair_to_the_same_bytes(void **state)
 	peers_lose_one_alike(*state, WORLD, repairs, 3, ROUNDS);
 }
 
+/* ---- states -------------------------------------------------------------------------------------------------- */
+
+static void open_weights(struct buffers *b)
+{
+	size_t i;
+
+	b->datatype = pcclBFloat16;
+	b->count = COUNT;
+	b->bytes = COUNT * sizeof(uint16_t);
+	b->input = malloc(b->bytes);
+	b->output = NULL;
+	CHECK(b->input != NULL);
+	for (i = 0; i < COUNT; i++)
+		put(b, i, i < COUNT / 32 ? reference_element(1, 0, i) : 0);
+	for (i = COUNT / 32; i < COUNT; i += COUNT / 32)
+		memcpy((uint16_t *)b->input + i, b->input, b->bytes / 32);
+}
+
+static void spoil(const struct buffers *b)
+{
+	memset(b->input, 0xa5, b->bytes);
+}
+
+/* The last one gets from all others what it has not. */
+static void heals(struct world_peer *me)
+{
+	const pcclZstd_t zstd = *(const pcclZstd_t *)me->argument;
+	struct buffers b;
+	pcclTensorInfo_t info = {.name = "weights", .count = COUNT, .datatype = pcclBFloat16};
+	pcclSharedState_t shared = {.revision = 1, .count = 1, .infos = &info};
+	pcclStateSyncInfo_t moved = PCCL_STATE_SYNC_INFO_INITIALIZER;
+	uint64_t hash;
+
+	me->config.zstd = zstd;
+	peer_join(me);
+	peer_grow(me, WORLD);
+	open_weights(&b);
+	hash = values_hash(b.input, b.bytes);
+	info.data = b.input;
+	CHECK_RESULT(pcclSuccess, pcclStateSync(me->comm, &shared, NULL, &moved));
+	CHECK(moved.rx_wire_bytes == 0 && moved.tx_wire_bytes == 0);
+	if (peer_rank(me) == WORLD - 1) {
+		spoil(&b);
+		shared.revision = 0;
+	}
+	CHECK_RESULT(pcclSuccess, pcclStateSync(me->comm, &shared, NULL, &moved));
+	CHECK(values_hash(b.input, b.bytes) == hash);
+	if (peer_rank(me) == WORLD - 1) {
+		CHECK(moved.rx_bytes == b.bytes);
+		CHECK(zstd != pcclZstdOn || moved.rx_wire_bytes < b.bytes / 10 * 9);
+		CHECK(zstd != pcclZstdOff || moved.rx_wire_bytes >= b.bytes);
+	} else {
+		CHECK(zstd != pcclZstdOn || moved.tx_wire_bytes < moved.tx_bytes || moved.tx_bytes == 0);
+	}
+	close_buffers(&b);
+	peer_meet(me, WORLD);
+	peer_leave(me);
+}
+
+static void states_move_in_fewer_bytes(void **state)
+{
+	static const pcclZstd_t choices[] = {pcclZstdOff, pcclZstdOn};
+	size_t each;
+
+	(void)state;
+	for (each = 0; each < 2; each++) {
+		void *world;
+
+		assert_int_equal(peers_open(&world), 0);
+		peers_start_master(world, WORLD_PROGRAM);
+		peers_start(world, WORLD, heals, &choices[each]);
+		peers_finish(world);
+		assert_int_equal(peers_close(&world), 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(results_are_the_same_bits_in_fewer_bytes),
-		TEST(every_collective_is_served),
-		TEST(where_it_does_not_pay_things_travel_as_they_are),
-		TEST(survivors_repair_to_the_same_bytes),
+		TEST(results_are_the_same_bits_in_fewer_bytes),	       TEST(every_collective_is_served),
+		TEST(where_it_does_not_pay_things_travel_as_they_are), TEST(survivors_repair_to_the_same_bytes),
+		cmocka_unit_test(states_move_in_fewer_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -290,6 +290,9 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 						.background = &pccl_lane_state_background,
 						.background_context = &lane->state};
 
+	const struct pccl_transfer_config transfer = {.lane = index,
+						      .packing = PCCL_PACK_CHOOSE,
+						      .packer = {.choose = choose, .learn = learn, .context = lane}};
 	const struct pccl_lane_links links = {.loop = &lane->loop,
 					      .group = shell->node->group,
 					      .self = shell->node->uuid,
@@ -307,7 +310,7 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 	lane->timer.context = lane;
 	shell_loop_init(shell, &lane->loop, index);
 	lane->loop.lane = lane;
-	if (pccl_transfer_create(index, &lane->state.transfer) != pcclSuccess ||
+	if (pccl_transfer_create(&transfer, &lane->state.transfer) != pcclSuccess ||
 	    pccl_lane_create(&config, &lane->lane) != pcclSuccess)
 		abort();
 	lane->state.lane = lane->lane;

@@ -500,6 +500,8 @@ class pcclStateSyncInfo_t(c.Structure):
         ("tx_bytes", c.c_uint64),
         ("rx_bytes", c.c_uint64),
         ("hashed_bytes", c.c_uint64),
+        ("tx_wire_bytes", c.c_uint64),
+        ("rx_wire_bytes", c.c_uint64),
         ("reserved", c.c_uint64),
     ]
 

@@ -41,6 +41,8 @@ class SyncInfo:
     tx_bytes: int
     rx_bytes: int
     hashed_bytes: int
+    tx_wire_bytes: int
+    rx_wire_bytes: int
 
 
 def _state_of(tensors: Mapping[str, Any], revision: int = 0, unequal: Collection[str] = ()) -> SharedState:
@@ -93,7 +95,8 @@ def sync(communicator: Communicator, tensors: Mapping[str, Any], *, revision: in
     options = _options_of(tensors, strategy, changed, threads)
     info = d.pcclStateSyncInfo_t(size=ctypes.sizeof(d.pcclStateSyncInfo_t))
     blocking(communicator._comm, "pcclStateSync", communicator._comm, state._c, options, info)
-    return SyncInfo(state.revision, info.tx_bytes, info.rx_bytes, info.hashed_bytes)
+    return SyncInfo(state.revision, info.tx_bytes, info.rx_bytes, info.hashed_bytes,
+                    info.tx_wire_bytes, info.rx_wire_bytes)
 
 
 def check(communicator: Communicator, tensors: Mapping[str, Any], *, changed: Collection[str] | None = None,

@@ -300,12 +300,14 @@ void pccl_agreement_outcome(struct pccl_agreement *agreement, const struct pccl_
 			agreement->worst = outcome->result;
 		agreement->liars |= outcome->lied;
 		agreement->rx_bytes += outcome->rx_bytes;
+		agreement->result.rx_wire_bytes += outcome->wire_bytes;
 		if (++agreement->answers == lanes)
 			pccl_agreement_fetched(agreement);
 		return;
 	}
 	assert(agreement->phase == PCCL_PHASE_CLOSE);
 	agreement->result.tx_bytes += outcome->tx_bytes;
+	agreement->result.tx_wire_bytes += outcome->wire_bytes;
 	if (++agreement->answers < lanes)
 		return;
 	pccl_agreement_settle(agreement);

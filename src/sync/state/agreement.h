@@ -67,6 +67,8 @@ struct pccl_agreement_result {
 	struct pccl_state_lineage lineage; /* to be remembered, in any case */
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
+	uint64_t tx_wire_bytes; /* what travelled for them */
+	uint64_t rx_wire_bytes;
 };
 
 struct pccl_agreement;

@@ -283,6 +283,11 @@ uint8_t *pccl_inventory_place(const struct pccl_inventory *inventory, uint32_t c
 	return tensor->data + (uint64_t)within * PCCL_CHUNK_BYTES;
 }
 
+pcclDataType_t pccl_inventory_type(const struct pccl_inventory *inventory, uint32_t chunk)
+{
+	return tensor_of(inventory, chunk)->type;
+}
+
 void pccl_inventory_digest_chunk(struct pccl_inventory *inventory, uint32_t chunk)
 {
 	size_t bytes;

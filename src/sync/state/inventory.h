@@ -45,6 +45,9 @@ void pccl_inventory_destroy(struct pccl_inventory *inventory); /* takes NULL */
 /* Where a chunk lies. */
 uint8_t *pccl_inventory_place(const struct pccl_inventory *inventory, uint32_t chunk, size_t *bytes_out);
 
+/* What its elements are. */
+pcclDataType_t pccl_inventory_type(const struct pccl_inventory *inventory, uint32_t chunk);
+
 /* Different chunks may be digested by different threads at once. */
 void pccl_inventory_digest_chunk(struct pccl_inventory *inventory, uint32_t chunk);
 

@@ -11,14 +11,14 @@
 
 /* ---- life ------------------------------ */
 
-pcclResult_t pccl_transfer_create(uint32_t lane, struct pccl_transfer **transfer_out)
+pcclResult_t pccl_transfer_create(const struct pccl_transfer_config *config, struct pccl_transfer **transfer_out)
 {
 	struct pccl_transfer *transfer = pccl_zalloc(sizeof(*transfer));
 
 	*transfer_out = transfer;
 	if (transfer == NULL)
 		return pcclOutOfMemory;
-	transfer->lane = lane;
+	transfer->config = *config;
 	return pcclSuccess;
 }
 
@@ -26,6 +26,7 @@ void pccl_transfer_destroy(struct pccl_transfer *transfer)
 {
 	if (transfer == NULL)
 		return;
+	pccl_transfer_forget_packed(transfer);
 	pccl_free(transfer->ranks);
 	pccl_free(transfer->ready);
 	pccl_free(transfer->wants);
@@ -170,6 +171,7 @@ void pccl_transfer_open(struct pccl_transfer *transfer, uint64_t sync, const str
 	transfer->inventory = inventory;
 	transfer->serves = serves;
 	transfer->tx_bytes = 0;
+	transfer->tx_wire_bytes = 0;
 	for (rank = 0; rank < transfer->rank_count; rank++)
 		transfer->ranks[rank].liar = false;
 	if (serves)
@@ -187,7 +189,8 @@ void pccl_transfer_serve(struct pccl_transfer *transfer)
 
 void pccl_transfer_close(struct pccl_transfer *transfer)
 {
-	struct pccl_transfer_outcome outcome = {.event = PCCL_TRANSFER_CLOSED, .tx_bytes = transfer->tx_bytes};
+	const struct pccl_transfer_outcome outcome = {
+		.event = PCCL_TRANSFER_CLOSED, .tx_bytes = transfer->tx_bytes, .wire_bytes = transfer->tx_wire_bytes};
 	uint32_t rank;
 
 	assert(transfer->open);
@@ -205,6 +208,7 @@ void pccl_transfer_close(struct pccl_transfer *transfer)
 	transfer->serves = false;
 	transfer->inventory = NULL;
 	pccl_transfer_end_fetch(transfer);
+	pccl_transfer_forget_packed(transfer);
 	transfer->outcome_count = 0; /* what the fetch came to does not matter any more */
 	pccl_transfer_tell(transfer, &outcome);
 }

@@ -3,10 +3,10 @@
  * others'. Pure, and pulled as the executor is: whoever moves the bytes asks it for frames when that has none.
  *
  * Who serves says so with OFFER. Who receives asks with WANT, one for each chunk, and gets the chunk in PARTs of 256
- * KiB, read straight to where they belong. A chunk counts when its digest is the one that was expected; if not, its
- * source is a liar, is named, and asked for nothing more. What was asked of a source that is lost, or of a slow one
- * when another has nothing to do, or of one that has sent nothing for a while, is asked of another: at any time one
- * source only may write to a chunk.
+ * KiB, read straight to where they belong; those of tensors may be compressed. A chunk counts when its digest is the
+ * one that was expected; if not, its source is a liar, is named, and asked for nothing more. What was asked of a source
+ * that is lost, or of a slow one when another has nothing to do, or of one that has sent nothing for a while, is asked
+ * of another: at any time one source only may write to a chunk.
  *
  * Besides the chunks of tensors there are documents: the list of keys, and the digests of all chunks. These are cut
  * into chunks as well; whoever fetches one checks it as a whole.
@@ -21,11 +21,13 @@
 
 #include "base/frame.h"
 #include "base/time.h"
+#include "collectives/exec/exec.h"
 #include "sync/state/inventory.h"
 
 #define PCCL_TRANSFER_PART_BYTES (256u << 10)
 #define PCCL_TRANSFER_WANTS_MAX 64u		   /* of one peer on one lane that were not answered yet */
 #define PCCL_TRANSFER_WINDOW_BYTES (4u << 20)	   /* asked of one source on one lane, unless it is a single chunk */
+#define PCCL_TRANSFER_PACKED_LEAST 1024u	   /* a part with fewer bytes is never compressed */
 #define PCCL_TRANSFER_LITTLE_BYTES (1u << 20)	   /* not worth asking several sources for, nor for twice */
 #define PCCL_TRANSFER_MUTE_NS (3 * PCCL_SECOND_NS) /* without a part of what it was asked for: others are asked */
 
@@ -64,13 +66,20 @@ struct pccl_transfer_outcome {
 			      * pcclNoSharedStateAvailable: all that are left are liars */
 	uint64_t rx_bytes;   /* FETCHED: of chunks that count */
 	uint64_t tx_bytes;   /* CLOSED: of chunks of tensors that were served since it was opened */
+	uint64_t wire_bytes; /* FETCHED, CLOSED: what travelled of tensors, into it and out of it: less if compressed */
 	bool lied;	     /* a source did, the next */
 	pcclRankUuid_t liar;
 };
 
 struct pccl_transfer;
 
-pcclResult_t pccl_transfer_create(uint32_t lane, struct pccl_transfer **transfer_out);
+struct pccl_transfer_config {
+	uint32_t lane;
+	enum pccl_packing packing; /* of what it serves */
+	struct pccl_packer packer; /* for PCCL_PACK_CHOOSE */
+};
+
+pcclResult_t pccl_transfer_create(const struct pccl_transfer_config *config, struct pccl_transfer **transfer_out);
 void pccl_transfer_destroy(struct pccl_transfer *transfer); /* takes NULL */
 
 /* The members of the view in force, by rank. Links to those that are gone are closed. pcclOutOfMemory. */
@@ -102,6 +111,9 @@ enum pccl_frame_verdict pccl_transfer_accept(struct pccl_transfer *transfer, uin
 					     const struct pccl_frame *frame, void **destination_out);
 void pccl_transfer_received(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
 void pccl_transfer_dropped(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
+
+/* The other side has the frame with this token. */
+void pccl_transfer_sent(struct pccl_transfer *transfer, void *token);
 
 /* For the carrier's forget: all frames of any transfer. */
 bool pccl_transfer_owns(const void *transfer, const struct pccl_frame *frame);

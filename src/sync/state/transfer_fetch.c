@@ -10,7 +10,7 @@
 
 static uint32_t wanted_index(const struct pccl_transfer *transfer, uint32_t want)
 {
-	return want * transfer->fetch->lanes + transfer->lane;
+	return want * transfer->fetch->lanes + transfer->config.lane;
 }
 
 static uint32_t chunk_of(const struct pccl_transfer *transfer, uint32_t want)
@@ -60,7 +60,7 @@ static bool find_want(const struct pccl_transfer *transfer, uint32_t chunk, uint
 		}
 	}
 	if (low >= fetch->count || (fetch->chunks != NULL && fetch->chunks[low] != chunk) ||
-	    low % fetch->lanes != transfer->lane)
+	    low % fetch->lanes != transfer->config.lane)
 		return false;
 	*want_out = low / fetch->lanes;
 	return true;
@@ -285,6 +285,7 @@ static void end_with(struct pccl_transfer *transfer, pcclResult_t result)
 	const struct pccl_transfer_outcome outcome = {.event = PCCL_TRANSFER_FETCHED,
 						      .result = result,
 						      .rx_bytes = transfer->rx_bytes,
+						      .wire_bytes = transfer->rx_wire_bytes,
 						      .lied = transfer->lied,
 						      .liar = transfer->liar};
 
@@ -343,19 +344,21 @@ void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch
 {
 	uint32_t want;
 
-	assert(transfer->open && transfer->fetch == NULL && transfer->lane < fetch->lanes);
+	assert(transfer->open && transfer->fetch == NULL && transfer->config.lane < fetch->lanes);
 	transfer->fetch = fetch;
-	transfer->want_count =
-		fetch->count > transfer->lane ? (fetch->count - transfer->lane + fetch->lanes - 1) / fetch->lanes : 0;
+	transfer->want_count = fetch->count > transfer->config.lane
+				       ? (fetch->count - transfer->config.lane + fetch->lanes - 1) / fetch->lanes
+				       : 0;
 	transfer->done_count = 0;
 	transfer->delivered = 0;
 	for (want = 0; want < transfer->rank_count; want++)
 		transfer->ranks[want].delivered = 0;
 	transfer->rx_bytes = 0;
+	transfer->rx_wire_bytes = 0;
 	transfer->lied = false;
 	transfer->wants = pccl_calloc(transfer->want_count, sizeof(*transfer->wants));
 	transfer->unasked = pccl_calloc(transfer->want_count, sizeof(*transfer->unasked));
-	if (transfer->wants == NULL || transfer->unasked == NULL) {
+	if (transfer->wants == NULL || transfer->unasked == NULL || !pccl_transfer_make_lossless(transfer)) {
 		end_with(transfer, pcclOutOfMemory);
 		return;
 	}
@@ -396,6 +399,22 @@ static bool is_awaited(const struct pccl_transfer *transfer, uint32_t rank, cons
 	       !is_done(transfer, *want_out);
 }
 
+static size_t part_bytes(size_t chunk_bytes, uint32_t part)
+{
+	size_t from = (size_t)part * PCCL_TRANSFER_PART_BYTES;
+
+	return chunk_bytes - from < PCCL_TRANSFER_PART_BYTES ? chunk_bytes - from : PCCL_TRANSFER_PART_BYTES;
+}
+
+/* May a part of so many bytes come with the frame's? */
+static bool can_be(const struct pccl_transfer *transfer, const struct pccl_frame *frame, size_t bytes)
+{
+	if ((frame->flags & PCCL_FRAME_PACKED) == 0)
+		return frame->payload_bytes == bytes;
+	return transfer->fetch->space == PCCL_STATE_CHUNKS && bytes >= PCCL_TRANSFER_PACKED_LEAST &&
+	       frame->payload_bytes > 0 && frame->payload_bytes < bytes;
+}
+
 enum pccl_frame_verdict pccl_transfer_accept_part(struct pccl_transfer *transfer, uint32_t rank,
 						  const struct pccl_frame *frame, void **destination_out)
 {
@@ -407,9 +426,9 @@ enum pccl_frame_verdict pccl_transfer_accept_part(struct pccl_transfer *transfer
 		return PCCL_FRAME_DISCARD;
 	place = place_of(transfer, want, &bytes);
 	from = (size_t)frame->aux * PCCL_TRANSFER_PART_BYTES;
-	if (frame->aux >= parts_of(bytes) || (frame->flags & ~PCCL_FRAME_UNCHECKED) != 0 || frame->epoch != 0 ||
-	    frame->payload_bytes !=
-		    (bytes - from < PCCL_TRANSFER_PART_BYTES ? bytes - from : PCCL_TRANSFER_PART_BYTES)) {
+	if (frame->aux >= parts_of(bytes) || frame->epoch != 0 ||
+	    (frame->flags & ~(PCCL_FRAME_UNCHECKED | PCCL_FRAME_PACKED)) != 0 ||
+	    !can_be(transfer, frame, part_bytes(bytes, frame->aux))) {
 		pccl_fail(pcclRankConnectionLost, "part %u of chunk %u with %u bytes, which can't be", frame->aux,
 			  frame->segment, frame->payload_bytes);
 		return PCCL_FRAME_REJECT;
@@ -420,6 +439,16 @@ enum pccl_frame_verdict pccl_transfer_accept_part(struct pccl_transfer *transfer
 	transfer->fetch->progress[wanted_index(transfer, want)] = PCCL_FETCH_TOUCHED;
 	*destination_out = place + from;
 	return PCCL_FRAME_TAKE;
+}
+
+static void expose(struct pccl_transfer *transfer, uint32_t rank, uint32_t want, const char *how)
+{
+	struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+	pccl_log_warn("rank %u sent chunk %u of the state with bytes that %s", rank, chunk_of(transfer, want), how);
+	who->liar = true;
+	transfer->lied = true;
+	transfer->liar = who->uuid;
 }
 
 static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t want)
@@ -433,11 +462,7 @@ static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t w
 		struct pccl_digest digest = pccl_digest_by(transfer->inventory->digest_kind, place, bytes);
 
 		if (!pccl_digest_equal(&digest, &fetch->leaves[chunk_of(transfer, want)])) {
-			pccl_log_warn("rank %u sent chunk %u of the state with bytes that do not match its digest",
-				      rank, chunk_of(transfer, want));
-			who->liar = true;
-			transfer->lied = true;
-			transfer->liar = who->uuid;
+			expose(transfer, rank, want, "do not match its digest");
 			return;
 		}
 	}
@@ -449,21 +474,34 @@ static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t w
 	who->delivered = transfer->delivered;
 }
 
-void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame)
+/* A part of a chunk of so many bytes is where it belongs. */
+static void take_part(struct pccl_transfer *transfer, uint32_t rank, uint32_t want, const struct pccl_frame *frame)
 {
-	uint32_t want;
 	size_t bytes;
+	uint8_t *place = place_of(transfer, want, &bytes) + (size_t)frame->aux * PCCL_TRANSFER_PART_BYTES;
 
-	if (!is_awaited(transfer, rank, frame, &want) || transfer->wants[want].receiving == 0)
-		return;
-	(void)place_of(transfer, want, &bytes);
-	transfer->ranks[rank].mute = false;
-	transfer->ranks[rank].waits_ns = 0;
-	transfer->wants[want].receiving--;
+	if (transfer->fetch->space == PCCL_STATE_CHUNKS)
+		transfer->rx_wire_bytes += frame->payload_bytes;
+	if ((frame->flags & PCCL_FRAME_PACKED) != 0 && !transfer->ranks[rank].liar &&
+	    !pccl_transfer_unpack(transfer, chunk_of(transfer, want), place, frame->payload_bytes,
+				  part_bytes(bytes, frame->aux)))
+		expose(transfer, rank, want, "can't be unpacked");
 	transfer->wants[want].parts |= (uint8_t)(1u << frame->aux);
 	if (!transfer->ranks[rank].liar && transfer->wants[want].receiving == 0 &&
 	    transfer->wants[want].parts == (1u << parts_of(bytes)) - 1)
 		take_chunk(transfer, rank, want);
+}
+
+void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame)
+{
+	uint32_t want;
+
+	if (!is_awaited(transfer, rank, frame, &want) || transfer->wants[want].receiving == 0)
+		return;
+	transfer->ranks[rank].mute = false;
+	transfer->ranks[rank].waits_ns = 0;
+	transfer->wants[want].receiving--;
+	take_part(transfer, rank, want, frame);
 	if (transfer->ranks[rank].liar)
 		take_back_unbegun(transfer, rank);
 	pccl_transfer_go_on(transfer);

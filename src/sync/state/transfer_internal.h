@@ -1,5 +1,5 @@
 /* What the files of a transfer share: transfer.c has its life, the ranks, and which frame is whose; transfer_serve.c
- * answers, transfer_fetch.c asks. */
+ * answers, transfer_fetch.c asks, transfer_pack.c compresses what goes out, and undoes that. */
 #ifndef PCCL_SYNC_STATE_TRANSFER_INTERNAL_H
 #define PCCL_SYNC_STATE_TRANSFER_INTERNAL_H
 
@@ -44,8 +44,11 @@ struct pccl_want {
 	uint64_t asked;	   /* the transfer's count when it was asked for */
 };
 
+struct pccl_packed;
+struct pccl_lossless;
+
 struct pccl_transfer {
-	uint32_t lane;
+	struct pccl_transfer_config config;
 	uint32_t rank_count;
 	struct pccl_transfer_rank *ranks;
 	uint32_t *ready; /* a stack of those for which there is something new */
@@ -57,6 +60,14 @@ struct pccl_transfer {
 	const struct pccl_inventory *inventory;
 	bool serves;
 	uint64_t tx_bytes;
+	uint64_t tx_wire_bytes;
+
+	/* Parts that are compressed and not acknowledged yet. All is made when it is first needed in a call. */
+	struct pccl_lossless *lossless;
+	struct pccl_packed *packed;
+	struct pccl_packed *packed_free;
+	uint8_t *packed_memory;
+	uint32_t packed_count;
 
 	const struct pccl_fetch *fetch; /* NULL: none runs */
 	struct pccl_want *wants;	/* this lane's share */
@@ -66,6 +77,7 @@ struct pccl_transfer {
 	uint32_t done_count;
 	uint64_t delivered; /* bytes of chunks that came, of all */
 	uint64_t rx_bytes;
+	uint64_t rx_wire_bytes;
 	bool lied;
 	pcclRankUuid_t liar;
 
@@ -82,6 +94,17 @@ bool pccl_transfer_next_part(struct pccl_transfer *transfer, uint32_t rank, stru
 enum pccl_frame_verdict pccl_transfer_accept_want(struct pccl_transfer *transfer, uint32_t rank,
 						  const struct pccl_frame *frame);
 void pccl_transfer_received_want(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame);
+
+/* transfer_pack.c */
+/* False: out of memory. */
+bool pccl_transfer_make_lossless(struct pccl_transfer *transfer);
+/* The call has ended: no frame is read any more. */
+void pccl_transfer_forget_packed(struct pccl_transfer *transfer);
+/* Compresses a part of that chunk that is about to be sent, if that pays. */
+void pccl_transfer_pack(struct pccl_transfer *transfer, uint32_t chunk, struct pccl_frame_send *send);
+/* Makes a part whole that has come compressed. False: it is not what the stage makes of so many bytes. */
+bool pccl_transfer_unpack(struct pccl_transfer *transfer, uint32_t chunk, uint8_t *at, size_t packed_bytes,
+			  size_t bytes);
 
 /* transfer_fetch.c */
 bool pccl_transfer_next_want(struct pccl_transfer *transfer, uint32_t rank, struct pccl_frame_send *send_out);

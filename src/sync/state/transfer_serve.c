@@ -98,8 +98,11 @@ bool pccl_transfer_next_part(struct pccl_transfer *transfer, uint32_t rank, stru
 	send_out->frame.payload_bytes = left < PCCL_TRANSFER_PART_BYTES ? (uint32_t)left : PCCL_TRANSFER_PART_BYTES;
 	send_out->payload = bytes + from;
 	send_out->cookie = transfer;
-	if (wanted->space == PCCL_STATE_CHUNKS)
+	if (wanted->space == PCCL_STATE_CHUNKS) {
 		transfer->tx_bytes += send_out->frame.payload_bytes;
+		pccl_transfer_pack(transfer, wanted->chunk, send_out);
+		transfer->tx_wire_bytes += send_out->frame.payload_bytes;
+	}
 	who->part++;
 	if (left <= PCCL_TRANSFER_PART_BYTES) {
 		who->part = 0;

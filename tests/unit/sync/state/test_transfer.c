@@ -26,7 +26,7 @@ struct peer {
 	char names[TENSORS][8];
 	struct pccl_inventory *inventory;
 	uint32_t rank; /* in the view of those that are alive */
-	uint64_t parts_sent, wants_sent;
+	uint64_t parts_sent, packed_sent, wants_sent;
 };
 
 struct world {
@@ -39,6 +39,7 @@ struct world {
 };
 
 static enum pccl_digest_kind digest_kind; /* of the world: each in turn */
+static size_t small_bytes = 100;	  /* of all tensors but one, or a bit more */
 
 static void make_state(struct peer *peer, uint8_t fill, uint32_t tensors, size_t largest)
 {
@@ -47,7 +48,7 @@ static void make_state(struct peer *peer, uint8_t fill, uint32_t tensors, size_t
 	for (index = 0; index < tensors; index++) {
 		/* Each peer lists them in another order, at odd addresses. */
 		uint32_t number = (index + fill) % tensors;
-		size_t bytes = number == 0 ? largest : 100 + number * 7;
+		size_t bytes = number == 0 ? largest : small_bytes + number * 7;
 		uint8_t *data = malloc(bytes + 1);
 
 		assert_non_null(data);
@@ -83,6 +84,7 @@ static void install(struct world *world)
 
 static void make_world(struct world *world, uint64_t seed, uint32_t peers, size_t largest)
 {
+	const struct pccl_transfer_config config = {.packing = seed % 3 == 0 ? PCCL_PACK_ALWAYS : PCCL_PACK_NEVER};
 	uint32_t index;
 
 	memset(world, 0, sizeof(*world));
@@ -92,7 +94,7 @@ static void make_world(struct world *world, uint64_t seed, uint32_t peers, size_
 		struct peer *peer = &world->peers[index];
 
 		peer->alive = true;
-		assert_int_equal(pccl_transfer_create(0, &peer->transfer), pcclSuccess);
+		assert_int_equal(pccl_transfer_create(&config, &peer->transfer), pcclSuccess);
 		/* Peer 0 has another state than the rest. */
 		make_state(peer, index == 0 ? 9 : 1, TENSORS, largest);
 	}
@@ -129,6 +131,7 @@ static void pull(struct world *world)
 				flying->to = world->who[rank];
 				flying->begun = false;
 				peer->parts_sent += flying->send.frame.type == PCCL_FRAME_PART;
+				peer->packed_sent += (flying->send.frame.flags & PCCL_FRAME_PACKED) != 0;
 				peer->wants_sent += flying->send.frame.type == PCCL_FRAME_WANT;
 				flying = &world->flying[++world->flying_count];
 			}
@@ -139,6 +142,16 @@ static void pull(struct world *world)
 static void forget(struct world *world, uint32_t at)
 {
 	world->flying[at] = world->flying[--world->flying_count];
+}
+
+/* The sender hears that it is there, or was not wanted. */
+static void acknowledge(struct world *world, uint32_t at)
+{
+	const struct flying *flying = &world->flying[at];
+
+	if (flying->send.token != NULL)
+		pccl_transfer_sent(world->peers[flying->from].transfer, flying->send.token);
+	forget(world, at);
 }
 
 static void finish(struct world *world, uint32_t at)
@@ -152,7 +165,7 @@ static void finish(struct world *world, uint32_t at)
 			*(uint8_t *)flying->destination ^= 1;
 	}
 	pccl_transfer_received(to->transfer, from->rank, &flying->send.frame);
-	forget(world, at);
+	acknowledge(world, at);
 }
 
 /* Accepts a frame, or delivers the payload of one that was accepted, or drops it, to be sent again. */
@@ -180,7 +193,7 @@ static void deliver_one(struct world *world)
 		else if (verdict == PCCL_FRAME_TAKE)
 			finish(world, at);
 		else if (verdict == PCCL_FRAME_DISCARD)
-			forget(world, at);
+			acknowledge(world, at);
 		else
 			fail_msg("refused: %d", (int)verdict);
 	}
@@ -268,12 +281,86 @@ static void a_peer_gets_all_that_differs_from_all_that_have_it(void **state)
 		assert_int_equal(outcome.event, PCCL_TRANSFER_FETCHED);
 		assert_int_equal(outcome.result, pcclSuccess);
 		assert_int_equal(outcome.rx_bytes, world.peers[0].inventory->bytes);
+		assert_true(seed % 3 == 0 ? outcome.wire_bytes < outcome.rx_bytes / 10
+					  : outcome.wire_bytes >= outcome.rx_bytes);
+		assert_int_equal(world.peers[1].packed_sent > 0, seed % 3 == 0);
 		assert_false(outcome.lied);
 		check_equal(&world);
 		assert_true(world.peers[1].parts_sent > 0 && world.peers[2].parts_sent > 0 &&
 			    world.peers[3].parts_sent > 0);
 		end_world(&world);
 	}
+}
+
+static void deliver_all_but_parts(struct world *world)
+{
+	uint32_t at;
+
+	pull(world);
+	for (at = world->flying_count; at-- > 0;) {
+		struct flying *flying = &world->flying[at];
+
+		if (flying->send.frame.type == PCCL_FRAME_PART)
+			continue;
+		assert_int_equal(pccl_transfer_accept(world->peers[flying->to].transfer,
+						      world->peers[flying->from].rank, &flying->send.frame,
+						      &flying->destination),
+				 PCCL_FRAME_TAKE);
+		finish(world, at);
+	}
+}
+
+/* Of two peers one has 32 slots, and this one wants 40 small chunks at once. */
+static void what_finds_no_slot_travels_as_it_is(void **state)
+{
+	struct world world;
+	struct order order;
+	struct pccl_transfer_outcome outcome;
+
+	(void)state;
+	small_bytes = 2000;
+	make_world(&world, 9, 2, 2000);
+	begin(&world, &order);
+	while (world.peers[1].parts_sent < TENSORS)
+		deliver_all_but_parts(&world);
+	outcome = run(&world);
+	assert_int_equal(outcome.result, pcclSuccess);
+	check_equal(&world);
+	assert_in_range(world.peers[1].packed_sent, 1, TENSORS - 1);
+	end_world(&world);
+	small_bytes = 100;
+}
+
+/* The bytes say how much of it there is: never more than there is room for. */
+static void what_can_not_be_packed_so_is_refused_or_a_lie(void **state)
+{
+	struct pccl_frame frame = {.type = PCCL_FRAME_PART, .tag = SYNC, .flags = PCCL_FRAME_PACKED};
+	struct pccl_transfer_outcome outcome;
+	struct world world;
+	struct order order;
+	void *destination;
+
+	(void)state;
+	make_world(&world, 1, 2, 5000);
+	begin(&world, &order);
+	while (world.peers[1].parts_sent < TENSORS)
+		deliver_all_but_parts(&world);
+	frame.payload_bytes = 5000;
+	assert_int_equal(pccl_transfer_accept(world.peers[0].transfer, 1, &frame, &destination), PCCL_FRAME_REJECT);
+	frame.payload_bytes = 0;
+	assert_int_equal(pccl_transfer_accept(world.peers[0].transfer, 1, &frame, &destination), PCCL_FRAME_REJECT);
+	frame.segment = 1;
+	frame.payload_bytes = 50; /* of 107: too few to be worth it */
+	assert_int_equal(pccl_transfer_accept(world.peers[0].transfer, 1, &frame, &destination), PCCL_FRAME_REJECT);
+	frame.segment = 0;
+	frame.payload_bytes = 4999;
+	assert_int_equal(pccl_transfer_accept(world.peers[0].transfer, 1, &frame, &destination), PCCL_FRAME_TAKE);
+	memset(destination, 0x5a, 4999);
+	pccl_transfer_received(world.peers[0].transfer, 1, &frame);
+	assert_true(pccl_transfer_poll(world.peers[0].transfer, &outcome));
+	assert_int_equal(outcome.result, pcclNoSharedStateAvailable);
+	assert_true(outcome.lied);
+	end_world(&world);
 }
 
 static void what_is_equal_does_not_move(void **state)
@@ -494,6 +581,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_peer_gets_all_that_differs_from_all_that_have_it),
+		cmocka_unit_test(what_finds_no_slot_travels_as_it_is),
+		cmocka_unit_test(what_can_not_be_packed_so_is_refused_or_a_lie),
 		cmocka_unit_test(what_is_equal_does_not_move),
 		cmocka_unit_test(sources_die_until_one_is_left),
 		cmocka_unit_test(without_a_source_it_ends),
