@@ -28,6 +28,16 @@ typedef enum pcclSecurityMode_t {
 /*
  * Initialize with PCCL_SECURITY_INITIALIZER. A zero or NULL field means "the PCCL_* environment variable named beside
  * it". Strings and files are read during the call that takes the structure.
+ *
+ * What counts: of secrets those of the structure, before those of the environment; in either, `secret` before
+ * `secret_file`. With a secret of the structure the environment's are not looked at. Certificate, key and so on are
+ * taken from the environment one by one. The structure's kind of credentials (secret or certificates) goes before the
+ * environment's; where one of the two has both, the mode says which counts.
+ *
+ * Refused with pcclInvalidArgument, in words, because it would be plain, or something else, without anybody knowing: an
+ * empty string (also of a variable that is looked at), a mode of none beside a secret or certificates wherever they
+ * come from, both kinds without a mode, one or two of the three files of certificates, and a structure whose size does
+ * not reach its fields. Files must be plain ones (no FIFO); the log warns of those that others may read or change.
  */
 typedef struct pcclSecurity_t {
 	size_t size;

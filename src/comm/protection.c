@@ -7,36 +7,129 @@
 #include "base/sized.h"
 #include "comm/settings.h"
 
-static const struct pccl_sized security_kind = {"security", "PCCL_SECURITY_INITIALIZER", sizeof(size_t),
-						offsetof(pcclSecurity_t, reserved)};
+/* A structure without all of these fields was cut off: what it asks for would be lost without a word. */
+static const struct pccl_sized security_kind = {"security", "PCCL_SECURITY_INITIALIZER",
+						offsetof(pcclSecurity_t, reserved), offsetof(pcclSecurity_t, reserved)};
 
-/* NULL: neither has it. */
-static void choose(const char **text, const char *variable)
+/* One credential: where it is, and what its field and its variable are called. */
+struct credential {
+	const char **text;
+	const char *field;
+	const char *variable;
+};
+
+enum { SECRETS = 2, CREDENTIALS = 6 }; /* the first two of the list are of a join secret, the others of certificates */
+
+static void list_credentials(pcclSecurity_t *security, struct credential list_out[CREDENTIALS])
 {
-	if (*text == NULL || **text == '\0')
-		*text = getenv(variable);
-	if (*text != NULL && **text == '\0')
-		*text = NULL;
+	const struct credential list[CREDENTIALS] = {
+		{&security->secret, "secret", "PCCL_SECRET"},
+		{&security->secret_file, "secret_file", "PCCL_SECRET_FILE"},
+		{&security->authority_file, "authority_file", "PCCL_AUTHORITY_FILE"},
+		{&security->certificate_file, "certificate_file", "PCCL_CERTIFICATE_FILE"},
+		{&security->key_file, "key_file", "PCCL_KEY_FILE"},
+		{&security->revoked_file, "revoked_file", "PCCL_REVOKED_FILE"}};
+	int i;
+
+	for (i = 0; i < CREDENTIALS; i++)
+		list_out[i] = list[i];
 }
 
-static pcclResult_t choose_mode(pcclSecurity_t *security)
+/* The name of the first that is there, NULL: none is. */
+static const char *first_given(const struct credential *list, int count)
 {
-	int mode;
-	pcclResult_t result = pccl_settings_choice("PCCL_SECURITY", (int)security->mode, pcclEnumSecurity,
-						   pcclSecurityDefault, &mode);
+	int i;
 
-	if (result != pcclSuccess)
-		return result;
-	if (mode == pcclSecurityDefault && (security->secret != NULL || security->secret_file != NULL))
-		mode = pcclSecurityPsk;
-	else if (mode == pcclSecurityDefault && security->certificate_file != NULL)
-		mode = pcclSecurityTls;
-	security->mode = (pcclSecurityMode_t)mode;
+	for (i = 0; i < count; i++)
+		if (*list[i].text != NULL)
+			return list[i].variable;
+	return NULL;
+}
+
+/* An empty one is what a variable of a script leaves that was never set: not the wish to go without. */
+static pcclResult_t refuse_empty(const struct credential *list)
+{
+	int i;
+
+	for (i = 0; i < CREDENTIALS; i++)
+		if (*list[i].text != NULL && **list[i].text == '\0')
+			return pccl_fail(pcclInvalidArgument,
+					 "%s of the security settings (%s) is empty: give one, or NULL", list[i].field,
+					 list[i].variable);
+	return pcclSuccess;
+}
+
+static pcclResult_t take_from_environment(const struct credential *credential)
+{
+	if (*credential->text != NULL)
+		return pcclSuccess;
+	*credential->text = getenv(credential->variable);
+	if (*credential->text != NULL && **credential->text == '\0')
+		return pccl_fail(pcclInvalidArgument, "%s is set and empty: give it a value, or unset it",
+				 credential->variable);
+	return pcclSuccess;
+}
+
+/* What protects, if the mode does not say. */
+static pcclResult_t guess_mode(bool secret, bool certificate, int *mode)
+{
+	if (secret && certificate)
+		return pccl_fail(pcclInvalidArgument,
+				 "both a join secret and certificates are given: "
+				 "PCCL_SECURITY=psk or PCCL_SECURITY=tls says which of them counts");
+	if (secret)
+		*mode = pcclSecurityPsk;
+	else if (certificate)
+		*mode = pcclSecurityTls;
+	return pcclSuccess;
+}
+
+static pcclResult_t check_mode(int mode, const pcclSecurity_t *security, const char *given)
+{
+	if (mode == pcclSecurityNone && given != NULL)
+		return pccl_fail(pcclInvalidArgument,
+				 "security none was asked for, and %s or its field is set: which of them is meant?",
+				 given);
 	if (mode == pcclSecurityTls &&
 	    (security->authority_file == NULL || security->certificate_file == NULL || security->key_file == NULL))
-		return pccl_fail(pcclInvalidArgument, "security tls needs three files: PCCL_AUTHORITY_FILE, "
-						      "PCCL_CERTIFICATE_FILE and PCCL_KEY_FILE");
+		return pccl_fail(pcclInvalidArgument,
+				 "security tls needs three files: PCCL_AUTHORITY_FILE (%s), PCCL_CERTIFICATE_FILE (%s) "
+				 "and PCCL_KEY_FILE (%s)",
+				 security->authority_file != NULL ? "given" : "missing",
+				 security->certificate_file != NULL ? "given" : "missing",
+				 security->key_file != NULL ? "given" : "missing");
 	return pcclSuccess;
+}
+
+/* The structure goes before the environment: of a secret as a whole, of certificates file by file. */
+static pcclResult_t merge(pcclSecurity_t *security)
+{
+	struct credential list[CREDENTIALS];
+	bool secret, certificate;
+	pcclResult_t result;
+	int mode, i;
+
+	list_credentials(security, list);
+	result = refuse_empty(list);
+	if (result == pcclSuccess)
+		result = pccl_settings_choice("PCCL_SECURITY", (int)security->mode, pcclEnumSecurity,
+					      pcclSecurityDefault, &mode);
+	if (result != pcclSuccess)
+		return result;
+	secret = first_given(list, SECRETS) != NULL;
+	certificate = first_given(list + SECRETS, CREDENTIALS - SECRETS) != NULL;
+	if (mode == pcclSecurityDefault)
+		result = guess_mode(secret, certificate, &mode);
+	for (i = secret ? SECRETS : 0; i < CREDENTIALS && result == pcclSuccess; i++)
+		result = take_from_environment(&list[i]);
+	secret = first_given(list, SECRETS) != NULL;
+	certificate = first_given(list + SECRETS, CREDENTIALS - SECRETS) != NULL;
+	if (mode == pcclSecurityDefault && result == pcclSuccess)
+		result = guess_mode(secret, certificate, &mode);
+	if (result == pcclSuccess)
+		result = check_mode(mode, security, first_given(list, CREDENTIALS));
+	security->mode = (pcclSecurityMode_t)mode;
+	return result;
 }
 
 pcclResult_t pccl_protection_open(const pcclSecurity_t *given, struct pccl_wires **wires_out)
@@ -49,12 +142,6 @@ pcclResult_t pccl_protection_open(const pcclSecurity_t *given, struct pccl_wires
 		return result;
 	if (security.reserved_mode != 0)
 		return pccl_fail(pcclInvalidArgument, "reserved_mode of the security settings is not 0");
-	choose(&security.secret, "PCCL_SECRET");
-	choose(&security.secret_file, "PCCL_SECRET_FILE");
-	choose(&security.authority_file, "PCCL_AUTHORITY_FILE");
-	choose(&security.certificate_file, "PCCL_CERTIFICATE_FILE");
-	choose(&security.key_file, "PCCL_KEY_FILE");
-	choose(&security.revoked_file, "PCCL_REVOKED_FILE");
-	result = choose_mode(&security);
+	result = merge(&security);
 	return result == pcclSuccess ? pccl_wires_create(&security, wires_out) : result;
 }

@@ -1,9 +1,7 @@
 #include "transport/tls/secret.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -11,7 +9,7 @@
 #include <openssl/sha.h>
 
 #include "base/fail.h"
-#include "base/log.h"
+#include "transport/tls/files.h"
 
 #define PREFIX "pccl-secret-"
 #define PREFIX_BYTES (sizeof(PREFIX) - 1)
@@ -77,14 +75,6 @@ pcclResult_t pccl_join_secret_parse(const char *text, size_t bytes, struct pccl_
 
 /* ---- files --------------------------------------------------------------------------------------------------- */
 
-static void warn_of_readers(FILE *file, const char *path)
-{
-	struct stat status;
-
-	if (fstat(fileno(file), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		pccl_log_warn("%s holds a join secret, and others than its owner may open it: chmod 600", path);
-}
-
 static bool counts(const char *line, size_t bytes)
 {
 	return bytes > 0 && line[0] != '#' && strspn(line, " \t") < bytes;
@@ -129,10 +119,9 @@ pcclResult_t pccl_join_secrets_gather(const char *text, const char *path,
 	if (path == NULL || *path == '\0')
 		return pccl_fail(pcclInvalidArgument,
 				 "security psk needs a join secret: PCCL_SECRET_FILE or PCCL_SECRET");
-	file = fopen(path, "re");
-	if (file == NULL)
-		return pccl_fail(pcclInvalidArgument, "%s: %s", path, strerror(errno));
-	warn_of_readers(file, path);
+	result = pccl_tls_open_file(path, "a join secret", true, &file);
+	if (result != pcclSuccess)
+		return result;
 	result = read_lines(file, path, secrets_out, count_out);
 	(void)fclose(file);
 	return result;

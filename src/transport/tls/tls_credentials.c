@@ -11,6 +11,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "transport/tls/files.h"
 
 /* All of one digest, so that a join secret goes with each. */
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
@@ -125,8 +126,25 @@ static pcclResult_t load_revoked(struct pccl_tls *tls, const char *path)
 	return pcclSuccess;
 }
 
+static pcclResult_t check_files(const struct pccl_tls_config *config)
+{
+	pcclResult_t result = pccl_tls_check_file(config->authority, "the certificate of an authority", false);
+
+	if (result == pcclSuccess)
+		result = pccl_tls_check_file(config->certificate, "a certificate", false);
+	if (result == pcclSuccess)
+		result = pccl_tls_check_file(config->key, "a private key", true);
+	if (result == pcclSuccess && config->revoked != NULL)
+		result = pccl_tls_check_file(config->revoked, "a list of revoked certificates", false);
+	return result;
+}
+
 static pcclResult_t load_certificates(struct pccl_tls *tls, const struct pccl_tls_config *config)
 {
+	pcclResult_t result = check_files(config);
+
+	if (result != pcclSuccess)
+		return result;
 	if (SSL_CTX_load_verify_file(tls->context, config->authority) != 1)
 		return fail_file(config->authority, "no certificate of an authority");
 	if (SSL_CTX_use_certificate_chain_file(tls->context, config->certificate) != 1)
