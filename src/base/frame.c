@@ -93,7 +93,7 @@ pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_f
 
 	/* In this order, so that a stranger is told apart from another version, and that from damage. */
 	if (pccl_frame_is_tls(in, PCCL_FRAME_BYTES))
-		return pccl_fail(pcclRankConnectionLost, "it speaks TLS, this side does not: PCCL_SECURITY");
+		return pccl_fail(pcclRankConnectionLost, PCCL_FRAME_TLS_WORDS);
 	if (magic != PCCL_FRAME_MAGIC)
 		return pccl_fail(pcclRankConnectionLost, "not a frame: magic %08x", magic);
 	if (version != PCCL_FRAME_VERSION)

@@ -96,7 +96,9 @@ bool pccl_frame_is_checked(const struct pccl_frame *frame);
 /* Writes the header with its checksum. */
 void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES]);
 
-/* What came instead of a frame is the beginning of a TLS connection, or an alert of one. */
+/* What came instead of a frame is the beginning of a TLS connection, or an alert of one; and what that means. */
+#define PCCL_FRAME_TLS_WORDS \
+	"it speaks TLS, this side does not: it asks for a join secret (PCCL_SECRET_FILE) or a certificate"
 bool pccl_frame_is_tls(const uint8_t *bytes, size_t count);
 
 /* Is it a header of another version of the protocol? Magic and version are where they are in all of them. */

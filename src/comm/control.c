@@ -79,7 +79,8 @@ static void channel_broken(void *context, struct pccl_channel *channel, const ch
 {
 	struct pccl_control *control = context;
 	char text[200];
-	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = text};
+	struct pccl_peer_event event = {
+		.type = PCCL_PEER_CLOSED, .text = text, .unfit = pccl_channel_is_unfit(channel)};
 
 	pccl_text_copy(text, sizeof(text), reason);
 	pccl_channel_close(channel, false);
@@ -99,9 +100,9 @@ static void hang_up(struct pccl_control *control, bool flush)
 	control->channel = NULL;
 }
 
-static void closed_by_failure(struct pccl_control *control)
+static void closed_by_failure(struct pccl_control *control, bool unfit)
 {
-	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = pccl_fail_text()};
+	struct pccl_peer_event event = {.type = PCCL_PEER_CLOSED, .text = pccl_fail_text(), .unfit = unfit};
 
 	pccl_control_post(control, &event); /* not from inside a step */
 }
@@ -129,13 +130,13 @@ static void dial_addresses(struct pccl_control *control, const struct pccl_addre
 		places[place_count++].address = addresses[i];
 	}
 	if (place_count == 0) {
-		closed_by_failure(control);
+		closed_by_failure(control, true);
 		return;
 	}
 	result = pccl_channel_dial(control->loop, places, place_count, dial_timeout_ns(&control->self->settings),
 				   &channel_events, control, &control->channel);
 	if (result != pcclSuccess)
-		closed_by_failure(control);
+		closed_by_failure(control, false);
 }
 
 /* A name that means nothing now is to the machine like a port that refuses: it tries again, or another master. */
@@ -163,7 +164,7 @@ static void dial(struct pccl_control *control, uint32_t master)
 		dial_addresses(control, &address, 1);
 	else if (pccl_lookup_start(control->loop, place->host, place->port, found, control, &control->lookup) !=
 		 pcclSuccess)
-		closed_by_failure(control);
+		closed_by_failure(control, false);
 }
 
 static void send_message(struct pccl_control *control, struct pccl_message *message)
@@ -176,7 +177,7 @@ static void send_message(struct pccl_control *control, struct pccl_message *mess
 			pccl_channel_send(control->channel, data, bytes);
 		} else { /* out of memory: what was not said now is said again to the next connection */
 			hang_up(control, false);
-			closed_by_failure(control);
+			closed_by_failure(control, false);
 		}
 	}
 	pccl_message_destroy(message);

@@ -26,6 +26,7 @@ struct pccl_byte_calls;
 /* First field of every transport's stream and listener; the rest is the transport's. */
 struct pccl_stream {
 	const struct pccl_transport *transport;
+	bool unfit; /* once it broke: because the two sides are not secured alike, so another one would break, too */
 };
 
 struct pccl_listener {

@@ -96,7 +96,7 @@ static void try_to_join(struct world_peer *me)
 	security.mode = misfit->mode;
 	security.secret = misfit->secret;
 	me->config.security = &security;
-	me->config.connect_attempts = 1;
+	me->config.connect_timeout_ms = 300000; /* that is not what it waits for */
 	CHECK_RESULT(pcclSuccess, pcclInit());
 	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
 	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
@@ -108,8 +108,8 @@ static void try_to_join(struct world_peer *me)
 static void strangers_are_told_why_they_are_turned_away(void **state)
 {
 	const struct misfit misfits[] = {{pcclSecurityPsk, other_secret, "it has another join secret"},
-					 {pcclSecurityNone, NULL, "it speaks TLS, this side"},
-					 {pcclSecurityDefault, NULL, "it speaks TLS, this side"}};
+					 {pcclSecurityNone, NULL, "it asks for a join secret"},
+					 {pcclSecurityDefault, NULL, "it asks for a join secret"}};
 	struct world *world = *state;
 	size_t i;
 
@@ -120,15 +120,70 @@ static void strangers_are_told_why_they_are_turned_away(void **state)
 	peers_finish(world);
 }
 
-static void plain_master_has_no_words_for_tls(void **state)
+static void master_without_a_secret_is_told_apart(void **state)
 {
-	const struct misfit misfit = {pcclSecurityPsk, secret, "its security may be none"};
+	const struct misfit misfit = {pcclSecurityPsk, secret, "it has no join secret"};
 	struct world *world = *state;
 
 	unsetenv("PCCL_SECRET");
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, 1, try_to_join, &misfit);
 	peers_finish(world);
+}
+
+/* ---- secrets that are changed -------------------------------------------------------------------------------- */
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+/* The second one has the new secret alone, the first one, which is in, the old one. */
+static void join_with_one_of_two_secrets(struct world_peer *me)
+{
+	bool first = me->index == 0;
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+
+	unsetenv("PCCL_SECRET_FILE");
+	security.secret = first ? secret : other_secret;
+	me->config.security = &security;
+	me->config.connect_timeout_ms = 300000; /* that is not what it waits for */
+	me->config.admission_timeout_ms = 3000 * peers_patience();
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+	if (!first)
+		peer_wait_peer(me, 0, 1);
+	CHECK_RESULT(first ? pcclSuccess : pcclMasterConnectionFailed, pcclConnect(me->comm));
+	if (!first && strstr(pcclGetLastError(me->comm), "another join secret") == NULL)
+		peer_fail(__FILE__, __LINE__, pcclGetLastError(me->comm));
+	peer_reach(me, 1);
+	peer_wait_peer(me, 1, 1);
+	peer_leave(me);
+}
+
+static void peers_without_a_common_secret_are_told_so(void **state)
+{
+	char path[] = "/tmp/pccl-test-secret.XXXXXX";
+	char text[3 * PCCL_SECRET_TEXT_BYTES];
+	struct world *world = *state;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	close(fd);
+	(void)snprintf(text, sizeof(text), "%s\n%s\n", secret, other_secret);
+	write_file(path, text, 0600);
+	unsetenv("PCCL_SECRET");
+	setenv("PCCL_SECRET_FILE", path, 1);
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, join_with_one_of_two_secrets, NULL);
+	peers_finish(world);
+	unsetenv("PCCL_SECRET_FILE");
+	unlink(path);
 }
 
 /* ---- settings, without a world ------------------------------------------------------------------------------- */
@@ -174,16 +229,6 @@ static void bad_settings_are_refused_in_words(void **state)
 	check_settings(NULL, pcclInvalidArgument, "none");
 }
 
-static void write_file(const char *path, const char *text, mode_t mode)
-{
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-	assert_int_equal(chmod(path, mode), 0);
-}
-
 static void secrets_come_from_a_file(void **state)
 {
 	char path[] = "/tmp/pccl-test-secret.XXXXXX";
@@ -216,7 +261,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(members_with_the_secret_reduce, open_world, close_world),
 		cmocka_unit_test_setup_teardown(embedded_master_takes_the_environment_too, open_world, close_world),
 		cmocka_unit_test_setup_teardown(strangers_are_told_why_they_are_turned_away, open_world, close_world),
-		cmocka_unit_test_setup_teardown(plain_master_has_no_words_for_tls, open_world, close_world),
+		cmocka_unit_test_setup_teardown(master_without_a_secret_is_told_apart, open_world, close_world),
+		cmocka_unit_test_setup_teardown(peers_without_a_common_secret_are_told_so, open_world, close_world),
 		cmocka_unit_test_setup_teardown(bad_settings_are_refused_in_words, open_world, close_world),
 		cmocka_unit_test_setup_teardown(secrets_come_from_a_file, open_world, close_world),
 	};

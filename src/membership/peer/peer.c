@@ -366,7 +366,7 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		pccl_peer_on_dialled(peer);
 		break;
 	case PCCL_PEER_CLOSED:
-		pccl_peer_on_closed(peer, event->text);
+		pccl_peer_on_closed(peer, event->text, event->unfit);
 		break;
 	case PCCL_PEER_MESSAGE:
 		on_message(peer, event->message);

@@ -39,7 +39,7 @@ enum pccl_peer_event_type {
 	PCCL_PEER_TICK,	     /* the deadline has come, or nothing in particular */
 	PCCL_PEER_JOIN,	     /* the caller wants in */
 	PCCL_PEER_DIALLED,   /* the connection asked for by DIAL is up */
-	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why */
+	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why; unfit: that will not change */
 	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
 	PCCL_PEER_VOTE,	     /* the caller makes a joint call; one at a time; answered by VOTED */
 	PCCL_PEER_GIVE_UP,   /* pcclUpdateTopology(), joint call number `sequence`, must not go on, text says why: if it
@@ -71,6 +71,7 @@ struct pccl_peer_event {
 	pcclRankUuid_t uuid;
 	uint32_t lane; /* LINK_LOST, LINK_HEARD, LINK_BROKEN, LINK_MENDED */
 	const char *text;
+	bool unfit; /* CLOSED: the master and this side are not secured alike */
 };
 
 enum pccl_peer_action_type {

@@ -37,6 +37,7 @@ struct pccl_peer {
 	uint32_t asked;	      /* masters that were asked in vain since JOIN or the last WELCOME of a known group */
 	uint32_t failures;    /* attempts in a row that failed: the backoff */
 	uint32_t tries;	      /* attempts that failed, from the beginning */
+	uint32_t unfit_tries; /* in a row, at the end, that will fail for ever: security differs */
 	uint32_t heard_tries; /* of them, until a master last said WELCOME */
 	uint32_t vote_tries;  /* until the outstanding joint call had no master */
 	uint64_t away_ns;     /* since when the master is lost; PCCL_NEVER: it is there, or none ever was */
@@ -118,7 +119,7 @@ uint32_t pccl_peer_epoch(const struct pccl_peer *peer); /* in force; 0: none yet
 /* peer_link.c */
 void pccl_peer_dial(struct pccl_peer *peer);
 void pccl_peer_on_dialled(struct pccl_peer *peer);
-void pccl_peer_on_closed(struct pccl_peer *peer, const char *text);
+void pccl_peer_on_closed(struct pccl_peer *peer, const char *text, bool unfit);
 void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome);
 void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_notice *notice);
 

@@ -18,6 +18,7 @@
 #define BACKOFF_FIRST_NS (50 * PCCL_MS_NS)
 #define BACKOFF_DOUBLINGS 5
 #define BACKOFF_MAX_NS PCCL_SECOND_NS
+#define UNFIT_DIALS 2		 /* of each master: one may be of bytes that were damaged on the way */
 #define DIALS_AT_LAST_MASTER 2	 /* that are made again at once where it worked before */
 #define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
 #define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
@@ -203,11 +204,12 @@ static bool is_on_its_way_back(const struct pccl_peer *peer)
 	       peer->now_ns - peer->away_ns < peer->config.heartbeat_timeout_ns;
 }
 
-void pccl_peer_on_closed(struct pccl_peer *peer, const char *text)
+void pccl_peer_on_closed(struct pccl_peer *peer, const char *text, bool unfit)
 {
 	if (peer->link < PCCL_PEER_LINK_DIALLING)
 		return;
 	note_trouble(peer, text);
+	peer->unfit_tries = unfit ? peer->unfit_tries + 1 : 0;
 	if (is_on_its_way_back(peer)) {
 		peer->tries++;
 		back_off(peer);
@@ -291,7 +293,7 @@ static void end_unadmitted(struct pccl_peer *peer)
 {
 	char whole[PCCL_CAUSE_TEXT_BYTES];
 
-	pccl_text_format(whole, sizeof(whole), "the members of the group did not admit this peer in time%s%s",
+	pccl_text_format(whole, sizeof(whole), "members did not admit this peer in time%s%s",
 			 peer->unmet[0] != '\0' ? ": " : "", peer->unmet);
 	pccl_peer_end(peer, pcclTimeout, whole);
 }
@@ -305,7 +307,9 @@ static bool has_tried_enough(const struct pccl_peer *peer)
 
 static void watch_deadlines(struct pccl_peer *peer)
 {
-	if (has_tried_enough(peer))
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->unfit_tries >= UNFIT_DIALS * peer->config.master_count)
+		end_with_trouble(peer, pcclMasterConnectionFailed, "no master lets this peer in");
+	else if (has_tried_enough(peer))
 		end_with_trouble(peer, pcclMasterConnectionFailed,
 				 "no master could be reached with as many attempts as were asked for");
 	else if (peer->now_ns >= peer->connect_ns)

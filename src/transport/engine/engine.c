@@ -240,7 +240,8 @@ void pccl_engine_shake(struct pccl_engine *engine)
 
 	if (!engine->shaken && engine->bytes->shake != NULL)
 		shake = engine->bytes->shake(engine->bytes_state, engine->watch.fd);
-	if (shake == PCCL_SHAKE_FAILED)
+	engine->base.unfit = shake == PCCL_SHAKE_UNFIT;
+	if (shake == PCCL_SHAKE_FAILED || shake == PCCL_SHAKE_UNFIT)
 		pccl_engine_break(engine, "%s", pccl_fail_text());
 	else if (shake == PCCL_SHAKE_DONE)
 		open_up(engine);

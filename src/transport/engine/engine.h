@@ -11,7 +11,12 @@
 
 #include "transport/transport.h"
 
-enum pccl_shake { PCCL_SHAKE_GOES_ON, PCCL_SHAKE_DONE, PCCL_SHAKE_FAILED };
+enum pccl_shake {
+	PCCL_SHAKE_GOES_ON,
+	PCCL_SHAKE_DONE,
+	PCCL_SHAKE_FAILED,
+	PCCL_SHAKE_UNFIT /* it failed, and would again: the two sides are not secured alike */
+};
 
 /* How bytes go over a connected socket. No call blocks; an interrupted one is repeated inside. */
 struct pccl_byte_calls {

@@ -115,8 +115,8 @@ static void adapt_window(struct pccl_engine *engine)
 		engine->window = smaller(engine->window * 4, PCCL_ENGINE_BUFFER_BYTES);
 }
 
-/* Who speaks another version is told this one, by a header of it, for its words. If there is no room for that, then
- * not. */
+/* Who speaks another version, or TLS, is told this one, by a header of it, for its words. If there is no room for that,
+ * then not. */
 static void tell_version(struct pccl_engine *engine)
 {
 	const struct pccl_frame frame = {.type = PCCL_FRAME_WELCOME};
@@ -136,7 +136,8 @@ static bool take_header(struct pccl_engine *engine)
 
 	engine->buffer_begin += PCCL_FRAME_BYTES;
 	if (pccl_frame_decode(header, &engine->frame) != pcclSuccess) {
-		if (pccl_frame_is_of_other_version(header))
+		engine->base.unfit = pccl_frame_is_tls(header, PCCL_FRAME_BYTES);
+		if (engine->base.unfit || pccl_frame_is_of_other_version(header))
 			tell_version(engine);
 		break_in_words(engine);
 		return false;
@@ -267,9 +268,10 @@ static void on_end(struct pccl_engine *engine)
 		return;
 	}
 	pccl_engine_remote_text(engine, remote);
-	if (engine->phase == PCCL_ENGINE_HEADER &&
-	    pccl_frame_is_tls(engine->buffer + engine->buffer_begin, buffered(engine)))
-		pccl_engine_break(engine, "it speaks TLS, this side does not: %s", remote);
+	engine->base.unfit = engine->phase == PCCL_ENGINE_HEADER &&
+			     pccl_frame_is_tls(engine->buffer + engine->buffer_begin, buffered(engine));
+	if (engine->base.unfit)
+		pccl_engine_break(engine, "from %s: %s", remote, PCCL_FRAME_TLS_WORDS);
 	else
 		pccl_engine_break(engine, "connection closed by %s%s", remote,
 				  between ? "" : " in the middle of a frame");
@@ -281,6 +283,7 @@ static void on_read_error(struct pccl_engine *engine, int error)
 	bool nothing_there = error == EAGAIN || error == EWOULDBLOCK;
 
 	engine->readable = false;
+	engine->base.unfit = error == EPROTO && engine->counters.received_bytes == 0; /* its first word was a refusal */
 	if (error == EPROTO)
 		break_in_words(engine);
 	else if (!nothing_there)

@@ -38,6 +38,7 @@ struct pccl_channel {
 	struct pccl_leftover leftover;
 	char remote[PCCL_ADDRESS_BYTES];
 	char reason[PCCL_FAIL_TEXT_BYTES]; /* why the last attempt failed, or why it breaks */
+	bool unfit;			   /* see pccl_channel_is_unfit() */
 
 	/* Dialling. */
 	struct pccl_dialler dialler;
@@ -109,12 +110,12 @@ static void report_soon(struct pccl_channel *channel)
 /* ---- dialling ------------------------------------------------------------------------------------------------ */
 
 /* The one that is connected is not it, for the noted reason. */
-static void try_next_place(struct pccl_channel *channel)
+static void try_next_place(struct pccl_channel *channel, bool unfit)
 {
 	close_stream(channel, false);
 	channel->state = DIALLING;
 	pccl_loop_timer_set(channel->loop, &channel->timer, channel->dial_end_ns);
-	pccl_dialler_next(&channel->dialler, channel->reason);
+	pccl_dialler_next(&channel->dialler, channel->reason, unfit);
 }
 
 static void note_silence(struct pccl_channel *channel)
@@ -139,7 +140,7 @@ static void on_timer(struct pccl_timer *timer)
 	case GREETING:
 		note_silence(channel);
 		if (channel->state == GREETING && pccl_loop_now(channel->loop) < channel->dial_end_ns)
-			try_next_place(channel);
+			try_next_place(channel, false);
 		else
 			report(channel);
 		break;
@@ -178,7 +179,7 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	if (stream->transport->attach(stream, channel->loop, &stream_events, channel) != pcclSuccess) {
 		pccl_text_copy(channel->reason, sizeof(channel->reason), pccl_fail_text());
 		stream->transport->close(stream, false);
-		try_next_place(channel);
+		try_next_place(channel, false);
 		return;
 	}
 	channel->stream = stream;
@@ -193,6 +194,7 @@ static void on_dialled_in_vain(void *context, const char *reason)
 	struct pccl_channel *channel = context;
 
 	pccl_text_copy(channel->reason, sizeof(channel->reason), reason);
+	channel->unfit = pccl_dialler_is_unfit(&channel->dialler);
 	report(channel);
 }
 
@@ -330,7 +332,7 @@ static void on_welcome(struct pccl_channel *channel, const struct pccl_frame *fr
 	if (frame->aux != PCCL_WELCOME_YES) {
 		snprintf(channel->reason, sizeof(channel->reason), "refused by %s: %.*s", channel->remote,
 			 (int)frame->payload_bytes, frame->payload_bytes > 0 ? (const char *)channel->buffer : "");
-		try_next_place(channel);
+		try_next_place(channel, frame->aux == PCCL_WELCOME_NEVER);
 		return;
 	}
 	pccl_loop_timer_clear(channel->loop, &channel->timer);
@@ -364,32 +366,37 @@ static void on_received(void *context, struct pccl_stream *stream, const struct 
 }
 
 /* It has not said WELCOME. */
-static void note_stranger(struct pccl_channel *channel, const char *reason)
+static void note_stranger(struct pccl_channel *channel, const char *reason, bool unfit)
 {
 	char remote[PCCL_ADDRESS_PORT_BYTES];
 
 	pccl_address_text_port(&channel->places[channel->place].address, remote);
-	snprintf(channel->reason, sizeof(channel->reason),
-		 "there is no pccl master at %s, or one of another version: it does not answer as one (%.*s)", remote,
-		 (int)sizeof(channel->reason) / 2, reason);
+	if (unfit)
+		snprintf(channel->reason, sizeof(channel->reason),
+			 "the master at %s and this side are not secured alike: %.*s", remote,
+			 (int)sizeof(channel->reason) / 2, reason);
+	else
+		snprintf(channel->reason, sizeof(channel->reason),
+			 "there is no pccl master at %s, or one of another version: it does not answer as one (%.*s)",
+			 remote, (int)sizeof(channel->reason) / 2, reason);
 }
 
 static void on_broken(void *context, struct pccl_stream *stream, const char *reason)
 {
 	struct pccl_channel *channel = context;
+	bool unfit = stream->unfit;
 
-	(void)stream;
 	if (channel->state == CLOSING) {
 		pccl_loop_release(channel->loop, &channel->leftover);
 		free_channel(channel);
 		return;
 	}
 	if (channel->state == GREETING)
-		note_stranger(channel, reason);
+		note_stranger(channel, reason, unfit);
 	else if (channel->state != BREAKING)
 		pccl_text_copy(channel->reason, sizeof(channel->reason), reason);
 	if (channel->state == GREETING)
-		try_next_place(channel);
+		try_next_place(channel, unfit);
 	else
 		report(channel);
 }
@@ -483,6 +490,11 @@ pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, struct pccl_stream *stre
 		assert(false); /* a stream that has just been attached has room */
 	*channel_out = channel;
 	return pcclSuccess;
+}
+
+bool pccl_channel_is_unfit(const struct pccl_channel *channel)
+{
+	return channel->unfit;
 }
 
 const char *pccl_channel_remote(const struct pccl_channel *channel)

@@ -39,6 +39,10 @@ pcclResult_t pccl_channel_adopt(struct pccl_loop *loop, struct pccl_stream *stre
  * its bound, or that is given a longer message, breaks. On a broken channel it does nothing. */
 void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes);
 
+/* After broken(), of one that was dialled: nobody there is secured as this side is, or lets it in. Dialling again
+ * is in vain until settings change. */
+bool pccl_channel_is_unfit(const struct pccl_channel *channel);
+
 /* Remote address, numeric, without port; valid as long as the channel. */
 const char *pccl_channel_remote(const struct pccl_channel *channel);
 

@@ -43,10 +43,11 @@ static void on_opened(void *context, struct pccl_stream *stream)
 	if (dialler->busy)
 		return;
 	dialler->busy = true;
+	dialler->busy_try = (uint32_t)(one - dialler->tries);
 	one->stream = NULL;
 	one->connected = false;
 	stream->transport->detach(stream);
-	dialler->connected(dialler->context, stream, (uint32_t)(one - dialler->tries));
+	dialler->connected(dialler->context, stream, dialler->busy_try);
 }
 
 /* Who is called speaks after HELLO only. */
@@ -64,7 +65,7 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 {
 	struct pccl_dialler_try *one = context;
 
-	(void)stream;
+	one->unfit = stream->unfit;
 	note_reason(one->dialler, reason);
 	close_try(one);
 	wake(one->dialler);
@@ -105,6 +106,16 @@ bool pccl_dialler_has_more(const struct pccl_dialler *dialler)
 	return false;
 }
 
+bool pccl_dialler_is_unfit(const struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	for (i = 0; i < dialler->place_count; i++)
+		if (!dialler->tries[i].unfit)
+			return false;
+	return true;
+}
+
 static void on_timer(struct pccl_timer *timer)
 {
 	struct pccl_dialler *dialler = timer->context;
@@ -138,10 +149,11 @@ void pccl_dialler_start(struct pccl_dialler *dialler)
 	wake(dialler);
 }
 
-void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason)
+void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason, bool unfit)
 {
 	assert(dialler->busy);
 	dialler->busy = false;
+	dialler->tries[dialler->busy_try].unfit = unfit;
 	note_reason(dialler, reason);
 	wake(dialler);
 }

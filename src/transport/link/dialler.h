@@ -28,6 +28,7 @@ struct pccl_dialler_try {
 	struct pccl_stream *stream; /* NULL: not dialled yet, failed, or handed over */
 	bool dialled;
 	bool connected; /* and waits for its turn */
+	bool unfit;	/* it failed, and would again: transport.h */
 };
 
 /* Memory of the user; zeroed before the first use. */
@@ -42,7 +43,8 @@ struct pccl_dialler {
 	void (*failed)(void *context, const char *reason);
 	void *context;
 
-	bool busy; /* the user has one */
+	bool busy;	   /* the user has one, */
+	uint32_t busy_try; /* which */
 	struct pccl_timer timer;
 	struct pccl_dialler_try tries[PCCL_DIALLER_PLACES_MAX]; /* by place */
 	char reason[PCCL_DIALLER_REASON_BYTES];
@@ -52,8 +54,12 @@ struct pccl_dialler {
  * this call. */
 void pccl_dialler_start(struct pccl_dialler *dialler);
 
-/* The one that was handed over is not it: the next, please. `reason` in words. No callback from inside. */
-void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason);
+/* The one that was handed over is not it: the next, please. `reason` in words; `unfit`: dialling that place again is in
+ * vain, as its stream said. No callback from inside. */
+void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason, bool unfit);
+
+/* Did all of the places fail so, that it would be in vain to dial them again? */
+bool pccl_dialler_is_unfit(const struct pccl_dialler *dialler);
 
 /* Is there anything left to be tried, beside the one that was handed over? */
 bool pccl_dialler_has_more(const struct pccl_dialler *dialler);

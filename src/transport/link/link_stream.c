@@ -228,13 +228,14 @@ static void start_attempt(struct pccl_link_stream *ls)
 static void try_next_place(struct pccl_link_stream *ls)
 {
 	struct pccl_stream *stream = ls->stream;
+	bool unfit = stream != NULL && stream->unfit;
 
 	ls->stream = NULL;
 	if (stream != NULL)
 		stream->transport->close(stream, false);
 	ls->state = PCCL_LINK_DIALLING;
 	set_timer(ls, ls->attempt_end_ns);
-	pccl_dialler_next(&ls->dialler, ls->reason);
+	pccl_dialler_next(&ls->dialler, ls->reason, unfit);
 }
 
 static void on_timer(struct pccl_timer *timer)
@@ -329,7 +330,10 @@ static void on_dialled_in_vain(void *context, const char *reason)
 	struct pccl_link_stream *ls = context;
 
 	note_reason(ls, "%s", reason);
-	try_later(ls);
+	if (!ls->was_up && pccl_dialler_is_unfit(&ls->dialler))
+		pccl_link_lose(ls->link, "%s: %s", ls->link->config.name, reason);
+	else
+		try_later(ls);
 }
 
 /* WELCOME YES. */

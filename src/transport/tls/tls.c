@@ -196,14 +196,15 @@ static enum pccl_shake shake(void *state, int fd)
 {
 	struct tls_connection *connection = state;
 	int status, error;
+	bool unfit;
 
 	ERR_clear_error();
 	status = SSL_do_handshake(connection->ssl);
 	error = SSL_get_error(connection->ssl, status);
 	if (status != 1 && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-		pccl_tls_fail(connection->ssl, true);
+		unfit = pccl_tls_explain(connection->ssl, true);
 		say_refusal(connection);
-		return PCCL_SHAKE_FAILED;
+		return unfit ? PCCL_SHAKE_UNFIT : PCCL_SHAKE_FAILED;
 	}
 	if (!flush(connection, fd) || status != 1)
 		return PCCL_SHAKE_GOES_ON;
@@ -235,7 +236,7 @@ static ssize_t explain(struct tls_connection *connection)
 			errno = ECONNRESET;
 			return -1;
 		}
-		pccl_tls_fail(connection->ssl, false);
+		(void)pccl_tls_explain(connection->ssl, false);
 		errno = EPROTO;
 		return -1;
 	}

@@ -18,9 +18,9 @@ struct pccl_tls {
 	uint32_t secret_count;
 };
 
-/* tls_words.c: why the last call on `ssl` failed, for people: the thread's queue of OpenSSL's errors is read and
- * emptied. Returns pcclSystemError. */
-pcclResult_t pccl_tls_fail(const SSL *ssl, bool in_handshake);
+/* tls_words.c: why the last call on `ssl` failed, for people, by pccl_fail(): the thread's queue of OpenSSL's errors is
+ * read and emptied. True: the two sides' credentials do not fit, so another connection would fail, too. */
+bool pccl_tls_explain(const SSL *ssl, bool in_handshake);
 
 /* tls.c. The wire without credentials; and what writes for OpenSSL, NULL: out of memory. */
 extern const struct pccl_transport pccl_tls_slots;

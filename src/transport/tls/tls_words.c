@@ -8,14 +8,17 @@
 #include "base/fail.h"
 #include "transport/tls/tls_internal.h"
 
+#define PLAIN_WORDS \
+	"it does not speak TLS: it has no join secret and no certificate (its security is none, or it is no pccl)"
+
 static const struct {
 	int reason;
 	const char *words;
 } known[] = {
-	{SSL_R_WRONG_VERSION_NUMBER, "it does not speak TLS: its security is none"},
-	{SSL_R_HTTP_REQUEST, "it does not speak TLS: its security is none"},
-	{SSL_R_PACKET_LENGTH_TOO_LONG, "it does not speak TLS: its security is none"},
-	{SSL_R_BAD_RECORD_TYPE, "it does not speak TLS: its security is none"},
+	{SSL_R_WRONG_VERSION_NUMBER, PLAIN_WORDS},
+	{SSL_R_HTTP_REQUEST, PLAIN_WORDS},
+	{SSL_R_PACKET_LENGTH_TOO_LONG, PLAIN_WORDS},
+	{SSL_R_BAD_RECORD_TYPE, PLAIN_WORDS},
 	{SSL_R_UNSUPPORTED_PROTOCOL, "it speaks no TLS 1.3"},
 	{SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "it speaks no TLS 1.3"},
 	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "it has another join secret, or none"},
@@ -43,15 +46,18 @@ static const char *words_for(int reason)
 }
 
 /* One call may leave several errors; the last that says something counts. Empties the queue. NULL: none does. */
-static const char *find_words(const SSL *ssl, bool in_handshake)
+static const char *find_words(const SSL *ssl, bool in_handshake, bool *unfit_out)
 {
 	const char *words = NULL, *some = NULL;
 	unsigned long error;
 
+	*unfit_out = false;
 	while ((error = ERR_get_error()) != 0) {
 		int reason = ERR_GET_REASON(error);
 
 		some = ERR_reason_error_string(error);
+		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || words_for(reason) != NULL)
+			*unfit_out = reason != SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC;
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
 			words = X509_verify_cert_error_string(SSL_get_verify_result(ssl));
 		else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING && in_handshake)
@@ -62,10 +68,12 @@ static const char *find_words(const SSL *ssl, bool in_handshake)
 	return words != NULL ? words : some;
 }
 
-pcclResult_t pccl_tls_fail(const SSL *ssl, bool in_handshake)
+bool pccl_tls_explain(const SSL *ssl, bool in_handshake)
 {
-	const char *words = find_words(ssl, in_handshake);
+	bool unfit;
+	const char *words = find_words(ssl, in_handshake, &unfit);
 
-	return pccl_fail(pcclSystemError, "%s: %s", in_handshake ? "no TLS connection" : "the TLS connection broke",
-			 words != NULL ? words : "it hung up");
+	pccl_fail(pcclSystemError, "%s: %s", in_handshake ? "no TLS connection" : "the TLS connection broke",
+		  words != NULL ? words : "it hung up");
+	return unfit;
 }

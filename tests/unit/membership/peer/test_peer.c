@@ -103,6 +103,53 @@ static void waits_for_several_masters_double_once_per_round(void **state)
 		check_wait(waits_ns[dial], (dial - 3) / 2);
 }
 
+/* Masters whose security differs are dialled twice each, in a row; true: the peer has ended for it. */
+static bool ends_unfit(struct pccl_peer *peer, uint32_t dials, uint32_t fit_dial)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN, .now_ns = 1000 * SMALL_MS};
+	struct pccl_peer_action action = {.type = PCCL_PEER_DIAL};
+	uint32_t master;
+	uint32_t dial;
+
+	pccl_peer_step(peer, &event);
+	for (dial = 0; dial < dials; dial++) {
+		while (!takes_dial(peer, &master)) {
+			event.type = PCCL_PEER_TICK;
+			event.now_ns = pccl_peer_deadline(peer);
+			pccl_peer_step(peer, &event);
+		}
+		event.type = PCCL_PEER_CLOSED;
+		event.text = "it asks for a join secret";
+		event.unfit = dial != fit_dial;
+		pccl_peer_step(peer, &event);
+	}
+	while (action.type != PCCL_PEER_ENDED && pccl_peer_poll(peer, &action))
+		pccl_message_destroy(action.message);
+	if (action.type != PCCL_PEER_ENDED)
+		return false;
+	assert_int_equal(action.result, pcclMasterConnectionFailed);
+	assert_non_null(strstr(action.text, "it asks for a join secret"));
+	return true;
+}
+
+static void newcomer_ends_when_no_master_has_its_security(void **state)
+{
+	const struct {
+		uint32_t masters, dials, fit_dial;
+		bool ends;
+	} cases[] = {{1, 1, DIALS, false}, {1, 2, DIALS, true}, {2, 3, DIALS, false},
+		     {2, 4, DIALS, true},  {2, 4, 1, false},	{2, 6, 1, true}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pccl_peer *peer = new_peer(cases[i].masters);
+
+		assert_int_equal(ends_unfit(peer, cases[i].dials, cases[i].fit_dial), cases[i].ends);
+		pccl_peer_destroy(peer);
+	}
+}
+
 /* ---- a member ------------------------------------------------------------------------------------------------ */
 
 #define MEMBERS 4
@@ -318,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waits_for_a_single_master_double),
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
+		cmocka_unit_test(newcomer_ends_when_no_master_has_its_security),
 		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
 		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),

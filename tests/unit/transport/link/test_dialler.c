@@ -201,14 +201,14 @@ static void one_at_a_time_is_handed_over(void **state)
 	assert_int_equal(board.place, 1);
 	assert_true(pccl_dialler_has_more(&board.dialler));
 	close_fake(board.stream, false);
-	pccl_dialler_next(&board.dialler, "somebody else");
+	pccl_dialler_next(&board.dialler, "somebody else", false);
 	assert_int_equal(board.connected_count, 1);
 	turn();
 	assert_int_equal(board.connected_count, 2);
 	assert_int_equal(board.place, 0);
 	assert_false(pccl_dialler_has_more(&board.dialler));
 	close_fake(board.stream, false);
-	pccl_dialler_next(&board.dialler, "nobody");
+	pccl_dialler_next(&board.dialler, "nobody", false);
 	turn();
 	assert_int_equal(board.failed_count, 1);
 	assert_string_equal(board.reason, "somebody else; nobody");
@@ -227,10 +227,32 @@ static void nothing_fails_while_one_is_still_in_hand(void **state)
 	turn();
 	assert_int_equal(board.failed_count, 0);
 	close_fake(board.stream, false);
-	pccl_dialler_next(&board.dialler, "nobody");
+	pccl_dialler_next(&board.dialler, "nobody", false);
 	turn();
 	assert_int_equal(board.failed_count, 1);
 	end();
+}
+
+/* Dialling again is in vain when it is so for each of the places. */
+static void places_that_are_secured_otherwise_are_unfit_together(void **state)
+{
+	uint32_t fit;
+
+	(void)state;
+	for (fit = 0; fit < 3; fit++) {
+		start(2, 0);
+		turn_until_dialled(2);
+		open_fake(0);
+		board.fakes[1].base.unfit = fit != 1;
+		break_fake(1, "another secret");
+		assert_false(pccl_dialler_is_unfit(&board.dialler));
+		close_fake(board.stream, false);
+		pccl_dialler_next(&board.dialler, "another secret", fit != 0);
+		turn();
+		assert_int_equal(board.failed_count, 1);
+		assert_int_equal(pccl_dialler_is_unfit(&board.dialler), fit == 2);
+		end();
+	}
 }
 
 static void stopped_dialler_hangs_up_and_says_nothing(void **state)
@@ -263,6 +285,7 @@ int main(void)
 		cmocka_unit_test(place_that_refuses_makes_way_at_once),
 		cmocka_unit_test(one_at_a_time_is_handed_over),
 		cmocka_unit_test(nothing_fails_while_one_is_still_in_hand),
+		cmocka_unit_test(places_that_are_secured_otherwise_are_unfit_together),
 		cmocka_unit_test(stopped_dialler_hangs_up_and_says_nothing),
 	};
 

@@ -119,6 +119,7 @@ static void check_refused(const struct pccl_transport *dials, const struct pccl_
 	if (strstr(wire.acceptor.reason, listener_words) == NULL)
 		fail_msg("who listened was told: %s", wire.acceptor.reason);
 	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 0);
+	assert_true(wire.dialer.stream->unfit);
 	wire_destroy(&wire);
 }
 
@@ -169,7 +170,7 @@ static void plain_and_tls_do_not_meet(void **state)
 	struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
 
 	(void)state;
-	check_refused(pccl_tls_wire(by_secret), &pccl_tcp, "its security may be none", "TLS");
+	check_refused(pccl_tls_wire(by_secret), &pccl_tcp, "it does not speak TLS", "it speaks TLS");
 	wire_listen(&wire, &secret_kind);
 	wire.kind = &plain;
 	wire_dial(&wire);
@@ -177,7 +178,8 @@ static void plain_and_tls_do_not_meet(void **state)
 	assert_true(pccl_tcp.send(wire.dialer.stream, &frame, NULL, (void *)1));
 	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1 && wire.acceptor.calls[WIRE_BROKEN] == 1);
 	assert_non_null(strstr(wire.acceptor.reason, "it does not speak TLS"));
-	if (strstr(wire.dialer.reason, "TLS") == NULL)
+	assert_true(wire.dialer.stream->unfit);
+	if (strstr(wire.dialer.reason, "it asks for a join secret") == NULL)
 		fail_msg("who dialled plainly was told: %s", wire.dialer.reason);
 	wire_destroy(&wire);
 }
