@@ -1,10 +1,17 @@
-/* Identities and passes. The two digests are of messages of different lengths, so that neither tells of the other. */
+/* Identities, passes and proofs. The digests are of messages of different lengths, so that none tells of another. */
 #include "base/identity.h"
 
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/sha.h>
+
+#include "base/fail.h"
+
+/* What is signed: this, and the binding. A key that signs other things as well signs nothing that begins so. */
+static const char purpose[32] = "pccl: I am at this connection";
 
 pcclRankUuid_t pccl_identity_uuid(const struct pccl_secret *secret)
 {
@@ -41,4 +48,79 @@ bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t
 	struct pccl_pass right = pccl_identity_pass(secret, caller);
 
 	return CRYPTO_memcmp(right.data, pass->data, sizeof(right.data)) == 0;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------------------------- */
+
+static pcclResult_t fail_key(const char *what)
+{
+	ERR_clear_error();
+	return pccl_fail(pcclSystemError, "OpenSSL can't %s", what);
+}
+
+pcclResult_t pccl_key_make(struct pccl_key_pair *pair)
+{
+	EVP_PKEY *private_key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, pair->seed, sizeof(pair->seed));
+	size_t bytes = sizeof(pair->key.data);
+	int made = private_key != NULL ? EVP_PKEY_get_raw_public_key(private_key, pair->key.data, &bytes) : 0;
+
+	EVP_PKEY_free(private_key);
+	return made == 1 ? pcclSuccess : fail_key("make an Ed25519 key");
+}
+
+void pccl_key_wipe(struct pccl_key_pair *pair)
+{
+	OPENSSL_cleanse(pair, sizeof(*pair));
+}
+
+struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_t salt[PCCL_SALT_BYTES])
+{
+	uint8_t both[PCCL_KEY_BYTES + PCCL_SALT_BYTES];
+	struct pccl_secret secret;
+
+	memcpy(both, key->data, PCCL_KEY_BYTES);
+	memcpy(both + PCCL_KEY_BYTES, salt, PCCL_SALT_BYTES);
+	(void)SHA256(both, sizeof(both), secret.data);
+	return secret;
+}
+
+static void write_text(const struct pccl_binding *binding, uint8_t out[sizeof(purpose) + PCCL_BINDING_BYTES])
+{
+	memcpy(out, purpose, sizeof(purpose));
+	memcpy(out + sizeof(purpose), binding->data, PCCL_BINDING_BYTES);
+}
+
+pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding,
+			     struct pccl_proof *proof)
+{
+	EVP_PKEY *private_key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, pair->seed, sizeof(pair->seed));
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	uint8_t text[sizeof(purpose) + PCCL_BINDING_BYTES];
+	size_t bytes = sizeof(proof->signature);
+	bool done;
+
+	write_text(binding, text);
+	done = private_key != NULL && context != NULL &&
+	       EVP_DigestSignInit(context, NULL, NULL, NULL, private_key) == 1 &&
+	       EVP_DigestSign(context, proof->signature, &bytes, text, sizeof(text)) == 1 &&
+	       bytes == sizeof(proof->signature);
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(private_key);
+	return done ? pcclSuccess : fail_key("sign with an Ed25519 key");
+}
+
+bool pccl_proof_holds(const struct pccl_proof *proof, const struct pccl_binding *binding)
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, proof->key.data, sizeof(proof->key.data));
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	uint8_t text[sizeof(purpose) + PCCL_BINDING_BYTES];
+	bool holds;
+
+	write_text(binding, text);
+	holds = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+		EVP_DigestVerify(context, proof->signature, sizeof(proof->signature), text, sizeof(text)) == 1;
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return holds;
 }

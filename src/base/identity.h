@@ -3,6 +3,10 @@
  * who can show the secret owns the uuid, at whatever master, and who knows the uuid can't find the secret. From the
  * secret comes a pass for each pair as well: what one peer has to show when it calls another one. A master, which knows
  * the secret of the one who is called, gives it to the one who calls; the one who is called needs to be told nothing.
+ *
+ * Masters may be others' as well, and what they are told is no proof to anybody else. So the secret comes from a key of
+ * the peer's in turn: where connections are protected, the peer shows the key, and a signature over what only this
+ * connection's two ends know. Who was told the secret, or has seen a signature, can't make the next one.
  */
 #ifndef PCCL_BASE_IDENTITY_H
 #define PCCL_BASE_IDENTITY_H
@@ -23,6 +27,33 @@ struct pccl_pass {
 	uint8_t data[PCCL_PASS_BYTES];
 };
 
+#define PCCL_KEY_BYTES 32
+#define PCCL_SALT_BYTES 32
+#define PCCL_BINDING_BYTES 32
+#define PCCL_SIGNATURE_BYTES 64
+
+/* An Ed25519 key (RFC 8032): what others see of it, and what it is made from. */
+struct pccl_key {
+	uint8_t data[PCCL_KEY_BYTES];
+};
+
+struct pccl_key_pair {
+	uint8_t seed[PCCL_KEY_BYTES]; /* random; nobody else's */
+	struct pccl_key key;
+};
+
+/* Of a protected connection: both ends have the same one, and nobody else, nor any other connection. */
+struct pccl_binding {
+	uint8_t data[PCCL_BINDING_BYTES];
+};
+
+/* That the secret of these two is the sender's. */
+struct pccl_proof {
+	struct pccl_key key;
+	uint8_t salt[PCCL_SALT_BYTES]; /* random, one for each secret: a key may have several */
+	uint8_t signature[PCCL_SIGNATURE_BYTES];
+};
+
 /* The uuid of who owns the secret. */
 pcclRankUuid_t pccl_identity_uuid(const struct pccl_secret *secret);
 
@@ -31,6 +62,19 @@ bool pccl_identity_owns(const struct pccl_secret *secret, const pcclRankUuid_t *
 
 /* What `caller` shows when it calls the owner of the secret. */
 struct pccl_pass pccl_identity_pass(const struct pccl_secret *secret, const pcclRankUuid_t *caller);
+
+/* Fills in the key of a seed. pcclSystemError: this OpenSSL has no Ed25519. */
+pcclResult_t pccl_key_make(struct pccl_key_pair *pair);
+void pccl_key_wipe(struct pccl_key_pair *pair);
+
+/* The secret of a key's owner. */
+struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_t salt[PCCL_SALT_BYTES]);
+
+/* Signs for one connection; key and salt of *proof are filled in. pcclSystemError, pcclOutOfMemory. */
+pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding,
+			     struct pccl_proof *proof);
+/* Was it made with the key, for this connection? */
+bool pccl_proof_holds(const struct pccl_proof *proof, const struct pccl_binding *binding);
 
 bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t *caller, const struct pccl_pass *pass);
 

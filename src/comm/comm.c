@@ -22,10 +22,24 @@ struct pcclComm_t {
 	struct pccl_lane_thread *lanes[PCCL_LANES_MAX];
 };
 
+static pcclResult_t draw(uint8_t *bytes, size_t count)
+{
+	if (getrandom(bytes, count, 0) != (ssize_t)count)
+		return pccl_fail(pcclSystemError, "cannot get random bytes for the uuid: %s", strerror(errno));
+	return pcclSuccess;
+}
+
 static pcclResult_t make_identity(struct pccl_self *self)
 {
-	if (getrandom(self->secret.data, sizeof(self->secret.data), 0) != (ssize_t)sizeof(self->secret.data))
-		return pccl_fail(pcclSystemError, "cannot get random bytes for the uuid: %s", strerror(errno));
+	pcclResult_t result = draw(self->keys.seed, sizeof(self->keys.seed));
+
+	if (result == pcclSuccess)
+		result = draw(self->salt, sizeof(self->salt));
+	if (result == pcclSuccess)
+		result = pccl_key_make(&self->keys);
+	if (result != pcclSuccess)
+		return result;
+	self->secret = pccl_identity_secret(&self->keys.key, self->salt);
 	self->uuid = pccl_identity_uuid(&self->secret);
 	return pcclSuccess;
 }
@@ -190,5 +204,6 @@ void pccl_comm_destroy(pcclComm_t *comm)
 	stop(comm);
 	pccl_monitor_destroy(comm->monitor);
 	pccl_wires_destroy(comm->self.wires);
+	pccl_key_wipe(&comm->self.keys);
 	pccl_free(comm);
 }

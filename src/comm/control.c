@@ -50,12 +50,47 @@ struct event_task {
 
 static void step(struct pccl_control *control, struct pccl_peer_event *event);
 
+static void hang_up(struct pccl_control *control, bool flush);
+static void closed_by_failure(struct pccl_control *control, bool unfit);
+static void send_message(struct pccl_control *control, struct pccl_message *message);
+
+/* On a protected connection the master hears whose secret it is that REGISTER shows, before that. */
+static pcclResult_t show_proof(struct pccl_control *control)
+{
+	const struct pccl_self *self = control->self;
+	struct pccl_message *message;
+	struct pccl_bond bond;
+	pcclResult_t result;
+
+	if (!pccl_wires_are_protected(self->wires))
+		return pcclSuccess;
+	if (!pccl_channel_bond(control->channel, &bond))
+		return pccl_fail(pcclSystemError, "the connection to the master has nothing that tells it from others");
+	message = pccl_message_create(PCCL_MESSAGE_PROOF);
+	if (message == NULL)
+		return pcclOutOfMemory;
+	message->body.proof.key = self->keys.key;
+	memcpy(message->body.proof.salt, self->salt, sizeof(self->salt));
+	result = pccl_proof_sign(&self->keys, &bond.binding, &message->body.proof);
+	if (result == pcclSuccess)
+		send_message(control, message);
+	else
+		pccl_message_destroy(message);
+	return result;
+}
+
 static void channel_opened(void *context, struct pccl_channel *channel)
 {
+	struct pccl_control *control = context;
 	struct pccl_peer_event event = {.type = PCCL_PEER_DIALLED};
 
-	(void)channel;
-	step(context, &event);
+	assert(channel == control->channel);
+	if (show_proof(control) == pcclSuccess) {
+		step(control, &event);
+		return;
+	}
+	hang_up(control, false);
+	closed_by_failure(control, false);
 }
 
 static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)

@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "comm/protection.h"
 #include "comm/thread.h"
+#include "comm/visitor.h"
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
 #include "transport/link/hello.h"
@@ -23,6 +24,7 @@ struct client {
 	struct pcclMasterInstanceState_t *instance;
 	struct pccl_channel *channel;
 	uint64_t id; /* never reused */
+	struct pccl_visitor visitor;
 	struct client *next;
 };
 
@@ -70,15 +72,37 @@ static void drop_client(struct client *client, bool flush)
 	pccl_free(client);
 }
 
-static void client_gone(struct client *client, const char *reason)
+static void client_gone(struct client *client, const char *reason, bool flush)
 {
 	char text[200];
 	struct pccl_master_event event = {.type = PCCL_MASTER_CLOSED, .connection = client->id, .text = text};
 	pcclMasterInstance_t *instance = client->instance;
 
 	pccl_text_copy(text, sizeof(text), reason);
-	drop_client(client, false);
+	drop_client(client, flush);
 	step(instance, &event);
+}
+
+/* Who may not register is told why, by pccl_fail_text(). */
+static void turn_away(struct client *client)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REFUSED);
+	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
+	char text[PCCL_CAUSE_TEXT_BYTES];
+	uint8_t *data;
+	size_t bytes;
+
+	pccl_text_copy(text, sizeof(text), pccl_fail_text());
+	if (more != NULL)
+		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
+	if (message != NULL) {
+		message->body.notice.result = pcclMasterConnectionFailed;
+		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text), text);
+		if (pccl_message_encode(message, &data, &bytes) == pcclSuccess)
+			pccl_channel_send(client->channel, data, bytes);
+	}
+	pccl_message_destroy(message);
+	client_gone(client, text, true);
 }
 
 /* Members dial what is in the view as it is: they do not resolve names. "": as the master sees it. */
@@ -110,6 +134,30 @@ static bool all_may_be_dialled(const struct pccl_message *message)
 	return may_be_dialled(&registration->self);
 }
 
+static pcclResult_t examine(struct client *client, const struct pccl_message *message)
+{
+	if (message->type == PCCL_MESSAGE_PROOF)
+		return pccl_visitor_prove(&client->visitor, &message->body.proof);
+	if (message->type == PCCL_MESSAGE_REGISTER)
+		return pccl_visitor_check(&client->visitor, &message->body.registration);
+	return pcclSuccess;
+}
+
+/* What the machine is not to hear ends here. */
+static void hear(struct client *client, struct pccl_master_event *event)
+{
+	bool is_proof = event->message->type == PCCL_MESSAGE_PROOF;
+	pcclResult_t result = examine(client, event->message);
+
+	if (result == pcclSuccess && !is_proof) {
+		step(client->instance, event);
+		return;
+	}
+	pccl_message_destroy(event->message);
+	if (result != pcclSuccess)
+		turn_away(client);
+}
+
 static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
 {
 	struct client *client = context;
@@ -118,7 +166,7 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 
 	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
 		if (all_may_be_dialled(event.message)) {
-			step(client->instance, &event);
+			hear(client, &event);
 			return;
 		}
 		pccl_message_destroy(event.message);
@@ -126,7 +174,7 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 	more = pccl_log_rate(&client->instance->garbage, pccl_loop_now(client->instance->loop));
 	if (more != NULL)
 		pccl_log_warn("hung up %s: %s%s", pccl_channel_remote(channel), pccl_fail_text(), more);
-	client_gone(client, pccl_fail_text());
+	client_gone(client, pccl_fail_text(), false);
 }
 
 static pcclResult_t channel_expects(void *context, struct pccl_channel *channel, uint32_t bytes)
@@ -140,7 +188,7 @@ static pcclResult_t channel_expects(void *context, struct pccl_channel *channel,
 static void channel_broken(void *context, struct pccl_channel *channel, const char *reason)
 {
 	(void)channel;
-	client_gone(context, reason);
+	client_gone(context, reason, false);
 }
 
 static const struct pccl_channel_events channel_events = {
@@ -161,8 +209,8 @@ static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action 
 		if (client != NULL && result == pcclSuccess)
 			pccl_channel_send(client->channel, data, bytes);
 		else if (client != NULL)
-			client_gone(client,
-				    pccl_fail_text()); /* out of memory: the peer comes back and hears it then */
+			/* Out of memory: the peer comes back and hears it then. */
+			client_gone(client, pccl_fail_text(), false);
 	} else if (client != NULL) {
 		drop_client(client, true);
 	}
@@ -217,6 +265,12 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	client->instance = instance;
 	client->id = ++instance->next_id;
 	if (pccl_channel_adopt(instance->loop, stream, &channel_events, client, &client->channel) != pcclSuccess) {
+		pccl_free(client);
+		return;
+	}
+	if (pccl_visitor_arrive(&client->visitor, client->channel, pccl_wires_are_protected(instance->wires)) !=
+	    pcclSuccess) {
+		pccl_channel_close(client->channel, false);
 		pccl_free(client);
 		return;
 	}

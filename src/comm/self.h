@@ -14,8 +14,10 @@ struct pccl_self {
 	uint32_t group;
 	bool classic; /* a PCCL 1.0 program made it: see docs/PCCL-1.0.md */
 	struct pccl_settings settings;
-	struct pccl_secret secret; /* told to masters only */
-	pcclRankUuid_t uuid;	   /* comes from it */
+	struct pccl_key_pair keys; /* told to nobody */
+	uint8_t salt[PCCL_SALT_BYTES];
+	struct pccl_secret secret; /* comes from the key and the salt; told to masters only */
+	pcclRankUuid_t uuid;	   /* comes from the secret */
 	struct pccl_wires *wires;
 	uint64_t host; /* see pccl_locality_host() */
 };

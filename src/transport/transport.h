@@ -15,6 +15,7 @@
 #include <pccl.h>
 
 #include "base/frame.h"
+#include "base/identity.h"
 #include "transport/address.h"
 #include "transport/loop/loop.h"
 
@@ -70,6 +71,16 @@ struct pccl_stream_events {
 	void (*broken)(void *context, struct pccl_stream *stream, const char *reason);
 };
 
+#define PCCL_BOND_NAME_BYTES 64
+
+/* What a protected stream knows of its two ends. */
+struct pccl_bond {
+	struct pccl_binding binding;
+	char name
+		[PCCL_BOND_NAME_BYTES]; /* the common name in the other side's certificate; "": it has none, or one that
+					  * is longer or no text */
+};
+
 struct pccl_transport {
 	const char *name;
 	const struct pccl_byte_calls *bytes; /* of wires that are an engine (engine/engine.h); else NULL */
@@ -123,6 +134,9 @@ struct pccl_transport {
 	bool (*ends)(const struct pccl_stream *stream, struct pccl_address *local_out, struct pccl_address *remote_out);
 	/* The remote address, numeric without port. */
 	void (*remote)(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
+
+	/* Of an open stream. False: it is not protected, or has no such thing for want of memory. */
+	bool (*bond)(const struct pccl_stream *stream, struct pccl_bond *bond_out);
 
 	/* Closes: what is queued is dropped (flush true: sent first, within a second, from private copies where need
 	 * be), all sends complete, no callback afterwards, the memory is the transport's again. Safe inside callbacks.

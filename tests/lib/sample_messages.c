@@ -203,6 +203,11 @@ static void fill_second_half(struct pccl_message *message)
 		body->met.uuid = uuid_of(3);
 		(void)snprintf(body->met.text, sizeof(body->met.text), "connection refused");
 		break;
+	case PCCL_MESSAGE_PROOF:
+		memset(body->proof.key.data, 0x11, sizeof(body->proof.key.data));
+		memset(body->proof.salt, 0x22, sizeof(body->proof.salt));
+		memset(body->proof.signature, 0x33, sizeof(body->proof.signature));
+		break;
 	case PCCL_MESSAGE_VOTED:
 	case PCCL_MESSAGE_LATE:
 		fill_answer(&body->voted);
@@ -222,7 +227,7 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
 		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED,  PCCL_MESSAGE_MEET,
-		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET,    PCCL_MESSAGE_RETRACT};
+		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET,    PCCL_MESSAGE_RETRACT, PCCL_MESSAGE_PROOF};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);

@@ -137,6 +137,8 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "MET";
 	case PCCL_MESSAGE_UNMET:
 		return "UNMET";
+	case PCCL_MESSAGE_PROOF:
+		return "PROOF";
 	}
 	return "UNKNOWN";
 }

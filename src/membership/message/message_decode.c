@@ -420,6 +420,13 @@ static void get_link_news(struct pccl_reader *reader, struct pccl_message *messa
 	}
 }
 
+static void get_proof(struct pccl_reader *reader, struct pccl_proof *proof)
+{
+	pccl_get_bytes(reader, proof->key.data, PCCL_KEY_BYTES);
+	pccl_get_bytes(reader, proof->salt, PCCL_SALT_BYTES);
+	pccl_get_bytes(reader, proof->signature, PCCL_SIGNATURE_BYTES);
+}
+
 static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 {
 	union pccl_message_body *body = &message->body;
@@ -476,6 +483,9 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		break;
 	case PCCL_MESSAGE_MEET:
 		get_meet(reader, &body->meet);
+		break;
+	case PCCL_MESSAGE_PROOF:
+		get_proof(reader, &body->proof);
 		break;
 	case PCCL_MESSAGE_MET:
 		get_met(reader, &body->met);

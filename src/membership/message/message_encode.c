@@ -255,6 +255,13 @@ static void put_link_news(struct pccl_writer *writer, const struct pccl_message 
 	}
 }
 
+static void put_proof(struct pccl_writer *writer, const struct pccl_proof *proof)
+{
+	pccl_put_bytes(writer, proof->key.data, PCCL_KEY_BYTES);
+	pccl_put_bytes(writer, proof->salt, PCCL_SALT_BYTES);
+	pccl_put_bytes(writer, proof->signature, PCCL_SIGNATURE_BYTES);
+}
+
 static void put_message(struct pccl_writer *writer, const struct pccl_message *message)
 {
 	const union pccl_message_body *body = &message->body;
@@ -312,6 +319,9 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		break;
 	case PCCL_MESSAGE_MEET:
 		put_meet(writer, &body->meet);
+		break;
+	case PCCL_MESSAGE_PROOF:
+		put_proof(writer, &body->proof);
 		break;
 	case PCCL_MESSAGE_MET:
 		put_met(writer, &body->met);

@@ -465,3 +465,11 @@ bool pccl_engine_ends(const struct pccl_stream *stream, struct pccl_address *loc
 {
 	return pccl_socket_get_ends(as_const_engine(stream)->watch.fd, local_out, remote_out);
 }
+
+bool pccl_engine_bond(const struct pccl_stream *stream, struct pccl_bond *bond_out)
+{
+	const struct pccl_engine *engine = as_const_engine(stream);
+
+	return engine->bytes->bond != NULL && engine->begun && engine->shaken &&
+	       engine->bytes->bond(engine->bytes_state, bond_out);
+}

@@ -41,6 +41,8 @@ struct pccl_byte_calls {
 	/* Nothing more is written: after what was, the other side's read() returns 0. False: to be called again when
 	 * there is room. */
 	bool (*shut_down)(void *state, int fd);
+	/* As the slot of a transport; after the handshake. NULL: bytes are not protected. */
+	bool (*bond)(const void *state, struct pccl_bond *bond_out);
 };
 
 /* The slots of a transport's table. */
@@ -65,6 +67,7 @@ void pccl_engine_count(const struct pccl_stream *stream, struct pccl_stream_coun
 bool pccl_engine_ends(const struct pccl_stream *stream, struct pccl_address *local_out,
 		      struct pccl_address *remote_out);
 void pccl_engine_remote(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES]);
+bool pccl_engine_bond(const struct pccl_stream *stream, struct pccl_bond *bond_out);
 void pccl_engine_close(struct pccl_stream *stream, bool flush);
 
 #define PCCL_ENGINE_SLOTS                                                                                     \
@@ -72,6 +75,6 @@ void pccl_engine_close(struct pccl_stream *stream, bool flush);
 	.attach = pccl_engine_attach, .detach = pccl_engine_detach, .send = pccl_engine_send,                 \
 	.forget = pccl_engine_forget, .resume = pccl_engine_resume, .divert = pccl_engine_divert,             \
 	.describe = pccl_engine_describe, .count = pccl_engine_count, .ends = pccl_engine_ends,               \
-	.remote = pccl_engine_remote, .close = pccl_engine_close
+	.remote = pccl_engine_remote, .bond = pccl_engine_bond, .close = pccl_engine_close
 
 #endif

@@ -497,6 +497,12 @@ bool pccl_channel_is_unfit(const struct pccl_channel *channel)
 	return channel->unfit;
 }
 
+bool pccl_channel_bond(const struct pccl_channel *channel, struct pccl_bond *bond_out)
+{
+	return channel->state == OPEN && channel->stream->transport->bond != NULL &&
+	       channel->stream->transport->bond(channel->stream, bond_out);
+}
+
 const char *pccl_channel_remote(const struct pccl_channel *channel)
 {
 	return channel->remote;

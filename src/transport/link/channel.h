@@ -43,6 +43,9 @@ void pccl_channel_send(struct pccl_channel *channel, uint8_t *data, size_t bytes
  * is in vain until settings change. */
 bool pccl_channel_is_unfit(const struct pccl_channel *channel);
 
+/* Of an open one. False: it is not protected. */
+bool pccl_channel_bond(const struct pccl_channel *channel, struct pccl_bond *bond_out);
+
 /* Remote address, numeric, without port; valid as long as the channel. */
 const char *pccl_channel_remote(const struct pccl_channel *channel);
 

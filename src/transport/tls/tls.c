@@ -13,6 +13,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
@@ -400,6 +401,43 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 	return (ssize_t)total;
 }
 
+/* ---- who is there -------------------------------------------------------------------------------------------- */
+
+/* One that is cut, or has a zero in the middle, would be another's. */
+static void read_name(const SSL *ssl, char out[PCCL_BOND_NAME_BYTES])
+{
+	const X509 *certificate = SSL_get0_peer_certificate(ssl);
+	const X509_NAME *subject = certificate != NULL ? X509_get_subject_name(certificate) : NULL;
+	int index = subject != NULL ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
+	unsigned char *text = NULL;
+	int bytes;
+
+	out[0] = '\0';
+	if (index < 0)
+		return;
+	bytes = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+	if (bytes > 0 && bytes < PCCL_BOND_NAME_BYTES && memchr(text, '\0', (size_t)bytes) == NULL) {
+		memcpy(out, text, (size_t)bytes);
+		out[bytes] = '\0';
+	}
+	OPENSSL_free(text);
+}
+
+static bool bond(const void *state, struct pccl_bond *bond_out)
+{
+	static const char label[] = "EXPORTER-pccl-identity";
+	const struct tls_connection *connection = state;
+
+	ERR_clear_error();
+	read_name(connection->ssl, bond_out->name);
+	if (connection->usable &&
+	    SSL_export_keying_material(connection->ssl, bond_out->binding.data, sizeof(bond_out->binding.data), label,
+				       sizeof(label) - 1, NULL, 0, 0) == 1)
+		return true;
+	ERR_clear_error();
+	return false;
+}
+
 static const struct pccl_byte_calls sealed_bytes = {
 	.begin = begin,
 	.end = end,
@@ -409,6 +447,7 @@ static const struct pccl_byte_calls sealed_bytes = {
 	.discard = discard_bytes,
 	.flush = flush,
 	.shut_down = shut_down,
+	.bond = bond,
 };
 
 const struct pccl_transport pccl_tls_slots = {.name = "tls", .bytes = &sealed_bytes, PCCL_ENGINE_SLOTS};

@@ -69,12 +69,87 @@ static void a_pass_is_for_one_caller_and_one_door(void **state)
 	assert_false(pccl_identity_admits(&other, &caller, &pass));
 }
 
+/* The first example of RFC 8032, 7.1. */
+static void keys_are_those_of_the_standard(void **state)
+{
+	struct pccl_key_pair pair = {{0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a,
+				      0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32,
+				      0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60},
+				     {{0}}};
+	static const uint8_t shown[PCCL_KEY_BYTES] = {0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe,
+						      0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6,
+						      0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a};
+	static const struct pccl_key_pair wiped;
+
+	(void)state;
+	assert_int_equal(pccl_key_make(&pair), pcclSuccess);
+	assert_memory_equal(pair.key.data, shown, sizeof(shown));
+	pccl_key_wipe(&pair);
+	assert_memory_equal(&pair, &wiped, sizeof(pair));
+}
+
+static struct pccl_key_pair key_of(uint8_t number)
+{
+	struct pccl_key_pair pair;
+
+	memset(pair.seed, number, sizeof(pair.seed));
+	assert_int_equal(pccl_key_make(&pair), pcclSuccess);
+	return pair;
+}
+
+static void a_proof_is_of_one_key_and_one_connection(void **state)
+{
+	struct pccl_key_pair mine = key_of(1), yours = key_of(2);
+	struct pccl_binding binding = {{3}};
+	struct pccl_proof proof = {.key = mine.key};
+	size_t i;
+
+	(void)state;
+	assert_int_equal(pccl_proof_sign(&mine, &binding, &proof), pcclSuccess);
+	assert_true(pccl_proof_holds(&proof, &binding));
+	for (i = 0; i < sizeof(binding.data); i++) {
+		binding.data[i] ^= 4;
+		assert_false(pccl_proof_holds(&proof, &binding));
+		binding.data[i] ^= 4;
+	}
+	for (i = 0; i < sizeof(proof.signature); i++) {
+		proof.signature[i] ^= 1;
+		assert_false(pccl_proof_holds(&proof, &binding));
+		proof.signature[i] ^= 1;
+	}
+	proof.key = yours.key;
+	assert_false(pccl_proof_holds(&proof, &binding));
+	proof.key = mine.key;
+	memset(proof.signature, 0, sizeof(proof.signature));
+	assert_false(pccl_proof_holds(&proof, &binding));
+}
+
+/* SHA-256 of 32 bytes of 7 and 32 bytes of 9, taken with another program. */
+static void a_secret_belongs_to_a_key_and_a_salt(void **state)
+{
+	static const uint8_t own[PCCL_SECRET_BYTES] = {0x49, 0x44, 0x0f, 0xa4, 0x64, 0xb1, 0x71, 0xc0, 0x74, 0x62, 0xbb,
+						       0x22, 0x42, 0x2a, 0xac, 0x0a, 0xd0, 0x08, 0x6d, 0x5f, 0x23, 0x1a,
+						       0xd3, 0xe0, 0x50, 0x71, 0xff, 0x5e, 0x88, 0x26, 0xd7, 0x54};
+	struct pccl_key key;
+	uint8_t salt[PCCL_SALT_BYTES];
+	struct pccl_secret secret;
+
+	(void)state;
+	memset(key.data, 7, sizeof(key.data));
+	memset(salt, 9, sizeof(salt));
+	secret = pccl_identity_secret(&key, salt);
+	assert_memory_equal(secret.data, own, sizeof(own));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(uuids_and_passes_are_digests_of_the_standard),
 		cmocka_unit_test(who_has_the_secret_owns_the_uuid),
 		cmocka_unit_test(a_pass_is_for_one_caller_and_one_door),
+		cmocka_unit_test(keys_are_those_of_the_standard),
+		cmocka_unit_test(a_proof_is_of_one_key_and_one_connection),
+		cmocka_unit_test(a_secret_belongs_to_a_key_and_a_salt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,6 +233,47 @@ static void older_tls_is_refused(void **state)
 	wire_destroy(&wire);
 }
 
+/* ---- who is there -------------------------------------------------------------------------------------------- */
+
+static void check_bond(struct wire_kind *kind, const char *name, struct pccl_binding *binding_out)
+{
+	static struct wire wire;
+	struct pccl_bond dialler, acceptor;
+
+	wire_open(&wire, kind);
+	WIRE_UNTIL(&wire, kind->transport->bond(wire.acceptor.stream, &acceptor));
+	assert_true(kind->transport->bond(wire.dialer.stream, &dialler));
+	assert_memory_equal(&dialler.binding, &acceptor.binding, sizeof(dialler.binding));
+	assert_string_equal(dialler.name, name);
+	assert_string_equal(acceptor.name, name);
+	*binding_out = dialler.binding;
+	wire_destroy(&wire);
+}
+
+static void both_ends_have_a_bond_that_no_other_connection_has(void **state)
+{
+	struct pccl_binding first, second;
+
+	(void)state;
+	check_bond(&secret_kind, "", &first);
+	check_bond(&secret_kind, "", &second);
+	assert_memory_not_equal(&first, &second, sizeof(first));
+	check_bond(&certificate_kind, "member", &first);
+	assert_memory_not_equal(&first, &second, sizeof(first));
+}
+
+static void plain_streams_have_no_bond(void **state)
+{
+	static struct wire wire;
+	struct wire_kind plain = {&pccl_tcp, "127.0.0.1"};
+	struct pccl_bond bond;
+
+	(void)state;
+	wire_open(&wire, &plain);
+	assert_false(pccl_tcp.bond(wire.dialer.stream, &bond));
+	wire_destroy(&wire);
+}
+
 /* ---- credentials --------------------------------------------------------------------------------------------- */
 
 static void secrets_survive_being_written_down(void **state)
@@ -290,6 +331,8 @@ int main(void)
 		cmocka_unit_test(plain_and_tls_do_not_meet),
 		cmocka_unit_test(new_secret_is_taken_while_the_old_one_still_is),
 		cmocka_unit_test(older_tls_is_refused),
+		cmocka_unit_test(both_ends_have_a_bond_that_no_other_connection_has),
+		cmocka_unit_test(plain_streams_have_no_bond),
 		cmocka_unit_test(secrets_survive_being_written_down),
 		cmocka_unit_test(bad_files_are_named),
 	};

@@ -1,0 +1,42 @@
+#include "comm/visitor.h"
+
+#include <string.h>
+
+#include "base/fail.h"
+
+pcclResult_t pccl_visitor_arrive(struct pccl_visitor *visitor, const struct pccl_channel *channel, bool is_protected)
+{
+	memset(visitor, 0, sizeof(*visitor));
+	visitor->is_protected = is_protected;
+	if (is_protected && !pccl_channel_bond(channel, &visitor->bond))
+		return pccl_fail(pcclSystemError, "a protected connection has nothing that tells it from others");
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_visitor_prove(struct pccl_visitor *visitor, const struct pccl_proof *proof)
+{
+	if (!visitor->is_protected)
+		return pcclSuccess; /* nothing comes of it */
+	if (visitor->has_proven)
+		return pccl_fail(pcclMasterConnectionFailed, "this peer proves twice who it is");
+	if (!pccl_proof_holds(proof, &visitor->bond.binding))
+		return pccl_fail(pcclMasterConnectionFailed,
+				 "this peer has signed with another key than it shows, or for another connection");
+	visitor->has_proven = true;
+	visitor->key = proof->key;
+	visitor->secret = pccl_identity_secret(&proof->key, proof->salt);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_visitor_check(const struct pccl_visitor *visitor, const struct pccl_message_register *registration)
+{
+	if (!visitor->is_protected)
+		return pcclSuccess;
+	if (!visitor->has_proven)
+		return pccl_fail(pcclMasterConnectionFailed, "this peer does not prove by a key who it is");
+	/* The secret is no secret to who has it: no need to take the same time whatever differs. */
+	if (memcmp(visitor->secret.data, registration->secret.data, sizeof(visitor->secret.data)) != 0)
+		return pccl_fail(pcclMasterConnectionFailed,
+				 "this peer shows the secret of another one: its key does not belong to it");
+	return pcclSuccess;
+}

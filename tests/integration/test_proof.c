@@ -1,0 +1,215 @@
+/* Who registers at a protected master proves by a key that its secret is its own: others' secrets and signatures, which
+ * a master of somebody else's has seen, are of no use. A real master; the peers are played by the test. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <pccl/security.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "comm/protection.h"
+#include "lib/check.h"
+#include "lib/peers.h"
+#include "membership/message/message.h"
+#include "transport/link/channel.h"
+
+/* One that calls the master, and what it was answered. */
+struct caller {
+	struct pccl_loop *loop;
+	struct pccl_wires *wires;
+	struct pccl_channel *channel;
+	struct pccl_bond bond;
+	bool is_open;
+	enum pccl_message_type answer; /* 0: none yet */
+	char text[PCCL_CAUSE_TEXT_BYTES];
+};
+
+static void on_opened(void *context, struct pccl_channel *channel)
+{
+	struct caller *caller = context;
+
+	caller->is_open = true;
+	CHECK(pccl_channel_bond(channel, &caller->bond));
+}
+
+static void on_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
+{
+	struct caller *caller = context;
+	struct pccl_message *message;
+
+	(void)channel;
+	CHECK_RESULT(pcclSuccess, pccl_message_decode(data, bytes, &message));
+	if (caller->answer == 0) {
+		caller->answer = message->type;
+		if (message->type == PCCL_MESSAGE_REFUSED)
+			strcpy(caller->text, message->body.notice.text);
+	}
+	pccl_message_destroy(message);
+}
+
+static void on_broken(void *context, struct pccl_channel *channel, const char *reason)
+{
+	const struct caller *caller = context;
+
+	(void)channel;
+	if (caller->answer == 0)
+		peer_fail(__FILE__, __LINE__, reason);
+}
+
+static const struct pccl_channel_events events = {.opened = on_opened, .message = on_message, .broken = on_broken};
+
+static void turn_until(const struct caller *caller, const bool *done)
+{
+	uint64_t end_ns = peers_now_ns() + 30 * WORLD_SECOND_NS;
+
+	while (!*done) {
+		CHECK(peers_now_ns() < end_ns);
+		pccl_loop_turn(caller->loop, pccl_loop_now(caller->loop) + 10 * WORLD_MS_NS);
+	}
+}
+
+static void call(struct caller *caller, const struct world_peer *me)
+{
+	struct pccl_place place;
+
+	memset(caller, 0, sizeof(*caller));
+	CHECK_RESULT(pcclSuccess, pccl_loop_create(&caller->loop));
+	CHECK_RESULT(pcclSuccess, pccl_protection_open(NULL, &caller->wires));
+	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", me->world->masters[0].port, &place.address));
+	place.transport = pccl_wire_for(caller->wires, &place.address);
+	CHECK_RESULT(pcclSuccess, pccl_channel_dial(caller->loop, &place, 1, 30 * WORLD_SECOND_NS, &events, caller,
+						    &caller->channel));
+	turn_until(caller, &caller->is_open);
+}
+
+static void hang_up(const struct caller *caller)
+{
+	pccl_channel_close(caller->channel, false);
+	pccl_loop_destroy(caller->loop);
+	pccl_wires_destroy(caller->wires);
+}
+
+static void say(const struct caller *caller, const struct pccl_message *message)
+{
+	uint8_t *data;
+	size_t bytes;
+
+	CHECK_RESULT(pcclSuccess, pccl_message_encode(message, &data, &bytes));
+	pccl_channel_send(caller->channel, data, bytes);
+}
+
+static void say_proof(const struct caller *caller, const struct pccl_proof *proof)
+{
+	struct pccl_message message = {.type = PCCL_MESSAGE_PROOF};
+
+	message.body.proof = *proof;
+	say(caller, &message);
+}
+
+static void say_register(struct caller *caller, const struct pccl_secret *secret)
+{
+	struct pccl_message message = {.type = PCCL_MESSAGE_REGISTER};
+	struct pccl_message_register *registration = &message.body.registration;
+	uint64_t end_ns = peers_now_ns() + 30 * WORLD_SECOND_NS;
+
+	registration->secret = *secret;
+	registration->self.uuid = pccl_identity_uuid(secret);
+	registration->self.addresses[0].port = 4242;
+	registration->self.address_count = 1;
+	registration->self.lanes = registration->self.streams = 1;
+	registration->self.masters = 1;
+	registration->may_found = true;
+	registration->heartbeat_interval_ns = WORLD_SECOND_NS;
+	registration->heartbeat_timeout_ns = 60 * WORLD_SECOND_NS;
+	say(caller, &message);
+	while (caller->answer == 0) {
+		CHECK(peers_now_ns() < end_ns);
+		pccl_loop_turn(caller->loop, pccl_loop_now(caller->loop) + 10 * WORLD_MS_NS);
+	}
+}
+
+static struct pccl_proof sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding)
+{
+	struct pccl_proof proof = {.key = pair->key, .salt = {1}};
+
+	CHECK_RESULT(pcclSuccess, pccl_proof_sign(pair, binding, &proof));
+	return proof;
+}
+
+static void check_refused(const struct caller *caller, const char *words)
+{
+	CHECK(caller->answer == PCCL_MESSAGE_REFUSED);
+	if (strstr(caller->text, words) == NULL)
+		peer_fail(__FILE__, __LINE__, caller->text);
+	hang_up(caller);
+}
+
+static void try_to_take_a_seat(struct world_peer *me)
+{
+	struct pccl_key_pair owners = {.seed = {1}}, thiefs = {.seed = {2}};
+	struct caller owner, thief;
+	struct pccl_proof shown, stolen;
+	struct pccl_secret secret;
+
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&owners));
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&thiefs));
+	call(&owner, me);
+	shown = sign(&owners, &owner.bond.binding);
+	secret = pccl_identity_secret(&shown.key, shown.salt);
+	say_proof(&owner, &shown);
+	say_register(&owner, &secret);
+	CHECK(owner.answer == PCCL_MESSAGE_WELCOME);
+
+	call(&thief, me);
+	say_register(&thief, &secret);
+	check_refused(&thief, "does not prove by a key");
+
+	call(&thief, me);
+	say_proof(&thief, &shown); /* it has seen it somewhere */
+	say_register(&thief, &secret);
+	check_refused(&thief, "for another connection");
+
+	call(&thief, me);
+	stolen = sign(&thiefs, &thief.bond.binding);
+	say_proof(&thief, &stolen);
+	say_register(&thief, &secret);
+	check_refused(&thief, "the secret of another one");
+
+	call(&thief, me);
+	stolen = sign(&thiefs, &thief.bond.binding);
+	stolen.key = owners.key;
+	say_proof(&thief, &stolen);
+	say_register(&thief, &secret);
+	check_refused(&thief, "another key than it shows");
+
+	/* The owner itself may come back by another connection. */
+	call(&thief, me);
+	shown = sign(&owners, &thief.bond.binding);
+	say_proof(&thief, &shown);
+	say_register(&thief, &secret);
+	CHECK(thief.answer == PCCL_MESSAGE_WELCOME);
+	hang_up(&thief);
+	hang_up(&owner);
+}
+
+static void nobody_takes_a_seat_by_what_a_master_was_told(void **state)
+{
+	char secret[PCCL_SECRET_TEXT_BYTES];
+	struct world *world = *state;
+
+	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
+	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 1, try_to_take_a_seat, NULL);
+	peers_finish(world);
+	unsetenv("PCCL_SECRET");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, peers_open, peers_close),
+	};
+
+	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);
+}
