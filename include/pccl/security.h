@@ -52,15 +52,22 @@ typedef struct pcclSecurity_t {
 	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority */
 	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key */
 	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, a list of those that do not count any more; optional */
+	const char
+		*identity_file;	 /* PCCL_IDENTITY_FILE: this side's own Ed25519 key, by which a master's list of who may
+				 * join, or peers that pin their masters, know it; made on first use. NULL: peers draw a
+				 * key for each communicator, masters have none. Not for plain connections */
+	const char *master_keys; /* PCCL_MASTER_KEYS: of peers: the keys of the only masters that count, as pccl-master
+				  * prints its own, at most 16 with commas between. NULL: whoever has the secret, or a
+				  * certificate, can be a master of who calls it */
 	uint64_t reserved[2];
 } pcclSecurity_t;
 
-#define PCCL_SECURITY_INITIALIZER                                                                   \
-	{                                                                                           \
-		sizeof(pcclSecurity_t), pcclSecurityDefault, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
-		{                                                                                   \
-			0, 0                                                                        \
-		}                                                                                   \
+#define PCCL_SECURITY_INITIALIZER                                                                               \
+	{                                                                                                       \
+		sizeof(pcclSecurity_t), pcclSecurityDefault, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+		{                                                                                               \
+			0, 0                                                                                    \
+		}                                                                                               \
 	}
 
 #define PCCL_SECRET_TEXT_BYTES 64 /* enough for the text of a join secret, NUL included */
@@ -70,6 +77,15 @@ typedef struct pcclSecurity_t {
  * join, and with nobody else. pcclInvalidArgument: NULL; pcclSystemError: the system gives no random numbers.
  */
 PCCL_EXPORT pcclResult_t pcclGenerateSecret(char text_out[PCCL_SECRET_TEXT_BYTES]);
+
+#define PCCL_KEY_TEXT_BYTES 80 /* enough for the text of a key, NUL included */
+
+/*
+ * What others know the key in a file by (identity_file, pccl-master --key): "pccl-key-" and 64 digits, which are no
+ * secret. The file is made if it is not there. pcclInvalidArgument: NULL, or what is wrong with the file;
+ * pcclSystemError: no key can be made.
+ */
+PCCL_EXPORT pcclResult_t pcclDescribeKey(const char *key_file, char text_out[PCCL_KEY_TEXT_BYTES]);
 
 /*
  * How a master that does not run yet will protect its connections. Without this call the environment says. For a

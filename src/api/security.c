@@ -12,6 +12,13 @@ pcclResult_t pcclGenerateSecret(char text_out[PCCL_SECRET_TEXT_BYTES])
 	return pccl_wires_generate_secret(text_out);
 }
 
+pcclResult_t pcclDescribeKey(const char *key_file, char text_out[PCCL_KEY_TEXT_BYTES])
+{
+	if (key_file == NULL || text_out == NULL)
+		return pccl_fail(pcclInvalidArgument, "%s is NULL", key_file == NULL ? "key_file" : "text_out");
+	return pccl_wires_describe_key(key_file, text_out);
+}
+
 pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const pcclSecurity_t *security)
 {
 	if (master_instance == NULL || security == NULL)

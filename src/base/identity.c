@@ -10,8 +10,16 @@
 
 #include "base/fail.h"
 
+#define PURPOSE_BYTES 32u
+#define TEXT_BYTES (PURPOSE_BYTES + PCCL_BINDING_BYTES)
+
 /* What is signed: this, and the binding. A key that signs other things as well signs nothing that begins so. */
-static const char purpose[32] = "pccl: I am at this connection";
+static const char purposes[][PURPOSE_BYTES] = {
+	[PCCL_ROLE_PEER] = "pccl: I am at this connection",
+	[PCCL_ROLE_MASTER] = "pccl: this is my master's port",
+};
+
+static const char key_prefix[] = "pccl-key-";
 
 pcclRankUuid_t pccl_identity_uuid(const struct pccl_secret *secret)
 {
@@ -84,22 +92,67 @@ struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_
 	return secret;
 }
 
-static void write_text(const struct pccl_binding *binding, uint8_t out[sizeof(purpose) + PCCL_BINDING_BYTES])
+void pccl_key_text(const struct pccl_key *key, char out[PCCL_KEY_TEXT_BYTES])
 {
-	memcpy(out, purpose, sizeof(purpose));
-	memcpy(out + sizeof(purpose), binding->data, PCCL_BINDING_BYTES);
+	static const char digits[] = "0123456789abcdef";
+	char *at = out + sizeof(key_prefix) - 1;
+	size_t i;
+
+	memcpy(out, key_prefix, sizeof(key_prefix) - 1);
+	for (i = 0; i < PCCL_KEY_BYTES; i++) {
+		*at++ = digits[key->data[i] >> 4];
+		*at++ = digits[key->data[i] & 15];
+	}
+	*at = '\0';
 }
 
-pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding,
+static int digit_of(char character)
+{
+	if (character >= '0' && character <= '9')
+		return character - '0';
+	return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
+}
+
+bool pccl_key_read_hex(const char *text, size_t bytes, uint8_t out[PCCL_KEY_BYTES])
+{
+	size_t i;
+
+	if (bytes != 2u * PCCL_KEY_BYTES)
+		return false;
+	for (i = 0; i < PCCL_KEY_BYTES; i++) {
+		int high = digit_of(text[2 * i]), low = digit_of(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out)
+{
+	const size_t prefix_bytes = sizeof(key_prefix) - 1;
+
+	return bytes > prefix_bytes && memcmp(text, key_prefix, prefix_bytes) == 0 &&
+	       pccl_key_read_hex(text + prefix_bytes, bytes - prefix_bytes, key_out->data);
+}
+
+static void write_text(enum pccl_role role, const struct pccl_binding *binding, uint8_t out[TEXT_BYTES])
+{
+	memcpy(out, purposes[role], PURPOSE_BYTES);
+	memcpy(out + PURPOSE_BYTES, binding->data, PCCL_BINDING_BYTES);
+}
+
+pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, enum pccl_role role, const struct pccl_binding *binding,
 			     struct pccl_proof *proof)
 {
 	EVP_PKEY *private_key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, pair->seed, sizeof(pair->seed));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t text[sizeof(purpose) + PCCL_BINDING_BYTES];
+	uint8_t text[TEXT_BYTES];
 	size_t bytes = sizeof(proof->signature);
 	bool done;
 
-	write_text(binding, text);
+	write_text(role, binding, text);
 	done = private_key != NULL && context != NULL &&
 	       EVP_DigestSignInit(context, NULL, NULL, NULL, private_key) == 1 &&
 	       EVP_DigestSign(context, proof->signature, &bytes, text, sizeof(text)) == 1 &&
@@ -109,14 +162,14 @@ pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, const struct pccl
 	return done ? pcclSuccess : fail_key("sign with an Ed25519 key");
 }
 
-bool pccl_proof_holds(const struct pccl_proof *proof, const struct pccl_binding *binding)
+bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding)
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, proof->key.data, sizeof(proof->key.data));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t text[sizeof(purpose) + PCCL_BINDING_BYTES];
+	uint8_t text[TEXT_BYTES];
 	bool holds;
 
-	write_text(binding, text);
+	write_text(role, binding, text);
 	holds = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
 		EVP_DigestVerify(context, proof->signature, sizeof(proof->signature), text, sizeof(text)) == 1;
 	EVP_MD_CTX_free(context);

@@ -12,9 +12,11 @@
 #define PCCL_BASE_IDENTITY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <pccl.h>
+#include <pccl/security.h>
 
 #define PCCL_SECRET_BYTES 32
 #define PCCL_PASS_BYTES 16
@@ -67,14 +69,24 @@ struct pccl_pass pccl_identity_pass(const struct pccl_secret *secret, const pccl
 pcclResult_t pccl_key_make(struct pccl_key_pair *pair);
 void pccl_key_wipe(struct pccl_key_pair *pair);
 
+/* "pccl-key-" and 64 hexadecimal digits. */
+void pccl_key_text(const struct pccl_key *key, char out[PCCL_KEY_TEXT_BYTES]);
+/* `bytes` of text. False: it is no key. */
+bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out);
+/* The digits alone. */
+bool pccl_key_read_hex(const char *text, size_t bytes, uint8_t out[PCCL_KEY_BYTES]);
+
 /* The secret of a key's owner. */
 struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_t salt[PCCL_SALT_BYTES]);
 
-/* Signs for one connection; key and salt of *proof are filled in. pcclSystemError, pcclOutOfMemory. */
-pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding,
+/* Which end of the connection signs. */
+enum pccl_role { PCCL_ROLE_PEER, PCCL_ROLE_MASTER };
+
+/* Signs for one connection; key and salt of *proof are filled in. pcclSystemError. */
+pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, enum pccl_role role, const struct pccl_binding *binding,
 			     struct pccl_proof *proof);
-/* Was it made with the key, for this connection? */
-bool pccl_proof_holds(const struct pccl_proof *proof, const struct pccl_binding *binding);
+/* Was it made with the key, at that end of this connection? */
+bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding);
 
 bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t *caller, const struct pccl_pass *pass);
 

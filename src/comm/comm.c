@@ -31,11 +31,14 @@ static pcclResult_t draw(uint8_t *bytes, size_t count)
 
 static pcclResult_t make_identity(struct pccl_self *self)
 {
-	pcclResult_t result = draw(self->keys.seed, sizeof(self->keys.seed));
+	const struct pccl_key_pair *given = pccl_wires_identity(self->wires);
+	pcclResult_t result = draw(self->salt, sizeof(self->salt));
 
-	if (result == pcclSuccess)
-		result = draw(self->salt, sizeof(self->salt));
-	if (result == pcclSuccess)
+	if (given != NULL)
+		self->keys = *given;
+	else if (result == pcclSuccess)
+		result = draw(self->keys.seed, sizeof(self->keys.seed));
+	if (given == NULL && result == pcclSuccess)
 		result = pccl_key_make(&self->keys);
 	if (result != pcclSuccess)
 		return result;

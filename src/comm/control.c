@@ -32,6 +32,7 @@ struct pccl_control {
 	struct pccl_channel *channel;	   /* to the master; NULL: none */
 	struct pccl_lookup *lookup;	   /* of the name of the master that is to be dialled; NULL: none */
 	struct pccl_timer timer;	   /* the machine's deadline */
+	bool awaits_proof;		   /* of the master's */
 	uint32_t freeze_epoch;		   /* what the last FREEZE asked for */
 	struct pccl_log_rate lost_callers; /* lines about those who want another peer, */
 	struct pccl_log_rate impostors;	   /* about those who show a wrong pass, */
@@ -71,7 +72,7 @@ static pcclResult_t show_proof(struct pccl_control *control)
 		return pcclOutOfMemory;
 	message->body.proof.key = self->keys.key;
 	memcpy(message->body.proof.salt, self->salt, sizeof(self->salt));
-	result = pccl_proof_sign(&self->keys, &bond.binding, &message->body.proof);
+	result = pccl_proof_sign(&self->keys, PCCL_ROLE_PEER, &bond.binding, &message->body.proof);
 	if (result == pcclSuccess)
 		send_message(control, message);
 	else
@@ -79,12 +80,11 @@ static pcclResult_t show_proof(struct pccl_control *control)
 	return result;
 }
 
-static void channel_opened(void *context, struct pccl_channel *channel)
+/* This peer registers, and tells its secret. */
+static void go_on(struct pccl_control *control)
 {
-	struct pccl_control *control = context;
 	struct pccl_peer_event event = {.type = PCCL_PEER_DIALLED};
 
-	assert(channel == control->channel);
 	if (show_proof(control) == pcclSuccess) {
 		step(control, &event);
 		return;
@@ -93,13 +93,63 @@ static void channel_opened(void *context, struct pccl_channel *channel)
 	closed_by_failure(control, false);
 }
 
+/* Where masters' keys are known this one has to prove that it has one of them, first. */
+static void channel_opened(void *context, struct pccl_channel *channel)
+{
+	struct pccl_control *control = context;
+
+	assert(channel == control->channel);
+	control->awaits_proof = !pccl_wires_trust(control->self->wires, NULL);
+	if (!control->awaits_proof)
+		go_on(control);
+}
+
+static bool is_trusted(const struct pccl_control *control, const struct pccl_message *message)
+{
+	const struct pccl_proof *proof = &message->body.proof;
+	struct pccl_bond bond;
+
+	return message->type == PCCL_MESSAGE_PROOF && pccl_channel_bond(control->channel, &bond) &&
+	       pccl_proof_holds(proof, PCCL_ROLE_MASTER, &bond.binding) &&
+	       pccl_wires_trust(control->self->wires, &proof->key);
+}
+
+/* The first message of a master that has to prove something. */
+static void examine(struct pccl_control *control, const struct pccl_message *message)
+{
+	char remote[PCCL_ADDRESS_BYTES];
+
+	control->awaits_proof = false;
+	if (is_trusted(control, message)) {
+		go_on(control);
+		return;
+	}
+	pccl_text_copy(remote, sizeof(remote), pccl_channel_remote(control->channel));
+	hang_up(control, false);
+	pccl_fail(pcclMasterConnectionFailed,
+		  "the master at %s does not have one of the keys that are asked for (PCCL_MASTER_KEYS)", remote);
+	closed_by_failure(control, true);
+}
+
+static void hear(struct pccl_control *control, struct pccl_peer_event *event)
+{
+	bool is_first = control->awaits_proof;
+
+	if (is_first)
+		examine(control, event->message);
+	if (is_first || event->message->type == PCCL_MESSAGE_PROOF)
+		pccl_message_destroy(event->message);
+	else
+		step(control, event);
+}
+
 static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
 {
 	struct pccl_control *control = context;
 	struct pccl_peer_event event = {.type = PCCL_PEER_MESSAGE};
 
 	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
-		step(control, &event);
+		hear(control, &event);
 		return;
 	}
 	pccl_log_error("the master at %s sent what is no message: %s", pccl_channel_remote(channel), pccl_fail_text());

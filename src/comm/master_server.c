@@ -36,7 +36,8 @@ struct pcclMasterInstanceState_t {
 
 	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_address address;
-	struct pccl_wires *wires; /* NULL: the environment says, when it begins to run */
+	struct pccl_wires *wires;  /* NULL: the environment says, when it begins to run */
+	struct pccl_key_pair keys; /* once it runs; drawn, if it was given none */
 	pthread_t thread;
 	struct pccl_loop *loop;
 	struct pccl_doorman *doorman;
@@ -83,25 +84,39 @@ static void client_gone(struct client *client, const char *reason, bool flush)
 	step(instance, &event);
 }
 
+/* Past the machine. If memory is short, then not. */
+static void tell(const struct client *client, const struct pccl_message *message)
+{
+	uint8_t *data;
+	size_t bytes;
+
+	if (pccl_message_encode(message, &data, &bytes) == pcclSuccess)
+		pccl_channel_send(client->channel, data, bytes);
+}
+
+/* The master's first word, for those who know which masters are theirs. */
+static void greet(const struct client *client)
+{
+	struct pccl_message message = {.type = PCCL_MESSAGE_PROOF};
+
+	if (client->visitor.is_protected &&
+	    pccl_visitor_greet(&client->visitor, &client->instance->keys, &message.body.proof) == pcclSuccess)
+		tell(client, &message);
+}
+
 /* Who may not register is told why, by pccl_fail_text(). */
 static void turn_away(struct client *client)
 {
-	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REFUSED);
+	struct pccl_message message = {.type = PCCL_MESSAGE_REFUSED};
 	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
 	char text[PCCL_CAUSE_TEXT_BYTES];
-	uint8_t *data;
-	size_t bytes;
 
 	pccl_text_copy(text, sizeof(text), pccl_fail_text());
 	if (more != NULL)
 		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
-	if (message != NULL) {
-		message->body.notice.result = pcclMasterConnectionFailed;
-		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text), text);
-		if (pccl_message_encode(message, &data, &bytes) == pcclSuccess)
-			pccl_channel_send(client->channel, data, bytes);
-	}
-	pccl_message_destroy(message);
+	message.body.notice.result = pcclMasterConnectionFailed;
+	pccl_text_copy(message.body.notice.text, sizeof(message.body.notice.text), text);
+	tell(client, &message);
 	client_gone(client, text, true);
 }
 
@@ -276,6 +291,7 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	}
 	client->next = instance->clients;
 	instance->clients = client;
+	greet(client);
 	event.connection = client->id;
 	event.text = pccl_channel_remote(client->channel);
 	if (pccl_address_numeric(event.text, 0, &remote) == pcclSuccess)
@@ -318,6 +334,20 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 	return pcclSuccess;
 }
 
+static pcclResult_t take_keys(pcclMasterInstance_t *instance)
+{
+	const struct pccl_key_pair *given = pccl_wires_identity(instance->wires);
+	struct pccl_key_pair *keys = &instance->keys;
+
+	if (given != NULL) {
+		*keys = *given;
+		return pcclSuccess;
+	}
+	if (getrandom(keys->seed, sizeof(keys->seed), 0) != (ssize_t)sizeof(keys->seed))
+		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's key: %s", strerror(errno));
+	return pccl_key_make(keys);
+}
+
 static pcclResult_t start(pcclMasterInstance_t *instance)
 {
 	struct pccl_master_config config = {.heartbeat_interval_ns = PCCL_SECOND_NS / 2,
@@ -333,7 +363,9 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's uuid: %s", strerror(errno));
 	if (instance->wires == NULL && pccl_protection_open(NULL, &instance->wires) != pcclSuccess)
 		return pccl_fail(pcclInvalidUsage, "%s", pccl_fail_text());
-	result = pccl_loop_create(&instance->loop);
+	result = take_keys(instance);
+	if (result == pcclSuccess)
+		result = pccl_loop_create(&instance->loop);
 	if (result != pcclSuccess)
 		return result;
 	result = pccl_master_create(&config, &instance->master);
@@ -440,6 +472,7 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 		pccl_loop_destroy(instance->loop);
 	}
 	pccl_wires_destroy(instance->wires);
+	pccl_key_wipe(&instance->keys);
 	pthread_mutex_destroy(&instance->lock);
 	pccl_free(instance);
 }

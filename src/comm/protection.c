@@ -18,20 +18,23 @@ struct credential {
 	const char *variable;
 };
 
-enum { SECRETS = 2, CREDENTIALS = 6 }; /* the first two of the list are of a join secret, the others of certificates */
+/* The first two of the list are of a join secret, the next ones of certificates; then comes what goes with both. */
+enum { SECRETS = 2, CREDENTIALS = 6, TEXTS = 8 };
 
-static void list_credentials(pcclSecurity_t *security, struct credential list_out[CREDENTIALS])
+static void list_credentials(pcclSecurity_t *security, struct credential list_out[TEXTS])
 {
-	const struct credential list[CREDENTIALS] = {
+	const struct credential list[TEXTS] = {
 		{&security->secret, "secret", "PCCL_SECRET"},
 		{&security->secret_file, "secret_file", "PCCL_SECRET_FILE"},
 		{&security->authority_file, "authority_file", "PCCL_AUTHORITY_FILE"},
 		{&security->certificate_file, "certificate_file", "PCCL_CERTIFICATE_FILE"},
 		{&security->key_file, "key_file", "PCCL_KEY_FILE"},
-		{&security->revoked_file, "revoked_file", "PCCL_REVOKED_FILE"}};
+		{&security->revoked_file, "revoked_file", "PCCL_REVOKED_FILE"},
+		{&security->identity_file, "identity_file", "PCCL_IDENTITY_FILE"},
+		{&security->master_keys, "master_keys", "PCCL_MASTER_KEYS"}};
 	int i;
 
-	for (i = 0; i < CREDENTIALS; i++)
+	for (i = 0; i < TEXTS; i++)
 		list_out[i] = list[i];
 }
 
@@ -51,7 +54,7 @@ static pcclResult_t refuse_empty(const struct credential *list)
 {
 	int i;
 
-	for (i = 0; i < CREDENTIALS; i++)
+	for (i = 0; i < TEXTS; i++)
 		if (*list[i].text != NULL && **list[i].text == '\0')
 			return pccl_fail(pcclInvalidArgument,
 					 "%s of the security settings (%s) is empty: give one, or NULL", list[i].field,
@@ -86,6 +89,13 @@ static pcclResult_t guess_mode(bool secret, bool certificate, int *mode)
 
 static pcclResult_t check_mode(int mode, const pcclSecurity_t *security, const char *given)
 {
+	bool is_plain = mode == pcclSecurityNone || mode == pcclSecurityDefault;
+
+	if (is_plain && (security->identity_file != NULL || security->master_keys != NULL))
+		return pccl_fail(pcclInvalidArgument,
+				 "%s is set, and no join secret and no certificates: keys prove nothing on plain "
+				 "connections",
+				 security->master_keys != NULL ? "PCCL_MASTER_KEYS" : "PCCL_IDENTITY_FILE");
 	if (mode == pcclSecurityNone && given != NULL)
 		return pccl_fail(pcclInvalidArgument,
 				 "security none was asked for, and %s or its field is set: which of them is meant?",
@@ -104,7 +114,7 @@ static pcclResult_t check_mode(int mode, const pcclSecurity_t *security, const c
 /* The structure goes before the environment: of a secret as a whole, of certificates file by file. */
 static pcclResult_t merge(pcclSecurity_t *security)
 {
-	struct credential list[CREDENTIALS];
+	struct credential list[TEXTS];
 	bool secret, certificate;
 	pcclResult_t result;
 	int mode, i;
@@ -120,7 +130,7 @@ static pcclResult_t merge(pcclSecurity_t *security)
 	certificate = first_given(list + SECRETS, CREDENTIALS - SECRETS) != NULL;
 	if (mode == pcclSecurityDefault)
 		result = guess_mode(secret, certificate, &mode);
-	for (i = secret ? SECRETS : 0; i < CREDENTIALS && result == pcclSuccess; i++)
+	for (i = secret ? SECRETS : 0; i < TEXTS && result == pcclSuccess; i++)
 		result = take_from_environment(&list[i]);
 	secret = first_given(list, SECRETS) != NULL;
 	certificate = first_given(list + SECRETS, CREDENTIALS - SECRETS) != NULL;

@@ -13,13 +13,21 @@ pcclResult_t pccl_visitor_arrive(struct pccl_visitor *visitor, const struct pccl
 	return pcclSuccess;
 }
 
+pcclResult_t pccl_visitor_greet(const struct pccl_visitor *visitor, const struct pccl_key_pair *identity,
+				struct pccl_proof *proof_out)
+{
+	memset(proof_out, 0, sizeof(*proof_out));
+	proof_out->key = identity->key;
+	return pccl_proof_sign(identity, PCCL_ROLE_MASTER, &visitor->bond.binding, proof_out);
+}
+
 pcclResult_t pccl_visitor_prove(struct pccl_visitor *visitor, const struct pccl_proof *proof)
 {
 	if (!visitor->is_protected)
 		return pcclSuccess; /* nothing comes of it */
 	if (visitor->has_proven)
 		return pccl_fail(pcclMasterConnectionFailed, "this peer proves twice who it is");
-	if (!pccl_proof_holds(proof, &visitor->bond.binding))
+	if (!pccl_proof_holds(proof, PCCL_ROLE_PEER, &visitor->bond.binding))
 		return pccl_fail(pcclMasterConnectionFailed,
 				 "this peer has signed with another key than it shows, or for another connection");
 	visitor->has_proven = true;

@@ -20,6 +20,10 @@ struct pccl_visitor {
 /* An open connection. pcclSystemError: it should be protected, and can't be told from others. */
 pcclResult_t pccl_visitor_arrive(struct pccl_visitor *visitor, const struct pccl_channel *channel, bool is_protected);
 
+/* What the master proves to a protected visitor by its own key. pcclSystemError. */
+pcclResult_t pccl_visitor_greet(const struct pccl_visitor *visitor, const struct pccl_key_pair *identity,
+				struct pccl_proof *proof_out);
+
 /* PROOF has come. pcclMasterConnectionFailed, in words for the visitor: it proves nothing. */
 pcclResult_t pccl_visitor_prove(struct pccl_visitor *visitor, const struct pccl_proof *proof);
 

@@ -16,8 +16,10 @@
 #include "transport/address.h"
 
 static const char usage[] =
-	"usage: pccl-master [--listen HOST:PORT] [--security MODE] [--secret-file FILE] [--log-level LEVEL]\n"
+	"usage: pccl-master [--listen HOST:PORT] [--security MODE] [--secret-file FILE] [--key FILE]\n"
+	"                   [--log-level LEVEL]\n"
 	"       pccl-master --generate-secret\n"
+	"       pccl-master --show-key FILE\n"
 	"\n"
 	"The master that peers register with. It keeps no state on disk: after a restart it rebuilds its groups from\n"
 	"the peers that come back. A second one elsewhere is a standby: list both in PCCL_MASTERS of the peers. The\n"
@@ -29,6 +31,9 @@ static const char usage[] =
 	"  --security MODE      none, psk (a join secret), tls (certificates); default: what PCCL_SECRET_FILE and the\n"
 	"                       other variables of pccl/security.h give; without any, peers of this host only\n"
 	"  --secret-file FILE   holds the join secret, as PCCL_SECRET_FILE\n"
+	"  --key FILE           holds the master's own key, for PCCL_MASTER_KEYS of its peers; made on first use; as\n"
+	"                       PCCL_IDENTITY_FILE\n"
+	"  --show-key FILE      print what others know such a key by, a peer's as well, make it if need be, and end\n"
 	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
 	"  --version            print the version\n"
 	"  --help               print this\n"
@@ -69,6 +74,21 @@ static int print_secret(void)
 	return EXIT_SUCCESS;
 }
 
+static int print_key(const char *path)
+{
+	char text[PCCL_KEY_TEXT_BYTES];
+
+	if (pcclDescribeKey(path, text) != pcclSuccess) {
+		fprintf(stderr, "pccl-master: %s\n", pcclGetLastError(NULL));
+		return EXIT_FAILURE;
+	}
+	if (puts(text) < 0 || fflush(stdout) != 0) {
+		perror("pccl-master: the key can't be written");
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
 /* Returns the exit status, or -1 to go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
@@ -76,13 +96,15 @@ static int parse(int argc, char **argv, struct options *options)
 					      {"security", required_argument, NULL, 's'},
 					      {"secret-file", required_argument, NULL, 'f'},
 					      {"generate-secret", no_argument, NULL, 'g'},
+					      {"key", required_argument, NULL, 'k'},
+					      {"show-key", required_argument, NULL, 'K'},
 					      {"log-level", required_argument, NULL, 'v'},
 					      {"version", no_argument, NULL, 'V'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
 	int flag;
 
-	while ((flag = getopt_long(argc, argv, "l:s:f:gv:Vh", longs, NULL)) != -1) {
+	while ((flag = getopt_long(argc, argv, "l:s:f:gk:K:v:Vh", longs, NULL)) != -1) {
 		switch (flag) {
 		case 'l':
 			options->listen = optarg;
@@ -99,6 +121,11 @@ static int parse(int argc, char **argv, struct options *options)
 			break;
 		case 'g':
 			return print_secret();
+		case 'k':
+			options->security.identity_file = optarg;
+			break;
+		case 'K':
+			return print_key(optarg);
 		case 'V':
 			printf("pccl-master %d.%d.%d\n", pcclGetVersion() / 10000, pcclGetVersion() / 100 % 100,
 			       pcclGetVersion() % 100);
@@ -168,6 +195,7 @@ static void raise_descriptors(void)
 int main(int argc, char **argv)
 {
 	struct options options = {"[::]", NULL, PCCL_SECURITY_INITIALIZER};
+	char key[PCCL_KEY_TEXT_BYTES];
 	ccoip_socket_address_t address;
 	pcclMasterInstance_t *master;
 	sigset_t ends;
@@ -187,6 +215,9 @@ int main(int argc, char **argv)
 	if (pcclCreateMaster(address, &master) != pcclSuccess ||
 	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
+	if (options.security.identity_file != NULL &&
+	    pcclDescribeKey(options.security.identity_file, key) == pcclSuccess)
+		fprintf(stderr, "pccl-master: its key is %s\n", key);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
 	sigwait(&ends, &signal_number);
 	pcclDestroyMaster(master);

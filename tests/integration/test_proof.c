@@ -39,7 +39,7 @@ static void on_message(void *context, struct pccl_channel *channel, const uint8_
 
 	(void)channel;
 	CHECK_RESULT(pcclSuccess, pccl_message_decode(data, bytes, &message));
-	if (caller->answer == 0) {
+	if (caller->answer == 0 && message->type != PCCL_MESSAGE_PROOF) { /* the master proves something, too */
 		caller->answer = message->type;
 		if (message->type == PCCL_MESSAGE_REFUSED)
 			strcpy(caller->text, message->body.notice.text);
@@ -132,7 +132,7 @@ static struct pccl_proof sign(const struct pccl_key_pair *pair, const struct pcc
 {
 	struct pccl_proof proof = {.key = pair->key, .salt = {1}};
 
-	CHECK_RESULT(pcclSuccess, pccl_proof_sign(pair, binding, &proof));
+	CHECK_RESULT(pcclSuccess, pccl_proof_sign(pair, PCCL_ROLE_PEER, binding, &proof));
 	return proof;
 }
 

@@ -186,6 +186,51 @@ static void peers_without_a_common_secret_are_told_so(void **state)
 	unlink(path);
 }
 
+/* ---- masters' keys ------------------------------------------------------------------------------------------- */
+
+static void sum_at_the_masters_that_were_named(struct world_peer *me)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+
+	unsetenv("PCCL_IDENTITY_FILE"); /* the master's */
+	security.master_keys = me->argument;
+	me->config.security = &security;
+	sum_in_secret(me);
+}
+
+static void refuse_another_master(struct world_peer *me)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+
+	unsetenv("PCCL_IDENTITY_FILE");
+	security.master_keys = "pccl-key-0000000000000000000000000000000000000000000000000000000000000001";
+	me->config.security = &security;
+	me->config.connect_timeout_ms = 300000; /* that is not what it waits for */
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	if (strstr(pcclGetLastError(me->comm), "PCCL_MASTER_KEYS") == NULL)
+		peer_fail(__FILE__, __LINE__, pcclGetLastError(me->comm));
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+}
+
+static void only_masters_with_the_right_key_are_registered_at(void **state)
+{
+	char path[] = "/tmp/pccl-test-key.XXXXXX", key[PCCL_KEY_TEXT_BYTES];
+	struct world *world = *state;
+
+	assert_true(mkdtemp(path) != NULL);
+	assert_int_equal(rmdir(path), 0); /* a name that was free a moment ago */
+	assert_int_equal(pcclDescribeKey(path, key), pcclSuccess);
+	setenv("PCCL_IDENTITY_FILE", path, 1);
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 3, sum_at_the_masters_that_were_named, key);
+	peers_start(world, 1, refuse_another_master, NULL);
+	peers_finish(world);
+	unsetenv("PCCL_IDENTITY_FILE");
+	unlink(path);
+}
+
 /* ---- settings, without a world ------------------------------------------------------------------------------- */
 
 static void check_settings(const pcclSecurity_t *security, pcclResult_t expected, const char *words)
@@ -263,6 +308,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strangers_are_told_why_they_are_turned_away, open_world, close_world),
 		cmocka_unit_test_setup_teardown(master_without_a_secret_is_told_apart, open_world, close_world),
 		cmocka_unit_test_setup_teardown(peers_without_a_common_secret_are_told_so, open_world, close_world),
+		cmocka_unit_test_setup_teardown(only_masters_with_the_right_key_are_registered_at, open_world,
+						close_world),
 		cmocka_unit_test_setup_teardown(bad_settings_are_refused_in_words, open_world, close_world),
 		cmocka_unit_test_setup_teardown(secrets_come_from_a_file, open_world, close_world),
 	};

@@ -480,6 +480,8 @@ class pcclSecurity_t(c.Structure):
         ("certificate_file", c.c_char_p),
         ("key_file", c.c_char_p),
         ("revoked_file", c.c_char_p),
+        ("identity_file", c.c_char_p),
+        ("master_keys", c.c_char_p),
         ("reserved", c.c_uint64 * 2),
     ]
 
@@ -603,6 +605,7 @@ FUNCTIONS = {
     "pcclDilocoGetParticipants": (c.c_int, [c.c_void_p, c.POINTER(pcclDilocoParticipant_t), c.c_size_t, c.POINTER(c.c_size_t)]),
     "pcclDilocoDestroy": (c.c_int, [c.c_void_p]),
     "pcclGenerateSecret": (c.c_int, [c.c_char * 64]),
+    "pcclDescribeKey": (c.c_int, [c.c_char_p, c.c_char * 80]),
     "pcclSetMasterSecurity": (c.c_int, [c.c_void_p, c.POINTER(pcclSecurity_t)]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateCheck": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateDrift_t)]),

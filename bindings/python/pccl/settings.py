@@ -113,6 +113,8 @@ class Security:
     certificate_file: str | os.PathLike[str] | None = None
     key_file: str | os.PathLike[str] | None = None
     revoked_file: str | os.PathLike[str] | None = None
+    identity_file: str | os.PathLike[str] | None = None
+    master_keys: str | None = None
 
     def __repr__(self) -> str:
         shown = "given" if self.secret is not None else None
@@ -124,7 +126,8 @@ class Security:
             size=ctypes.sizeof(d.pcclSecurity_t), mode=number(d.pcclEnumSecurity, self.mode),
             secret=_bytes_or_none(self.secret), secret_file=_bytes_or_none(self.secret_file),
             authority_file=_bytes_or_none(self.authority_file), certificate_file=_bytes_or_none(self.certificate_file),
-            key_file=_bytes_or_none(self.key_file), revoked_file=_bytes_or_none(self.revoked_file))
+            key_file=_bytes_or_none(self.key_file), revoked_file=_bytes_or_none(self.revoked_file),
+            identity_file=_bytes_or_none(self.identity_file), master_keys=_bytes_or_none(self.master_keys))
 
 
 def generate_secret() -> str:

@@ -1,14 +1,23 @@
 #include "transport/wires/wires.h"
 
+#include <string.h>
+
 #include "base/fail.h"
 #include "base/memory.h"
 #include "transport/tcp/tcp.h"
+#include "transport/tls/key_file.h"
 #include "transport/tls/secret.h"
 #include "transport/tls/tls.h"
+
+#define MASTER_KEYS_MAX 16u
 
 struct pccl_wires {
 	struct pccl_tls *tls; /* NULL: plain */
 	bool stays;	      /* on this host */
+	bool has_identity;
+	struct pccl_key_pair identity;
+	struct pccl_key masters[MASTER_KEYS_MAX]; /* whose peer this side may be; none: of all */
+	uint32_t master_count;
 };
 
 static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wires)
@@ -28,6 +37,34 @@ static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wire
 	return result;
 }
 
+static pcclResult_t read_master_keys(const char *text, struct pccl_wires *wires)
+{
+	while (*text != '\0') {
+		size_t bytes = strcspn(text, ",");
+
+		if (wires->master_count == MASTER_KEYS_MAX)
+			return pccl_fail(pcclInvalidArgument, "PCCL_MASTER_KEYS: more than %u keys", MASTER_KEYS_MAX);
+		if (!pccl_key_parse(text, bytes, &wires->masters[wires->master_count++]))
+			return pccl_fail(pcclInvalidArgument,
+					 "PCCL_MASTER_KEYS: \"%.*s\" is no key: pccl-master prints its own", (int)bytes,
+					 text);
+		text += bytes + (text[bytes] == ',');
+	}
+	return pcclSuccess;
+}
+
+static pcclResult_t load_keys(const pcclSecurity_t *security, struct pccl_wires *wires)
+{
+	pcclResult_t result = pcclSuccess;
+
+	if (security->identity_file != NULL)
+		result = pccl_key_file_load(security->identity_file, &wires->identity);
+	wires->has_identity = security->identity_file != NULL;
+	if (result == pcclSuccess && security->master_keys != NULL)
+		result = read_master_keys(security->master_keys, wires);
+	return result;
+}
+
 pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires **wires_out)
 {
 	struct pccl_wires *wires = pccl_zalloc(sizeof(*wires));
@@ -40,6 +77,8 @@ pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires
 	if (security->mode == pcclSecurityPsk || security->mode == pcclSecurityTls)
 		result = seal(security, wires);
 	if (result == pcclSuccess)
+		result = load_keys(security, wires);
+	if (result == pcclSuccess)
 		*wires_out = wires;
 	else
 		pccl_wires_destroy(wires);
@@ -51,12 +90,39 @@ void pccl_wires_destroy(struct pccl_wires *wires)
 	if (wires == NULL)
 		return;
 	pccl_tls_destroy(wires->tls);
+	pccl_key_wipe(&wires->identity);
 	pccl_free(wires);
 }
 
 pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES])
 {
 	return pccl_join_secret_generate(text_out);
+}
+
+pcclResult_t pccl_wires_describe_key(const char *path, char text_out[PCCL_KEY_TEXT_BYTES])
+{
+	struct pccl_key_pair pair;
+	pcclResult_t result = pccl_key_file_load(path, &pair);
+
+	if (result == pcclSuccess)
+		pccl_key_text(&pair.key, text_out);
+	pccl_key_wipe(&pair);
+	return result;
+}
+
+const struct pccl_key_pair *pccl_wires_identity(const struct pccl_wires *wires)
+{
+	return wires->has_identity ? &wires->identity : NULL;
+}
+
+bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *master)
+{
+	uint32_t i;
+
+	for (i = 0; i < wires->master_count; i++)
+		if (master != NULL && memcmp(&wires->masters[i], master, sizeof(*master)) == 0)
+			return true;
+	return wires->master_count == 0;
 }
 
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)

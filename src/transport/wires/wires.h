@@ -6,6 +6,7 @@
 
 #include <pccl/security.h>
 
+#include "base/identity.h"
 #include "transport/transport.h"
 
 /* The wires of one communicator or master. Constant, so that all its threads may ask. */
@@ -19,6 +20,14 @@ void pccl_wires_destroy(struct pccl_wires *wires);
 
 /* A new join secret as text. pcclSystemError. */
 pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);
+
+/* This side's own key, NULL: it was given none. */
+const struct pccl_key_pair *pccl_wires_identity(const struct pccl_wires *wires);
+/* May whoever has proven to have the key be this side's master? NULL: no key; then not if masters' keys are known. */
+bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *master);
+
+/* What others know the key in a file by. pcclInvalidArgument, pcclSystemError. */
+pcclResult_t pccl_wires_describe_key(const char *path, char text_out[PCCL_KEY_TEXT_BYTES]);
 
 /* The wire that listens on such an address, or dials it. */
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address);

@@ -88,6 +88,29 @@ static void keys_are_those_of_the_standard(void **state)
 	assert_memory_equal(&pair, &wiped, sizeof(pair));
 }
 
+static void keys_survive_being_written_down(void **state)
+{
+	struct pccl_key key, again;
+	char text[PCCL_KEY_TEXT_BYTES];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(key.data); i++)
+		key.data[i] = (uint8_t)(i * 9);
+	pccl_key_text(&key, text);
+	assert_int_equal(strlen(text), 9 + 64);
+	assert_true(pccl_key_parse(text, strlen(text), &again));
+	assert_memory_equal(&key, &again, sizeof(key));
+	for (i = 0; i < strlen(text); i++) {
+		char kept = text[i];
+
+		assert_false(pccl_key_parse(text, i, &again));
+		text[i] = 'G';
+		assert_false(pccl_key_parse(text, strlen(text), &again));
+		text[i] = kept;
+	}
+}
+
 static struct pccl_key_pair key_of(uint8_t number)
 {
 	struct pccl_key_pair pair;
@@ -105,23 +128,24 @@ static void a_proof_is_of_one_key_and_one_connection(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(pccl_proof_sign(&mine, &binding, &proof), pcclSuccess);
-	assert_true(pccl_proof_holds(&proof, &binding));
+	assert_int_equal(pccl_proof_sign(&mine, PCCL_ROLE_PEER, &binding, &proof), pcclSuccess);
+	assert_true(pccl_proof_holds(&proof, PCCL_ROLE_PEER, &binding));
+	assert_false(pccl_proof_holds(&proof, PCCL_ROLE_MASTER, &binding));
 	for (i = 0; i < sizeof(binding.data); i++) {
 		binding.data[i] ^= 4;
-		assert_false(pccl_proof_holds(&proof, &binding));
+		assert_false(pccl_proof_holds(&proof, PCCL_ROLE_PEER, &binding));
 		binding.data[i] ^= 4;
 	}
 	for (i = 0; i < sizeof(proof.signature); i++) {
 		proof.signature[i] ^= 1;
-		assert_false(pccl_proof_holds(&proof, &binding));
+		assert_false(pccl_proof_holds(&proof, PCCL_ROLE_PEER, &binding));
 		proof.signature[i] ^= 1;
 	}
 	proof.key = yours.key;
-	assert_false(pccl_proof_holds(&proof, &binding));
+	assert_false(pccl_proof_holds(&proof, PCCL_ROLE_PEER, &binding));
 	proof.key = mine.key;
 	memset(proof.signature, 0, sizeof(proof.signature));
-	assert_false(pccl_proof_holds(&proof, &binding));
+	assert_false(pccl_proof_holds(&proof, PCCL_ROLE_PEER, &binding));
 }
 
 /* SHA-256 of 32 bytes of 7 and 32 bytes of 9, taken with another program. */
@@ -147,6 +171,7 @@ int main(void)
 		cmocka_unit_test(uuids_and_passes_are_digests_of_the_standard),
 		cmocka_unit_test(who_has_the_secret_owns_the_uuid),
 		cmocka_unit_test(a_pass_is_for_one_caller_and_one_door),
+		cmocka_unit_test(keys_survive_being_written_down),
 		cmocka_unit_test(keys_are_those_of_the_standard),
 		cmocka_unit_test(a_proof_is_of_one_key_and_one_connection),
 		cmocka_unit_test(a_secret_belongs_to_a_key_and_a_salt),

@@ -13,7 +13,7 @@
 
 static const char *const variables[] = {"PCCL_SECURITY",       "PCCL_SECRET",		"PCCL_SECRET_FILE",
 					"PCCL_AUTHORITY_FILE", "PCCL_CERTIFICATE_FILE", "PCCL_KEY_FILE",
-					"PCCL_REVOKED_FILE"};
+					"PCCL_REVOKED_FILE",   "PCCL_IDENTITY_FILE",	"PCCL_MASTER_KEYS"};
 
 static const char bad_secret[] = "pccl-secret-cut";
 
@@ -85,7 +85,8 @@ static void some_files_of_certificates_are_not_none(void **state)
 static void empty_texts_are_refused(void **state)
 {
 	const char **fields[] = {&security.secret,	     &security.secret_file, &security.authority_file,
-				 &security.certificate_file, &security.key_file,    &security.revoked_file};
+				 &security.certificate_file, &security.key_file,    &security.revoked_file,
+				 &security.identity_file,    &security.master_keys};
 	size_t i;
 
 	(void)state;
@@ -190,6 +191,50 @@ static void what_is_no_plain_file_is_refused_without_waiting(void **state)
 	assert_int_equal(unlink(fifo), 0);
 }
 
+static void keys_without_protection_are_refused(void **state)
+{
+	(void)state;
+	security.identity_file = path;
+	check_refused("PCCL_IDENTITY_FILE");
+	security.identity_file = NULL;
+	setenv("PCCL_MASTER_KEYS", "pccl-key-0", 1);
+	check_refused("PCCL_MASTER_KEYS");
+	security.secret = secret;
+	check_refused("\"pccl-key-0\" is no key");
+}
+
+static void an_identity_is_made_once_and_stays(void **state)
+{
+	char file[sizeof(path) + 8], text[PCCL_KEY_TEXT_BYTES], again[PCCL_KEY_TEXT_BYTES];
+	struct pccl_wires *wires;
+	struct pccl_key key;
+	struct stat status;
+
+	(void)state;
+	(void)snprintf(file, sizeof(file), "%s.key", path);
+	assert_int_equal(pcclDescribeKey(file, text), pcclSuccess);
+	assert_int_equal(stat(file, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(pcclDescribeKey(file, again), pcclSuccess);
+	assert_string_equal(text, again);
+	assert_true(pccl_key_parse(text, strlen(text), &key));
+	security.secret = secret;
+	security.identity_file = file;
+	security.master_keys = text;
+	assert_int_equal(pccl_protection_open(&security, &wires), pcclSuccess);
+	assert_memory_equal(&pccl_wires_identity(wires)->key, &key, sizeof(key));
+	assert_true(pccl_wires_trust(wires, &key));
+	assert_false(pccl_wires_trust(wires, NULL));
+	key.data[0] ^= 1;
+	assert_false(pccl_wires_trust(wires, &key));
+	pccl_wires_destroy(wires);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(pcclDescribeKey(path, text), pcclInvalidArgument);
+	assert_int_equal(pcclDescribeKey("/nowhere/key", text), pcclInvalidArgument);
+	assert_int_equal(pcclDescribeKey("/tmp", text), pcclInvalidArgument);
+	assert_int_equal(pcclDescribeKey(NULL, text), pcclInvalidArgument);
+}
+
 static void count_warning(pcclLogLevel_t level, const char *text, void *context)
 {
 	uint32_t *count = context;
@@ -232,6 +277,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_structures_secret_goes_first_and_the_text_before_the_file, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_plain_file_is_refused_without_waiting, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keys_without_protection_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_identity_is_made_once_and_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(files_that_others_may_open_are_warned_of, set_up, tear_down),
 	};
 
