@@ -19,6 +19,15 @@ pcclResult_t pcclDescribeKey(const char *key_file, char text_out[PCCL_KEY_TEXT_B
 	return pccl_wires_describe_key(key_file, text_out);
 }
 
+pcclResult_t pcclSetMasterAdmission(pcclMasterInstance_t *master_instance, const char *allow_file)
+{
+	if (master_instance == NULL)
+		return pccl_fail(pcclInvalidArgument, "the master is NULL");
+	if (pccl_master_server_is_inherited(master_instance))
+		return pccl_fail(pcclInvalidUsage, "the master belongs to the process that forked this one");
+	return pccl_master_server_allow(master_instance, allow_file);
+}
+
 pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const pcclSecurity_t *security)
 {
 	if (master_instance == NULL || security == NULL)

@@ -25,14 +25,20 @@ struct client {
 	struct pccl_channel *channel;
 	uint64_t id; /* never reused */
 	struct pccl_visitor visitor;
+	bool has_registered; /* in that group */
+	uint32_t group;
 	struct client *next;
 };
 
 struct pcclMasterInstanceState_t {
-	pthread_mutex_t lock; /* of the next three */
+	pthread_mutex_t lock; /* of the next five */
 	bool ran;
 	bool interrupted;
-	bool joined; /* somebody waits, or has waited, for the thread */
+	bool joined;		     /* somebody waits, or has waited, for the thread */
+	bool rereads;		     /* the task is on its way to the thread, with a new list, */
+	struct pccl_allowed *coming; /* this one */
+	struct pccl_task reread;
+	struct pccl_allowed *allowed; /* who may join; NULL: everybody. The thread's, once it runs */
 
 	unsigned generation; /* see pccl_fork_generation() */
 	struct pccl_address address;
@@ -104,17 +110,17 @@ static void greet(const struct client *client)
 		tell(client, &message);
 }
 
-/* Who may not register is told why, by pccl_fail_text(). */
+/* Who may not register, or stay, is told why, by pccl_fail_text(). */
 static void turn_away(struct client *client)
 {
-	struct pccl_message message = {.type = PCCL_MESSAGE_REFUSED};
+	struct pccl_message message = {.type = client->has_registered ? PCCL_MESSAGE_EVICTED : PCCL_MESSAGE_REFUSED};
 	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
 	char text[PCCL_CAUSE_TEXT_BYTES];
 
 	pccl_text_copy(text, sizeof(text), pccl_fail_text());
 	if (more != NULL)
 		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
-	message.body.notice.result = pcclMasterConnectionFailed;
+	message.body.notice.result = client->has_registered ? pcclEvicted : pcclMasterConnectionFailed;
 	pccl_text_copy(message.body.notice.text, sizeof(message.body.notice.text), text);
 	tell(client, &message);
 	client_gone(client, text, true);
@@ -149,12 +155,25 @@ static bool all_may_be_dialled(const struct pccl_message *message)
 	return may_be_dialled(&registration->self);
 }
 
+static pcclResult_t examine_registration(struct client *client, const struct pccl_message_register *registration)
+{
+	pcclResult_t result = pccl_visitor_check(&client->visitor, registration);
+
+	if (result == pcclSuccess)
+		result = pccl_visitor_may_join(&client->visitor, client->instance->allowed, registration->group);
+	if (result != pcclSuccess)
+		return result;
+	client->has_registered = true;
+	client->group = registration->group;
+	return pcclSuccess;
+}
+
 static pcclResult_t examine(struct client *client, const struct pccl_message *message)
 {
 	if (message->type == PCCL_MESSAGE_PROOF)
 		return pccl_visitor_prove(&client->visitor, &message->body.proof);
 	if (message->type == PCCL_MESSAGE_REGISTER)
-		return pccl_visitor_check(&client->visitor, &message->body.registration);
+		return examine_registration(client, &message->body.registration);
 	return pcclSuccess;
 }
 
@@ -299,6 +318,34 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	step(instance, &event);
 }
 
+/* One that is on the list no more, NULL: all are. */
+static struct client *find_struck_off(const pcclMasterInstance_t *instance)
+{
+	struct client *client;
+
+	for (client = instance->clients; client != NULL; client = client->next)
+		if (client->has_registered &&
+		    pccl_visitor_may_join(&client->visitor, instance->allowed, client->group) != pcclSuccess)
+			return client;
+	return NULL;
+}
+
+/* There is a new list. */
+static void run_reread(struct pccl_task *task)
+{
+	pcclMasterInstance_t *instance = task->context;
+	struct client *client;
+
+	pccl_allowed_destroy(instance->allowed);
+	pthread_mutex_lock(&instance->lock);
+	instance->allowed = instance->coming;
+	instance->coming = NULL;
+	instance->rereads = false;
+	pthread_mutex_unlock(&instance->lock);
+	while ((client = find_struck_off(instance)) != NULL)
+		turn_away(client);
+}
+
 static void *run(void *context)
 {
 	pcclMasterInstance_t *instance = context;
@@ -330,6 +377,8 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 	pthread_mutex_init(&instance->lock, NULL);
 	instance->timer.fire = timer_fired;
 	instance->timer.context = instance;
+	instance->reread.run = run_reread;
+	instance->reread.context = instance;
 	*instance_out = instance;
 	return pcclSuccess;
 }
@@ -348,6 +397,12 @@ static pcclResult_t take_keys(pcclMasterInstance_t *instance)
 	return pccl_key_make(keys);
 }
 
+static pcclResult_t fail_unprotected(void)
+{
+	return pccl_fail(pcclInvalidUsage, "a list of who may join needs a join secret or certificates: on plain "
+					   "connections nobody can prove who it is");
+}
+
 static pcclResult_t start(pcclMasterInstance_t *instance)
 {
 	struct pccl_master_config config = {.heartbeat_interval_ns = PCCL_SECOND_NS / 2,
@@ -363,6 +418,8 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 		return pccl_fail(pcclSystemError, "cannot get random bytes for the master's uuid: %s", strerror(errno));
 	if (instance->wires == NULL && pccl_protection_open(NULL, &instance->wires) != pcclSuccess)
 		return pccl_fail(pcclInvalidUsage, "%s", pccl_fail_text());
+	if (instance->allowed != NULL && !pccl_wires_are_protected(instance->wires))
+		return fail_unprotected();
 	result = take_keys(instance);
 	if (result == pcclSuccess)
 		result = pccl_loop_create(&instance->loop);
@@ -413,6 +470,39 @@ pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pc
 		instance->wires = wires;
 	}
 	pthread_mutex_unlock(&instance->lock);
+	return result;
+}
+
+/* Under the lock. Takes the list over, or leaves it. */
+static pcclResult_t hand_over(pcclMasterInstance_t *instance, struct pccl_allowed *allowed)
+{
+	if (!instance->ran) {
+		pccl_allowed_destroy(instance->allowed);
+		instance->allowed = allowed;
+		return pcclSuccess;
+	}
+	if (allowed != NULL && !pccl_wires_are_protected(instance->wires))
+		return fail_unprotected();
+	pccl_allowed_destroy(instance->coming);
+	instance->coming = allowed;
+	if (!instance->rereads)
+		pccl_loop_post(instance->loop, &instance->reread);
+	instance->rereads = true;
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_master_server_allow(pcclMasterInstance_t *instance, const char *path)
+{
+	struct pccl_allowed *allowed = NULL;
+	pcclResult_t result = path != NULL ? pccl_allowed_read(path, &allowed) : pcclSuccess;
+
+	if (result != pcclSuccess)
+		return result;
+	pthread_mutex_lock(&instance->lock);
+	result = hand_over(instance, allowed);
+	pthread_mutex_unlock(&instance->lock);
+	if (result != pcclSuccess)
+		pccl_allowed_destroy(allowed);
 	return result;
 }
 
@@ -471,6 +561,8 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 		pccl_master_destroy(instance->master);
 		pccl_loop_destroy(instance->loop);
 	}
+	pccl_allowed_destroy(instance->coming);
+	pccl_allowed_destroy(instance->allowed);
 	pccl_wires_destroy(instance->wires);
 	pccl_key_wipe(&instance->keys);
 	pthread_mutex_destroy(&instance->lock);

@@ -14,6 +14,11 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 /* Before it runs. pcclInvalidUsage: it does; pcclInvalidArgument, pcclOutOfMemory. */
 pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security);
 
+/* Who may join, from now on: the list in a file (comm/allowed.h), or NULL: everybody. Those who may not any more are
+ * evicted. pcclInvalidArgument (the file; what was before stays), pcclInvalidUsage (connections are plain),
+ * pcclOutOfMemory. */
+pcclResult_t pccl_master_server_allow(pcclMasterInstance_t *instance, const char *path);
+
 /* Listens and serves. pcclInvalidUsage (it can't be bound, or has run), pcclOutOfMemory. */
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance);
 

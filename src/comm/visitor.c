@@ -48,3 +48,17 @@ pcclResult_t pccl_visitor_check(const struct pccl_visitor *visitor, const struct
 				 "this peer shows the secret of another one: its key does not belong to it");
 	return pcclSuccess;
 }
+
+pcclResult_t pccl_visitor_may_join(const struct pccl_visitor *visitor, const struct pccl_allowed *allowed,
+				   uint32_t group)
+{
+	char key[PCCL_KEY_TEXT_BYTES];
+
+	if (allowed == NULL ||
+	    (visitor->has_proven && pccl_allowed_admits(allowed, &visitor->key, visitor->bond.name, group)))
+		return pcclSuccess;
+	pccl_key_text(&visitor->key, key);
+	return pccl_fail(pcclMasterConnectionFailed,
+			 "neither %s nor its certificate (%s) is on the master's list for group %u", key,
+			 visitor->bond.name[0] != '\0' ? visitor->bond.name : "none", group);
+}

@@ -6,6 +6,7 @@
 #ifndef PCCL_VISITOR_H
 #define PCCL_VISITOR_H
 
+#include "comm/allowed.h"
 #include "membership/message/message.h"
 #include "transport/link/channel.h"
 
@@ -26,6 +27,10 @@ pcclResult_t pccl_visitor_greet(const struct pccl_visitor *visitor, const struct
 
 /* PROOF has come. pcclMasterConnectionFailed, in words for the visitor: it proves nothing. */
 pcclResult_t pccl_visitor_prove(struct pccl_visitor *visitor, const struct pccl_proof *proof);
+
+/* May it join the group? `allowed` is the master's list, NULL: it has none. pcclMasterConnectionFailed, in words. */
+pcclResult_t pccl_visitor_may_join(const struct pccl_visitor *visitor, const struct pccl_allowed *allowed,
+				   uint32_t group);
 
 /* REGISTER has come. pcclMasterConnectionFailed, in words for the visitor: the secret may not be its own. */
 pcclResult_t pccl_visitor_check(const struct pccl_visitor *visitor, const struct pccl_message_register *registration);

@@ -17,7 +17,7 @@
 
 static const char usage[] =
 	"usage: pccl-master [--listen HOST:PORT] [--security MODE] [--secret-file FILE] [--key FILE]\n"
-	"                   [--log-level LEVEL]\n"
+	"                   [--allow FILE] [--log-level LEVEL]\n"
 	"       pccl-master --generate-secret\n"
 	"       pccl-master --show-key FILE\n"
 	"\n"
@@ -33,6 +33,10 @@ static const char usage[] =
 	"  --secret-file FILE   holds the join secret, as PCCL_SECRET_FILE\n"
 	"  --key FILE           holds the master's own key, for PCCL_MASTER_KEYS of its peers; made on first use; as\n"
 	"                       PCCL_IDENTITY_FILE\n"
+	"  --allow FILE         who may join, of those who have the secret or a certificate: a line for each, key KEY "
+	"or\n"
+	"                       name NAME (in its certificate), perhaps with \" groups 0,3-5\"; as PCCL_ALLOW_FILE.\n"
+	"                       SIGHUP has it read again: who is not on it any more is evicted\n"
 	"  --show-key FILE      print what others know such a key by, a peer's as well, make it if need be, and end\n"
 	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
 	"  --version            print the version\n"
@@ -44,6 +48,7 @@ static const char usage[] =
 struct options {
 	const char *listen;
 	const char *log_level;
+	const char *allow; /* NULL: everybody */
 	pcclSecurity_t security;
 };
 
@@ -96,6 +101,7 @@ static int parse(int argc, char **argv, struct options *options)
 					      {"security", required_argument, NULL, 's'},
 					      {"secret-file", required_argument, NULL, 'f'},
 					      {"generate-secret", no_argument, NULL, 'g'},
+					      {"allow", required_argument, NULL, 'a'},
 					      {"key", required_argument, NULL, 'k'},
 					      {"show-key", required_argument, NULL, 'K'},
 					      {"log-level", required_argument, NULL, 'v'},
@@ -104,7 +110,7 @@ static int parse(int argc, char **argv, struct options *options)
 					      {NULL, 0, NULL, 0}};
 	int flag;
 
-	while ((flag = getopt_long(argc, argv, "l:s:f:gk:K:v:Vh", longs, NULL)) != -1) {
+	while ((flag = getopt_long(argc, argv, "a:l:s:f:gk:K:v:Vh", longs, NULL)) != -1) {
 		switch (flag) {
 		case 'l':
 			options->listen = optarg;
@@ -121,6 +127,9 @@ static int parse(int argc, char **argv, struct options *options)
 			break;
 		case 'g':
 			return print_secret();
+		case 'a':
+			options->allow = optarg;
+			break;
 		case 'k':
 			options->security.identity_file = optarg;
 			break;
@@ -192,9 +201,23 @@ static void raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Until a signal ends it; SIGHUP comes only where there is a list. Returns the signal. */
+static int serve(pcclMasterInstance_t *master, const sigset_t *signals, const char *allow)
+{
+	int signal_number;
+
+	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
+		if (pcclSetMasterAdmission(master, allow) == pcclSuccess)
+			fprintf(stderr, "pccl-master: %s was read again\n", allow);
+		else
+			fprintf(stderr, "pccl-master: who may join stays as it was: %s\n", pcclGetLastError(NULL));
+	}
+	return signal_number;
+}
+
 int main(int argc, char **argv)
 {
-	struct options options = {"[::]", NULL, PCCL_SECURITY_INITIALIZER};
+	struct options options = {"[::]", NULL, getenv("PCCL_ALLOW_FILE"), PCCL_SECURITY_INITIALIZER};
 	char key[PCCL_KEY_TEXT_BYTES];
 	ccoip_socket_address_t address;
 	pcclMasterInstance_t *master;
@@ -211,15 +234,18 @@ int main(int argc, char **argv)
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
+	if (options.allow != NULL)
+		sigaddset(&ends, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	if (pcclCreateMaster(address, &master) != pcclSuccess ||
-	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
+	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess ||
+	    pcclSetMasterAdmission(master, options.allow) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
 	if (options.security.identity_file != NULL &&
 	    pcclDescribeKey(options.security.identity_file, key) == pcclSuccess)
 		fprintf(stderr, "pccl-master: its key is %s\n", key);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
-	sigwait(&ends, &signal_number);
+	signal_number = serve(master, &ends, options.allow);
 	pcclDestroyMaster(master);
 	fprintf(stderr, "pccl-master: ended by %s\n", strsignal(signal_number));
 	return EXIT_SUCCESS;

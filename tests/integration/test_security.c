@@ -1,4 +1,5 @@
 /* A run that is protected by a join secret, real processes: who has it takes part, who has not is told why. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,114 @@ static void only_masters_with_the_right_key_are_registered_at(void **state)
 	unlink(path);
 }
 
+/* ---- who may join -------------------------------------------------------------------------------------------- */
+
+struct listed {
+	char folder[32];
+	char list[64];
+	char keys[2][64];		    /* files, */
+	char texts[2][PCCL_KEY_TEXT_BYTES]; /* and what they are known by */
+};
+
+/* The second one is not on the list at first, and the first one is not any more at the end. */
+static void join_when_listed(struct world_peer *me)
+{
+	const struct listed *listed = me->argument;
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	uint64_t end_ns = peers_now_ns() + 60 * WORLD_SECOND_NS;
+	pcclResult_t result = pcclMasterConnectionFailed;
+
+	security.identity_file = listed->keys[me->index];
+	me->config.security = &security;
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	while (result != pcclSuccess) {
+		CHECK(peers_now_ns() < end_ns);
+		CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+		result = pcclConnect(me->comm);
+		CHECK(result == pcclSuccess || (me->index == 1 && result == pcclMasterConnectionFailed));
+		if (result == pcclSuccess)
+			break;
+		CHECK(strstr(pcclGetLastError(me->comm), "on the master's list") != NULL);
+		CHECK(strstr(pcclGetLastError(me->comm), listed->texts[1]) != NULL);
+		CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+		peer_reach(me, 1);
+		peers_sleep_ms(20);
+	}
+	peer_reach(me, 2);
+	while (result == pcclSuccess && (me->index == 0 || !peer_gate_is_open(me, 1) || peer_world_size(me) > 1))
+		result = pcclUpdateTopology(me->comm);
+	CHECK(result == (me->index == 0 ? pcclEvicted : pcclSuccess));
+	peer_leave(me);
+}
+
+static void write_list(const struct listed *listed, unsigned first, unsigned count)
+{
+	char text[3 * PCCL_KEY_TEXT_BYTES] = "# who may join\n";
+	unsigned i;
+
+	for (i = first; i < first + count; i++) {
+		strcat(text, "key ");
+		strcat(text, listed->texts[i]);
+		strcat(text, " groups 0-99\n");
+	}
+	write_file(listed->list, text, 0644);
+}
+
+static void make_list(struct listed *listed)
+{
+	unsigned i;
+
+	strcpy(listed->folder, "/tmp/pccl-test-list.XXXXXX");
+	assert_non_null(mkdtemp(listed->folder));
+	(void)snprintf(listed->list, sizeof(listed->list), "%s/list", listed->folder);
+	for (i = 0; i < 2; i++) {
+		(void)snprintf(listed->keys[i], sizeof(listed->keys[i]), "%s/key%u", listed->folder, i);
+		assert_int_equal(pcclDescribeKey(listed->keys[i], listed->texts[i]), pcclSuccess);
+	}
+	write_list(listed, 0, 1);
+}
+
+static void only_who_is_on_the_list_is_in(void **state)
+{
+	struct world *world = *state;
+	struct listed listed;
+
+	make_list(&listed);
+	setenv("PCCL_ALLOW_FILE", listed.list, 1);
+	peers_start_master(world, WORLD_PROGRAM);
+	unsetenv("PCCL_ALLOW_FILE");
+	peers_start(world, 2, join_when_listed, &listed);
+	peers_await(world, 0, 2);
+	peers_await(world, 1, 1);
+	write_list(&listed, 0, 2);
+	assert_int_equal(kill(world->masters[0].process.pid, SIGHUP), 0);
+	peers_await(world, 1, 2);
+	write_list(&listed, 1, 1);
+	peers_open_gate(world, 1);
+	assert_int_equal(kill(world->masters[0].process.pid, SIGHUP), 0);
+	peers_finish(world);
+	unlink(listed.keys[0]);
+	unlink(listed.keys[1]);
+	unlink(listed.list);
+	assert_int_equal(rmdir(listed.folder), 0);
+}
+
+static void lists_want_protected_connections(void **state)
+{
+	const ccoip_socket_address_t address = {.inet = {.protocol = inetIPv4, .ipv4 = {{127, 0, 0, 1}}},
+						.port = peers_free_port(1)};
+	pcclMasterInstance_t *master;
+
+	(void)state;
+	unsetenv("PCCL_SECRET");
+	assert_int_equal(pcclSetMasterAdmission(NULL, NULL), pcclInvalidArgument);
+	assert_int_equal(pcclCreateMaster(address, &master), pcclSuccess);
+	assert_int_equal(pcclSetMasterAdmission(master, "/nowhere/list"), pcclInvalidArgument);
+	assert_int_equal(pcclSetMasterAdmission(master, "/dev/null"), pcclInvalidArgument);
+	assert_int_equal(pcclSetMasterAdmission(master, NULL), pcclSuccess);
+	assert_int_equal(pcclDestroyMaster(master), pcclSuccess);
+}
+
 /* ---- settings, without a world ------------------------------------------------------------------------------- */
 
 static void check_settings(const pcclSecurity_t *security, pcclResult_t expected, const char *words)
@@ -310,6 +419,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(peers_without_a_common_secret_are_told_so, open_world, close_world),
 		cmocka_unit_test_setup_teardown(only_masters_with_the_right_key_are_registered_at, open_world,
 						close_world),
+		cmocka_unit_test_setup_teardown(only_who_is_on_the_list_is_in, open_world, close_world),
+		cmocka_unit_test_setup_teardown(lists_want_protected_connections, open_world, close_world),
 		cmocka_unit_test_setup_teardown(bad_settings_are_refused_in_words, open_world, close_world),
 		cmocka_unit_test_setup_teardown(secrets_come_from_a_file, open_world, close_world),
 	};

@@ -607,6 +607,7 @@ FUNCTIONS = {
     "pcclGenerateSecret": (c.c_int, [c.c_char * 64]),
     "pcclDescribeKey": (c.c_int, [c.c_char_p, c.c_char * 80]),
     "pcclSetMasterSecurity": (c.c_int, [c.c_void_p, c.POINTER(pcclSecurity_t)]),
+    "pcclSetMasterAdmission": (c.c_int, [c.c_void_p, c.c_char_p]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateCheck": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateDrift_t)]),
     "pcclStateSave": (c.c_int, [c.POINTER(pcclSharedState_t), c.c_char_p, c.POINTER(pcclCheckpointOptions_t)]),

@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 
 #include "base/fail.h"
-#include "transport/tls/files.h"
+#include "transport/files.h"
 
 #define PREFIX "pccl-private-key-"
 #define PREFIX_BYTES (sizeof(PREFIX) - 1)
@@ -74,7 +74,7 @@ pcclResult_t pccl_key_file_load(const char *path, struct pccl_key_pair *pair_out
 	FILE *file = NULL;
 
 	if (result == pcclSuccess)
-		result = pccl_tls_open_file(path, "a private key", true, &file);
+		result = pccl_files_open(path, "a private key", true, &file);
 	if (result == pcclSuccess)
 		result = read_key(file, path, pair_out->seed);
 	if (file != NULL)

@@ -9,7 +9,7 @@
 #include <openssl/sha.h>
 
 #include "base/fail.h"
-#include "transport/tls/files.h"
+#include "transport/files.h"
 
 #define PREFIX "pccl-secret-"
 #define PREFIX_BYTES (sizeof(PREFIX) - 1)
@@ -119,7 +119,7 @@ pcclResult_t pccl_join_secrets_gather(const char *text, const char *path,
 	if (path == NULL || *path == '\0')
 		return pccl_fail(pcclInvalidArgument,
 				 "security psk needs a join secret: PCCL_SECRET_FILE or PCCL_SECRET");
-	result = pccl_tls_open_file(path, "a join secret", true, &file);
+	result = pccl_files_open(path, "a join secret", true, &file);
 	if (result != pcclSuccess)
 		return result;
 	result = read_lines(file, path, secrets_out, count_out);

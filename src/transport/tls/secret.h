@@ -21,7 +21,7 @@ pcclResult_t pccl_join_secret_generate(char text_out[PCCL_SECRET_TEXT_BYTES]);
 pcclResult_t pccl_join_secret_parse(const char *text, size_t bytes, struct pccl_join_secret *secret_out);
 
 /* The secret in `text`, or if that is NULL or empty those in the lines of a file. pcclInvalidArgument: none, a bad one,
- * or a file that can't be read or is no plain one (files.h); a file that others may read is warned of. */
+ * or a file that can't be read or is no plain one (transport/files.h); a file that others may read is warned of. */
 pcclResult_t pccl_join_secrets_gather(const char *text, const char *path,
 				      struct pccl_join_secret secrets_out[PCCL_JOIN_SECRETS_MAX], uint32_t *count_out);
 void pccl_join_secrets_wipe(struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX]);

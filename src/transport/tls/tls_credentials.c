@@ -11,7 +11,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "transport/tls/files.h"
+#include "transport/files.h"
 
 /* All of one digest, so that a join secret goes with each. */
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
@@ -128,14 +128,14 @@ static pcclResult_t load_revoked(struct pccl_tls *tls, const char *path)
 
 static pcclResult_t check_files(const struct pccl_tls_config *config)
 {
-	pcclResult_t result = pccl_tls_check_file(config->authority, "the certificate of an authority", false);
+	pcclResult_t result = pccl_files_check(config->authority, "the certificate of an authority", false);
 
 	if (result == pcclSuccess)
-		result = pccl_tls_check_file(config->certificate, "a certificate", false);
+		result = pccl_files_check(config->certificate, "a certificate", false);
 	if (result == pcclSuccess)
-		result = pccl_tls_check_file(config->key, "a private key", true);
+		result = pccl_files_check(config->key, "a private key", true);
 	if (result == pcclSuccess && config->revoked != NULL)
-		result = pccl_tls_check_file(config->revoked, "a list of revoked certificates", false);
+		result = pccl_files_check(config->revoked, "a list of revoked certificates", false);
 	return result;
 }
 

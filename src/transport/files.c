@@ -1,4 +1,4 @@
-#include "transport/tls/files.h"
+#include "transport/files.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static void warn_of_others(const char *path, const char *what, bool is_secret, m
 		pccl_log_warn("%s holds %s, and others than its owner may change it: chmod 644", path, what);
 }
 
-pcclResult_t pccl_tls_open_file(const char *path, const char *what, bool is_secret, FILE **file_out)
+pcclResult_t pccl_files_open(const char *path, const char *what, bool is_secret, FILE **file_out)
 {
 	struct stat status;
 
@@ -32,10 +32,10 @@ pcclResult_t pccl_tls_open_file(const char *path, const char *what, bool is_secr
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_tls_check_file(const char *path, const char *what, bool is_secret)
+pcclResult_t pccl_files_check(const char *path, const char *what, bool is_secret)
 {
 	FILE *file;
-	pcclResult_t result = pccl_tls_open_file(path, what, is_secret, &file);
+	pcclResult_t result = pccl_files_open(path, what, is_secret, &file);
 
 	if (result == pcclSuccess)
 		(void)fclose(file);
