@@ -5,7 +5,7 @@ DEPS := gcc make pkg-config libcmocka-dev libssl-dev libhwloc-dev libjansson-dev
 # to check more: memory errors, network namespaces
 DEPS_CHECK := valgrind iproute2
 # to test the Python package
-DEPS_PYTHON := python3 python3-venv
+DEPS_PYTHON := python3 python3-venv openssl
 # to draw mutants
 DEPS_MUTATE := python3
 # to search the model of the membership protocol

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import os
+import resource
 import signal
 import sys
 
@@ -11,7 +13,7 @@ from . import _addresses
 from ._calls import run, status_of
 from ._library import lib
 from .errors import PCCLError
-from .settings import Security
+from .settings import Security, SecurityMode, generate_secret
 
 
 class MasterNode:
@@ -56,22 +58,74 @@ class MasterNode:
             self.close()
 
 
+_MANUAL = """
+Secrets are never arguments, which everybody on this machine can read: they come in a file or in the environment, as
+for peers. What a flag does not say one of these variables does: PCCL_SECURITY, PCCL_SECRET_FILE, PCCL_SECRET,
+PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE. Without any of them peers of this host
+only may join.
+
+SIGINT and SIGTERM end it; running operations of the peers go on without a master.
+Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pccl.master", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_MANUAL,
+        description="A master: admits peers, detects failures, decides outcomes. It never touches the data.")
+    add = parser.add_argument
+    add("--listen", "--listen-address", default="[::]:48148", metavar="HOST:PORT",
+        help="default %(default)s: IPv4 and IPv6, every interface")
+    add("--security", metavar="MODE", default=SecurityMode.DEFAULT,
+        help="none, psk (a join secret), tls (certificates); default: what is given says")
+    add("--secret-file", metavar="FILE", help="holds the join secret; up to 4 lines, the first is shown, all are taken")
+    add("--authority-file", metavar="FILE", help="PEM: whose certificates count")
+    add("--certificate-file", metavar="FILE", help="PEM: this master's")
+    add("--key-file", metavar="FILE", help="PEM: its private key")
+    add("--revoked-file", metavar="FILE", help="PEM: a list of certificates that do not count any more")
+    add("--generate-secret", action="store_true", help="print a new join secret for all peers and masters, and end")
+    add("--log-level", metavar="LEVEL", help="TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)")
+    return parser
+
+
+def _set_log_level(level: str | None) -> None:
+    from . import log
+
+    if level is not None or "PCCL_LOG_LEVEL" not in os.environ:
+        log.set_level(level or log.Level.INFO)
+
+
+def _raise_descriptors() -> None:
+    """One for each peer; the usual 1,024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _start(options: argparse.Namespace) -> MasterNode:
+    security = Security(options.security, secret_file=options.secret_file, authority_file=options.authority_file,
+                        certificate_file=options.certificate_file, key_file=options.key_file,
+                        revoked_file=options.revoked_file)
+    _set_log_level(options.log_level)
+    master = MasterNode(options.listen, security=security)
+    master.run()
+    return master
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a master until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m pccl.master", description="A master: admits peers, detects "
-                                     "failures, decides outcomes. It never touches the data.")
-    parser.add_argument("--listen-address", default="[::]:48148", metavar="HOST:PORT",
-                        help="default %(default)s: IPv4 and IPv6, every interface")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    if options.generate_secret:
+        print(generate_secret())
+        return 0
+    _raise_descriptors()
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
-        master = MasterNode(options.listen_address)
-        master.run()
+        master = _start(options)
     except (PCCLError, ValueError) as error:
         print(f"pccl.master: {error}", file=sys.stderr)
         return 1
-    print(f"pccl.master: listening on {options.listen_address}", file=sys.stderr)
+    print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
     signal.sigwait(signals)
     master.close()
     return 0
