@@ -67,6 +67,8 @@ SIM := $(if $(SIM_SRC),$(B)/test/pccl-sim)
 
 all: $(LIB_A) $(LIB_SO) $(PROGS) ## build the libraries and programs (FLAVOUR=release|asan|tsan)
 
+library: $(LIB_SO) ## build the shared library only
+
 # Tests see the internals, tests/lib and what allreduce-bench computes.
 $(B)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
 $(B)/obj/src/collectives/%_avx2.o: CFLAGS += $(KERNEL_FLAGS) $(AVX2_FLAGS)
@@ -159,6 +161,6 @@ clean: ## remove everything that was built
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(TRAIN_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) tests/standin/cuda.c))
 Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
-.PHONY: all help clean
+.PHONY: all library help clean
 .DELETE_ON_ERROR:
 .SECONDARY:

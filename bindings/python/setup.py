@@ -1,10 +1,12 @@
 """Builds the library and puts it into the package; everything else is in pyproject.toml."""
 
+import os
 import pathlib
 import shutil
 import subprocess
 
 from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,7 +20,8 @@ class BuildWithLibrary(build_py):
     def run(self):
         bundled = HERE / "pccl" / "libpccl.so"
         if (ROOT / "Makefile").exists():
-            subprocess.run(["make", "-C", str(ROOT), "all"], check=True)
+            jobs = [] if "MAKEFLAGS" in os.environ else [f"-j{os.cpu_count()}"]
+            subprocess.run(["make", *jobs, "-C", str(ROOT), "FLAVOUR=release", "library"], check=True)
             shutil.copyfile(LIBRARY.resolve(), bundled)
         super().run()
 
@@ -30,4 +33,11 @@ class Binary(Distribution):
         return True
 
 
-setup(cmdclass={"build_py": BuildWithLibrary}, distclass=Binary)
+class ForAnyPython(bdist_wheel):
+    """ctypes needs no compiler: one wheel does for all versions of Python."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": ForAnyPython}, distclass=Binary)

@@ -29,8 +29,26 @@ def _load() -> ctypes.CDLL:
         except OSError as error:
             reasons.append(str(error))
     raise ImportError(
-        "pccl: the library can't be loaded: " + "; ".join(reasons) + ". Install it (make install), put it beside this "
-        "package (pip install ./bindings/python does), or name it in the environment variable PCCL_LIBRARY")
+        "pccl: the library can't be loaded: " + "; ".join(reasons) + ". Install it (make install; where that is no "
+        "folder that the system searches, name it in LD_LIBRARY_PATH), put it into this package (pip install "
+        "./bindings/python does), or name the file in the environment variable PCCL_LIBRARY")
+
+
+def _words(version: int) -> str:
+    return f"{version // 10000}.{version // 100 % 100}.{version % 100}"
+
+
+def _check_version(library: ctypes.CDLL) -> None:
+    """One interface for a major number; what is newer has all that is older."""
+    wanted = d.PCCL_VERSION_MAJOR * 10000 + d.PCCL_VERSION_MINOR * 100 + d.PCCL_VERSION_PATCH
+    try:
+        found = int(library.pcclGetVersion())
+    except AttributeError:
+        raise ImportError(f"pccl: {library._name} is PCCL 1.x or no pccl library: it has no pcclGetVersion; this "
+                          f"package needs {_words(wanted)}") from None
+    if found // 10000 != d.PCCL_VERSION_MAJOR or found < wanted:
+        raise ImportError(f"pccl: {library._name} is version {_words(found)}, this package needs {_words(wanted)} or a "
+                          f"later {d.PCCL_VERSION_MAJOR}.x: install both from one source")
 
 
 def _declare(library: ctypes.CDLL) -> None:
@@ -41,14 +59,10 @@ def _declare(library: ctypes.CDLL) -> None:
             raise ImportError(f"pccl: {library._name} is older than this package: it has no {name}") from error
         function.restype = result
         function.argtypes = arguments
-    version = library.pcclGetVersion()
-    if version // 10000 != d.PCCL_VERSION_MAJOR:
-        raise ImportError(
-            f"pccl: {library._name} is version {version // 10000}.{version // 100 % 100}.{version % 100}, "
-            f"this package is made for {d.PCCL_VERSION_MAJOR}.x")
 
 
 lib: Any = _load()
+_check_version(lib)
 _declare(lib)
 
 
