@@ -243,6 +243,10 @@ PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTe
  * has ended (see Failures). */
 PCCL_EXPORT pcclResult_t pcclDilocoStep(pcclDiloco_t *engine, double weight);
 
+/* May the next pcclDilocoStep() have anything to do? If not, it takes a few nanoseconds and touches no parameter; else
+ * it may wait. With a quorum that can't be told before, and the answer is true. */
+PCCL_EXPORT pcclResult_t pcclDilocoIsDue(pcclDiloco_t *engine, bool *due_out);
+
 /* Waits for all rounds that have begun, and takes them over. A joint step: all members call it after the same number of
  * steps. What was trained since the last rounds began stays in the local parameters, and goes into the next ones. */
 PCCL_EXPORT pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine);

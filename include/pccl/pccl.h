@@ -537,6 +537,10 @@ PCCL_EXPORT pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo
  * pcclInvalidArgument: no such operation, or a NULL pointer. */
 PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
 
+/* pcclTest(), which waits for the end for so long at most: for who has to look at something else now and then, as
+ * interpreters have at signals. No other thread may await this operation meanwhile. */
+PCCL_EXPORT pcclResult_t pcclTestFor(const pcclHandle_t *handle, uint32_t timeout_ms, bool *done_out);
+
 /* Makes the named tensors bit-identical on all members of the group, which all make this call. One state is elected:
  * that of members that took part in the last call that succeeded, then that of the highest revision (at most one beyond
  * the last), then the one that most have, then the lowest rank's. RECEIVE_ONLY has no vote, SEND_ONLY receives nothing.

@@ -60,6 +60,17 @@ pcclResult_t pcclDilocoStep(pcclDiloco_t *engine, double weight)
 	return result == pcclSuccess ? pccl_diloco_step(engine_of(engine), weight) : result;
 }
 
+pcclResult_t pcclDilocoIsDue(pcclDiloco_t *engine, bool *due_out)
+{
+	pcclResult_t result = check(engine);
+
+	if (result == pcclSuccess && due_out == NULL)
+		result = pccl_fail(pcclInvalidArgument, "due_out is NULL");
+	if (result == pcclSuccess)
+		*due_out = pccl_diloco_is_due(engine_of(engine));
+	return result;
+}
+
 pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine)
 {
 	pcclResult_t result = check(engine);

@@ -5,7 +5,9 @@
 #include "api/library.h"
 #include "base/fail.h"
 #include "base/sized.h"
+#include "base/time.h"
 #include "comm/monitor.h"
+#include "transport/loop/loop.h"
 
 static const struct pccl_sized operation_kind = {"operation", "PCCL_OPERATION_INITIALIZER",
 						 offsetof(pcclOperation_t, root), offsetof(pcclOperation_t, reserved)};
@@ -82,13 +84,20 @@ pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *inf
 	return result;
 }
 
-pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out)
+pcclResult_t pcclTestFor(const pcclHandle_t *handle, uint32_t timeout_ms, bool *done_out)
 {
+	const uint64_t limit_ns = timeout_ms == 0 ? 0 : pccl_clock_ns() + timeout_ms * PCCL_MS_NS;
 	struct pccl_monitor *monitor = NULL;
 	pcclResult_t result;
 
 	if (done_out == NULL)
 		return pccl_fail(pcclInvalidArgument, "done_out is NULL");
 	result = check_handle(handle, &monitor);
-	return result == pcclSuccess ? pccl_monitor_test(monitor, handle->tag, handle->launch, done_out) : result;
+	return result == pcclSuccess ? pccl_monitor_test(monitor, handle->tag, handle->launch, limit_ns, done_out)
+				     : result;
+}
+
+pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out)
+{
+	return pcclTestFor(handle, 0, done_out);
 }

@@ -93,7 +93,9 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
  * releases it. `info_out` may be NULL. */
 pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch,
 				pcclOperationInfo_t *info_out);
-pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, bool *done_out);
+/* Has it ended at `limit_ns`? Until then it waits for that, unless another thread does; 0: it does not wait. */
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, uint64_t limit_ns,
+			       bool *done_out);
 
 struct pccl_joint_call {
 	enum pccl_vote vote;

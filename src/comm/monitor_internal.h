@@ -96,8 +96,8 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
  * trusted. */
 void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);
 
-/* monitor_ops.c, under the lock */
-void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op);
+/* monitor_ops.c, under the lock: has the op ended by then? PCCL_NEVER: it has. */
+bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns);
 
 /* monitor_joint.c, under the lock: one thread at a time makes joint calls */
 void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor);

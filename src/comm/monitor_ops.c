@@ -46,44 +46,49 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 
 /* The deadline has passed: whom the op waits for is asked, and the group decides what becomes of it. Asked again when a
  * view change came in between, for then the question may have been lost with the old view. */
-static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint32_t *asked_epoch)
+static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 {
-	if (*asked_epoch != monitor->view.epoch && pccl_session_expire(monitor->session, op))
-		*asked_epoch = monitor->view.epoch;
+	if (op->asked_epoch != monitor->view.epoch && pccl_session_expire(monitor->session, op))
+		op->asked_epoch = monitor->view.epoch;
 	pccl_monitor_dispatch(monitor);
 }
 
 /* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
-void pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
+static void act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op)
 {
 	const struct pccl_settings *settings = &monitor->self->settings;
-	uint64_t until_ns = PCCL_NEVER, give_up_ns = PCCL_NEVER;
-	uint32_t asked_epoch = 0;
+
+	if (op->give_up_ns == 0)
+		op->give_up_ns = op->deadline_ns + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
+	if (pccl_clock_ns() >= op->give_up_ns) {
+		pccl_monitor_end_locked(monitor, pcclTimeout,
+					"an operation's deadline passed, and no decision of the group came: "
+					"the master can't be reached");
+		op->deadline_ns = PCCL_NEVER;
+		return;
+	}
+	ask_for_end(monitor, op);
+	op->deadline_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
+}
+
+bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns)
+{
 	pthread_cond_t ended; /* of this caller: there is one for each op at most */
 
 	if (op->ended)
-		return;
+		return true;
 	pccl_monitor_init_condition(&ended);
 	op->waiter = &ended;
-	while (!op->ended) {
-		if (give_up_ns == PCCL_NEVER)
-			until_ns = op->deadline_ns; /* it may have come nearer */
-		if (pccl_monitor_wait(monitor, &ended, until_ns) || pccl_clock_ns() < until_ns)
-			continue;
-		if (give_up_ns == PCCL_NEVER)
-			give_up_ns = until_ns + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
-		if (pccl_clock_ns() >= give_up_ns) {
-			pccl_monitor_end_locked(monitor, pcclTimeout,
-						"an operation's deadline passed, and no decision of the group came: "
-						"the master can't be reached");
-			until_ns = PCCL_NEVER;
-			continue;
-		}
-		ask_for_end(monitor, op, &asked_epoch);
-		until_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
+	while (!op->ended && (limit_ns == PCCL_NEVER || pccl_clock_ns() < limit_ns)) {
+		/* the deadline may come nearer meanwhile */
+		const uint64_t until_ns = op->deadline_ns < limit_ns ? op->deadline_ns : limit_ns;
+
+		if (!pccl_monitor_wait(monitor, &ended, until_ns) && pccl_clock_ns() >= op->deadline_ns)
+			act_on_deadline(monitor, op);
 	}
 	op->waiter = NULL;
 	pthread_cond_destroy(&ended);
+	return op->ended;
 }
 
 /* A handle may be awaited after its communicator has ended: the op has ended with it. */
@@ -133,7 +138,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 		pccl_monitor_leave(monitor);
 		return pcclRankConnectionLost;
 	}
-	pccl_monitor_wait_for_end(monitor, op);
+	(void)pccl_monitor_wait_for_end(monitor, op, PCCL_NEVER);
 	if (op->residual_next != NULL) {
 		pthread_mutex_unlock(&monitor->lock);
 		pccl_op_commit_residual(op);
@@ -151,9 +156,23 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 	return result;
 }
 
-pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, bool *done_out)
+/* Nobody else waits for it meanwhile: an op has one waiter. */
+static bool wait_until(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns)
 {
-	const struct pccl_op *op;
+	bool ended;
+
+	if (op->awaited || limit_ns == 0)
+		return op->ended;
+	op->awaited = true;
+	ended = pccl_monitor_wait_for_end(monitor, op, limit_ns);
+	op->awaited = false;
+	return ended;
+}
+
+pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, uint64_t limit_ns,
+			       bool *done_out)
+{
+	struct pccl_op *op;
 	pcclResult_t result = enter_to_await(monitor);
 
 	if (result != pcclSuccess)
@@ -165,7 +184,7 @@ pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint6
 		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited by this handle",
 				   (unsigned long long)tag);
 	else
-		*done_out = op->ended;
+		*done_out = wait_until(monitor, op, limit_ns);
 	pccl_monitor_leave(monitor);
 	return result;
 }

@@ -69,7 +69,7 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
 		pccl_text_copy(text, text_bytes, pccl_fail_text());
 		return result;
 	}
-	pccl_monitor_wait_for_end(monitor, op);
+	(void)pccl_monitor_wait_for_end(monitor, op, PCCL_NEVER);
 	result = op->result;
 	*ranks_out = op->attempt_ranks;
 	pccl_text_copy(text, text_bytes, op->detail);

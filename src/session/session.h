@@ -126,9 +126,11 @@ struct pccl_op {
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter;		/* who waits for its end; the shell's, as the next three */
+	void *waiter;		/* who waits for its end; the shell's, as the next five */
 	uint64_t launch;	/* its number among the communicator's launches, from 1 */
-	uint64_t deadline_ns;	/* monotonic; UINT64_MAX: none */
+	uint64_t deadline_ns;	/* monotonic, when to ask what becomes of it; UINT64_MAX: never */
+	uint64_t give_up_ns;	/* when an answer has not come; 0: nobody has asked */
+	uint32_t asked_epoch;	/* of the view whose lanes were asked */
 	bool awaited;		/* a caller waits for its end */
 	uint32_t attempt_ranks; /* members of the view of the last attempt: whose contributions its sums have */
 	uint16_t *participants; /* by segment, of those that an attempt before it has finished: how many contributions

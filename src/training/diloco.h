@@ -24,6 +24,7 @@ void pccl_diloco_destroy(struct pccl_diloco *engine);
 bool pccl_diloco_is_inherited(const struct pccl_diloco *engine);
 
 /* These are what pccl/diloco.h says of their public namesakes. */
+bool pccl_diloco_is_due(const struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight);
 pcclResult_t pccl_diloco_flush(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_state(struct pccl_diloco *engine, pcclSharedState_t **state_out);

@@ -94,6 +94,14 @@ static void simulate(struct simulated *all, const struct training_run *run)
 	}
 }
 
+static uint64_t training_rounds(pcclDiloco_t *engine)
+{
+	pcclDilocoStatistics_t statistics = PCCL_DILOCO_STATISTICS_INITIALIZER;
+
+	CHECK_RESULT(pcclSuccess, pcclDilocoGetStatistics(engine, &statistics));
+	return statistics.rounds;
+}
+
 static void follows_arithmetic(struct world_peer *me)
 {
 	const struct training_run *run = (const struct training_run *)me->argument;
@@ -109,11 +117,18 @@ static void follows_arithmetic(struct world_peer *me)
 	training_init(&model, peer_rank(me));
 	CHECK_RESULT(pcclSuccess, pcclDilocoCreate(me->comm, model.tensors, TRAINING_TENSORS, &run->settings, &engine));
 	for (step = 1; step <= run->steps; step++) {
+		const uint64_t rounds = training_rounds(engine);
+		bool is_due = false;
+
 		training_step(&model);
+		CHECK_RESULT(pcclSuccess, pcclDilocoIsDue(engine, &is_due));
+		CHECK(is_due || step % run->settings.interval != 0);
 		CHECK_RESULT(pcclSuccess,
 			     pcclDilocoStep(engine, step % run->settings.interval == 0 ? weight_of(peer_rank(me)) : 0));
+		CHECK(is_due || training_rounds(engine) == rounds);
 	}
 	CHECK(memcmp(model.values, all->models[peer_rank(me)].values, sizeof(model.values)) == 0);
+	CHECK_RESULT(pcclInvalidArgument, pcclDilocoIsDue(engine, NULL));
 	CHECK_RESULT(pcclSuccess, pcclDilocoFlush(engine));
 	training_tell(me, engine);
 	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));

@@ -331,6 +331,17 @@ static void a_handle_may_be_awaited_by_another_thread(void **state)
 
 /* ---- a late peer --------------------------------------------------------------------------------------------- */
 
+/* In slices, as who has signals to hear does. */
+static void test_until_done(const pcclHandle_t *handle)
+{
+	bool done = false;
+
+	while (!done)
+		CHECK_RESULT(pcclSuccess, pcclTestFor(handle, 20, &done));
+	CHECK_RESULT(pcclSuccess, pcclTestFor(handle, 10000, &done));
+	CHECK(done);
+}
+
 /* One large operation that a peer comes late to does not hold up the small ones, nor fill its memory. */
 static void comes_late_to_one(struct world_peer *me)
 {
@@ -348,15 +359,23 @@ static void comes_late_to_one(struct world_peer *me)
 	operation.datatype = pcclInt32;
 	operation.tag = 1000;
 	values_fill(large, pcclInt32, 0, LARGE, peer_rank(me));
-	if (me->index != 0)
+	if (me->index != 0) {
+		bool done = true;
+
 		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(large, large, &operation, me->comm, &handle));
+		CHECK_RESULT(pcclSuccess, pcclTestFor(&handle, 10, &done));
+		CHECK(!done);
+	}
 	for (i = 0; i < 100; i++) {
 		launch(me, batch, 1);
 		await(me, batch, 1);
 	}
 	if (me->index == 0)
 		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(large, large, &operation, me->comm, &handle));
+	test_until_done(&handle);
 	CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
+	CHECK_RESULT(pcclInvalidArgument, pcclTestFor(&handle, 10, &(bool){false}));
+	CHECK_RESULT(pcclInvalidArgument, pcclTestFor(&handle, 10, NULL));
 	CHECK(values_reduced(large, pcclInt32, pcclSum, 0, LARGE, everybody, 3));
 	free(large);
 	free(batch);

@@ -1,6 +1,6 @@
 """Calls that block. ctypes releases the GIL in all of them; but the main thread, which alone runs Python's signal
-handlers, has to come back from C to do so. So the main thread lets a helper make the call and waits in Python, where
-Ctrl-C reaches it."""
+handlers, has to come back from C to do so. For the end of an operation it waits in slices; other calls, which are rare,
+it lets a helper make and waits in Python, where Ctrl-C reaches it."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ class _Helper:
         reply: _Reply = queue.SimpleQueue()
         self._inbox.put((function, reply))
         return reply
+
+
+_SLICE_MS = 100
+
+
+def wait_for(handle: d.pcclHandle_t, on_interrupt: Callable[[], Any] | None = None) -> None:
+    """Blocks until the operation can be awaited at once, or something is wrong that awaiting it will tell. If a signal
+    handler raises meanwhile: with `on_interrupt`, that is called, and the operation awaited."""
+    done = ctypes.c_bool()
+    try:
+        while not done.value and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
+            pass
+    except BaseException:
+        if on_interrupt is not None:
+            on_interrupt()
+            lib.pcclAwait(handle, None)
+        raise
 
 
 _idle: list[_Helper] = []

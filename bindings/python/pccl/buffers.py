@@ -15,7 +15,7 @@ _KINDS = {"b": "int", "h": "int", "i": "int", "l": "int", "q": "int", "n": "int"
           "H": "uint", "I": "uint", "L": "uint", "Q": "uint", "N": "uint", "e": "float", "f": "float", "d": "float"}
 
 
-@dataclass
+@dataclass(slots=True)
 class Buffer:
     """Contiguous elements. `owner` keeps them alive."""
 
@@ -26,9 +26,22 @@ class Buffer:
     owner: Any
 
 
-def _is_torch(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "torch" or any(
-        base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__)
+_families: dict[type, str] = {}
+
+
+def _family_of(value: Any) -> str:
+    """Whose kind of buffer it is. Looked up once for each type."""
+    kind = type(value)
+    return _families.get(kind) or _families.setdefault(kind, _find_family(kind))
+
+
+def _find_family(kind: type) -> str:
+    if kind.__module__.partition(".")[0] == "torch" or any(
+            base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__):
+        return "torch"
+    if kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "ctypes"):
+        return "numpy"
+    return "dlpack" if hasattr(kind, "__dlpack__") else "memory"
 
 
 def _of_torch(tensor: Any) -> Buffer:
@@ -46,11 +59,17 @@ def _of_numpy(array: Any, writable: bool) -> Buffer:
     if not array.dtype.isnative:
         raise ValueError("the array has another byte order than this machine: pass array.astype() of its "
                          "dtype.newbyteorder('=')")
-    if not array.flags.c_contiguous:
+    flags = array.flags
+    if not flags.c_contiguous:
         raise ValueError("the array is not contiguous: pass numpy.ascontiguousarray() of it")
-    if writable and not array.flags.writeable:
+    if writable and not flags.writeable:
         raise ValueError("the array is read-only: pass one that may be written to")
-    return Buffer(array.ctypes.data, array.size, DataType.from_numpy_dtype(array.dtype), DeviceType.CPU, array)
+    datatype = DataType.from_numpy_dtype(array.dtype)
+    try:
+        pointer = ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # read-only, empty, or of a type that is not NumPy's own: this takes longer
+        pointer = array.ctypes.data
+    return Buffer(pointer, array.size, datatype, DeviceType.CPU, array)
 
 
 def _of_memory(value: Any, writable: bool) -> Buffer:
@@ -119,11 +138,12 @@ def _of_dlpack(value: Any) -> Buffer:
 
 def buffer_of(value: Any, *, writable: bool) -> Buffer:
     """The elements of a NumPy array, a torch tensor, or anything with DLPack or the buffer protocol."""
-    if _is_torch(value):
-        return _of_torch(value)
-    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "ctypes"):
+    family = _family_of(value)
+    if family == "numpy":
         return _of_numpy(value, writable)
-    if hasattr(value, "__dlpack__"):
+    if family == "torch":
+        return _of_torch(value)
+    if family == "dlpack":
         return _of_dlpack(value)
     try:
         return _of_memory(value, writable)
@@ -134,8 +154,9 @@ def buffer_of(value: Any, *, writable: bool) -> Buffer:
 
 def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
     """Input and output of an all-reduce: alike in kind, type and size, in the memory of the host."""
-    left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
-    if _is_torch(send) != _is_torch(recv):
+    right = buffer_of(recv, writable=True)
+    left = right if send is recv else buffer_of(send, writable=False)
+    if (_family_of(send) == "torch") != (_family_of(recv) == "torch"):
         raise ValueError("send and recv must both be torch tensors, or neither")
     if left.datatype is not right.datatype:
         raise ValueError(f"send is of {left.datatype.name}, recv of {right.datatype.name}")
@@ -147,5 +168,6 @@ def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
 
 def check_host(*buffers: Buffer) -> None:
     """Collectives take what is in the memory of the host."""
-    if any(buffer.device is not DeviceType.CPU for buffer in buffers):
-        raise ValueError("the tensors must be in the memory of the host: pass their cpu()")
+    for buffer in buffers:
+        if buffer.device is not DeviceType.CPU:
+            raise ValueError("the tensors must be in the memory of the host: pass their cpu()")

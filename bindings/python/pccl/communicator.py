@@ -7,12 +7,12 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _addresses
 from . import _declarations as d
-from ._calls import blocking, run
+from ._calls import blocking, wait_for
 from ._library import last_error, lib
 from .buffers import Buffer, pair_of
 from .errors import MasterConnectionFailedError, PCCLError
@@ -74,11 +74,15 @@ class AsyncReduceHandle:
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:
         """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
-        return self._outcome or run(self._finish)
+        return self._outcome or self._finish(None)
 
-    def _finish(self) -> tuple[bool, int, ReduceInfo]:
+    def _abort(self) -> None:
+        lib.pcclCommAbort(self._communicator._comm)
+
+    def _finish(self, on_interrupt: Callable[[], None] | None) -> tuple[bool, int, ReduceInfo]:
         with self._lock:
             if self._outcome is None:
+                wait_for(d.pcclHandle_t(self._handle.comm, self._handle.tag, 0), on_interrupt)
                 info = d.pcclReduceInfo_t()
                 status = lib.pcclAwaitAsyncReduce(self._handle, info)
                 self._cause = last_error() if status != d.pcclSuccess else ""
@@ -88,8 +92,11 @@ class AsyncReduceHandle:
 
     def result(self) -> ReduceInfo:
         """wait(), but a failure is raised."""
-        _, status, info = self.wait()
-        PCCLError.check(status, "pcclAwaitAsyncReduce", self._cause)
+        return self._result(None)
+
+    def _result(self, on_interrupt: Callable[[], None] | None) -> ReduceInfo:
+        _, status, info = self._outcome or self._finish(on_interrupt)
+        PCCLError.check(status, "pcclAllReduce", self._cause)
         return info
 
 
@@ -213,11 +220,9 @@ class Communicator(Operations):
                    quantization_options: QuantizationOptions | None = None) -> ReduceInfo:
         """recv = the reduction of all members' send: torch tensors, NumPy arrays or buffers, alike in type and size;
         the same object twice works in place. A failure raises, and send is as it was."""
-        left, right = pair_of(send, recv)
-        descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
-        info = d.pcclReduceInfo_t()
-        blocking(self._comm, "pcclAllReduce", left.pointer, right.pointer, descriptor, self._comm, info)
-        return _info_of(info)
+        handle = self.all_reduce_async(send, recv, op=op, tag=tag, operand_descriptor=operand_descriptor,
+                                       quantization_options=quantization_options)
+        return handle._result(handle._abort)
 
     def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
                          operand_descriptor: ReduceOperandDescriptor | None = None,
@@ -227,7 +232,7 @@ class Communicator(Operations):
         descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
         handle = d.pcclAsyncReduceOp_t()
         PCCLError.check(lib.pcclAllReduceAsync(left.pointer, right.pointer, descriptor, self._comm, handle),
-                        "pcclAllReduceAsync")
+                        "pcclAllReduce")
         return AsyncReduceHandle(self, handle, (left, right))
 
     def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,

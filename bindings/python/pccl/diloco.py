@@ -146,7 +146,12 @@ class Trainer:
         """After every inner step. weight: how much it counts (tokens, or 1). Waits if a round is due that has not
         ended. Ctrl-C meanwhile aborts the communicator. InvalidArgumentError: parameters of this peer are no finite
         numbers (the text names one); it has given nothing to the round, and may go on."""
-        self._call("pcclDilocoStep", weight)
+        due = ctypes.c_bool()
+        PCCLError.check(lib.pcclDilocoIsDue(self._engine, due), "pcclDilocoIsDue")
+        if due.value:
+            self._call("pcclDilocoStep", weight)
+        else:
+            PCCLError.check(lib.pcclDilocoStep(self._engine, weight), "pcclDilocoStep")
 
     def flush(self) -> None:
         """Waits for all rounds that have begun, and takes them over. All members do after as many steps."""

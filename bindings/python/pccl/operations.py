@@ -7,11 +7,10 @@ import asyncio
 import ctypes
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import run
+from ._calls import wait_for
 from ._library import last_error, lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidArgumentError, PCCLError
@@ -50,10 +49,12 @@ _WORDS = {"plan": d.pcclEnumPlan, "failure_policy": d.pcclEnumFailurePolicy, "co
           "codec_down": d.pcclEnumCodec, "codec_datatype": d.pcclEnumDataType, "rounding": d.pcclEnumRounding,
           "codec_overflow": d.pcclEnumOverflow, "zstd": d.pcclEnumZstd, "input": d.pcclEnumInput}
 _NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32}
+_OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
+_INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
+_PLANS = {plan.value: plan for plan in Plan}
 
 
-@dataclass(frozen=True)
-class OperationInfo:
+class OperationInfo(NamedTuple):
     """What became of an operation: the view it ended in; fewest and most peers that any element has contributions of
     (they differ only after a repair); payload bytes of this peer; the plan it was done by."""
 
@@ -87,14 +88,15 @@ class Handle:
                 return True  # another thread has just awaited it
         return done.value
 
-    def _finish(self) -> tuple[int, str, OperationInfo]:
+    def _finish(self, on_interrupt: Callable[[], None] | None = None) -> tuple[int, str, OperationInfo]:
         with self._lock:
             if self._outcome is None:
-                info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
+                info = d.pcclOperationInfo_t(size=_INFO_BYTES)
+                wait_for(self._handle, on_interrupt)
                 status = lib.pcclAwait(self._handle, info)
                 cause = last_error() if status != d.pcclSuccess else ""
                 self._outcome = status, cause, OperationInfo(info.epoch, info.participants_min, info.participants_max,
-                                                             info.tx_bytes, info.rx_bytes, Plan(info.plan))
+                                                             info.tx_bytes, info.rx_bytes, _PLANS[info.plan])
                 self._buffers = ()
             return self._outcome
 
@@ -109,11 +111,7 @@ class Handle:
         return self._wait(self._abort)
 
     def _wait(self, on_interrupt: Callable[[], None] | None) -> OperationInfo:
-        outcome = self._outcome
-        if outcome is None:
-            run(self._finish, on_interrupt)
-            outcome = self._finish()
-        status, cause, info = outcome
+        status, cause, info = self._outcome or self._finish(on_interrupt)
         PCCLError.check(status, self._name, cause)
         return info
 
@@ -144,10 +142,11 @@ class Handle:
 
 def _operation(count: int, datatype: DataType, op: ReduceOp, choices: Choices, root: int = 0
                ) -> tuple[d.pcclOperation_t, tuple[Buffer, ...]]:
-    made = d.pcclOperation_t(size=ctypes.sizeof(d.pcclOperation_t), count=count, datatype=datatype.value, op=op.value)
-    made.codec_datatype = d.pcclUint8
+    made = d.pcclOperation_t(_OPERATION_BYTES, count, datatype.value, op.value)
     buffers: tuple[Buffer, ...] = ()
-    for name, value in {**choices, "root": root}.items():
+    if root != 0:
+        choices = {**choices, "root": root}  # type: ignore[typeddict-unknown-key]
+    for name, value in choices.items():
         if name == "residual":
             if value is None:
                 continue

@@ -66,7 +66,8 @@ class DataType(Enum):
     @classmethod
     def from_torch_dtype(cls, dtype: Any) -> DataType:
         """The type of a torch.dtype; ValueError if there is none."""
-        return cls._by_name(str(dtype).rpartition(".")[2], dtype)
+        found = _SEEN.get(dtype)
+        return found or _remember(dtype, cls._by_name(str(dtype).rpartition(".")[2], dtype))
 
     def to_numpy_dtype(self) -> Any:
         """The numpy.dtype of this type; bfloat16 by ml_dtypes, if that is installed."""
@@ -81,7 +82,9 @@ class DataType(Enum):
     @classmethod
     def from_numpy_dtype(cls, dtype: Any) -> DataType:
         """The type of a numpy.dtype (or what makes one); ValueError if there is none."""
-        return cls._by_name(str(getattr(dtype, "name", getattr(dtype, "__name__", dtype))), dtype)
+        found = _SEEN.get(dtype)
+        return found or _remember(dtype, cls._by_name(str(getattr(dtype, "name", getattr(dtype, "__name__", dtype))),
+                                                      dtype))
 
     @classmethod
     def _by_name(cls, name: str, dtype: Any) -> DataType:
@@ -89,6 +92,14 @@ class DataType(Enum):
             if known == name:
                 return kind
         raise ValueError(f"pccl has no type for {dtype}: it has {', '.join(_NAMES.values())}")
+
+
+_SEEN: dict[Any, DataType] = {}  # by dtypes, of which there are few; asking one for its name takes long
+
+
+def _remember(dtype: Any, kind: DataType) -> DataType:
+    _SEEN[dtype] = kind
+    return kind
 
 
 _NAMES = {
