@@ -31,6 +31,7 @@ enum flag {
 	FLAG_ROUNDING,
 	FLAG_ZSTD,
 	FLAG_CHECKSUMS,
+	FLAG_TRANSPORT,
 	FLAG_SECURITY,
 	FLAG_INPLACE,
 	FLAG_GIVE_UP,
@@ -69,6 +70,7 @@ static const struct option flags[] = {
 	{"rounding", required_argument, NULL, FLAG_ROUNDING},
 	{"zstd", required_argument, NULL, FLAG_ZSTD},
 	{"checksums", required_argument, NULL, FLAG_CHECKSUMS},
+	{"transport", required_argument, NULL, FLAG_TRANSPORT},
 	{"security", required_argument, NULL, FLAG_SECURITY},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"give-up", no_argument, NULL, FLAG_GIVE_UP},
@@ -305,6 +307,10 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 		good = parse_value("checksums", pcclEnumChecksums, text, &value, problem);
 		options->checksums = (pcclChecksums_t)value;
 		return good;
+	case FLAG_TRANSPORT:
+		good = parse_value("transport", pcclEnumTransport, text, &value, problem);
+		options->transport = (pcclTransport_t)value;
+		return good;
 	case FLAG_SECURITY:
 		good = parse_value("security", pcclEnumSecurity, text, &value, problem);
 		options->security = (pcclSecurityMode_t)value;
@@ -411,6 +417,7 @@ static void set_defaults(struct bench_options *options)
 	options->policy = pcclPolicyDefault;
 	options->zstd = pcclZstdDefault;
 	options->checksums = pcclChecksumsDefault;
+	options->transport = pcclTransportDefault;
 	options->security = pcclSecurityDefault;
 	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);

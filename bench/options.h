@@ -51,6 +51,7 @@ struct bench_options {
 	struct bench_codec codec;
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
+	pcclTransport_t transport;
 	pcclSecurityMode_t security;
 	enum bench_chaos chaos;
 	uint64_t state_bytes; /* 0: no state */

@@ -108,6 +108,7 @@ bool bench_peer_join(struct bench_peer *peer, const struct bench_options *option
 	config.failure_policy = options->policy;
 	config.zstd = options->zstd;
 	config.checksums = options->checksums;
+	config.transport = options->transport;
 	if (result == pcclSuccess)
 		result = pcclCreateCommunicatorWithConfig(&params, &config, &peer->comm);
 	if (result != pcclSuccess) {

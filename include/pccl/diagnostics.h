@@ -32,7 +32,8 @@ typedef enum pcclEnum_t {
 	pcclEnumDilocoMode = 17,
 	pcclEnumDilocoRule = 18,
 	pcclEnumDilocoDivision = 19,
-	pcclEnumSecurity = 20 /* pcclSecurityMode_t */
+	pcclEnumSecurity = 20, /* pcclSecurityMode_t */
+	pcclEnumTransport = 21
 } pcclEnum_t;
 
 /* The word of an enumeration's value, "ring", "bfloat16", "pcclTimeout"; "?" if there is no such value. Never NULL;

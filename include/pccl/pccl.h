@@ -166,6 +166,15 @@ typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_
 
 /* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
  * pcclTimeout, nothing has happened, calling again goes on where it was; evict (fail if fewer than half called). */
+/* How data travels between peers. Nobody needs to choose alike. */
+typedef enum pcclTransport_t {
+	pcclTransportDefault = 0, /* pcclTransportAuto */
+	/* Shared memory between processes of one user on one host and in one network namespace, where security is none;
+	 * else TCP, in TLS where there is security. Each connection has 1 MiB of that memory. */
+	pcclTransportAuto = 100,
+	pcclTransportTcp = 101 /* within a host, too */
+} pcclTransport_t;
+
 typedef enum pcclLate_t { pcclLateDefault = 0, pcclLateWait = 100, pcclLateFail = 101, pcclLateEvict = 102 } pcclLate_t;
 
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
@@ -292,13 +301,14 @@ typedef struct pcclConfig_t {
 	uint32_t joint_timeout_ms; /* PCCL_JOINT_TIMEOUT_MS: of joint calls; the shortest counts; default 0: none */
 	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
 	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
-	uint32_t reserved[2];
+	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp */
+	uint32_t reserved[1];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, pcclTransportDefault, {0}}
 /* clang-format on */
 
 /*

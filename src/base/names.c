@@ -108,6 +108,13 @@ static const struct word checksums[] = {
 	{NULL, 0},
 };
 
+static const struct word transports[] = {
+	{"default", pcclTransportDefault},
+	{"auto", pcclTransportAuto},
+	{"tcp", pcclTransportTcp},
+	{NULL, 0},
+};
+
 static const struct word strategies[] = {
 	{"enforce-popular", PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR},
 	{"receive-only", PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY},
@@ -191,6 +198,7 @@ static const struct word *const tables[] = {
 	[pcclEnumDilocoRule] = diloco_rules,
 	[pcclEnumDilocoDivision] = diloco_divisions,
 	[pcclEnumSecurity] = securities,
+	[pcclEnumTransport] = transports,
 };
 
 static const struct word *table_of(pcclEnum_t which)

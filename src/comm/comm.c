@@ -63,6 +63,8 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	result = pccl_settings_merge(params, config, &comm->self.settings);
 	if (result == pcclSuccess)
 		result = pccl_protection_open(comm->self.settings.security, &comm->self.wires);
+	if (result == pcclSuccess && comm->self.settings.transport == pcclTransportAuto)
+		pccl_wires_share_memory(comm->self.wires);
 	if (result == pcclSuccess)
 		result = make_identity(&comm->self);
 	if (result == pcclSuccess)

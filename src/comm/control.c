@@ -446,8 +446,8 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	pcclResult_t result = pccl_address_resolve(host, settings->port_first, &address, &count);
 
 	if (result == pcclSuccess)
-		result = pccl_doorman_create(control->loop, pccl_wire_for(control->self->wires, &address), &address,
-					     settings->port_last, PCCL_HELLO_TIMEOUT_NS, arrived, control,
+		result = pccl_doorman_create(control->loop, pccl_wire_between_peers(control->self->wires, &address),
+					     &address, settings->port_last, PCCL_HELLO_TIMEOUT_NS, arrived, control,
 					     &control->doorman);
 	if (result == pcclSuccess || settings->listen_address[0] != '\0')
 		return result;
@@ -455,7 +455,7 @@ static pcclResult_t listen_on(struct pccl_control *control)
 	result = pccl_address_numeric("0.0.0.0", settings->port_first, &address);
 	if (result != pcclSuccess)
 		return result;
-	return pccl_doorman_create(control->loop, pccl_wire_for(control->self->wires, &address), &address,
+	return pccl_doorman_create(control->loop, pccl_wire_between_peers(control->self->wires, &address), &address,
 				   settings->port_last, PCCL_HELLO_TIMEOUT_NS, arrived, control, &control->doorman);
 }
 

@@ -169,7 +169,7 @@ pcclResult_t pccl_reach_places(const struct pccl_wires *wires, const struct pccl
 			refused = true;
 			continue;
 		}
-		place->transport = pccl_wire_for(wires, &place->address);
+		place->transport = pccl_wire_between_peers(wires, &place->address);
 		++*count_out;
 	}
 	if (*count_out == 0 && refused)

@@ -297,7 +297,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
 	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, state_zstd = pcclZstdAuto,
-	    checksums = pcclChecksumsAuto, late = pcclLateFail;
+	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -331,7 +331,11 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_LATE_MEMBERS", (int)full.late_members, pcclEnumLate, pcclLateFail,
 					      &late);
+	if (result == pcclSuccess)
+		result = pccl_settings_choice("PCCL_TRANSPORT", (int)full.transport, pcclEnumTransport,
+					      pcclTransportAuto, &transport);
 	settings_out->security = full.security;
+	settings_out->transport = (pcclTransport_t)transport;
 	settings_out->late_members = (pcclLate_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;
 	settings_out->plan = (pcclPlan_t)plan;

@@ -32,6 +32,7 @@ struct pccl_settings {
 	pcclZstd_t state_zstd; /* of what is moved of states: by default where it pays */
 	pcclChecksums_t checksums;
 	pcclLate_t late_members;
+	pcclTransport_t transport;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 	const pcclSecurity_t *security; /* the caller's, while the communicator is being made; may be NULL */

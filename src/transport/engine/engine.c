@@ -272,7 +272,8 @@ static void note_events(struct pccl_engine *engine, uint32_t events)
 		engine->readable = engine->read_to_end = true;
 	if ((events & EPOLLIN) != 0)
 		engine->readable = true;
-	if ((events & EPOLLOUT) != 0 && engine->write_error == 0)
+	if ((events & (engine->bytes->reading_tells_room ? EPOLLIN | EPOLLOUT : EPOLLOUT)) != 0 &&
+	    engine->write_error == 0)
 		engine->writable = true;
 }
 
@@ -425,6 +426,12 @@ void pccl_engine_detach(struct pccl_stream *stream)
 	engine->context = NULL;
 }
 
+static const char *name_way(const struct pccl_engine *engine)
+{
+	return engine->begun && engine->bytes->name != NULL ? engine->bytes->name(engine->bytes_state)
+							    : engine->base.transport->name;
+}
+
 void pccl_engine_describe(const struct pccl_stream *stream, char *text, size_t text_bytes)
 {
 	static const char *const states[] = {"connecting", "in its handshake", "detached", "open", "broken", "closing"};
@@ -438,7 +445,7 @@ void pccl_engine_describe(const struct pccl_stream *stream, char *text, size_t t
 		pccl_address_text_port(&address, local);
 	pccl_engine_remote_text(engine, remote);
 	snprintf(text, text_bytes, "%s %s to %s, %s%s, %" PRIu64 " bytes sent, %" PRIu64 " received, %u frames queued",
-		 engine->base.transport->name, local, remote, states[engine->state],
+		 name_way(engine), local, remote, states[engine->state],
 		 engine->phase == PCCL_ENGINE_HELD ? " (held)" : "", engine->counters.sent_bytes,
 		 engine->counters.received_bytes, engine->queue_count);
 }
@@ -450,6 +457,9 @@ void pccl_engine_count(const struct pccl_stream *stream, struct pccl_stream_coun
 	int queued = 0;
 
 	*counters_out = engine->counters;
+	if (engine->state == PCCL_ENGINE_OPEN && engine->bytes->count != NULL &&
+	    engine->bytes->count(engine->bytes_state, pccl_loop_now(engine->loop), counters_out))
+		return;
 	if (engine->state != PCCL_ENGINE_OPEN || ioctl(engine->watch.fd, SIOCOUTQ, &queued) != 0 ||
 	    !pccl_socket_measure(engine->watch.fd, counters_out))
 		return;

@@ -43,6 +43,12 @@ struct pccl_byte_calls {
 	bool (*shut_down)(void *state, int fd);
 	/* As the slot of a transport; after the handshake. NULL: bytes are not protected. */
 	bool (*bond)(const void *state, struct pccl_bond *bond_out);
+	/* Fills in what is known of the way; false: the kernel knows. NULL: it always does. */
+	bool (*count)(void *state, uint64_t now_ns, struct pccl_stream_counters *counters);
+	/* What people call the way that bytes go, once the handshake is done. NULL: as the transport. */
+	const char *(*name)(const void *state);
+	/* That there is room again is told as if there were something to read. */
+	bool reading_tells_room;
 };
 
 /* The slots of a transport's table. */

@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "transport/shm/shm.h"
 #include "transport/tcp/tcp.h"
 #include "transport/tls/key_file.h"
 #include "transport/tls/secret.h"
@@ -18,6 +19,7 @@ struct pccl_wires {
 	struct pccl_key_pair identity;
 	struct pccl_key masters[MASTER_KEYS_MAX]; /* whose peer this side may be; none: of all */
 	uint32_t master_count;
+	bool memory; /* is shared there */
 };
 
 static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wires)
@@ -125,10 +127,22 @@ bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *mas
 	return wires->master_count == 0;
 }
 
+void pccl_wires_share_memory(struct pccl_wires *wires)
+{
+	wires->memory = true;
+}
+
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)
 {
 	(void)address; /* one wire for IPv4 and IPv6 */
 	return wires->tls != NULL ? pccl_tls_wire(wires->tls) : &pccl_tcp;
+}
+
+const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wires, const struct pccl_address *address)
+{
+	if (wires->tls != NULL)
+		return pccl_wire_for(wires, address);
+	return wires->memory ? &pccl_shm : &pccl_shm_declining;
 }
 
 bool pccl_wires_are_protected(const struct pccl_wires *wires)

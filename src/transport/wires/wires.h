@@ -18,6 +18,9 @@ pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires
 /* After all streams and listeners. */
 void pccl_wires_destroy(struct pccl_wires *wires);
 
+/* Peers on one host may share memory, as long as nobody has to be protected. Before the wires are used. */
+void pccl_wires_share_memory(struct pccl_wires *wires);
+
 /* A new join secret as text. pcclSystemError. */
 pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);
 
@@ -29,8 +32,11 @@ bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *mas
 /* What others know the key in a file by. pcclInvalidArgument, pcclSystemError. */
 pcclResult_t pccl_wires_describe_key(const char *path, char text_out[PCCL_KEY_TEXT_BYTES]);
 
-/* The wire that listens on such an address, or dials it. */
+/* The wire between a peer and its master that listens on such an address, or dials it. */
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address);
+/* The same between peers. */
+const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wires,
+						     const struct pccl_address *address);
 
 /* Does everybody have to show that it may take part? */
 bool pccl_wires_are_protected(const struct pccl_wires *wires);

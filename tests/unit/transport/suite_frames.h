@@ -148,7 +148,7 @@ static void held_stream_pushes_back_and_goes_on_after_resume(void **state)
 	wire.acceptor.transport->resume(wire.acceptor.stream);
 	WIRE_UNTIL(&wire, wire.acceptor.next == sent);
 	assert_true(wire.dialer.calls[WIRE_ROOM] >= 1);
-	assert_int_equal(wire_completions(&wire.dialer), sent);
+	WIRE_UNTIL(&wire, wire_completions(&wire.dialer) == sent); /* the last header is there before its payload */
 	wire_destroy(&wire);
 	free(payload);
 }

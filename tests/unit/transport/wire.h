@@ -24,7 +24,8 @@ enum wire_call { WIRE_NONE, WIRE_OPENED, WIRE_HEADER, WIRE_RECEIVED, WIRE_ROOM, 
 /* What a suite runs against. */
 struct wire_kind {
 	const struct pccl_transport *transport;
-	const char *host; /* numeric, listens on any port */
+	const char *host;		    /* numeric, listens on any port */
+	const struct pccl_transport *dials; /* NULL: `transport` */
 };
 
 struct wire_end {
@@ -248,9 +249,11 @@ static inline void wire_listen(struct wire *wire, const struct wire_kind *kind)
 
 static inline void wire_dial(struct wire *wire)
 {
-	assert_int_equal(wire->kind->transport->dial(wire->kind->transport, wire->loop, &wire->address, &wire_events,
-						     &wire->dialer, &wire->dialer.stream),
-			 pcclSuccess);
+	const struct pccl_transport *dials = wire->kind->dials != NULL ? wire->kind->dials : wire->kind->transport;
+
+	assert_int_equal(
+		dials->dial(dials, wire->loop, &wire->address, &wire_events, &wire->dialer, &wire->dialer.stream),
+		pcclSuccess);
 }
 
 /* Its handshake, if the wire has one, is done. */

@@ -11,8 +11,8 @@
 #include "transport/engine/socket.h"
 #include "transport/tcp/tcp.h"
 
-static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1"};
-static struct wire_kind ipv6 = {&pccl_tcp, "::1"};
+static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1", NULL};
+static struct wire_kind ipv6 = {&pccl_tcp, "::1", NULL};
 
 static int use_ipv4(void **state)
 {
@@ -208,7 +208,7 @@ static void socket_that_reached_itself_is_not_connected(void **state)
 
 static void one_listener_serves_ipv4_and_ipv6(void **state)
 {
-	static struct wire_kind any = {&pccl_tcp, "::"};
+	static struct wire_kind any = {&pccl_tcp, "::", NULL};
 	static const char *const hosts[] = {"127.0.0.1", "::1"};
 	static struct wire wire;
 	size_t i;

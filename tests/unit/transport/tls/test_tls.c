@@ -73,8 +73,8 @@ static int set_up(void **state)
 	authority_issue(&theirs, "member", 10);
 	by_secret = with_secrets("s");
 	by_certificate = with_certificate(&ours, &ours, "member", true);
-	secret_kind = (struct wire_kind){pccl_tls_wire(by_secret), "127.0.0.1"};
-	certificate_kind = (struct wire_kind){pccl_tls_wire(by_certificate), "::1"};
+	secret_kind = (struct wire_kind){pccl_tls_wire(by_secret), "127.0.0.1", NULL};
+	certificate_kind = (struct wire_kind){pccl_tls_wire(by_certificate), "::1", NULL};
 	return 0;
 }
 
@@ -107,8 +107,8 @@ static void check_refused(const struct pccl_transport *dials, const struct pccl_
 			  const char *dialler_words, const char *listener_words)
 {
 	static struct wire wire;
-	struct wire_kind kind = {listens, "127.0.0.1"};
-	struct wire_kind other = {dials, "127.0.0.1"};
+	struct wire_kind kind = {listens, "127.0.0.1", NULL};
+	struct wire_kind other = {dials, "127.0.0.1", NULL};
 
 	wire_listen(&wire, &kind);
 	wire.kind = &other;
@@ -166,7 +166,7 @@ static void secret_and_certificate_do_not_meet(void **state)
 static void plain_and_tls_do_not_meet(void **state)
 {
 	static struct wire wire;
-	struct wire_kind plain = {&pccl_tcp, "127.0.0.1"};
+	struct wire_kind plain = {&pccl_tcp, "127.0.0.1", NULL};
 	struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
 
 	(void)state;
@@ -189,7 +189,7 @@ static void new_secret_is_taken_while_the_old_one_still_is(void **state)
 	static struct wire wire;
 	struct pccl_tls *old = with_secrets("on");
 	struct pccl_tls *new = with_secrets("no");
-	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1"}, {pccl_tls_wire(new), "127.0.0.1"}};
+	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1", NULL}, {pccl_tls_wire(new), "127.0.0.1", NULL}};
 	size_t i;
 
 	(void)state;

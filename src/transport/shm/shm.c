@@ -1,0 +1,525 @@
+/*
+ * Bytes through two rings, once both sides have the memory; over the connection if not. The connection stays: a byte on
+ * it wakes the other side, and its end is the stream's. What a side has written before it ended is read all the same.
+ */
+#include "transport/shm/shm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "transport/engine/engine.h"
+#include "transport/loop/fork.h"
+#include "transport/shm/offer.h"
+#include "transport/tcp/tcp.h"
+
+enum stage {
+	AWAITS_BEGINNING, /* accepted; what comes first, an offer or a frame? */
+	AWAITS_OFFER,	  /* a whole one */
+	AWAITS_GIVEN,
+	OFFERS, /* dialled; nothing is said yet */
+	AWAITS_NAME,
+	AWAITS_TAKEN,
+	PLAIN, /* over the connection, for good */
+	SHARED /* through memory, for good */
+};
+
+struct shm_stream {
+	enum stage stage;
+	bool declines;
+	int post;     /* AWAITS_GIVEN: where the memory comes to; else -1 */
+	void *memory; /* mapped from AWAITS_TAKEN on; NULL: none */
+	struct pccl_ring out;
+	struct pccl_ring in;
+	int failure;	   /* errno that write() returns; 0: none */
+	uint64_t acked;	   /* of what was written, as last seen by count(), */
+	uint64_t acked_ns; /* which saw it grow then */
+	size_t said_bytes;
+	uint8_t said[PCCL_OFFER_BYTES]; /* of the other side's next message */
+};
+
+/* ---- the handshake ------------------------------------------------------------------------------------------- */
+
+/* Why there is no memory is worth a line, once: many streams have the same reason. */
+static void note_decline(void)
+{
+	static bool noted;
+
+	if (!__atomic_exchange_n(&noted, true, __ATOMIC_RELAXED))
+		pccl_log_info("no shared memory with a peer on this host, TCP goes on: %s", pccl_fail_text());
+}
+
+static enum pccl_shake go_plain(struct shm_stream *stream)
+{
+	pccl_offer_unmap(stream->memory);
+	stream->memory = NULL;
+	stream->stage = PLAIN;
+	return PCCL_SHAKE_DONE;
+}
+
+static enum pccl_shake go_shared(struct shm_stream *stream, bool dialled)
+{
+	uint8_t *there = (uint8_t *)stream->memory + PCCL_RING_HEAD_BYTES + PCCL_RING_BYTES;
+
+	pccl_ring_open(&stream->out, dialled ? stream->memory : there);
+	pccl_ring_open(&stream->in, dialled ? there : stream->memory);
+	stream->stage = SHARED;
+	return PCCL_SHAKE_DONE;
+}
+
+/* A connection that is new has room for it, or is broken. */
+static enum pccl_shake say(struct shm_stream *stream, int fd, const struct pccl_offer *offer, enum stage next)
+{
+	uint8_t bytes[PCCL_OFFER_BYTES];
+
+	pccl_offer_encode(offer, bytes);
+	stream->stage = next;
+	if (next == PLAIN)
+		(void)go_plain(stream);
+	if (send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(bytes))
+		return go_plain(stream); /* which finds out what is wrong */
+	return next == PLAIN || next == SHARED ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
+}
+
+static enum pccl_shake decline(struct shm_stream *stream, int fd)
+{
+	const struct pccl_offer offer = {.kind = PCCL_OFFER_DECLINED};
+
+	return say(stream, fd, &offer, PLAIN);
+}
+
+static bool is_on_this_host(int fd, uint16_t *local_port_out, uint16_t *remote_port_out)
+{
+	struct pccl_address local = {.bytes = sizeof(local.storage)};
+	struct pccl_address remote = {.bytes = sizeof(remote.storage)};
+
+	if (getsockname(fd, (struct sockaddr *)&local.storage, &local.bytes) != 0 ||
+	    getpeername(fd, (struct sockaddr *)&remote.storage, &remote.bytes) != 0)
+		return false;
+	*local_port_out = pccl_address_port(&local);
+	*remote_port_out = pccl_address_port(&remote);
+	return pccl_address_same_host(&local, &remote);
+}
+
+static enum pccl_shake offer_memory(struct shm_stream *stream, int fd)
+{
+	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
+	uint16_t remote_port;
+
+	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port))
+		return go_plain(stream);
+	return say(stream, fd, &offer, AWAITS_NAME);
+}
+
+static enum pccl_shake give(struct shm_stream *stream, int fd, const struct pccl_offer *name)
+{
+	const struct pccl_offer given = {.kind = PCCL_OFFER_GIVEN};
+
+	stream->memory = pccl_offer_give(name->token);
+	if (stream->memory != NULL)
+		return say(stream, fd, &given, AWAITS_TAKEN);
+	note_decline();
+	return decline(stream, fd);
+}
+
+static enum pccl_shake name_post(struct shm_stream *stream, int fd, const struct pccl_offer *offered)
+{
+	struct pccl_offer name = {.kind = PCCL_OFFER_NAME};
+	uint16_t local_port, remote_port;
+
+	/* Something in between has a port of its own. */
+	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offered->port)
+		return decline(stream, fd);
+	stream->post = pccl_offer_open_post(name.token);
+	if (stream->post >= 0)
+		return say(stream, fd, &name, AWAITS_GIVEN);
+	note_decline();
+	return decline(stream, fd);
+}
+
+static enum pccl_shake take(struct shm_stream *stream, int fd)
+{
+	const struct pccl_offer taken = {.kind = PCCL_OFFER_TAKEN};
+
+	stream->memory = pccl_offer_take(stream->post);
+	pccl_fork_close(stream->post);
+	stream->post = -1;
+	if (stream->memory == NULL) {
+		note_decline();
+		return decline(stream, fd);
+	}
+	(void)go_shared(stream, false);
+	return say(stream, fd, &taken, SHARED);
+}
+
+static enum pccl_shake refuse(void)
+{
+	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of shared memory");
+	return PCCL_SHAKE_FAILED;
+}
+
+static enum pccl_shake answer(struct shm_stream *stream, int fd)
+{
+	struct pccl_offer offer;
+	bool good = pccl_offer_decode(stream->said, &offer);
+
+	if (stream->stage == AWAITS_OFFER)
+		return good && offer.kind == PCCL_OFFER_OFFER ? name_post(stream, fd, &offer) : decline(stream, fd);
+	if (!good)
+		return refuse();
+	if (offer.kind == PCCL_OFFER_DECLINED)
+		return go_plain(stream);
+	if (stream->stage == AWAITS_NAME && offer.kind == PCCL_OFFER_NAME)
+		return give(stream, fd, &offer);
+	if (stream->stage == AWAITS_GIVEN && offer.kind == PCCL_OFFER_GIVEN)
+		return take(stream, fd);
+	if (stream->stage == AWAITS_TAKEN && offer.kind == PCCL_OFFER_TAKEN)
+		return go_shared(stream, true);
+	return refuse();
+}
+
+/* An end, or an error, is for the engine to find: it has the words. */
+static enum pccl_shake hear(struct shm_stream *stream, int fd)
+{
+	ssize_t got;
+
+	do
+		got = recv(fd, stream->said + stream->said_bytes, sizeof(stream->said) - stream->said_bytes,
+			   MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return PCCL_SHAKE_GOES_ON;
+	if (got <= 0)
+		return go_plain(stream);
+	stream->said_bytes += (size_t)got;
+	if (stream->said_bytes < sizeof(stream->said))
+		return PCCL_SHAKE_GOES_ON;
+	stream->said_bytes = 0;
+	return answer(stream, fd);
+}
+
+static enum pccl_shake look_at_beginning(struct shm_stream *stream, int fd)
+{
+	uint8_t first[PCCL_OFFER_MAGIC_BYTES];
+	ssize_t got;
+
+	do
+		got = recv(fd, first, sizeof(first), MSG_DONTWAIT | MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return PCCL_SHAKE_GOES_ON;
+	if (got <= 0 || !pccl_offer_begins(first, (size_t)got))
+		return go_plain(stream);
+	if (got == (ssize_t)sizeof(first))
+		stream->stage = AWAITS_OFFER;
+	return PCCL_SHAKE_GOES_ON;
+}
+
+static enum pccl_shake shake(void *state, int fd)
+{
+	struct shm_stream *stream = state;
+	enum pccl_shake result = PCCL_SHAKE_GOES_ON;
+	enum stage before;
+
+	if (stream->stage == OFFERS)
+		result = offer_memory(stream, fd);
+	do {
+		before = stream->stage;
+		if (result == PCCL_SHAKE_GOES_ON)
+			result = before == AWAITS_BEGINNING ? look_at_beginning(stream, fd) : hear(stream, fd);
+	} while (stream->stage != before);
+	return result;
+}
+
+static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialled, void **state_out)
+{
+	struct shm_stream *stream = pccl_zalloc(sizeof(*stream));
+
+	(void)fd;
+	*state_out = stream;
+	if (stream == NULL)
+		return pcclOutOfMemory;
+	stream->stage = dialled ? OFFERS : AWAITS_BEGINNING;
+	stream->declines = self == &pccl_shm_declining;
+	stream->post = -1;
+	return pcclSuccess;
+}
+
+static void end(void *state)
+{
+	struct shm_stream *stream = state;
+
+	if (stream->post >= 0)
+		pccl_fork_close(stream->post);
+	pccl_offer_unmap(stream->memory);
+	pccl_free(stream);
+}
+
+/* ---- waking -------------------------------------------------------------------------------------------------- */
+
+#define BELLS_PER_CALL 64
+
+/* Who can't be told has been told already: as many bells as fit are in its socket. */
+static void ring_bell(struct shm_stream *stream, int fd)
+{
+	char bell = 0;
+	ssize_t sent;
+
+	do
+		sent = send(fd, &bell, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		stream->failure = errno;
+}
+
+/* Takes the bells that have rung. 1: there may be more; 0: the other side has shut down; -1 and errno. */
+static ssize_t hear_bells(int fd)
+{
+	char bells[BELLS_PER_CALL];
+	ssize_t got;
+
+	do
+		got = recv(fd, bells, sizeof(bells), MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	return got > 0 ? 1 : got;
+}
+
+/* Each bell is taken before its ring is waited for again, so they don't pile up. */
+static bool awaits_bytes(struct shm_stream *stream, int fd)
+{
+	if (pccl_ring_was_woken_reader(&stream->in))
+		(void)hear_bells(fd);
+	return pccl_ring_await_bytes(&stream->in);
+}
+
+static bool awaits_room(struct shm_stream *stream, int fd)
+{
+	if (pccl_ring_was_woken_writer(&stream->out))
+		(void)hear_bells(fd);
+	return pccl_ring_await_room(&stream->out);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------- */
+
+/* Until all is read, or nothing is there. How many bytes; -1: nonsense. */
+static ssize_t take_all(struct shm_stream *stream, int fd, uint8_t *to, size_t bytes)
+{
+	size_t done = 0;
+
+	while (done < bytes) {
+		bool wake;
+		ssize_t got = pccl_ring_take(&stream->in, to != NULL ? to + done : NULL, bytes - done, &wake);
+
+		if (got <= 0)
+			return got < 0 ? -1 : (ssize_t)done;
+		if (wake)
+			ring_bell(stream, fd);
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t fail_nonsense(void)
+{
+	(void)pccl_fail(pcclSystemError, "what it says of the bytes in shared memory makes no sense");
+	errno = EPROTO;
+	return -1;
+}
+
+/* All parts, in turn. */
+static ssize_t take_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count)
+{
+	ssize_t total = 0;
+	size_t i;
+
+	for (i = 0; i < part_count; i++) {
+		ssize_t got = take_all(stream, fd, parts[i].iov_base, parts[i].iov_len);
+
+		if (got < 0)
+			return fail_nonsense();
+		total += got;
+		if (got < (ssize_t)parts[i].iov_len)
+			break;
+	}
+	return total;
+}
+
+/* Nothing is in memory: is that for now, or the end? What was written before the end is in memory by the time that the
+ * end is seen. */
+static ssize_t read_nothing(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count,
+			    bool *more_out)
+{
+	ssize_t heard = hear_bells(fd);
+	int error = heard < 0 ? errno : 0;
+	bool over = heard == 0 || (heard < 0 && error != EAGAIN && error != EWOULDBLOCK);
+	ssize_t got;
+
+	if (!over && awaits_bytes(stream, fd)) {
+		*more_out = false;
+		errno = EAGAIN;
+		return -1;
+	}
+	got = take_parts(stream, fd, parts, part_count);
+	*more_out = true;
+	if (got == 0 && over && heard < 0)
+		errno = error;
+	else if (got == 0 && !over)
+		errno = EAGAIN;
+	return got == 0 && (heard < 0 || !over) ? -1 : got;
+}
+
+static ssize_t read_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count, size_t bytes,
+			  bool *more_out)
+{
+	ssize_t got = take_parts(stream, fd, parts, part_count);
+
+	if (got == 0)
+		return read_nothing(stream, fd, parts, part_count, more_out);
+	*more_out = got < 0 || got == (ssize_t)bytes || !awaits_bytes(stream, fd);
+	return got;
+}
+
+static size_t sum_parts(const struct iovec *parts, size_t part_count)
+{
+	size_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < part_count; i++)
+		bytes += parts[i].iov_len;
+	return bytes;
+}
+
+static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
+{
+	struct shm_stream *stream = state;
+
+	if (stream->stage != SHARED)
+		return pccl_tcp.bytes->read(NULL, fd, parts, part_count, more_out);
+	return read_parts(stream, fd, parts, part_count, sum_parts(parts, part_count), more_out);
+}
+
+static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
+{
+	struct shm_stream *stream = state;
+	const struct iovec nowhere = {NULL, bytes};
+
+	if (stream->stage != SHARED)
+		return pccl_tcp.bytes->discard(NULL, fd, bytes, more_out);
+	return read_parts(stream, fd, &nowhere, 1, bytes, more_out);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------- */
+
+static bool has_ended(int fd)
+{
+	char bell;
+
+	return recv(fd, &bell, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+/* Until all is written, or there is no room. */
+static ssize_t put_all(struct shm_stream *stream, int fd, const uint8_t *from, size_t bytes)
+{
+	size_t done = 0;
+
+	while (done < bytes) {
+		bool wake;
+		ssize_t put = pccl_ring_put(&stream->out, from + done, bytes - done, &wake);
+
+		if (put < 0)
+			return -1;
+		if (put == 0 && awaits_room(stream, fd))
+			break;
+		if (wake)
+			ring_bell(stream, fd);
+		done += (size_t)put;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t put_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count)
+{
+	ssize_t total = 0;
+	size_t i;
+
+	for (i = 0; i < part_count; i++) {
+		ssize_t put = put_all(stream, fd, parts[i].iov_base, parts[i].iov_len);
+
+		if (put < 0)
+			return -1;
+		total += put;
+		if (put < (ssize_t)parts[i].iov_len)
+			break;
+	}
+	return total;
+}
+
+static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
+{
+	struct shm_stream *stream = state;
+	ssize_t put = 0;
+
+	if (stream->stage != SHARED)
+		return pccl_tcp.bytes->write(NULL, fd, parts, part_count, more_out);
+	if (stream->failure == 0)
+		put = put_parts(stream, fd, parts, part_count);
+	if (put < 0)
+		stream->failure = EBADMSG;
+	else if (put == 0 && stream->failure == 0 && has_ended(fd))
+		stream->failure = EPIPE;
+	if (put <= 0) {
+		errno = stream->failure != 0 ? stream->failure : EAGAIN;
+		return -1;
+	}
+	*more_out = put == (ssize_t)sum_parts(parts, part_count);
+	return put;
+}
+
+static bool shut_down(void *state, int fd)
+{
+	return pccl_tcp.bytes->shut_down(state, fd);
+}
+
+/* The kernel knows nothing of what is in memory: the other side's reading is its acknowledgement. */
+static bool count(void *state, uint64_t now_ns, struct pccl_stream_counters *counters)
+{
+	struct shm_stream *stream = state;
+	uint64_t acked;
+
+	if (stream->stage != SHARED)
+		return false;
+	acked = pccl_ring_read_by_other(&stream->out);
+	if (acked != stream->acked) {
+		stream->acked = acked;
+		stream->acked_ns = now_ns;
+	}
+	counters->acked_bytes = acked;
+	counters->acked_ns = stream->acked_ns;
+	return true;
+}
+
+static const char *name(const void *state)
+{
+	const struct shm_stream *stream = state;
+
+	return stream != NULL && stream->stage == SHARED ? "shm" : "tcp";
+}
+
+static const struct pccl_byte_calls calls = {
+	.begin = begin,
+	.end = end,
+	.shake = shake,
+	.read = read_bytes,
+	.write = write_bytes,
+	.discard = discard_bytes,
+	.shut_down = shut_down,
+	.count = count,
+	.name = name,
+	.reading_tells_room = true,
+};
+
+const struct pccl_transport pccl_shm = {.name = "shm", .bytes = &calls, PCCL_ENGINE_SLOTS};
+const struct pccl_transport pccl_shm_declining = {.name = "tcp", .bytes = &calls, PCCL_ENGINE_SLOTS};

@@ -1,0 +1,259 @@
+/* The shared-memory wire: the suite through memory and declined, and what a stranger on this host may try. */
+#include "unit/transport/transport_suite.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "transport/shm/offer.h"
+#include "transport/shm/shm.h"
+#include "transport/tcp/tcp.h"
+
+static struct wire_kind ipv4 = {&pccl_shm, "127.0.0.1", NULL};
+static struct wire_kind ipv6 = {&pccl_shm, "::1", NULL};
+static struct wire_kind declining = {&pccl_shm_declining, "127.0.0.1", &pccl_shm};
+
+static int use_ipv4(void **state)
+{
+	*state = &ipv4;
+	return 0;
+}
+
+static int use_ipv6(void **state)
+{
+	*state = &ipv6;
+	return 0;
+}
+
+static int use_declining(void **state)
+{
+	*state = &declining;
+	return 0;
+}
+
+/* ---- who shares ---------------------------------------------------------------------------------------------- */
+
+static bool goes_by(struct wire_end *end, const char *way)
+{
+	char text[PCCL_STREAM_DESCRIBE_BYTES];
+
+	end->transport->describe(end->stream, text, sizeof(text));
+	return strncmp(text, way, strlen(way)) == 0;
+}
+
+/* Two frames over what they come to. */
+static void check_way(const struct pccl_transport *dials, const struct pccl_transport *listens, const char *way)
+{
+	static struct wire wire;
+	struct wire_kind kind = {listens, "127.0.0.1", NULL};
+	struct wire_kind other = {dials, "127.0.0.1", NULL};
+	uint8_t *payload = wire_payload(70000, 0);
+
+	wire_listen(&wire, &kind);
+	wire.kind = &other;
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
+	assert_true(wire_send(&wire.dialer, 0, payload, 70000));
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
+	assert_true(goes_by(&wire.dialer, way));
+	assert_true(goes_by(&wire.acceptor, way));
+	wire_destroy(&wire);
+	free(payload);
+}
+
+static void both_have_to_want_memory(void **state)
+{
+	(void)state;
+	check_way(&pccl_shm, &pccl_shm, "shm");
+	check_way(&pccl_shm, &pccl_shm_declining, "tcp");
+	check_way(&pccl_shm_declining, &pccl_shm, "tcp");
+	check_way(&pccl_tcp, &pccl_shm, "tcp");
+}
+
+/* ---- strangers ----------------------------------------------------------------------------------------------- */
+
+/* Somebody's end of a connection to the wire's listener. */
+struct stranger {
+	struct wire *wire;
+	int fd;
+	uint16_t port;
+};
+
+static struct stranger come(struct wire *wire)
+{
+	struct stranger stranger = {.wire = wire, .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+	struct pccl_address own = {.bytes = sizeof(own.storage)};
+
+	wire_listen(wire, &ipv4);
+	(void)connect(stranger.fd, (struct sockaddr *)&wire->address.storage, wire->address.bytes);
+	assert_int_equal(getsockname(stranger.fd, (struct sockaddr *)&own.storage, &own.bytes), 0);
+	stranger.port = pccl_address_port(&own);
+	return stranger;
+}
+
+static void leave(struct stranger *stranger)
+{
+	close(stranger->fd);
+	wire_destroy(stranger->wire);
+}
+
+static void say(struct stranger *stranger, enum pccl_offer_kind kind)
+{
+	const struct pccl_offer offer = {.kind = kind, .port = stranger->port};
+	uint8_t bytes[PCCL_OFFER_BYTES];
+
+	pccl_offer_encode(&offer, bytes);
+	assert_int_equal(send(stranger->fd, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
+}
+
+static struct pccl_offer hear(struct stranger *stranger)
+{
+	uint8_t bytes[PCCL_OFFER_BYTES];
+	struct pccl_offer offer;
+
+	WIRE_UNTIL(stranger->wire, recv(stranger->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) > 0);
+	assert_int_equal(recv(stranger->fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_true(pccl_offer_decode(bytes, &offer));
+	return offer;
+}
+
+/* Somebody in between has a port of its own. */
+static void an_offer_through_a_relay_is_declined(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+
+	(void)state;
+	stranger.port++;
+	say(&stranger, PCCL_OFFER_OFFER);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_DECLINED);
+	leave(&stranger);
+}
+
+static void memory_that_never_came_is_declined(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+
+	(void)state;
+	say(&stranger, PCCL_OFFER_OFFER);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_NAME);
+	say(&stranger, PCCL_OFFER_GIVEN);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_DECLINED);
+	leave(&stranger);
+}
+
+static void words_out_of_turn_break_the_stream(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+
+	(void)state;
+	say(&stranger, PCCL_OFFER_OFFER);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_NAME);
+	say(&stranger, PCCL_OFFER_TAKEN);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(wire.acceptor.reason, "offer of shared memory"));
+	leave(&stranger);
+}
+
+/* The name of a post that anybody could send to: what comes must be what this side would have made itself. */
+static void only_sealed_memory_of_the_right_size_is_taken(void **state)
+{
+	uint8_t token[PCCL_OFFER_TOKEN_BYTES];
+	int post = pccl_offer_open_post(token);
+	void *given, *taken;
+
+	(void)state;
+	assert_true(post >= 0);
+	assert_null(pccl_offer_take(post)); /* nothing has come */
+	given = pccl_offer_give(token);
+	taken = pccl_offer_take(post);
+	assert_non_null(given);
+	assert_non_null(taken);
+	assert_ptr_not_equal(given, taken);
+	strcpy(given, "the same");
+	assert_string_equal(taken, "the same");
+	pccl_offer_unmap(given);
+	pccl_offer_unmap(taken);
+	token[0] ^= 1;
+	assert_null(pccl_offer_give(token));
+	assert_non_null(strstr(pccl_fail_text(), "can't be handed over"));
+	close(post);
+}
+
+/* What stands in the memory is as little to be trusted as what comes over a network. */
+static void positions_that_make_no_sense_break_the_stream(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+	struct pccl_offer name;
+	uint64_t *memory;
+	char bell = 0;
+
+	(void)state;
+	say(&stranger, PCCL_OFFER_OFFER);
+	name = hear(&stranger);
+	memory = pccl_offer_give(name.token);
+	assert_non_null(memory);
+	say(&stranger, PCCL_OFFER_GIVEN);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_TAKEN);
+	memory[0] = UINT64_MAX - 5;
+	assert_int_equal(send(stranger.fd, &bell, 1, MSG_NOSIGNAL), 1);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(wire.acceptor.reason, "makes no sense"));
+	pccl_offer_unmap(memory);
+	leave(&stranger);
+}
+
+/* A process that is killed takes nothing back. */
+static void what_was_written_before_the_end_is_read(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
+	uint8_t header[PCCL_FRAME_BYTES];
+	struct pccl_ring ring;
+	void *memory;
+	bool wake;
+	int i;
+
+	(void)state;
+	say(&stranger, PCCL_OFFER_OFFER);
+	memory = pccl_offer_give(hear(&stranger).token);
+	say(&stranger, PCCL_OFFER_GIVEN);
+	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_TAKEN);
+	pccl_ring_open(&ring, memory);
+	pccl_frame_encode(&frame, header);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(pccl_ring_put(&ring, header, sizeof(header), &wake), sizeof(header));
+	pccl_offer_unmap(memory);
+	close(stranger.fd);
+	wire.acceptor.verdict = PCCL_FRAME_DISCARD;
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 100);
+	stranger.fd = -1;
+	leave(&stranger);
+}
+
+int main(void)
+{
+	const struct CMUnitTest suite[] = {SUITE_TESTS};
+	const struct CMUnitTest own[] = {
+		cmocka_unit_test(both_have_to_want_memory),
+		cmocka_unit_test(an_offer_through_a_relay_is_declined),
+		cmocka_unit_test(memory_that_never_came_is_declined),
+		cmocka_unit_test(words_out_of_turn_break_the_stream),
+		cmocka_unit_test(only_sealed_memory_of_the_right_size_is_taken),
+		cmocka_unit_test(positions_that_make_no_sense_break_the_stream),
+		cmocka_unit_test(what_was_written_before_the_end_is_read),
+	};
+	int failed;
+
+	failed = cmocka_run_group_tests_name("shared memory beside IPv4", suite, use_ipv4, NULL);
+	failed += cmocka_run_group_tests_name("shared memory beside IPv6", suite, use_ipv6, NULL);
+	failed += cmocka_run_group_tests_name("shared memory declined", suite, use_declining, NULL);
+	failed += cmocka_run_group_tests_name("shared memory and strangers", own, NULL, NULL);
+	return failed;
+}
