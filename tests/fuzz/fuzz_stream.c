@@ -1,8 +1,8 @@
 /*
- * What a TCP stream makes of any bytes. The first byte of the input tells how the rest is cut into pieces, the second
- * what the user answers to headers. Everything is sent twice: as it is, and with the right checksums put in where a
- * frame's would be. However it is cut, the stream must deliver the same frames and end by breaking, once, with a
- * reason.
+ * What a stream makes of any bytes, offers of shared memory included. The first byte of the input tells how the rest
+ * is cut into pieces, the second what the user answers to headers. Everything is sent twice: as it is, and with the
+ * right checksums put in where a frame's would be. However it is cut, the stream must deliver the same frames and end
+ * by breaking, once, with a reason.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "transport/tcp/tcp.h"
+#include "transport/shm/shm.h"
 #include "transport/transport.h"
 
 #define STREAM_BYTES_MAX 8192u
@@ -42,7 +42,7 @@ static enum pccl_frame_verdict on_header(void *context, struct pccl_stream *stre
 	(void)stream;
 	if (answer == PCCL_FRAME_HOLD && !listening->held) {
 		listening->held = true;
-		pccl_tcp.resume(stream); /* at the end of the turn: nothing, it is not held yet */
+		pccl_shm.resume(stream); /* at the end of the turn: nothing, it is not held yet */
 		return PCCL_FRAME_HOLD;
 	}
 	listening->held = false;
@@ -80,7 +80,7 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 	struct listening *listening = context;
 
 	listening->stream = stream;
-	if (pccl_tcp.attach(stream, listening->loop, &events, listening) != pcclSuccess)
+	if (pccl_shm.attach(stream, listening->loop, &events, listening) != pcclSuccess)
 		abort();
 }
 
@@ -94,7 +94,7 @@ static struct listening *listening_once(void)
 		return &listening;
 	if (pccl_loop_create(&listening.loop) != pcclSuccess ||
 	    pccl_address_numeric("127.0.0.1", 0, &listening.address) != pcclSuccess ||
-	    pccl_tcp.listen(&pccl_tcp, listening.loop, &listening.address, on_accepted, &listening, &listening.listener,
+	    pccl_shm.listen(&pccl_shm, listening.loop, &listening.address, on_accepted, &listening, &listening.listener,
 			    &port) != pcclSuccess)
 		abort();
 	pccl_address_set_port(&listening.address, port);
@@ -121,17 +121,17 @@ static uint32_t play(const uint8_t *data, size_t bytes, size_t piece_bytes, uint
 		send(fd, data + sent, bytes - sent < piece_bytes ? bytes - sent : piece_bytes, MSG_NOSIGNAL);
 		pccl_loop_turn(listening->loop, 0);
 		if (listening->held)
-			pccl_tcp.resume(listening->stream);
+			pccl_shm.resume(listening->stream);
 	}
 	shutdown(fd, SHUT_WR);
 	while (listening->broken_count == 0) {
 		if (listening->held)
-			pccl_tcp.resume(listening->stream);
+			pccl_shm.resume(listening->stream);
 		pccl_loop_turn(listening->loop, UINT64_MAX);
 	}
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &no_time_wait, sizeof(no_time_wait));
 	close(fd);
-	pccl_tcp.close(listening->stream, false);
+	pccl_shm.close(listening->stream, false);
 	return listening->digest;
 }
 

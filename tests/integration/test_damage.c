@@ -198,6 +198,7 @@ static void peer_body(struct world_peer *me)
 		peer_wait_peer(me, FIRST, DONE);
 	}
 	me->config.checksums = setup->checksums;
+	me->config.transport = pcclTransportTcp; /* which goes through the tap */
 	me->config.lanes = me->config.streams = 1;
 	peer_join(me);
 	if (me->index == FIRST) {

@@ -56,7 +56,7 @@ static uint32_t node_at(const struct sim *sim, const struct pccl_address *addres
 	return node < sim->node_count ? node : UINT32_MAX;
 }
 
-const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)
+const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wires, const struct pccl_address *address)
 {
 	(void)wires;
 	(void)address;

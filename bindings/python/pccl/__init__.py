@@ -8,7 +8,7 @@ from .errors import PCCLError, Result
 from .master import MasterNode
 from .operations import Handle, OperationInfo
 from .settings import (Checksums, FailurePolicy, Input, LateMembers, Overflow, Plan, Rounding, Security, SecurityMode,
-                       Settings, Zstd, generate_secret)
+                       Settings, Transport, Zstd, generate_secret)
 from .shared_state import SharedState, TensorInfo
 from .types import (Attribute, DataType, DeviceType, DistributionHint, QuantizationAlgorithm, QuantizationOptions,
                     ReduceDescriptor, ReduceInfo, ReduceOp, ReduceOperandDescriptor, SharedStateSyncInfo,
@@ -19,7 +19,7 @@ __all__ = [
     "FailurePolicy", "Handle", "Input", "LateMembers", "MasterNode", "OperationInfo", "Overflow", "PCCLError", "Plan",
     "QuantizationAlgorithm", "QuantizationOptions", "ReduceDescriptor", "ReduceInfo", "ReduceOp", "ReduceOpDescriptor",
     "ReduceOperandDescriptor", "Result", "Rounding", "Security", "SecurityMode", "Settings", "SharedState",
-    "SharedStateSyncInfo", "SharedStateSyncStrategy", "TensorInfo", "Zstd", "cuda", "diloco", "errors",
+    "SharedStateSyncInfo", "SharedStateSyncStrategy", "TensorInfo", "Transport", "Zstd", "cuda", "diloco", "errors",
     "generate_secret", "log", "state",
 ]
 

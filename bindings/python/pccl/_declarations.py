@@ -156,6 +156,11 @@ pcclPolicyRepair = 102
 pcclInputKeep = 0
 pcclInputGiveUp = 100
 
+# pcclTransport_t
+pcclTransportDefault = 0
+pcclTransportAuto = 100
+pcclTransportTcp = 101
+
 # pcclLate_t
 pcclLateDefault = 0
 pcclLateWait = 100
@@ -292,7 +297,8 @@ class pcclConfig_t(c.Structure):
         ("joint_timeout_ms", c.c_uint32),
         ("late_members", c.c_int),
         ("security", c.c_void_p),
-        ("reserved", c.c_uint32 * 2),
+        ("transport", c.c_int),
+        ("reserved", c.c_uint32 * 1),
     ]
 
 
@@ -366,6 +372,7 @@ pcclEnumDilocoMode = 17
 pcclEnumDilocoRule = 18
 pcclEnumDilocoDivision = 19
 pcclEnumSecurity = 20
+pcclEnumTransport = 21
 
 # pcclLogLevel_t
 pcclLogTrace = 1

@@ -71,6 +71,14 @@ class Checksums(Enum):
     AUTO = d.pcclChecksumsAuto
 
 
+class Transport(Enum):
+    """How data travels between peers."""
+
+    DEFAULT = d.pcclTransportDefault
+    AUTO = d.pcclTransportAuto
+    TCP = d.pcclTransportTcp
+
+
 class LateMembers(Enum):
     """What becomes of a joint call that members have not made in time."""
 
@@ -164,6 +172,7 @@ class Settings:
     joint_timeout_ms: int = 0
     late_members: LateMembers | str = LateMembers.DEFAULT
     security: Security | None = None
+    transport: Transport | str = Transport.DEFAULT
 
     def to_c(self) -> d.pcclConfig_t:
         """The structure, which keeps its texts alive."""
@@ -179,7 +188,7 @@ class Settings:
                 raise ValueError(f"{name} can't be {value}")
         for which, name in ((d.pcclEnumFailurePolicy, "failure_policy"), (d.pcclEnumPlan, "plan"),
                             (d.pcclEnumZstd, "zstd"), (d.pcclEnumChecksums, "checksums"),
-                            (d.pcclEnumLate, "late_members")):
+                            (d.pcclEnumLate, "late_members"), (d.pcclEnumTransport, "transport")):
             setattr(made, name, number(which, getattr(self, name)))
         if self.security is not None:
             security = self.security.to_c()

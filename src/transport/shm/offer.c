@@ -17,7 +17,7 @@
 #include "base/fail.h"
 #include "transport/loop/fork.h"
 
-#define MAGIC 0x4d534350u /* "PCSM" read as little-endian */
+#define MAGIC 0x504d4853u /* "SHMP" read as little-endian */
 #define VERSION 1	  /* of the messages, and of the rings in the memory */
 #define LETTERS_MAX 4	  /* datagrams looked at: only who knows the name can have sent any */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -48,13 +48,9 @@ bool pccl_offer_decode(const uint8_t in[PCCL_OFFER_BYTES], struct pccl_offer *of
 	return known && kind >= PCCL_OFFER_OFFER && kind <= PCCL_OFFER_DECLINED;
 }
 
-bool pccl_offer_begins(const uint8_t *bytes, size_t count)
+bool pccl_offer_begins(uint8_t first)
 {
-	uint8_t magic[PCCL_OFFER_MAGIC_BYTES];
-	struct pccl_writer writer = pccl_writer_over(magic, sizeof(magic));
-
-	pccl_put_u32(&writer, MAGIC);
-	return memcmp(bytes, magic, count < sizeof(magic) ? count : sizeof(magic)) == 0;
+	return first == (MAGIC & 0xff);
 }
 
 /* ---- the post ------------------------------------------------------------------------------------------------ */
@@ -128,7 +124,7 @@ static bool send_descriptor(const uint8_t token[PCCL_OFFER_TOKEN_BYTES], int des
 				.msg_iovlen = 1,
 				.msg_control = company.bytes,
 				.msg_controllen = sizeof(company.bytes)};
-	int post = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int post = pccl_fork_own(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	struct cmsghdr *header = CMSG_FIRSTHDR(&letter);
 	ssize_t sent = -1;
 
@@ -141,7 +137,7 @@ static bool send_descriptor(const uint8_t token[PCCL_OFFER_TOKEN_BYTES], int des
 	if (sent != 1)
 		(void)pccl_fail(pcclSystemError, "shared memory can't be handed over: %s", strerror(errno));
 	if (post >= 0)
-		(void)close(post);
+		pccl_fork_close(post);
 	return sent == 1;
 }
 

@@ -16,7 +16,6 @@
 #include "transport/shm/ring.h"
 
 #define PCCL_OFFER_BYTES 32u
-#define PCCL_OFFER_MAGIC_BYTES 4u
 #define PCCL_OFFER_TOKEN_BYTES 16u
 #define PCCL_OFFER_MEMORY_BYTES (2 * (PCCL_RING_HEAD_BYTES + PCCL_RING_BYTES))
 
@@ -38,8 +37,8 @@ struct pccl_offer {
 void pccl_offer_encode(const struct pccl_offer *offer, uint8_t out[PCCL_OFFER_BYTES]);
 /* False: it is none, or of another version. */
 bool pccl_offer_decode(const uint8_t in[PCCL_OFFER_BYTES], struct pccl_offer *offer_out);
-/* Can these first bytes of a connection be the beginning of an offer? At most PCCL_OFFER_MAGIC_BYTES are looked at. */
-bool pccl_offer_begins(const uint8_t *bytes, size_t count);
+/* The first byte of a connection tells an offer from a frame. */
+bool pccl_offer_begins(uint8_t first);
 
 /* A datagram socket under a new name, which is put into token_out. -1 with the cause in words. */
 int pccl_offer_open_post(uint8_t token_out[PCCL_OFFER_TOKEN_BYTES]);

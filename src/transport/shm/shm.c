@@ -17,7 +17,7 @@
 #include "transport/tcp/tcp.h"
 
 enum stage {
-	AWAITS_BEGINNING, /* accepted; what comes first, an offer or a frame? */
+	AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
 	AWAITS_OFFER,	  /* a whole one */
 	AWAITS_GIVEN,
 	OFFERS, /* dialled; nothing is said yet */
@@ -203,18 +203,17 @@ static enum pccl_shake hear(struct shm_stream *stream, int fd)
 
 static enum pccl_shake look_at_beginning(struct shm_stream *stream, int fd)
 {
-	uint8_t first[PCCL_OFFER_MAGIC_BYTES];
+	uint8_t first;
 	ssize_t got;
 
 	do
-		got = recv(fd, first, sizeof(first), MSG_DONTWAIT | MSG_PEEK);
+		got = recv(fd, &first, 1, MSG_DONTWAIT | MSG_PEEK);
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return PCCL_SHAKE_GOES_ON;
-	if (got <= 0 || !pccl_offer_begins(first, (size_t)got))
+	if (got <= 0 || !pccl_offer_begins(first))
 		return go_plain(stream);
-	if (got == (ssize_t)sizeof(first))
-		stream->stage = AWAITS_OFFER;
+	stream->stage = AWAITS_OFFER;
 	return PCCL_SHAKE_GOES_ON;
 }
 

@@ -4,9 +4,9 @@
  * other side may not, or can't: another user, another network namespace, something in between. So one listener serves
  * neighbours and strangers alike.
  *
- * The memory is a memfd that can't be resized, and goes to the other side through a unix datagram socket whose name only
- * the connection has told; the kernel vouches for the user it comes from. It is given back when the last of the two
- * processes ends, however that happens.
+ * The memory is a memfd that can't be resized, and goes to the other side through a unix datagram socket whose name
+ * only the connection has told; the kernel vouches for the user it comes from. It is given back when the last of the
+ * two processes ends, however that happens.
  */
 #ifndef PCCL_TRANSPORT_SHM_H
 #define PCCL_TRANSPORT_SHM_H
