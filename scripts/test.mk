@@ -41,8 +41,9 @@ check-asan: ## unit, corpora, simulator and integration with the address and und
 # What has no threads has nothing to show to the thread sanitizer.
 THREADED_UNIT := $(filter $(B)/test/unit/transport/%,$(UNIT))
 
+# Over TCP: the other runs of the same tests share memory.
 check-tsan: ## the tests that have threads, with the thread sanitizer
-	@PCCL_TEST_TIMEOUT=600 $(SUBMAKE) FLAVOUR=tsan run-threaded
+	@PCCL_TEST_TIMEOUT=600 PCCL_TRANSPORT=tcp $(SUBMAKE) FLAVOUR=tsan run-threaded
 
 run-threaded: all $(THREADED_UNIT) $(INTEGRATION)
 	@$(TEST_ENV) tests/run.sh $(THREADED_UNIT) -- $(INTEGRATION)

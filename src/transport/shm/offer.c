@@ -92,7 +92,7 @@ fail:
 /* A child of this process has no use for it. */
 static void *map(int memory)
 {
-	void *at = mmap(NULL, PCCL_OFFER_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	void *at = mmap(NULL, PCCL_OFFER_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory, 0);
 
 	if (at == MAP_FAILED) {
 		(void)pccl_fail(pcclSystemError, "shared memory can't be mapped: %s", strerror(errno));
@@ -146,7 +146,8 @@ void *pccl_offer_give(const uint8_t token[PCCL_OFFER_TOKEN_BYTES])
 	int descriptor = pccl_fork_own(memfd_create("pccl", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	void *memory = NULL;
 
-	if (descriptor < 0 || ftruncate(descriptor, (off_t)PCCL_OFFER_MEMORY_BYTES) != 0 ||
+	/* Pages that were found missing later would end both processes with a signal. */
+	if (descriptor < 0 || fallocate(descriptor, 0, 0, (off_t)PCCL_OFFER_MEMORY_BYTES) != 0 ||
 	    fcntl(descriptor, F_ADD_SEALS, SEALS) != 0)
 		(void)pccl_fail(pcclSystemError, "no shared memory: %s", strerror(errno));
 	else
