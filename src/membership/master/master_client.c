@@ -14,7 +14,8 @@
 #include "base/uuid.h"
 
 #define REGISTER_TIMEOUT_NS (10 * PCCL_SECOND_NS) /* who says nothing for so long is no peer */
-#define PROMPT_NS PCCL_SECOND_NS		  /* newcomers that are admitted answer PREPARE in this time */
+#define LATE_NS (PCCL_SECOND_NS / 4) /* who is lost after so long without an answer has made others wait for it */
+#define PROMPT_NS PCCL_SECOND_NS     /* newcomers that are admitted answer PREPARE in this time */
 #define BUNDLE_GRACES 4 /* how long the ranks of a bundle that was about to join have to find each other again */
 
 struct pccl_client *pccl_client_find(const struct pccl_master *master, uint64_t connection)
@@ -226,6 +227,24 @@ static void log_loss(struct pccl_master *master, const struct pccl_client *clien
 			      client->remote, why, more);
 }
 
+/* Members wait for the answer of one that is to be admitted, in vain. Of those that come from there none is now, else
+ * each of them could make them wait for as long. */
+static void charge_admission(struct pccl_master *master, const struct pccl_client *newcomer)
+{
+	struct pccl_group *group = newcomer->group;
+	struct pccl_client *client;
+
+	pccl_origin_charge(master, newcomer, PCCL_REST_ADMISSION);
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->group != group || !client->admitting || client->origin != newcomer->origin)
+			continue;
+		leave_change(group, client);
+		client->asked = false;
+		pccl_client_stop_admission(master, client);
+	}
+	group->dirty = true;
+}
+
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
 {
 	struct pccl_group *group = client->group;
@@ -242,6 +261,9 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			leave_seat(master, client, loss, why);
 		if (client->admitting)
 			pccl_group_note_cause(group, "a peer was lost while it joined: %s", why);
+		if (client->admitting && client->asked && !client->prepared &&
+		    master->now_ns >= client->asked_ns + LATE_NS)
+			charge_admission(master, client);
 		if (loss == PCCL_LOSS_LEFT)
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
@@ -300,11 +322,7 @@ static void put_off(struct pccl_master *master, struct pccl_client *client)
 
 	pccl_log_warn("master: group %u: a newcomer (%s) waits: it did not answer in time when it was to be admitted",
 		      client->group->id, client->self.addresses[0].host);
-	pccl_origin_charge(master, client, PCCL_REST_ADMISSION);
-	leave_change(client->group, client);
-	client->asked = false;
-	client->group->dirty = true;
-	pccl_client_stop_admission(master, client);
+	charge_admission(master, client);
 	if (message != NULL) {
 		message->body.notice.result = pcclTimeout;
 		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text),

@@ -112,6 +112,29 @@ static void others_are_admitted_beside_one_that_is_mute(void **state)
 	assert_int_equal(small_size(world, 0), 3);
 }
 
+/* Of many that come at once each is late once, and gone then. */
+static void many_of_one_origin_hold_members_no_longer_than_one(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	gather(world, 2);
+	world->origin = 7;
+	for (index = 2; index < 12; index++)
+		join_mute(world, index);
+	world->origin = 8;
+	small_join(world, 12, 0, 1);
+	small_settle(world);
+	update(world, 2);
+	small_pass(world, 900);
+	assert_true(world->peers[0].voting);
+	small_kill(world, 2);
+	small_pass(world, 10);
+	assert_false(world->peers[0].voting);
+	assert_int_equal(small_size(world, 0), 3);
+	assert_int_equal(small_size(world, 12), 3);
+}
+
 /* Members stop when newcomers have answered: those die before the members have, one after the other. */
 static void members_that_were_stopped_go_on_without_newcomers_that_died(void **state)
 {
@@ -207,6 +230,7 @@ int main(void)
 		CASE(who_is_mute_holds_members_for_a_second_and_its_next_names_less_and_less_often),
 		CASE(who_was_slow_to_answer_joins_later),
 		CASE(others_are_admitted_beside_one_that_is_mute),
+		CASE(many_of_one_origin_hold_members_no_longer_than_one),
 		CASE(members_that_were_stopped_go_on_without_newcomers_that_died),
 		CASE(updates_wait_for_few_of_those_that_are_not_reached),
 		CASE(members_dial_few_foreign_addresses_for_one_origin),
