@@ -3,8 +3,8 @@
 
 #include "api/library.h"
 #include "api/ops.h"
+#include "base/choice.h"
 #include "base/fail.h"
-#include "base/names.h"
 #include "collectives/element/dtype.h"
 #include "comm/monitor.h"
 
@@ -60,8 +60,8 @@ static pcclResult_t translate(const pcclReduceDescriptor_t *descriptor, pcclOper
 	operation_out->datatype = descriptor->src_descriptor.datatype;
 	operation_out->op = descriptor->op;
 	operation_out->tag = descriptor->tag;
-	if (pccl_name_check("distribution_hint", pcclEnumDistributionHint,
-			    (int)descriptor->src_descriptor.distribution_hint) != pcclSuccess)
+	if (pccl_choice_check("distribution_hint", pcclEnumDistributionHint,
+			      (int)descriptor->src_descriptor.distribution_hint) != pcclSuccess)
 		return pcclInvalidArgument;
 	if (travels_plain(descriptor))
 		return pcclSuccess;

@@ -1,7 +1,7 @@
 /* Communicators: create, connect, ask, abort, destroy. */
 #include "api/library.h"
+#include "base/choice.h"
 #include "base/fail.h"
-#include "base/names.h"
 #include "comm/comm.h"
 
 static pcclResult_t create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, bool classic,
@@ -103,7 +103,7 @@ pcclResult_t pcclGetAttribute(const pcclComm_t *communicator, pcclAttribute_t at
 		*p_attribute_out = (int)standing.world.largest_group;
 		return pcclSuccess;
 	}
-	return pccl_name_check("attribute", pcclEnumAttribute, (int)attribute);
+	return pccl_choice_check("attribute", pcclEnumAttribute, (int)attribute);
 }
 
 pcclResult_t pcclGetRank(const pcclComm_t *communicator, uint32_t *rank_out)

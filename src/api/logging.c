@@ -4,9 +4,9 @@
 
 #include <pccl/diagnostics.h>
 
+#include "base/choice.h"
 #include "base/fail.h"
 #include "base/log.h"
-#include "base/names.h"
 
 /* Held while the callback runs: it sees one line at a time, and who changes it knows that it is not running. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -60,7 +60,7 @@ pcclResult_t pcclSetLogCallback(pcclLogCallback_t callback, void *context)
 
 pcclResult_t pcclSetLogLevel(pcclLogLevel_t level)
 {
-	pcclResult_t result = pccl_name_check("log level", pcclEnumLogLevel, (int)level);
+	pcclResult_t result = pccl_choice_check("log level", pcclEnumLogLevel, (int)level);
 
 	if (result == pcclSuccess)
 		pccl_log_set_level(level);

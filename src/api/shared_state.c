@@ -8,9 +8,9 @@
 
 #include "api/library.h"
 #include "api/shared_state.h"
+#include "base/choice.h"
 #include "base/fail.h"
 #include "base/memory.h"
-#include "base/names.h"
 #include "base/sized.h"
 #include "comm/monitor.h"
 #include "device/state.h"
@@ -43,7 +43,7 @@ struct synchronization {
 
 static pcclResult_t check_strategy(pcclSharedStateSyncStrategy_t strategy)
 {
-	return pccl_name_check("strategy", pcclEnumSyncStrategy, (int)strategy);
+	return pccl_choice_check("strategy", pcclEnumSyncStrategy, (int)strategy);
 }
 
 /* Numbers that no two calls have alike. */

@@ -1,8 +1,8 @@
 /* See shared_state.h. */
 #include "api/shared_state.h"
 
+#include "base/choice.h"
 #include "base/fail.h"
-#include "base/names.h"
 #include "collectives/element/dtype.h"
 #include "device/cuda.h"
 
@@ -10,8 +10,8 @@ static pcclResult_t check_tensor(const pcclTensorInfo_t *tensor, size_t index)
 {
 	if (tensor->name == NULL || tensor->name[0] == '\0')
 		return pccl_fail(pcclInvalidArgument, "tensor %zu has no name", index);
-	if (pccl_name_check("datatype", pcclEnumDataType, (int)tensor->datatype) != pcclSuccess ||
-	    pccl_name_check("device_type", pcclEnumDeviceType, (int)tensor->device_type) != pcclSuccess)
+	if (pccl_choice_check("datatype", pcclEnumDataType, (int)tensor->datatype) != pcclSuccess ||
+	    pccl_choice_check("device_type", pcclEnumDeviceType, (int)tensor->device_type) != pcclSuccess)
 		return pccl_fail(pcclInvalidArgument, "tensor '%.100s': %s", tensor->name, pccl_fail_text());
 	if (tensor->data == NULL && tensor->count > 0)
 		return pccl_fail(pcclInvalidArgument, "tensor '%.100s' has no data", tensor->name);

@@ -7,8 +7,6 @@
 
 #include <pccl/security.h>
 
-#include "base/fail.h"
-
 struct word {
 	const char *text;
 	int value;
@@ -267,14 +265,4 @@ void pccl_name_list(pcclEnum_t which, char *text, size_t text_bytes)
 			continue;
 		used += (size_t)snprintf(text + used, text_bytes - used, "%s%s", used > 0 ? ", " : "", word->text);
 	}
-}
-
-pcclResult_t pccl_name_check(const char *field, pcclEnum_t which, int value)
-{
-	char known[200];
-
-	if (pccl_name_of(which, value) != NULL)
-		return pcclSuccess;
-	pccl_name_list(which, known, sizeof(known));
-	return pccl_fail(pcclInvalidArgument, "%s %d is unknown: it has to be one of %s", field, value, known);
 }

@@ -21,7 +21,4 @@ bool pccl_name_value(pcclEnum_t which, size_t index, int *value_out);
 /* "abort, retry, repair": the words of all values but the defaults, as far as they fit. */
 void pccl_name_list(pcclEnum_t which, char *text, size_t text_bytes);
 
-/* Is it a value of the enumeration? Else pcclInvalidArgument: "FIELD 77 is unknown: it has to be one of ...". */
-pcclResult_t pccl_name_check(const char *field, pcclEnum_t which, int value);
-
 #endif

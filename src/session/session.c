@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/choice.h"
 #include "base/fail.h"
 #include "base/memory.h"
-#include "base/names.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/uuid.h"
@@ -253,7 +253,7 @@ static pcclResult_t check_choices(const pcclOperation_t *operation)
 	size_t i;
 
 	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
-		result = pccl_name_check(choices[i].field, choices[i].which, choices[i].value);
+		result = pccl_choice_check(choices[i].field, choices[i].which, choices[i].value);
 	return result;
 }
 

@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
+#include "base/choice.h"
 #include "base/fail.h"
-#include "base/names.h"
 #include "session/session.h"
 #include "sync/diloco/schedule_internal.h"
 #include "sync/state/agreement.h"
@@ -139,7 +139,7 @@ static pcclResult_t check_choices(const pcclDilocoSettings_t *settings)
 	size_t i;
 
 	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
-		result = pccl_name_check(choices[i].field, choices[i].which, choices[i].value);
+		result = pccl_choice_check(choices[i].field, choices[i].which, choices[i].value);
 	if (result == pcclSuccess && settings->codec == pcclQuantPlain)
 		result = pccl_fail(pcclInvalidArgument,
 				   "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");

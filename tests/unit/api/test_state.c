@@ -120,9 +120,9 @@ static void a_state_that_cannot_be_saved_is_refused_in_words(void **state)
 	(void)state;
 	refuse_save(twice, 2, "'a'");
 	refuse_save(unnamed, 1, "tensor 0 has no name");
-	refuse_save(unknown, 1, "datatype 77 is unknown");
+	refuse_save(unknown, 1, "datatype is 77, which");
 	refuse_save(device, 1, "tensor 'a'");
-	refuse_save(elsewhere, 1, "device_type 2 is unknown");
+	refuse_save(elsewhere, 1, "device_type is 2, which");
 	refuse_save(nowhere, 1, "no data");
 	refuse_save(reserved, 1, "__metadata__");
 	refuse_save(endless, 1, "can't have");
