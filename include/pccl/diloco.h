@@ -47,9 +47,9 @@
  *
  * What travels. A round is an all-gather of 80 bytes per peer (weights, what is exchanged, a digest of the outer
  * parameters), then all-reduces of the fragment in `codec`, in one piece or in several. Fragment f and its pieces have
- * 65 tags of their own from `tag` + 65 f on, which nobody else may use (engines of one communicator that overlap are
- * refused): which exchange is which is agreed by name, and never by the time of a call. Up to 16 rounds are in flight
- * at once, further ones wait for their turn.
+ * 65 tags of their own from `tag` + 65 f on, which nobody else may use (engines of one communicator that overlap, and
+ * the program's operations under them, are refused): which exchange is which is agreed by name, and never by the time
+ * of a call. Up to 16 rounds are in flight at once, further ones wait for their turn.
  *
  * Pace. Where a round has time (all modes but synchronous), its pieces begin at steps of their own, evenly spread, so
  * that a link carries the average rate and not the peak: over the steps from the beginning of one round to that of

@@ -53,9 +53,19 @@ pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *
 	return result;
 }
 
+/* For what needs the communicator. */
+static pcclResult_t check_all(pcclDiloco_t *handle)
+{
+	pcclResult_t result = check(handle);
+
+	if (result == pcclSuccess && pccl_diloco_is_orphan(engine_of(handle)))
+		result = pccl_fail(pcclInvalidUsage, "the engine's communicator has been destroyed");
+	return result;
+}
+
 pcclResult_t pcclDilocoStep(pcclDiloco_t *engine, double weight)
 {
-	pcclResult_t result = check(engine);
+	pcclResult_t result = check_all(engine);
 
 	return result == pcclSuccess ? pccl_diloco_step(engine_of(engine), weight) : result;
 }
@@ -73,7 +83,7 @@ pcclResult_t pcclDilocoIsDue(pcclDiloco_t *engine, bool *due_out)
 
 pcclResult_t pcclDilocoFlush(pcclDiloco_t *engine)
 {
-	pcclResult_t result = check(engine);
+	pcclResult_t result = check_all(engine);
 
 	return result == pcclSuccess ? pccl_diloco_flush(engine_of(engine)) : result;
 }

@@ -156,6 +156,8 @@ struct pccl_reservation {
 pcclResult_t pccl_reservation_take(struct pccl_reservation *reservation, struct pccl_monitor *monitor);
 void pccl_reservation_return(struct pccl_reservation *reservation);
 void pccl_reservation_set_busy(struct pccl_reservation *reservation, bool is_busy);
+/* This thread launches under its tags from now on. To all others they are refused. */
+void pccl_reservation_work(const struct pccl_reservation *reservation);
 /* Ops in flight under its tags have to end by then. */
 void pccl_reservation_limit(struct pccl_reservation *reservation, uint64_t deadline_ns);
 

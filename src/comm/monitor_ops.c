@@ -29,7 +29,9 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 	result = pccl_monitor_enter(monitor);
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
-	result = pccl_session_launch(monitor->session, request, &op);
+	result = pccl_monitor_check_reserved(monitor, request->operation.tag);
+	if (result == pcclSuccess)
+		result = pccl_session_launch(monitor->session, request, &op);
 	if (result == pcclSuccess) {
 		if (timeout_ns == 0)
 			timeout_ns = monitor->self->settings.operation_timeout_ns;

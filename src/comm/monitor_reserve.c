@@ -4,6 +4,8 @@
 #include "base/fail.h"
 #include "comm/monitor_internal.h"
 
+static __thread const struct pccl_reservation *worked; /* by this thread */
+
 /* NULL: nobody's. */
 static const struct pccl_reservation *holder_of(const struct pccl_monitor *monitor, uint64_t first, uint64_t last)
 {
@@ -55,6 +57,21 @@ void pccl_reservation_return(struct pccl_reservation *reservation)
 void pccl_reservation_set_busy(struct pccl_reservation *reservation, bool is_busy)
 {
 	__atomic_store_n(&reservation->is_busy, is_busy, __ATOMIC_RELEASE);
+}
+
+void pccl_reservation_work(const struct pccl_reservation *reservation)
+{
+	worked = reservation;
+}
+
+pcclResult_t pccl_monitor_check_reserved(const struct pccl_monitor *monitor, uint64_t tag)
+{
+	const struct pccl_reservation *holder = holder_of(monitor, tag, tag);
+
+	if (holder == NULL || holder == worked)
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument, "tag 0x%llx is one of an engine's, which are 0x%llx to 0x%llx",
+			 (unsigned long long)tag, (unsigned long long)holder->first, (unsigned long long)holder->last);
 }
 
 void pccl_reservation_limit(struct pccl_reservation *reservation, uint64_t deadline_ns)

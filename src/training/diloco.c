@@ -85,6 +85,7 @@ static void *run(void *context)
 {
 	struct pccl_diloco_worker *worker = (struct pccl_diloco_worker *)context;
 
+	pccl_reservation_work(&worker->engine->reservation);
 	if (worker->engine->settings.quorum > 0)
 		pccl_diloco_run_gatherings(worker);
 	else
@@ -587,6 +588,11 @@ void pccl_diloco_destroy(struct pccl_diloco *engine)
 bool pccl_diloco_is_inherited(const struct pccl_diloco *engine)
 {
 	return engine->generation != pccl_fork_generation();
+}
+
+bool pccl_diloco_is_orphan(const struct pccl_diloco *engine)
+{
+	return engine->reservation.monitor == NULL;
 }
 
 void pccl_diloco_participants(struct pccl_diloco *engine, pcclDilocoParticipant_t *participants_out, size_t capacity,

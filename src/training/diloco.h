@@ -23,6 +23,9 @@ void pccl_diloco_destroy(struct pccl_diloco *engine);
 /* Was the engine made by the process that forked this one? */
 bool pccl_diloco_is_inherited(const struct pccl_diloco *engine);
 
+/* Has its communicator been destroyed? */
+bool pccl_diloco_is_orphan(const struct pccl_diloco *engine);
+
 /* These are what pccl/diloco.h says of their public namesakes. */
 bool pccl_diloco_is_due(const struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight);

@@ -434,12 +434,16 @@ static void has_several(struct world_peer *me)
 	pcclDilocoSettings_t settings = run->settings;
 	struct training_model model, other;
 	pcclDiloco_t *engine = join_training(me, run, &model), *second;
+	int64_t sum;
 
 	training_init(&other, me->index + 7);
 	for (settings.tag = run->settings.tag - 65; settings.tag <= run->settings.tag + 65; settings.tag += 65)
 		CHECK_RESULT(pcclInvalidArgument,
 			     pcclDilocoCreate(me->comm, other.tensors, TRAINING_TENSORS, &settings, &second));
 	CHECK(last_error_has(me, "overlap those of another engine"));
+	CHECK_RESULT(pcclInvalidArgument, peer_sum(me, run->settings.tag + 65, 1, &sum));
+	CHECK(last_error_has(me, "is one of an engine's"));
+	CHECK_RESULT(pcclSuccess, peer_sum(me, run->settings.tag + 66, 1, &sum));
 	settings.tag = run->settings.tag + 66;
 	CHECK_RESULT(pcclSuccess, pcclDilocoCreate(me->comm, other.tensors, TRAINING_TENSORS, &settings, &second));
 	training_steps(&model, engine, 15);
@@ -474,6 +478,8 @@ static void ends_late(struct world_peer *me)
 	training_steps(&model, engine, 12);
 	peer_meet(me, run->peers);
 	peer_leave(me);
+	CHECK_RESULT(pcclInvalidUsage, pcclDilocoStep(engine, 1));
+	CHECK_RESULT(pcclInvalidUsage, pcclDilocoFlush(engine));
 	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
 }
 
