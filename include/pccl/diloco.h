@@ -72,14 +72,15 @@
  * contributions: no step is lost, weights are those of who took part, residuals of error feedback are kept once, with
  * the exchange that counted. A peer that is left alone goes on alone.
  *
- * Stragglers. In synchronous mode a round may have a `quorum`. As soon as so many peers wait for it, the others come
- * to it at the end of the step they are in, with what they have done until then: a slow peer does fewer steps, and
- * weighs less. Who has not come when the quorum has waited for `grace_ms` is done without, which all peers agree on:
- * its engine takes part with nothing, and what it has trained stays in its local parameters, is moved to the new
- * outer ones at its next step, and goes into its next contribution. The interval is counted from the last round that
- * a peer has taken over. Peers make different numbers of steps then, so what all do jointly (flush, admit, end) has
- * to go by the number of rounds in pcclDilocoStatistics_t, which changes in Step and Flush only. While training goes
- * on, an all-gather of 44 bytes is in flight, several times in a grace time.
+ * Stragglers. In synchronous mode a round may have a `quorum`. As soon as so many peers wait for it, the others come to
+ * it at the end of the step they are in, with what they have done until then: a slow peer does fewer steps, and weighs
+ * less. Who has not come when the quorum has waited for `grace_ms` is done without, which all peers agree on: its
+ * engine takes part with nothing, and what it has trained stays in its local parameters, is moved to the new outer ones
+ * at its next step, and goes into its next contribution. The interval is counted from the last round that a peer has
+ * taken over. Peers make different numbers of steps then, so what all do jointly (flush, admit, end) has to go by the
+ * number of rounds in pcclDilocoStatistics_t, which changes in Step and Flush only. The quorum itself is waited for as
+ * long as it takes: operation_timeout_ms bounds operations, and those end. While training goes on, an all-gather of 44
+ * bytes is in flight, several times in a grace time.
  *
  * Joint calls. Rounds in flight are in nobody's way: pcclStateCheck(), pcclSynchronizeSharedState(), pcclStateSync(),
  * pcclArePeersPending() and pcclOptimizeTopology() may be called between steps at any time, by all members after as

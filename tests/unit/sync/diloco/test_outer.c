@@ -169,10 +169,12 @@ static void what_is_no_number_is_found(void **state)
 	for (i = 0; i < MANY; i++)
 		values[i] = i % 2 == 0 ? FLT_MAX : -FLT_MIN / 2;
 	assert_int_equal(pccl_outer_find_wild(values, MANY), MANY);
-	values[MANY - 1] = NAN;
-	for (i = MANY; i-- > 0;) {
+	for (i = 0; i < MANY; i++) {
 		values[i] = wild[i % 4];
 		assert_int_equal(pccl_outer_find_wild(values, MANY), i);
+		values[MANY - 1] = NAN;
+		assert_int_equal(pccl_outer_find_wild(values, MANY), i);
+		values[MANY - 1] = values[i] = 1;
 	}
 }
 
