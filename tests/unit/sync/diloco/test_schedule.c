@@ -12,7 +12,7 @@
 #define TENSORS_MAX 40
 
 struct list {
-	char names[TENSORS_MAX][16];
+	char names[TENSORS_MAX][24];
 	pcclTensorInfo_t tensors[TENSORS_MAX];
 	size_t count;
 };
