@@ -1,5 +1,6 @@
 /* A wire that damages elements: a tap between two peers flips bits of segments. Every result is right all the same, for
- * what fails its checksum is sent again. And there is none where that is asked for. */
+ * what fails its checksum is sent again. And there is none where that is asked for. Inside TLS the tap sees no frames,
+ * and damages whatever comes. */
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
@@ -8,11 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <pccl/security.h>
+
 #include "base/frame.h"
 #include "lib/check.h"
 #include "lib/peers.h"
 
-enum { COUNT = 300000, ROUNDS = 4, WAYS_MAX = 32, DAMAGED_MOST = 6 };
+enum { COUNT = 300000, ROUNDS = 4, WAYS_MAX = 32, DAMAGED_MOST = 6, SEALED_BYTES = 400000 };
 enum { FIRST, SECOND, TAP }; /* the second dials the first, through the tap */
 enum { DONE = 1 };	     /* milestone */
 
@@ -22,6 +25,7 @@ enum { CHECKED_BY_FIRST, UNCHECKED_BY_FIRST, CHECKED_BY_SECOND, UNCHECKED_BY_SEC
 struct setup {
 	pcclChecksums_t checksums;
 	bool checked;  /* expected of what both send */
+	bool sealed;   /* inside TLS */
 	uint16_t port; /* of the first peer */
 	uint16_t tap_port;
 };
@@ -34,13 +38,15 @@ struct way {
 	unsigned sender;
 	size_t header_bytes; /* of this frame's header that have come */
 	size_t payload_left;
-	bool damages; /* a bit of this frame's payload */
+	size_t passed; /* sealed bytes since the connection came up, or the last damage */
+	bool damages;  /* a bit of this frame's payload */
 	uint8_t header[PCCL_FRAME_BYTES];
 };
 
 struct tap {
 	struct way ways[WAYS_MAX];
 	unsigned count;
+	bool sealed;
 	uint64_t told[DAMAGED + 1];
 };
 
@@ -84,6 +90,16 @@ static void look_at(struct tap *tap, struct way *way, uint8_t *bytes, size_t cou
 	}
 }
 
+static void damage_sealed(struct tap *tap, struct way *way, uint8_t *bytes, size_t count)
+{
+	way->passed += count;
+	if (way->passed < SEALED_BYTES || tap->told[DAMAGED] == DAMAGED_MOST)
+		return;
+	bytes[count / 2] ^= 0x10;
+	way->passed = 0;
+	tap->told[DAMAGED]++;
+}
+
 /* False: the connection has ended. */
 static bool pass_on(struct tap *tap, struct way *way)
 {
@@ -92,7 +108,10 @@ static bool pass_on(struct tap *tap, struct way *way)
 
 	if (count <= 0)
 		return false;
-	look_at(tap, way, bytes, (size_t)count);
+	if (tap->sealed)
+		damage_sealed(tap, way, bytes, (size_t)count);
+	else
+		look_at(tap, way, bytes, (size_t)count);
 	return send(way->to, bytes, (size_t)count, MSG_NOSIGNAL) == count;
 }
 
@@ -144,7 +163,7 @@ static void tap_body(struct world_peer *me)
 	const struct setup *setup = me->argument;
 	int door = open_door(setup);
 	struct pollfd polls[WAYS_MAX + 1];
-	struct tap tap = {.count = 0};
+	struct tap tap = {.sealed = setup->sealed};
 	unsigned index, polled;
 
 	peer_reach(me, DONE);
@@ -234,9 +253,11 @@ static void expect_checks(struct world *world, struct setup setup)
 		uint64_t checked = peers_told(world, TAP, who == FIRST ? CHECKED_BY_FIRST : CHECKED_BY_SECOND);
 		uint64_t unchecked = peers_told(world, TAP, who == FIRST ? UNCHECKED_BY_FIRST : UNCHECKED_BY_SECOND);
 
-		assert_true(setup.checked ? checked >= ROUNDS && unchecked == 0 : unchecked >= ROUNDS && checked == 0);
+		assert_true(setup.sealed    ? checked + unchecked == 0
+			    : setup.checked ? checked >= ROUNDS && unchecked == 0
+					    : unchecked >= ROUNDS && checked == 0);
 	}
-	assert_int_equal(peers_told(world, TAP, DAMAGED), setup.checked ? DAMAGED_MOST : 0);
+	assert_int_equal(peers_told(world, TAP, DAMAGED), setup.checked || setup.sealed ? DAMAGED_MOST : 0);
 }
 
 /* ---- cases ------------------------------------------------------------------------------------------------------- */
@@ -252,6 +273,16 @@ static void nothing_is_checked_where_that_is_asked_for(void **state)
 	expect_checks(*state, (struct setup){.checksums = pcclChecksumsOff});
 }
 
+static void damage_inside_tls_is_mended(void **state)
+{
+	char secret[PCCL_SECRET_TEXT_BYTES];
+
+	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
+	setenv("PCCL_SECRET", secret, 1);
+	expect_checks(*state, (struct setup){.sealed = true});
+	unsetenv("PCCL_SECRET");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)
 
 int main(void)
@@ -259,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(damage_is_mended),
 		CASE(nothing_is_checked_where_that_is_asked_for),
+		CASE(damage_inside_tls_is_mended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
