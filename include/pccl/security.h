@@ -88,9 +88,10 @@ PCCL_EXPORT pcclResult_t pcclGenerateSecret(char text_out[PCCL_SECRET_TEXT_BYTES
 PCCL_EXPORT pcclResult_t pcclDescribeKey(const char *key_file, char text_out[PCCL_KEY_TEXT_BYTES]);
 
 /*
- * How a master that does not run yet will protect its connections. Without this call the environment says. For a
- * communicator: pcclConfig_t.security. pcclInvalidArgument: a secret or a file, and what is wrong with it;
- * pcclInvalidUsage: the master runs already; pcclOutOfMemory.
+ * How a master protects its connections. Without this call before it runs the environment says. While it runs, from any
+ * thread: its secrets, certificates and list of revoked ones from now on; connections that are up stay, and so do its
+ * key and whether it is protected. For a communicator: pcclConfig_t.security. pcclInvalidArgument: a secret or a file,
+ * and what is wrong with it; pcclInvalidUsage: the master runs, and is plain, or would be; pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const pcclSecurity_t *security);
 

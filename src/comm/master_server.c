@@ -31,12 +31,14 @@ struct client {
 };
 
 struct pcclMasterInstanceState_t {
-	pthread_mutex_t lock; /* of the next five */
+	pthread_mutex_t lock; /* of the next seven */
 	bool ran;
 	bool interrupted;
 	bool joined;		     /* somebody waits, or has waited, for the thread */
-	bool rereads;		     /* the task is on its way to the thread, with a new list, */
-	struct pccl_allowed *coming; /* this one */
+	bool rereads;		     /* the task is on its way to the thread, with */
+	bool changes_list;	     /* a new list, */
+	struct pccl_allowed *coming; /* this one, */
+	struct pccl_wires *fresh;    /* and new credentials; NULL: not with those */
 	struct pccl_task reread;
 	struct pccl_allowed *allowed; /* who may join; NULL: everybody. The thread's, once it runs */
 
@@ -161,11 +163,9 @@ static pcclResult_t examine_registration(struct client *client, const struct pcc
 
 	if (result == pcclSuccess)
 		result = pccl_visitor_may_join(&client->visitor, client->instance->allowed, registration->group);
-	if (result != pcclSuccess)
-		return result;
-	client->has_registered = true;
+	client->has_registered = result == pcclSuccess;
 	client->group = registration->group;
-	return pcclSuccess;
+	return result;
 }
 
 static pcclResult_t examine(struct client *client, const struct pccl_message *message)
@@ -330,18 +330,25 @@ static struct client *find_struck_off(const pcclMasterInstance_t *instance)
 	return NULL;
 }
 
-/* There is a new list. */
+/* There is a new list, or there are new credentials. */
 static void run_reread(struct pccl_task *task)
 {
 	pcclMasterInstance_t *instance = task->context;
+	struct pccl_wires *fresh;
 	struct client *client;
 
-	pccl_allowed_destroy(instance->allowed);
 	pthread_mutex_lock(&instance->lock);
-	instance->allowed = instance->coming;
+	if (instance->changes_list) {
+		pccl_allowed_destroy(instance->allowed);
+		instance->allowed = instance->coming;
+	}
+	fresh = instance->fresh;
+	instance->fresh = NULL;
 	instance->coming = NULL;
-	instance->rereads = false;
+	instance->changes_list = instance->rereads = false;
 	pthread_mutex_unlock(&instance->lock);
+	if (fresh != NULL)
+		pccl_wires_renew(instance->wires, fresh);
 	while ((client = find_struck_off(instance)) != NULL)
 		turn_away(client);
 }
@@ -454,6 +461,27 @@ bool pccl_master_server_is_inherited(const pcclMasterInstance_t *instance)
 	return instance->generation != pccl_fork_generation();
 }
 
+/* Under the lock: for the thread that serves. */
+static void have_reread(pcclMasterInstance_t *instance)
+{
+	if (!instance->rereads)
+		pccl_loop_post(instance->loop, &instance->reread);
+	instance->rereads = true;
+}
+
+/* Under the lock, of a master that runs. Takes the wires over, or leaves them. */
+static pcclResult_t renew(pcclMasterInstance_t *instance, struct pccl_wires *wires)
+{
+	if (!pccl_wires_are_protected(instance->wires) || !pccl_wires_are_protected(wires))
+		return pccl_fail(pcclInvalidUsage,
+				 "the master runs already: its secret or certificates may change, and not whether it "
+				 "has any");
+	pccl_wires_destroy(instance->fresh);
+	instance->fresh = wires;
+	have_reread(instance);
+	return pcclSuccess;
+}
+
 pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security)
 {
 	struct pccl_wires *wires;
@@ -463,13 +491,14 @@ pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pc
 		return result;
 	pthread_mutex_lock(&instance->lock);
 	if (instance->ran) {
-		pccl_wires_destroy(wires);
-		result = pccl_fail(pcclInvalidUsage, "the master runs already: protect it before");
+		result = renew(instance, wires);
 	} else {
 		pccl_wires_destroy(instance->wires);
 		instance->wires = wires;
 	}
 	pthread_mutex_unlock(&instance->lock);
+	if (result != pcclSuccess)
+		pccl_wires_destroy(wires);
 	return result;
 }
 
@@ -485,9 +514,8 @@ static pcclResult_t hand_over(pcclMasterInstance_t *instance, struct pccl_allowe
 		return fail_unprotected();
 	pccl_allowed_destroy(instance->coming);
 	instance->coming = allowed;
-	if (!instance->rereads)
-		pccl_loop_post(instance->loop, &instance->reread);
-	instance->rereads = true;
+	instance->changes_list = true;
+	have_reread(instance);
 	return pcclSuccess;
 }
 
@@ -561,6 +589,7 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 		pccl_master_destroy(instance->master);
 		pccl_loop_destroy(instance->loop);
 	}
+	pccl_wires_destroy(instance->fresh);
 	pccl_allowed_destroy(instance->coming);
 	pccl_allowed_destroy(instance->allowed);
 	pccl_wires_destroy(instance->wires);

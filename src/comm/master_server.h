@@ -11,7 +11,8 @@
 pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_address,
 				       pcclMasterInstance_t **instance_out);
 
-/* Before it runs. pcclInvalidUsage: it does; pcclInvalidArgument, pcclOutOfMemory. */
+/* Before it runs, or other credentials while it does. pcclInvalidUsage: it runs, and is or would be plain;
+ * pcclInvalidArgument, pcclOutOfMemory. */
 pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security);
 
 /* Who may join, from now on: the list in a file (comm/allowed.h), or NULL: everybody. Those who may not any more are

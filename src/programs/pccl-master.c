@@ -36,12 +36,14 @@ static const char usage[] =
 	"  --allow FILE         who may join, of those who have the secret or a certificate: a line for each, key KEY "
 	"or\n"
 	"                       name NAME (in its certificate), perhaps with \" groups 0,3-5\"; as PCCL_ALLOW_FILE.\n"
-	"                       SIGHUP has it read again: who is not on it any more is evicted\n"
 	"  --show-key FILE      print what others know such a key by, a peer's as well, make it if need be, and end\n"
 	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
 	"  --version            print the version\n"
 	"  --help               print this\n"
 	"\n"
+	"SIGHUP, where there is a secret file, a certificate or a list: they are read again. They count for "
+	"connections\n"
+	"from then on, but who is not on the list any more is evicted.\n"
 	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n"
 	"Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.\n";
 
@@ -201,17 +203,30 @@ static void raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Until a signal ends it; SIGHUP comes only where there is a list. Returns the signal. */
-static int serve(pcclMasterInstance_t *master, const sigset_t *signals, const char *allow)
+/* That can be read again. */
+static bool has_files(const struct options *options)
+{
+	return options->allow != NULL || options->security.secret_file != NULL || getenv("PCCL_SECRET_FILE") != NULL ||
+	       getenv("PCCL_CERTIFICATE_FILE") != NULL;
+}
+
+/* What is wrong with one does not keep the other. */
+static void read_again(pcclMasterInstance_t *master, const struct options *options)
+{
+	if (pcclSetMasterSecurity(master, &options->security) != pcclSuccess)
+		fprintf(stderr, "pccl-master: its credentials stay as they were: %s\n", pcclGetLastError(NULL));
+	if (pcclSetMasterAdmission(master, options->allow) != pcclSuccess)
+		fprintf(stderr, "pccl-master: who may join stays as it was: %s\n", pcclGetLastError(NULL));
+	fputs("pccl-master: files were read again\n", stderr);
+}
+
+/* Until a signal ends it. Returns that. */
+static int serve(pcclMasterInstance_t *master, const sigset_t *signals, const struct options *options)
 {
 	int signal_number;
 
-	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
-		if (pcclSetMasterAdmission(master, allow) == pcclSuccess)
-			fprintf(stderr, "pccl-master: %s was read again\n", allow);
-		else
-			fprintf(stderr, "pccl-master: who may join stays as it was: %s\n", pcclGetLastError(NULL));
-	}
+	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
+		read_again(master, options);
 	return signal_number;
 }
 
@@ -234,7 +249,7 @@ int main(int argc, char **argv)
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
-	if (options.allow != NULL)
+	if (has_files(&options))
 		sigaddset(&ends, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	if (pcclCreateMaster(address, &master) != pcclSuccess ||
@@ -245,7 +260,7 @@ int main(int argc, char **argv)
 	    pcclDescribeKey(options.security.identity_file, key) == pcclSuccess)
 		fprintf(stderr, "pccl-master: its key is %s\n", key);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
-	signal_number = serve(master, &ends, options.allow);
+	signal_number = serve(master, &ends, &options);
 	pcclDestroyMaster(master);
 	fprintf(stderr, "pccl-master: ended by %s\n", strsignal(signal_number));
 	return EXIT_SUCCESS;

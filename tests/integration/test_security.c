@@ -187,6 +187,59 @@ static void peers_without_a_common_secret_are_told_so(void **state)
 	unlink(path);
 }
 
+/* The first one is in with the old secret and stays in; the second one has the new one; the third one the old one. */
+static void join_while_secrets_change(struct world_peer *me)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	const bool ends_inside = me->index != 2;
+	pcclResult_t result;
+
+	security.secret = me->index == 1 ? other_secret : secret;
+	me->config.security = &security;
+	me->params.peer_group = me->index; /* they could not reach each other */
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	for (;;) {
+		CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+		result = pcclConnect(me->comm);
+		CHECK(result == pcclSuccess || strstr(pcclGetLastError(me->comm), "another join secret") != NULL);
+		if ((result == pcclSuccess) == ends_inside)
+			break;
+		CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+		peer_reach(me, 1);
+		peers_sleep_ms(20);
+	}
+	peer_reach(me, 2);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(ends_inside ? pcclSuccess : pcclInvalidUsage, pcclUpdateTopology(me->comm));
+	peer_leave(me);
+}
+
+static void masters_take_new_secrets_while_they_run(void **state)
+{
+	char path[] = "/tmp/pccl-test-secret.XXXXXX";
+	struct world *world = *state;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	close(fd);
+	write_file(path, secret, 0600);
+	unsetenv("PCCL_SECRET");
+	setenv("PCCL_SECRET_FILE", path, 1);
+	peers_start_master(world, WORLD_PROGRAM);
+	unsetenv("PCCL_SECRET_FILE");
+	peers_start(world, 2, join_while_secrets_change, NULL);
+	peers_await(world, 0, 2);
+	peers_await(world, 1, 1);
+	write_file(path, other_secret, 0600);
+	assert_int_equal(kill(world->masters[0].process.pid, SIGHUP), 0);
+	peers_await(world, 1, 2);
+	peers_start(world, 1, join_while_secrets_change, NULL);
+	peers_await(world, 2, 2);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+	unlink(path);
+}
+
 /* ---- masters' keys ------------------------------------------------------------------------------------------- */
 
 static void sum_at_the_masters_that_were_named(struct world_peer *me)
@@ -328,6 +381,7 @@ static void lists_want_protected_connections(void **state)
 {
 	const ccoip_socket_address_t address = {.inet = {.protocol = inetIPv4, .ipv4 = {{127, 0, 0, 1}}},
 						.port = peers_free_port(1)};
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
 	pcclMasterInstance_t *master;
 
 	(void)state;
@@ -337,6 +391,9 @@ static void lists_want_protected_connections(void **state)
 	assert_int_equal(pcclSetMasterAdmission(master, "/nowhere/list"), pcclInvalidArgument);
 	assert_int_equal(pcclSetMasterAdmission(master, "/dev/null"), pcclInvalidArgument);
 	assert_int_equal(pcclSetMasterAdmission(master, NULL), pcclSuccess);
+	assert_int_equal(pcclRunMaster(master), pcclSuccess);
+	security.secret = secret;
+	assert_int_equal(pcclSetMasterSecurity(master, &security), pcclInvalidUsage);
 	assert_int_equal(pcclDestroyMaster(master), pcclSuccess);
 }
 
@@ -417,6 +474,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strangers_are_told_why_they_are_turned_away, open_world, close_world),
 		cmocka_unit_test_setup_teardown(master_without_a_secret_is_told_apart, open_world, close_world),
 		cmocka_unit_test_setup_teardown(peers_without_a_common_secret_are_told_so, open_world, close_world),
+		cmocka_unit_test_setup_teardown(masters_take_new_secrets_while_they_run, open_world, close_world),
 		cmocka_unit_test_setup_teardown(only_masters_with_the_right_key_are_registered_at, open_world,
 						close_world),
 		cmocka_unit_test_setup_teardown(only_who_is_on_the_list_is_in, open_world, close_world),

@@ -28,6 +28,9 @@ struct pccl_tls_config {
 
 /* Copies what it needs. pcclInvalidArgument: a file, and what is wrong with it; pcclOutOfMemory. */
 pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_tls **tls_out);
+/* What `fresh` was made of counts for connections from now on; those that are up stay as they are. `fresh` has what was
+ * before, and is the caller's still. On the thread of all its streams and listeners. */
+void pccl_tls_renew(struct pccl_tls *tls, struct pccl_tls *fresh);
 /* After all streams and listeners of its wire. */
 void pccl_tls_destroy(struct pccl_tls *tls);
 

@@ -203,6 +203,24 @@ pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_t
 	return pcclSuccess;
 }
 
+void pccl_tls_renew(struct pccl_tls *tls, struct pccl_tls *fresh)
+{
+	struct pccl_tls before = *tls;
+
+	/* The wire and the method stay: streams and listeners know them. A handshake that has begun goes on with the
+	 * old context, but looks for secrets here. */
+	memcpy(tls->secrets, fresh->secrets, sizeof(tls->secrets));
+	memcpy(tls->names, fresh->names, sizeof(tls->names));
+	tls->secret_count = fresh->secret_count;
+	tls->context = fresh->context;
+	memcpy(fresh->secrets, before.secrets, sizeof(fresh->secrets));
+	memcpy(fresh->names, before.names, sizeof(fresh->names));
+	fresh->secret_count = before.secret_count;
+	fresh->context = before.context;
+	SSL_CTX_set_app_data(tls->context, tls);
+	OPENSSL_cleanse(before.secrets, sizeof(before.secrets));
+}
+
 void pccl_tls_destroy(struct pccl_tls *tls)
 {
 	if (tls == NULL)

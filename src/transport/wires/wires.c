@@ -87,6 +87,12 @@ pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires
 	return result;
 }
 
+void pccl_wires_renew(struct pccl_wires *wires, struct pccl_wires *fresh)
+{
+	pccl_tls_renew(wires->tls, fresh->tls);
+	pccl_wires_destroy(fresh);
+}
+
 void pccl_wires_destroy(struct pccl_wires *wires)
 {
 	if (wires == NULL)

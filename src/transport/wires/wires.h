@@ -15,6 +15,9 @@ struct pccl_wires;
 /* No field of `security` is left to the environment any more. A mode of pcclSecurityDefault stays on this host.
  * pcclInvalidArgument says which secret or file, and what is wrong with it; pcclOutOfMemory. */
 pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires **wires_out);
+/* The credentials of `fresh` count for connections from now on; its keys and masters' keys do not. Both are protected.
+ * Takes `fresh` over. On the one thread of all streams and listeners. */
+void pccl_wires_renew(struct pccl_wires *wires, struct pccl_wires *fresh);
 /* After all streams and listeners. */
 void pccl_wires_destroy(struct pccl_wires *wires);
 

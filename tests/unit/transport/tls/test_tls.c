@@ -204,6 +204,37 @@ static void new_secret_is_taken_while_the_old_one_still_is(void **state)
 	pccl_tls_destroy(new);
 }
 
+/* Who was let in stays; who comes later needs what counts now. */
+static void credentials_change_while_a_port_listens(void **state)
+{
+	static struct wire wire, later;
+	struct pccl_tls *listening = with_secrets("a"), *fresh = with_secrets("b"), *dialling = with_secrets("b");
+	struct pccl_tls *old = with_secrets("a");
+	struct wire_kind kind = {pccl_tls_wire(listening), "127.0.0.1"};
+	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1"}, {pccl_tls_wire(dialling), "127.0.0.1"}};
+
+	(void)state;
+	wire_listen(&wire, &kind);
+	wire.kind = &kinds[0];
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire_is_up(&wire.acceptor));
+	pccl_tls_renew(listening, fresh);
+	pccl_tls_destroy(fresh);
+	wire_send(&wire.dialer, 0, NULL, 0);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_HEADER] == 1);
+	wire_destroy(&wire);
+	wire_listen(&later, &kind);
+	later.kind = &kinds[1];
+	wire_dial(&later);
+	WIRE_UNTIL(&later, later.dialer.calls[WIRE_OPENED] == 1 && wire_is_up(&later.acceptor));
+	wire_destroy(&later);
+	check_refused(pccl_tls_wire(old), pccl_tls_wire(listening), "it has another join secret",
+		      "it has another join secret, or none");
+	pccl_tls_destroy(listening);
+	pccl_tls_destroy(dialling);
+	pccl_tls_destroy(old);
+}
+
 static void older_tls_is_refused(void **state)
 {
 	static struct wire wire;
@@ -330,6 +361,7 @@ int main(void)
 		cmocka_unit_test(secret_and_certificate_do_not_meet),
 		cmocka_unit_test(plain_and_tls_do_not_meet),
 		cmocka_unit_test(new_secret_is_taken_while_the_old_one_still_is),
+		cmocka_unit_test(credentials_change_while_a_port_listens),
 		cmocka_unit_test(older_tls_is_refused),
 		cmocka_unit_test(both_ends_have_a_bond_that_no_other_connection_has),
 		cmocka_unit_test(plain_streams_have_no_bond),
