@@ -175,7 +175,7 @@ static const struct pccl_byte_calls chopped_bytes = {.begin = begin,
 
 static const struct pccl_transport chopped = {.name = "chopped", .bytes = &chopped_bytes, PCCL_ENGINE_SLOTS};
 
-static struct wire_kind kind = {&chopped, "127.0.0.1"};
+static struct wire_kind kind = {&chopped, "127.0.0.1", NULL};
 
 static int use_chopped(void **state)
 {

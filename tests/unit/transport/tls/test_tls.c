@@ -210,8 +210,9 @@ static void credentials_change_while_a_port_listens(void **state)
 	static struct wire wire, later;
 	struct pccl_tls *listening = with_secrets("a"), *fresh = with_secrets("b"), *dialling = with_secrets("b");
 	struct pccl_tls *old = with_secrets("a");
-	struct wire_kind kind = {pccl_tls_wire(listening), "127.0.0.1"};
-	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1"}, {pccl_tls_wire(dialling), "127.0.0.1"}};
+	struct wire_kind kind = {pccl_tls_wire(listening), "127.0.0.1", NULL};
+	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1", NULL},
+				    {pccl_tls_wire(dialling), "127.0.0.1", NULL}};
 
 	(void)state;
 	wire_listen(&wire, &kind);
@@ -296,7 +297,7 @@ static void both_ends_have_a_bond_that_no_other_connection_has(void **state)
 static void plain_streams_have_no_bond(void **state)
 {
 	static struct wire wire;
-	struct wire_kind plain = {&pccl_tcp, "127.0.0.1"};
+	struct wire_kind plain = {&pccl_tcp, "127.0.0.1", NULL};
 	struct pccl_bond bond;
 
 	(void)state;
