@@ -402,14 +402,9 @@ static void tell_busy(struct pccl_diloco *engine, bool is_active)
 	pccl_reservation_set_busy(&engine->reservation, is_active || engine->rounds != NULL);
 }
 
-static bool has_something_to_do(const struct pccl_diloco *engine, uint64_t step)
-{
-	return step >= engine->next_due || __atomic_load_n(&engine->quorum.has_news, __ATOMIC_ACQUIRE);
-}
-
 bool pccl_diloco_is_due(const struct pccl_diloco *engine)
 {
-	return engine->settings.quorum > 0 || has_something_to_do(engine, engine->step + 1);
+	return engine->settings.quorum > 0 || engine->step + 1 >= engine->next_due;
 }
 
 pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
@@ -419,7 +414,7 @@ pcclResult_t pccl_diloco_step(struct pccl_diloco *engine, double weight)
 	if (!(weight >= 0) || !(weight <= WEIGHT_MAX))
 		return pccl_fail(pcclInvalidArgument, "a step can't weigh %g: from 0 to %g", weight, WEIGHT_MAX);
 	engine->recent += weight;
-	if (!has_something_to_do(engine, ++engine->step))
+	if (++engine->step < engine->next_due && !__atomic_load_n(&engine->quorum.has_news, __ATOMIC_ACQUIRE))
 		return pcclSuccess;
 	result = pccl_diloco_failure(engine);
 	if (result == pcclSuccess)
