@@ -80,3 +80,57 @@ def test_what_is_no_state_is_refused(tmp_path):
         pccl.state.save(tmp_path / "a", {"a": np.zeros(1)}, lineage=b"short")
     with pytest.raises(ValueError, match="not contiguous"):
         pccl.state.save(tmp_path / "a", {"a": np.zeros((4, 4))[:, ::2]})
+
+
+
+def test_a_mapping_of_mappings_is_one_state(tmp_path):
+    state = pccl.state.tensors({"model": {"weight": np.arange(3.0)}, "optimizer": {"mean": {"weight": np.zeros(3)}}})
+    assert list(state) == ["model/weight", "optimizer/mean/weight"]
+    pccl.state.save(tmp_path / "a", state, revision=4)
+    assert sorted(safetensors.load_file(tmp_path / "a")) == sorted(state)
+
+
+def train(torch, model, optimizer, steps):
+    draw = torch.Generator().manual_seed(7)
+    for _ in range(steps):
+        inputs = torch.randn(16, 6, generator=draw)
+        optimizer.zero_grad()
+        model(inputs).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind, choices", [
+    ("SGD", {"momentum": 0.9}), ("AdamW", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}), ("Adagrad", {}),
+    ("RMSprop", {"centered": True}), ("Rprop", {})])
+def test_a_model_and_its_optimizer_are_one_state(tmp_path, kind, choices):
+    torch = pytest.importorskip("torch")
+
+    def make(seed):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6), torch.nn.Linear(6, 2))
+        return model, getattr(torch.optim, kind)(model.parameters(), lr=0.01, **choices)
+
+    model, optimizer = make(1)
+    train(torch, model, optimizer, 3)
+    pccl.state.save(tmp_path / "a", pccl.state.tensors(model, optimizer), revision=3)
+    other, fresh = make(2)
+    before = [each.clone() for each in other.parameters()]
+    state = pccl.state.tensors(other, fresh)
+    for mine, old in zip(other.parameters(), before, strict=True):
+        assert torch.equal(mine, old) and mine.grad is None
+    assert fresh.param_groups[0].get("weight_decay") == optimizer.param_groups[0].get("weight_decay")
+    assert pccl.state.load(tmp_path / "a", state) == 3
+    train(torch, model, optimizer, 3)
+    train(torch, other, fresh, 3)
+    for (name, mine), theirs in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), name
+
+
+def test_tied_weights_are_saved_once_and_what_is_no_tensor_is_named():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    model["b"].weight = model["a"].weight
+    assert list(pccl.state.tensors(model)) == ["model/a.weight", "model/a.bias", "model/b.bias"]
+    stranger = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1)
+    with pytest.raises(ValueError, match="the model has not"):
+        pccl.state.tensors(model, stranger)

@@ -25,6 +25,7 @@ Each peer gets in its environment
   PCCL_MASTERS                    where the master is: pccl.Communicator() takes it from there
   LOCAL_RANK, LOCAL_WORLD_SIZE    which of how many on this machine it is; a peer that was started again has the same
   PCCL_RESTARTS                   how often it was started before
+  OMP_NUM_THREADS                 1, unless it is set or there is one peer only: peers share the processors
 and what pccl-run itself has: PCCL_SECRET_FILE and the like protect the embedded master, too. Ranks are not among these:
 Communicator.rank says them, and they change when members come and go.
 
@@ -65,7 +66,7 @@ class Run:
     grace_s: float = 10
     label: bool = False
     logs: pathlib.Path | None = None
-    _peers: list[_Peer] = field(default_factory=list, repr=False)
+    _peers: list[_Peer] = field(default_factory=list[_Peer], repr=False)
     _outputs: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector, repr=False)
     _signal: int = 0
 
@@ -105,7 +106,7 @@ class Run:
         return sum(not peer.failed for peer in self._peers) < (self.least or self.count)
 
     def _start(self, peer: _Peer) -> None:
-        environment = os.environ | {
+        environment = ({"OMP_NUM_THREADS": "1"} if self.count > 1 else {}) | os.environ | {
             "PCCL_MASTERS": self.masters, "LOCAL_RANK": str(peer.number), "LOCAL_WORLD_SIZE": str(self.count),
             "PCCL_RESTARTS": str(peer.restarts)}
         output: int | IO[bytes] | None = None

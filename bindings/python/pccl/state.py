@@ -4,13 +4,17 @@ loaded, made the same on all peers, and watched. include/pccl/state.h is the man
     pccl.state.save("step.safetensors", {"weight": weight, "bias": bias}, revision=step)
     step = pccl.state.load("step.safetensors", {"weight": weight})
     step = pccl.state.sync(communicator, model.state_dict(), revision=step).revision
+
+tensors() makes such a dict of a torch.nn.Module and its optimizer, so that all that a run needs to go on is one line:
+
+    pccl.state.save("step.safetensors", pccl.state.tensors(model, optimizer), revision=step)
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +54,88 @@ def _state_of(tensors: Mapping[str, Any], revision: int = 0, unequal: Collection
                          for name, tensor in tensors.items()])
     state.revision = revision
     return state
+
+
+def tensors(model: Any, optimizer: Any = None) -> dict[str, Any]:
+    """What a model and its optimizer consist of, by name and where it lies: parameters and buffers of a torch.nn.Module
+    as "model/NAME", what a torch optimizer keeps of them as "optimizer/NAME/KIND". An optimizer that has not made a
+    step yet is given its state first, as if the gradients so far had been zero; parameters stay as they are. Numbers of
+    the optimizer's groups (learning rates) are not tensors, and the program's own to set.
+
+    A mapping in place of a model: its tensors by their names, of mappings in mappings as "OUTER/INNER". ValueError:
+    something in them is no tensor."""
+    if isinstance(model, Mapping):
+        mapping: Mapping[str, Any] = model  # pyright: ignore[reportUnknownVariableType]
+        if optimizer is not None:
+            raise ValueError("the optimizer's arrays go into the mapping as well")
+        return dict(_flat("", mapping))
+    found = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    if optimizer is not None:
+        found |= _of_optimizer(optimizer, {id(each): name for name, each in model.named_parameters()})
+    for name, tensor in found.items():
+        if not hasattr(tensor, "data_ptr"):
+            raise ValueError(f"'{name}' is no tensor but a {type(tensor).__name__}")
+    return _without_twins(found)
+
+
+def _flat(prefix: str, mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            inner: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            yield from _flat(f"{prefix}{name}/", inner)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _without_twins(found: dict[str, Any]) -> dict[str, Any]:
+    """Of tensors that share their memory (tied weights) the first."""
+    places: dict[tuple[int, int], str] = {}
+    return {name: tensor for name, tensor in found.items() if tensor.numel() == 0 or
+            places.setdefault((tensor.data_ptr(), tensor.numel()), name) == name}
+
+
+def _of_optimizer(optimizer: Any, names: Mapping[int, str]) -> dict[str, Any]:
+    _begin(optimizer)
+    found: dict[str, Any] = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) not in names:
+                raise ValueError("the optimizer has a parameter that the model has not")
+            for kind, value in optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    found[f"optimizer/{names[id(parameter)]}/{kind}"] = value
+    return found
+
+
+def _begin(optimizer: Any) -> None:
+    """Lets the optimizer make the state of parameters that have none: by a step with gradients of zero, after which
+    they are put back."""
+    groups = optimizer.param_groups
+    fresh = [each for group in groups for each in group["params"] if each.requires_grad and not optimizer.state[each]]
+    if not fresh:
+        return
+    everything = [each for group in groups for each in group["params"]]
+    gradients = [each.grad for each in everything]
+    values = [each.detach().clone() for each in fresh]
+    decays = [group.get("weight_decay") for group in groups]
+    for each in everything:
+        each.grad = None
+    for each in fresh:
+        each.grad = each.detach().new_zeros(each.shape)
+    for group in groups:
+        group.update({"weight_decay": 0} if "weight_decay" in group else {})
+    try:
+        optimizer.step()
+    finally:
+        for each, gradient in zip(everything, gradients, strict=True):
+            each.grad = gradient
+        for each, value in zip(fresh, values, strict=True):
+            each.detach().copy_(value)
+        for group, decay in zip(groups, decays, strict=True):
+            group.update({} if decay is None else {"weight_decay": decay})
+    for each in fresh:
+        if hasattr(optimizer.state[each].get("step"), "zero_"):
+            optimizer.state[each]["step"].zero_()
 
 
 def save(path: str | os.PathLike[str], tensors: Mapping[str, Any], *, revision: int = 0, lineage: bytes = bytes(16),

@@ -1,0 +1,56 @@
+"""All-reduces that go on while peers are killed and come back: pccl-run -n 4 --restarts 9 churn.py --die 0.02
+
+Each step adds the mean of what the members of the moment contribute. Who is lost is done without, in the same step; who
+comes gets the total and the step from the others. At the end all have the same bytes."""
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pccl
+
+
+def share(communicator, state, revision):
+    """All members and those that have just come: afterwards they have the same. The next revision."""
+    return pccl.state.sync(communicator, state, revision=revision).revision + 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description="All-reduces that survive the death and the arrival of peers.")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--die", type=float, default=0, metavar="P", help="die in each step with probability P")
+    options = parser.parse_args()
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "2"))
+    chance = random.Random(f"{number} {os.environ.get('PCCL_RESTARTS')}")
+    state = {"total": np.zeros(100_000), "step": np.zeros(1, np.int64)}
+    with pccl.Communicator(settings=pccl.Settings(failure_policy="retry")) as communicator:
+        revision = share(communicator, state, 0)
+        # At the end those that were killed are waited for: who comes late would find nobody.
+        while state["step"][0] < options.steps or communicator.world_size < count:
+            if communicator.are_peers_pending():  # a joint call: all get the same answer
+                communicator.update_topology()
+                revision = share(communicator, state, revision)
+                print(f"step {state['step'][0]}: {communicator.world_size} peers", flush=True)
+                continue  # where newcomers begin: with the next joint call
+            if communicator.world_size == 1 or state["step"][0] >= options.steps:
+                time.sleep(0.01)  # nobody to reduce with, or nothing to do: wait for others
+                continue
+            if chance.random() < options.die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            mean = np.full(state["total"].shape, float(communicator.rank))
+            try:
+                communicator.all_reduce_with(mean, op=pccl.ReduceOp.AVG)
+            except (pccl.errors.TooFewPeersError, pccl.errors.RankConnectionLostError):
+                continue  # everybody else was lost meanwhile: this step again
+            state["total"] += mean
+            state["step"] += 1
+        communicator.barrier()
+        print(f"the total is {hashlib.sha256(state['total']).hexdigest()[:16]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
