@@ -4,7 +4,7 @@ PYTHON ?= python3
 PYENV := build/python
 WHEELENV := build/wheel/env
 PYTHON_SRC := $(wildcard bindings/python/*.* bindings/python/pccl/*)
-PY_RUN := PCCL_LIBRARY=$(abspath $(LIB_SO)) PYTHONPATH=bindings/python $(PYENV)/bin/python
+PY_RUN := PCCL_LIBRARY=$(abspath $(LIB_SO)) PYTHONPATH=$(abspath bindings/python) $(PYENV)/bin/python
 
 $(PYENV)/ready: tests/python/requirements.txt
 	@scripts/install-packages.sh $(DEPS_PYTHON)
@@ -16,6 +16,8 @@ $(PYENV)/ready: tests/python/requirements.txt
 check-python: $(LIB_SO) $(B)/bin/allreduce-bench $(PYENV)/ready ## the Python package: its tests, its types, its declarations against the headers
 	@$(PYENV)/bin/ruff check -q --config bindings/python/pyproject.toml bindings/python tests/python
 	@$(PYENV)/bin/mypy --config-file bindings/python/pyproject.toml --no-error-summary bindings/python/pccl
+	@$(PYENV)/bin/basedpyright -p bindings/python/pyproject.toml --pythonpath $(PYENV)/bin/python >$(PYENV)/pyright.log || \
+		{ cat $(PYENV)/pyright.log; exit 1; }
 	@$(PY_RUN) -m pytest -q -p no:cacheprovider tests/python
 
 python-declarations: $(PYENV)/ready ## write bindings/python/pccl/_declarations.py anew, after a change of the headers

@@ -22,7 +22,7 @@ def _candidates() -> list[str]:
 
 
 def _load() -> ctypes.CDLL:
-    reasons = []
+    reasons: list[str] = []
     for name in _candidates():
         try:
             return ctypes.CDLL(name)
@@ -52,7 +52,8 @@ def _check_version(library: ctypes.CDLL) -> None:
 
 
 def _declare(library: ctypes.CDLL) -> None:
-    for name, (result, arguments) in d.FUNCTIONS.items():
+    functions: dict[str, tuple[Any, list[Any]]] = d.FUNCTIONS  # type: ignore[assignment]
+    for name, (result, arguments) in functions.items():
         try:
             function = getattr(library, name)
         except AttributeError as error:

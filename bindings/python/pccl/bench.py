@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -91,8 +92,7 @@ def _make_buffers(options: argparse.Namespace, size: int, rank: int) -> _Buffers
     send = recv if options.inplace else source
     if not options.torch:
         return _Buffers(source, send, recv, recv)
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     there = torch.from_numpy(recv)
     return _Buffers(source, there if options.inplace else torch.from_numpy(source), there, recv)
 
@@ -179,7 +179,7 @@ def _show(row: dict[str, Any]) -> None:
 
 def _be_peer(options: argparse.Namespace) -> int:
     settings = Settings(lanes=options.lanes, streams=options.streams, plan=options.plan)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with Communicator(options.master, settings=settings) as communicator:
         while communicator.world_size < options.peers:
             communicator.update_topology()
@@ -244,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _without_local(given: list[str]) -> list[str]:
-    kept = []
+    kept: list[str] = []
     skip = False
     for each in given:
         if not skip and not each.startswith("--local"):

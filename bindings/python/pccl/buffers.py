@@ -26,16 +26,16 @@ class Buffer:
     owner: Any
 
 
-_families: dict[type, str] = {}
+_families: dict[type[Any], str] = {}
 
 
 def _family_of(value: Any) -> str:
     """Whose kind of buffer it is. Looked up once for each type."""
-    kind = type(value)
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
     return _families.get(kind) or _families.setdefault(kind, _find_family(kind))
 
 
-def _find_family(kind: type) -> str:
+def _find_family(kind: type[Any]) -> str:
     if kind.__module__.partition(".")[0] == "torch" or any(
             base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__):
         return "torch"

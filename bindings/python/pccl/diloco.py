@@ -76,7 +76,8 @@ class Statistics:
 
 def _parameters_of(model: Any) -> dict[str, Any]:
     if isinstance(model, Mapping):
-        return dict(model)
+        mapping: Mapping[str, Any] = model  # pyright: ignore[reportUnknownVariableType]
+        return dict(mapping)
     if hasattr(model, "named_parameters"):
         return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     raise TypeError(f"a model is a torch.nn.Module or a mapping of names to tensors, not {type(model).__name__}")

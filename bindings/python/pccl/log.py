@@ -38,7 +38,10 @@ class _Sink:
     def __init__(self, function: Callable[[Level, str], object]) -> None:
         self._lines: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._function = function
-        self.callback = d.pcclLogCallback_t(lambda level, text, _: self._lines.put((level, text)))
+        def take(level: int, text: bytes, _: object) -> None:
+            self._lines.put((level, text))
+
+        self.callback = d.pcclLogCallback_t(take)
         self._thread = threading.Thread(target=self._serve, name="pccl-log", daemon=True)
         self._thread.start()
 
