@@ -1,7 +1,9 @@
 """Every operation with its choices, settings, protection of connections, the log, and interrupting what blocks."""
 
 import asyncio
+import gc
 import os
+import resource
 import signal
 import threading
 import time
@@ -159,3 +161,31 @@ def test_the_log_goes_where_it_is_told(free_address):
         pccl.log.set_callback(None)
         pccl.log.set_level(pccl.log.Level.WARN)
     assert lines and all(isinstance(level, pccl.log.Level) and text for level, text in lines)
+
+
+def count_what_is_kept():
+    gc.collect()
+    return len(gc.get_objects()), len(os.listdir("/proc/self/fd"))
+
+
+def reduce_thousands(number, count, address):
+    with join(address, count) as communicator:
+        values = np.zeros(100, np.float32)
+
+        def reduce(times):
+            for _ in range(times):
+                handles = [communicator.all_reduce_with_async(values.copy(), tag=tag) for tag in range(50)]
+                for handle in handles:
+                    handle.wait()
+
+        reduce(4)  # fills what is kept for good
+        before, bytes_before = count_what_is_kept(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        reduce(200)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - bytes_before
+        assert grown < 2048, f"{grown} KiB"
+        return [after - then for after, then in zip(count_what_is_kept(), before, strict=True)]
+
+
+def test_ten_thousand_operations_leave_nothing_behind(master, run_peers):
+    for grown in run_peers(reduce_thousands, 2, master).values():
+        assert grown[0] < 50 and grown[1] == 0
