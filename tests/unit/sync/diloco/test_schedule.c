@@ -381,13 +381,13 @@ CHANGE(fragment_without_tensors, static const uint32_t list[] = {1, 1}; settings
 static void settings_that_cannot_be_are_refused_in_words(void **state)
 {
 	static const struct mistake mistakes[] = {
-		{"mode 7 is unknown: it has to be one of synchronous, delayed, eager, streaming", unknown_mode},
-		{"rule 1 is unknown: it has to be one of nesterov, co2", unknown_rule},
-		{"division -1 is unknown: it has to be one of balanced, strided, given", unknown_division},
-		{"codec 77 is unknown: it has to be one of none, minmax", unknown_codec},
-		{"codec_down 99 is unknown: it has to be one of none, minmax", unknown_codec_down},
-		{"rounding 3 is unknown: it has to be one of nearest, stochastic", unknown_rounding},
-		{"zstd 3 is unknown: it has to be one of off, auto, on", unknown_zstd},
+		{"mode is 7, which is unknown: there are synchronous, delayed, eager, streaming", unknown_mode},
+		{"rule is 1, which is unknown: there are nesterov, co2", unknown_rule},
+		{"division is -1, which is unknown: there are balanced, strided, given", unknown_division},
+		{"codec is 77, which is unknown: there are none, minmax", unknown_codec},
+		{"codec_down is 99, which is unknown: there are none, minmax", unknown_codec_down},
+		{"rounding is 3, which is unknown: there are nearest, stochastic", unknown_rounding},
+		{"zstd is 3, which is unknown: there are off, auto, on", unknown_zstd},
 		{"for codec use pcclQuantNone", plain_up},
 		{"choose pcclQuantNone for both", plain_both_ways},
 		{"interval is 0", no_interval},
