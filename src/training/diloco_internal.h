@@ -1,6 +1,6 @@
-/* What the files of the engine share: diloco.c (makes and ends it, steps), diloco_memory.c (buffers), diloco_round.c
- * (what a worker does), diloco_quorum.c (rounds that do not wait for everybody), diloco_local.c (the local parameters,
- * wherever they are), diloco_state.c (tensors to save). */
+/* What the files of the engine share: diloco.c (rounds as the caller sees them, steps), diloco_life.c (creation,
+ * threads, end), diloco_memory.c (buffers), diloco_round.c (what a worker does), diloco_quorum.c (rounds that do not
+ * wait for everybody), diloco_local.c (the local parameters, wherever they are), diloco_state.c (tensors to save). */
 #ifndef PCCL_TRAINING_DILOCO_INTERNAL_H
 #define PCCL_TRAINING_DILOCO_INTERNAL_H
 
@@ -138,7 +138,7 @@ void pccl_diloco_release(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_run_round(struct pccl_diloco_worker *worker, struct pccl_diloco_round *round);
 
 /* diloco.c: the steps that the files share. `begin` takes a snapshot of a fragment; `take_over` takes the oldest round
- * over when it has ended; `fail` ends the engine. */
+ * over when it has ended; `fail`, in diloco_life.c, is what ends the engine's use. */
 pcclResult_t pccl_diloco_begin(struct pccl_diloco *engine, uint32_t index, struct pccl_diloco_round **round_out);
 void pccl_diloco_hand_over(struct pccl_diloco *engine, struct pccl_diloco_round *round);
 pcclResult_t pccl_diloco_take_over(struct pccl_diloco *engine);
@@ -151,7 +151,7 @@ void pccl_diloco_run_gatherings(struct pccl_diloco_worker *worker);
 pcclResult_t pccl_diloco_quorum_step(struct pccl_diloco *engine);
 pcclResult_t pccl_diloco_quorum_flush(struct pccl_diloco *engine);
 
-/* diloco.c: so long from now, under a second, as a condition of the engine's has it */
+/* diloco_life.c: so long from now, under a second, as a condition of the engine's has it */
 void pccl_diloco_in(uint64_t duration_ns, struct timespec *until_out);
 
 /* diloco.c: when there is something to do next */
