@@ -165,12 +165,37 @@ void sim_fault_flap(struct sim *sim, struct sim_node *node)
 		sim_fault_reset(sim, other);
 }
 
+/* As a gentle run in which nothing breaks: nobody may be evicted, and no op fail. */
+static void plan_lossy(struct sim *sim)
+{
+	const struct sim_plan plan = {.seed = sim->plan.seed,
+				      .groups = 1,
+				      .peers_max = sim->plan.peers_max,
+				      .known_masters = 1,
+				      .delay_min_ns = SIM_LONG_TRIP_NS / 2,
+				      .delay_mean_ns = 10 * SIM_MS,
+				      .chaos_ns = 60 * SIM_SECOND,
+				      .calm_ns = 60 * SIM_SECOND,
+				      .heartbeat_interval_ns = 500 * SIM_MS,
+				      .heartbeat_timeout_ns = 3 * SIM_SECOND,
+				      .return_grace_ns = 2 * SIM_SECOND,
+				      .spawn_ns = SIM_SECOND,
+				      .gentle = SIM_GENTLE_RESETS};
+
+	sim->plan = plan;
+	shell_plan_lossy(sim->shells);
+}
+
 void sim_plan_gentle(struct sim *sim)
 {
 	struct sim_plan *plan = &sim->plan;
 	uint64_t seed = plan->seed;
 	uint64_t reset_ns = (200 + pccl_rng_hash(seed, 52) % 2000) * SIM_MS;
 
+	if (seed >= SIM_LOSSY_SEEDS && sim->shells != NULL) {
+		plan_lossy(sim);
+		return;
+	}
 	if (sim->rogue != NULL || pccl_rng_hash(seed, 51) % 16 >= SIM_GENTLE_COUNT - 1)
 		return;
 	plan->gentle = (enum sim_gentle)(1 + pccl_rng_hash(seed, 51) % 16);

@@ -46,6 +46,7 @@ struct shell_plan {
 	pcclChecksums_t checksums;
 	uint64_t break_ns;	 /* mean time between broken streams, 0: never */
 	uint32_t slow_percent;	 /* of the links */
+	uint32_t loss_percent;	 /* of the frames: they come when a time-out has passed, twice as long each time */
 	uint32_t barred_percent; /* of the pairs: one of the two can't dial the other */
 	uint32_t large_percent;	 /* of the ops */
 	uint32_t timeout_percent;
@@ -227,6 +228,8 @@ void shell_lane_adopt(struct shell_lane *lane, struct pccl_stream *stream, const
 void shell_plan_draw(struct sim *sim);
 /* Nothing goes wrong with links. */
 void shell_plan_gentle(struct shell_world *world);
+/* But that they are long and lose much. */
+void shell_plan_lossy(struct shell_world *world);
 void shell_faults_start(struct sim *sim);
 void shell_fault_break(struct sim *sim);
 

@@ -77,6 +77,13 @@ void shell_plan_gentle(struct shell_world *world)
 	world->plan.mistake_percent = 0;
 }
 
+void shell_plan_lossy(struct shell_world *world)
+{
+	shell_plan_gentle(world);
+	world->plan.loss_percent = 10;
+	world->plan.link_timeout_ns = world->plan.guest_ns = 3 * SIM_SECOND;
+}
+
 void shell_faults_start(struct sim *sim)
 {
 	if (sim->shells->plan.break_ns > 0)

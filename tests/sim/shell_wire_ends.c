@@ -25,7 +25,17 @@ static const struct wire *as_const_wire(const struct pccl_stream *stream)
 	return (const struct wire *)stream;
 }
 
-/* Slow links heal with everything else. */
+/* Half a round trip; and for each time that it is lost as long as the sender waits, at first two of them. */
+static uint64_t draw_loss(struct sim *sim, uint32_t loss_percent)
+{
+	uint64_t wait_ns = 2 * SIM_LONG_TRIP_NS, delay_ns = SIM_LONG_TRIP_NS / 2;
+
+	for (; sim_chance(sim, loss_percent); wait_ns *= 2)
+		delay_ns += wait_ns;
+	return delay_ns;
+}
+
+/* Slow links heal with everything else, and so do those that lose frames. */
 uint64_t wire_delay(const struct wire *wire)
 {
 	struct sim *sim = wire->sim;
@@ -34,6 +44,8 @@ uint64_t wire_delay(const struct wire *wire)
 	uint64_t pair = low << 32 | (wire->node ^ wire->other_node);
 	bool slow = !sim->calm && pccl_rng_hash(sim->plan.seed, pair) % 100 < plan->slow_percent;
 
+	if (plan->loss_percent > 0 && !sim->calm)
+		return draw_loss(sim, plan->loss_percent);
 	return sim_exponential(sim, plan->frame_ns * (slow ? 50 : 1));
 }
 
@@ -229,6 +241,8 @@ static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *lo
 	(void)self;
 	join_loop(wire, loop, events, context);
 	wire->dialled_ns = sim->now_ns + 2 * wire_delay(wire);
+	if (sim->shells->plan.loss_percent > 0 && !sim->calm) /* either way may lose what it carries */
+		wire->dialled_ns = sim->now_ns + wire_delay(wire) + wire_delay(wire);
 	loop_want(loop, wire->dialled_ns);
 	*stream_out = &wire->base;
 	return pcclSuccess;

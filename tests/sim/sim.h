@@ -40,6 +40,9 @@
 #define SIM_TRACE_LINES 300
 #define SIM_TRACE_BYTES 220
 #define SIM_STEPS_PER_SECOND 60000
+#define SIM_LOSSY_SEEDS \
+	UINT64_C(0x100000000) /* from there on: nothing goes wrong but that links are long and lose much */
+#define SIM_LONG_TRIP_NS (200 * SIM_MS)
 
 /* What a run does with its trace. */
 enum sim_telling {
