@@ -164,8 +164,6 @@ typedef enum pcclFailurePolicy_t {
  * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
-/* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
- * pcclTimeout, nothing has happened, calling again goes on where it was; evict (fail if fewer than half called). */
 /* How data travels between peers. Nobody needs to choose alike. */
 typedef enum pcclTransport_t {
 	pcclTransportDefault = 0, /* pcclTransportAuto */
@@ -175,6 +173,8 @@ typedef enum pcclTransport_t {
 	pcclTransportTcp = 101 /* within a host, too */
 } pcclTransport_t;
 
+/* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
+ * pcclTimeout, nothing has happened, calling again goes on where it was; evict (fail if fewer than half called). */
 typedef enum pcclLate_t { pcclLateDefault = 0, pcclLateWait = 100, pcclLateFail = 101, pcclLateEvict = 102 } pcclLate_t;
 
 /* ---- structures of PCCL 1.0 (layouts are part of the binary interface) ----------------------------------------- */
