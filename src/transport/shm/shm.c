@@ -16,6 +16,9 @@
 #include "transport/shm/offer.h"
 #include "transport/tcp/tcp.h"
 
+/* Of a process, so that a hundred peers of one host don't fill its memory: those beyond go over TCP. */
+#define SHARED_MAX 32
+
 enum stage {
 	AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
 	AWAITS_OFFER,	  /* a whole one */
@@ -31,6 +34,7 @@ struct shm_stream {
 	enum stage stage;
 	bool declines;
 	int post;     /* AWAITS_GIVEN: where the memory comes to; else -1 */
+	bool counts;  /* among the streams that share memory, or are about to */
 	void *memory; /* mapped from AWAITS_TAKEN on; NULL: none */
 	struct pccl_ring out;
 	struct pccl_ring in;
@@ -52,10 +56,32 @@ static void note_decline(void)
 		pccl_log_info("no shared memory with a peer on this host, TCP goes on: %s", pccl_fail_text());
 }
 
-static enum pccl_shake go_plain(struct shm_stream *stream)
+static uint32_t shared_count;
+
+static bool may_share(struct shm_stream *stream)
+{
+	if (__atomic_add_fetch(&shared_count, 1, __ATOMIC_RELAXED) <= SHARED_MAX) {
+		stream->counts = true;
+		return true;
+	}
+	(void)__atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
+	(void)pccl_fail(pcclSystemError, "%d connections of this process share memory already", SHARED_MAX);
+	note_decline();
+	return false;
+}
+
+static void drop_memory(struct shm_stream *stream)
 {
 	pccl_offer_unmap(stream->memory);
 	stream->memory = NULL;
+	if (stream->counts)
+		(void)__atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
+	stream->counts = false;
+}
+
+static enum pccl_shake go_plain(struct shm_stream *stream)
+{
+	drop_memory(stream);
 	stream->stage = PLAIN;
 	return PCCL_SHAKE_DONE;
 }
@@ -109,7 +135,7 @@ static enum pccl_shake offer_memory(struct shm_stream *stream, int fd)
 	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
 	uint16_t remote_port;
 
-	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port))
+	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port) || !may_share(stream))
 		return go_plain(stream);
 	return say(stream, fd, &offer, AWAITS_NAME);
 }
@@ -131,7 +157,8 @@ static enum pccl_shake name_post(struct shm_stream *stream, int fd, const struct
 	uint16_t local_port, remote_port;
 
 	/* Something in between has a port of its own. */
-	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offered->port)
+	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offered->port ||
+	    !may_share(stream))
 		return decline(stream, fd);
 	stream->post = pccl_offer_open_post(name.token);
 	if (stream->post >= 0)
@@ -253,7 +280,7 @@ static void end(void *state)
 
 	if (stream->post >= 0)
 		pccl_fork_close(stream->post);
-	pccl_offer_unmap(stream->memory);
+	drop_memory(stream);
 	pccl_free(stream);
 }
 
