@@ -268,12 +268,13 @@ static void on_connected(struct pccl_engine *engine)
 
 static void note_events(struct pccl_engine *engine, uint32_t events)
 {
+	if (engine->bytes->one_bell)
+		events |= EPOLLIN | EPOLLOUT;
 	if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0)
 		engine->readable = engine->read_to_end = true;
 	if ((events & EPOLLIN) != 0)
 		engine->readable = true;
-	if ((events & (engine->bytes->reading_tells_room ? EPOLLIN | EPOLLOUT : EPOLLOUT)) != 0 &&
-	    engine->write_error == 0)
+	if ((events & EPOLLOUT) != 0 && engine->write_error == 0)
 		engine->writable = true;
 }
 

@@ -47,8 +47,8 @@ struct pccl_byte_calls {
 	bool (*count)(void *state, uint64_t now_ns, struct pccl_stream_counters *counters);
 	/* What people call the way that bytes go, once the handshake is done. NULL: as the transport. */
 	const char *(*name)(const void *state);
-	/* That there is room again is told as if there were something to read. */
-	bool reading_tells_room;
+	/* Whatever the loop tells of the socket may be about either direction. */
+	bool one_bell;
 };
 
 /* The slots of a transport's table. */

@@ -544,7 +544,7 @@ static const struct pccl_byte_calls calls = {
 	.shut_down = shut_down,
 	.count = count,
 	.name = name,
-	.reading_tells_room = true,
+	.one_bell = true,
 };
 
 const struct pccl_transport pccl_shm = {.name = "shm", .bytes = &calls, PCCL_ENGINE_SLOTS};

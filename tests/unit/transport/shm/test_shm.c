@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fail.h"
@@ -69,6 +70,62 @@ static void both_have_to_want_memory(void **state)
 	check_way(&pccl_shm, &pccl_shm_declining, "tcp");
 	check_way(&pccl_shm_declining, &pccl_shm, "tcp");
 	check_way(&pccl_tcp, &pccl_shm, "tcp");
+}
+
+enum { FRAMES = 1000, BYTES = 200000 };
+
+/* Sends all and hears all. */
+static void exchange(struct wire *wire, struct wire_end *end, const uint8_t *payload)
+{
+	uint32_t sent = 0;
+
+	while (sent < FRAMES) {
+		uint32_t rooms = end->calls[WIRE_ROOM], next = end->next;
+
+		while (sent < FRAMES && wire_send(end, sent, payload, BYTES))
+			sent++;
+		WIRE_UNTIL(wire, end->calls[WIRE_ROOM] > rooms || end->next > next || sent == FRAMES);
+	}
+	WIRE_UNTIL(wire, end->next == FRAMES && wire_completions(end) == FRAMES);
+}
+
+static void dial_from_another_process(const struct wire *from, const uint8_t *payload)
+{
+	static struct wire wire;
+
+	wire.kind = from->kind;
+	wire.address = from->address;
+	wire.dialer.transport = from->kind->transport;
+	wire.dialer.discard_below = FRAMES;
+	assert_int_equal(pccl_loop_create(&wire.loop), pcclSuccess);
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1);
+	exchange(&wire, &wire.dialer, payload);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1); /* the other side has all */
+	_exit(0);
+}
+
+/* Much more than fits, both ways at once, between two processes: each is woken for room as often as for bytes, and who
+ * looks for the one bell may take the other. */
+static void both_ways_at_once_never_stall(void **state)
+{
+	static struct wire wire;
+	uint8_t *payload = wire_payload(BYTES, 0);
+	int status;
+	pid_t child;
+
+	(void)state;
+	wire_listen(&wire, &ipv4);
+	wire.acceptor.discard_below = FRAMES;
+	child = fork();
+	if (child == 0)
+		dial_from_another_process(&wire, payload);
+	WIRE_UNTIL(&wire, wire.acceptor.stream != NULL && wire_is_up(&wire.acceptor));
+	exchange(&wire, &wire.acceptor, payload);
+	wire_destroy(&wire);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	free(payload);
 }
 
 /* ---- strangers ----------------------------------------------------------------------------------------------- */
@@ -242,6 +299,7 @@ int main(void)
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(both_have_to_want_memory),
+		cmocka_unit_test(both_ways_at_once_never_stall),
 		cmocka_unit_test(an_offer_through_a_relay_is_declined),
 		cmocka_unit_test(memory_that_never_came_is_declined),
 		cmocka_unit_test(words_out_of_turn_break_the_stream),
