@@ -275,10 +275,10 @@ static void check_requests(struct world_peer *me, const struct buffers *b)
 	check_refused(me, &operation, b, "codec_down");
 	operation = average_of(COUNT, &int8);
 	operation.codec_down = (pcclQuantizationAlgorithm_t)50;
-	check_refused(me, &operation, b, "codec_down 50");
+	check_refused(me, &operation, b, "codec_down is 50");
 	operation = average_of(COUNT, &int8);
 	operation.rounding = (pcclRounding_t)1;
-	check_refused(me, &operation, b, "rounding 1");
+	check_refused(me, &operation, b, "rounding is 1");
 	operation = average_of(COUNT, &int8);
 	CHECK_RESULT(pcclInvalidArgument, pcclBroadcast(b->input, b->output, &operation, me->comm, NULL));
 	CHECK(strstr(pcclGetLastError(me->comm), "not in a broadcast") != NULL);
