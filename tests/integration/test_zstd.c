@@ -220,7 +220,7 @@ static void finds_nothing_to_gain(struct world_peer *me)
 	CHECK(reduce(me, &b, &operation, &hash) > plain * 99 / 100);
 	operation.zstd = (pcclZstd_t)7;
 	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b.input, b.output, &operation, me->comm, NULL));
-	CHECK(strstr(pcclGetLastError(me->comm), "zstd 7") != NULL);
+	CHECK(strstr(pcclGetLastError(me->comm), "zstd is 7") != NULL);
 	close_buffers(&b);
 	peer_meet(me, WORLD);
 	peer_leave(me);
