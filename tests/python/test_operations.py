@@ -188,4 +188,4 @@ def reduce_thousands(number, count, address):
 
 def test_ten_thousand_operations_leave_nothing_behind(master, run_peers):
     for grown in run_peers(reduce_thousands, 2, master).values():
-        assert grown[0] < 50 and grown[1] == 0
+        assert grown[0] < 50 and grown[1] <= 0
