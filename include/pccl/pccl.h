@@ -167,9 +167,9 @@ typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_
 /* How data travels between peers. Nobody needs to choose alike. */
 typedef enum pcclTransport_t {
 	pcclTransportDefault = 0, /* pcclTransportAuto */
-	/* Shared memory between processes of one user on one host and in one network namespace, where security is none;
-	 * else TCP, in TLS where there is security. Each connection has 1 MiB of that memory, at most 32 of a process
-	 * have. */
+	/* Shared memory between processes of one user on one host (in one network and PID namespace) where security is
+	 * none; else TCP, in TLS where there is security. Each connection has 1 MiB of that memory, at most 32 of a
+	 * process have. */
 	pcclTransportAuto = 100,
 	pcclTransportTcp = 101 /* within a host, too */
 } pcclTransport_t;

@@ -22,10 +22,8 @@
 enum stage {
 	AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
 	AWAITS_OFFER,	  /* a whole one */
-	AWAITS_GIVEN,
-	OFFERS, /* dialled; nothing is said yet */
-	AWAITS_NAME,
-	AWAITS_TAKEN,
+	OFFERS,		  /* dialled; nothing is said yet */
+	AWAITS_ANSWER,
 	PLAIN, /* over the connection, for good */
 	SHARED /* through memory, for good */
 };
@@ -33,9 +31,9 @@ enum stage {
 struct shm_stream {
 	enum stage stage;
 	bool declines;
-	int post;     /* AWAITS_GIVEN: where the memory comes to; else -1 */
-	bool counts;  /* among the streams that share memory, or are about to */
-	void *memory; /* mapped from AWAITS_TAKEN on; NULL: none */
+	bool counts;	/* among the streams that share memory, or are about to */
+	int descriptor; /* AWAITS_ANSWER: of the memory, which the other side may open; else -1 */
+	void *memory;	/* mapped from AWAITS_ANSWER on; NULL: none */
 	struct pccl_ring out;
 	struct pccl_ring in;
 	int failure;	   /* errno that write() returns; 0: none */
@@ -60,18 +58,30 @@ static uint32_t shared_count;
 
 static bool may_share(struct shm_stream *stream)
 {
+	static unsigned counted_in; /* a child of a process that shares has none of its parent's */
+	unsigned generation = pccl_fork_generation();
+
+	if (__atomic_exchange_n(&counted_in, generation, __ATOMIC_RELAXED) != generation)
+		__atomic_store_n(&shared_count, 0, __ATOMIC_RELAXED);
 	if (__atomic_add_fetch(&shared_count, 1, __ATOMIC_RELAXED) <= SHARED_MAX) {
 		stream->counts = true;
 		return true;
 	}
 	(void)__atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
 	(void)pccl_fail(pcclSystemError, "%d connections of this process share memory already", SHARED_MAX);
-	note_decline();
 	return false;
+}
+
+static void close_descriptor(struct shm_stream *stream)
+{
+	if (stream->descriptor >= 0)
+		pccl_fork_close(stream->descriptor);
+	stream->descriptor = -1;
 }
 
 static void drop_memory(struct shm_stream *stream)
 {
+	close_descriptor(stream);
 	pccl_offer_unmap(stream->memory);
 	stream->memory = NULL;
 	if (stream->counts)
@@ -90,31 +100,20 @@ static enum pccl_shake go_shared(struct shm_stream *stream, bool dialled)
 {
 	uint8_t *there = (uint8_t *)stream->memory + PCCL_RING_HEAD_BYTES + PCCL_RING_BYTES;
 
+	close_descriptor(stream);
 	pccl_ring_open(&stream->out, dialled ? stream->memory : there);
 	pccl_ring_open(&stream->in, dialled ? there : stream->memory);
 	stream->stage = SHARED;
 	return PCCL_SHAKE_DONE;
 }
 
-/* A connection that is new has room for it, or is broken. */
-static enum pccl_shake say(struct shm_stream *stream, int fd, const struct pccl_offer *offer, enum stage next)
+/* A connection that is new has room for it, or is broken: then the engine finds out what is wrong. */
+static bool say(int fd, const struct pccl_offer *offer)
 {
 	uint8_t bytes[PCCL_OFFER_BYTES];
 
 	pccl_offer_encode(offer, bytes);
-	stream->stage = next;
-	if (next == PLAIN)
-		(void)go_plain(stream);
-	if (send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(bytes))
-		return go_plain(stream); /* which finds out what is wrong */
-	return next == PLAIN || next == SHARED ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
-}
-
-static enum pccl_shake decline(struct shm_stream *stream, int fd)
-{
-	const struct pccl_offer offer = {.kind = PCCL_OFFER_DECLINED};
-
-	return say(stream, fd, &offer, PLAIN);
+	return send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(bytes);
 }
 
 static bool is_on_this_host(int fd, uint16_t *local_port_out, uint16_t *remote_port_out)
@@ -135,77 +134,57 @@ static enum pccl_shake offer_memory(struct shm_stream *stream, int fd)
 	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
 	uint16_t remote_port;
 
-	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port) || !may_share(stream))
+	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port))
 		return go_plain(stream);
-	return say(stream, fd, &offer, AWAITS_NAME);
-}
-
-static enum pccl_shake give(struct shm_stream *stream, int fd, const struct pccl_offer *name)
-{
-	const struct pccl_offer given = {.kind = PCCL_OFFER_GIVEN};
-
-	stream->memory = pccl_offer_give(name->token);
-	if (stream->memory != NULL)
-		return say(stream, fd, &given, AWAITS_TAKEN);
-	note_decline();
-	return decline(stream, fd);
-}
-
-static enum pccl_shake name_post(struct shm_stream *stream, int fd, const struct pccl_offer *offered)
-{
-	struct pccl_offer name = {.kind = PCCL_OFFER_NAME};
-	uint16_t local_port, remote_port;
-
-	/* Something in between has a port of its own. */
-	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offered->port ||
-	    !may_share(stream))
-		return decline(stream, fd);
-	stream->post = pccl_offer_open_post(name.token);
-	if (stream->post >= 0)
-		return say(stream, fd, &name, AWAITS_GIVEN);
-	note_decline();
-	return decline(stream, fd);
-}
-
-static enum pccl_shake take(struct shm_stream *stream, int fd)
-{
-	const struct pccl_offer taken = {.kind = PCCL_OFFER_TAKEN};
-
-	stream->memory = pccl_offer_take(stream->post);
-	pccl_fork_close(stream->post);
-	stream->post = -1;
+	if (may_share(stream))
+		stream->memory = pccl_offer_make(&offer);
 	if (stream->memory == NULL) {
 		note_decline();
-		return decline(stream, fd);
+		return go_plain(stream);
 	}
-	(void)go_shared(stream, false);
-	return say(stream, fd, &taken, SHARED);
+	stream->descriptor = (int)offer.descriptor;
+	stream->stage = AWAITS_ANSWER;
+	return say(fd, &offer) ? PCCL_SHAKE_GOES_ON : go_plain(stream);
 }
 
-static enum pccl_shake refuse(void)
+/* Something in between has a port of its own. What strangers offer counts only once it is there. */
+static bool take(struct shm_stream *stream, int fd, const struct pccl_offer *offer)
 {
-	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of shared memory");
-	return PCCL_SHAKE_FAILED;
+	uint16_t local_port, remote_port;
+
+	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offer->port)
+		return false;
+	stream->memory = pccl_offer_take(offer);
+	if (stream->memory != NULL && may_share(stream))
+		return true;
+	note_decline();
+	return false;
 }
 
 static enum pccl_shake answer(struct shm_stream *stream, int fd)
 {
+	struct pccl_offer reply = {.kind = PCCL_OFFER_DECLINED};
 	struct pccl_offer offer;
-	bool good = pccl_offer_decode(stream->said, &offer);
 
-	if (stream->stage == AWAITS_OFFER)
-		return good && offer.kind == PCCL_OFFER_OFFER ? name_post(stream, fd, &offer) : decline(stream, fd);
-	if (!good)
-		return refuse();
-	if (offer.kind == PCCL_OFFER_DECLINED)
-		return go_plain(stream);
-	if (stream->stage == AWAITS_NAME && offer.kind == PCCL_OFFER_NAME)
-		return give(stream, fd, &offer);
-	if (stream->stage == AWAITS_GIVEN && offer.kind == PCCL_OFFER_GIVEN)
-		return take(stream, fd);
-	if (stream->stage == AWAITS_TAKEN && offer.kind == PCCL_OFFER_TAKEN)
+	if (pccl_offer_decode(stream->said, &offer) && offer.kind == PCCL_OFFER_OFFER && take(stream, fd, &offer))
+		reply.kind = PCCL_OFFER_TAKEN;
+	if (reply.kind == PCCL_OFFER_TAKEN)
+		(void)go_shared(stream, false);
+	else
+		(void)go_plain(stream);
+	return say(fd, &reply) ? PCCL_SHAKE_DONE : go_plain(stream);
+}
+
+static enum pccl_shake obey(struct shm_stream *stream)
+{
+	struct pccl_offer answer;
+
+	if (pccl_offer_decode(stream->said, &answer) && answer.kind == PCCL_OFFER_TAKEN)
 		return go_shared(stream, true);
-	return refuse();
+	if (pccl_offer_decode(stream->said, &answer) && answer.kind == PCCL_OFFER_DECLINED)
+		return go_plain(stream);
+	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of shared memory");
+	return PCCL_SHAKE_FAILED;
 }
 
 /* An end, or an error, is for the engine to find: it has the words. */
@@ -213,22 +192,27 @@ static enum pccl_shake hear(struct shm_stream *stream, int fd)
 {
 	ssize_t got;
 
-	do
+	while (stream->said_bytes < sizeof(stream->said)) {
 		got = recv(fd, stream->said + stream->said_bytes, sizeof(stream->said) - stream->said_bytes,
 			   MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return PCCL_SHAKE_GOES_ON;
-	if (got <= 0)
-		return go_plain(stream);
-	stream->said_bytes += (size_t)got;
-	if (stream->said_bytes < sizeof(stream->said))
-		return PCCL_SHAKE_GOES_ON;
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return PCCL_SHAKE_GOES_ON;
+		if (got <= 0)
+			return go_plain(stream);
+		stream->said_bytes += (size_t)got;
+		if (pccl_frame_is_tls(stream->said, stream->said_bytes)) {
+			(void)pccl_fail(pcclSystemError, PCCL_FRAME_TLS_WORDS);
+			return PCCL_SHAKE_UNFIT;
+		}
+	}
 	stream->said_bytes = 0;
-	return answer(stream, fd);
+	return stream->stage == AWAITS_OFFER ? answer(stream, fd) : obey(stream);
 }
 
-static enum pccl_shake look_at_beginning(struct shm_stream *stream, int fd)
+/* True: an offer. */
+static bool look_at_beginning(struct shm_stream *stream, int fd)
 {
 	uint8_t first;
 	ssize_t got;
@@ -237,27 +221,23 @@ static enum pccl_shake look_at_beginning(struct shm_stream *stream, int fd)
 		got = recv(fd, &first, 1, MSG_DONTWAIT | MSG_PEEK);
 	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return PCCL_SHAKE_GOES_ON;
-	if (got <= 0 || !pccl_offer_begins(first))
-		return go_plain(stream);
-	stream->stage = AWAITS_OFFER;
-	return PCCL_SHAKE_GOES_ON;
+		return false;
+	if (got > 0 && pccl_offer_begins(first))
+		stream->stage = AWAITS_OFFER;
+	else
+		(void)go_plain(stream);
+	return stream->stage == AWAITS_OFFER;
 }
 
 static enum pccl_shake shake(void *state, int fd)
 {
 	struct shm_stream *stream = state;
-	enum pccl_shake result = PCCL_SHAKE_GOES_ON;
-	enum stage before;
 
 	if (stream->stage == OFFERS)
-		result = offer_memory(stream, fd);
-	do {
-		before = stream->stage;
-		if (result == PCCL_SHAKE_GOES_ON)
-			result = before == AWAITS_BEGINNING ? look_at_beginning(stream, fd) : hear(stream, fd);
-	} while (stream->stage != before);
-	return result;
+		return offer_memory(stream, fd);
+	if (stream->stage == AWAITS_BEGINNING && !look_at_beginning(stream, fd))
+		return stream->stage == PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
+	return hear(stream, fd);
 }
 
 static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialled, void **state_out)
@@ -270,7 +250,7 @@ static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialle
 		return pcclOutOfMemory;
 	stream->stage = dialled ? OFFERS : AWAITS_BEGINNING;
 	stream->declines = self == &pccl_shm_declining;
-	stream->post = -1;
+	stream->descriptor = -1;
 	return pcclSuccess;
 }
 
@@ -278,8 +258,6 @@ static void end(void *state)
 {
 	struct shm_stream *stream = state;
 
-	if (stream->post >= 0)
-		pccl_fork_close(stream->post);
 	drop_memory(stream);
 	pccl_free(stream);
 }
@@ -287,6 +265,7 @@ static void end(void *state)
 /* ---- waking -------------------------------------------------------------------------------------------------- */
 
 #define BELLS_PER_CALL 64
+#define CALLS_MAX 64 /* for bells in a row: nobody honest rings so often */
 
 /* Who can't be told has been told already: as many bells as fit are in its socket. */
 static void ring_bell(struct shm_stream *stream, int fd)
@@ -301,16 +280,20 @@ static void ring_bell(struct shm_stream *stream, int fd)
 		stream->failure = errno;
 }
 
-/* Takes the bells that have rung. 1: there may be more; 0: the other side has shut down; -1 and errno. */
+/* Takes all bells that have rung, so that what comes behind them is seen: 0: the other side has shut down; -1 and
+ * errno, EAGAIN if nothing has come. */
 static ssize_t hear_bells(int fd)
 {
 	char bells[BELLS_PER_CALL];
+	uint32_t calls = 0;
 	ssize_t got;
 
 	do
 		got = recv(fd, bells, sizeof(bells), MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
-	return got > 0 ? 1 : got;
+	while ((got > 0 && ++calls < CALLS_MAX) || (got < 0 && errno == EINTR));
+	if (got > 0)
+		errno = EBADMSG;
+	return got > 0 ? -1 : got;
 }
 
 /* Each bell is taken before its ring is waited for again, so they don't pile up. */
@@ -449,6 +432,7 @@ static bool has_ended(int fd)
 /* Until all is written, or there is no room. */
 static ssize_t put_all(struct shm_stream *stream, int fd, const uint8_t *from, size_t bytes)
 {
+	bool has_waited = false;
 	size_t done = 0;
 
 	while (done < bytes) {
@@ -457,6 +441,10 @@ static ssize_t put_all(struct shm_stream *stream, int fd, const uint8_t *from, s
 
 		if (put < 0)
 			return -1;
+		/* Room that comes and goes is a lie. */
+		if (put == 0 && has_waited)
+			return -1;
+		has_waited = put == 0;
 		if (put == 0 && awaits_room(stream, fd))
 			break;
 		if (wake)

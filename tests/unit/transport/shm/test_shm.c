@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "transport/loop/fork.h"
 #include "transport/shm/offer.h"
 #include "transport/shm/shm.h"
 #include "transport/tcp/tcp.h"
@@ -155,16 +156,16 @@ static void leave(struct stranger *stranger)
 	wire_destroy(stranger->wire);
 }
 
-static void say(struct stranger *stranger, enum pccl_offer_kind kind)
+static void say(struct stranger *stranger, struct pccl_offer offer)
 {
-	const struct pccl_offer offer = {.kind = kind, .port = stranger->port};
 	uint8_t bytes[PCCL_OFFER_BYTES];
 
+	offer.port = stranger->port;
 	pccl_offer_encode(&offer, bytes);
 	assert_int_equal(send(stranger->fd, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
 }
 
-static struct pccl_offer hear(struct stranger *stranger)
+static enum pccl_offer_kind hear(struct stranger *stranger)
 {
 	uint8_t bytes[PCCL_OFFER_BYTES];
 	struct pccl_offer offer;
@@ -172,7 +173,19 @@ static struct pccl_offer hear(struct stranger *stranger)
 	WIRE_UNTIL(stranger->wire, recv(stranger->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) > 0);
 	assert_int_equal(recv(stranger->fd, bytes, sizeof(bytes), 0), sizeof(bytes));
 	assert_true(pccl_offer_decode(bytes, &offer));
-	return offer;
+	return offer.kind;
+}
+
+static void *share(struct stranger *stranger)
+{
+	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
+	void *memory = pccl_offer_make(&offer);
+
+	assert_non_null(memory);
+	say(stranger, offer);
+	assert_int_equal(hear(stranger), PCCL_OFFER_TAKEN);
+	pccl_fork_close((int)offer.descriptor);
+	return memory;
 }
 
 /* Somebody in between has a port of its own. */
@@ -180,64 +193,83 @@ static void an_offer_through_a_relay_is_declined(void **state)
 {
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
+	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
+	void *memory = pccl_offer_make(&offer);
 
 	(void)state;
 	stranger.port++;
-	say(&stranger, PCCL_OFFER_OFFER);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_DECLINED);
+	say(&stranger, offer);
+	assert_int_equal(hear(&stranger), PCCL_OFFER_DECLINED);
+	pccl_offer_unmap(memory);
+	pccl_fork_close((int)offer.descriptor);
 	leave(&stranger);
 }
 
-static void memory_that_never_came_is_declined(void **state)
+static void what_is_no_offer_is_declined(void **state)
 {
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
 
 	(void)state;
-	say(&stranger, PCCL_OFFER_OFFER);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_NAME);
-	say(&stranger, PCCL_OFFER_GIVEN);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_DECLINED);
+	say(&stranger, (struct pccl_offer){.kind = PCCL_OFFER_TAKEN});
+	assert_int_equal(hear(&stranger), PCCL_OFFER_DECLINED);
+	leave(&stranger);
+	stranger = come(&wire);
+	say(&stranger, (struct pccl_offer){.kind = PCCL_OFFER_OFFER, .process = UINT32_MAX, .descriptor = UINT32_MAX});
+	assert_int_equal(hear(&stranger), PCCL_OFFER_DECLINED);
 	leave(&stranger);
 }
 
-static void words_out_of_turn_break_the_stream(void **state)
+static void a_newer_build_may_decline(void **state)
 {
-	static struct wire wire;
-	struct stranger stranger = come(&wire);
+	const struct pccl_offer offer = {.kind = PCCL_OFFER_DECLINED};
+	uint8_t bytes[PCCL_OFFER_BYTES];
+	struct pccl_offer read;
 
 	(void)state;
-	say(&stranger, PCCL_OFFER_OFFER);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_NAME);
-	say(&stranger, PCCL_OFFER_TAKEN);
-	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
-	assert_non_null(strstr(wire.acceptor.reason, "offer of shared memory"));
-	leave(&stranger);
+	pccl_offer_encode(&offer, bytes);
+	bytes[4] = 77; /* the version */
+	assert_true(pccl_offer_decode(bytes, &read));
+	assert_int_equal(read.kind, PCCL_OFFER_DECLINED);
+	bytes[5] = PCCL_OFFER_TAKEN;
+	assert_false(pccl_offer_decode(bytes, &read));
 }
 
-/* The name of a post that anybody could send to: what comes must be what this side would have made itself. */
-static void only_sealed_memory_of_the_right_size_is_taken(void **state)
+static void check_not_taken(int descriptor, size_t bytes)
 {
-	uint8_t token[PCCL_OFFER_TOKEN_BYTES];
-	int post = pccl_offer_open_post(token);
-	void *given, *taken;
+	struct pccl_offer offer = {.process = (uint32_t)getpid(), .descriptor = (uint32_t)descriptor};
+
+	assert_true(descriptor >= 0);
+	assert_int_equal(ftruncate(descriptor, (off_t)bytes), 0);
+	assert_null(pccl_offer_take(&offer));
+	close(descriptor);
+}
+
+/* What could be made smaller would end who maps it. */
+static void only_sealed_memory_with_the_token_is_taken(void **state)
+{
+	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
+	char *given = pccl_offer_make(&offer);
+	char *taken = pccl_offer_take(&offer);
+	char path[] = "/tmp/pccl-offer-XXXXXX";
 
 	(void)state;
-	assert_true(post >= 0);
-	assert_null(pccl_offer_take(post)); /* nothing has come */
-	given = pccl_offer_give(token);
-	taken = pccl_offer_take(post);
 	assert_non_null(given);
 	assert_non_null(taken);
 	assert_ptr_not_equal(given, taken);
 	strcpy(given, "the same");
 	assert_string_equal(taken, "the same");
+	offer.token[3] ^= 1;
+	assert_null(pccl_offer_take(&offer));
+	assert_non_null(strstr(pccl_fail_text(), "another peer's"));
 	pccl_offer_unmap(given);
 	pccl_offer_unmap(taken);
-	token[0] ^= 1;
-	assert_null(pccl_offer_give(token));
-	assert_non_null(strstr(pccl_fail_text(), "can't be handed over"));
-	close(post);
+	pccl_fork_close((int)offer.descriptor);
+	assert_null(pccl_offer_take(&offer));
+	check_not_taken(memfd_create("unsealed", MFD_ALLOW_SEALING), PCCL_OFFER_MEMORY_BYTES);
+	check_not_taken(memfd_create("small", 0), 100);
+	check_not_taken(mkstemp(path), PCCL_OFFER_MEMORY_BYTES);
+	unlink(path);
 }
 
 /* What stands in the memory is as little to be trusted as what comes over a network. */
@@ -245,17 +277,10 @@ static void positions_that_make_no_sense_break_the_stream(void **state)
 {
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
-	struct pccl_offer name;
-	uint64_t *memory;
+	uint64_t *memory = share(&stranger);
 	char bell = 0;
 
 	(void)state;
-	say(&stranger, PCCL_OFFER_OFFER);
-	name = hear(&stranger);
-	memory = pccl_offer_give(name.token);
-	assert_non_null(memory);
-	say(&stranger, PCCL_OFFER_GIVEN);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_TAKEN);
 	memory[0] = UINT64_MAX - 5;
 	assert_int_equal(send(stranger.fd, &bell, 1, MSG_NOSIGNAL), 1);
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
@@ -264,7 +289,7 @@ static void positions_that_make_no_sense_break_the_stream(void **state)
 	leave(&stranger);
 }
 
-/* A process that is killed takes nothing back. */
+/* A process that is killed takes nothing back; and its end is seen though bells came right before it. */
 static void what_was_written_before_the_end_is_read(void **state)
 {
 	static struct wire wire;
@@ -272,26 +297,69 @@ static void what_was_written_before_the_end_is_read(void **state)
 	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
 	uint8_t header[PCCL_FRAME_BYTES];
 	struct pccl_ring ring;
-	void *memory;
+	void *memory = share(&stranger);
 	bool wake;
 	int i;
 
 	(void)state;
-	say(&stranger, PCCL_OFFER_OFFER);
-	memory = pccl_offer_give(hear(&stranger).token);
-	say(&stranger, PCCL_OFFER_GIVEN);
-	assert_int_equal(hear(&stranger).kind, PCCL_OFFER_TAKEN);
+	wire.acceptor.verdict = PCCL_FRAME_DISCARD;
+	wire_settle(&wire);
 	pccl_ring_open(&ring, memory);
 	pccl_frame_encode(&frame, header);
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < 100; i++) {
 		assert_int_equal(pccl_ring_put(&ring, header, sizeof(header), &wake), sizeof(header));
+		assert_int_equal(send(stranger.fd, header, 1, MSG_NOSIGNAL), 1);
+	}
 	pccl_offer_unmap(memory);
 	close(stranger.fd);
-	wire.acceptor.verdict = PCCL_FRAME_DISCARD;
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
 	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 100);
 	stranger.fd = -1;
 	leave(&stranger);
+}
+
+/* Only bells: nothing is in the memory. */
+static void an_end_right_behind_a_bell_is_seen(void **state)
+{
+	static struct wire wire;
+	struct stranger stranger = come(&wire);
+	void *memory = share(&stranger);
+
+	(void)state;
+	wire_settle(&wire);
+	assert_int_equal(send(stranger.fd, "bells", 5, MSG_NOSIGNAL), 5);
+	close(stranger.fd);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+	pccl_offer_unmap(memory);
+	stranger.fd = -1;
+	leave(&stranger);
+}
+
+/* An alert, and the end: who dialled is told, and that another try is of no use. */
+static void who_speaks_tls_is_known(void **state)
+{
+	static const uint8_t alert[7] = {0x15, 3, 3, 0, 2, 2, 80};
+	static struct wire wire;
+	struct pccl_address bound = {.bytes = sizeof(bound.storage)};
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int fd;
+
+	(void)state;
+	wire_listen(&wire, &ipv4);
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &bound), pcclSuccess);
+	assert_int_equal(bind(listener, (struct sockaddr *)&bound.storage, bound.bytes), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&wire.address.storage, &wire.address.bytes), 0);
+	wire_dial(&wire);
+	wire_settle(&wire);
+	fd = accept(listener, NULL, NULL);
+	assert_int_equal(send(fd, alert, sizeof(alert), MSG_NOSIGNAL), sizeof(alert));
+	shutdown(fd, SHUT_WR);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(wire.dialer.reason, "TLS"));
+	close(fd);
+	close(listener);
+	wire_destroy(&wire);
 }
 
 int main(void)
@@ -301,11 +369,13 @@ int main(void)
 		cmocka_unit_test(both_have_to_want_memory),
 		cmocka_unit_test(both_ways_at_once_never_stall),
 		cmocka_unit_test(an_offer_through_a_relay_is_declined),
-		cmocka_unit_test(memory_that_never_came_is_declined),
-		cmocka_unit_test(words_out_of_turn_break_the_stream),
-		cmocka_unit_test(only_sealed_memory_of_the_right_size_is_taken),
+		cmocka_unit_test(what_is_no_offer_is_declined),
+		cmocka_unit_test(a_newer_build_may_decline),
+		cmocka_unit_test(only_sealed_memory_with_the_token_is_taken),
 		cmocka_unit_test(positions_that_make_no_sense_break_the_stream),
 		cmocka_unit_test(what_was_written_before_the_end_is_read),
+		cmocka_unit_test(an_end_right_behind_a_bell_is_seen),
+		cmocka_unit_test(who_speaks_tls_is_known),
 	};
 	int failed;
 
