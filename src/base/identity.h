@@ -29,6 +29,7 @@ struct pccl_pass {
 	uint8_t data[PCCL_PASS_BYTES];
 };
 
+#define PCCL_KEY_SHOWN 12 /* characters, in errors, of what is no key: it may be a secret */
 #define PCCL_KEY_BYTES 32
 #define PCCL_SALT_BYTES 32
 #define PCCL_BINDING_BYTES 32

@@ -110,7 +110,8 @@ static pcclResult_t read_entry(char *line, struct entry *entry)
 	if (strncmp(line, "key ", 4) == 0)
 		return pccl_key_parse(what, bytes, &entry->key)
 			       ? pcclSuccess
-			       : pccl_fail(pcclInvalidArgument, "\"%s\" is no key: pccl-master --show-key", what);
+			       : pccl_fail(pcclInvalidArgument, "\"%.*s\" is no key: pccl-master --show-key",
+					   PCCL_KEY_SHOWN, what);
 	if (strncmp(line, "name ", 5) != 0 || bytes == 0 || bytes >= NAME_BYTES)
 		return pccl_fail(pcclInvalidArgument, "it is neither \"key KEY\" nor \"name NAME\"");
 	memcpy(entry->name, what, bytes + 1);

@@ -62,6 +62,15 @@ static pcclResult_t refuse_empty(const struct credential *list)
 	return pcclSuccess;
 }
 
+static pcclResult_t refuse_empty_mode(void)
+{
+	const char *mode = getenv("PCCL_SECURITY");
+
+	if (mode != NULL && *mode == '\0')
+		return pccl_fail(pcclInvalidArgument, "PCCL_SECURITY is set and empty: give it a value, or unset it");
+	return pcclSuccess;
+}
+
 static pcclResult_t take_from_environment(const struct credential *credential)
 {
 	if (*credential->text != NULL)
@@ -121,6 +130,8 @@ static pcclResult_t merge(pcclSecurity_t *security)
 
 	list_credentials(security, list);
 	result = refuse_empty(list);
+	if (result == pcclSuccess && security->mode == pcclSecurityDefault)
+		result = refuse_empty_mode();
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_SECURITY", (int)security->mode, pcclEnumSecurity,
 					      pcclSecurityDefault, &mode);

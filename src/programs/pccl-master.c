@@ -213,11 +213,18 @@ static bool has_files(const struct options *options)
 /* What is wrong with one does not keep the other. */
 static void read_again(pcclMasterInstance_t *master, const struct options *options)
 {
-	if (pcclSetMasterSecurity(master, &options->security) != pcclSuccess)
+	bool good = true;
+
+	if (pcclSetMasterSecurity(master, &options->security) != pcclSuccess) {
+		good = false;
 		fprintf(stderr, "pccl-master: its credentials stay as they were: %s\n", pcclGetLastError(NULL));
-	if (pcclSetMasterAdmission(master, options->allow) != pcclSuccess)
+	}
+	if (pcclSetMasterAdmission(master, options->allow) != pcclSuccess) {
+		good = false;
 		fprintf(stderr, "pccl-master: who may join stays as it was: %s\n", pcclGetLastError(NULL));
-	fputs("pccl-master: files were read again\n", stderr);
+	}
+	if (good)
+		fputs("pccl-master: files were read again\n", stderr);
 }
 
 /* Until a signal ends it. Returns that. */
@@ -234,6 +241,7 @@ int main(int argc, char **argv)
 {
 	struct options options = {"[::]", NULL, getenv("PCCL_ALLOW_FILE"), PCCL_SECURITY_INITIALIZER};
 	char key[PCCL_KEY_TEXT_BYTES];
+	const char *identity;
 	ccoip_socket_address_t address;
 	pcclMasterInstance_t *master;
 	sigset_t ends;
@@ -256,8 +264,9 @@ int main(int argc, char **argv)
 	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess ||
 	    pcclSetMasterAdmission(master, options.allow) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
-	if (options.security.identity_file != NULL &&
-	    pcclDescribeKey(options.security.identity_file, key) == pcclSuccess)
+	identity =
+		options.security.identity_file != NULL ? options.security.identity_file : getenv("PCCL_IDENTITY_FILE");
+	if (identity != NULL && pcclDescribeKey(identity, key) == pcclSuccess)
 		fprintf(stderr, "pccl-master: its key is %s\n", key);
 	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
 	signal_number = serve(master, &ends, &options);

@@ -48,8 +48,8 @@ static pcclResult_t read_master_keys(const char *text, struct pccl_wires *wires)
 			return pccl_fail(pcclInvalidArgument, "PCCL_MASTER_KEYS: more than %u keys", MASTER_KEYS_MAX);
 		if (!pccl_key_parse(text, bytes, &wires->masters[wires->master_count++]))
 			return pccl_fail(pcclInvalidArgument,
-					 "PCCL_MASTER_KEYS: \"%.*s\" is no key: pccl-master prints its own", (int)bytes,
-					 text);
+					 "PCCL_MASTER_KEYS: \"%.*s\" is no key: pccl-master prints its own",
+					 bytes < PCCL_KEY_SHOWN ? (int)bytes : PCCL_KEY_SHOWN, text);
 		text += bytes + (text[bytes] == ',');
 	}
 	return pcclSuccess;
