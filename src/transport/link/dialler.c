@@ -113,7 +113,7 @@ bool pccl_dialler_is_unfit(const struct pccl_dialler *dialler)
 	for (i = 0; i < dialler->place_count; i++)
 		if (!dialler->tries[i].unfit)
 			return false;
-	return true;
+	return dialler->place_count > 0;
 }
 
 static void on_timer(struct pccl_timer *timer)
