@@ -62,24 +62,17 @@ static pcclResult_t refuse_empty(const struct credential *list)
 	return pcclSuccess;
 }
 
-static pcclResult_t refuse_empty_mode(void)
+static pcclResult_t look_at_variable(const char *variable, const char **text_out)
 {
-	const char *mode = getenv("PCCL_SECURITY");
-
-	if (mode != NULL && *mode == '\0')
-		return pccl_fail(pcclInvalidArgument, "PCCL_SECURITY is set and empty: give it a value, or unset it");
+	*text_out = getenv(variable);
+	if (*text_out != NULL && **text_out == '\0')
+		return pccl_fail(pcclInvalidArgument, "%s is set and empty: give it a value, or unset it", variable);
 	return pcclSuccess;
 }
 
 static pcclResult_t take_from_environment(const struct credential *credential)
 {
-	if (*credential->text != NULL)
-		return pcclSuccess;
-	*credential->text = getenv(credential->variable);
-	if (*credential->text != NULL && **credential->text == '\0')
-		return pccl_fail(pcclInvalidArgument, "%s is set and empty: give it a value, or unset it",
-				 credential->variable);
-	return pcclSuccess;
+	return *credential->text != NULL ? pcclSuccess : look_at_variable(credential->variable, credential->text);
 }
 
 /* What protects, if the mode does not say. */
@@ -126,12 +119,13 @@ static pcclResult_t merge(pcclSecurity_t *security)
 	struct credential list[TEXTS];
 	bool secret, certificate;
 	pcclResult_t result;
+	const char *word;
 	int mode, i;
 
 	list_credentials(security, list);
 	result = refuse_empty(list);
 	if (result == pcclSuccess && security->mode == pcclSecurityDefault)
-		result = refuse_empty_mode();
+		result = look_at_variable("PCCL_SECURITY", &word);
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_SECURITY", (int)security->mode, pcclEnumSecurity,
 					      pcclSecurityDefault, &mode);

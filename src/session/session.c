@@ -232,11 +232,7 @@ struct pccl_op *pccl_session_next_op(const struct pccl_session *session, const s
 /* Of all fields, also of those that the operation does not read. */
 static pcclResult_t check_choices(const pcclOperation_t *operation)
 {
-	const struct {
-		const char *field;
-		pcclEnum_t which;
-		int value;
-	} choices[] = {
+	const struct pccl_choice choices[] = {
 		{"datatype", pcclEnumDataType, (int)operation->datatype},
 		{"op", pcclEnumRedOp, (int)operation->op},
 		{"plan", pcclEnumPlan, (int)operation->plan},
@@ -249,12 +245,8 @@ static pcclResult_t check_choices(const pcclOperation_t *operation)
 		{"input", pcclEnumInput, (int)operation->input},
 		{"codec_overflow", pcclEnumOverflow, (int)operation->codec_overflow},
 	};
-	pcclResult_t result = pcclSuccess;
-	size_t i;
 
-	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
-		result = pccl_choice_check(choices[i].field, choices[i].which, choices[i].value);
-	return result;
+	return pccl_choices_check(choices, sizeof(choices) / sizeof(choices[0]));
 }
 
 /* The policy that an operation has in the end. */

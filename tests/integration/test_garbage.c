@@ -27,17 +27,6 @@ enum { WORLD = 2, COUNT = 20011 };
 
 static const unsigned everybody[] = {0, 1};
 
-static int dial(uint16_t port)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_return_code(fd, errno);
-	assert_return_code(connect(fd, (const struct sockaddr *)&address, sizeof(address)), errno);
-	return fd;
-}
-
 /* As much as the other side takes; it may hang up while we write. */
 static void write_all(int fd, const void *data, size_t bytes)
 {
@@ -147,7 +136,7 @@ static void send_everywhere(const struct scene *scene, const void *data, size_t 
 	unsigned i;
 
 	for (i = 0; i < WORLD + 1; i++) {
-		int fd = dial(scene->ports[i]);
+		int fd = peers_dial(scene->ports[i]);
 
 		write_all(fd, data, bytes);
 		if (must_hang_up && !is_hung_up(fd, 15))
@@ -190,7 +179,7 @@ static void who_speaks_another_version_is_told_this_one(void **state)
 	pccl_frame_encode(&frame, header);
 	header[4] = PCCL_FRAME_VERSION + 1;
 	for (i = 0; i < WORLD + 1; i++) {
-		int fd = dial(scene.ports[i]);
+		int fd = peers_dial(scene.ports[i]);
 
 		write_all(fd, header, sizeof(header));
 		assert_int_equal(recv(fd, answer, sizeof(answer), MSG_WAITALL), sizeof(answer));
@@ -229,10 +218,10 @@ static void fragments_and_silence_are_hung_up_in_time(void **state)
 
 	set_scene(&scene, state, WORLD_EMBEDDED);
 	for (i = 0; i < WORLD + 1; i++) {
-		silent[i] = dial(scene.ports[i]);
-		zero[i] = dial(scene.ports[i]);
+		silent[i] = peers_dial(scene.ports[i]);
+		zero[i] = peers_dial(scene.ports[i]);
 		write_all(zero[i], zeroes, sizeof(zeroes));
-		old[i] = dial(scene.ports[i]);
+		old[i] = peers_dial(scene.ports[i]);
 		write_all(old[i], old_peer, sizeof(old_peer));
 	}
 	await_progress(&scene);
@@ -374,7 +363,7 @@ static void who_calls_as_a_member_with_a_wrong_pass_is_turned_away(void **state)
 		memcpy(uuids[i / 2].data + 8 * (i % 2), &half, sizeof(half));
 	}
 	for (i = 0; i < 10 * WORLD; i++) {
-		int fd = dial(scene.ports[i % WORLD]);
+		int fd = peers_dial(scene.ports[i % WORLD]);
 		size_t length;
 
 		hello.from = uuids[1 - i % WORLD];
@@ -395,7 +384,7 @@ static bool is_hung_up_when_it_registers(uint16_t master, const char *address)
 	struct pccl_member *self;
 	uint8_t bytes[2 * PCCL_FRAME_BYTES + 1024], *data;
 	size_t length, data_bytes;
-	int fd = dial(master);
+	int fd = peers_dial(master);
 	bool hung_up;
 
 	assert_non_null(message);
@@ -441,7 +430,7 @@ static void a_flood_of_strangers_passes(void **state)
 	set_scene(&scene, state, WORLD_PROGRAM);
 	for (round = 0; round < 200; round++) {
 		for (i = 0; i < WORLD + 1; i++) {
-			int fd = dial(scene.ports[i]);
+			int fd = peers_dial(scene.ports[i]);
 
 			write_all(fd, "not for you", round % 12);
 			close(fd);
@@ -492,17 +481,17 @@ static void send_strangers(uint16_t port)
 {
 	uint8_t bytes[2 * PCCL_FRAME_BYTES + 1024];
 	size_t length = make_hello(PCCL_PURPOSE_DATA, bytes);
-	int fd = dial(port);
+	int fd = peers_dial(port);
 
 	write_all(fd, "not for you, however long it may be: this is more than a header", 63);
 	close(fd);
-	close(dial(port));
-	fd = dial(port);
+	close(peers_dial(port));
+	fd = peers_dial(port);
 	write_all(fd, bytes, length);
 	close(fd);
 	length = make_hello(PCCL_PURPOSE_CONTROL, bytes);
 	length += make_frame(PCCL_FRAME_MESSAGE, 20, "this is no message..", 20, bytes + length);
-	fd = dial(port);
+	fd = peers_dial(port);
 	write_all(fd, bytes, length);
 	(void)is_hung_up(fd, 15);
 	close(fd);

@@ -34,17 +34,6 @@ static int close_world(void **state)
 	return peers_close(state);
 }
 
-static int dial(uint16_t port)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_return_code(fd, errno);
-	assert_return_code(connect(fd, (const struct sockaddr *)&address, sizeof(address)), errno);
-	return fd;
-}
-
 /* ---- a member's first words, as somebody on the way records them ---------------------------------------------- */
 
 static void on_opened(void *context, struct pccl_stream *stream)
@@ -152,7 +141,7 @@ static void flood(const uint16_t ports[WORLD + 1], uint8_t *hello, size_t bytes)
 
 	for (round = 0; round < FLOOD; round++)
 		for (i = 0; i < WORLD + 1; i++) {
-			int fd = dial(ports[i]);
+			int fd = peers_dial(ports[i]);
 
 			hello[bytes - 1] ^= (uint8_t)(round & 1);
 			if (round % 4 == 3)
@@ -170,7 +159,7 @@ static void sit_down(uint16_t port, const uint8_t *hello, size_t bytes, int fds[
 	unsigned i;
 
 	for (i = 0; i < SILENT; i++) {
-		fds[i] = dial(port);
+		fds[i] = peers_dial(port);
 		(void)send(fds[i], hello, bytes, MSG_NOSIGNAL);
 	}
 }

@@ -104,6 +104,17 @@ uint16_t peers_free_port(unsigned count)
 	abort();
 }
 
+int peers_dial(uint16_t port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_return_code(fd, errno);
+	assert_return_code(connect(fd, (const struct sockaddr *)&address, sizeof(address)), errno);
+	return fd;
+}
+
 ccoip_socket_address_t peers_address(const struct world *world, uint16_t port)
 {
 	ccoip_socket_address_t address;

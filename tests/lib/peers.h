@@ -98,6 +98,8 @@ uint64_t peers_increase(uint64_t *shared, uint64_t value); /* returns the new va
 
 /* A TCP port of loopback that nobody listens on, outside the range of outgoing connections; `count` in a row. */
 uint16_t peers_free_port(unsigned count);
+/* A stranger's connection to a port of loopback. */
+int peers_dial(uint16_t port);
 ccoip_socket_address_t peers_address(const struct world *world, uint16_t port);
 
 /* ---- for the test -------------------------------------------------------------------------------------------- */

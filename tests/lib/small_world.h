@@ -85,6 +85,10 @@ void small_vote(struct small_world *world, uint32_t index, enum pccl_vote vote);
 /* The peer's update, joint call number `sequence`, must not go on. */
 void small_give_up(struct small_world *world, uint32_t index, uint32_t sequence);
 void small_vote_if_member(struct small_world *world, uint32_t index, enum pccl_vote vote); /* and is free to */
+/* All of the first `count` that may: they let in who waits and is reached. */
+void small_update(struct small_world *world, uint32_t count);
+/* A group of so many at the first master, who join one after the other. */
+void small_gather(struct small_world *world, uint32_t count);
 /* Its connection to the master breaks, and right after the links to it, at all others. */
 void small_kill(struct small_world *world, uint32_t index);
 /* Its connection to the master breaks, and both see that. */

@@ -1,6 +1,8 @@
 /* What happens to the peers of a small world: calls of their programs, links, connections. */
 #include "lib/small_world.h"
 
+#include "lib/check.h"
+
 void small_link(struct small_world *world, uint32_t index, uint32_t about, bool broken)
 {
 	struct pccl_peer_event event = {.type = broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED};
@@ -85,6 +87,27 @@ void small_move(struct small_world *world, uint32_t index, uint32_t master)
 }
 
 /* ---- for tests ------------------------------------------------------------------------------------------------ */
+
+void small_update(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
+	small_settle(world);
+}
+
+void small_gather(struct small_world *world, uint32_t count)
+{
+	uint32_t index;
+
+	for (index = 0; index < count; index++) {
+		small_join(world, index, 0, 1);
+		small_settle(world);
+		small_update(world, count);
+	}
+	assert_int_equal(small_size(world, 0), count);
+}
 
 int small_open(void **state)
 {

@@ -122,11 +122,7 @@ static pcclResult_t check_quorum(const pcclDilocoSettings_t *settings)
 
 static pcclResult_t check_choices(const pcclDilocoSettings_t *settings)
 {
-	const struct {
-		const char *field;
-		pcclEnum_t which;
-		int value;
-	} choices[] = {
+	const struct pccl_choice choices[] = {
 		{"mode", pcclEnumDilocoMode, (int)settings->mode},
 		{"rule", pcclEnumDilocoRule, (int)settings->rule},
 		{"division", pcclEnumDilocoDivision, (int)settings->division},
@@ -135,15 +131,8 @@ static pcclResult_t check_choices(const pcclDilocoSettings_t *settings)
 		{"rounding", pcclEnumRounding, (int)settings->rounding},
 		{"zstd", pcclEnumZstd, (int)settings->zstd},
 	};
-	pcclResult_t result = pcclSuccess;
-	size_t i;
 
-	for (i = 0; i < sizeof(choices) / sizeof(choices[0]) && result == pcclSuccess; i++)
-		result = pccl_choice_check(choices[i].field, choices[i].which, choices[i].value);
-	if (result == pcclSuccess && settings->codec == pcclQuantPlain)
-		result = pccl_fail(pcclInvalidArgument,
-				   "pcclQuantPlain is for codec_down only: for codec use pcclQuantNone");
-	return result;
+	return pccl_choices_check(choices, sizeof(choices) / sizeof(choices[0]));
 }
 
 static pcclResult_t check_mode(const pcclDilocoSettings_t *settings)

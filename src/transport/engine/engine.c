@@ -39,6 +39,16 @@ void pccl_engine_remote_text(const struct pccl_engine *engine, char out[PCCL_ADD
 	pccl_address_text_port(&engine->remote, out);
 }
 
+size_t pccl_engine_parts_bytes(const struct iovec *parts, size_t part_count)
+{
+	size_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < part_count; i++)
+		bytes += parts[i].iov_len;
+	return bytes;
+}
+
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 /* Off the loop, with nothing left that the loop would call. */

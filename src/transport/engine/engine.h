@@ -51,6 +51,9 @@ struct pccl_byte_calls {
 	bool one_bell;
 };
 
+/* Of all parts together. */
+size_t pccl_engine_parts_bytes(const struct iovec *parts, size_t part_count);
+
 /* The slots of a transport's table. */
 pcclResult_t pccl_engine_listen(const struct pccl_transport *self, struct pccl_loop *loop,
 				const struct pccl_address *address,

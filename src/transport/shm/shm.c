@@ -178,10 +178,11 @@ static enum pccl_shake answer(struct shm_stream *stream, int fd)
 static enum pccl_shake obey(struct shm_stream *stream)
 {
 	struct pccl_offer answer;
+	bool good = pccl_offer_decode(stream->said, &answer);
 
-	if (pccl_offer_decode(stream->said, &answer) && answer.kind == PCCL_OFFER_TAKEN)
+	if (good && answer.kind == PCCL_OFFER_TAKEN)
 		return go_shared(stream, true);
-	if (pccl_offer_decode(stream->said, &answer) && answer.kind == PCCL_OFFER_DECLINED)
+	if (good && answer.kind == PCCL_OFFER_DECLINED)
 		return go_plain(stream);
 	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of shared memory");
 	return PCCL_SHAKE_FAILED;
@@ -391,23 +392,13 @@ static ssize_t read_parts(struct shm_stream *stream, int fd, const struct iovec 
 	return got;
 }
 
-static size_t sum_parts(const struct iovec *parts, size_t part_count)
-{
-	size_t bytes = 0;
-	size_t i;
-
-	for (i = 0; i < part_count; i++)
-		bytes += parts[i].iov_len;
-	return bytes;
-}
-
 static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
 {
 	struct shm_stream *stream = state;
 
 	if (stream->stage != SHARED)
 		return pccl_tcp.bytes->read(NULL, fd, parts, part_count, more_out);
-	return read_parts(stream, fd, parts, part_count, sum_parts(parts, part_count), more_out);
+	return read_parts(stream, fd, parts, part_count, pccl_engine_parts_bytes(parts, part_count), more_out);
 }
 
 static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
@@ -488,7 +479,7 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 		errno = stream->failure != 0 ? stream->failure : EAGAIN;
 		return -1;
 	}
-	*more_out = put == (ssize_t)sum_parts(parts, part_count);
+	*more_out = put == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return put;
 }
 
@@ -519,7 +510,7 @@ static const char *name(const void *state)
 {
 	const struct shm_stream *stream = state;
 
-	return stream != NULL && stream->stage == SHARED ? "shm" : "tcp";
+	return stream->stage == SHARED ? "shm" : "tcp";
 }
 
 static const struct pccl_byte_calls calls = {

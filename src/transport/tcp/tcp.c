@@ -8,16 +8,6 @@
 
 #include "transport/engine/engine.h"
 
-static size_t sum_parts(const struct iovec *parts, size_t part_count)
-{
-	size_t bytes = 0;
-	size_t i;
-
-	for (i = 0; i < part_count; i++)
-		bytes += parts[i].iov_len;
-	return bytes;
-}
-
 static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
 {
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};
@@ -27,7 +17,7 @@ static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_
 	do
 		got = recvmsg(fd, &message, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
-	*more_out = got == (ssize_t)sum_parts(parts, part_count);
+	*more_out = got == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return got;
 }
 
@@ -40,7 +30,7 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 	do
 		written = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (written < 0 && errno == EINTR);
-	*more_out = written == (ssize_t)sum_parts(parts, part_count);
+	*more_out = written == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return written;
 }
 

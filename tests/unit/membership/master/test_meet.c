@@ -5,45 +5,6 @@
 #include "lib/check.h"
 #include "lib/small_world.h"
 
-static int open_world(void **state)
-{
-	struct small_world *world = calloc(1, sizeof(*world));
-
-	small_world_init(world);
-	small_master_start(world, 0);
-	*state = world;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	small_world_fini(*state);
-	free(*state);
-	return 0;
-}
-
-/* All who are free to call update; time for answers, and for no second try. */
-static void update(struct small_world *world, uint32_t count)
-{
-	uint32_t index;
-
-	for (index = 0; index < count; index++)
-		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
-	small_settle(world);
-}
-
-static void gather(struct small_world *world, uint32_t count)
-{
-	uint32_t index;
-
-	for (index = 0; index < count; index++) {
-		small_join(world, index, 0, 1);
-		small_settle(world);
-		update(world, count);
-	}
-	assert_int_equal(small_size(world, 0), count);
-}
-
 /* Between the two no link can be made. */
 static void part(struct small_world *world, uint32_t left, uint32_t right, bool parted)
 {
@@ -55,14 +16,14 @@ static void newcomers_meet_all_members_and_each_other_before_they_join(void **st
 	struct small_world *world = *state;
 	uint32_t mets;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	mets = world->message_count[PCCL_MESSAGE_MET];
 	small_join(world, 3, 0, 1);
 	small_join(world, 4, 0, 1);
 	small_settle(world);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_MET] - mets, 2 * (3 + 4));
 	assert_int_equal(small_size(world, 3), 0);
-	update(world, 5);
+	small_update(world, 5);
 	assert_int_equal(small_size(world, 3), 5);
 	assert_int_equal(small_size(world, 0), 5);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_UNMET], 0);
@@ -72,20 +33,20 @@ static void who_is_not_reached_waits_and_others_join(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	part(world, 1, 3, true);
 	small_join(world, 3, 0, 1);
 	small_settle(world);
 	small_join(world, 4, 0, 1);
 	small_settle(world);
-	update(world, 5);
+	small_update(world, 5);
 	assert_int_equal(small_size(world, 0), 4);
 	assert_int_equal(small_size(world, 4), 4);
 	assert_int_equal(small_size(world, 3), 0);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_UNMET], 1);
 	part(world, 1, 3, false);
 	small_pass(world, 1100);
-	update(world, 5);
+	small_update(world, 5);
 	assert_int_equal(small_size(world, 3), 5);
 }
 
@@ -94,7 +55,7 @@ static void who_is_not_reached_is_tried_again_less_and_less_often(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	part(world, 0, 2, true);
 	small_join(world, 2, 0, 1);
 	small_settle(world);
@@ -118,14 +79,14 @@ static void newcomer_is_tried_at_once_when_who_did_not_reach_it_is_gone(void **s
 {
 	struct small_world *world = *state;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	part(world, 1, 3, true);
 	small_join(world, 3, 0, 1);
 	small_pass(world, 20000);
 	assert_in_range(world->message_count[PCCL_MESSAGE_UNMET], 3, 8);
 	small_kill(world, 1);
 	small_settle(world);
-	update(world, 4);
+	small_update(world, 4);
 	assert_int_equal(small_size(world, 3), 3);
 }
 
@@ -134,7 +95,7 @@ static void newcomer_hears_whom_it_can_not_reach_and_its_caller_too(void **state
 	struct small_world *world = *state;
 
 	world->admission_timeout_ns = 5000 * SMALL_MS;
-	gather(world, 3);
+	small_gather(world, 3);
 	part(world, 2, 3, true);
 	small_join(world, 3, 0, 1);
 	small_pass(world, 4000);
@@ -151,11 +112,11 @@ static void update_waits_a_second_for_links_and_no_longer(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	world->peers[1].slow_meet = true;
 	small_join(world, 2, 0, 1);
 	small_settle(world);
-	update(world, 2);
+	small_update(world, 2);
 	assert_true(world->peers[0].voting && world->peers[1].voting);
 	small_pass(world, 950);
 	assert_true(world->peers[0].voting);
@@ -164,7 +125,7 @@ static void update_waits_a_second_for_links_and_no_longer(void **state)
 	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
 	assert_int_equal(small_size(world, 0), 2);
 	/* The next one does not wait for it at all. */
-	update(world, 2);
+	small_update(world, 2);
 	assert_false(world->peers[0].voting);
 }
 
@@ -174,7 +135,7 @@ static void newcomers_in_a_row_hold_an_update_once(void **state)
 	struct small_world *world = *state;
 	uint32_t index, voted;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	voted = world->message_count[PCCL_MESSAGE_VOTED];
 	world->peers[1].slow_meet = true;
 	for (index = 2; index < 6; index++) {
@@ -182,7 +143,7 @@ static void newcomers_in_a_row_hold_an_update_once(void **state)
 		small_join(world, index, 0, 1);
 		small_settle(world);
 		if (index == 2)
-			update(world, 2);
+			small_update(world, 2);
 		small_pass(world, 300);
 	}
 	assert_int_equal(world->message_count[PCCL_MESSAGE_VOTED], voted + 2);
@@ -192,7 +153,7 @@ static void nobody_is_pending_who_is_known_not_to_be_reached(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	part(world, 0, 2, true);
 	small_join(world, 2, 0, 1);
 	small_settle(world);
@@ -207,13 +168,13 @@ static void newcomers_that_do_not_reach_each_other_do_not_join_together(void **s
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	part(world, 2, 3, true);
 	small_join(world, 2, 0, 1);
 	small_join(world, 3, 0, 1);
 	small_settle(world);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_UNMET], 0);
-	update(world, 4);
+	small_update(world, 4);
 	assert_int_equal(small_size(world, 2), 3);
 	assert_int_equal(small_size(world, 3), 0);
 	small_pass(world, 100);
@@ -225,13 +186,13 @@ static void newcomer_that_says_it_reaches_nobody_keeps_only_itself_out(void **st
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	small_join(world, 2, 0, 1);
 	world->peers[2].says_unmet = true;
 	small_settle(world);
 	small_join(world, 3, 0, 1);
 	small_settle(world);
-	update(world, 4);
+	small_update(world, 4);
 	assert_int_equal(small_size(world, 3), 3);
 	assert_int_equal(small_size(world, 2), 0);
 	assert_int_equal(small_size(world, 0), 3);
@@ -243,7 +204,7 @@ static void member_that_says_it_reaches_nobody_goes_in_the_end(void **state)
 	struct small_world *world = *state;
 	uint32_t index;
 
-	gather(world, 4);
+	small_gather(world, 4);
 	world->peers[2].says_unmet = true;
 	for (index = 4; index < 10; index++) {
 		assert_false(world->peers[2].ended);
@@ -254,7 +215,7 @@ static void member_that_says_it_reaches_nobody_goes_in_the_end(void **state)
 	assert_true(world->peers[2].ended);
 	assert_int_equal(world->peers[2].end_result, pcclEvicted);
 	assert_non_null(strstr(world->peers[2].end_text, "did not reach any of many newcomers"));
-	update(world, 10);
+	small_update(world, 10);
 	assert_int_equal(small_size(world, 0), 9);
 }
 
@@ -263,7 +224,7 @@ static void member_is_not_charged_for_one_newcomer_that_it_does_not_reach(void *
 {
 	struct small_world *world = *state;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	part(world, 2, 3, true);
 	small_join(world, 3, 0, 1);
 	small_pass(world, 600000);
@@ -276,21 +237,21 @@ static void member_that_comes_back_is_met_again(void **state)
 	struct small_world *world = *state;
 	uint32_t mets;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	small_join(world, 3, 0, 1);
 	small_settle(world);
 	mets = world->message_count[PCCL_MESSAGE_MET];
 	small_lose_connection(world, 1);
 	small_pass(world, 1000);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_MET] - mets, 2);
-	update(world, 4);
+	small_update(world, 4);
 	assert_int_equal(small_size(world, 3), 4);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
 		TEST(newcomers_meet_all_members_and_each_other_before_they_join),
 		TEST(who_is_not_reached_waits_and_others_join),
 		TEST(who_is_not_reached_is_tried_again_less_and_less_often),

@@ -5,27 +5,6 @@
 #include "lib/check.h"
 #include "lib/small_world.h"
 
-static void update(struct small_world *world, uint32_t count)
-{
-	uint32_t index;
-
-	for (index = 0; index < count; index++)
-		small_vote_if_member(world, index, PCCL_VOTE_UPDATE);
-	small_settle(world);
-}
-
-static void gather(struct small_world *world, uint32_t count)
-{
-	uint32_t index;
-
-	for (index = 0; index < count; index++) {
-		small_join(world, index, 0, 1);
-		small_settle(world);
-		update(world, index);
-	}
-	assert_int_equal(small_size(world, 0), count);
-}
-
 /* A newcomer that is reached by all and answers nothing after that. */
 static void join_mute(struct small_world *world, uint32_t index)
 {
@@ -46,11 +25,11 @@ static void who_is_mute_holds_members_for_a_second_and_its_next_names_less_and_l
 	struct small_world *world = *state;
 	uint32_t prepares;
 
-	gather(world, 3);
+	small_gather(world, 3);
 	world->origin = 7;
 	join_mute(world, 3);
 	prepares = world->message_count[PCCL_MESSAGE_PREPARE];
-	update(world, 3);
+	small_update(world, 3);
 	small_pass(world, 950);
 	assert_true(world->peers[0].voting);
 	small_pass(world, 100);
@@ -60,22 +39,22 @@ static void who_is_mute_holds_members_for_a_second_and_its_next_names_less_and_l
 	assert_int_equal(world->message_count[PCCL_MESSAGE_PREPARE] - prepares, 1);
 	assert_int_equal(small_epoch(world, 0), 3);
 	join_mute(world, 4);
-	update(world, 3);
+	small_update(world, 3);
 	assert_false(world->peers[0].voting);
 	small_pass(world, 1000);
-	update(world, 3);
+	small_update(world, 3);
 	assert_true(world->peers[0].voting);
 	small_pass(world, 1050);
 	assert_false(world->peers[0].voting);
 	join_mute(world, 5);
 	small_pass(world, 1900);
-	update(world, 3);
+	small_update(world, 3);
 	assert_false(world->peers[0].voting);
 	/* One from elsewhere joins meanwhile. */
 	world->origin = 8;
 	small_join(world, 6, 0, 1);
 	small_settle(world);
-	update(world, 3);
+	small_update(world, 3);
 	assert_int_equal(small_size(world, 6), 4);
 }
 
@@ -83,15 +62,15 @@ static void who_was_slow_to_answer_joins_later(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	join_mute(world, 2);
-	update(world, 2);
+	small_update(world, 2);
 	small_pass(world, 1050);
 	assert_false(world->peers[0].voting);
 	assert_false(world->peers[2].ended);
 	world->peers[2].unprepared = false;
 	small_pass(world, 1000);
-	update(world, 2);
+	small_update(world, 2);
 	assert_int_equal(small_size(world, 2), 3);
 }
 
@@ -100,13 +79,13 @@ static void others_are_admitted_beside_one_that_is_mute(void **state)
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	world->origin = 7;
 	join_mute(world, 2);
 	world->origin = 8;
 	small_join(world, 3, 0, 1);
 	small_settle(world);
-	update(world, 2);
+	small_update(world, 2);
 	small_pass(world, 1050);
 	assert_int_equal(small_size(world, 3), 3);
 	assert_int_equal(small_size(world, 0), 3);
@@ -118,14 +97,14 @@ static void many_of_one_origin_hold_members_no_longer_than_one(void **state)
 	struct small_world *world = *state;
 	uint32_t index;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	world->origin = 7;
 	for (index = 2; index < 12; index++)
 		join_mute(world, index);
 	world->origin = 8;
 	small_join(world, 12, 0, 1);
 	small_settle(world);
-	update(world, 2);
+	small_update(world, 2);
 	small_pass(world, 900);
 	assert_true(world->peers[0].voting);
 	small_kill(world, 2);
@@ -140,12 +119,12 @@ static void members_that_were_stopped_go_on_without_newcomers_that_died(void **s
 {
 	struct small_world *world = *state;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	small_join(world, 2, 0, 1);
 	small_join(world, 3, 0, 1);
 	small_settle(world);
 	world->peers[1].slow_freeze = true;
-	update(world, 2);
+	small_update(world, 2);
 	assert_true(world->peers[1].freeze_epoch > 0);
 	world->peers[3].unprepared = true;
 	small_kill(world, 2);
@@ -164,12 +143,12 @@ static void updates_wait_for_few_of_those_that_are_not_reached(void **state)
 	struct small_world *world = *state;
 	uint32_t index, held = 0;
 
-	gather(world, 2);
+	small_gather(world, 2);
 	world->peers[1].slow_meet = true;
 	for (index = 2; index < 12; index++) {
 		small_join(world, index, 0, 1);
 		small_settle(world);
-		update(world, 2);
+		small_update(world, 2);
 		held += world->peers[0].voting;
 		small_pass(world, 1050);
 		assert_false(world->peers[0].voting);
@@ -183,7 +162,7 @@ static void members_dial_few_foreign_addresses_for_one_origin(void **state)
 	struct small_world *world = *state;
 	uint32_t index, before, meets;
 
-	gather(world, 1);
+	small_gather(world, 1);
 	world->origin = 7;
 	world->host = "198.51.100.7";
 	before = world->message_count[PCCL_MESSAGE_MEET];
@@ -203,7 +182,7 @@ static void members_dial_few_foreign_addresses_for_one_origin(void **state)
 	world->host = NULL;
 	small_join(world, 61, 0, 1);
 	small_settle(world);
-	update(world, 1);
+	small_update(world, 1);
 	assert_int_equal(small_size(world, 61), 2);
 }
 
@@ -213,13 +192,13 @@ static void who_is_reached_before_others_dial_costs_nothing(void **state)
 	struct small_world *world = *state;
 	uint32_t index;
 
-	gather(world, 1);
+	small_gather(world, 1);
 	world->origin = 7;
 	world->host = "198.51.100.7";
 	for (index = 1; index < 60; index++)
 		small_join(world, index, 0, 1);
 	small_settle(world);
-	update(world, 1);
+	small_update(world, 1);
 	assert_int_equal(small_size(world, 0), 60);
 }
 

@@ -103,16 +103,6 @@ static size_t copy_parts(struct chopper *chopper, struct iovec *parts, size_t pa
 	return done;
 }
 
-static size_t sum(const struct iovec *parts, size_t part_count)
-{
-	size_t bytes = 0;
-	size_t i;
-
-	for (i = 0; i < part_count; i++)
-		bytes += parts[i].iov_len;
-	return bytes;
-}
-
 static ssize_t read_piece(struct chopper *chopper, int fd, size_t bytes, bool *more_out)
 {
 	*more_out = true;
@@ -124,7 +114,7 @@ static ssize_t read_piece(struct chopper *chopper, int fd, size_t bytes, bool *m
 static ssize_t read_chopped(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
 {
 	struct chopper *chopper = state;
-	ssize_t got = read_piece(chopper, fd, sum(parts, part_count), more_out);
+	ssize_t got = read_piece(chopper, fd, pccl_engine_parts_bytes(parts, part_count), more_out);
 
 	if (got <= 0)
 		return got;
@@ -152,7 +142,7 @@ static ssize_t write_chopped(void *state, int fd, struct iovec *parts, size_t pa
 	*more_out = true;
 	if (is_put_off(chopper, fd))
 		return -1;
-	bytes = copy_parts(chopper, parts, part_count, chop(chopper, sum(parts, part_count)), true);
+	bytes = copy_parts(chopper, parts, part_count, chop(chopper, pccl_engine_parts_bytes(parts, part_count)), true);
 	written = send(fd, chopper->piece, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (written > 0)
 		chopper->written_bytes += (uint64_t)written;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "transport/engine/socket.h"
 #include "transport/loop/fork.h"
 #include "transport/shm/offer.h"
 #include "transport/shm/shm.h"
@@ -340,25 +341,25 @@ static void who_speaks_tls_is_known(void **state)
 {
 	static const uint8_t alert[7] = {0x15, 3, 3, 0, 2, 2, 80};
 	static struct wire wire;
-	struct pccl_address bound = {.bytes = sizeof(bound.storage)};
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	int fd;
+	int listener, fd;
+	uint16_t port;
 
 	(void)state;
 	wire_listen(&wire, &ipv4);
-	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &bound), pcclSuccess);
-	assert_int_equal(bind(listener, (struct sockaddr *)&bound.storage, bound.bytes), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&wire.address.storage, &wire.address.bytes), 0);
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &wire.address), pcclSuccess);
+	listener = pccl_socket_listening(&wire.address, &port);
+	assert_true(listener >= 0);
+	pccl_address_set_port(&wire.address, port);
 	wire_dial(&wire);
 	wire_settle(&wire);
 	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
 	assert_int_equal(send(fd, alert, sizeof(alert), MSG_NOSIGNAL), sizeof(alert));
 	shutdown(fd, SHUT_WR);
 	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1);
 	assert_non_null(strstr(wire.dialer.reason, "TLS"));
 	close(fd);
-	close(listener);
+	pccl_fork_close(listener);
 	wire_destroy(&wire);
 }
 
