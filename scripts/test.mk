@@ -4,6 +4,9 @@ NPROC := $(shell nproc)
 # A make of our own gets a -j unless the user gave one.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
 REACH_ITEM := "integration/reach::tests/integration/reach.sh"
+# A hundred peers at once, and what measures: they have the machine for themselves.
+ALONE := $(filter %/test_churn %/test_bench,$(INTEGRATION))
+PAIRS = $(filter-out $(ALONE),$(INTEGRATION))
 SIM_ITEM := $(if $(SIM),simulator::$(SIM))
 SECONDS ?= 60
 SEED ?= 1
@@ -22,7 +25,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 		"check-style::scripts/check-style.sh $(C_FILES) $(DOCS)" \
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO) $(LIB_A)" "check-mutants::tests/sim/mutants/run.sh -n" \
-		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(INTEGRATION) $(REACH_ITEM)
+		"readme::tests/readme.sh" "$(SIM_ITEM)" -- $(PAIRS) $(REACH_ITEM) -- $(ALONE)
 
 test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
 
@@ -30,10 +33,10 @@ unit: $(UNIT) ## the unit tests only
 	@$(TEST_ENV) tests/run.sh $(UNIT)
 
 integration: all $(INTEGRATION) ## the integration tests only
-	@$(TEST_ENV) tests/run.sh -- $(INTEGRATION) $(REACH_ITEM)
+	@$(TEST_ENV) tests/run.sh -- $(PAIRS) $(REACH_ITEM) -- $(ALONE)
 
 run-tests: test-programs
-	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) "$(SIM_ITEM)" -- $(INTEGRATION)
+	@$(TEST_ENV) tests/run.sh $(UNIT) $(FUZZ_REPLAY) "$(SIM_ITEM)" -- $(PAIRS) -- $(ALONE)
 
 check-asan: ## unit, corpora, simulator and integration with the address and undefined behaviour sanitizers
 	@PCCL_TEST_TIMEOUT=600 $(SUBMAKE) FLAVOUR=asan run-tests
@@ -46,7 +49,7 @@ check-tsan: ## the tests that have threads, with the thread sanitizer
 	@PCCL_TEST_TIMEOUT=600 PCCL_TRANSPORT=tcp $(SUBMAKE) FLAVOUR=tsan run-threaded
 
 run-threaded: all $(THREADED_UNIT) $(INTEGRATION)
-	@$(TEST_ENV) tests/run.sh $(THREADED_UNIT) -- $(INTEGRATION)
+	@$(TEST_ENV) tests/run.sh $(THREADED_UNIT) -- $(PAIRS) -- $(ALONE)
 
 # Valgrind knows no AVX-512. The executor's worlds and the codecs' sweeps would take it hours, and what has deadlines misses
 # them under it: those run under asan.

@@ -1,19 +1,20 @@
 #!/bin/bash
 # Runs test programs, each with a time limit, and says how it went:
 #
-#	tests/run.sh [-j JOBS] [-w WRAPPER] ITEM... [-- ITEM...]
+#	tests/run.sh [-j JOBS] [-w WRAPPER] ITEM... [-- ITEM... [-- ITEM...]]
 #
-# An ITEM is a program, or NAME::COMMAND WITH ARGUMENTS. Those before the -- run up to JOBS at a time, those after it
-# one by one. WRAPPER goes in front of every program (valgrind, say). One line per item with its time; what a failed
-# one wrote is shown. An item that can't run here ends with status 77, and its last line, which is shown, says why. The
-# last line is "N passed, N failed", and how many were skipped if any were; the exit status is 0 only if something ran
-# and all that ran passed.
+# An ITEM is a program, or NAME::COMMAND WITH ARGUMENTS. Those before the -- run up to JOBS at a time; those after it in
+# pairs, for they wait for half of their time; those after another -- one by one. WRAPPER goes in front of every program
+# (valgrind, say). One line per item with its time; what a failed one wrote is shown. An item that can't run here ends
+# with status 77, and its last line, which is shown, says why. The last line is "N passed, N failed", and how many were
+# skipped if any were; the exit status is 0 only if something ran and all that ran passed.
 # PCCL_TEST_TIMEOUT: seconds per item, 120 by default.
 set -u
 
 limit=${PCCL_TEST_TIMEOUT:-120}
 jobs=$(nproc)
 wrapper=
+after=1 # how often -- still means pairs
 while getopts j:w: option; do
 	case $option in
 	j) jobs=$OPTARG ;;
@@ -21,6 +22,7 @@ while getopts j:w: option; do
 	*) exit 2 ;;
 	esac
 done
+[ "${*:OPTIND-1:1}" != -- ] || OPTIND=$((OPTIND - 1)) # getopts takes a first -- for its own
 shift $((OPTIND - 1))
 
 logs=$(mktemp -d)
@@ -93,7 +95,7 @@ for item in "$@"; do
 		while [ ${#names[@]} -gt 0 ]; do
 			finish
 		done
-		jobs=1
+		jobs=$((after-- > 0 ? 2 : 1))
 		continue
 	fi
 	while [ ${#names[@]} -ge "$jobs" ]; do
