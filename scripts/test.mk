@@ -65,9 +65,8 @@ check-valgrind: $(VALGRIND_UNIT) ## unit tests under valgrind; leaks are errors
 sim: $(SIM) ## replay one seed of the simulator: make sim SEED=n
 	$(SIM) --seed $(SEED)
 
-check-sim: $(SIM) ## 22,000 seeds of the simulator: the slice that every change must pass
-	@$(SIM) --level 1 --seeds 12000 & first=$$!; $(SIM) --level 2 --seeds 10000; second=$$?; \
-		wait $$first && exit $$second
+check-sim: $(SIM) ## 12,000 seeds of both levels of the simulator: the slice that every change must pass
+	@tests/sim/soak.sh $(SIM) 12000
 
 soak: $(SIM) ## many seeds of the simulator, on all cores: make soak SEEDS=n FROM=s
 	@tests/sim/soak.sh $(SIM) $(SEEDS) $(FROM)
