@@ -164,7 +164,9 @@ def enters(address, security):
 
 
 def test_a_master_takes_its_secret_from_a_file_or_the_environment(tmp_path, free_address):
-    secret = python_m("pccl.master", "--generate-secret").stdout.strip()
+    said = python_m("pccl.master", "--generate-secret")
+    secret = said.stdout.strip()
+    assert said.stderr == ""  # no warning that the package has loaded it already
     file = tmp_path / "secret"
     file.write_text(secret + "\n")
     file.chmod(0o600)

@@ -5,7 +5,7 @@ from . import cuda, diloco, errors, log, state
 from ._library import lib as _lib
 from .communicator import AsyncReduceHandle, Communicator, ReduceOpDescriptor
 from .errors import PCCLError, Result
-from .master import MasterNode
+from ._master import MasterNode
 from .operations import Handle, OperationInfo
 from .settings import (Checksums, FailurePolicy, Input, LateMembers, Overflow, Plan, Rounding, Security, SecurityMode,
                        Settings, Transport, Zstd, generate_secret)

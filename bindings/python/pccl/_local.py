@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from .errors import InvalidUsageError
-from .master import MasterNode
+from ._master import MasterNode
 
 _ATTEMPTS = 10  # somebody else may take a port between the look and the master's own
 

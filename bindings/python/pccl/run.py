@@ -18,7 +18,7 @@ from typing import IO
 
 from . import _local
 from .errors import PCCLError
-from .master import MasterNode
+from ._master import MasterNode
 
 _MANUAL = """
 Each peer gets in its environment
