@@ -285,7 +285,7 @@ typedef struct pcclConfig_t {
 	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint16_t port_last;
 	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
-					 * cores, 1 to 4 */
+					 * cores that the caller may use (affinity, control group), 1 to 4 */
 	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
 	uint32_t connect_timeout_ms;	/* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
 	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */

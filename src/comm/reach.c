@@ -71,13 +71,8 @@ static bool is_served(const struct pccl_address *listening, const struct pccl_ad
 
 static bool is_of_use(const struct ifaddrs *at, const struct pccl_address *listening, struct pccl_address *address_out)
 {
-	sa_family_t family = at->ifa_addr != NULL ? at->ifa_addr->sa_family : AF_UNSPEC;
-
-	if ((family != AF_INET && family != AF_INET6) || (at->ifa_flags & IFF_UP) == 0)
+	if ((at->ifa_flags & IFF_UP) == 0 || !pccl_address_from_system(at->ifa_addr, address_out))
 		return false;
-	memset(address_out, 0, sizeof(*address_out));
-	address_out->bytes = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	memcpy(&address_out->storage, at->ifa_addr, address_out->bytes);
 	return !pccl_address_is_loopback(address_out) && !pccl_address_is_link_local(address_out) &&
 	       is_served(listening, address_out);
 }

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include <ccoip.h>
-#include <hwloc.h>
 
 #include "base/fail.h"
 #include "base/names.h"
 #include "base/sized.h"
 #include "base/time.h"
+#include "comm/cores.h"
 
 #define BUNDLE_MAX 1024 /* ranks */
 
@@ -135,18 +135,12 @@ static pcclResult_t merge_ports(const pcclConfig_t *config, struct pccl_settings
 	return pcclSuccess;
 }
 
-/* One lane for two cores, four at most: the other cores train. */
 static uint32_t default_lanes(void)
 {
-	hwloc_topology_t topology;
-	int cores = 1;
+	struct pccl_cores cores;
 
-	if (hwloc_topology_init(&topology) != 0)
-		return 1;
-	if (hwloc_topology_load(topology) == 0)
-		cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-	hwloc_topology_destroy(topology);
-	return cores >= 8 ? 4 : cores >= 4 ? 2 : 1;
+	pccl_cores_find(&cores);
+	return pccl_cores_lanes(&cores);
 }
 
 static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config,

@@ -134,6 +134,18 @@ pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_a
 	return pcclSuccess;
 }
 
+bool pccl_address_from_system(const struct sockaddr *from, struct pccl_address *address_out)
+{
+	const sa_family_t family = from != NULL ? from->sa_family : AF_UNSPEC;
+
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	memset(address_out, 0, sizeof(*address_out));
+	address_out->bytes = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	memcpy(&address_out->storage, from, address_out->bytes);
+	return true;
+}
+
 pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct pccl_address *address_out)
 {
 	memset(address_out, 0, sizeof(*address_out));

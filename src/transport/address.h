@@ -31,6 +31,9 @@ pcclResult_t pccl_address_resolve(const char *host, uint16_t port, struct pccl_a
 /* Numeric text to address, no resolver. Returns pcclInvalidArgument. */
 pcclResult_t pccl_address_numeric(const char *text, uint16_t port, struct pccl_address *address_out);
 
+/* An interface's, say. false: NULL, or neither IPv4 nor IPv6. */
+bool pccl_address_from_system(const struct sockaddr *from, struct pccl_address *address_out);
+
 /* Returns pcclInvalidArgument for a protocol that is none. */
 pcclResult_t pccl_address_from_ccoip(const ccoip_socket_address_t *from, struct pccl_address *address_out);
 

@@ -1,4 +1,4 @@
-/* The programs allreduce-bench and pccl-master as people and scripts meet it: what they print, and how they exit. */
+/* allreduce-bench, pccl-master and pccl-info as people and scripts meet them: what they print, and how they exit. */
 #include "lib/check.h"
 
 #include <stdbool.h>
@@ -253,11 +253,26 @@ static void newcomers_get_a_state_that_is_verified(void **state)
 	expect("--local 3 --state 32M --chaos kill --json", 0, "\"verified\": true");
 }
 
+static void the_machine_is_described(void **state)
+{
+	(void)state;
+	expect_of("pccl-info", "", 0, "lanes ");
+	expect_of("pccl-info", "127.0.0.1:48148", 0, "lo, MTU 65536: leads there");
+	expect_of("pccl-info", "127.0.0.1:48148:1", 1, "127.0.0.1:48148:1");
+	expect_of("pccl-info", "here there", 2, "one HOST:PORT");
+	expect_of("pccl-info", "--frobnicate", 2, "--frobnicate");
+	expect_of("pccl-info", "--help", 0, "what would help");
+	setenv("PCCL_LANES", "3", 1);
+	expect_of("pccl-info", "", 0, "3, as PCCL_LANES says");
+	unsetenv("PCCL_LANES");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_flags_are_explained_and_exit_2),
 		cmocka_unit_test(bad_flags_of_the_master_are_explained_and_exit_2),
+		cmocka_unit_test(the_machine_is_described),
 		cmocka_unit_test(the_master_tells_its_version),
 		cmocka_unit_test(help_names_every_flag),
 		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),
