@@ -3,7 +3,8 @@
  * then dials as well (crossing.h says which connection counts if both succeed), says HELLO, pulls frames from its user
  * for whichever stream has room, redials a stream that breaks and resends what the other side had not received, so
  * that every frame is delivered exactly once as long as the link lives. Gives up after connect_timeout_ns of dialling
- * in vain, redial_timeout_ns once it had been up. The place that the neighbour answered at is dialled first the next
+ * in vain, redial_timeout_ns once it had been up, and when a stream has come up nine times in a row without moving a
+ * frame, either way: then dialling does not help. The place that the neighbour answered at is dialled first the next
  * time. However long the timeout, it is some 40 times at most that a place is dialled in vain.
  *
  * How: each stream numbers its frames by counting them on both sides. Every header tells how many frames its sender has

@@ -47,7 +47,9 @@ struct cutter {
 	struct pccl_watch door;
 	struct pccl_address target;
 	struct pccl_address address; /* what to dial */
-	uint64_t most_bytes;	     /* a connection is cut after 1 to this many bytes; 0: never */
+	/* A connection is cut after 1 to this many bytes; 0: never. Both ways share them, and a link gives up when nine
+	 * connections in a row move no frame: it must be several times the largest frames of both sides together. */
+	uint64_t most_bytes;
 	uint32_t cuts;
 	struct cutter_pair pairs[CUTTER_PAIRS];
 };

@@ -365,7 +365,28 @@ static inline void rope_load(struct rope_end *end, uint32_t count, uint32_t byte
 		pccl_link_kick(end->link);
 }
 
-#define ROPE_UNTIL(rope, condition) WIRE_UNTIL(rope, condition)
+/* What the links say of themselves goes to the output if it does not come true. */
+static inline void rope_tell(const struct rope_end *end)
+{
+	char text[2000];
+
+	if (end->link == NULL)
+		return;
+	pccl_link_describe(end->link, text, sizeof(text));
+	print_error("%s; %u of %u frames acknowledged\n", text, end->acked_count, end->frame_count);
+}
+
+#define ROPE_UNTIL(rope, condition)                                               \
+	do {                                                                      \
+		uint64_t rope_end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;        \
+		while (!(condition) && pccl_clock_ns() < rope_end_ns)             \
+			pccl_loop_turn((rope)->loop, pccl_clock_ns() + 50000000); \
+		if (!(condition)) {                                               \
+			rope_tell(&(rope)->dialer);                               \
+			rope_tell(&(rope)->waiter);                               \
+		}                                                                 \
+		assert_true(condition);                                           \
+	} while (0)
 
 /* Frames first to last of `from` were delivered to `to` exactly once, and acknowledged exactly once. */
 static inline void rope_check(const struct rope_end *from, const struct rope_end *to)
