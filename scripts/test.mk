@@ -65,8 +65,10 @@ check-valgrind: $(VALGRIND_UNIT) ## unit tests under valgrind; leaks are errors
 sim: $(SIM) ## replay one seed of the simulator: make sim SEED=n
 	$(SIM) --seed $(SEED)
 
-check-sim: $(SIM) ## 12,000 seeds of both levels of the simulator: the slice that every change must pass
+# The last ones are lossy worlds.
+check-sim: $(SIM) ## 12,000 seeds of both levels of the simulator, and lossy worlds: the slice that every change must pass
 	@tests/sim/soak.sh $(SIM) 12000
+	@$(SIM) --level 2 --from 4294967296 --seeds 200
 
 soak: $(SIM) ## many seeds of the simulator, on all cores: make soak SEEDS=n FROM=s
 	@tests/sim/soak.sh $(SIM) $(SEEDS) $(FROM)

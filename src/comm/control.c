@@ -85,6 +85,7 @@ static void go_on(struct pccl_control *control)
 {
 	struct pccl_peer_event event = {.type = PCCL_PEER_DIALLED};
 
+	event.trip_ns = pccl_channel_trip_ns(control->channel);
 	if (show_proof(control) == pcclSuccess) {
 		step(control, &event);
 		return;

@@ -166,6 +166,7 @@ void pccl_lane_link_heard(const struct pccl_lane_link *link, struct pccl_heard *
 	heard_out->acked_ns = heard.acked_ns;
 	heard_out->acked_bytes = heard.acked_bytes;
 	heard_out->unacked_frames = heard.unacked_frames;
+	heard_out->trip_ns = heard.trip_ns;
 }
 
 void pccl_lane_link_pace(const struct pccl_lane_link *link, struct pccl_stream_counters *sums)

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/time.h"
 #include "base/uuid.h"
 #include "session/lane_internal.h"
 
@@ -29,21 +30,23 @@ static void retract(struct pccl_neighbour *neighbour)
 }
 
 /* To a neighbour that neither sends nor acknowledges for half as long as heartbeats may be missing new connections are
- * tried; after the other half it is complained about, even if it and the master hear each other. Returns which of these
- * will be when, as things stand. `slept_ns`: so long this lane has not come to look, and may have things to read. */
+ * tried; after the other half, or later if it is far away, it is complained about, even if it and the master hear each
+ * other. Returns which of these will be when, as things stand. `slept_ns`: so long this lane has not come to look, and
+ * may have things to read. */
 static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint64_t slept_ns)
 {
 	const struct pccl_lane *lane = neighbour->lane;
-	uint64_t half_ns = lane->config.heartbeat_timeout_ns / 2;
+	uint64_t patience_ns, rest_ns, end_ns;
 	struct pccl_heard heard;
-	uint64_t end_ns;
 
 	assert(neighbour->link != NULL && neighbour->rank != lane->rank);
 	lane->calls->heard(neighbour->link, &heard);
-	end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
+	patience_ns = pccl_patience_ns(lane->config.heartbeat_timeout_ns, heard.trip_ns);
+	rest_ns = patience_ns - lane->config.heartbeat_timeout_ns / 2;
+	end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, patience_ns);
 	if (end_ns <= now_ns && slept_ns > 0) {
 		pccl_silence_forgive(&neighbour->silence, now_ns, &heard, slept_ns);
-		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, lane->config.heartbeat_timeout_ns);
+		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, patience_ns);
 	}
 	if (end_ns <= now_ns) {
 		neighbour->silent = true;
@@ -52,8 +55,8 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 	}
 	if (neighbour->silent)
 		retract(neighbour);
-	if (end_ns - half_ns > now_ns)
-		return end_ns == PCCL_SILENCE_NEVER ? end_ns : end_ns - half_ns;
+	if (end_ns - rest_ns > now_ns)
+		return end_ns == PCCL_SILENCE_NEVER ? end_ns : end_ns - rest_ns;
 	if (slept_ns == 0)
 		lane->calls->renew(neighbour->link, end_ns);
 	return end_ns;

@@ -12,6 +12,7 @@ struct pccl_heard {
 	uint64_t acked_ns;	 /* of the last acknowledgement of any bytes, new or old */
 	uint64_t acked_bytes;	 /* grows with what is acknowledged; any change is a sign of life */
 	uint64_t unacked_frames; /* that were pulled and are not acknowledged */
+	uint64_t trip_ns;	 /* there and back; 0: not known */
 };
 
 /* Zeroed at first. */

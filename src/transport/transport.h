@@ -46,6 +46,7 @@ struct pccl_stream_counters {
 	 * know. */
 	uint64_t network_ns;
 	uint64_t bytes_per_second;
+	uint64_t trip_ns; /* there and back at best, lately; 0 where a wire doesn't know */
 };
 
 /* What the user of a stream wants to hear. */

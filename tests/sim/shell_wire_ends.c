@@ -366,6 +366,8 @@ static void count(const struct pccl_stream *stream, struct pccl_stream_counters 
 	const struct wire *wire = as_const_wire(stream);
 
 	*counters_out = wire->counters;
+	if (wire->sim->shells->plan.loss_percent > 0)
+		counters_out->trip_ns = SIM_LONG_TRIP_NS;
 	if (wire_is_cut(wire->sim, wire->other_node, wire->node))
 		return;
 	counters_out->acked_bytes = wire->delivered_bytes;

@@ -363,7 +363,7 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		on_join(peer);
 		break;
 	case PCCL_PEER_DIALLED:
-		pccl_peer_on_dialled(peer);
+		pccl_peer_on_dialled(peer, event->trip_ns);
 		break;
 	case PCCL_PEER_CLOSED:
 		pccl_peer_on_closed(peer, event->text, event->unfit);
@@ -490,6 +490,7 @@ pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl
 		return pcclOutOfMemory;
 	peer->config = *config;
 	peer->config.self.masters = config->master_count;
+	peer->patience_ns = config->heartbeat_timeout_ns;
 	pccl_rng_seed(&peer->rng, config->seed);
 	peer->promised_ns = PCCL_NEVER;
 	peer->connect_ns = PCCL_NEVER;

@@ -26,7 +26,7 @@ struct pccl_peer_config {
 	uint32_t group;
 	uint32_t master_count; /* masters are named by index; the shell knows their addresses */
 	uint64_t heartbeat_interval_ns;
-	uint64_t heartbeat_timeout_ns;
+	uint64_t heartbeat_timeout_ns; /* of a master that is near, base/time.h says what of others */
 	uint32_t connect_attempts;     /* at most so many for each master, until one says WELCOME; 0: no limit */
 	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
 	uint64_t admission_timeout_ns; /* from registered until a view; 0: none */
@@ -71,7 +71,8 @@ struct pccl_peer_event {
 	pcclRankUuid_t uuid;
 	uint32_t lane; /* LINK_LOST, LINK_HEARD, LINK_BROKEN, LINK_MENDED */
 	const char *text;
-	bool unfit; /* CLOSED: the master and this side are not secured alike */
+	bool unfit;	  /* CLOSED: the master and this side are not secured alike */
+	uint64_t trip_ns; /* DIALLED: there and back over the connection; 0: not known */
 };
 
 enum pccl_peer_action_type {

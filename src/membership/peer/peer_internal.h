@@ -45,11 +45,12 @@ struct pccl_peer {
 	uint64_t quiet_ns;    /* when the last STALLED is long enough ago to be forgotten; PCCL_NEVER: there is none */
 	uint64_t redial_ns;
 	uint64_t attempt_ns;
-	uint64_t heard_ns;   /* when the master last said something */
-	uint64_t beat_ns;    /* when to say something next */
-	uint64_t up_ns;	     /* when the master said WELCOME */
-	uint64_t roam_ns;    /* a lone founder: when to look in at another master */
-	uint64_t connect_ns; /* deadlines, PCCL_NEVER: none */
+	uint64_t patience_ns; /* the heartbeat time-out, both ways, over this connection or the last */
+	uint64_t heard_ns;    /* when the master last said something */
+	uint64_t beat_ns;     /* when to say something next */
+	uint64_t up_ns;	      /* when the master said WELCOME */
+	uint64_t roam_ns;     /* a lone founder: when to look in at another master */
+	uint64_t connect_ns;  /* deadlines, PCCL_NEVER: none */
 	uint64_t admission_ns;
 	uint64_t stranded_ns;
 	pcclRankUuid_t master_uuid;
@@ -118,7 +119,7 @@ uint32_t pccl_peer_epoch(const struct pccl_peer *peer); /* in force; 0: none yet
 
 /* peer_link.c */
 void pccl_peer_dial(struct pccl_peer *peer);
-void pccl_peer_on_dialled(struct pccl_peer *peer);
+void pccl_peer_on_dialled(struct pccl_peer *peer, uint64_t trip_ns);
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text, bool unfit);
 void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome);
 void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_notice *notice);

@@ -36,7 +36,7 @@ void pccl_peer_dial(struct pccl_peer *peer)
 	assert(peer->link == PCCL_PEER_LINK_NONE || peer->link == PCCL_PEER_LINK_BACKOFF);
 	action.master = peer->master;
 	peer->link = PCCL_PEER_LINK_DIALLING;
-	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
+	peer->attempt_ns = peer->now_ns + peer->patience_ns;
 	peer->stalls = 0;
 	pccl_peer_push(peer, &action);
 }
@@ -133,7 +133,7 @@ static void send_register(struct pccl_peer *peer)
 		registration->self = peer->config.self;
 		registration->secret = peer->config.secret;
 		registration->heartbeat_interval_ns = peer->config.heartbeat_interval_ns;
-		registration->heartbeat_timeout_ns = peer->config.heartbeat_timeout_ns;
+		registration->heartbeat_timeout_ns = peer->patience_ns;
 		registration->may_found = peer->master == 0 &&
 					  (peer->config.master_count == 1 || peer->asked >= peer->config.master_count);
 		if (fill_return(peer, registration) != pcclSuccess) {
@@ -171,12 +171,13 @@ static void repeat_complaints(struct pccl_peer *peer)
 	}
 }
 
-void pccl_peer_on_dialled(struct pccl_peer *peer)
+void pccl_peer_on_dialled(struct pccl_peer *peer, uint64_t trip_ns)
 {
 	if (peer->link != PCCL_PEER_LINK_DIALLING)
 		return;
 	peer->link = PCCL_PEER_LINK_REGISTERING;
-	peer->attempt_ns = peer->now_ns + peer->config.heartbeat_timeout_ns;
+	peer->patience_ns = pccl_patience_ns(peer->config.heartbeat_timeout_ns, trip_ns);
+	peer->attempt_ns = peer->now_ns + peer->patience_ns;
 	peer->heard_ns = peer->now_ns;
 	send_register(peer);
 	if (peer->standing != PCCL_PEER_MEMBER)
@@ -385,7 +386,7 @@ void pccl_peer_link_tick(struct pccl_peer *peer)
 	case PCCL_PEER_LINK_UP:
 		if (peer->link == PCCL_PEER_LINK_UP && peer->now_ns >= peer->quiet_ns)
 			pccl_peer_link_good(peer);
-		if (peer->now_ns >= peer->heard_ns + peer->config.heartbeat_timeout_ns ||
+		if (peer->now_ns >= peer->heard_ns + peer->patience_ns ||
 		    (peer->link == PCCL_PEER_LINK_REGISTERING && peer->now_ns >= peer->attempt_ns))
 			pccl_peer_abandon(peer, "the master is silent");
 		else if (should_roam(peer) && peer->now_ns >= peer->roam_ns)
@@ -422,7 +423,7 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 	case PCCL_PEER_LINK_UP:
 		if (peer->link == PCCL_PEER_LINK_UP)
 			deadline = earlier(deadline, peer->quiet_ns);
-		deadline = earlier(deadline, peer->heard_ns + peer->config.heartbeat_timeout_ns);
+		deadline = earlier(deadline, peer->heard_ns + peer->patience_ns);
 		deadline = earlier(deadline, peer->beat_ns);
 		deadline = earlier(deadline, pccl_peer_broken_deadline(peer));
 		if (should_roam(peer))

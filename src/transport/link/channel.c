@@ -503,6 +503,16 @@ bool pccl_channel_bond(const struct pccl_channel *channel, struct pccl_bond *bon
 	       channel->stream->transport->bond(channel->stream, bond_out);
 }
 
+uint64_t pccl_channel_trip_ns(const struct pccl_channel *channel)
+{
+	struct pccl_stream_counters counters;
+
+	if (channel->state != OPEN)
+		return 0;
+	channel->stream->transport->count(channel->stream, &counters);
+	return counters.trip_ns;
+}
+
 const char *pccl_channel_remote(const struct pccl_channel *channel)
 {
 	return channel->remote;

@@ -46,6 +46,9 @@ bool pccl_channel_is_unfit(const struct pccl_channel *channel);
 /* Of an open one. False: it is not protected. */
 bool pccl_channel_bond(const struct pccl_channel *channel, struct pccl_bond *bond_out);
 
+/* How long there and back takes over an open one, at best; 0: not known. */
+uint64_t pccl_channel_trip_ns(const struct pccl_channel *channel);
+
 /* Remote address, numeric, without port; valid as long as the channel. */
 const char *pccl_channel_remote(const struct pccl_channel *channel);
 

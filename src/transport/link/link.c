@@ -403,6 +403,7 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 
 	memset(heard_out, 0, sizeof(*heard_out));
 	heard_out->received_ns = link->heard_ns;
+	heard_out->trip_ns = link->trip_ns;
 	heard_out->unacked_frames = link->pending_valid ? 1 : 0;
 	for (i = 0; i < link->config.streams; i++) {
 		const struct pccl_link_stream *ls = &link->streams[i];
@@ -415,6 +416,7 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 		heard_out->received_ns = later(heard_out->received_ns, counters.heard_ns);
 		heard_out->acked_ns = later(heard_out->acked_ns, counters.acked_ns);
 		heard_out->acked_bytes += counters.acked_bytes;
+		heard_out->trip_ns = later(heard_out->trip_ns, counters.trip_ns);
 	}
 }
 

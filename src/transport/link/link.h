@@ -40,7 +40,7 @@ struct pccl_link_config {
 	uint16_t lane;		     /* at most 255 */
 	uint16_t streams;	     /* at least 1 */
 	uint64_t connect_timeout_ns; /* for a stream to come up the first time */
-	uint64_t redial_timeout_ns;  /* and again */
+	uint64_t redial_timeout_ns;  /* and again; up to twice as long where round trips are long (base/time.h) */
 };
 
 /* Signs of life of a neighbour, over all streams. Times are monotonic. */
@@ -49,6 +49,7 @@ struct pccl_link_heard {
 	uint64_t acked_ns;	 /* of the last acknowledgement of any bytes, new or old */
 	uint64_t acked_bytes;	 /* grows with what is acknowledged; any change is a sign of life */
 	uint64_t unacked_frames; /* that were pulled and are not acknowledged */
+	uint64_t trip_ns;	 /* there and back, over the slowest; 0: not known */
 };
 
 /* next(), accept(), dropped() and broken() must not destroy the link; the others may. All come from the loop, but

@@ -58,6 +58,8 @@ void pccl_link_stream_drop(struct pccl_link_stream *ls)
 		stream->transport->count(stream, &counters);
 		if (counters.heard_ns > link->heard_ns)
 			link->heard_ns = counters.heard_ns;
+		if (counters.trip_ns > 0)
+			link->trip_ns = counters.trip_ns;
 		stream->transport->close(stream, false);
 	}
 	if (ls->accepted) {
@@ -79,7 +81,9 @@ static void note_reason(struct pccl_link_stream *ls, const char *format, ...)
 
 static uint64_t timeout_of(const struct pccl_link_stream *ls)
 {
-	return ls->was_up ? ls->link->config.redial_timeout_ns : ls->link->config.connect_timeout_ns;
+	const struct pccl_link_config *config = &ls->link->config;
+
+	return ls->was_up ? pccl_patience_ns(config->redial_timeout_ns, ls->link->trip_ns) : config->connect_timeout_ns;
 }
 
 static void give_up(struct pccl_link_stream *ls)
@@ -142,7 +146,7 @@ static void go_down(struct pccl_link_stream *ls)
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
 		return;
 	}
-	ls->deadline_ns = now_of(ls) + link->config.redial_timeout_ns;
+	ls->deadline_ns = now_of(ls) + timeout_of(ls);
 	if (!ls->dialled) {
 		await_call(ls);
 		return;

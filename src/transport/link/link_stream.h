@@ -92,6 +92,7 @@ struct pccl_link {
 	uint64_t instance;		/* as the other side is told */
 	uint64_t other_instance;	/* the other side's; 0: not known yet */
 	uint64_t heard_ns;		/* of streams that are gone */
+	uint64_t trip_ns;		/* of those, the last that is known */
 	struct pccl_link_stream streams[];
 };
 

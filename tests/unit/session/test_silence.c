@@ -47,7 +47,7 @@ static void an_idle_time_before_is_no_silence(void **state)
 static void what_is_acknowledged_anew_is_a_sign_of_life(void **state)
 {
 	struct pccl_silence silence = {0};
-	struct pccl_heard heard = {1000, 1000, 500, 1};
+	struct pccl_heard heard = {1000, 1000, 500, 1, 0};
 
 	(void)state;
 	assert_int_equal(pccl_silence_ends(&silence, 1000, &heard, TIMEOUT), 1000 + TIMEOUT);
@@ -60,7 +60,7 @@ static void what_is_acknowledged_anew_is_a_sign_of_life(void **state)
 static void old_acknowledgements_are_none(void **state)
 {
 	struct pccl_silence silence = {0};
-	struct pccl_heard heard = {1000, 1000, 500, 1};
+	struct pccl_heard heard = {1000, 1000, 500, 1, 0};
 
 	(void)state;
 	assert_int_equal(pccl_silence_ends(&silence, 1000, &heard, TIMEOUT), 1000 + TIMEOUT);

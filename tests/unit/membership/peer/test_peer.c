@@ -180,6 +180,8 @@ static struct {
 	uint32_t ends;
 } said;
 
+static uint64_t said_timeout_ns; /* of the last REGISTER */
+
 static void step(struct pccl_peer *peer, struct pccl_peer_event *event)
 {
 	struct pccl_peer_action action;
@@ -192,6 +194,8 @@ static void step(struct pccl_peer *peer, struct pccl_peer_event *event)
 		if (action.type != PCCL_PEER_SEND)
 			continue;
 		said.linked += action.message->type == PCCL_MESSAGE_LINKED;
+		if (action.message->type == PCCL_MESSAGE_REGISTER)
+			said_timeout_ns = action.message->body.registration.heartbeat_timeout_ns;
 		if (action.message->type == PCCL_MESSAGE_BROKEN && action.message->body.broken.broken)
 			said.broken++;
 		else if (action.message->type == PCCL_MESSAGE_BROKEN)
@@ -260,6 +264,48 @@ static void a_registration_is_answered_by_a_welcome_or_the_end(void **state)
 	assert_int_equal(said.hang_ups, 1);
 	assert_int_equal(said.ends, 0);
 	pccl_peer_destroy(peer);
+}
+
+static struct pccl_peer *new_registered_far_away(struct pccl_peer_event *event, uint64_t trip_ns)
+{
+	struct pccl_message *welcome = pccl_message_create(PCCL_MESSAGE_WELCOME);
+	struct pccl_peer *peer = new_peer(1);
+
+	*event = (struct pccl_peer_event){.type = PCCL_PEER_JOIN, .now_ns = 1000 * SMALL_MS};
+	step(peer, event);
+	event->type = PCCL_PEER_DIALLED;
+	event->trip_ns = trip_ns;
+	step(peer, event);
+	welcome->body.welcome.registered = true;
+	hear(peer, event, welcome);
+	memset(&said, 0, sizeof(said));
+	return peer;
+}
+
+/* It asks for as long a time-out as it grants; at most twice what is set. */
+static void a_master_that_is_far_away_may_be_silent_for_longer(void **state)
+{
+	static const struct {
+		uint64_t trip_ms, patience_ms;
+	} cases[] = {{0, 3000}, {1, 3016}, {100, 4600}, {187, 5992}, {188, 6000}, {5000, 6000}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pccl_peer_event event;
+		struct pccl_peer *peer = new_registered_far_away(&event, cases[i].trip_ms * SMALL_MS);
+		uint64_t end_ns = event.now_ns + cases[i].patience_ms * SMALL_MS;
+
+		assert_true(said_timeout_ns == cases[i].patience_ms * SMALL_MS);
+		event.type = PCCL_PEER_TICK;
+		while ((event.now_ns = pccl_peer_deadline(peer)) < end_ns)
+			step(peer, &event);
+		assert_int_equal(said.hang_ups, 0);
+		event.now_ns = end_ns;
+		step(peer, &event);
+		assert_int_equal(said.hang_ups, 1);
+		pccl_peer_destroy(peer);
+	}
 }
 
 static void link_is(struct pccl_peer *peer, struct pccl_peer_event *event, uint32_t rank, uint32_t lane, bool broken)
@@ -367,6 +413,7 @@ int main(void)
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
 		cmocka_unit_test(newcomer_ends_when_no_master_has_its_security),
 		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
+		cmocka_unit_test(a_master_that_is_far_away_may_be_silent_for_longer),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
 		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
