@@ -9,15 +9,16 @@ extern "C" {
 #endif
 
 /* None of these needs pcclInit(). A handle must not be used while or after pcclDestroyMaster() runs on it; NULL is
- * pcclInvalidArgument to all of them. */
+ * pcclInvalidArgument to all of them. They are PCCL 1.0's and return its results only, below 100: memory or a system
+ * call that fails is pcclInternalError, and the last error says which. */
 
 /* Creates a master that will listen on `listen_address`; the caller ends it with pcclDestroyMaster(). Returns
- * pcclInvalidArgument (an address that is neither IPv4 nor IPv6), pcclOutOfMemory. */
+ * pcclInvalidArgument (an address that is neither IPv4 nor IPv6). */
 PCCL_EXPORT pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address,
 					  pcclMasterInstance_t **p_master_handle_out);
 
 /* Listens and serves on a thread of its own; returns at once. pcclInvalidUsage: the address cannot be bound (the last
- * error says why), port 0, or it runs already. */
+ * error says why), port 0, or it runs already. What fails may be tried again. */
 PCCL_EXPORT pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance);
 
 /* Asks the master to stop; does not wait. Repeatable. pcclInvalidUsage: it never ran. */

@@ -2,6 +2,12 @@
 #include "base/fail.h"
 #include "comm/master_server.h"
 
+/* What failed is in words; PCCL 1.0, whose functions these are, has codes below 100. */
+static pcclResult_t as_known(pcclResult_t result)
+{
+	return (int)result < 100 ? result : pcclInternalError;
+}
+
 static pcclResult_t check(const pcclMasterInstance_t *instance)
 {
 	if (instance == NULL)
@@ -16,14 +22,14 @@ pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address, pcclMasterI
 	if (p_master_handle_out == NULL)
 		return pccl_fail(pcclInvalidArgument, "p_master_handle_out is NULL");
 	*p_master_handle_out = NULL;
-	return pccl_master_server_create(&listen_address, p_master_handle_out);
+	return as_known(pccl_master_server_create(&listen_address, p_master_handle_out));
 }
 
 pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance)
 {
 	pcclResult_t result = check(master_instance);
 
-	return result == pcclSuccess ? pccl_master_server_run(master_instance) : result;
+	return result == pcclSuccess ? as_known(pccl_master_server_run(master_instance)) : result;
 }
 
 pcclResult_t pcclInterruptMaster(pcclMasterInstance_t *master_instance)

@@ -296,9 +296,35 @@ static void call_all(pcclComm_t *comm, size_t count, bool all_fail)
 	}
 }
 
+/* Short of memory at every place. False: there is none that has this number. */
+static bool serve_without_one_allocation(const struct world_peer *me, size_t nth)
+{
+	const ccoip_socket_address_t address = peers_address(me->world, peers_free_port(1));
+	pcclMasterInstance_t *master;
+	pcclResult_t result;
+	bool failed;
+
+	check_fail_allocation(nth);
+	result = pcclCreateMaster(address, &master);
+	if (result == pcclSuccess)
+		result = pcclRunMaster(master);
+	failed = check_allocation_failed();
+	check_fail_allocation(0);
+	CHECK((int)result < 100 && (failed || result == pcclSuccess));
+	CHECK(result == pcclSuccess || strstr(pcclGetLastError(NULL), "memory") != NULL);
+	if (master == NULL)
+		return failed;
+	if (result != pcclSuccess)
+		CHECK_RESULT(pcclSuccess, pcclRunMaster(master));
+	CHECK_RESULT(pcclSuccess, pcclDestroyMaster(master));
+	return failed;
+}
+
 /* Not connected; alone; given up. */
 static void fails_in_every_way(struct world_peer *me)
 {
+	size_t nth;
+
 	setenv("PCCL_CONNECT_TIMEOUT_MS", "2000", 1);
 	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "50", 1);
 	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "1000", 1);
@@ -309,6 +335,9 @@ static void fails_in_every_way(struct world_peer *me)
 	call_all(me->comm, CALLS, false);
 	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
 	call_all(me->comm, CALLS, false);
+	for (nth = 1; serve_without_one_allocation(me, nth); nth++)
+		;
+	CHECK(nth > 5);
 	peer_leave(me);
 }
 
