@@ -277,7 +277,9 @@ typedef struct pcclConfig_t {
 	size_t size;
 	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address. The
 					 * first of all founds groups: while it can't be reached, groups go on at the
-					 * others, and newcomers join them there, but no new group begins */
+					 * others, and newcomers join them there, a founder that is alone after a
+					 * quarter of connect_timeout_ms, but no new group begins. All should have
+					 * the same list, in the same order */
 	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
 	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial, "host", "host:port", or several of
 					 * these with commas between; default: as the master sees it, and the

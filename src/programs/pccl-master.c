@@ -24,7 +24,7 @@ static const char usage[] =
 	"The master that peers register with. It keeps no state on disk: after a restart it rebuilds its groups from\n"
 	"the peers that come back. A second one elsewhere is a standby: list both in PCCL_MASTERS of the peers. The\n"
 	"first of that list founds groups: while it is down, running groups go on at the second, and newcomers join\n"
-	"them there, but no new group begins.\n"
+	"them there, but no new group begins. Give all peers the same list, in the same order.\n"
 	"\n"
 	"  --listen HOST:PORT   where to listen (default [::]:48148: every address of this machine, IPv4 and IPv6)\n"
 	"  --generate-secret    print a new join secret for all peers and masters of a run, and end\n"

@@ -109,6 +109,7 @@ static inline void fuzz_register(struct fuzz_bytes *bytes, struct pccl_message_r
 	registration->group = traits & 1;
 	fuzz_member(bytes, &registration->self);
 	registration->may_found = traits >> 1 & 1;
+	registration->may_join = !registration->may_found && traits >> 5 == 6;
 	for (index = 1; index <= 6; index++) {
 		struct pccl_secret secret = fuzz_secret(index);
 

@@ -119,7 +119,8 @@ static void fill_register(struct pccl_message_register *registration, bool retur
 	memset(registration->secret.data, 0x5a, sizeof(registration->secret.data));
 	registration->heartbeat_interval_ns = 500000000;
 	registration->heartbeat_timeout_ns = 3000000000u;
-	registration->may_found = !returning;
+	registration->may_found = returning;
+	registration->may_join = !returning;
 	if (!returning)
 		return;
 	registration->last = pccl_zalloc(sizeof(*registration->last));

@@ -287,6 +287,12 @@ static bool is_established(const struct pccl_group *group)
 	return group != NULL && (group->claim_count > 0 || (group->base != NULL && !group->base->lone));
 }
 
+/* Somebody is there to be joined by it. */
+static bool is_known(const struct pccl_group *group, const struct pccl_message_register *registration)
+{
+	return is_established(group) || (registration->may_join && group != NULL && group->base != NULL);
+}
+
 static struct pccl_group *group_for(struct pccl_master *master, const struct pccl_message_register *registration)
 {
 	struct pccl_group *group = pccl_group_find(master, registration->group);
@@ -317,7 +323,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		return;
 	}
 	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&
-	    !is_established(pccl_group_find(master, registration->group))) {
+	    !is_known(pccl_group_find(master, registration->group), registration)) {
 		welcome(master, client, false);
 		return;
 	}

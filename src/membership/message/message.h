@@ -78,6 +78,7 @@ struct pccl_message_register {
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	bool may_found;		     /* asked all masters it knows, and this is the first of its list */
+	bool may_join;		     /* asked all, but the first has not answered for long: a founder that is alone */
 	struct pccl_install *last;   /* a returning member's last install; NULL: a fresh peer; owned */
 	struct pccl_answer answered; /* a returning member's last answered joint call */
 	uint32_t promise_count;

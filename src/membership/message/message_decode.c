@@ -295,13 +295,17 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 {
 	uint32_t count;
 	uint32_t index;
+	uint8_t may;
 
 	registration->group = pccl_get_u32(reader);
 	get_member(reader, &registration->self);
 	pccl_get_bytes(reader, registration->secret.data, PCCL_SECRET_BYTES);
 	registration->heartbeat_interval_ns = pccl_get_u64(reader);
 	registration->heartbeat_timeout_ns = pccl_get_u64(reader);
-	registration->may_found = get_flag(reader);
+	may = pccl_get_u8(reader);
+	reader->bad |= may > 2;
+	registration->may_found = may == 1;
+	registration->may_join = may == 2;
 	if (get_flag(reader)) {
 		registration->last = pccl_zalloc(sizeof(*registration->last));
 		if (registration->last == NULL) {

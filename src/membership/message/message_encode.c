@@ -156,7 +156,7 @@ static void put_register(struct pccl_writer *writer, const struct pccl_message_r
 	pccl_put_bytes(writer, registration->secret.data, PCCL_SECRET_BYTES);
 	pccl_put_u64(writer, registration->heartbeat_interval_ns);
 	pccl_put_u64(writer, registration->heartbeat_timeout_ns);
-	put_flag(writer, registration->may_found);
+	pccl_put_u8(writer, registration->may_found ? 1 : (registration->may_join ? 2 : 0));
 	put_flag(writer, registration->last != NULL);
 	if (registration->last != NULL)
 		put_install(writer, registration->last);

@@ -22,6 +22,7 @@
 #define DIALS_AT_LAST_MASTER 2	 /* that are made again at once where it worked before */
 #define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
 #define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
+#define FIRST_MASTER_SHARE 4	 /* of the connect time-out, until a newcomer joins who is alone elsewhere */
 #define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */
 
 static void note_trouble(struct pccl_peer *peer, const char *text)
@@ -119,6 +120,17 @@ static pcclResult_t fill_return(const struct pccl_peer *peer, struct pccl_messag
 	return pccl_install_copy(peer->install, registration->last);
 }
 
+/* While the first master can't be reached, which may be for ever, somebody who founded the group there or has another
+ * list may be alone at another one. */
+static bool may_join(const struct pccl_peer *peer)
+{
+	uint64_t patience_ns = peer->config.connect_timeout_ns / FIRST_MASTER_SHARE;
+
+	return peer->standing == PCCL_PEER_NEWCOMER && peer->master != 0 && peer->asked >= peer->config.master_count &&
+	       peer->connect_ns != PCCL_NEVER &&
+	       peer->now_ns + peer->config.connect_timeout_ns >= peer->connect_ns + patience_ns;
+}
+
 static void send_register(struct pccl_peer *peer)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_REGISTER);
@@ -136,6 +148,7 @@ static void send_register(struct pccl_peer *peer)
 		registration->heartbeat_timeout_ns = peer->patience_ns;
 		registration->may_found = peer->master == 0 &&
 					  (peer->config.master_count == 1 || peer->asked >= peer->config.master_count);
+		registration->may_join = may_join(peer);
 		if (fill_return(peer, registration) != pcclSuccess) {
 			pccl_message_destroy(message);
 			message = NULL;

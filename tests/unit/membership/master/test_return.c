@@ -141,6 +141,29 @@ static void gather_behind_a_founder(struct small_world *world)
 	small_pass(world, 2500);
 }
 
+/* It has moved from the first master, which is down, to the second. Newcomers look for the first, but not in vain. */
+static void founder_that_is_alone_at_the_second_master_is_joined_there(void **state)
+{
+	struct small_world *world = *state;
+
+	small_master_start(world, 1);
+	small_join(world, 0, 0, 2);
+	small_settle(world);
+	small_master_crash(world, 0);
+	small_pass(world, 2000);
+	assert_int_equal(small_size(world, 0), 1);
+	small_join(world, 1, 0, 2);
+	small_pass(world, 2000);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 1); /* its time has not come */
+	small_pass(world, 3000);
+	small_vote_if_member(world, 0, PCCL_VOTE_UPDATE);
+	small_pass(world, 3000);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_int_equal(small_size(world, 1), 2);
+}
+
 static void founder_that_came_first_yields_to_the_members_that_return(void **state)
 {
 	struct small_world *world = *state;
@@ -537,6 +560,7 @@ int main(void)
 		CASE(stranded_member_is_told_eight_times_per_grace),
 		CASE(half_goes_on_if_it_has_the_lowest_rank),
 		CASE(newcomer_waits_while_members_return),
+		CASE(founder_that_is_alone_at_the_second_master_is_joined_there),
 		CASE(founder_that_came_first_yields_to_the_members_that_return),
 		CASE(founder_that_has_yielded_is_taken_over_during_a_call),
 		CASE(vote_that_was_outstanding_is_answered_by_the_next_master),
