@@ -8,33 +8,41 @@
 #include "collectives/element/dtype.h"
 #include "comm/monitor.h"
 
+static pcclResult_t fill(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
+			 struct pccl_op_request *request_out)
+{
+	pcclResult_t result = pccl_ops_read(operation, &request_out->operation);
+
+	request_out->kind = kind;
+	request_out->input = input;
+	request_out->output = output;
+	if (kind == PCCL_BARRIER) {
+		request_out->operation.count = 0;
+		request_out->operation.datatype = pcclUint8;
+		request_out->operation.op = pcclSum;
+	}
+	return result;
+}
+
 static pcclResult_t launch(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			   const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
-	struct pccl_op_request request = {.kind = kind, .input = input, .output = output};
-	pcclResult_t result = pccl_ops_read(operation, &request.operation);
+	struct pccl_op_request request;
+	pcclResult_t result = fill(kind, input, output, operation, &request);
 
-	if (result != pcclSuccess)
-		return result;
-	if (kind == PCCL_BARRIER) {
-		request.operation.count = 0;
-		request.operation.datatype = pcclUint8;
-		request.operation.op = pcclSum;
-	}
-	return pccl_ops_launch(communicator, &request, handle_out);
+	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out) : result;
 }
 
 static pcclResult_t run(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
 {
-	pcclHandle_t handle;
+	struct pccl_op_request request;
+	bool launched;
 	pcclResult_t result = pccl_ops_check_info(info_out);
 
 	if (result == pcclSuccess)
-		result = launch(kind, input, output, operation, communicator, &handle);
-	if (result != pcclSuccess)
-		return result;
-	return pccl_ops_await(&handle, info_out);
+		result = fill(kind, input, output, operation, &request);
+	return result == pcclSuccess ? pccl_ops_run(communicator, &request, info_out, &launched) : result;
 }
 
 /* PCCL 1.0 programs ask for a type as wide as the data's, or wider: nothing would get smaller, and less exact. */
@@ -115,12 +123,19 @@ pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pccl
 pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
 			   const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out)
 {
-	pcclAsyncReduceOp_t handle = {0};
-	pcclResult_t result = pcclAllReduceAsync(sendbuff, recvbuff, descriptor, communicator, &handle);
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	struct pccl_op_request request;
+	pcclOperation_t operation;
+	bool launched = false;
+	pcclResult_t result = translate(descriptor, &operation);
 
-	if (result != pcclSuccess)
-		return result;
-	return pcclAwaitAsyncReduce(&handle, reduce_info_out);
+	if (result == pcclSuccess)
+		result = fill(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, &request);
+	if (result == pcclSuccess)
+		result = pccl_ops_run(communicator, &request, &info, &launched);
+	if (launched)
+		translate_info(&info, reduce_info_out);
+	return pccl_library_result(communicator, result, launched ? pcclRankConnectionLost : pcclInvalidUsage);
 }
 
 pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo_t *info_out)

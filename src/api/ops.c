@@ -65,9 +65,40 @@ static pcclResult_t check_handle(const pcclHandle_t *handle, struct pccl_monitor
 	return pccl_library_check_comm(handle->comm, monitor_out);
 }
 
-pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *info_out)
+/* All that there is to tell, and the room that the caller lends. */
+static pcclOperationInfo_t full_info(const pcclOperationInfo_t *info_out)
 {
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+
+	if (info_out != NULL && info_out->size >= offsetof(pcclOperationInfo_t, reserved)) {
+		info.ranges = info_out->ranges;
+		info.range_capacity = info_out->range_capacity;
+	}
+	return info;
+}
+
+pcclResult_t pccl_ops_run(const pcclComm_t *communicator, const struct pccl_op_request *request,
+			  pcclOperationInfo_t *info_out, bool *launched_out)
+{
+	pcclOperationInfo_t info;
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_ops_check_info(info_out);
+
+	*launched_out = false;
+	if (result == pcclSuccess)
+		result = pccl_library_check_comm(communicator, &monitor);
+	if (result != pcclSuccess)
+		return result;
+	info = full_info(info_out);
+	result = pccl_monitor_run(monitor, request, &info, launched_out);
+	if (*launched_out)
+		write_info(&info, info_out);
+	return result;
+}
+
+pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *info_out)
+{
+	pcclOperationInfo_t info;
 	struct pccl_monitor *monitor = NULL;
 	pcclResult_t result = pccl_ops_check_info(info_out);
 
@@ -75,10 +106,7 @@ pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *inf
 		result = check_handle(handle, &monitor);
 	if (result != pcclSuccess)
 		return result;
-	if (info_out != NULL && info_out->size >= offsetof(pcclOperationInfo_t, reserved)) {
-		info.ranges = info_out->ranges;
-		info.range_capacity = info_out->range_capacity;
-	}
+	info = full_info(info_out);
 	result = pccl_monitor_await(monitor, handle->tag, handle->launch, &info);
 	write_info(&info, info_out);
 	return result;

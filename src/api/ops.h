@@ -10,6 +10,10 @@
 pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
 			     pcclHandle_t *handle_out);
 
+/* Both in one; *launched_out: a failure is that of the op, not of its launch. */
+pcclResult_t pccl_ops_run(const pcclComm_t *communicator, const struct pccl_op_request *request,
+			  pcclOperationInfo_t *info_out, bool *launched_out);
+
 /* Waits for the end of the op, releases it. `info_out` may be NULL. */
 pcclResult_t pccl_ops_await(const pcclHandle_t *handle, pcclOperationInfo_t *info_out);
 

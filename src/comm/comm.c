@@ -105,6 +105,31 @@ static void wake_lane(void *lane)
 	pccl_lane_thread_wake(lane);
 }
 
+static void invite_lane(void *lane)
+{
+	pccl_lane_thread_invite(lane);
+}
+
+static bool take_lane(void *lane)
+{
+	return pccl_lane_thread_take(lane);
+}
+
+static void drive_lane(void *lane, uint64_t until_ns)
+{
+	pccl_lane_thread_drive(lane, until_ns);
+}
+
+static void ring_lane(void *lane)
+{
+	pccl_lane_thread_ring(lane);
+}
+
+static void give_lane(void *lane)
+{
+	pccl_lane_thread_give(lane);
+}
+
 /* A neighbour's stream came to the listening port. */
 static void adopt(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
@@ -131,6 +156,11 @@ static pcclResult_t start(pcclComm_t *comm, struct pccl_monitor_threads *threads
 	threads_out->control = comm->control;
 	threads_out->tell = tell_control;
 	threads_out->wake = wake_lane;
+	threads_out->invite = invite_lane;
+	threads_out->take = take_lane;
+	threads_out->drive = drive_lane;
+	threads_out->ring = ring_lane;
+	threads_out->give = give_lane;
 	return result;
 }
 

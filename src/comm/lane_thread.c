@@ -14,6 +14,7 @@
 #include "comm/thread.h"
 
 #define GUEST_NS (10 * PCCL_SECOND_NS) /* a view takes no longer to be installed everywhere, most often */
+#define PATIENCE_NS (2 * PCCL_MS_NS)   /* of a parked thread with callers: as late timers may be */
 #define SCRATCH_BYTES (32u << 20)      /* of all lanes of a communicator together */
 
 struct pccl_lane_thread {
@@ -28,6 +29,8 @@ struct pccl_lane_thread {
 	struct pccl_lane_state state;
 	struct pccl_timer timer; /* the lane's deadline */
 	struct pccl_task work;	 /* posted while the monitor has commands */
+	bool invited;		 /* atomic: to park */
+	fenv_t environment;	 /* of the caller who drives */
 	bool stopped;
 };
 
@@ -246,6 +249,43 @@ void pccl_lane_thread_adopt(struct pccl_lane_thread *thread, struct pccl_stream 
 	pccl_loop_post(thread->loop, &work->task);
 }
 
+/* ---- callers who drive --------------------------------------------------------------------------------------- */
+
+void pccl_lane_thread_invite(struct pccl_lane_thread *thread)
+{
+	__atomic_store_n(&thread->invited, true, __ATOMIC_RELAXED);
+}
+
+bool pccl_lane_thread_take(struct pccl_lane_thread *thread)
+{
+	if (!pccl_loop_take(thread->loop))
+		return false;
+	fegetenv(&thread->environment);
+	fesetenv(FE_DFL_ENV);
+	return true;
+}
+
+void pccl_lane_thread_drive(struct pccl_lane_thread *thread, uint64_t until_ns)
+{
+	pccl_loop_turn(thread->loop, until_ns);
+}
+
+void pccl_lane_thread_ring(struct pccl_lane_thread *thread)
+{
+	pccl_loop_ring(thread->loop);
+}
+
+void pccl_lane_thread_give(struct pccl_lane_thread *thread)
+{
+	fesetenv(&thread->environment);
+	pccl_loop_give(thread->loop, pccl_lane_is_busy(thread->lane));
+}
+
+static bool is_invited(const struct pccl_lane_thread *thread)
+{
+	return __atomic_load_n(&thread->invited, __ATOMIC_RELAXED) && !pccl_lane_is_busy(thread->lane);
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
 static void *run(void *context)
@@ -254,7 +294,12 @@ static void *run(void *context)
 
 	/* The host's rounding or flushing of denormals must not make this peer's sums differ from the others'. */
 	fesetenv(FE_DFL_ENV);
-	pccl_loop_run(thread->loop);
+	while (!pccl_loop_is_stopping(thread->loop)) {
+		pccl_loop_turn(thread->loop, UINT64_MAX);
+		if (is_invited(thread) && !pccl_loop_park(thread->loop, PATIENCE_NS))
+			__atomic_store_n(&thread->invited, false, __ATOMIC_RELAXED);
+	}
+	pccl_loop_run(thread->loop); /* what was posted before */
 	pccl_lane_close(thread->lane);
 	pccl_loop_timer_clear(thread->loop, &thread->timer);
 	return NULL;

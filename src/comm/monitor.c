@@ -126,10 +126,14 @@ void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command 
 		monitor->threads.wake(monitor->threads.lanes[command->lane]);
 }
 
-static void wake_waiter(const struct pccl_op *op)
+void pccl_monitor_wake_waiter(const struct pccl_monitor *monitor, const struct pccl_op *op)
 {
-	if (op->waiter != NULL)
-		pthread_cond_broadcast(op->waiter);
+	struct pccl_waiter *waiter = op->waiter;
+
+	if (waiter != NULL && waiter->lane != NULL)
+		monitor->threads.ring(waiter->lane);
+	else if (waiter != NULL)
+		pthread_cond_broadcast(&waiter->woken);
 }
 
 void pccl_monitor_dispatch(struct pccl_monitor *monitor)
@@ -138,7 +142,7 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor)
 
 	while ((command = pccl_session_poll(monitor->session)) != NULL) {
 		if (command->type == PCCL_COMMAND_ENDED)
-			wake_waiter(command->op);
+			pccl_monitor_wake_waiter(monitor, command->op);
 		else
 			pccl_monitor_put_command(monitor, command);
 	}

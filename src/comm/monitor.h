@@ -25,12 +25,19 @@
 
 struct pccl_monitor;
 
-/* How the monitor reaches the threads. Both are called under its lock: they post, and return. */
+/* How the monitor reaches the threads. tell() and wake() are called under its lock: they post, and return. */
 struct pccl_monitor_threads {
 	void *control;
 	void (*tell)(void *control, const struct pccl_peer_event *event);
 	void *lanes[PCCL_LANES_MAX];
 	void (*wake)(void *lane); /* its queue was empty and is not any more */
+
+	/* A caller drives a lane, see lane_thread.h; all but drive() are called under the lock. */
+	void (*invite)(void *lane);
+	bool (*take)(void *lane);
+	void (*drive)(void *lane, uint64_t until_ns);
+	void (*ring)(void *lane);
+	void (*give)(void *lane);
 };
 
 /* ---- its life: the communicator's ------------------------------------------------------------------------------- */
@@ -86,6 +93,11 @@ pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_s
 
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				 uint64_t *launch_out);
+
+/* Launches an op and waits for its end, as pccl_monitor_launch() and pccl_monitor_await() do. *launched_out: a failure
+ * is that of the await. */
+pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+			      pcclOperationInfo_t *info_out, bool *launched_out);
 
 #define PCCL_ANY_LAUNCH 0 /* whatever is in flight under the tag, as PCCL 1.0 has it */
 

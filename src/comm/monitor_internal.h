@@ -1,5 +1,5 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
- * monitor_ops.c what callers do with ops; monitor_joint.c joint calls; monitor_state.c states; monitor_reserve.c those
+ * monitor_ops.c what callers do with ops, monitor_run.c with a blocking one; monitor_joint.c joint calls; monitor_state.c states; monitor_reserve.c those
  * who launch beside the program; monitor_classic.c what PCCL 1.0 programs are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
@@ -18,6 +18,12 @@ enum pccl_monitor_state {
 struct pccl_queue {
 	struct pccl_command *first;
 	struct pccl_command *last;
+};
+
+/* A caller who waits for the end of an op, as the op knows him. */
+struct pccl_waiter {
+	pthread_cond_t woken; /* of one who drives no lane */
+	void *lane;	      /* that he drives; NULL: none */
 };
 
 struct pccl_monitor {
@@ -60,6 +66,7 @@ struct pccl_monitor {
 	struct pccl_standing answered; /* when the last joint call was */
 	struct pccl_doomed *doomed;    /* its launches that could not be, to be awaited */
 	uint64_t launches;	       /* so far, for handles */
+	uint64_t ran_ns;	       /* when the last blocking call began */
 	struct pccl_reservation *reservations;
 };
 
@@ -73,6 +80,8 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor);
 void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command *command);
 void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
 void pccl_monitor_tell_locked(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
+/* Has the one who waits for the op, if there is one, look again. */
+void pccl_monitor_wake_waiter(const struct pccl_monitor *monitor, const struct pccl_op *op);
 /* For pccl_monitor_wait(). */
 void pccl_monitor_init_condition(pthread_cond_t *condition);
 /* False: `until_ns` (monotonic, PCCL_NEVER: never) has passed. */
@@ -96,8 +105,15 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
  * trusted. */
 void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);
 
-/* monitor_ops.c, under the lock: has the op ended by then? PCCL_NEVER: it has. */
+/* monitor_ops.c, under the lock. Launches; *op_out is NULL when that failed, now or at the await. */
+pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+				struct pccl_op **op_out);
+/* Has the op ended by then? PCCL_NEVER: it has. */
 bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns);
+/* That has passed. */
+void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op);
+/* It has ended: its result, and all that is told of it. Releases it. */
+pcclResult_t pccl_monitor_finish(struct pccl_monitor *monitor, struct pccl_op *op, pcclOperationInfo_t *info_out);
 
 /* monitor_joint.c, under the lock: one thread at a time makes joint calls */
 void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor);

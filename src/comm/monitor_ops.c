@@ -15,10 +15,31 @@ static pcclResult_t launch_late(struct pccl_monitor *monitor, uint64_t tag, pccl
 	return result;
 }
 
+pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+				struct pccl_op **op_out)
+{
+	uint64_t timeout_ns = request->operation.timeout_ms * PCCL_MS_NS;
+	pcclResult_t result = pccl_monitor_check_reserved(monitor, request->operation.tag);
+
+	*op_out = NULL;
+	if (result == pcclSuccess)
+		result = pccl_session_launch(monitor->session, request, op_out);
+	if (result == pcclSuccess) {
+		if (timeout_ns == 0)
+			timeout_ns = monitor->self->settings.operation_timeout_ns;
+		(*op_out)->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
+		(*op_out)->launch = ++monitor->launches;
+	} else {
+		*op_out = NULL;
+		result = pccl_monitor_doom(monitor, request->operation.tag, result);
+	}
+	pccl_monitor_dispatch(monitor);
+	return result;
+}
+
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				 uint64_t *launch_out)
 {
-	uint64_t timeout_ns = request->operation.timeout_ms * PCCL_MS_NS;
 	struct pccl_op *op;
 	pcclResult_t result;
 
@@ -29,19 +50,9 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 	result = pccl_monitor_enter(monitor);
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
-	result = pccl_monitor_check_reserved(monitor, request->operation.tag);
-	if (result == pcclSuccess)
-		result = pccl_session_launch(monitor->session, request, &op);
-	if (result == pcclSuccess) {
-		if (timeout_ns == 0)
-			timeout_ns = monitor->self->settings.operation_timeout_ns;
-		op->deadline_ns = timeout_ns == 0 ? PCCL_NEVER : pccl_clock_ns() + timeout_ns;
-		op->launch = ++monitor->launches;
+	result = pccl_monitor_start(monitor, request, &op);
+	if (op != NULL)
 		*launch_out = op->launch;
-	} else {
-		result = pccl_monitor_doom(monitor, request->operation.tag, result);
-	}
-	pccl_monitor_dispatch(monitor);
 	pccl_monitor_leave(monitor);
 	return result;
 }
@@ -56,7 +67,7 @@ static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 }
 
 /* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
-static void act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op)
+void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op)
 {
 	const struct pccl_settings *settings = &monitor->self->settings;
 
@@ -75,21 +86,21 @@ static void act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op)
 
 bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns)
 {
-	pthread_cond_t ended; /* of this caller: there is one for each op at most */
+	struct pccl_waiter waiter = {.lane = NULL}; /* this caller: there is one for each op at most */
 
 	if (op->ended)
 		return true;
-	pccl_monitor_init_condition(&ended);
-	op->waiter = &ended;
+	pccl_monitor_init_condition(&waiter.woken);
+	op->waiter = &waiter;
 	while (!op->ended && (limit_ns == PCCL_NEVER || pccl_clock_ns() < limit_ns)) {
 		/* the deadline may come nearer meanwhile */
 		const uint64_t until_ns = op->deadline_ns < limit_ns ? op->deadline_ns : limit_ns;
 
-		if (!pccl_monitor_wait(monitor, &ended, until_ns) && pccl_clock_ns() >= op->deadline_ns)
-			act_on_deadline(monitor, op);
+		if (!pccl_monitor_wait(monitor, &waiter.woken, until_ns) && pccl_clock_ns() >= op->deadline_ns)
+			pccl_monitor_act_on_deadline(monitor, op);
 	}
 	op->waiter = NULL;
-	pthread_cond_destroy(&ended);
+	pthread_cond_destroy(&waiter.woken);
 	return op->ended;
 }
 
@@ -127,6 +138,26 @@ static struct pccl_op *claim(struct pccl_monitor *monitor, uint64_t tag, uint64_
 	return op;
 }
 
+pcclResult_t pccl_monitor_finish(struct pccl_monitor *monitor, struct pccl_op *op, pcclOperationInfo_t *info_out)
+{
+	pcclResult_t result;
+
+	if (op->residual_next != NULL) {
+		pthread_mutex_unlock(&monitor->lock);
+		pccl_op_commit_residual(op);
+		pthread_mutex_lock(&monitor->lock);
+	}
+	result = op->result;
+	if (result != pcclSuccess)
+		pccl_fail(result, "%s", op->detail);
+	if (result != pcclSuccess)
+		pccl_monitor_show(monitor);
+	if (info_out != NULL)
+		pccl_op_tell(op, info_out);
+	pccl_session_release(monitor->session, op);
+	return result;
+}
+
 pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch,
 				pcclOperationInfo_t *info_out)
 {
@@ -141,19 +172,7 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 		return pcclRankConnectionLost;
 	}
 	(void)pccl_monitor_wait_for_end(monitor, op, PCCL_NEVER);
-	if (op->residual_next != NULL) {
-		pthread_mutex_unlock(&monitor->lock);
-		pccl_op_commit_residual(op);
-		pthread_mutex_lock(&monitor->lock);
-	}
-	result = op->result;
-	if (result != pcclSuccess)
-		pccl_fail(result, "%s", op->detail);
-	if (result != pcclSuccess)
-		pccl_monitor_show(monitor);
-	if (info_out != NULL)
-		pccl_op_tell(op, info_out);
-	pccl_session_release(monitor->session, op);
+	result = pccl_monitor_finish(monitor, op, info_out);
 	pccl_monitor_leave(monitor);
 	return result;
 }

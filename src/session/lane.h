@@ -150,6 +150,9 @@ void pccl_lane_forget_background(struct pccl_lane *lane);
 /* Somebody has opened a stream. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns);
 
+/* Is anything to be carried now? */
+bool pccl_lane_is_busy(const struct pccl_lane *lane);
+
 /* When pccl_lane_tick() is due; UINT64_MAX: never. Only the calls above change it, and the tick itself. */
 uint64_t pccl_lane_deadline(const struct pccl_lane *lane);
 void pccl_lane_tick(struct pccl_lane *lane, uint64_t now_ns);

@@ -45,9 +45,6 @@ struct pccl_lane {
 /* Whatever happened: links pull what the executor has for them now, and the session hears what has ended. */
 void pccl_lane_pump(struct pccl_lane *lane);
 
-/* Is anything to be carried now? */
-bool pccl_lane_is_busy(const struct pccl_lane *lane);
-
 /* lane_neighbours.c */
 
 /* Lists the neighbours of the view: known ones keep their links, new ones get theirs, the rest goes. */

@@ -47,6 +47,22 @@ static pcclResult_t call_sum(struct world_peer *me)
 	return peer_sum(me, 2, 1, &sum);
 }
 
+/* One call right after the other: from some point on the caller drives the lane. */
+static void call_often(struct world_peer *me)
+{
+	int64_t sum;
+	int i;
+
+	for (i = 0; i < 50; i++)
+		CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+}
+
+static pcclResult_t call_sum_after_many(struct world_peer *me)
+{
+	call_often(me);
+	return call_sum(me);
+}
+
 static void *block(void *context)
 {
 	struct blocked *blocked = context;
@@ -114,6 +130,31 @@ static void abort_frees_blocked_operations(void **state)
 
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, 2, aborts_two_operations, NULL);
+	peers_finish(world);
+}
+
+static void aborts_while_it_drives(struct world_peer *me)
+{
+	struct blocked blocked = {.call = call_sum_after_many};
+
+	peer_join(me);
+	peer_grow(me, 2);
+	if (me->index == 0) {
+		abort_blocked(me, &blocked, 1);
+		return;
+	}
+	call_often(me);
+	while (peer_world_size(me) == 2)
+		peers_sleep_ms(1);
+	peer_leave(me);
+}
+
+static void abort_frees_who_drives_a_lane(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, aborts_while_it_drives, NULL);
 	peers_finish(world);
 }
 
@@ -300,6 +341,7 @@ static void waits_until_the_deadline(struct world_peer *me)
 	peer_wait_peer(me, 2, 1);
 	(void)snprintf(absent, sizeof(absent), "rank %u", (unsigned)peers_told(me->world, 2, 0));
 	values_fill(buffer, pcclInt32, 0, 1000, peer_rank(me));
+	call_often(me);
 	if (me->index == 2) {
 		peer_wait_peer(me, 0, 2);
 		peer_wait_peer(me, 1, 2);
@@ -489,6 +531,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(abort_frees_blocked_operations, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(abort_frees_who_drives_a_lane, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(abort_frees_blocked_votes, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(abort_frees_a_peer_that_waits_for_admission, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_connect_that_fails_may_be_aborted_at_any_moment, peers_open,

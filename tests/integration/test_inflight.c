@@ -290,6 +290,73 @@ static void eight_threads_reduce_at_once(void **state)
 	peers_finish(world);
 }
 
+/* Some threads call and block, some launch and await, some look now and then: whoever blocks may find himself driving
+ * the lane for all of them, and gives it back with operations of others in flight. */
+static void *call_in_a_row(void *context)
+{
+	const struct thread_work *work = context;
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	unsigned round, tag = work->first;
+
+	operation.count = count_of(tag);
+	operation.datatype = pcclInt64;
+	operation.tag = tag;
+	for (round = 0; round < 300; round++) {
+		values_fill(work->batch->input[tag], pcclInt64, round, operation.count, peer_rank(work->me));
+		CHECK_RESULT(pcclSuccess, pcclAllReduceWith(work->batch->input[tag], work->batch->output[tag],
+							    &operation, work->me->comm, NULL));
+		CHECK(values_reduced(work->batch->output[tag], pcclInt64, pcclSum, round, operation.count, everybody,
+				     2));
+	}
+	return NULL;
+}
+
+static void *look_now_and_then(void *context)
+{
+	const struct thread_work *work = context;
+	unsigned round;
+
+	for (round = 0; round < 100; round++) {
+		bool done = false;
+
+		launch(work->me, work->batch, work->first);
+		while (!done)
+			CHECK_RESULT(pcclSuccess, pcclTestFor(&work->batch->handles[work->first], 1, &done));
+		await(work->me, work->batch, work->first);
+		if (round % 10 == 0)
+			peers_sleep_ms(3);
+	}
+	return NULL;
+}
+
+static void *call_or_look(void *context)
+{
+	const struct thread_work *work = context;
+
+	switch (work->first) {
+	case 0:
+		return reduce_opposite(context);
+	case 1:
+		return look_now_and_then(context);
+	default:
+		return call_in_a_row(context);
+	}
+}
+
+static void runs_four_unlike_threads(struct world_peer *me)
+{
+	run_threads(me, call_or_look, 4);
+}
+
+static void who_blocks_drives_for_all(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, runs_four_unlike_threads, NULL);
+	peers_finish(world);
+}
+
 /* ---- launched here, awaited there ---------------------------------------------------------------------------- */
 
 static void *await_in_a_thread(void *context)
@@ -402,6 +469,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(twelve_tiny_operations_share_a_pool_of_one, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(two_threads_with_tags_in_opposite_order_finish, peers_open,
 						peers_close),
+		cmocka_unit_test_setup_teardown(who_blocks_drives_for_all, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(eight_threads_reduce_at_once, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_handle_may_be_awaited_by_another_thread, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_late_peer_holds_up_only_what_it_is_late_for, peers_open, peers_close),

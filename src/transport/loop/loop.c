@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,11 +21,21 @@
 #define TIMERS_PER_TURN 256
 #define LINGER_NS (250 * PCCL_MS_NS) /* what leftovers get when the loop ends */
 
+/* Whoever makes it AWAKE is the loop's thread until it parks. */
+enum where {
+	AWAKE,	/* its thread is in a turn, or between two */
+	ASLEEP, /* its thread waits for events: a poster must ring */
+	PARKED	/* it has no thread: who takes it is that; a poster must call the one that parks */
+};
+
 struct pccl_loop {
 	/* Written by any thread. */
 	struct pccl_task *posted; /* newest first */
-	bool asleep;		  /* a poster must ring */
+	enum where where;
+	uint32_t takes;	  /* so far */
+	bool looks_again; /* the parked thread sleeps until whoever has taken the loop gives it back */
 	bool stopping;
+	int parked_fd; /* eventfd that the parked thread sleeps on */
 
 	/* The loop's thread only. */
 	int epoll_fd;
@@ -55,20 +66,30 @@ uint64_t pccl_loop_now(const struct pccl_loop *loop)
 
 /* ---- other threads ------------------------------------------------------------------------------------------- */
 
-/* The sleeper publishes `asleep` and then looks for tasks; a poster publishes its task and then looks at `asleep`. All
- * four are sequentially consistent, so at least one of the two sees the other. */
-static void ring_if_asleep(struct pccl_loop *loop)
+/* What the bells count: the parked thread's tells two sorts of calls apart. */
+#define CALL UINT64_C(1)
+#define CALL_TO_LOOK (UINT64_C(1) << 32)
+
+static void ring(int fd, uint64_t call)
 {
-	uint64_t one = 1;
 	ssize_t written;
 
-	if (!__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
-		return;
-	if (!__atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
-		return;
 	do
-		written = write(loop->bell.fd, &one, sizeof(one));
+		written = write(fd, &call, sizeof(call));
 	while (written < 0 && errno == EINTR);
+}
+
+/* The sleeper publishes that it sleeps and then looks for tasks; a poster publishes its task and then looks whether it
+ * sleeps. All four are sequentially consistent, so at least one of the two sees the other. So it is with who parks. */
+void pccl_loop_ring(struct pccl_loop *loop)
+{
+	enum where where = __atomic_load_n(&loop->where, __ATOMIC_SEQ_CST);
+
+	if (where == PARKED)
+		ring(loop->parked_fd, CALL);
+	else if (where == ASLEEP &&
+		 __atomic_compare_exchange_n(&loop->where, &where, AWAKE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		ring(loop->bell.fd, CALL);
 }
 
 void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task)
@@ -79,13 +100,13 @@ void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task)
 	do
 		__atomic_store_n(&task->next, head, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&loop->posted, &head, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-	ring_if_asleep(loop);
+	pccl_loop_ring(loop);
 }
 
 void pccl_loop_stop(struct pccl_loop *loop)
 {
 	__atomic_store_n(&loop->stopping, true, __ATOMIC_SEQ_CST);
-	ring_if_asleep(loop);
+	pccl_loop_ring(loop);
 }
 
 static void not_run(struct pccl_hook *hook)
@@ -302,12 +323,12 @@ static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 	int count;
 
 	if (wait_ms != 0) {
-		__atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-		if (has_tasks(loop) || __atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&loop->where, ASLEEP, __ATOMIC_SEQ_CST);
+		if (has_tasks(loop) || pccl_loop_is_stopping(loop))
 			wait_ms = 0;
 	}
 	count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, wait_ms);
-	__atomic_store_n(&loop->asleep, false, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&loop->where, AWAKE, __ATOMIC_SEQ_CST);
 	loop->event_count = count > 0 ? count : 0;
 	loop->now_ns = pccl_clock_ns();
 }
@@ -322,14 +343,106 @@ void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 	run_hooks(loop);
 }
 
+bool pccl_loop_is_stopping(const struct pccl_loop *loop)
+{
+	return __atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST);
+}
+
 void pccl_loop_run(struct pccl_loop *loop)
 {
-	while (!__atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST))
+	while (!pccl_loop_is_stopping(loop))
 		pccl_loop_turn(loop, UINT64_MAX);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_SEQ_CST);
 	run_tasks(loop);
 	run_hooks(loop);
 }
+
+/* ---- parking ------------------------------------------------------------------------------------------------- */
+
+/* True: it has become this thread's. */
+static bool become(struct pccl_loop *loop)
+{
+	enum where where = PARKED;
+
+	return __atomic_compare_exchange_n(&loop->where, &where, AWAKE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Nobody is the loop's thread any more. True: somebody has to be at once. */
+static bool let_go(struct pccl_loop *loop)
+{
+	__atomic_store_n(&loop->where, PARKED, __ATOMIC_SEQ_CST);
+	return has_tasks(loop) || pccl_loop_is_stopping(loop);
+}
+
+enum wake { CALLED, TOLD_TO_LOOK, NOT_CALLED };
+
+static enum wake sleep_parked(const struct pccl_loop *loop, uint64_t limit_ns)
+{
+	const struct timespec limit = {.tv_sec = (time_t)(limit_ns / PCCL_SECOND_NS),
+				       .tv_nsec = (long)(limit_ns % PCCL_SECOND_NS)};
+	struct pollfd call = {.fd = loop->parked_fd, .events = POLLIN};
+	uint64_t count;
+
+	if (ppoll(&call, 1, limit_ns == UINT64_MAX ? NULL : &limit, NULL) <= 0)
+		return NOT_CALLED;
+	if (read(loop->parked_fd, &count, sizeof(count)) <= 0)
+		return TOLD_TO_LOOK;
+	return count % CALL_TO_LOOK != 0 ? CALLED : TOLD_TO_LOOK;
+}
+
+/* Who has taken the loop keeps it for long: no need to look again and again. False: it has been given back by now. */
+static bool look_when_given(struct pccl_loop *loop)
+{
+	__atomic_store_n(&loop->looks_again, true, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&loop->where, __ATOMIC_SEQ_CST) != PARKED;
+}
+
+bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns)
+{
+	uint32_t first = __atomic_load_n(&loop->takes, __ATOMIC_RELAXED), before = first, takes;
+	enum wake wake;
+
+	assert(loop->event_count == 0);
+	if (loop->hooks != NULL)
+		return true;
+	wake = let_go(loop) ? CALLED : TOLD_TO_LOOK;
+	while (wake != CALLED || !become(loop)) {
+		uint64_t limit_ns = patience_ns;
+
+		takes = __atomic_load_n(&loop->takes, __ATOMIC_RELAXED);
+		if (wake == NOT_CALLED && takes == before) {
+			if (become(loop))
+				return takes != first;
+			if (look_when_given(loop))
+				limit_ns = UINT64_MAX;
+		}
+		before = takes;
+		wake = sleep_parked(loop, limit_ns);
+	}
+	return true;
+}
+
+bool pccl_loop_take(struct pccl_loop *loop)
+{
+	if (!become(loop))
+		return false;
+	(void)__atomic_add_fetch(&loop->takes, 1, __ATOMIC_RELAXED);
+	loop->now_ns = pccl_clock_ns();
+	return true;
+}
+
+void pccl_loop_give(struct pccl_loop *loop, bool at_once)
+{
+	assert(loop->event_count == 0);
+	if (loop->hooks != NULL)
+		at_once = true;
+	if (let_go(loop) || at_once)
+		ring(loop->parked_fd, CALL);
+	else if (__atomic_exchange_n(&loop->looks_again, false, __ATOMIC_SEQ_CST))
+		ring(loop->parked_fd, CALL_TO_LOOK);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------- */
 
 pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
 {
@@ -351,12 +464,19 @@ pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
 	}
 	loop->bell.ready = drain_bell;
 	loop->fence.run = not_run;
+	loop->parked_fd = pccl_fork_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (loop->parked_fd < 0) {
+		pccl_fail(pcclSystemError, "eventfd: %s", strerror(errno));
+		goto fail_parked;
+	}
 	if (pccl_loop_watch(loop, &loop->bell, EPOLLIN) != pcclSuccess)
 		goto fail_watch;
 	loop->now_ns = pccl_clock_ns();
 	*loop_out = loop;
 	return pcclSuccess;
 fail_watch:
+	pccl_fork_close(loop->parked_fd);
+fail_parked:
 	pccl_fork_close(loop->bell.fd);
 fail_bell:
 	pccl_fork_close(loop->epoll_fd);
@@ -378,6 +498,7 @@ void pccl_loop_destroy(struct pccl_loop *loop)
 		pccl_loop_turn(loop, end_ns);
 	while (loop->leftovers != NULL)
 		loop->leftovers->abandon(loop->leftovers);
+	pccl_fork_close(loop->parked_fd);
 	pccl_fork_close(loop->bell.fd);
 	pccl_fork_close(loop->epoll_fd);
 	pccl_free(loop);

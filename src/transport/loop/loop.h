@@ -70,6 +70,22 @@ void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns);
 /* From any thread: ends pccl_loop_run() soon, also one that has not begun yet. */
 void pccl_loop_stop(struct pccl_loop *loop);
 
+/* From any thread: it has been told to. */
+bool pccl_loop_is_stopping(const struct pccl_loop *loop);
+
+/* From any thread: ends the wait of the turn that waits now, if one does. */
+void pccl_loop_ring(struct pccl_loop *loop);
+
+/* The loop's thread, between turns, lets others be that for a while, and is it again when it returns: nobody has been
+ * for `patience_ns`, or something is to be done at once. Timers may be as late. False: nobody has been at all. */
+bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns);
+
+/* From any thread: becomes the loop's thread, if that is parked and nobody else has. It gives the loop back after turns
+ * of its own; `at_once`: the parked thread is to go on now, for there is more to come. Whoever has been told to stop
+ * the loop must wait for that. */
+bool pccl_loop_take(struct pccl_loop *loop);
+void pccl_loop_give(struct pccl_loop *loop, bool at_once);
+
 /* From any thread: run the task on the loop's thread, in the order posted. Lock-free for the poster; one system call if
  * the loop sleeps, else none. */
 void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task);
