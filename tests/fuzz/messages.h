@@ -201,6 +201,7 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		body->broken.broken = fuzz_below(bytes, 4) != 0;
 		break;
 	case PCCL_MESSAGE_LINKED:
+	case PCCL_MESSAGE_EXPIRED: /* the epoch of both comes first */
 		body->linked.epoch = fuzz_below(bytes, 12);
 		break;
 	case PCCL_MESSAGE_RETRACT:
@@ -215,8 +216,8 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 		body->met.uuid = fuzz_uuid(bytes);
 		body->met.reached = fuzz_below(bytes, 4) != 0;
 		break;
-	case PCCL_MESSAGE_EXPIRED:
-		body->expired.epoch = fuzz_below(bytes, 12);
+	case PCCL_MESSAGE_DEFER:
+		body->deferred = fuzz_below(bytes, 4) != 0;
 		break;
 	case PCCL_MESSAGE_WELCOME:
 		body->welcome.master = fuzz_uuid(bytes);
@@ -248,6 +249,7 @@ static inline void fuzz_body(struct fuzz_bytes *bytes, struct pccl_message *mess
 
 #define FUZZ_LINKS_FROM 238 /* 14 times all other types: what was found before these came stays as it was */
 #define FUZZ_MEETS_FROM 246
+#define FUZZ_DEFER 255
 
 /* The next message, as it comes out of the codec; NULL: the codec would refuse it. */
 static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
@@ -271,6 +273,8 @@ static inline struct pccl_message *fuzz_message(struct fuzz_bytes *bytes)
 		type = links[which % sizeof(links)];
 	if (which >= FUZZ_MEETS_FROM)
 		type = meets[(which - FUZZ_MEETS_FROM) % sizeof(meets)];
+	if (which == FUZZ_DEFER)
+		type = PCCL_MESSAGE_DEFER;
 	made = pccl_message_create((enum pccl_message_type)type);
 	if (made == NULL)
 		abort();

@@ -228,7 +228,8 @@ struct pccl_message *sample_message(uint32_t index)
 		PCCL_MESSAGE_WELCOME,	PCCL_MESSAGE_REFUSED,  PCCL_MESSAGE_PREPARE, PCCL_MESSAGE_INSTALL,
 		PCCL_MESSAGE_VOTED,	PCCL_MESSAGE_EVICTED,  PCCL_MESSAGE_STALLED, PCCL_MESSAGE_PASSES,
 		PCCL_MESSAGE_LATE,	PCCL_MESSAGE_BROKEN,   PCCL_MESSAGE_LINKED,  PCCL_MESSAGE_MEET,
-		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET,    PCCL_MESSAGE_RETRACT, PCCL_MESSAGE_PROOF};
+		PCCL_MESSAGE_MET,	PCCL_MESSAGE_UNMET,    PCCL_MESSAGE_RETRACT, PCCL_MESSAGE_PROOF,
+		PCCL_MESSAGE_DEFER};
 	struct pccl_message *message = pccl_message_create(types[index]);
 
 	assert(message != NULL);
@@ -266,6 +267,9 @@ struct pccl_message *sample_message(uint32_t index)
 		break;
 	case PCCL_MESSAGE_LINKED:
 		message->body.linked.epoch = 6;
+		break;
+	case PCCL_MESSAGE_DEFER:
+		message->body.deferred = true;
 		break;
 	default:
 		fill_second_half(message);

@@ -4,7 +4,7 @@
 
 #include "membership/message/message.h"
 
-#define SAMPLE_COUNT 24
+#define SAMPLE_COUNT 25
 
 /* Number `index` below SAMPLE_COUNT; the caller owns it. */
 struct pccl_message *sample_message(uint32_t index);

@@ -470,7 +470,7 @@ void small_master_crash(struct small_world *world, uint32_t index)
 static void join(struct small_world *world, uint32_t index, struct pccl_peer_config *config)
 {
 	struct small_peer *peer = &world->peers[index];
-	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN};
+	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN, .defers = world->defers};
 	pcclResult_t result;
 
 	assert(peer->machine == NULL);

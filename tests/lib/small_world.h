@@ -59,6 +59,7 @@ struct small_world {
 	uint64_t origin;  /* likewise, as the next */
 	const char *host; /* that they say is theirs; NULL: none, the master sees it */
 	uint8_t late;	  /* enum pccl_late */
+	bool defers;	  /* likewise: they do not want in before PCCL_PEER_READY */
 	bool hasty;	  /* peers ask for ten times as many heartbeats, and time-outs as much shorter */
 	struct small_peer peers[SMALL_PEERS];
 	bool parted[SMALL_PEERS][SMALL_PEERS]; /* of the two, lower index first: no link can be made */

@@ -113,6 +113,7 @@ struct pccl_client {
 	uint32_t round_asked;	     /* it has been asked to vote again in */
 	bool answer_unsure;	     /* that was sent on this connection, and may be on its way still */
 	bool may_found;
+	bool deferred;		       /* WAITING: it does not want in yet */
 	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */
 	uint32_t bundle_waiting;       /* WAITING, of a bundle: how many of its ranks do */
 	bool spread;		       /* scratch of the search for groups that change together */
@@ -453,6 +454,7 @@ bool pccl_admission_held(const struct pccl_master *master, const struct pccl_gro
 
 /* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
 bool pccl_client_eligible(const struct pccl_client *client);
+void pccl_master_on_defer(struct pccl_client *client, bool deferred);
 
 /* master_meet.c */
 void pccl_master_on_met(const struct pccl_master *master, struct pccl_client *client,

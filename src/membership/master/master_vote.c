@@ -260,8 +260,20 @@ bool pccl_client_eligible(const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
+	if (client->deferred)
+		return false;
 	assert(client->bundle == 0 || client->bundle_waiting > 0);
 	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
+}
+
+/* Who joins together with others, or has been in a view, is awaited by callers: it is too late. */
+void pccl_master_on_defer(struct pccl_client *client, bool deferred)
+{
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle != 0 || client->installed != 0 ||
+	    client->deferred == deferred)
+		return;
+	client->deferred = deferred;
+	client->group->dirty = true;
 }
 
 /* Do all who stay agree to take newcomers? Those who are out count no more; who is awaited has not agreed. */

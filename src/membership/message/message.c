@@ -139,6 +139,8 @@ const char *pccl_message_name(enum pccl_message_type type)
 		return "UNMET";
 	case PCCL_MESSAGE_PROOF:
 		return "PROOF";
+	case PCCL_MESSAGE_DEFER:
+		return "DEFER";
 	}
 	return "UNKNOWN";
 }

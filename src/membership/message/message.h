@@ -33,6 +33,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_RETRACT = 11,  /* a member that could not be reached was heard again: no complaint any more */
 	PCCL_MESSAGE_MET = 12,	    /* whether a link to somebody of MEET is up */
 	PCCL_MESSAGE_PROOF = 13, /* on protected connections, before REGISTER: whose secret that is. For the shells */
+	PCCL_MESSAGE_DEFER = 14, /* a newcomer does not want to be admitted yet; or it does after all */
 	/* both ways */
 	PCCL_MESSAGE_BEAT = 7, /* I live */
 	/* master to peer */
@@ -193,6 +194,7 @@ union pccl_message_body {
 	struct pccl_message_notice notice;
 	struct pccl_message_meet meet;
 	struct pccl_message_met met;
+	bool deferred;
 	struct pccl_proof proof;
 };
 

@@ -407,12 +407,21 @@ static void get_met(struct pccl_reader *reader, struct pccl_message_met *met)
 	get_text(reader, met->text, sizeof(met->text));
 }
 
-/* What a member says of its links to others. */
-static void get_link_news(struct pccl_reader *reader, struct pccl_message *message)
+static void get_complaint(struct pccl_reader *reader, struct pccl_message_complaint *complaint)
+{
+	complaint->epoch = pccl_get_u32(reader);
+	get_uuid(reader, &complaint->uuid);
+	get_text(reader, complaint->text, sizeof(complaint->text));
+}
+
+/* What a member says of its links to others, and a newcomer of itself. */
+static void get_news(struct pccl_reader *reader, struct pccl_message *message)
 {
 	union pccl_message_body *body = &message->body;
 
-	if (message->type == PCCL_MESSAGE_LINKED) {
+	if (message->type == PCCL_MESSAGE_DEFER) {
+		body->deferred = get_flag(reader);
+	} else if (message->type == PCCL_MESSAGE_LINKED) {
 		body->linked.epoch = pccl_get_u32(reader);
 	} else if (message->type == PCCL_MESSAGE_BROKEN) {
 		body->broken.epoch = pccl_get_u32(reader);
@@ -446,9 +455,7 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		get_prepared(reader, &body->prepared);
 		break;
 	case PCCL_MESSAGE_COMPLAINT:
-		body->complaint.epoch = pccl_get_u32(reader);
-		get_uuid(reader, &body->complaint.uuid);
-		get_text(reader, body->complaint.text, sizeof(body->complaint.text));
+		get_complaint(reader, &body->complaint);
 		break;
 	case PCCL_MESSAGE_EXPIRED:
 		body->expired.epoch = pccl_get_u32(reader);
@@ -459,7 +466,8 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 	case PCCL_MESSAGE_BROKEN:
 	case PCCL_MESSAGE_LINKED:
 	case PCCL_MESSAGE_RETRACT:
-		get_link_news(reader, message);
+	case PCCL_MESSAGE_DEFER:
+		get_news(reader, message);
 		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:

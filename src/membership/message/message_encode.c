@@ -238,12 +238,14 @@ static void put_vote(struct pccl_writer *writer, const struct pccl_message_vote 
 	pccl_put_u32(writer, vote->round);
 }
 
-/* What a member says of its links to others. */
-static void put_link_news(struct pccl_writer *writer, const struct pccl_message *message)
+/* What a member says of its links to others, and a newcomer of itself. */
+static void put_news(struct pccl_writer *writer, const struct pccl_message *message)
 {
 	const union pccl_message_body *body = &message->body;
 
-	if (message->type == PCCL_MESSAGE_LINKED) {
+	if (message->type == PCCL_MESSAGE_DEFER) {
+		put_flag(writer, body->deferred);
+	} else if (message->type == PCCL_MESSAGE_LINKED) {
 		pccl_put_u32(writer, body->linked.epoch);
 	} else if (message->type == PCCL_MESSAGE_BROKEN) {
 		pccl_put_u32(writer, body->broken.epoch);
@@ -291,7 +293,8 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 	case PCCL_MESSAGE_BROKEN:
 	case PCCL_MESSAGE_LINKED:
 	case PCCL_MESSAGE_RETRACT:
-		put_link_news(writer, message);
+	case PCCL_MESSAGE_DEFER:
+		put_news(writer, message);
 		break;
 	case PCCL_MESSAGE_LEAVE:
 	case PCCL_MESSAGE_ABANDON:

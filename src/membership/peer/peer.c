@@ -331,9 +331,28 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 	}
 }
 
-static void on_join(struct pccl_peer *peer)
+void pccl_peer_send_deferred(struct pccl_peer *peer)
+{
+	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_DEFER);
+
+	if (message != NULL)
+		message->body.deferred = peer->deferred;
+	pccl_peer_send(peer, message);
+}
+
+static void on_ready(struct pccl_peer *peer)
+{
+	if (!peer->deferred)
+		return;
+	peer->deferred = false;
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->link == PCCL_PEER_LINK_UP)
+		pccl_peer_send_deferred(peer);
+}
+
+static void on_join(struct pccl_peer *peer, bool defers)
 {
 	assert(peer->standing == PCCL_PEER_IDLE);
+	peer->deferred = defers;
 	peer->standing = PCCL_PEER_NEWCOMER;
 	peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
 	pccl_peer_dial(peer);
@@ -360,7 +379,10 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 	case PCCL_PEER_TICK:
 		break;
 	case PCCL_PEER_JOIN:
-		on_join(peer);
+		on_join(peer, event->defers);
+		break;
+	case PCCL_PEER_READY:
+		on_ready(peer);
 		break;
 	case PCCL_PEER_DIALLED:
 		pccl_peer_on_dialled(peer, event->trip_ns);

@@ -37,7 +37,8 @@ struct pccl_peer_config {
 
 enum pccl_peer_event_type {
 	PCCL_PEER_TICK,	     /* the deadline has come, or nothing in particular */
-	PCCL_PEER_JOIN,	     /* the caller wants in */
+	PCCL_PEER_JOIN,	     /* the caller wants in; defers: not before READY */
+	PCCL_PEER_READY,     /* it wants in now */
 	PCCL_PEER_DIALLED,   /* the connection asked for by DIAL is up */
 	PCCL_PEER_CLOSED,    /* it could not be made, or it broke: text says why; unfit: that will not change */
 	PCCL_PEER_MESSAGE,   /* a message from the master; ownership passes to the machine */
@@ -72,6 +73,7 @@ struct pccl_peer_event {
 	uint32_t lane; /* LINK_LOST, LINK_HEARD, LINK_BROKEN, LINK_MENDED */
 	const char *text;
 	bool unfit;	  /* CLOSED: the master and this side are not secured alike */
+	bool defers;	  /* JOIN */
 	uint64_t trip_ns; /* DIALLED: there and back over the connection; 0: not known */
 };
 

@@ -69,6 +69,7 @@ struct pccl_peer {
 	struct pccl_op_report *reports;
 	uint32_t report_count;
 
+	bool deferred;		     /* a newcomer that does not want in yet */
 	uint8_t vote;		     /* outstanding joint call; 0: none */
 	uint32_t round;		     /* of its votes on this connection */
 	uint64_t vote_end_ns;	     /* there is no master: when to give it up; else PCCL_NEVER */
@@ -114,6 +115,8 @@ void pccl_peer_answer(struct pccl_peer *peer, const struct pccl_answer *answer);
 
 /* Sends the outstanding joint call, if there is one. */
 void pccl_peer_send_vote(struct pccl_peer *peer);
+/* Whether it wants in. */
+void pccl_peer_send_deferred(struct pccl_peer *peer);
 
 uint32_t pccl_peer_epoch(const struct pccl_peer *peer); /* in force; 0: none yet */
 

@@ -273,6 +273,8 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 	peer->master_uuid = welcome->master;
 	if (peer->quiet_ns == PCCL_NEVER)
 		pccl_peer_link_good(peer);
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->deferred)
+		pccl_peer_send_deferred(peer);
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
 	    peer->config.admission_timeout_ns > 0)
 		peer->admission_ns = peer->now_ns + peer->config.admission_timeout_ns;

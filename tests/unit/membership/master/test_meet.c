@@ -248,6 +248,110 @@ static void member_that_comes_back_is_met_again(void **state)
 	assert_int_equal(small_size(world, 3), 4);
 }
 
+/* ---- who does not want in yet --------------------------------------------------------------------------------- */
+
+static void defer(struct small_world *world, uint32_t index, bool deferred)
+{
+	struct pccl_peer_event ready = {.type = PCCL_PEER_READY};
+
+	world->defers = deferred;
+	if (deferred)
+		small_join(world, index, 0, 1);
+	else
+		small_event(world, index, &ready);
+	world->defers = false;
+}
+
+static void who_defers_is_met_and_neither_awaited_nor_admitted_nor_pending(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t mets;
+
+	small_gather(world, 2);
+	mets = world->message_count[PCCL_MESSAGE_MET];
+	defer(world, 2, true);
+	small_settle(world);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_DEFER], 1);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MET] - mets, 2 * 2);
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_true(world->peers[0].voted && !world->peers[0].vote_value);
+	small_update(world, 2); /* at once, for time stands still */
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_int_equal(small_size(world, 2), 0);
+	defer(world, 2, false);
+	defer(world, 2, false); /* which says nothing new */
+	small_settle(world);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_DEFER], 2);
+	small_vote(world, 0, PCCL_VOTE_PENDING);
+	small_vote(world, 1, PCCL_VOTE_PENDING);
+	small_settle(world);
+	assert_true(world->peers[0].vote_value);
+	small_update(world, 3);
+	assert_int_equal(small_size(world, 2), 3);
+}
+
+/* Others come in meanwhile. And when all members are gone, it founds the group as soon as it is ready. */
+static void who_defers_holds_nobody_up_and_founds_the_group_in_the_end(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 2);
+	defer(world, 2, true);
+	small_settle(world);
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	small_update(world, 4);
+	assert_int_equal(small_size(world, 3), 3);
+	small_leave(world, 0);
+	small_leave(world, 1);
+	small_leave(world, 3);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 0);
+	defer(world, 2, false);
+	small_settle(world);
+	assert_int_equal(small_size(world, 2), 1);
+}
+
+/* The next master has not heard it. */
+static void who_defers_says_so_to_each_master_it_comes_to(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 2);
+	defer(world, 2, true);
+	small_settle(world);
+	small_reset(world, 2);
+	small_pass(world, 3000);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_DEFER], 2);
+	small_update(world, 3);
+	assert_int_equal(small_size(world, 0), 2);
+	/* Without a connection it is ready: the next registration is one like any other. */
+	small_hang_up(world, 2);
+	small_lose_connection(world, 2);
+	defer(world, 2, false);
+	small_pass(world, 3000);
+	small_update(world, 3);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_DEFER], 2);
+	assert_int_equal(small_size(world, 2), 3);
+}
+
+/* The founder of a group has nobody to wait for. */
+static void who_defers_founds_a_group_at_once(void **state)
+{
+	struct small_world *world = *state;
+
+	defer(world, 0, true);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 1);
+	small_join(world, 1, 0, 1);
+	small_settle(world);
+	small_update(world, 2);
+	assert_int_equal(small_size(world, 0), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +369,10 @@ int main(void)
 		TEST(member_that_says_it_reaches_nobody_goes_in_the_end),
 		TEST(member_is_not_charged_for_one_newcomer_that_it_does_not_reach),
 		TEST(member_that_comes_back_is_met_again),
+		TEST(who_defers_is_met_and_neither_awaited_nor_admitted_nor_pending),
+		TEST(who_defers_holds_nobody_up_and_founds_the_group_in_the_end),
+		TEST(who_defers_says_so_to_each_master_it_comes_to),
+		TEST(who_defers_founds_a_group_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
