@@ -1,7 +1,10 @@
 /* Communicators: create, connect, ask, abort, destroy. */
 #include "api/library.h"
+#include "api/prefetch.h"
 #include "base/choice.h"
 #include "base/fail.h"
+#include "base/log.h"
+#include "base/text.h"
 #include "comm/comm.h"
 
 static pcclResult_t create(const pcclCommCreateParams_t *params, const pcclConfig_t *config, bool classic,
@@ -32,13 +35,25 @@ pcclResult_t pcclCreateCommunicator(const pcclCommCreateParams_t *params, pcclCo
 	return result == pcclOutOfMemory || result == pcclSystemError ? pcclInternalError : result;
 }
 
+/* What was prefetched is looked at in any case; a member stays one if a device has refused it. */
+static pcclResult_t connect_and_settle(pcclComm_t *communicator, struct pccl_monitor *monitor)
+{
+	char cause[PCCL_FAIL_TEXT_BYTES];
+	pcclResult_t result = pccl_comm_connect(communicator);
+
+	pccl_text_copy(cause, sizeof(cause), pccl_fail_text());
+	if (pccl_prefetch_settle(monitor) != pcclSuccess)
+		pccl_log_warn("what was prefetched is lost: %s", pccl_fail_text());
+	return result != pcclSuccess ? pccl_fail(result, "%s", cause) : result;
+}
+
 pcclResult_t pcclConnect(pcclComm_t *communicator)
 {
 	struct pccl_monitor *monitor;
 	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
 
 	if (result == pcclSuccess)
-		result = pccl_comm_connect(communicator);
+		result = connect_and_settle(communicator, monitor);
 	return pccl_library_result(communicator, result, pcclMasterConnectionFailed);
 }
 

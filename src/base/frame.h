@@ -30,7 +30,7 @@ enum pccl_frame_type {
 	PCCL_FRAME_DONE = 20,	 /* this lane holds all of its share of the op's result */
 	PCCL_FRAME_ACK = 21,	 /* carries nothing but `received` */
 	PCCL_FRAME_REFUSE = 22,	 /* the op has failed here: nothing more comes for it; flags: why */
-	/* data streams, between ops: state. tag: which call */
+	/* data streams, between ops: state. tag: which call, or which list of tensors */
 	PCCL_FRAME_OFFER = 23, /* the sender serves its state */
 	PCCL_FRAME_WANT = 24,  /* send me chunk `segment` of space `sequence` */
 	PCCL_FRAME_PART = 25   /* part `aux` of that; payload */
@@ -41,6 +41,9 @@ enum pccl_frame_type {
 #define PCCL_FRAME_PACKED 1u
 /* Likewise: it has no checksum, payload_crc is 0. Links set it. */
 #define PCCL_FRAME_UNCHECKED 2u
+
+/* Flag of OFFER, WANT and PART: between a member and one that is to be, before a view has both. */
+#define PCCL_FRAME_EARLY 4u
 
 /* Why an op was refused: the flags of REFUSE. Values are wire format. */
 enum pccl_frame_refusal {

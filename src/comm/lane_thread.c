@@ -27,6 +27,7 @@ struct pccl_lane_thread {
 	struct pccl_lane_links links;
 	struct pccl_lane_pace pace;
 	struct pccl_lane_state state;
+	struct pccl_lane_state visits;
 	struct pccl_timer timer; /* the lane's deadline */
 	struct pccl_task work;	 /* posted while the monitor has commands */
 	bool invited;		 /* atomic: to park */
@@ -186,6 +187,14 @@ static void on_timer(struct pccl_timer *timer)
 	set_timer(thread);
 }
 
+static void carry_out(struct pccl_lane_thread *thread, const struct pccl_command *command)
+{
+	const struct pccl_state_order *order = command->order;
+
+	pccl_lane_state_carry_out(order->early ? &thread->visits : &thread->state, command,
+				  pccl_loop_now(thread->loop));
+}
+
 static void run_commands(struct pccl_task *task)
 {
 	struct pccl_lane_thread *thread = task->context;
@@ -197,7 +206,7 @@ static void run_commands(struct pccl_task *task)
 		if (thread->stopped)
 			pccl_command_free(command);
 		else if (command->type == PCCL_COMMAND_BACKGROUND)
-			pccl_lane_state_carry_out(&thread->state, command, pccl_loop_now(thread->loop));
+			carry_out(thread, command);
 		else
 			pccl_lane_command(thread->lane, command, pccl_loop_now(thread->loop));
 		command = next;
@@ -310,11 +319,23 @@ static void transferred(void *context, uint32_t lane, const struct pccl_transfer
 	pccl_monitor_transferred(context, lane, what);
 }
 
+static void visited(void *context, uint32_t lane, const struct pccl_transfer_outcome *what)
+{
+	(void)lane;
+	pccl_monitor_visited(context, what);
+}
+
 static enum pccl_packing packing_of(pcclZstd_t zstd)
 {
 	if (zstd == pcclZstdOn)
 		return PCCL_PACK_ALWAYS;
 	return zstd == pcclZstdAuto ? PCCL_PACK_CHOOSE : PCCL_PACK_NEVER;
+}
+
+static void destroy_transfers(const struct pccl_lane_thread *thread)
+{
+	pccl_transfer_destroy(thread->state.transfer);
+	pccl_transfer_destroy(thread->visits.transfer);
 }
 
 static pcclResult_t make_lane(struct pccl_lane_thread *thread)
@@ -332,18 +353,28 @@ static pcclResult_t make_lane(struct pccl_lane_thread *thread)
 						.calls = &calls,
 						.context = thread,
 						.background = &pccl_lane_state_background,
-						.background_context = &thread->state};
+						.background_context = &thread->state,
+						.visits = &pccl_lane_state_visits,
+						.visits_context = &thread->visits};
 	const struct pccl_transfer_config transfer = {.lane = thread->index,
 						      .packing = packing_of(settings->state_zstd),
 						      .packer = {.choose = pccl_lane_pace_choose_state,
 								 .learn = pccl_lane_pace_learn_state,
 								 .context = &thread->pace}};
+	const struct pccl_transfer_config visits = {
+		.lane = thread->index, .states_max = PCCL_LANE_STATES_MAX, .packing = PCCL_PACK_NEVER};
 	pcclResult_t result = pccl_transfer_create(&transfer, &thread->state.transfer);
 
 	if (result == pcclSuccess)
+		result = pccl_transfer_create(&visits, &thread->visits.transfer);
+	if (result == pcclSuccess)
 		result = pccl_lane_create(&config, &thread->lane);
 	if (result != pcclSuccess)
-		pccl_transfer_destroy(thread->state.transfer);
+		destroy_transfers(thread);
+	thread->visits.lane = thread->lane;
+	thread->visits.transferred = visited;
+	thread->visits.context = thread->monitor;
+	thread->visits.index = thread->index;
 	thread->state.lane = thread->lane;
 	thread->state.transferred = transferred;
 	thread->state.context = thread->monitor;
@@ -404,7 +435,7 @@ fail_thread:
 	pccl_loop_destroy(thread->loop);
 fail_loop:
 	pccl_lane_destroy(thread->lane);
-	pccl_transfer_destroy(thread->state.transfer);
+	destroy_transfers(thread);
 fail_lane:
 	pccl_free(thread);
 	return result;
@@ -426,6 +457,6 @@ void pccl_lane_thread_destroy(struct pccl_lane_thread *thread)
 	pccl_loop_turn(thread->loop, 0); /* frees what was posted since */
 	pccl_loop_destroy(thread->loop);
 	pccl_lane_destroy(thread->lane);
-	pccl_transfer_destroy(thread->state.transfer);
+	destroy_transfers(thread);
 	pccl_free(thread);
 }

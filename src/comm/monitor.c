@@ -42,6 +42,7 @@ void pccl_monitor_destroy(struct pccl_monitor *monitor)
 	if (monitor == NULL)
 		return;
 	pccl_monitor_clear(monitor);
+	pccl_monitor_forget_loan(monitor, true);
 	pccl_monitor_forget_doomed(monitor);
 	pccl_monitor_forget_reservations(monitor);
 	pthread_cond_destroy(&monitor->changed);
@@ -240,17 +241,19 @@ bool pccl_monitor_is_linked(const struct pccl_monitor *monitor)
 
 pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_monitor_threads *threads)
 {
-	const struct pccl_peer_event event = {.type = PCCL_PEER_JOIN};
+	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN};
 	pcclResult_t result = pcclSuccess;
 
 	pthread_mutex_lock(&monitor->lock);
 	monitor->threads = *threads;
 	monitor->attached = true;
+	event.defers = pccl_monitor_begin_borrowing(monitor);
 	if (monitor->state == PCCL_MONITOR_JOINING)
 		pccl_monitor_tell_locked(monitor, &event);
 	while (monitor->state != PCCL_MONITOR_ENDED &&
 	       !(monitor->state == PCCL_MONITOR_MEMBER && pccl_monitor_is_linked(monitor)))
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
+	pccl_monitor_end_borrowing(monitor);
 	if (monitor->state == PCCL_MONITOR_ENDED)
 		result = pccl_fail(monitor->end_result == pcclAborted ? pcclAborted : pcclMasterConnectionFailed, "%s",
 				   monitor->end_detail);
@@ -284,6 +287,7 @@ void pccl_monitor_clear(struct pccl_monitor *monitor)
 	pccl_session_destroy(monitor->session);
 	pccl_kept_destroy(monitor->kept);
 	monitor->kept = NULL;
+	pccl_monitor_forget_loan(monitor, false);
 	monitor->session = NULL;
 	pccl_view_fini(&monitor->view);
 	pthread_mutex_unlock(&monitor->lock);

@@ -150,6 +150,33 @@ void pccl_monitor_forget_lineage(struct pccl_monitor *monitor);
 /* Is nothing in flight but what reservations are for? pcclPendingAsyncOps. */
 pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor);
 
+/* ---- before admission --------------------------------------------------------------------------------------------- */
+
+/* Tensors that newcomers may read, or that a newcomer fills with what members lend. */
+struct pccl_loan;
+
+/* Takes the inventory, which has no digests, and the shadow (NULL: nothing lies on devices) over, unless it fails:
+ * pcclOutOfMemory. `tag` is its user's. */
+pcclResult_t pccl_loan_create(struct pccl_inventory *inventory, struct pccl_shadow *shadow, bool borrows, void *tag,
+			      struct pccl_loan **loan_out);
+
+/* A member lends, in place of what it has lent before. Takes the loan over in any case. */
+pcclResult_t pccl_monitor_lend(struct pccl_monitor *monitor, struct pccl_loan *loan);
+/* Returns when no lane reads it any more. */
+void pccl_monitor_take_back(struct pccl_monitor *monitor);
+
+/* The next joins fill it, until one succeeds. Takes the loan over in any case. pcclInvalidUsage: it has joined. */
+pcclResult_t pccl_monitor_borrow(struct pccl_monitor *monitor, struct pccl_loan *loan);
+
+struct pccl_borrowed {
+	uint64_t rx_bytes;   /* that have come, in all attempts */
+	pcclResult_t result; /* of bringing them to devices */
+	void *tag;
+};
+
+/* A join has ended: what has come of it? False: nothing was borrowed. */
+bool pccl_monitor_settle_borrowed(struct pccl_monitor *monitor, struct pccl_borrowed *borrowed_out);
+
 /* ---- those who launch beside the program --------------------------------------------------------------------------
  * */
 
@@ -201,6 +228,8 @@ void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const stru
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key);
 /* The lane has fetched its share of a state, or has closed. */
 void pccl_monitor_transferred(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_transfer_outcome *outcome);
+/* As much, of what newcomers get. */
+void pccl_monitor_visited(struct pccl_monitor *monitor, const struct pccl_transfer_outcome *outcome);
 /* See the slot in session/lane.h. The last lane's call tells membership, or the first one's that has a reason. */
 void pccl_monitor_met(struct pccl_monitor *monitor, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not);
 /* All links of the lane are up, in the view of this epoch. */

@@ -1,5 +1,6 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
- * monitor_ops.c what callers do with ops, monitor_run.c with a blocking one; monitor_joint.c joint calls; monitor_state.c states; monitor_reserve.c those
+ * monitor_ops.c what callers do with ops, monitor_run.c with a blocking one; monitor_joint.c joint calls;
+ * monitor_state.c states; monitor_loan.c what newcomers get of them before; monitor_reserve.c those
  * who launch beside the program; monitor_classic.c what PCCL 1.0 programs are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
@@ -60,6 +61,7 @@ struct pccl_monitor {
 	struct pccl_transfer_outcome transfers[PCCL_LANES_MAX]; /* by lane */
 
 	struct pccl_kept *kept; /* digests, for the next call */
+	struct pccl_loan *loan; /* what this member lends, or this newcomer borrows; NULL: nothing */
 	uint64_t losses;	/* views so far that members of the one before were not in */
 
 	struct pccl_standing shown;    /* of a PCCL 1.0 program; no members: it never was one */
@@ -104,6 +106,13 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
 /* monitor_kept.c, under the lock: before a view comes into force. Digests that were kept before a loss are not to be
  * trusted. */
 void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);
+
+/* monitor_loan.c, under the lock, for who connects. The threads are there: is anything to be borrowed, before it wants to
+ * be admitted? They still are, and the tensors are to be the caller's again. */
+bool pccl_monitor_begin_borrowing(struct pccl_monitor *monitor);
+void pccl_monitor_end_borrowing(struct pccl_monitor *monitor);
+/* No thread is left. Unless it is for good, a newcomer's stays: it may connect again. */
+void pccl_monitor_forget_loan(struct pccl_monitor *monitor, bool for_good);
 
 /* monitor_ops.c, under the lock. Launches; *op_out is NULL when that failed, now or at the await. */
 pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_op_request *request,

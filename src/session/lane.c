@@ -54,6 +54,7 @@ void pccl_lane_pump(struct pccl_lane *lane)
 	if (background != NULL)
 		background->stir(lane->config.background_context);
 	drain(lane);
+	pccl_lane_pump_visits(lane);
 	while (pccl_exec_missed(lane->exec, &missed))
 		lane->calls->missed(lane->config.context, &missed);
 }
@@ -240,10 +241,12 @@ void pccl_lane_tick(struct pccl_lane *lane, uint64_t now_ns)
 {
 	pccl_lane_look(lane, now_ns);
 	pccl_lane_expire_guests(lane, now_ns);
-	if (!lane->background_busy)
-		return;
-	lane->config.background->look(lane->config.background_context, now_ns);
-	pccl_lane_pump(lane);
+	if (lane->background_busy)
+		lane->config.background->look(lane->config.background_context, now_ns);
+	if (lane->visits_busy)
+		lane->config.visits->look(lane->config.visits_context, now_ns);
+	if (lane->background_busy || lane->visits_busy)
+		pccl_lane_pump(lane);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */

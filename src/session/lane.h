@@ -15,6 +15,9 @@
 #define PCCL_LANE_GUESTS_MAX 256u      /* streams of members of a view that is not installed here yet, of one lane */
 #define PCCL_LANE_STRANGERS_MAX 1024u  /* that a lane has links to, and that are no members yet */
 #define PCCL_LANE_GUESTS_OF_CALLER 16u /* and of one caller; as many as a lane has streams to a neighbour at most */
+#define PCCL_LANE_VISITORS_MAX 16u     /* strangers that something goes to or comes from, of one lane */
+#define PCCL_LANE_VISIT_SHARE 64u      /* while ops run, visitors get one byte for so many of theirs */
+#define PCCL_LANE_VISIT_BYTES (256u << 10) /* of one frame, the most */
 
 struct pccl_lane;
 struct pccl_lane_link; /* the carrier's */
@@ -98,7 +101,8 @@ struct pccl_lane_calls {
 /* What travels between the same neighbours when the executor has nothing to send: frames of types of its own, in no
  * view. Its slots are as the executor's, see exec.h. May be NULL. */
 struct pccl_lane_background {
-	/* The members of the view that is in force now, by rank, after the links. */
+	/* The members of the view that is in force now, by rank, after the links. Visitors: who there is now; this peer
+	 * is none of them, `rank` is UINT32_MAX. */
 	pcclResult_t (*install)(void *context, uint32_t ranks, uint32_t rank, const pcclRankUuid_t *uuids);
 	/* The link to a rank is lost for good. */
 	void (*lost)(void *context, uint32_t rank);
@@ -127,6 +131,10 @@ struct pccl_lane_config {
 	void *context;
 	const struct pccl_lane_background *background;
 	void *background_context; /* also the cookie of its frames */
+	/* What travels to and from strangers, of whom some are visitors, numbered as ranks are: a background of its
+	 * own, with frames of its own. May be NULL. */
+	const struct pccl_lane_background *visits;
+	void *visits_context;
 };
 
 /* Without a view and without neighbours. pcclOutOfMemory. */
@@ -146,6 +154,10 @@ void pccl_lane_command(struct pccl_lane *lane, struct pccl_command *command, uin
 void pccl_lane_stir(struct pccl_lane *lane, bool busy, uint64_t now_ns);
 /* All links forget the background's frames. */
 void pccl_lane_forget_background(struct pccl_lane *lane);
+
+/* As pccl_lane_stir(). Only while visits are open strangers are visitors. */
+void pccl_lane_stir_visits(struct pccl_lane *lane, bool open, bool busy, uint64_t now_ns);
+void pccl_lane_forget_visits(struct pccl_lane *lane);
 
 /* Somebody has opened a stream. */
 void pccl_lane_adopt(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns);

@@ -1,5 +1,5 @@
 /* What the files of a lane share: lane.c carries out commands, lane_neighbours.c knows who is there, lane_strangers.c
- * who may soon be, lane_guests.c has the streams that came too early. */
+ * who may soon be, lane_visits.c what these get, lane_guests.c has the streams that came too early. */
 #ifndef PCCL_SESSION_LANE_INTERNAL_H
 #define PCCL_SESSION_LANE_INTERNAL_H
 
@@ -16,6 +16,8 @@ struct pccl_neighbour {
 	bool silent;	 /* that was complained about */
 	bool stranger;	 /* no member yet: as long as it is, it has the next two and no rank */
 	uint32_t number; /* of the last MEET about it */
+	bool visits;	 /* a stranger: the next is its number among visitors */
+	uint32_t visitor;
 	struct pccl_neighbour *next;
 	struct pccl_silence silence;
 };
@@ -36,6 +38,11 @@ struct pccl_lane {
 	uint64_t watch_ns; /* when to look at the neighbours; 0: no attempt is open */
 	struct pccl_neighbour *strangers;
 	uint32_t stranger_count;
+	bool visits_open, visits_busy;
+	struct pccl_neighbour *visitors[PCCL_LANE_VISITORS_MAX];
+	uint32_t visitor_count;
+	int64_t visit_credit; /* bytes of ops that have gone out for what visitors get meanwhile; below 0: a debt */
+	bool visits_held;     /* something was to be sent to them, and had to wait */
 	struct pccl_lane_guest *guests;
 	uint32_t guest_count;
 };
@@ -78,6 +85,21 @@ void pccl_lane_stranger_lost(struct pccl_neighbour *stranger, const char *reason
 /* It is a member now, and no stranger; a link that is up stays. */
 void pccl_lane_stranger_joins(struct pccl_neighbour *stranger);
 void pccl_lane_close_strangers(struct pccl_lane *lane);
+
+/* lane_visits.c */
+
+/* The strangers, or their links, are others. */
+void pccl_lane_list_visitors(struct pccl_lane *lane);
+bool pccl_lane_is_visit(const struct pccl_lane *lane, const struct pccl_frame *frame);
+bool pccl_visitor_next(const struct pccl_neighbour *stranger, struct pccl_frame_send *send_out);
+enum pccl_frame_verdict pccl_visitor_accept(const struct pccl_neighbour *stranger, const struct pccl_frame *frame,
+					    void **destination_out);
+void pccl_visitor_received(const struct pccl_neighbour *stranger, const struct pccl_frame *frame);
+void pccl_visitor_dropped(const struct pccl_neighbour *stranger, const struct pccl_frame *frame);
+/* So many bytes of an op are about to be sent. */
+void pccl_lane_earn_visits(struct pccl_lane *lane, uint32_t bytes);
+/* Links pull what there is for visitors. */
+void pccl_lane_pump_visits(struct pccl_lane *lane);
 
 /* lane_guests.c */
 

@@ -65,7 +65,8 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 {
 	uint64_t next_ns = now_ns + lane->config.heartbeat_interval_ns;
-	bool goes_on = pccl_lane_is_busy(lane); /* else until nobody is complained about who may be heard again */
+	/* Else until nobody is complained about who may be heard again. */
+	bool goes_on = pccl_lane_is_busy(lane) || lane->visits_busy;
 	uint64_t late_ns, end_ns;
 	uint32_t rank;
 
@@ -87,7 +88,7 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
 {
-	assert(pccl_lane_is_busy(lane));
+	assert(pccl_lane_is_busy(lane) || lane->visits_busy);
 	if (lane->watch_ns == 0)
 		lane->watch_ns = now_ns + lane->config.heartbeat_interval_ns;
 }
@@ -105,14 +106,16 @@ static const struct pccl_lane_background *background_of(const struct pccl_lane *
 /* The background yields to ops. */
 bool pccl_neighbour_next(struct pccl_neighbour *neighbour, struct pccl_frame_send *send_out)
 {
-	const struct pccl_lane *lane = neighbour->lane;
+	struct pccl_lane *lane = neighbour->lane;
 	const struct pccl_lane_background *background = lane->config.background;
 
 	if (neighbour->stranger)
-		return false;
+		return pccl_visitor_next(neighbour, send_out);
 	assert(neighbour->rank < lane->ranks);
-	if (pccl_exec_next(lane->exec, neighbour->rank, send_out))
+	if (pccl_exec_next(lane->exec, neighbour->rank, send_out)) {
+		pccl_lane_earn_visits(lane, send_out->frame.payload_bytes);
 		return true;
+	}
 	return background != NULL && background->next(lane->config.background_context, neighbour->rank, send_out);
 }
 
@@ -122,6 +125,8 @@ enum pccl_frame_verdict pccl_neighbour_accept(struct pccl_neighbour *neighbour, 
 	const struct pccl_lane *lane = neighbour->lane;
 	const struct pccl_lane_background *background;
 
+	if (pccl_lane_is_visit(lane, frame))
+		return pccl_visitor_accept(neighbour, frame, destination_out);
 	if (neighbour->stranger)
 		return PCCL_FRAME_HOLD; /* of a view that is not here yet */
 	background = background_of(lane, frame);
@@ -136,7 +141,9 @@ void pccl_neighbour_dropped(struct pccl_neighbour *neighbour, const struct pccl_
 	const struct pccl_lane *lane = neighbour->lane;
 	const struct pccl_lane_background *background = background_of(lane, frame);
 
-	if (background != NULL)
+	if (pccl_lane_is_visit(lane, frame))
+		pccl_visitor_dropped(neighbour, frame);
+	else if (background != NULL)
 		background->dropped(lane->config.background_context, neighbour->rank, frame);
 	else
 		pccl_exec_dropped(lane->exec, neighbour->rank, frame);
@@ -147,8 +154,9 @@ void pccl_neighbour_received(struct pccl_neighbour *neighbour, const struct pccl
 	struct pccl_lane *lane = neighbour->lane;
 	const struct pccl_lane_background *background = background_of(lane, frame);
 
-	assert(neighbour->rank < lane->ranks);
-	if (background != NULL)
+	if (pccl_lane_is_visit(lane, frame))
+		pccl_visitor_received(neighbour, frame);
+	else if (background != NULL)
 		background->received(lane->config.background_context, neighbour->rank, frame);
 	else
 		pccl_exec_received(lane->exec, neighbour->rank, frame);
@@ -318,6 +326,7 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 	}
 	lane->neighbours = list;
 	lane->ranks = view->member_count;
+	pccl_lane_list_visitors(lane);
 	return pcclSuccess;
 }
 

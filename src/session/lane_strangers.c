@@ -1,5 +1,5 @@
 /* Links to peers that are no members yet: made while everybody goes on, so that the view that brings them finds them
- * up. Until then nothing goes over them: what comes early is put on hold. */
+ * up. Until then nothing of views goes over them: what comes early is put on hold. */
 #include <assert.h>
 
 #include "base/fail.h"
@@ -22,6 +22,8 @@ static void close_link(struct pccl_neighbour *stranger)
 		stranger->lane->calls->close(stranger->link);
 	stranger->link = NULL;
 	stranger->lost = false;
+	if (stranger->visits) /* what was said over this link counts no more */
+		pccl_lane_list_visitors(stranger->lane);
 }
 
 static void unlist(struct pccl_lane *lane, const struct pccl_neighbour *stranger)
@@ -113,6 +115,7 @@ void pccl_lane_meet(struct pccl_lane *lane, const struct pccl_command *command)
 	forget_lost(lane);
 	for (i = 0; i < command->view.member_count; i++)
 		meet(lane, &command->view.members[i], &command->how);
+	pccl_lane_list_visitors(lane);
 	pccl_lane_seat_guests(lane);
 }
 
@@ -125,9 +128,11 @@ void pccl_lane_stranger_up(const struct pccl_neighbour *stranger)
 
 void pccl_lane_stranger_lost(struct pccl_neighbour *stranger, const char *reason)
 {
-	const struct pccl_lane *lane = stranger->lane;
+	struct pccl_lane *lane = stranger->lane;
 
 	stranger->lost = true;
+	pccl_lane_list_visitors(lane);
+	pccl_lane_pump_visits(lane);
 	lane->calls->met(lane->config.context, &stranger->uuid, stranger->number, reason);
 }
 
@@ -137,6 +142,7 @@ void pccl_lane_stranger_joins(struct pccl_neighbour *stranger)
 
 	unlist(lane, stranger);
 	stranger->stranger = false;
+	stranger->visits = false;
 	stranger->next = NULL;
 	if (stranger->lost || lane->config.exec.lane >= lane->lanes)
 		close_link(stranger);

@@ -201,15 +201,18 @@ static void act(struct fetching *it, const uint8_t *step, uint64_t now_ns)
 			;
 }
 
-static void try_frames(const struct own *own, const uint8_t *data, size_t bytes)
+/* `early`: what comes is not verified. */
+static void try_frames(const struct own *own, const uint8_t *data, size_t bytes, bool early)
 {
-	const struct pccl_transfer_config config = {.packing = bytes % 3 == 0 ? PCCL_PACK_ALWAYS : PCCL_PACK_NEVER};
+	const struct pccl_transfer_config config = {.packing = bytes % 3 == 0 ? PCCL_PACK_ALWAYS : PCCL_PACK_NEVER,
+						    .states_max = early ? 1 : 0};
 	static const uint32_t chunks[] = {0, 1, 2};
 	uint8_t progress[3] = {0};
 	pcclRankUuid_t uuids[RANKS] = {{{1}}, {{2}}, {{3}}};
 	struct pccl_transfer_outcome outcome = {.event = PCCL_TRANSFER_CLOSED};
 	struct fetching it = {.transfer = NULL};
-	struct pccl_fetch fetch = {.lanes = 1,
+	struct pccl_fetch fetch = {.patient = early,
+				   .lanes = 1,
 				   .count = 3,
 				   .chunks = chunks,
 				   .progress = progress,
@@ -226,7 +229,7 @@ static void try_frames(const struct own *own, const uint8_t *data, size_t bytes)
 	it.truth = &truth;
 	it.noise = data;
 	it.noise_bytes = bytes;
-	fetch.leaves = truth.inventory->leaves;
+	fetch.leaves = early ? NULL : truth.inventory->leaves;
 	demand(pccl_transfer_create(&config, &it.transfer) == pcclSuccess);
 	demand(pccl_transfer_install(it.transfer, RANKS, 0, uuids) == pcclSuccess);
 	pccl_transfer_open(it.transfer, SYNC, own->inventory, bytes % 2 == 0);
@@ -237,7 +240,7 @@ static void try_frames(const struct own *own, const uint8_t *data, size_t bytes)
 		if (pccl_transfer_poll(it.transfer, &outcome))
 			break;
 	}
-	if (outcome.event == PCCL_TRANSFER_FETCHED && outcome.result == pcclSuccess)
+	if (!early && outcome.event == PCCL_TRANSFER_FETCHED && outcome.result == pcclSuccess)
 		demand(memcmp(own->large, truth.large, LARGE_BYTES) == 0 &&
 		       memcmp(own->small, truth.small, sizeof(truth.small)) == 0);
 	pccl_transfer_close(it.transfer);
@@ -261,7 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (data[0] % 4 == 1)
 		try_keys(&own, data + 1, bytes - 1);
 	else
-		try_frames(&own, data + 1, bytes - 1);
+		try_frames(&own, data + 1, bytes - 1, data[0] >= 128);
 	pccl_inventory_destroy(own.inventory);
 	return 0;
 }

@@ -111,6 +111,33 @@ def test_states_become_the_same_and_drifts_are_seen(master, run_peers):
     assert len(run_peers(share_state, 3, master)) == 3
 
 
+def lend_or_prefetch(number, count, address):
+    tensors = {"weight": np.full((500, 400), 7 if number == 0 else 0, np.float32)}
+    communicator, gate = pccl.Communicator(address, 0), pccl.Communicator(address, 1)
+    if number == 0:
+        communicator.connect()
+        pccl.state.lend(communicator, tensors)
+    gate.connect()
+    while gate.world_size < count:
+        gate.update_topology()
+    if number == 1:
+        fetched = pccl.state.prefetch(communicator, tensors)
+        communicator.connect()
+        assert fetched.rx_bytes == 800_000 and tensors["weight"].min() == 7
+    while communicator.world_size < count:
+        communicator.update_topology()
+    pccl.state.take_back(communicator)
+    info = pccl.state.sync(communicator, tensors, revision=5 if number == 0 else 0)
+    assert info.revision == 5 and info.rx_bytes == 0
+    with pytest.raises(pccl.PCCLError):
+        pccl.state.prefetch(communicator, tensors)
+    return number
+
+
+def test_a_newcomer_has_the_state_when_it_comes(master, run_peers):
+    assert len(run_peers(lend_or_prefetch, 2, master)) == 2
+
+
 def test_nobody_to_reduce_with(master):
     communicator = pccl.Communicator(master)
     communicator.connect()

@@ -119,6 +119,8 @@ class Communicator(Operations):
             PCCLError.check(lib.pcclCreateCommunicatorWithConfig(params, settings.to_c(), self._comm),
                             "pcclCreateCommunicatorWithConfig")
         self._connected = False
+        self._lent: object = None  # what the library reads, and fills: kept alive here
+        self._prefetched: object = None
         self._finalizer = weakref.finalize(self, lib.pcclDestroyCommunicator, self._comm)
 
     # ---- life

@@ -192,3 +192,38 @@ def check(communicator: Communicator, tensors: Mapping[str, Any], *, changed: Co
     state = _state_of(tensors, 0, unequal)
     options = _options_of(tensors, SharedStateSyncStrategy.ENFORCE_POPULAR, changed, threads)
     blocking(communicator._comm, "pcclStateCheck", communicator._comm, state._c, options, None)
+
+
+def lend(communicator: Communicator, tensors: Mapping[str, Any], *, unequal: Collection[str] = ()) -> None:
+    """Lets newcomers read the tensors while they wait for admission, until take_back(), or until others are lent. They
+    may change meanwhile, and must stay where they are."""
+    state = _state_of(tensors, 0, unequal)
+    PCCLError.check(lib.pcclStateLend(communicator._comm, state._c), "pcclStateLend")
+    communicator._lent = state
+
+
+def take_back(communicator: Communicator) -> None:
+    """Nothing reads the tensors any more when it returns."""
+    PCCLError.check(lib.pcclStateTakeBack(communicator._comm), "pcclStateTakeBack")
+    communicator._lent = None
+
+
+class Prefetch:
+    """What has come of a prefetch, when the communicator has connected."""
+
+    def __init__(self, state: SharedState) -> None:
+        self._state = state
+        self._info = d.pcclStateSyncInfo_t(size=ctypes.sizeof(d.pcclStateSyncInfo_t))
+
+    @property
+    def rx_bytes(self) -> int:
+        return int(self._info.rx_bytes)
+
+
+def prefetch(communicator: Communicator, tensors: Mapping[str, Any], *, unequal: Collection[str] = ()) -> Prefetch:
+    """Before the communicator connects: while connect() waits for admission, the tensors are filled with what members
+    lend, and sync() moves the rest. They must not be used meanwhile."""
+    made = Prefetch(_state_of(tensors, 0, unequal))
+    PCCLError.check(lib.pcclStatePrefetch(communicator._comm, made._state._c, made._info), "pcclStatePrefetch")
+    communicator._prefetched = made
+    return made

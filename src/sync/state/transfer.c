@@ -200,6 +200,7 @@ void pccl_transfer_close(struct pccl_transfer *transfer)
 		who->offer_due = false;
 		who->wanted_count = 0;
 		who->part = 0;
+		who->served = 0;
 		who->asked_count = 0;
 		who->untold = 0;
 		who->asked_bytes = 0;
@@ -218,7 +219,8 @@ void pccl_transfer_close(struct pccl_transfer *transfer)
 bool pccl_transfer_owns(const void *transfer, const struct pccl_frame *frame)
 {
 	(void)transfer;
-	return frame->type == PCCL_FRAME_OFFER || frame->type == PCCL_FRAME_WANT || frame->type == PCCL_FRAME_PART;
+	return (frame->type == PCCL_FRAME_OFFER || frame->type == PCCL_FRAME_WANT || frame->type == PCCL_FRAME_PART) &&
+	       (frame->flags & PCCL_FRAME_EARLY) == 0;
 }
 
 static bool next_offer(struct pccl_transfer *transfer, uint32_t rank, struct pccl_frame_send *send_out)

@@ -31,6 +31,10 @@
 #define PCCL_TRANSFER_LITTLE_BYTES (1u << 20)	   /* not worth asking several sources for, nor for twice */
 #define PCCL_TRANSFER_MUTE_NS (3 * PCCL_SECOND_NS) /* without a part of what it was asked for: others are asked */
 
+/* What ends a fetch that is patient: nobody offers anything for so long, or so long no chunk has come. */
+#define PCCL_TRANSFER_UNOFFERED_NS (3 * PCCL_SECOND_NS)
+#define PCCL_TRANSFER_UNFED_NS (30 * PCCL_SECOND_NS)
+
 /* What a chunk is of. Values are wire format. */
 enum pccl_state_space {
 	PCCL_STATE_CHUNKS = 0,
@@ -45,6 +49,9 @@ enum pccl_fetch_progress { PCCL_FETCH_UNTOUCHED = 0, PCCL_FETCH_TOUCHED = 1, PCC
 /* Shared by all lanes, each of which writes its own share of `progress` only. Borrowed until the outcome. */
 struct pccl_fetch {
 	enum pccl_state_space space;
+	/* Whoever comes and offers is a source, nothing is verified, and it ends when nothing comes any more: of
+	 * CHUNKS, whose leaves are NULL. */
+	bool patient;
 	uint32_t lanes;		/* that take part: wanted chunk i belongs to lane i mod lanes */
 	uint32_t count;		/* wanted chunks */
 	const uint32_t *chunks; /* of CHUNKS: which; ascending. Documents: NULL, all */
@@ -63,7 +70,7 @@ enum pccl_transfer_event { PCCL_TRANSFER_FETCHED, PCCL_TRANSFER_CLOSED };
 struct pccl_transfer_outcome {
 	enum pccl_transfer_event event;
 	pcclResult_t result; /* FETCHED: pcclSuccess; pcclRankConnectionLost: no source is left in the view;
-			      * pcclNoSharedStateAvailable: all that are left are liars */
+			      * pcclNoSharedStateAvailable: all that are left are liars, or nothing comes */
 	uint64_t rx_bytes;   /* FETCHED: of chunks that count */
 	uint64_t tx_bytes;   /* CLOSED: of chunks of tensors that were served since it was opened */
 	uint64_t wire_bytes; /* FETCHED, CLOSED: what travelled of tensors, into it and out of it: less if compressed */
@@ -75,6 +82,7 @@ struct pccl_transfer;
 
 struct pccl_transfer_config {
 	uint32_t lane;
+	uint64_t states_max; /* so many times its state's bytes go to each rank while a call is open; 0: any number */
 	enum pccl_packing packing; /* of what it serves */
 	struct pccl_packer packer; /* for PCCL_PACK_CHOOSE */
 };
@@ -82,7 +90,8 @@ struct pccl_transfer_config {
 pcclResult_t pccl_transfer_create(const struct pccl_transfer_config *config, struct pccl_transfer **transfer_out);
 void pccl_transfer_destroy(struct pccl_transfer *transfer); /* takes NULL */
 
-/* The members of the view in force, by rank. Links to those that are gone are closed. pcclOutOfMemory. */
+/* The members of the view in force, by rank. Links to those that are gone are closed. `rank` may be none of them.
+ * pcclOutOfMemory. */
 pcclResult_t pccl_transfer_install(struct pccl_transfer *transfer, uint32_t ranks, uint32_t rank,
 				   const pcclRankUuid_t *uuids);
 /* The link to a rank is lost for good. */

@@ -237,29 +237,6 @@ static void take_back_unbegun(struct pccl_transfer *transfer, uint32_t rank)
 	}
 }
 
-void pccl_transfer_look(struct pccl_transfer *transfer, uint64_t now_ns)
-{
-	bool taken_back = false;
-	uint32_t rank;
-
-	for (rank = 0; transfer->fetch != NULL && rank < transfer->rank_count; rank++) {
-		struct pccl_transfer_rank *who = &transfer->ranks[rank];
-
-		if (who->asked_count == 0)
-			continue;
-		if (who->waits_ns == 0)
-			who->waits_ns = now_ns;
-		if (now_ns - who->waits_ns < PCCL_TRANSFER_MUTE_NS || !others_speak(transfer, rank))
-			continue;
-		if (!who->mute)
-			pccl_log_warn("rank %u offers its state and sends nothing: others are asked", rank);
-		who->mute = taken_back = true;
-		take_back_unbegun(transfer, rank);
-	}
-	if (taken_back)
-		pccl_transfer_go_on(transfer);
-}
-
 /* ---- the end ------------------------------ */
 
 /* Is there anybody in the view who has it, or may be about to say so? */
@@ -267,6 +244,9 @@ static pcclResult_t sources_left(const struct pccl_transfer *transfer)
 {
 	bool liars = false;
 	uint32_t rank;
+
+	if (transfer->fetch->patient)
+		return pcclSuccess;
 
 	for (rank = 0; rank < transfer->rank_count; rank++) {
 		const struct pccl_transfer_rank *who = &transfer->ranks[rank];
@@ -340,6 +320,49 @@ void pccl_transfer_go_on(struct pccl_transfer *transfer)
 	ask_in_turn(transfer);
 }
 
+/* Nothing has come for so long that nothing will. */
+static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
+{
+	uint64_t limit_ns = PCCL_TRANSFER_UNOFFERED_NS;
+	uint32_t rank;
+
+	if (transfer->fetch == NULL || !transfer->fetch->patient)
+		return false;
+	for (rank = 0; rank < transfer->rank_count; rank++)
+		if (may_ask(transfer, &transfer->ranks[rank]))
+			limit_ns = PCCL_TRANSFER_UNFED_NS;
+	if (transfer->patience_ns == 0 || transfer->rank_count == 0)
+		transfer->patience_ns = now_ns;
+	return now_ns - transfer->patience_ns >= limit_ns;
+}
+
+void pccl_transfer_look(struct pccl_transfer *transfer, uint64_t now_ns)
+{
+	bool taken_back = false;
+	uint32_t rank;
+
+	if (has_lost_patience(transfer, now_ns)) {
+		end_with(transfer, pcclNoSharedStateAvailable);
+		return;
+	}
+	for (rank = 0; transfer->fetch != NULL && rank < transfer->rank_count; rank++) {
+		struct pccl_transfer_rank *who = &transfer->ranks[rank];
+
+		if (who->asked_count == 0)
+			continue;
+		if (who->waits_ns == 0)
+			who->waits_ns = now_ns;
+		if (now_ns - who->waits_ns < PCCL_TRANSFER_MUTE_NS || !others_speak(transfer, rank))
+			continue;
+		if (!who->mute)
+			pccl_log_warn("rank %u offers its state and sends nothing: others are asked", rank);
+		who->mute = taken_back = true;
+		take_back_unbegun(transfer, rank);
+	}
+	if (taken_back)
+		pccl_transfer_go_on(transfer);
+}
+
 void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch *fetch)
 {
 	uint32_t want;
@@ -356,6 +379,7 @@ void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch
 	transfer->rx_bytes = 0;
 	transfer->rx_wire_bytes = 0;
 	transfer->lied = false;
+	transfer->patience_ns = 0;
 	transfer->wants = pccl_calloc(transfer->want_count, sizeof(*transfer->wants));
 	transfer->unasked = pccl_calloc(transfer->want_count, sizeof(*transfer->unasked));
 	if (transfer->wants == NULL || transfer->unasked == NULL || !pccl_transfer_make_lossless(transfer)) {
@@ -458,7 +482,7 @@ static void take_chunk(struct pccl_transfer *transfer, uint32_t rank, uint32_t w
 	size_t bytes;
 	const uint8_t *place = place_of(transfer, want, &bytes);
 
-	if (fetch->space == PCCL_STATE_CHUNKS) {
+	if (fetch->space == PCCL_STATE_CHUNKS && !fetch->patient) {
 		struct pccl_digest digest = pccl_digest_by(transfer->inventory->digest_kind, place, bytes);
 
 		if (!pccl_digest_equal(&digest, &fetch->leaves[chunk_of(transfer, want)])) {
@@ -500,6 +524,7 @@ void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, 
 		return;
 	transfer->ranks[rank].mute = false;
 	transfer->ranks[rank].waits_ns = 0;
+	transfer->patience_ns = 0;
 	transfer->wants[want].receiving--;
 	take_part(transfer, rank, want, frame);
 	if (transfer->ranks[rank].liar)

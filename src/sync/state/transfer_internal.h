@@ -24,7 +24,8 @@ struct pccl_transfer_rank {
 	/* What it wants: a ring. */
 	struct pccl_wanted wanted[PCCL_TRANSFER_WANTS_MAX];
 	uint32_t wanted_first, wanted_count;
-	uint32_t part; /* of the first one: the next that goes out */
+	uint32_t part;	 /* of the first one: the next that goes out */
+	uint64_t served; /* bytes of chunks in this call */
 	/* What it was asked for: indices of this lane's wants, in the order in which they were asked. */
 	uint32_t asked[PCCL_TRANSFER_WANTS_MAX];
 	uint32_t asked_count;
@@ -78,6 +79,7 @@ struct pccl_transfer {
 	uint64_t delivered; /* bytes of chunks that came, of all */
 	uint64_t rx_bytes;
 	uint64_t rx_wire_bytes;
+	uint64_t patience_ns; /* since when a patient fetch has got nothing; 0: nobody has looked since */
 	bool lied;
 	pcclRankUuid_t liar;
 

@@ -30,6 +30,14 @@ static uint64_t chunks_of(const struct pccl_inventory *inventory, uint8_t space)
 	return pccl_chunk_count(pccl_state_document_bytes(inventory, space));
 }
 
+/* Whoever has had so much of it keeps nobody busy any more. */
+static bool has_had_enough(const struct pccl_transfer *transfer, const struct pccl_transfer_rank *who)
+{
+	const uint64_t states = transfer->config.states_max;
+
+	return states > 0 && who->served / states >= transfer->inventory->bytes;
+}
+
 static const uint8_t *find(const struct pccl_inventory *inventory, const struct pccl_wanted *wanted, size_t *bytes_out)
 {
 	if (wanted->space == PCCL_STATE_CHUNKS)
@@ -67,7 +75,7 @@ void pccl_transfer_received_want(struct pccl_transfer *transfer, uint32_t rank, 
 	struct pccl_transfer_rank *who = &transfer->ranks[rank];
 	struct pccl_wanted *wanted;
 
-	if (!is_ours(transfer, frame) || who->wanted_count >= PCCL_TRANSFER_WANTS_MAX)
+	if (!is_ours(transfer, frame) || who->wanted_count >= PCCL_TRANSFER_WANTS_MAX || has_had_enough(transfer, who))
 		return;
 	wanted = &who->wanted[(who->wanted_first + who->wanted_count) % PCCL_TRANSFER_WANTS_MAX];
 	wanted->space = (uint8_t)frame->sequence;
@@ -98,6 +106,7 @@ bool pccl_transfer_next_part(struct pccl_transfer *transfer, uint32_t rank, stru
 	send_out->frame.payload_bytes = left < PCCL_TRANSFER_PART_BYTES ? (uint32_t)left : PCCL_TRANSFER_PART_BYTES;
 	send_out->payload = bytes + from;
 	send_out->cookie = transfer;
+	who->served += send_out->frame.payload_bytes;
 	if (wanted->space == PCCL_STATE_CHUNKS) {
 		transfer->tx_bytes += send_out->frame.payload_bytes;
 		pccl_transfer_pack(transfer, wanted->chunk, send_out);
