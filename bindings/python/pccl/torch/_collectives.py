@@ -1,0 +1,277 @@
+"""All-reduce, broadcast, all-gather, reduce-scatter, barrier."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .. import _declarations as d
+from ._facade import Tensor, Tensors, c10d, dist, torch
+from ._launcher import Launcher, dense, one_of
+from ._reduction import Reduction, reduction_of
+from ._work import Launch, Work
+
+
+def options_of(kind: Any, given: Any, timeout: Any = None) -> Any:
+    """The options of a call: they may be given, left out, or be an operation of a reduction alone."""
+    if isinstance(given, kind):
+        return given
+    made = kind()
+    if given is not None:
+        made.reduceOp = given
+    if timeout is not None:
+        made.timeout = timeout
+    return made
+
+
+def listed(tensors: Any) -> Tensors:
+    return [tensors] if isinstance(tensors, torch.Tensor) else tensors
+
+
+def bytes_of(tensor: Tensor) -> int:
+    return int(tensor.numel() * tensor.element_size())
+
+
+def whole_of(tensors: Tensors) -> Tensor | None:
+    """Tensors that lie one after the other without gaps, as chunks of one: a tensor of all of them. None: they do not,
+    or their memory is not of one tensor."""
+    first = tensors[0]
+    bytes_each = bytes_of(first)
+    storage = first.untyped_storage().data_ptr()
+    for index, tensor in enumerate(tensors):
+        if not tensor.is_contiguous() or tensor.data_ptr() != first.data_ptr() + index * bytes_each or \
+                tensor.untyped_storage().data_ptr() != storage:
+            return None
+    return torch.as_strided(first.detach(), (len(tensors), first.numel()), (first.numel(), 1))
+
+
+class Collectives(Launcher):
+    """Tensors lie in the memory of the host. Those with gaps are copied; all others are sent and received where they
+    are."""
+
+    # ---- all-reduce
+
+    def allreduce(self, tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
+        tensors = listed(tensors)
+        tensor = one_of(tensors, "all-reduce")
+        opts = options_of(c10d.AllreduceOptions, opts, timeout)
+        return self._all_reduce([tensor], opts)
+
+    def allreduce_coalesced(self, tensors: Tensors, opts: Any = None) -> Work:
+        return self._all_reduce(tensors, options_of(c10d.AllreduceCoalescedOptions, opts))
+
+    def _all_reduce(self, tensors: Tensors, opts: Any) -> Work:
+        launches: list[Launch] = []
+        ends: list[Any] = []
+        for tensor in tensors:
+            if tensor.layout is torch.sparse_coo:
+                return self._all_reduce_sparse(one_of(tensors, "all-reduce of sparse tensors"), opts)
+            reduction = reduction_of(opts.reduceOp, tensor)
+            if reduction.gather is not None:
+                self._all_reduce_gathered(tensor, reduction, opts, launches, ends)
+                continue
+            buffer = dense(tensor)
+            if reduction.factor is not None:
+                with torch.no_grad():
+                    buffer.mul_(reduction.factor)
+            if self._size > 1:
+                launches.append(self._launch(
+                    "pcclAllReduceWith", (buffer.data_ptr(), buffer.data_ptr()), buffer.numel() * reduction.parts,
+                    reduction.datatype, buffer, op=reduction.op, timeout=opts.timeout))
+            if buffer is not tensor:
+                ends.append(functools.partial(tensor.copy_, buffer))
+        return self._work(launches, tensors, _all_of(ends))
+
+    def _all_reduce_gathered(self, tensor: Tensor, reduction: Reduction, opts: Any, launches: list[Launch],
+                             ends: list[Any]) -> None:
+        buffer = dense(tensor)
+        parts = torch.empty((self._size, *tensor.shape), dtype=tensor.dtype)
+        launches += self._gather_bytes(parts, buffer, opts.timeout)
+        ends.append(lambda: tensor.copy_(functools.reduce(reduction.gather, parts.unbind(0))))
+
+    def _all_reduce_sparse(self, tensor: Tensor, opts: Any) -> Work:
+        """The sum of tensors that have different elements: all members' elements are gathered, and added here."""
+        if opts.reduceOp != dist.ReduceOp.SUM:
+            raise ValueError("sparse tensors can be summed only")
+        mine = tensor.coalesce()
+        counts = torch.empty(self._size, dtype=torch.int64)
+        self._work(self._gather_bytes(counts, torch.tensor([mine._nnz()]), opts.timeout), ()).wait()
+        most = int(counts.max())
+        indices = torch.zeros((mine.sparse_dim(), most), dtype=torch.int64)
+        values = torch.zeros((most, *mine.values().shape[1:]), dtype=mine.dtype)
+        indices[:, :mine._nnz()], values[:mine._nnz()] = mine.indices(), mine.values().detach()
+        all_indices = torch.empty((self._size, *indices.shape), dtype=indices.dtype)
+        all_values = torch.empty((self._size, *values.shape), dtype=values.dtype)
+
+        def add() -> None:
+            parts = [torch.sparse_coo_tensor(all_indices[rank, :, :count], all_values[rank, :count], tensor.shape)
+                     for rank, count in enumerate(counts.tolist())]
+            tensor.copy_(functools.reduce(torch.add, parts).coalesce())
+
+        launches = [*self._gather_bytes(all_indices, indices, opts.timeout),
+                    *self._gather_bytes(all_values, values, opts.timeout)]
+        return self._work(launches, [tensor], add)
+
+    # ---- broadcast
+
+    def broadcast(self, tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
+        tensors = listed(tensors)
+        tensor = one_of(tensors, "broadcast")
+        if isinstance(opts, int):
+            root, opts = opts, options_of(c10d.BroadcastOptions, None, timeout)
+            opts.rootRank = root
+        opts = options_of(c10d.BroadcastOptions, opts)
+        self._check_root(opts.rootRank)
+        buffer = dense(tensor)
+        launches: list[Launch] = []
+        if self._size > 1:
+            launches.append(self._launch(
+                "pcclBroadcast", (buffer.data_ptr(), buffer.data_ptr()), bytes_of(buffer), d.pcclUint8, buffer,
+                root=opts.rootRank, timeout=opts.timeout))
+        is_copied = buffer is not tensor and self._rank != opts.rootRank
+        return self._work(launches, tensors, functools.partial(tensor.copy_, buffer) if is_copied else None)
+
+    def _check_root(self, root: int) -> None:
+        if not 0 <= root < self._size:
+            raise ValueError(f"{root} is no rank of a group of {self._size}")
+
+    # ---- all-gather
+
+    def _gather_bytes(self, whole: Tensor, part: Tensor, timeout: Any) -> list[Launch]:
+        """Both dense. The parts of all ranks come to `whole`."""
+        if bytes_of(whole) != bytes_of(part) * self._size:
+            raise ValueError(f"an all-gather of {self._size} parts of {bytes_of(part)} bytes needs "
+                             f"{bytes_of(part) * self._size}, the output has {bytes_of(whole)}")
+        if self._size == 1:
+            whole.detach().view(-1).view(torch.uint8).copy_(part.detach().reshape(-1).view(torch.uint8))
+            return []
+        return [self._launch("pcclAllGather", (part.data_ptr(), whole.data_ptr()), bytes_of(part), d.pcclUint8,
+                             (part, whole), timeout=timeout)]
+
+    def _gather_into(self, outputs: Tensors, source: Tensor, opts: Any, ends: list[Any]) -> list[Launch]:
+        if len(outputs) != self._size:
+            raise ValueError(f"an all-gather in a group of {self._size} has as many outputs, not {len(outputs)}")
+        for output in outputs:
+            if output.dtype != source.dtype or output.numel() != source.numel():
+                raise ValueError(f"an all-gather's outputs are as its input, {source.numel()} elements of "
+                                 f"{source.dtype}, not {output.numel()} of {output.dtype}")
+        whole = whole_of(outputs)
+        if whole is None:
+            whole = torch.empty((self._size, *source.shape), dtype=source.dtype)
+            for output, part in zip(outputs, whole, strict=True):
+                ends.append(functools.partial(output.copy_, part.view(output.shape)))
+        return self._gather_bytes(whole, dense(source), opts.timeout)
+
+    def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
+        if isinstance(input_tensors, torch.Tensor):
+            output_tensors, input_tensors = [output_tensors], [input_tensors]
+        source, outputs = one_of(input_tensors, "all-gather"), one_of(output_tensors, "all-gather")
+        ends: list[Any] = []
+        launches = self._gather_into(outputs, source, options_of(c10d.AllgatherOptions, opts, timeout), ends)
+        return self._work(launches, outputs, _all_of(ends))
+
+    def allgather_coalesced(self, output_lists: Any, input_list: Tensors, opts: Any = None) -> Work:
+        """output_lists[rank][index]: where what input_list[index] of that rank has comes to."""
+        opts = options_of(c10d.AllgatherOptions, opts)
+        launches: list[Launch] = []
+        ends: list[Any] = []
+        if len(output_lists) != self._size or any(len(each) != len(input_list) for each in output_lists):
+            raise ValueError(f"an all-gather of {len(input_list)} tensors in a group of {self._size} has as many "
+                             "outputs for each rank")
+        for index, source in enumerate(input_list):
+            launches += self._gather_into([each[index] for each in output_lists], source, opts, ends)
+        return self._work(launches, [tensor for each in output_lists for tensor in each], _all_of(ends))
+
+    def all_gather_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
+        return self.all_gather_single_coalesced([output], [input], opts)
+
+    def all_gather_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
+        opts = options_of(c10d.AllgatherOptions, opts)
+        launches: list[Launch] = []
+        ends: list[Any] = []
+        for output, source in zip(outputs, inputs, strict=True):
+            if output.dtype != source.dtype:
+                raise ValueError(f"an all-gather's output is of {output.dtype}, its input of {source.dtype}")
+            whole = dense(output)
+            launches += self._gather_bytes(whole, dense(source), opts.timeout)
+            if whole is not output:
+                ends.append(functools.partial(output.copy_, whole))
+        return self._work(launches, outputs, _all_of(ends))
+
+    _allgather_base = all_gather_single
+    allgather_into_tensor_coalesced = all_gather_single_coalesced
+
+    # ---- reduce-scatter
+
+    def _scatter_sum(self, output: Tensor, whole: Tensor, opts: Any, ends: list[Any]) -> list[Launch]:
+        """`whole` is dense."""
+        if output.dtype != whole.dtype or whole.numel() != output.numel() * self._size:
+            raise ValueError(f"a reduce-scatter to {output.numel()} elements of {output.dtype} of {self._size} ranks "
+                             f"has {output.numel() * self._size} inputs, not {whole.numel()} of {whole.dtype}")
+        reduction = reduction_of(opts.reduceOp, whole)
+        if reduction.gather is not None:
+            parts = torch.empty((self._size, self._size, output.numel()), dtype=output.dtype)
+            ends.append(lambda: output.copy_(functools.reduce(reduction.gather, parts[:, self._rank].unbind(0)).view(
+                output.shape)))
+            return self._gather_bytes(parts, whole, opts.timeout)
+        if reduction.factor is not None:
+            whole = whole.detach() * reduction.factor
+        part = output if output.is_contiguous() else torch.empty_like(output, memory_format=torch.contiguous_format)
+        if self._size == 1:
+            part.detach().view(-1).copy_(whole.detach().reshape(-1))
+        if part is not output:
+            ends.append(functools.partial(output.copy_, part))
+        return [] if self._size == 1 else [self._launch(
+            "pcclReduceScatter", (whole.data_ptr(), part.data_ptr()), part.numel() * reduction.parts,
+            reduction.datatype, (whole, part), op=reduction.op, timeout=opts.timeout)]
+
+    def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
+        if isinstance(output_tensors, torch.Tensor):
+            output_tensors, input_tensors = [output_tensors], [input_tensors]
+        output, parts = one_of(output_tensors, "reduce-scatter"), one_of(input_tensors, "reduce-scatter")
+        if len(parts) != self._size or any(part.numel() != output.numel() for part in parts):
+            raise ValueError(f"a reduce-scatter in a group of {self._size} has as many inputs, each as its output")
+        whole = whole_of(parts)
+        if whole is None:
+            whole = torch.cat([dense(part).detach().reshape(-1) for part in parts])
+        ends: list[Any] = []
+        launches = self._scatter_sum(output, whole, options_of(c10d.ReduceScatterOptions, opts, timeout), ends)
+        return self._work(launches, [output], _all_of(ends))
+
+    def reduce_scatter_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
+        return self.reduce_scatter_single_coalesced([output], [input], opts)
+
+    def reduce_scatter_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
+        opts = options_of(c10d.ReduceScatterOptions, opts)
+        launches: list[Launch] = []
+        ends: list[Any] = []
+        for output, source in zip(outputs, inputs, strict=True):
+            launches += self._scatter_sum(output, dense(source), opts, ends)
+        return self._work(launches, outputs, _all_of(ends))
+
+    _reduce_scatter_base = reduce_scatter_single
+    reduce_scatter_tensor_coalesced = reduce_scatter_single_coalesced
+
+    # ---- barriers
+
+    def _barrier(self, timeout: Any) -> Work:
+        launches = [] if self._size == 1 else [self._launch("pcclBarrier", (), 0, d.pcclUint8, None, timeout=timeout)]
+        return self._work(launches, ())
+
+    def barrier(self, opts: Any = None, timeout: Any = None) -> Work:
+        return self._barrier(options_of(c10d.BarrierOptions, opts, timeout).timeout)
+
+    def monitored_barrier(self, timeout: Any = None, wait_all_ranks: bool = False) -> None:
+        """A barrier whose CollectiveTimeoutError names all ranks that had not come, on every rank that had."""
+        self._barrier(timeout).wait()
+
+
+def _all_of(ends: list[Any]) -> Any:
+    if len(ends) < 2:
+        return ends[0] if ends else None
+
+    def run() -> None:
+        for end in ends:
+            end()
+
+    return run

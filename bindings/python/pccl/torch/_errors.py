@@ -1,0 +1,36 @@
+"""The errors of collectives: they are the library's and PyTorch's alike."""
+
+from __future__ import annotations
+
+from .. import _declarations as d
+from .. import errors
+from .._library import lib
+from ..errors import PCCLError, Result
+from ._facade import DistBackendError
+
+
+class CollectiveError(PCCLError, DistBackendError):
+    """A collective failed; `result` says how, `cause` why."""
+
+
+class PeersLostError(errors.RankConnectionLostError, DistBackendError):
+    """A member of the group was lost. All that are left get this, for every operation of the group, until they call
+    pccl.torch.reconfigure()."""
+
+
+class CollectiveTimeoutError(errors.OperationTimeoutError, DistBackendError):
+    """A deadline passed; the cause names who had not arrived."""
+
+
+_CLASSES: dict[Result, type[PCCLError]] = {Result.RANK_CONNECTION_LOST: PeersLostError,
+                                           Result.TIMEOUT: CollectiveTimeoutError}
+
+
+def error_of(status: int, name: str, cause: str) -> PCCLError:
+    result = Result(status)
+    return _CLASSES.get(result, CollectiveError)(result, name, cause)
+
+
+def lost(cause: str) -> PCCLError:
+    return error_of(d.pcclRankConnectionLost, "torch.distributed", cause or lib.pcclGetErrorString(
+        d.pcclRankConnectionLost).decode())

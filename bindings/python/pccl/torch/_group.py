@@ -1,0 +1,101 @@
+"""The process group, and its registration as a backend."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from typing import Any
+
+from ..communicator import Communicator
+from ._collectives import Collectives
+from ._facade import ProcessGroupBase, dist
+from ._launcher import milliseconds
+from ._meeting import job, meet
+
+_alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
+
+
+class ProcessGroup(Collectives, ProcessGroupBase):
+    """A group of torch.distributed; init_process_group() and new_group() make it."""
+
+    def __init__(self, store: Any, rank: int, size: int, *, communicator: Communicator | None, timeout_ms: int,
+                 is_default: bool) -> None:
+        super().__init__(rank, size)
+        self._set_up(communicator, rank, size, timeout_ms)
+        self._store = store
+        self._is_default = is_default
+        self._name = self._description = ""
+        _alive.add(self)
+
+    @property
+    def communicator(self) -> Communicator | None:
+        """What carries it. None: a group of one."""
+        return self._communicator
+
+    # ---- what PyTorch asks of any group; with a backend in C++ it would keep these names itself
+
+    def getBackendName(self) -> str:
+        return "pccl"
+
+    def _set_group_name(self, name: str) -> None:
+        self._name = name
+
+    def _set_group_desc(self, description: str) -> None:
+        self._description = description
+
+    def getGroupName(self) -> str:
+        return self._name
+
+    def getGroupDesc(self) -> str:
+        return self._description
+
+    group_name = property(getGroupName)
+    group_desc = property(getGroupDesc)
+
+    def get_group_store(self) -> Any:
+        return self._store
+
+    def set_timeout(self, timeout: Any) -> None:
+        """Of operations that come without one."""
+        self._timeout_ms = milliseconds(timeout)
+
+    def shutdown(self) -> None:
+        """Leaves the group."""
+        self._end()
+        _alive.discard(self)
+        if self._is_default:
+            job.close()
+
+    def abort(self) -> None:
+        """Ends all that is in flight, and the group."""
+        self._end()
+
+
+def _create(options: Any, _: Any) -> ProcessGroup:
+    ranks, rank, size = options.global_ranks_in_group, options.group_rank, options.group_size
+    timeout_ms = milliseconds(options.timeout)
+    communicator = meet(options.store, rank, size, is_default=not ranks, timeout_ms=timeout_ms)
+    return ProcessGroup(options.store, rank, size, communicator=communicator, timeout_ms=timeout_ms,
+                        is_default=not ranks)
+
+
+def _leave_all() -> None:
+    for group in list(_alive):
+        group.shutdown()
+
+
+def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
+    """torch.distributed.monitored_barrier(), which PyTorch has for gloo only: a barrier whose CollectiveTimeoutError
+    names those who had not come."""
+    chosen = dist.group.WORLD if group is None else group
+    if not isinstance(chosen, ProcessGroup):
+        raise TypeError("pccl.torch.monitored_barrier() is for groups of the backend pccl")
+    chosen.monitored_barrier(timeout, wait_all_ranks)
+
+
+def register() -> None:
+    dist.Backend.register_backend("pccl", _create, extended_api=True, devices=["cpu"])
+    atexit.register(_leave_all)
+
+
+register()

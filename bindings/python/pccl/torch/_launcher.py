@@ -1,0 +1,155 @@
+"""What all collectives of a group have in common: the communicator, tags, and what is in flight."""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import _declarations as d
+from .._library import last_error, lib
+from ..communicator import Communicator
+from ..errors import PCCLError
+from ._errors import error_of, lost
+from ._facade import Tensor, Tensors, torch
+from ._work import Launch, Watcher, Work
+
+_OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
+_LONGEST_MS = 2**32 - 1
+_MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
+
+
+def milliseconds(span: Any) -> int:
+    """Of a timedelta; 0: it says nothing."""
+    return min(max(int(span.total_seconds() * 1000), 0), _LONGEST_MS)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of it without gaps and lazy signs."""
+    if tensor.device.type != "cpu":
+        raise ValueError(f"pccl's backend takes tensors in the memory of the host, not on {tensor.device}")
+    if tensor.layout is not torch.strided:
+        raise ValueError(f"this collective takes dense tensors, not {tensor.layout}")
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
+
+
+def one_of(tensors: Tensors, what: str) -> Tensor:
+    if len(tensors) != 1:
+        raise ValueError(f"pccl's {what} takes one tensor of each rank, not {len(tensors)}")
+    return tensors[0]
+
+
+class Launcher:
+    """Ranks of the group are those of its communicator: _meeting.py sees to it. A group belongs to the view that it was
+    made in: once a member is lost, nothing is launched any more. World of one: there is no communicator, everything
+    happens at once."""
+
+    def _set_up(self, communicator: Communicator | None, rank: int, size: int, timeout_ms: int) -> None:
+        self._communicator = communicator
+        self._epoch = 0 if communicator is None else communicator.epoch
+        self._rank = rank
+        self._size = size
+        self._timeout_ms = timeout_ms
+        self._launching = threading.Lock()
+        self._sequence = 0
+        self._pending: collections.deque[Launch] = collections.deque()
+        self._watcher = Watcher()
+        self._backward: tuple[int, list[Work]] = (-1, [])
+
+    # ---- launching
+
+    def _check(self, communicator: Communicator) -> None:
+        epoch = ctypes.c_uint64()
+        status = lib.pcclGetEpoch(communicator._comm, epoch)
+        if status != d.pcclSuccess:
+            raise error_of(status, "torch.distributed", last_error())
+        if epoch.value != self._epoch:
+            size = communicator.world_size
+            if size != self._size:
+                raise lost(f"{size} of the {self._size} members of this group are left: pccl.torch.reconfigure() goes "
+                           "on with those")
+            self._epoch = epoch.value  # an operation was given up, but nobody was lost
+
+    def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
+                root: int = 0, timeout: Any = None, tag: int | None = None) -> Launch:
+        """`name`: the library's function. The input is given up: PyTorch promises nothing about it after a failure."""
+        communicator = self._communicator
+        if communicator is None:
+            raise RuntimeError("the process group was destroyed")
+        timeout_ms = 0 if timeout is None else milliseconds(timeout)
+        handle = d.pcclHandle_t()
+        with self._launching:
+            self._check(communicator)
+            if tag is None:
+                tag, self._sequence = self._sequence, self._sequence + 1
+            operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root,
+                                          timeout_ms or self._timeout_ms)
+            operation.failure_policy = d.pcclPolicyAbort
+            operation.input = d.pcclInputGiveUp
+            status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, handle)
+        if status != d.pcclSuccess:
+            raise error_of(status, name, last_error())
+        launch = Launch(handle, name, buffers)
+        self._remember(launch)
+        return launch
+
+    def _remember(self, launch: Launch) -> None:
+        pending = self._pending
+        while pending and pending[0].ended:
+            pending.popleft()
+        if len(pending) >= _MANY and pending[0].is_done():
+            pending[0].finish()
+        pending.append(launch)
+
+    def _work(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None = None) -> Work:
+        work = Work(launches, outputs, then, self._watcher)
+        if not launches:
+            work.finish()
+        else:
+            task = torch._C._current_graph_task_id()
+            if task != -1:
+                self._note_in_backward(task, work)
+        return work
+
+    def _note_in_backward(self, task: int, work: Work) -> None:
+        """DDP waits for the futures of its works in C++, where every error becomes a RuntimeError. So the end of the
+        backward pass waits for them first, and raises what it is."""
+        number, works = self._backward
+        if number != task:
+            works = []
+            self._backward = task, works
+            torch.autograd.Variable._execution_engine.queue_callback(functools.partial(_raise_first, works))
+        works.append(work)
+
+    # ---- the end
+
+    def _drain(self) -> None:
+        """Waits for all that is in flight; it is known to end."""
+        while self._pending:
+            self._pending.popleft().finish()
+        self._watcher.stop()
+
+    def _end(self) -> None:
+        """Leaves the group. What is in flight ends with an error."""
+        communicator, self._communicator = self._communicator, None
+        if communicator is None:
+            return
+        if any(not launch.is_done() for launch in self._pending):
+            communicator.abort()
+        self._drain()
+        communicator.close()
+
+
+def _raise_first(works: list[Work]) -> None:
+    first: PCCLError | None = None
+    for work in works:
+        error = work.finish()
+        first = first or error
+    works.clear()
+    if first is not None:
+        raise first

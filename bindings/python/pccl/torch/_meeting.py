@@ -1,0 +1,141 @@
+"""How the processes of a group find each other.
+
+Ranks. PyTorch gives them, the library counts members in the order in which they joined. They are made the same: rank r
+dials the master only when ranks 0 to r - 1 are members, which it learns from PyTorch's store. So no collective ever has
+to translate a rank or to put parts into another order. Members that leave later close the gap on both sides alike, and
+newcomers come last: reconfigure() takes the library's order.
+
+Groups. The default group has the number that PCCL_PEER_GROUP says, 0 without; others have a random one, which their
+first rank tells in the store. Groups of one have no communicator, but for the default group, which may grow."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from typing import Any
+
+from .. import _addresses
+from ..communicator import Communicator
+from ..errors import InvalidUsageError
+from ..master import MasterNode
+from ..settings import Settings
+from ._facade import dist
+
+_ATTEMPTS = 10  # somebody else may take a port between the look and the master's own
+_RANDOM = random.SystemRandom()
+
+
+def _start_master(host: str) -> tuple[MasterNode, int]:
+    """A master of this process, on every interface unless `host` is a loopback address."""
+    try:
+        local = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
+    except OSError:
+        local = ""
+    listen = [str(local)] if local == "::1" or str(local).startswith("127.") else ["::", "0.0.0.0"]
+    for attempt in range(_ATTEMPTS):
+        for address in listen:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+                try:
+                    probe.bind((address, 0))
+                except OSError:
+                    continue  # there is no IPv6
+                port = int(probe.getsockname()[1])
+            master = MasterNode(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+            try:
+                master.run()
+                return master, port
+            except InvalidUsageError:
+                master.close()
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+    raise OSError("no address to listen on")
+
+
+def _host_of(store: Any) -> str:
+    """Where this process, which has rank 0, can be reached by the others."""
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    host = getattr(store, "host", "") if isinstance(store, dist.TCPStore) else os.environ.get("MASTER_ADDR", "")
+    return str(host) or "127.0.0.1"
+
+
+class Job:
+    """What this process has of the job: where masters are, one of its own maybe, and the communicator of the default
+    group."""
+
+    def __init__(self) -> None:
+        self.masters = ""
+        self.master: MasterNode | None = None
+        self.adopted: Communicator | None = None  # the default group's next one has it already
+
+    def find_masters(self, store: Any, rank: int) -> None:
+        masters = os.environ.get("PCCL_MASTERS", "")
+        if not masters and rank == 0:
+            host = _host_of(store)
+            if self.master is not None:
+                self.master.close()
+            self.master, port = _start_master(host)
+            masters = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if rank == 0:
+            store.set("pccl/masters", masters)
+        self.masters = masters or store.get("pccl/masters").decode()
+
+    def close(self) -> None:
+        """The end of the default group."""
+        if self.master is not None:
+            self.master.close()
+            self.master = None
+
+
+job = Job()
+
+
+def dial(number: int, timeout_ms: int) -> Communicator:
+    """A communicator that is not connected yet."""
+    masters = job.masters
+    if "," in masters:
+        return Communicator(peer_group=number, settings=Settings(
+            masters=masters, admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms))
+    _addresses.split(masters)
+    return Communicator(masters, number, settings=Settings(
+        admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms))
+
+
+def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int) -> Communicator | None:
+    """Joins the group with all other ranks. None: a group of one needs nobody."""
+    if is_default and job.adopted is not None:
+        communicator, job.adopted = job.adopted, None
+        return communicator
+    if is_default:
+        job.find_masters(store, rank)
+        number = int(os.environ.get("PCCL_PEER_GROUP", "0"))
+    elif size == 1:
+        return None
+    else:
+        number = _RANDOM.randrange(1, 2**32)
+        if rank == 0:
+            store.set("pccl/number", str(number))
+        number = int(store.get("pccl/number"))
+    communicator = dial(number, timeout_ms)
+    try:
+        _join(communicator, store, rank, size)
+    except BaseException:
+        communicator.close()
+        raise
+    return communicator
+
+
+def _join(communicator: Communicator, store: Any, rank: int, size: int) -> None:
+    if rank > 0:
+        store.get(f"pccl/member/{rank - 1}")
+        store.set(f"pccl/coming/{rank}", "")
+    communicator.connect()
+    store.set(f"pccl/member/{rank}", "")
+    if (communicator.rank, communicator.world_size) != (rank, rank + 1):
+        raise RuntimeError(f"rank {rank} has become {communicator.rank} of {communicator.world_size}: others have the "
+                           "number of this group; give it one of its own in PCCL_PEER_GROUP")
+    for newcomer in range(rank + 1, size):
+        store.get(f"pccl/coming/{newcomer}")  # joint calls before that would be in vain
+        while communicator.world_size <= newcomer:
+            communicator.update_topology()

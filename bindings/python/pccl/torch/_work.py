@@ -1,0 +1,183 @@
+"""What a collective in flight is to PyTorch: a Work, and on demand a future."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from .. import _declarations as d
+from .._calls import wait_for
+from .._library import last_error, lib
+from ..errors import PCCLError
+from ._errors import error_of
+from ._facade import Tensors, WorkBase, torch
+
+_NO_TIMEOUT = timedelta()
+
+
+class Launch:
+    """One operation of the library in flight, by its name for people. Keeps its buffers alive. Any thread may finish()
+    it, any number of times."""
+
+    __slots__ = ("handle", "name", "buffers", "ended", "_error", "_lock")
+
+    def __init__(self, handle: d.pcclHandle_t, name: str, buffers: Any) -> None:
+        self.handle = handle
+        self.name = name
+        self.buffers = buffers
+        self.ended = False
+        self._error: PCCLError | None = None
+        self._lock = threading.Lock()
+
+    def is_done(self) -> bool:
+        """Would finish() return at once?"""
+        done = ctypes.c_bool(True)
+        if not self.ended:
+            lib.pcclTest(self.handle, done)
+        return done.value
+
+    def finish(self) -> PCCLError | None:
+        """Blocks until it has ended, and frees its tag. What went wrong; None: nothing."""
+        with self._lock:
+            if not self.ended:
+                wait_for(self.handle)
+                status = lib.pcclAwait(self.handle, None)
+                if status != d.pcclSuccess:
+                    self._error = error_of(status, self.name, last_error())
+                self.ended = True
+                self.buffers = None
+            return self._error
+
+    def wait_until(self, deadline: float) -> bool:
+        """Has it ended by then?"""
+        done = ctypes.c_bool(self.ended)
+        while not done.value:
+            left_ms = int((deadline - time.monotonic()) * 1000)
+            if left_ms <= 0 or lib.pcclTestFor(self.handle, min(left_ms, 100), done) != d.pcclSuccess:
+                break
+        return done.value
+
+
+class Work(WorkBase):
+    """A collective of a group: operations of the library, and what is to be done in this process when all of them have
+    ended well. Whoever asks first, in whatever thread, does that."""
+
+    def __init__(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None,
+                 watcher: Watcher) -> None:
+        super().__init__()
+        self._launches = launches
+        self._outputs = outputs
+        self._then = then
+        self._watcher = watcher
+        self._lock = threading.Lock()
+        self._ended = False
+        self._error: PCCLError | None = None
+        self._future: Any = None
+
+    # ---- the end
+
+    def finish(self) -> PCCLError | None:
+        """Blocks until it has ended. What went wrong; None: nothing."""
+        with self._lock:
+            if not self._ended:
+                for launch in self._launches:
+                    error = launch.finish()
+                    self._error = self._error or error
+                if self._error is None and self._then is not None:
+                    with torch.no_grad():
+                        self._then()
+                self._then = None
+                self._launches = ()
+                self._ended = True
+            return self._error
+
+    def is_completed(self) -> bool:
+        """Has it ended? Never blocks for others."""
+        if not self._ended:
+            if not all(launch.is_done() for launch in self._launches):
+                return False
+            self.finish()
+        return True
+
+    def is_success(self) -> bool:
+        return self.is_completed() and self._error is None
+
+    def exception(self) -> PCCLError | None:
+        return self._error
+
+    def wait(self, timeout: timedelta = _NO_TIMEOUT) -> bool:
+        """Blocks until it has ended; raises what went wrong. With a time-out: CollectiveTimeoutError when that has
+        passed; the operation goes on."""
+        if timeout > _NO_TIMEOUT and not self._ended:
+            deadline = time.monotonic() + timeout.total_seconds()
+            for launch in self._launches:
+                if not launch.wait_until(deadline):
+                    raise error_of(d.pcclTimeout, launch.name, f"not ended after {timeout}")
+        error = self.finish()
+        if error is not None:
+            raise error
+        return True
+
+    def synchronize(self) -> None:
+        self.wait()
+
+    def result(self) -> Tensors:
+        return self._outputs
+
+    def source_rank(self) -> int:
+        raise RuntimeError("pccl: only a receive from any source has a source rank")
+
+    _source_rank = source_rank
+
+    def get_future(self) -> Any:
+        """A future of the list of outputs. A thread of the group's waits for the end."""
+        if self._future is None:
+            raw = torch.futures.Future()
+            outputs, work = list(self._outputs), self
+
+            def value(_: Any) -> Any:
+                if work._error is not None:
+                    raise work._error
+                return outputs
+
+            self._future = raw.then(value)
+            if self._ended:
+                raw.set_result(None)
+            else:
+                self._watcher.watch(self, raw)
+        return self._future
+
+    get_future_result = get_future
+
+
+class Watcher:
+    """A thread that ends the futures of one group, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.SimpleQueue[tuple[Work, Any] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, work: Work, future: Any) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="pccl-futures", daemon=True)
+            self._thread.start()
+        self._inbox.put((work, future))
+
+    def _serve(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            work, future = item
+            work.finish()
+            future.set_result(None)
+            del item, work, future
+
+    def stop(self) -> None:
+        """No work may be in flight."""
+        if self._thread is not None:
+            self._inbox.put(None)
+            self._thread.join()
+            self._thread = None

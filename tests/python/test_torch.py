@@ -1,0 +1,314 @@
+"""The backend "pccl" of torch.distributed on real processes, against gloo and against what is known."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+
+import pccl.torch  # noqa: E402
+from pccl.torch import CollectiveTimeoutError, PeersLostError  # noqa: E402
+
+LIMIT_S = 120
+
+
+def _rank(body, rank, count, port, arguments, answers):
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                      MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    try:
+        answers.put((rank, body(rank, count, *arguments)))
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    except BaseException as error:
+        answers.put((rank, repr(error)))
+        answers.close()
+        answers.join_thread()
+        raise
+
+
+@pytest.fixture
+def run_ranks():
+    """run_ranks(body, count, *arguments): body(rank, count, *arguments) in processes whose environment has what
+    init_process_group() needs. What they returned. They are forked by a server that has imported torch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo"])
+
+    def run(body, count, *arguments):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        answers = context.Queue()
+        ranks = [context.Process(target=_rank, args=(body, rank, count, port, arguments, answers))
+                 for rank in range(count)]
+        for each in ranks:
+            each.start()
+        deadline = time.monotonic() + LIMIT_S
+        for each in ranks:
+            each.join(max(deadline - time.monotonic(), 0))
+        hanging = [each for each in ranks if each.exitcode is None]
+        for each in hanging:
+            each.kill()
+        found = {}
+        while not answers.empty():
+            rank, answer = answers.get()
+            found[rank] = answer
+        assert not hanging, f"ranks hang; the others: {found}"
+        for rank, each in enumerate(ranks):
+            assert each.exitcode in (0, -9), f"rank {rank} ended with {each.exitcode}: {found.get(rank)}"
+        return found
+
+    return run
+
+
+# ---- collectives against gloo
+
+KINDS = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int32, torch.int64,
+         torch.bool)
+
+
+def values(kind, shape, rank):
+    """Small whole numbers: any order of addition gives the same."""
+    made = torch.arange(torch.tensor(shape).prod().item()).reshape(shape) * (rank + 3) % 5
+    return made.to(kind)
+
+
+def reductions(kind):
+    ops = [dist.ReduceOp.SUM, dist.ReduceOp.PRODUCT, dist.ReduceOp.MIN, dist.ReduceOp.MAX]
+    if not kind.is_floating_point and kind is not torch.bool:
+        ops += [dist.ReduceOp.BAND, dist.ReduceOp.BOR, dist.ReduceOp.BXOR]
+    return [] if kind is torch.bool else ops
+
+
+def whole(tensor):
+    return tensor
+
+
+def with_gaps(tensor):
+    return torch.stack([tensor, tensor], -1)[..., 0]
+
+
+def shapes(group):
+    """What to make of a tensor: gloo reduces what lies in the gaps."""
+    return (whole, with_gaps if group is None else whole)
+
+
+def compare(call, gloo):
+    """call(group) on both backends gives the same tensors."""
+    mine, theirs = call(None), call(gloo)
+    for left, right in zip(mine, theirs, strict=True):
+        assert left.dtype == right.dtype and torch.equal(left, right), (call, left, right)
+
+
+def check_kind(kind, rank, count, gloo):
+    def all_reduce(group):
+        found = []
+        for op in reductions(kind):
+            for make in shapes(group):
+                tensor = make(values(kind, (7, 3), rank))
+                dist.all_reduce(tensor, op, group=group)
+                found.append(tensor)
+        return found
+
+    def broadcast(group):
+        found = []
+        for root in range(count):
+            for make in shapes(group):
+                tensor = make(values(kind, (5, 2), rank))
+                dist.broadcast(tensor, root, group=group)
+                found.append(tensor)
+        return found
+
+    def all_gather(group):
+        apart = [torch.empty((3, 2), dtype=kind) for _ in range(count)]
+        dist.all_gather(apart, values(kind, (3, 2), rank), group=group)
+        chunks = torch.empty((count, 3, 2), dtype=kind)
+        dist.all_gather(list(chunks), shapes(group)[1](values(kind, (3, 2), rank)), group=group)
+        single = torch.empty((count * 3, 2), dtype=kind)
+        dist.all_gather_single(single, values(kind, (3, 2), rank), group=group)
+        return [*apart, chunks, single]
+
+    def reduce_scatter(group):
+        if kind is torch.bool:
+            return []
+        apart, single, gaps = (torch.empty(4, dtype=kind) for _ in range(3))
+        dist.reduce_scatter(apart, [values(kind, (4,), rank + other) for other in range(count)], group=group)
+        dist.reduce_scatter_single(single, values(kind, (4 * count,), rank), group=group)
+        dist.reduce_scatter_single(gaps, shapes(group)[1](values(kind, (4 * count,), rank)), dist.ReduceOp.MAX,
+                                   group=group)
+        return [apart, single, gaps]
+
+    for call in (all_reduce, broadcast, all_gather, reduce_scatter):
+        compare(call, gloo)
+
+
+def check_others(rank, count):
+    tensor = torch.full((3,), rank + 1.0)
+    dist.all_reduce(tensor, dist.ReduceOp.AVG)
+    assert tensor.tolist() == [(count + 1) / 2] * 3
+    tensor = torch.full((3,), rank + 1.0)
+    dist.all_reduce(tensor, dist.ReduceOp.PREMUL_SUM(2.0))
+    assert tensor.tolist() == [count * (count + 1.0)] * 3
+    tensor = torch.tensor([rank == 0, True, False])
+    dist.all_reduce(tensor)
+    assert tensor.tolist() == [True, True, False]
+    tensor = torch.full((2,), rank * 1j)
+    dist.all_reduce(tensor)
+    assert tensor.tolist() == [sum(range(count)) * 1j] * 2
+    output = torch.empty(2, dtype=torch.int32)
+    dist.reduce_scatter_single(output, torch.full((2 * count,), 1 << rank, dtype=torch.int32), dist.ReduceOp.BOR)
+    assert output.tolist() == [(1 << count) - 1] * 2
+    tensor = torch.sparse_coo_tensor(torch.tensor([[0, rank + 1]]), torch.tensor([1.0, 2.0]), (count + 1,))
+    dist.all_reduce(tensor)
+    assert tensor.to_dense().tolist() == [count] + [2.0] * count
+    group = dist.group.WORLD
+    many = [torch.full((size,), rank + 1.0) for size in (1, 1000, 0)]
+    group.allreduce_coalesced(many).wait()
+    assert all((each == count * (count + 1) / 2).all() for each in many)
+    lists = [[torch.empty(2), torch.empty(3)] for _ in range(count)]
+    dist.all_gather_coalesced(lists, [torch.full((2,), float(rank)), torch.full((3,), -float(rank))])
+    assert all(first[0] == -second[0] == float(other) for other, (first, second) in enumerate(lists))
+
+
+def check_works(rank, count):
+    tensor = torch.ones(1000)
+    work = dist.all_reduce(tensor, async_op=True)
+    future = work.get_future()
+    assert future.wait()[0].tolist() == [count] * 1000 and work.is_completed() and work.wait() and work.is_success()
+    work = dist.all_gather([torch.empty(2) for _ in range(count)], torch.ones(2), async_op=True)
+    while not work.is_completed():
+        time.sleep(0.001)
+    assert all(part.tolist() == [1, 1] for part in work.result())
+    works = [dist.all_reduce(torch.ones(3), async_op=True) for _ in range(200)]
+    works[-1].wait()
+    with pytest.raises(ValueError, match="truth values"):
+        dist.all_reduce(torch.tensor([True]), dist.ReduceOp.AVG)
+    with pytest.raises(ValueError, match="for integers"):
+        dist.all_reduce(torch.ones(1), dist.ReduceOp.BAND)
+
+
+def check_objects(rank, count):
+    found = [None] * count
+    dist.all_gather_object(found, {"rank": rank, "text": "x" * rank})
+    assert [each["rank"] for each in found] == list(range(count))
+    found = [{"a": 1}, "b"] if rank == 0 else [None, None]
+    dist.broadcast_object_list(found)
+    assert found == [{"a": 1}, "b"]
+
+
+def check_groups(rank, count):
+    """Members in another order than the world's; a group of one; two groups at a time."""
+    members = list(reversed(range(count)))
+    group = dist.new_group(members, use_local_synchronization=False)
+    alone = [dist.new_group([each]) for each in range(count)][rank]
+    tensor = torch.tensor([float(rank)])
+    dist.broadcast(tensor, count - 1, group=group)
+    assert tensor.item() == count - 1
+    parts = [torch.empty(1) for _ in range(count)]
+    dist.all_gather(parts, torch.tensor([float(rank)]), group=group)
+    assert [part.item() for part in parts] == [dist.get_global_rank(group, each) for each in range(count)]
+    tensor = torch.tensor([3.0])
+    dist.all_reduce(tensor, group=alone)
+    dist.broadcast(tensor, rank, group=alone)
+    assert tensor.item() == 3
+    parts, single, output = [torch.empty(2)], torch.empty(2), torch.empty(2)
+    dist.all_gather(parts, torch.ones(2), group=alone)
+    dist.all_gather_single(single, torch.ones(2), group=alone)
+    dist.reduce_scatter_single(output, torch.ones(2), group=alone)
+    dist.barrier(alone)
+    assert parts[0].tolist() == single.tolist() == output.tolist() == [1, 1]
+    dist.destroy_process_group(group)
+
+
+def collectives(rank, count):
+    dist.init_process_group("pccl")
+    gloo = dist.new_group(backend="gloo")
+    for kind in KINDS:
+        check_kind(kind, rank, count, gloo)
+    check_others(rank, count)
+    check_works(rank, count)
+    check_objects(rank, count)
+    check_groups(rank, count)
+    dist.barrier()
+    return dist.group.WORLD.communicator.rank
+
+
+def test_collectives_give_what_those_of_gloo_do(run_ranks):
+    assert run_ranks(collectives, 3) == {0: 0, 1: 1, 2: 2}
+
+
+def wait_for_late(rank, count):
+    dist.init_process_group("pccl")
+    dist.barrier()
+    if rank == 1:
+        time.sleep(1.5)
+        return None
+    with pytest.raises(CollectiveTimeoutError, match="rank 1") as caught:
+        pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
+    assert isinstance(caught.value, dist.DistBackendError)
+    time.sleep(1)
+    return None
+
+
+def test_a_monitored_barrier_names_who_does_not_come(run_ranks):
+    run_ranks(wait_for_late, 3)
+
+
+# ---- DDP
+
+
+def train(rank, count, backend, victim=None):
+    """Losses of some steps. `victim` is killed in the middle."""
+    dist.init_process_group(backend)
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(20, 300), torch.nn.ReLU(), torch.nn.BatchNorm1d(300),
+                                torch.nn.Linear(300, 1))
+    parallel = torch.nn.parallel.DistributedDataParallel(model, bucket_cap_mb=0.01)
+    optimizer = torch.optim.SGD(parallel.parameters(), lr=0.05)
+    chance = torch.Generator().manual_seed(rank)
+    losses = []
+    for step in range(8):
+        inputs = torch.randn(16, 20, generator=chance)
+        loss = (parallel(inputs) - inputs.sum(1, keepdim=True)).pow(2).mean()
+        optimizer.zero_grad()
+        if step == 4 and rank == victim:
+            os.kill(os.getpid(), signal.SIGKILL)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def train_on_both(rank, count):
+    found = []
+    for backend in ("pccl", "gloo"):
+        found.append(train(rank, count, backend))
+        dist.destroy_process_group()
+    return found
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_losses_of_ddp_are_as_with_gloo(run_ranks, count):
+    for mine, theirs in run_ranks(train_on_both, count).values():
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+def lose_one(rank, count):
+    begin = time.monotonic()
+    with pytest.raises(PeersLostError) as caught:
+        train(rank, count, "pccl", victim=1)
+    with pytest.raises(PeersLostError, match="reconfigure"):
+        dist.all_reduce(torch.ones(1))
+    assert time.monotonic() - begin < 60
+    return type(caught.value).__name__
+
+
+def test_a_rank_that_is_killed_in_backward_is_one_error_for_all_others(run_ranks):
+    assert run_ranks(lose_one, 3) == {0: "PeersLostError", 2: "PeersLostError"}
