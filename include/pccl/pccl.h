@@ -341,13 +341,17 @@ typedef struct pcclOperation_t {
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
 	pcclInput_t input;
 	pcclOverflow_t codec_overflow; /* pcclQuantBF16 and pcclQuantFP16 */
-	uint32_t reserved[1];
+	/* Of the view in which it is to be done (pcclGetEpoch()), given by all members alike: in any other it ends with
+	 * pcclRankConnectionLost, when it is launched too late, too. 0: in whichever is in force. */
+	uint32_t epoch;
+	uint32_t reserved[2];
 } pcclOperation_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INITIALIZER \
 	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
-	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, pcclOverflowRefuse, {0}}
+	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, pcclOverflowRefuse, 0, \
+	 {0}}
 /* clang-format on */
 
 typedef struct pcclParticipants_t { /* a run of elements that have the contributions of as many peers */

@@ -343,6 +343,11 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 
 	assert(op->attempt == NULL && !op->settled && !session->frozen);
 	assert(op->numbered);
+	if (op->request.operation.epoch != 0 && op->request.operation.epoch != session->epoch) {
+		pccl_session_op_fail(session, op, pcclRankConnectionLost,
+				     "the operation is of a view that is not in force any more");
+		return;
+	}
 	/* Others launch theirs in this view: START tells them. */
 	if (verdict == PCCL_VERDICT_MISMATCH && is_redone(decision->verdict))
 		verdict = PCCL_VERDICT_RETRY;

@@ -322,7 +322,8 @@ class pcclOperation_t(c.Structure):
         ("zstd", c.c_int),
         ("input", c.c_int),
         ("codec_overflow", c.c_int),
-        ("reserved", c.c_uint32 * 1),
+        ("epoch", c.c_uint32),
+        ("reserved", c.c_uint32 * 2),
     ]
 
 

@@ -28,7 +28,7 @@ class Choices(TypedDict, total=False):
     plan, failure_policy, zstd: default the communicator's. codec, codec_down, codec_datatype, codec_block, rounding,
     codec_overflow: how elements of an all-reduce travel; default plain. residual: error feedback, floats (doubles for
     float64) as many as there are elements, at first 0; it belongs to the operation until that has been awaited.
-    input: what becomes of the input if the operation fails."""
+    input: what becomes of the input if the operation fails. epoch: of the view that it is to be done in; default any."""
 
     tag: int
     timeout_ms: int
@@ -42,13 +42,14 @@ class Choices(TypedDict, total=False):
     codec_overflow: Overflow | str
     zstd: Zstd | str
     input: Input | str
+    epoch: int
     residual: Any
 
 
 _WORDS = {"plan": d.pcclEnumPlan, "failure_policy": d.pcclEnumFailurePolicy, "codec": d.pcclEnumCodec,
           "codec_down": d.pcclEnumCodec, "codec_datatype": d.pcclEnumDataType, "rounding": d.pcclEnumRounding,
           "codec_overflow": d.pcclEnumOverflow, "zstd": d.pcclEnumZstd, "input": d.pcclEnumInput}
-_NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32}
+_NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32, "epoch": 2**32}
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 _PLANS = {plan.value: plan for plan in Plan}

@@ -78,9 +78,43 @@ static void without_memory_for_its_table_a_view_is_not_installed(void **state)
 	assert_true(nth > 2);
 }
 
+static void expect_lost(struct pccl_session *session, struct pccl_op *op)
+{
+	expect(session, PCCL_COMMAND_ENDED);
+	expect_nothing(session);
+	assert_int_equal(op->result, pcclRankConnectionLost);
+	pccl_session_release(session, op);
+}
+
+static void an_op_of_a_view_is_done_in_no_other(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_install install = install_of(2, 2, false);
+	struct pccl_op_request request = sum_of(100, 7);
+	struct pccl_op *before, *after;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	freeze(session);
+	request.operation.epoch = 1;
+	assert_int_equal(pccl_session_launch(session, &request, &before), pcclSuccess);
+	expect_nothing(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	expect_lost(session, before);
+	assert_int_equal(pccl_session_launch(session, &request, &after), pcclSuccess);
+	expect_lost(session, after);
+	request.operation.epoch = 2;
+	assert_int_equal(pccl_session_launch(session, &request, &after), pcclSuccess);
+	expect(session, PCCL_COMMAND_LAUNCH);
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_op_of_a_view_is_done_in_no_other),
 		cmocka_unit_test(a_table_of_links_is_the_views_own),
 		cmocka_unit_test(without_memory_for_its_table_a_view_is_not_installed),
 	};

@@ -91,6 +91,7 @@ class Launcher:
                                           timeout_ms or self._timeout_ms)
             operation.failure_policy = d.pcclPolicyAbort
             operation.input = d.pcclInputGiveUp
+            operation.epoch = self._epoch
             status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, handle)
         if status != d.pcclSuccess:
             raise error_of(status, name, last_error())
