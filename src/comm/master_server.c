@@ -52,6 +52,7 @@ struct pcclMasterInstanceState_t {
 	struct pccl_master *master;
 	struct pccl_timer timer;
 	struct client *clients;
+	struct client *next_examined; /* while all are */
 	uint64_t next_id;
 	struct pccl_log_rate garbage; /* lines about it, */
 	struct pccl_log_rate lost;    /* about callers that want somebody else, */
@@ -77,6 +78,8 @@ static void drop_client(struct client *client, bool flush)
 	while (*link != client)
 		link = &(*link)->next;
 	*link = client->next;
+	if (client->instance->next_examined == client)
+		client->instance->next_examined = client->next;
 	pccl_channel_close(client->channel, flush);
 	pccl_free(client);
 }
@@ -112,49 +115,24 @@ static void greet(const struct client *client)
 		tell(client, &message);
 }
 
-/* Who may not register, or stay, is told why, by pccl_fail_text(). */
+/* Who may not register, or stay, is told why, by pccl_fail_text(). Whom the machine knows it dismisses. */
 static void turn_away(struct client *client)
 {
-	struct pccl_message message = {.type = client->has_registered ? PCCL_MESSAGE_EVICTED : PCCL_MESSAGE_REFUSED};
+	struct pccl_message message = {.type = PCCL_MESSAGE_REFUSED, .body.notice.result = pcclMasterConnectionFailed};
+	struct pccl_master_event dismiss = {.type = PCCL_MASTER_DISMISS, .connection = client->id};
 	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
-	char text[PCCL_CAUSE_TEXT_BYTES];
+	char *text = message.body.notice.text;
 
-	pccl_text_copy(text, sizeof(text), pccl_fail_text());
+	pccl_text_copy(text, sizeof(message.body.notice.text), pccl_fail_text());
 	if (more != NULL)
 		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
-	message.body.notice.result = client->has_registered ? pcclEvicted : pcclMasterConnectionFailed;
-	pccl_text_copy(message.body.notice.text, sizeof(message.body.notice.text), text);
-	tell(client, &message);
-	client_gone(client, text, true);
-}
-
-/* Members dial what is in the view as it is: they do not resolve names. "": as the master sees it. */
-static bool may_be_dialled(const struct pccl_member *member)
-{
-	struct pccl_address address;
-	uint8_t i;
-
-	for (i = 0; i < member->address_count; i++) {
-		const struct pccl_member_address *at = &member->addresses[i];
-
-		if (at->host[0] != '\0' && (pccl_address_numeric(at->host, at->port, &address) != pcclSuccess ||
-					    !pccl_address_may_be_dialled(&address)))
-			return false;
+	if (client->has_registered) {
+		dismiss.text = text;
+		step(client->instance, &dismiss);
+	} else {
+		tell(client, &message);
+		client_gone(client, text, true);
 	}
-	return member->address_count > 0;
-}
-
-static bool all_may_be_dialled(const struct pccl_message *message)
-{
-	const struct pccl_message_register *registration = &message->body.registration;
-	uint32_t rank;
-
-	if (message->type != PCCL_MESSAGE_REGISTER)
-		return true;
-	for (rank = 0; registration->last != NULL && rank < registration->last->view.member_count; rank++)
-		if (!may_be_dialled(&registration->last->view.members[rank]))
-			return false;
-	return may_be_dialled(&registration->self);
 }
 
 static pcclResult_t examine_registration(struct client *client, const struct pccl_message_register *registration)
@@ -199,7 +177,7 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 	const char *more;
 
 	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
-		if (all_may_be_dialled(event.message)) {
+		if (pccl_visitor_is_within_reach(event.message)) {
 			hear(client, &event);
 			return;
 		}
@@ -318,16 +296,17 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 	step(instance, &event);
 }
 
-/* One that is on the list no more, NULL: all are. */
-static struct client *find_struck_off(const pcclMasterInstance_t *instance)
+/* Who is on the list no more goes, and others may on the way. */
+static void dismiss_struck_off(pcclMasterInstance_t *instance)
 {
 	struct client *client;
 
-	for (client = instance->clients; client != NULL; client = client->next)
+	for (client = instance->clients; client != NULL; client = instance->next_examined) {
+		instance->next_examined = client->next;
 		if (client->has_registered &&
 		    pccl_visitor_may_join(&client->visitor, instance->allowed, client->group) != pcclSuccess)
-			return client;
-	return NULL;
+			turn_away(client);
+	}
 }
 
 /* There is a new list, or there are new credentials. */
@@ -335,7 +314,6 @@ static void run_reread(struct pccl_task *task)
 {
 	pcclMasterInstance_t *instance = task->context;
 	struct pccl_wires *fresh;
-	struct client *client;
 
 	pthread_mutex_lock(&instance->lock);
 	if (instance->changes_list) {
@@ -349,8 +327,7 @@ static void run_reread(struct pccl_task *task)
 	pthread_mutex_unlock(&instance->lock);
 	if (fresh != NULL)
 		pccl_wires_renew(instance->wires, fresh);
-	while ((client = find_struck_off(instance)) != NULL)
-		turn_away(client);
+	dismiss_struck_off(instance);
 }
 
 static void *run(void *context)

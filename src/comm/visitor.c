@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "transport/address.h"
 
 pcclResult_t pccl_visitor_arrive(struct pccl_visitor *visitor, const struct pccl_channel *channel, bool is_protected)
 {
@@ -61,4 +62,33 @@ pcclResult_t pccl_visitor_may_join(const struct pccl_visitor *visitor, const str
 	return pccl_fail(pcclMasterConnectionFailed,
 			 "neither %s nor its certificate (%s) is on the master's list for group %u", key,
 			 visitor->bond.name[0] != '\0' ? visitor->bond.name : "none", group);
+}
+
+/* Members dial what is in the view as it is: they do not resolve names. "": as the master sees it. */
+static bool may_be_dialled(const struct pccl_member *member)
+{
+	struct pccl_address address;
+	uint8_t i;
+
+	for (i = 0; i < member->address_count; i++) {
+		const struct pccl_member_address *at = &member->addresses[i];
+
+		if (at->host[0] != '\0' && (pccl_address_numeric(at->host, at->port, &address) != pcclSuccess ||
+					    !pccl_address_may_be_dialled(&address)))
+			return false;
+	}
+	return member->address_count > 0;
+}
+
+bool pccl_visitor_is_within_reach(const struct pccl_message *message)
+{
+	const struct pccl_message_register *registration = &message->body.registration;
+	uint32_t rank;
+
+	if (message->type != PCCL_MESSAGE_REGISTER)
+		return true;
+	for (rank = 0; registration->last != NULL && rank < registration->last->view.member_count; rank++)
+		if (!may_be_dialled(&registration->last->view.members[rank]))
+			return false;
+	return may_be_dialled(&registration->self);
 }

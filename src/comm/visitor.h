@@ -35,4 +35,7 @@ pcclResult_t pccl_visitor_may_join(const struct pccl_visitor *visitor, const str
 /* REGISTER has come. pcclMasterConnectionFailed, in words for the visitor: the secret may not be its own. */
 pcclResult_t pccl_visitor_check(const struct pccl_visitor *visitor, const struct pccl_message_register *registration);
 
+/* Unless the message is a REGISTER that names places which nobody can dial: pccl_fail_text() says which. */
+bool pccl_visitor_is_within_reach(const struct pccl_message *message);
+
 #endif

@@ -530,6 +530,15 @@ void small_kill(struct small_world *world, uint32_t index)
 		small_link(world, other, index, true);
 }
 
+void small_dismiss(struct small_world *world, uint32_t index)
+{
+	const struct small_peer *peer = &world->peers[index];
+	struct pccl_master_event event = {
+		.type = PCCL_MASTER_DISMISS, .connection = peer->connection, .text = "it is on the list no more"};
+
+	master_event(world, peer->master, &event);
+}
+
 void small_hang_up(struct small_world *world, uint32_t index)
 {
 	post(world, world->peers[index].connection, true)->close = true;

@@ -96,6 +96,8 @@ void small_kill(struct small_world *world, uint32_t index);
 void small_reset(struct small_world *world, uint32_t index);
 /* The master sees the connection break, the peer does not. */
 void small_hang_up(struct small_world *world, uint32_t index);
+/* The master is told that the peer may not stay. */
+void small_dismiss(struct small_world *world, uint32_t index);
 /* Any event of one peer. */
 void small_event(struct small_world *world, uint32_t index, struct pccl_peer_event *event);
 /* The links between the two, as the first sees them. */

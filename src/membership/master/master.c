@@ -148,6 +148,10 @@ void pccl_master_step(struct pccl_master *master, const struct pccl_master_event
 		if (client != NULL)
 			on_closed(master, client, event->text);
 		break;
+	case PCCL_MASTER_DISMISS:
+		if (client != NULL)
+			pccl_client_dismiss(master, client, PCCL_MESSAGE_EVICTED, pcclEvicted, event->text);
+		break;
 	}
 	pccl_clients_tick(master);
 	pccl_meets_tick(master);

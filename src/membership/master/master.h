@@ -26,7 +26,8 @@ enum pccl_master_event_type {
 	PCCL_MASTER_TICK,
 	PCCL_MASTER_ACCEPTED, /* a connection; text: its remote address, numeric */
 	PCCL_MASTER_MESSAGE,
-	PCCL_MASTER_CLOSED /* the connection ended or sent garbage; text says how */
+	PCCL_MASTER_CLOSED, /* the connection ended or sent garbage; text says how */
+	PCCL_MASTER_DISMISS /* it may not stay: out of its group at once, whether it goes or not; text says why */
 };
 
 struct pccl_master_event {

@@ -442,6 +442,23 @@ static void world_numbers_come_with_the_answer_of_a_joint_call(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
 
+/* It goes on sending, and says neither LEAVE nor PREPARED. */
+static void who_may_not_stay_is_out_at_once_whether_it_goes_or_not(void **state)
+{
+	struct small_world *world = *state;
+	uint64_t now_ns;
+
+	small_gather(world, 3);
+	world->peers[1].paused = true;
+	now_ns = world->now_ns;
+	small_dismiss(world, 1);
+	small_dismiss(world, 1);
+	small_settle(world);
+	assert_int_equal(small_size(world, 0), 2);
+	assert_int_equal(small_size(world, 2), 2);
+	assert_true(world->now_ns == now_ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -469,6 +486,7 @@ int main(void)
 		CASE(overslept_master_evicts_nobody),
 		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
 		CASE(a_tired_master_evicts_the_silent),
+		CASE(who_may_not_stay_is_out_at_once_whether_it_goes_or_not),
 		CASE(world_numbers_come_with_the_answer_of_a_joint_call),
 	};
 
