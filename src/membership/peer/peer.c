@@ -293,7 +293,7 @@ static void on_message(struct pccl_peer *peer, struct pccl_message *message)
 		pccl_peer_on_welcome(peer, &message->body.welcome);
 		break;
 	case PCCL_MESSAGE_REFUSED:
-		pccl_peer_end(peer, message->body.notice.result, message->body.notice.text);
+		pccl_peer_on_refused(peer, &message->body.notice);
 		break;
 	case PCCL_MESSAGE_PREPARE:
 		pccl_peer_on_prepare(peer, &message->body.prepare);

@@ -38,6 +38,7 @@ struct pccl_peer {
 	uint32_t failures;    /* attempts in a row that failed: the backoff */
 	uint32_t tries;	      /* attempts that failed, from the beginning */
 	uint32_t unfit_tries; /* in a row, at the end, that will fail for ever: security differs */
+	uint32_t refusals;    /* in a row, of a member, by one master after the other */
 	uint32_t heard_tries; /* of them, until a master last said WELCOME */
 	uint32_t vote_tries;  /* until the outstanding joint call had no master */
 	uint64_t away_ns;     /* since when the master is lost; PCCL_NEVER: it is there, or none ever was */
@@ -122,6 +123,7 @@ uint32_t pccl_peer_epoch(const struct pccl_peer *peer); /* in force; 0: none yet
 
 /* peer_link.c */
 void pccl_peer_dial(struct pccl_peer *peer);
+void pccl_peer_on_refused(struct pccl_peer *peer, const struct pccl_message_notice *notice);
 void pccl_peer_on_dialled(struct pccl_peer *peer, uint64_t trip_ns);
 void pccl_peer_on_closed(struct pccl_peer *peer, const char *text, bool unfit);
 void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welcome *welcome);

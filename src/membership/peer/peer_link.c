@@ -265,6 +265,7 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 		return;
 	}
 	peer->link = PCCL_PEER_LINK_UP;
+	peer->refusals = 0;
 	peer->up_ns = peer->now_ns;
 	peer->heard_tries = peer->tries;
 	peer->away_ns = PCCL_NEVER;
@@ -278,6 +279,17 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
 	    peer->config.admission_timeout_ns > 0)
 		peer->admission_ns = peer->now_ns + peer->config.admission_timeout_ns;
+}
+
+/* A master whose list of who may join is old does not end a member: it has a group, perhaps at another master. Unless
+ * none takes it. */
+void pccl_peer_on_refused(struct pccl_peer *peer, const struct pccl_message_notice *notice)
+{
+	peer->refusals++;
+	if (peer->standing != PCCL_PEER_MEMBER || peer->refusals >= peer->config.master_count)
+		pccl_peer_end(peer, notice->result, notice->text);
+	else
+		pccl_peer_abandon(peer, notice->text);
 }
 
 void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_notice *notice)

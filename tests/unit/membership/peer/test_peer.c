@@ -266,6 +266,37 @@ static void a_registration_is_answered_by_a_welcome_or_the_end(void **state)
 	pccl_peer_destroy(peer);
 }
 
+/* Its masters refuse it one after the other, which a list that is old may be the cause of. */
+static void a_member_that_is_refused_goes_on_to_the_next_master(void **state)
+{
+	struct pccl_peer_event event = {.type = PCCL_PEER_JOIN, .now_ns = 1000 * SMALL_MS};
+	struct pccl_peer *peer = new_peer(3);
+	uint32_t master;
+
+	(void)state;
+	step(peer, &event);
+	come_up(peer, &event);
+	hear(peer, &event, install_of(3, 1));
+	event.now_ns += 1000 * SMALL_MS;
+	event.type = PCCL_PEER_CLOSED;
+	step(peer, &event);
+	memset(&said, 0, sizeof(said));
+	for (master = 0; master < 3; master++) {
+		assert_int_equal(said.ends, 0);
+		while (said.dials == master) {
+			event.type = PCCL_PEER_TICK;
+			event.now_ns = pccl_peer_deadline(peer);
+			step(peer, &event);
+		}
+		event.type = PCCL_PEER_DIALLED;
+		step(peer, &event);
+		hear(peer, &event, pccl_message_create(PCCL_MESSAGE_REFUSED));
+	}
+	assert_int_equal(said.dials, 3);
+	assert_int_equal(said.ends, 1);
+	pccl_peer_destroy(peer);
+}
+
 static struct pccl_peer *new_registered_far_away(struct pccl_peer_event *event, uint64_t trip_ns)
 {
 	struct pccl_message *welcome = pccl_message_create(PCCL_MESSAGE_WELCOME);
@@ -413,6 +444,7 @@ int main(void)
 		cmocka_unit_test(waits_for_several_masters_double_once_per_round),
 		cmocka_unit_test(newcomer_ends_when_no_master_has_its_security),
 		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
+		cmocka_unit_test(a_member_that_is_refused_goes_on_to_the_next_master),
 		cmocka_unit_test(a_master_that_is_far_away_may_be_silent_for_longer),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
 		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),
