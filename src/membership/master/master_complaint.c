@@ -25,6 +25,7 @@
 #define IDLE_ALARMS_MAX 6			/* for ops that nobody has, */
 #define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS)	/* each within this time of the one before */
 #define DISPUTE_MEMORY_NS (60 * PCCL_SECOND_NS) /* after two time-outs more a dispute is forgotten */
+#define WON_MEMORY_NS (3600 * PCCL_SECOND_NS)	/* and that somebody went for one */
 
 /* What a member has to do with complaints. */
 struct trouble {
@@ -211,26 +212,35 @@ static const char *text_about(const struct pccl_group *group, uint32_t rank)
 	return "";
 }
 
-static uint32_t feuds_of(const struct pccl_group *group, uint32_t rank)
+static uint32_t disputes_won_by(const struct pccl_master *master, const struct pccl_client *client)
 {
-	const struct pccl_conduct *conduct = &group->seats[rank].client->conduct;
+	const struct pccl_conduct *conduct = &client->conduct;
 
-	return conduct->feuds + conduct->disputes_won;
+	return master->now_ns < conduct->won_ns + WON_MEMORY_NS ? conduct->disputes_won : 0;
+}
+
+static uint32_t feuds_of(const struct pccl_master *master, const struct pccl_group *group, uint32_t rank)
+{
+	const struct pccl_client *client = group->seats[rank].client;
+
+	return client->conduct.feuds + disputes_won_by(master, client);
 }
 
 /* Of two that have as much trouble as accusers, who has had it before goes, else the one with the higher rank. */
-static bool is_worse(const struct pccl_group *group, const struct trouble *left, const struct trouble *right)
+static bool is_worse(const struct pccl_master *master, const struct pccl_group *group, const struct trouble *left,
+		     const struct trouble *right)
 {
 	if (left->troubles != right->troubles)
 		return left->troubles > right->troubles;
 	if (left->accusers != right->accusers)
 		return left->accusers > right->accusers;
-	return feuds_of(group, left->rank) >= feuds_of(group, right->rank);
+	return feuds_of(master, group, left->rank) >= feuds_of(master, group, right->rank);
 }
 
 /* Who has most trouble: of those whom most others accuse, or of links that both sides say are broken. False: nobody
  * has any. */
-static bool find_worst(const struct pccl_group *group, bool confirmed, struct trouble *worst_out)
+static bool find_worst(const struct pccl_master *master, const struct pccl_group *group, bool confirmed,
+		       struct trouble *worst_out)
 {
 	struct trouble worst = {0, 0, 0};
 	uint32_t rank;
@@ -243,23 +253,26 @@ static bool find_worst(const struct pccl_group *group, bool confirmed, struct tr
 		count_trouble(group, confirmed, &trouble);
 		if (trouble.troubles == 0 || (!confirmed && !are_most(group, trouble.accusers)))
 			continue;
-		if (worst.troubles == 0 || is_worse(group, &trouble, &worst))
+		if (worst.troubles == 0 || is_worse(master, group, &trouble, &worst))
 			worst = trouble;
 	}
 	*worst_out = worst;
 	return worst.troubles > 0;
 }
 
-static void charge_one(struct pccl_client *stays, bool dispute)
+static void charge_one(const struct pccl_master *master, struct pccl_client *stays, bool dispute)
 {
-	if (dispute)
-		stays->conduct.disputes_won++;
-	else
+	if (!dispute) {
 		stays->conduct.feuds++;
+		return;
+	}
+	stays->conduct.disputes_won = disputes_won_by(master, stays) + 1;
+	stays->conduct.won_ns = master->now_ns;
 }
 
 /* Those that it has trouble with, and that stay. If they are most of the others it was not theirs. */
-static void charge_others(struct pccl_group *group, const struct pccl_client *worst, bool dispute)
+static void charge_others(const struct pccl_master *master, struct pccl_group *group, const struct pccl_client *worst,
+			  bool dispute)
 {
 	struct trouble trouble = {.rank = worst->seat};
 	uint32_t index;
@@ -269,16 +282,16 @@ static void charge_others(struct pccl_group *group, const struct pccl_client *wo
 		const struct pccl_complaint *complaint = &group->complaints[index];
 
 		if (pccl_uuid_equal(&complaint->about, &worst->self.uuid))
-			charge_one(member_of(group, &complaint->from), dispute);
+			charge_one(master, member_of(group, &complaint->from), dispute);
 		else if (pccl_uuid_equal(&complaint->from, &worst->self.uuid) && !is_mutual(group, complaint))
-			charge_one(member_of(group, &complaint->about), dispute);
+			charge_one(master, member_of(group, &complaint->about), dispute);
 	}
 }
 
 static void evict(struct pccl_master *master, struct pccl_group *group, struct pccl_client *worst, bool dispute,
 		  const char *why)
 {
-	charge_others(group, worst, dispute);
+	charge_others(master, group, worst, dispute);
 	group->complaint_count = 0;
 	pccl_client_dismiss(master, worst, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 }
@@ -347,13 +360,14 @@ static uint32_t count_disputes(const struct pccl_group *group, const struct pccl
 }
 
 /* Who of the two goes for a dispute; NULL: neither, for now. */
-static struct pccl_client *culprit_of(const struct pccl_group *group, const struct pccl_complaint *complaint)
+static struct pccl_client *culprit_of(const struct pccl_master *master, const struct pccl_group *group,
+				      const struct pccl_complaint *complaint)
 {
 	struct pccl_client *accuser = member_of(group, &complaint->from);
 	struct pccl_client *accused = member_of(group, &complaint->about);
 	uint32_t of_accuser = count_disputes(group, accuser);
 	uint32_t of_accused = count_disputes(group, accused);
-	bool denies = of_accused + accused->conduct.disputes_won > of_accuser + accuser->conduct.disputes_won;
+	bool denies = of_accused + disputes_won_by(master, accused) > of_accuser + disputes_won_by(master, accuser);
 
 	if (accuser->conduct.doubts > 1 || (denies ? of_accused : of_accuser) > 1)
 		return denies ? accused : accuser;
@@ -398,7 +412,7 @@ static bool settle_disputes(struct pccl_master *master, struct pccl_group *group
 	for (index = 0; index < group->complaint_count; index++) {
 		const struct pccl_complaint *complaint = &group->complaints[index];
 
-		culprit = is_dispute(master, group, complaint) ? culprit_of(group, complaint) : NULL;
+		culprit = is_dispute(master, group, complaint) ? culprit_of(master, group, complaint) : NULL;
 		if (culprit == NULL)
 			continue;
 		evict_for(master, group, culprit, complaint);
@@ -437,7 +451,7 @@ void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 	drop_stale(group);
 	if (group->complaint_count == 0)
 		return;
-	if (find_worst(group, false, &worst)) {
+	if (find_worst(master, group, false, &worst)) {
 		evict_worst(master, group, &worst);
 		return;
 	}
@@ -449,7 +463,7 @@ void pccl_complaints_judge(struct pccl_master *master, struct pccl_group *group)
 	pending_ns = first_end(group, false);
 	confirmed_ns = first_end(group, true);
 	if (pending_ns == PCCL_MASTER_NEVER || master->now_ns >= confirmed_ns) {
-		if (find_worst(group, true, &worst))
+		if (find_worst(master, group, true, &worst))
 			evict_worst(master, group, &worst);
 		return;
 	}

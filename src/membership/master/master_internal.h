@@ -75,7 +75,8 @@ struct pccl_conduct {
 	uint32_t doubts;      /* how often it was the one that complained, */
 	uint64_t dispute_ns;  /* at this time the last, */
 	pcclRankUuid_t disputed; /* with this one */
-	uint32_t disputes_won;	 /* members that went for such a disagreement with this one, */
+	uint32_t disputes_won;	 /* members that went for such a disagreement with this one, not long ago, */
+	uint64_t won_ns;	 /* at this time the last, */
 	uint32_t feuds;		 /* or because they and this one complained about each other */
 	uint32_t stray_alarms;	 /* view changes, each within a minute of the one before, in which it told of strays, */
 	uint64_t stray_ns;	 /* at this time the last, */

@@ -34,16 +34,19 @@ bool pccl_reports_check(struct pccl_master *master, struct pccl_client *client,
 	return true;
 }
 
-/* In a change in which nobody was lost. True: it means harm. */
-static bool charge(const struct pccl_master *master, struct pccl_conduct *conduct, uint32_t failed)
+/* In a change in which nobody was lost. True: it means harm. Of two members one may as well have kept silent about what
+ * it made fail at the other: they are not charged for each time, only for what decisions take in memory. */
+static bool charge(const struct pccl_master *master, struct pccl_conduct *conduct, uint32_t failed, bool pair)
 {
 	if (failed == 0)
 		return false;
+	conduct->strays += failed;
+	if (pair)
+		return conduct->strays > STRAYS_MAX;
 	if (master->now_ns >= conduct->stray_ns + STRAY_MEMORY_NS)
 		conduct->stray_alarms = 0;
 	conduct->stray_alarms++;
 	conduct->stray_ns = master->now_ns;
-	conduct->strays += failed;
 	return conduct->stray_alarms > STRAY_ALARMS_MAX || conduct->strays > STRAYS_MAX;
 }
 
@@ -68,7 +71,8 @@ static bool judge(struct pccl_master *master, struct pccl_group *group, const st
 	uint32_t rank;
 
 	for (rank = 0; rank < change->survivor_count && nobody_lost; rank++) {
-		if (!charge(master, &change->recipients[rank]->conduct, strays[rank].failed))
+		if (!charge(master, &change->recipients[rank]->conduct, strays[rank].failed,
+			    change->survivor_count == 2))
 			continue;
 		pccl_client_dismiss(master, change->recipients[rank], PCCL_MESSAGE_EVICTED, pcclEvicted,
 				    "it kept reporting failed operations that nobody else has");

@@ -169,6 +169,22 @@ static void who_denies_again_goes_the_next_time(void **state)
 	assert_int_equal(small_size(world, 2), 4);
 }
 
+/* An hour later it is as if it had been the first time. */
+static void what_somebody_went_for_is_forgotten_in_time(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 6);
+	small_complain(world, 1, 3);
+	small_pass(world, 10000);
+	assert_int_equal(world->peers[1].end_result, pcclEvicted);
+	small_pass(world, 3600000);
+	small_complain(world, 2, 3);
+	small_pass(world, 10000);
+	assert_int_equal(world->peers[2].end_result, pcclEvicted);
+	assert_int_equal(small_size(world, 3), 4);
+}
+
 /* Two at once were two troubles of the one that complains about them. */
 static void nobody_goes_at_once_for_what_the_accused_deny(void **state)
 {
@@ -216,6 +232,7 @@ int main(void)
 		CASE(false_complaint_adds_nothing_to_a_link_that_is_broken),
 		CASE(who_denies_what_two_say_goes),
 		CASE(who_denies_again_goes_the_next_time),
+		CASE(what_somebody_went_for_is_forgotten_in_time),
 		CASE(nobody_goes_at_once_for_what_the_accused_deny),
 		CASE(one_broken_link_is_not_judged_before_the_others_are_known),
 	};
