@@ -18,8 +18,8 @@ pcclResult_t pccl_lane_thread_create(const struct pccl_self *self, struct pccl_m
 void pccl_lane_thread_wake(struct pccl_lane_thread *thread);
 
 /* From any thread: callers wait for one op after the other. Between them the thread parks from now on, for a moment
- * each, so that the next one may take its place: then he drives the lane, turn by turn, until he gives it back, and must
- * not hold up pccl_lane_thread_stop(). Whoever has something for him rings. */
+ * each, so that the next one may take its place: then he drives the lane, turn by turn, until he gives it back, and
+ * must not hold up pccl_lane_thread_stop(). Whoever has something for him rings. */
 void pccl_lane_thread_invite(struct pccl_lane_thread *thread);
 bool pccl_lane_thread_take(struct pccl_lane_thread *thread);
 void pccl_lane_thread_drive(struct pccl_lane_thread *thread, uint64_t until_ns);
