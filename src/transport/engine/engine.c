@@ -23,6 +23,7 @@
 #include "transport/loop/fork.h"
 
 #define FIRST_WINDOW_BYTES 1024u
+#define BELL_CALLS_MAX 1024 /* nobody honest rings so often in between */
 
 static struct pccl_engine *as_engine(struct pccl_stream *stream)
 {
@@ -57,6 +58,7 @@ static void leave_loop(struct pccl_engine *engine)
 	if (engine->loop == NULL)
 		return;
 	pccl_loop_unwatch(engine->loop, &engine->watch);
+	pccl_loop_unwatch(engine->loop, &engine->bell);
 	pccl_loop_undefer(engine->loop, &engine->write_hook);
 	pccl_loop_undefer(engine->loop, &engine->read_hook);
 	pccl_loop_timer_clear(engine->loop, &engine->linger);
@@ -228,9 +230,22 @@ void pccl_engine_close(struct pccl_stream *stream, bool flush)
 
 /* ---- events -------------------------------------------------------------------------------------------------- */
 
+/* Each bell is taken when the loop tells of it, before either direction is looked at, and at no other time: so none is
+ * taken that the loop then says nothing of. */
+static pcclResult_t watch_bell(struct pccl_engine *engine, struct pccl_loop *loop)
+{
+	engine->bell.fd = engine->bytes->bell != NULL ? engine->bytes->bell(engine->bytes_state) : -1;
+	return engine->bell.fd < 0 ? pcclSuccess : pccl_loop_watch(loop, &engine->bell, EPOLLIN | EPOLLET);
+}
+
 static void open_up(struct pccl_engine *engine)
 {
 	bool room = engine->room_wanted;
+
+	if (watch_bell(engine, engine->loop) != pcclSuccess) {
+		pccl_engine_break(engine, "%s", pccl_fail_text());
+		return;
+	}
 
 	engine->shaken = true;
 	engine->state = PCCL_ENGINE_OPEN;
@@ -278,10 +293,11 @@ static void on_connected(struct pccl_engine *engine)
 
 static void note_events(struct pccl_engine *engine, uint32_t events)
 {
-	if (engine->bytes->one_bell)
-		events |= EPOLLIN | EPOLLOUT;
-	if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0)
+	if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) {
 		engine->readable = engine->read_to_end = true;
+		if (engine->begun && engine->bytes->note_end != NULL)
+			engine->bytes->note_end(engine->bytes_state);
+	}
 	if ((events & EPOLLIN) != 0)
 		engine->readable = true;
 	if ((events & EPOLLOUT) != 0 && engine->write_error == 0)
@@ -315,11 +331,28 @@ static void on_ready(struct pccl_watch *watch, uint32_t events)
 	}
 }
 
+static void on_bell(struct pccl_watch *watch, uint32_t events)
+{
+	struct pccl_engine *engine = watch->context;
+	char bells[64];
+	uint32_t calls = 0;
+	ssize_t got;
+
+	(void)events;
+	do
+		got = read(watch->fd, bells, sizeof(bells));
+	while ((got == (ssize_t)sizeof(bells) && ++calls < BELL_CALLS_MAX) || (got < 0 && errno == EINTR));
+	on_ready(&engine->watch, EPOLLIN | EPOLLOUT);
+}
+
 static void init_stream(struct pccl_engine *engine, int fd, const struct pccl_address *remote)
 {
 	engine->watch.fd = fd;
 	engine->watch.ready = on_ready;
 	engine->watch.context = engine;
+	engine->bell.fd = -1;
+	engine->bell.ready = on_bell;
+	engine->bell.context = engine;
 	engine->write_hook.run = pccl_engine_write_hook;
 	engine->write_hook.context = engine;
 	engine->read_hook.run = pccl_engine_read_hook;
@@ -362,8 +395,12 @@ static pcclResult_t join_loop(struct pccl_engine *engine, struct pccl_loop *loop
 {
 	pcclResult_t result = pccl_loop_watch(loop, &engine->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 
-	if (result != pcclSuccess)
+	if (result == pcclSuccess && engine->shaken && engine->begun)
+		result = watch_bell(engine, loop);
+	if (result != pcclSuccess) {
+		pccl_loop_unwatch(loop, &engine->watch);
 		return result;
+	}
 	engine->loop = loop;
 	engine->state = state;
 	engine->events = events;

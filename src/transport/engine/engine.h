@@ -47,8 +47,11 @@ struct pccl_byte_calls {
 	bool (*count)(void *state, uint64_t now_ns, struct pccl_stream_counters *counters);
 	/* What people call the way that bytes go, once the handshake is done. NULL: as the transport. */
 	const char *(*name)(const void *state);
-	/* Whatever the loop tells of the socket may be about either direction. */
-	bool one_bell;
+	/* A descriptor beside the socket, once the handshake is done, that something to read comes to whenever either
+	 * direction may get on; the engine empties it. -1: none. NULL: never any. */
+	int (*bell)(const void *state);
+	/* The loop has told that the other side has hung up, or that the connection is broken. May be NULL. */
+	void (*note_end)(void *state);
 };
 
 /* Of all parts together. */

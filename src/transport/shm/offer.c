@@ -15,7 +15,7 @@
 #include "transport/loop/fork.h"
 
 #define MAGIC 0x504d4853u /* "SHMP" read as little-endian */
-#define VERSION 1	  /* of the messages, and of what is in the memory */
+#define VERSION 2	  /* of the messages, and of what is in the memory */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* ---- messages ------------------------------------------------------------------------------------------------ */
@@ -75,13 +75,112 @@ static void *map(int descriptor)
 	return memory;
 }
 
-void pccl_offer_unmap(void *memory)
+static void unmap(void *memory)
 {
 	if (memory != NULL)
 		(void)munmap(memory, PCCL_OFFER_MEMORY_BYTES);
 }
 
-void *pccl_offer_make(struct pccl_offer *offer)
+static int open_of(uint32_t process, uint32_t descriptor)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/fd/%u", (unsigned)process, (unsigned)descriptor);
+	return pccl_fork_own(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+/* ---- bells --------------------------------------------------------------------------------------------------- */
+
+/* Behind the token, for each side: a descriptor of who offers, u32, and the pipe's number, u64, so that another process
+ * that has come to have that process's number is not taken for it. */
+struct bell {
+	uint32_t descriptor;
+	uint64_t number;
+};
+
+enum { OFFERERS, TAKERS, BELLS };
+
+#define BELL_BYTES (sizeof(uint32_t) + sizeof(uint64_t))
+
+static void write_bells(void *memory, const struct bell bells[BELLS])
+{
+	struct pccl_writer writer = pccl_writer_over(token_in(memory) + PCCL_OFFER_TOKEN_BYTES, BELLS * BELL_BYTES);
+	size_t i;
+
+	for (i = 0; i < BELLS; i++) {
+		pccl_put_u32(&writer, bells[i].descriptor);
+		pccl_put_u64(&writer, bells[i].number);
+	}
+}
+
+static void read_bells(void *memory, struct bell bells[BELLS])
+{
+	uint8_t bytes[BELLS * BELL_BYTES];
+	struct pccl_reader reader = pccl_reader_over(bytes, sizeof(bytes));
+	size_t i;
+
+	memcpy(bytes, token_in(memory) + PCCL_OFFER_TOKEN_BYTES, sizeof(bytes));
+	for (i = 0; i < BELLS; i++) {
+		bells[i].descriptor = pccl_get_u32(&reader);
+		bells[i].number = pccl_get_u64(&reader);
+	}
+}
+
+/* A pipe by one descriptor that reads and writes it; -1 and errno. */
+static int make_bell(struct bell *bell_out)
+{
+	struct stat status;
+	int ends[2], fd, error;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -1;
+	fd = open_of((uint32_t)getpid(), (uint32_t)pccl_fork_own(ends[0]));
+	error = errno;
+	pccl_fork_close(ends[0]);
+	pccl_fork_close(pccl_fork_own(ends[1]));
+	errno = error;
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &status) != 0) {
+		pccl_fork_close(fd);
+		return -1;
+	}
+	bell_out->descriptor = (uint32_t)fd;
+	bell_out->number = (uint64_t)status.st_ino;
+	return fd;
+}
+
+static int take_bell(uint32_t process, const struct bell *bell)
+{
+	struct stat status;
+	int fd = open_of(process, bell->descriptor);
+
+	if (fd < 0)
+		(void)pccl_fail(pcclSystemError, "an offered bell can't be opened: %s", strerror(errno));
+	else if (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) && status.st_uid == geteuid() &&
+		 (uint64_t)status.st_ino == bell->number)
+		return fd;
+	else
+		(void)pccl_fail(pcclSystemError, "what is offered as a bell is none, or another's");
+	if (fd >= 0)
+		pccl_fork_close(fd);
+	return -1;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------- */
+
+void pccl_offer_drop(struct pccl_shared *shared)
+{
+	unmap(shared->memory);
+	if (shared->hears >= 0)
+		pccl_fork_close(shared->hears);
+	if (shared->rings >= 0)
+		pccl_fork_close(shared->rings);
+	shared->memory = NULL;
+	shared->hears = shared->rings = -1;
+}
+
+static void *make_memory(struct pccl_offer *offer)
 {
 	int descriptor = pccl_fork_own(memfd_create("pccl", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	void *memory = NULL;
@@ -104,6 +203,26 @@ void *pccl_offer_make(struct pccl_offer *offer)
 	return memory;
 }
 
+bool pccl_offer_make(struct pccl_offer *offer, struct pccl_shared *shared_out)
+{
+	const struct pccl_shared none = {NULL, -1, -1};
+	struct bell bells[BELLS] = {{0, 0}, {0, 0}};
+
+	*shared_out = none;
+	shared_out->hears = make_bell(&bells[OFFERERS]);
+	shared_out->rings = make_bell(&bells[TAKERS]);
+	if (shared_out->hears < 0 || shared_out->rings < 0)
+		(void)pccl_fail(pcclSystemError, "no bells for shared memory: %s", strerror(errno));
+	else
+		shared_out->memory = make_memory(offer);
+	if (shared_out->memory == NULL) {
+		pccl_offer_drop(shared_out);
+		return false;
+	}
+	write_bells(shared_out->memory, bells);
+	return true;
+}
+
 /* Who could make it smaller could end this process with a signal. Root may open what is another user's. */
 static bool is_sound(int descriptor)
 {
@@ -114,14 +233,11 @@ static bool is_sound(int descriptor)
 	       status.st_size == (off_t)PCCL_OFFER_MEMORY_BYTES && status.st_uid == geteuid();
 }
 
-void *pccl_offer_take(const struct pccl_offer *offer)
+static void *take_memory(const struct pccl_offer *offer)
 {
-	char path[64];
+	int descriptor = open_of(offer->process, offer->descriptor);
 	void *memory = NULL;
-	int descriptor;
 
-	(void)snprintf(path, sizeof(path), "/proc/%u/fd/%u", (unsigned)offer->process, (unsigned)offer->descriptor);
-	descriptor = pccl_fork_own(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 	if (descriptor < 0)
 		(void)pccl_fail(pcclSystemError, "the offered memory can't be opened: %s", strerror(errno));
 	else if (!is_sound(descriptor))
@@ -133,8 +249,27 @@ void *pccl_offer_take(const struct pccl_offer *offer)
 	/* Another process has that number here than where the offer comes from. */
 	if (memory != NULL && memcmp(token_in(memory), offer->token, sizeof(offer->token)) != 0) {
 		(void)pccl_fail(pcclSystemError, "what is offered is another peer's memory");
-		pccl_offer_unmap(memory);
+		unmap(memory);
 		return NULL;
 	}
 	return memory;
+}
+
+bool pccl_offer_take(const struct pccl_offer *offer, struct pccl_shared *shared_out)
+{
+	const struct pccl_shared none = {NULL, -1, -1};
+	struct bell bells[BELLS];
+
+	*shared_out = none;
+	shared_out->memory = take_memory(offer);
+	if (shared_out->memory == NULL)
+		return false;
+	read_bells(shared_out->memory, bells);
+	shared_out->hears = take_bell(offer->process, &bells[TAKERS]);
+	if (shared_out->hears >= 0)
+		shared_out->rings = take_bell(offer->process, &bells[OFFERERS]);
+	if (shared_out->rings >= 0)
+		return true;
+	pccl_offer_drop(shared_out);
+	return false;
 }

@@ -43,36 +43,16 @@ static bool take_flag(uint32_t *flag)
 	return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0 && __atomic_exchange_n(flag, 0, __ATOMIC_SEQ_CST) != 0;
 }
 
-static void raise_flag(struct pccl_ring *ring, uint32_t *flag)
+static void raise_flag(uint32_t *flag)
 {
-	ring->waits = true;
 	__atomic_store_n(flag, 1, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /* It does not wait after all. If the other side has just taken the flag, it wakes this one for nothing. */
-static void lower_flag(struct pccl_ring *ring, uint32_t *flag)
+static void lower_flag(uint32_t *flag)
 {
-	if (__atomic_exchange_n(flag, 0, __ATOMIC_SEQ_CST) != 0)
-		ring->waits = false;
-}
-
-static bool was_woken(struct pccl_ring *ring, const uint32_t *flag)
-{
-	if (!ring->waits || __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0)
-		return false;
-	ring->waits = false;
-	return true;
-}
-
-bool pccl_ring_was_woken_writer(struct pccl_ring *ring)
-{
-	return was_woken(ring, &ring->head->writer_waits);
-}
-
-bool pccl_ring_was_woken_reader(struct pccl_ring *ring)
-{
-	return was_woken(ring, &ring->head->reader_waits);
+	__atomic_store_n(flag, 0, __ATOMIC_SEQ_CST);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
@@ -112,10 +92,10 @@ static bool has_room(uint64_t filled)
 
 bool pccl_ring_await_room(struct pccl_ring *ring)
 {
-	raise_flag(ring, &ring->head->writer_waits);
+	raise_flag(&ring->head->writer_waits);
 	if (!has_room(filled_by_writer(ring)))
 		return true;
-	lower_flag(ring, &ring->head->writer_waits);
+	lower_flag(&ring->head->writer_waits);
 	return false;
 }
 
@@ -157,9 +137,9 @@ ssize_t pccl_ring_take(struct pccl_ring *ring, void *to, size_t bytes, bool *wak
 
 bool pccl_ring_await_bytes(struct pccl_ring *ring)
 {
-	raise_flag(ring, &ring->head->reader_waits);
+	raise_flag(&ring->head->reader_waits);
 	if (filled_by_other(ring) == 0)
 		return true;
-	lower_flag(ring, &ring->head->reader_waits);
+	lower_flag(&ring->head->reader_waits);
 	return false;
 }

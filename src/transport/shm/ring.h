@@ -24,7 +24,6 @@ struct pccl_ring {
 	struct pccl_ring_head *head; /* shared, as the next */
 	uint8_t *bytes;
 	uint64_t own; /* bytes that have been written, or read, by this side */
-	bool waits;   /* it has said that it is to be woken */
 };
 
 /* `memory`: PCCL_RING_HEAD_BYTES zeroes, aligned to them, then room for PCCL_RING_BYTES. */
@@ -39,10 +38,6 @@ ssize_t pccl_ring_take(struct pccl_ring *ring, void *to, size_t bytes, bool *wak
  * now. */
 bool pccl_ring_await_room(struct pccl_ring *ring);
 bool pccl_ring_await_bytes(struct pccl_ring *ring);
-
-/* Has the other side woken this one since it said that it waits? True once. */
-bool pccl_ring_was_woken_writer(struct pccl_ring *ring);
-bool pccl_ring_was_woken_reader(struct pccl_ring *ring);
 
 /* Of what this side has written: how much the other one has read, as far as can be believed. */
 uint64_t pccl_ring_read_by_other(const struct pccl_ring *ring);

@@ -1,12 +1,13 @@
 /*
- * Bytes through two rings, once both sides have the memory; over the connection if not. The connection stays: a byte on
- * it wakes the other side, and its end is the stream's. What a side has written before it ended is read all the same.
+ * Bytes through two rings, once both sides have the memory; over the connection if not. Each side has a pipe that wakes
+ * it. The connection stays, and its end is the stream's. What a side has written before it ended is read all the same.
  */
 #include "transport/shm/shm.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fail.h"
 #include "base/log.h"
@@ -31,9 +32,10 @@ enum stage {
 struct shm_stream {
 	enum stage stage;
 	bool declines;
-	bool counts;	/* among the streams that share memory, or are about to */
-	int descriptor; /* AWAITS_ANSWER: of the memory, which the other side may open; else -1 */
-	void *memory;	/* mapped from AWAITS_ANSWER on; NULL: none */
+	bool counts;		   /* among the streams that share memory, or are about to */
+	int descriptor;		   /* AWAITS_ANSWER: of the memory, which the other side may open; else -1 */
+	struct pccl_shared shared; /* from AWAITS_ANSWER on */
+	bool ended;		   /* the connection has, for all that the loop tells */
 	struct pccl_ring out;
 	struct pccl_ring in;
 	int failure;	   /* errno that write() returns; 0: none */
@@ -82,8 +84,7 @@ static void close_descriptor(struct shm_stream *stream)
 static void drop_memory(struct shm_stream *stream)
 {
 	close_descriptor(stream);
-	pccl_offer_unmap(stream->memory);
-	stream->memory = NULL;
+	pccl_offer_drop(&stream->shared);
 	if (stream->counts)
 		(void)__atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
 	stream->counts = false;
@@ -98,11 +99,11 @@ static enum pccl_shake go_plain(struct shm_stream *stream)
 
 static enum pccl_shake go_shared(struct shm_stream *stream, bool dialled)
 {
-	uint8_t *there = (uint8_t *)stream->memory + PCCL_RING_HEAD_BYTES + PCCL_RING_BYTES;
+	uint8_t *there = (uint8_t *)stream->shared.memory + PCCL_RING_HEAD_BYTES + PCCL_RING_BYTES;
 
 	close_descriptor(stream);
-	pccl_ring_open(&stream->out, dialled ? stream->memory : there);
-	pccl_ring_open(&stream->in, dialled ? there : stream->memory);
+	pccl_ring_open(&stream->out, dialled ? stream->shared.memory : there);
+	pccl_ring_open(&stream->in, dialled ? there : stream->shared.memory);
 	stream->stage = SHARED;
 	return PCCL_SHAKE_DONE;
 }
@@ -136,9 +137,7 @@ static enum pccl_shake offer_memory(struct shm_stream *stream, int fd)
 
 	if (stream->declines || !is_on_this_host(fd, &offer.port, &remote_port))
 		return go_plain(stream);
-	if (may_share(stream))
-		stream->memory = pccl_offer_make(&offer);
-	if (stream->memory == NULL) {
+	if (!may_share(stream) || !pccl_offer_make(&offer, &stream->shared)) {
 		note_decline();
 		return go_plain(stream);
 	}
@@ -154,8 +153,7 @@ static bool take(struct shm_stream *stream, int fd, const struct pccl_offer *off
 
 	if (stream->declines || !is_on_this_host(fd, &local_port, &remote_port) || remote_port != offer->port)
 		return false;
-	stream->memory = pccl_offer_take(offer);
-	if (stream->memory != NULL && may_share(stream))
+	if (pccl_offer_take(offer, &stream->shared) && may_share(stream))
 		return true;
 	note_decline();
 	return false;
@@ -251,7 +249,7 @@ static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialle
 		return pcclOutOfMemory;
 	stream->stage = dialled ? OFFERS : AWAITS_BEGINNING;
 	stream->declines = self == &pccl_shm_declining;
-	stream->descriptor = -1;
+	stream->descriptor = stream->shared.hears = stream->shared.rings = -1;
 	return pcclSuccess;
 }
 
@@ -265,57 +263,57 @@ static void end(void *state)
 
 /* ---- waking -------------------------------------------------------------------------------------------------- */
 
-#define BELLS_PER_CALL 64
-#define CALLS_MAX 64 /* for bells in a row: nobody honest rings so often */
-
-/* Who can't be told has been told already: as many bells as fit are in its socket. */
-static void ring_bell(struct shm_stream *stream, int fd)
+/* Who can't be told has been told already: as many bells as fit are in its pipe. */
+static void ring_bell(const struct shm_stream *stream)
 {
-	char bell = 0;
-	ssize_t sent;
+	const char bell = 0;
+	ssize_t rung;
 
 	do
-		sent = send(fd, &bell, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-		stream->failure = errno;
+		rung = write(stream->shared.rings, &bell, 1);
+	while (rung < 0 && errno == EINTR);
 }
 
-/* Takes all bells that have rung, so that what comes behind them is seen: 0: the other side has shut down; -1 and
- * errno, EAGAIN if nothing has come. */
-static ssize_t hear_bells(int fd)
+static int bell(const void *state)
 {
-	char bells[BELLS_PER_CALL];
+	const struct shm_stream *stream = state;
+
+	return stream->stage == SHARED ? stream->shared.hears : -1;
+}
+
+static void note_end(void *state)
+{
+	struct shm_stream *stream = state;
+
+	stream->ended = true;
+}
+
+#define BYTES_PER_CALL 64
+#define CALLS_MAX 64 /* of bytes that nobody honest sends */
+
+/* Of the connection, over which nothing is said any more. 0: the other side has shut down; -1 and errno, EAGAIN if it
+ * has not. */
+static ssize_t hear_end(const struct shm_stream *stream, int fd)
+{
+	char bytes[BYTES_PER_CALL];
 	uint32_t calls = 0;
 	ssize_t got;
 
+	errno = EAGAIN;
+	if (!stream->ended)
+		return -1;
 	do
-		got = recv(fd, bells, sizeof(bells), MSG_DONTWAIT);
+		got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	while ((got > 0 && ++calls < CALLS_MAX) || (got < 0 && errno == EINTR));
 	if (got > 0)
 		errno = EBADMSG;
 	return got > 0 ? -1 : got;
 }
 
-/* Each bell is taken before its ring is waited for again, so they don't pile up. */
-static bool awaits_bytes(struct shm_stream *stream, int fd)
-{
-	if (pccl_ring_was_woken_reader(&stream->in))
-		(void)hear_bells(fd);
-	return pccl_ring_await_bytes(&stream->in);
-}
-
-static bool awaits_room(struct shm_stream *stream, int fd)
-{
-	if (pccl_ring_was_woken_writer(&stream->out))
-		(void)hear_bells(fd);
-	return pccl_ring_await_room(&stream->out);
-}
-
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
 /* Until all is read, or nothing is there. How many bytes; -1: nonsense. */
-static ssize_t take_all(struct shm_stream *stream, int fd, uint8_t *to, size_t bytes)
+static ssize_t take_all(struct shm_stream *stream, uint8_t *to, size_t bytes)
 {
 	size_t done = 0;
 
@@ -326,7 +324,7 @@ static ssize_t take_all(struct shm_stream *stream, int fd, uint8_t *to, size_t b
 		if (got <= 0)
 			return got < 0 ? -1 : (ssize_t)done;
 		if (wake)
-			ring_bell(stream, fd);
+			ring_bell(stream);
 		done += (size_t)got;
 	}
 	return (ssize_t)done;
@@ -340,13 +338,13 @@ static ssize_t fail_nonsense(void)
 }
 
 /* All parts, in turn. */
-static ssize_t take_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count)
+static ssize_t take_parts(struct shm_stream *stream, const struct iovec *parts, size_t part_count)
 {
 	ssize_t total = 0;
 	size_t i;
 
 	for (i = 0; i < part_count; i++) {
-		ssize_t got = take_all(stream, fd, parts[i].iov_base, parts[i].iov_len);
+		ssize_t got = take_all(stream, parts[i].iov_base, parts[i].iov_len);
 
 		if (got < 0)
 			return fail_nonsense();
@@ -362,17 +360,17 @@ static ssize_t take_parts(struct shm_stream *stream, int fd, const struct iovec 
 static ssize_t read_nothing(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count,
 			    bool *more_out)
 {
-	ssize_t heard = hear_bells(fd);
+	ssize_t heard = hear_end(stream, fd);
 	int error = heard < 0 ? errno : 0;
 	bool over = heard == 0 || (heard < 0 && error != EAGAIN && error != EWOULDBLOCK);
 	ssize_t got;
 
-	if (!over && awaits_bytes(stream, fd)) {
+	if (!over && pccl_ring_await_bytes(&stream->in)) {
 		*more_out = false;
 		errno = EAGAIN;
 		return -1;
 	}
-	got = take_parts(stream, fd, parts, part_count);
+	got = take_parts(stream, parts, part_count);
 	*more_out = true;
 	if (got == 0 && over && heard < 0)
 		errno = error;
@@ -384,11 +382,11 @@ static ssize_t read_nothing(struct shm_stream *stream, int fd, const struct iove
 static ssize_t read_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count, size_t bytes,
 			  bool *more_out)
 {
-	ssize_t got = take_parts(stream, fd, parts, part_count);
+	ssize_t got = take_parts(stream, parts, part_count);
 
 	if (got == 0)
 		return read_nothing(stream, fd, parts, part_count, more_out);
-	*more_out = got < 0 || got == (ssize_t)bytes || !awaits_bytes(stream, fd);
+	*more_out = got < 0 || got == (ssize_t)bytes || !pccl_ring_await_bytes(&stream->in);
 	return got;
 }
 
@@ -413,15 +411,8 @@ static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
-static bool has_ended(int fd)
-{
-	char bell;
-
-	return recv(fd, &bell, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
-}
-
 /* Until all is written, or there is no room. */
-static ssize_t put_all(struct shm_stream *stream, int fd, const uint8_t *from, size_t bytes)
+static ssize_t put_all(struct shm_stream *stream, const uint8_t *from, size_t bytes)
 {
 	bool has_waited = false;
 	size_t done = 0;
@@ -436,22 +427,22 @@ static ssize_t put_all(struct shm_stream *stream, int fd, const uint8_t *from, s
 		if (put == 0 && has_waited)
 			return -1;
 		has_waited = put == 0;
-		if (put == 0 && awaits_room(stream, fd))
+		if (put == 0 && pccl_ring_await_room(&stream->out))
 			break;
 		if (wake)
-			ring_bell(stream, fd);
+			ring_bell(stream);
 		done += (size_t)put;
 	}
 	return (ssize_t)done;
 }
 
-static ssize_t put_parts(struct shm_stream *stream, int fd, const struct iovec *parts, size_t part_count)
+static ssize_t put_parts(struct shm_stream *stream, const struct iovec *parts, size_t part_count)
 {
 	ssize_t total = 0;
 	size_t i;
 
 	for (i = 0; i < part_count; i++) {
-		ssize_t put = put_all(stream, fd, parts[i].iov_base, parts[i].iov_len);
+		ssize_t put = put_all(stream, parts[i].iov_base, parts[i].iov_len);
 
 		if (put < 0)
 			return -1;
@@ -470,10 +461,10 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 	if (stream->stage != SHARED)
 		return pccl_tcp.bytes->write(NULL, fd, parts, part_count, more_out);
 	if (stream->failure == 0)
-		put = put_parts(stream, fd, parts, part_count);
+		put = put_parts(stream, parts, part_count);
 	if (put < 0)
 		stream->failure = EBADMSG;
-	else if (put == 0 && stream->failure == 0 && has_ended(fd))
+	else if (put == 0 && stream->failure == 0 && hear_end(stream, fd) == 0)
 		stream->failure = EPIPE;
 	if (put <= 0) {
 		errno = stream->failure != 0 ? stream->failure : EAGAIN;
@@ -523,7 +514,8 @@ static const struct pccl_byte_calls calls = {
 	.shut_down = shut_down,
 	.count = count,
 	.name = name,
-	.one_bell = true,
+	.bell = bell,
+	.note_end = note_end,
 };
 
 const struct pccl_transport pccl_shm = {.name = "shm", .bytes = &calls, PCCL_ENGINE_SLOTS};

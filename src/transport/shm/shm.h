@@ -1,8 +1,8 @@
 /*
- * The wire within a host: frames through memory that both processes map, beside a TCP connection that wakes, and that
- * ends when one of the two does. Who dials an address of its own host offers it, and both go on over plain TCP when the
- * other side may not, or can't: another user, another PID namespace, something in between. So one listener serves
- * neighbours and strangers alike.
+ * The wire within a host: frames through memory that both processes map, and a pipe that wakes each, beside a TCP
+ * connection that ends when one of the two does. Who dials an address of its own host offers it, and both go on over
+ * plain TCP when the other side may not, or can't: another user, another PID namespace, something in between. So one
+ * listener serves neighbours and strangers alike.
  *
  * The memory is a memfd that can't be resized, which the other side opens in /proc: the kernel lets processes of the
  * same user do that, and root, which takes only its own. It is given back when the last of the two processes ends,

@@ -177,16 +177,21 @@ static enum pccl_offer_kind hear(struct stranger *stranger)
 	return offer.kind;
 }
 
-static void *share(struct stranger *stranger)
+static struct pccl_shared share(struct stranger *stranger)
 {
 	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
-	void *memory = pccl_offer_make(&offer);
+	struct pccl_shared shared;
 
-	assert_non_null(memory);
+	assert_true(pccl_offer_make(&offer, &shared));
 	say(stranger, offer);
 	assert_int_equal(hear(stranger), PCCL_OFFER_TAKEN);
 	pccl_fork_close((int)offer.descriptor);
-	return memory;
+	return shared;
+}
+
+static void ring_bell(const struct pccl_shared *shared)
+{
+	assert_int_equal(write(shared->rings, "", 1), 1);
 }
 
 /* Somebody in between has a port of its own. */
@@ -195,13 +200,14 @@ static void an_offer_through_a_relay_is_declined(void **state)
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
 	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
-	void *memory = pccl_offer_make(&offer);
+	struct pccl_shared shared;
 
 	(void)state;
+	assert_true(pccl_offer_make(&offer, &shared));
 	stranger.port++;
 	say(&stranger, offer);
 	assert_int_equal(hear(&stranger), PCCL_OFFER_DECLINED);
-	pccl_offer_unmap(memory);
+	pccl_offer_drop(&shared);
 	pccl_fork_close((int)offer.descriptor);
 	leave(&stranger);
 }
@@ -239,10 +245,12 @@ static void a_newer_build_may_decline(void **state)
 static void check_not_taken(int descriptor, size_t bytes)
 {
 	struct pccl_offer offer = {.process = (uint32_t)getpid(), .descriptor = (uint32_t)descriptor};
+	struct pccl_shared taken;
 
 	assert_true(descriptor >= 0);
 	assert_int_equal(ftruncate(descriptor, (off_t)bytes), 0);
-	assert_null(pccl_offer_take(&offer));
+	assert_false(pccl_offer_take(&offer, &taken));
+	assert_null(taken.memory);
 	close(descriptor);
 }
 
@@ -250,27 +258,62 @@ static void check_not_taken(int descriptor, size_t bytes)
 static void only_sealed_memory_with_the_token_is_taken(void **state)
 {
 	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
-	char *given = pccl_offer_make(&offer);
-	char *taken = pccl_offer_take(&offer);
+	struct pccl_shared given, taken;
 	char path[] = "/tmp/pccl-offer-XXXXXX";
 
 	(void)state;
-	assert_non_null(given);
-	assert_non_null(taken);
-	assert_ptr_not_equal(given, taken);
-	strcpy(given, "the same");
-	assert_string_equal(taken, "the same");
+	assert_true(pccl_offer_make(&offer, &given));
+	assert_true(pccl_offer_take(&offer, &taken));
+	assert_ptr_not_equal(given.memory, taken.memory);
+	strcpy(given.memory, "the same");
+	assert_string_equal(taken.memory, "the same");
+	pccl_offer_drop(&taken);
 	offer.token[3] ^= 1;
-	assert_null(pccl_offer_take(&offer));
+	assert_false(pccl_offer_take(&offer, &taken));
 	assert_non_null(strstr(pccl_fail_text(), "another peer's"));
-	pccl_offer_unmap(given);
-	pccl_offer_unmap(taken);
+	offer.token[3] ^= 1;
 	pccl_fork_close((int)offer.descriptor);
-	assert_null(pccl_offer_take(&offer));
+	assert_false(pccl_offer_take(&offer, &taken));
+	pccl_offer_drop(&given);
 	check_not_taken(memfd_create("unsealed", MFD_ALLOW_SEALING), PCCL_OFFER_MEMORY_BYTES);
 	check_not_taken(memfd_create("small", 0), 100);
 	check_not_taken(mkstemp(path), PCCL_OFFER_MEMORY_BYTES);
 	unlink(path);
+}
+
+static void hears(const struct pccl_shared *from, const struct pccl_shared *to)
+{
+	char bell = 0;
+
+	assert_int_equal(read(to->hears, &bell, 1), -1);
+	assert_int_equal(write(from->rings, &bell, 1), 1);
+	assert_int_equal(read(to->hears, &bell, 1), 1);
+}
+
+/* What another process has under that number may be anything, and must not be rung. */
+static void only_the_very_pipes_are_taken_as_bells(void **state)
+{
+	struct pccl_offer offer = {.kind = PCCL_OFFER_OFFER};
+	struct pccl_shared given, taken;
+	uint8_t *bells;
+	size_t i;
+
+	(void)state;
+	assert_true(pccl_offer_make(&offer, &given));
+	assert_true(pccl_offer_take(&offer, &taken));
+	hears(&given, &taken);
+	hears(&taken, &given);
+	pccl_offer_drop(&taken);
+	bells = (uint8_t *)given.memory + PCCL_OFFER_MEMORY_BYTES - PCCL_OFFER_TAIL_BYTES + PCCL_OFFER_TOKEN_BYTES;
+	for (i = 0; i < 24; i++) {
+		bells[i] ^= 1;
+		assert_false(pccl_offer_take(&offer, &taken));
+		assert_non_null(strstr(pccl_fail_text(), "bell"));
+		assert_true(taken.memory == NULL && taken.hears == -1 && taken.rings == -1);
+		bells[i] ^= 1;
+	}
+	pccl_offer_drop(&given);
+	pccl_fork_close((int)offer.descriptor);
 }
 
 /* What stands in the memory is as little to be trusted as what comes over a network. */
@@ -278,15 +321,14 @@ static void positions_that_make_no_sense_break_the_stream(void **state)
 {
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
-	uint64_t *memory = share(&stranger);
-	char bell = 0;
+	struct pccl_shared shared = share(&stranger);
 
 	(void)state;
-	memory[0] = UINT64_MAX - 5;
-	assert_int_equal(send(stranger.fd, &bell, 1, MSG_NOSIGNAL), 1);
+	*(uint64_t *)shared.memory = UINT64_MAX - 5;
+	ring_bell(&shared);
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
 	assert_non_null(strstr(wire.acceptor.reason, "makes no sense"));
-	pccl_offer_unmap(memory);
+	pccl_offer_drop(&shared);
 	leave(&stranger);
 }
 
@@ -298,20 +340,20 @@ static void what_was_written_before_the_end_is_read(void **state)
 	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
 	uint8_t header[PCCL_FRAME_BYTES];
 	struct pccl_ring ring;
-	void *memory = share(&stranger);
+	struct pccl_shared shared = share(&stranger);
 	bool wake;
 	int i;
 
 	(void)state;
 	wire.acceptor.verdict = PCCL_FRAME_DISCARD;
 	wire_settle(&wire);
-	pccl_ring_open(&ring, memory);
+	pccl_ring_open(&ring, shared.memory);
 	pccl_frame_encode(&frame, header);
 	for (i = 0; i < 100; i++) {
 		assert_int_equal(pccl_ring_put(&ring, header, sizeof(header), &wake), sizeof(header));
-		assert_int_equal(send(stranger.fd, header, 1, MSG_NOSIGNAL), 1);
+		ring_bell(&shared);
 	}
-	pccl_offer_unmap(memory);
+	pccl_offer_drop(&shared);
 	close(stranger.fd);
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
 	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 100);
@@ -319,19 +361,20 @@ static void what_was_written_before_the_end_is_read(void **state)
 	leave(&stranger);
 }
 
-/* Only bells: nothing is in the memory. */
-static void an_end_right_behind_a_bell_is_seen(void **state)
+/* Nothing is in the memory; and nothing is to be said over the connection. */
+static void an_end_behind_a_bell_and_stray_bytes_is_seen(void **state)
 {
 	static struct wire wire;
 	struct stranger stranger = come(&wire);
-	void *memory = share(&stranger);
+	struct pccl_shared shared = share(&stranger);
 
 	(void)state;
 	wire_settle(&wire);
+	ring_bell(&shared);
 	assert_int_equal(send(stranger.fd, "bells", 5, MSG_NOSIGNAL), 5);
 	close(stranger.fd);
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
-	pccl_offer_unmap(memory);
+	pccl_offer_drop(&shared);
 	stranger.fd = -1;
 	leave(&stranger);
 }
@@ -373,9 +416,10 @@ int main(void)
 		cmocka_unit_test(what_is_no_offer_is_declined),
 		cmocka_unit_test(a_newer_build_may_decline),
 		cmocka_unit_test(only_sealed_memory_with_the_token_is_taken),
+		cmocka_unit_test(only_the_very_pipes_are_taken_as_bells),
 		cmocka_unit_test(positions_that_make_no_sense_break_the_stream),
 		cmocka_unit_test(what_was_written_before_the_end_is_read),
-		cmocka_unit_test(an_end_right_behind_a_bell_is_seen),
+		cmocka_unit_test(an_end_behind_a_bell_and_stray_bytes_is_seen),
 		cmocka_unit_test(who_speaks_tls_is_known),
 	};
 	int failed;
