@@ -111,18 +111,18 @@ PCCL_EXPORT pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pc
 					pcclStateDrift_t *drift_out PCCL_NULLABLE);
 
 /*
- * A newcomer may get most of the state while it waits for admission, so that the members need not wait for it then: what
- * has come is not trusted, and the first synchronization, which all make, moves what differs.
+ * A newcomer may get most of the state while it waits for admission, so that the members need not wait for it then:
+ * what has come is not trusted, and the first synchronization, which all make, moves what differs.
  *
  * A member lends tensors: newcomers that wait may read them until they are taken back, until others are lent, or until
- * the communicator ends. They must stay where they are; they may change meanwhile, for what a newcomer reads of a tensor
- * that is being written is found to differ later. So it pays for what seldom changes: outer parameters (diloco.h),
- * between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and waits for nobody; operations go
- * first: while some run, newcomers get about one byte for 64 of theirs on each lane, and none of them gets more than
- * twice the state from each member.
+ * the communicator ends. They must stay where they are; they may change meanwhile, for what a newcomer reads of a
+ * tensor that is being written is found to differ later. So it pays for what seldom changes: outer parameters
+ * (diloco.h), between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and waits for nobody;
+ * operations go first: until none has run for a heartbeat interval newcomers get one byte for 64 of theirs, and none of
+ * them ever gets more than twice the state from a lane of a member, until it lends anew.
  *
- * Any member may lend, at any time; newcomers read from all that lend tensors of the same names, types, counts and flags
- * as theirs. pcclStateTakeBack() returns when nothing reads the tensors any more, also without a loan, or on a
+ * Any member may lend, at any time; newcomers read from all that lend tensors of the same names, types, counts and
+ * flags as theirs. pcclStateTakeBack() returns when nothing reads the tensors any more, also without a loan, or on a
  * communicator that has ended.
  *
  * pcclInvalidUsage: not connected. pcclSystemError: a device's driver refused something. pcclOutOfMemory.
@@ -131,11 +131,11 @@ PCCL_EXPORT pcclResult_t pcclStateLend(const pcclComm_t *communicator, const pcc
 PCCL_EXPORT pcclResult_t pcclStateTakeBack(const pcclComm_t *communicator);
 
 /*
- * Before pcclConnect(): while that waits for admission, the tensors are filled with what members lend. `state`'s tensors
- * and *info_out have to stay until it has returned, and must not be used meanwhile. Then rx_bytes of *info_out says how
- * much has come. What the tensors hold is of several moments, and nothing to go on with before pcclStateSync() or
- * pcclSynchronizeSharedState() has succeeded. If the group has no state after all (it was founded by this peer), they
- * hold what they held.
+ * Before pcclConnect(): while that waits for admission, the tensors are filled with what members lend. It wants to be
+ * admitted when it has all, when nobody has lent anything for three seconds, or when next to nothing comes any more.
+ * `state`'s tensors and *info_out have to stay until it has returned, and must not be used meanwhile. Then rx_bytes of
+ * *info_out says how much has come. What the tensors hold is of several moments, and nothing to go on with before
+ * pcclStateSync() or pcclSynchronizeSharedState() has succeeded. Who founds the group finds in them what they held.
  *
  * A pcclConnect() that fails leaves what has come, and the next one goes on. NULL for the state: nothing is prefetched.
  *

@@ -150,7 +150,7 @@ void pccl_monitor_forget_lineage(struct pccl_monitor *monitor);
 /* Is nothing in flight but what reservations are for? pcclPendingAsyncOps. */
 pcclResult_t pccl_monitor_check_quiet(struct pccl_monitor *monitor);
 
-/* ---- before admission --------------------------------------------------------------------------------------------- */
+/* ---- before admission -------------------------------------------------------------------------------------------- */
 
 /* Tensors that newcomers may read, or that a newcomer fills with what members lend. */
 struct pccl_loan;

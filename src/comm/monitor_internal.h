@@ -1,7 +1,7 @@
 /* What the files of the monitor share: monitor.c has the life, the control thread's and the lanes' transitions;
  * monitor_ops.c what callers do with ops, monitor_run.c with a blocking one; monitor_joint.c joint calls;
- * monitor_state.c states; monitor_loan.c what newcomers get of them before; monitor_reserve.c those
- * who launch beside the program; monitor_classic.c what PCCL 1.0 programs are shown. */
+ * monitor_state.c states; monitor_loan.c what newcomers get of them before; monitor_reserve.c those who launch beside
+ * the program; monitor_classic.c what PCCL 1.0 programs are shown. */
 #ifndef PCCL_MONITOR_INTERNAL_H
 #define PCCL_MONITOR_INTERNAL_H
 
@@ -107,8 +107,8 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
  * trusted. */
 void pccl_monitor_note_losses(struct pccl_monitor *monitor, const struct pccl_view *next);
 
-/* monitor_loan.c, under the lock, for who connects. The threads are there: is anything to be borrowed, before it wants to
- * be admitted? They still are, and the tensors are to be the caller's again. */
+/* monitor_loan.c, under the lock, for who connects. The threads are there: is anything to be borrowed, before it wants
+ * to be admitted? They still are, and the tensors are to be the caller's again. */
 bool pccl_monitor_begin_borrowing(struct pccl_monitor *monitor);
 void pccl_monitor_end_borrowing(struct pccl_monitor *monitor);
 /* No thread is left. Unless it is for good, a newcomer's stays: it may connect again. */

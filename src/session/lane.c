@@ -70,6 +70,7 @@ static void launch(struct pccl_lane *lane, const struct pccl_exec_launch *what, 
 		if (!pccl_lane_is_busy(lane))
 			lane->calls->busy(lane->config.context, true);
 		lane->attempts_open++;
+		pccl_lane_disturb_visits(lane);
 		pccl_lane_watch(lane, now_ns);
 		return;
 	}
@@ -247,6 +248,8 @@ void pccl_lane_tick(struct pccl_lane *lane, uint64_t now_ns)
 		lane->config.visits->look(lane->config.visits_context, now_ns);
 	if (lane->background_busy || lane->visits_busy)
 		pccl_lane_pump(lane);
+	else if (lane->visits_open)
+		pccl_lane_pump_visits(lane);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -262,6 +265,7 @@ pcclResult_t pccl_lane_create(const struct pccl_lane_config *config, struct pccl
 	lane->config = *config;
 	lane->calls = config->calls;
 	lane->lanes = config->exec.lanes;
+	lane->visits_quiet = true;
 	lane->config.exec.checks = pccl_lane_checks;
 	lane->config.exec.checks_context = lane;
 	result = pccl_exec_create(&lane->config.exec, &lane->exec);

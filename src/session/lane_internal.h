@@ -39,6 +39,8 @@ struct pccl_lane {
 	struct pccl_neighbour *strangers;
 	uint32_t stranger_count;
 	bool visits_open, visits_busy;
+	bool visits_quiet;   /* no op has run for a heartbeat interval; */
+	bool visits_stirred; /* one has been launched since somebody has looked */
 	struct pccl_neighbour *visitors[PCCL_LANE_VISITORS_MAX];
 	uint32_t visitor_count;
 	int64_t visit_credit; /* bytes of ops that have gone out for what visitors get meanwhile; below 0: a debt */
@@ -98,6 +100,10 @@ void pccl_visitor_received(const struct pccl_neighbour *stranger, const struct p
 void pccl_visitor_dropped(const struct pccl_neighbour *stranger, const struct pccl_frame *frame);
 /* So many bytes of an op are about to be sent. */
 void pccl_lane_earn_visits(struct pccl_lane *lane, uint32_t bytes);
+/* An op is launched. */
+void pccl_lane_disturb_visits(struct pccl_lane *lane);
+/* A heartbeat interval is over: is it to be looked again, for ops that may have ended? */
+bool pccl_lane_look_at_visits(struct pccl_lane *lane);
 /* Links pull what there is for visitors. */
 void pccl_lane_pump_visits(struct pccl_lane *lane);
 

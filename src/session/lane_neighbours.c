@@ -72,6 +72,7 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 
 	if (lane->watch_ns == 0 || lane->watch_ns > now_ns)
 		return;
+	goes_on |= pccl_lane_look_at_visits(lane);
 	late_ns = now_ns - lane->watch_ns;
 	if (late_ns < lane->config.heartbeat_timeout_ns / 8)
 		late_ns = 0;
@@ -88,7 +89,7 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)
 {
-	assert(pccl_lane_is_busy(lane) || lane->visits_busy);
+	assert(pccl_lane_is_busy(lane) || lane->visits_open);
 	if (lane->watch_ns == 0)
 		lane->watch_ns = now_ns + lane->config.heartbeat_interval_ns;
 }

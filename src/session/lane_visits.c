@@ -1,5 +1,6 @@
-/* Visitors: strangers that something goes to, or comes from, before a view has them. Members come first: while ops run,
- * visitors get a small share of what these send. */
+/* Visitors: strangers that something goes to, or comes from, before a view has them. Members come first: while ops run
+ * every now and then, visitors get a small share of what these send. Between two of them that follow each other they
+ * would else fill queues that the second has to wait for. */
 #include <assert.h>
 #include <string.h>
 
@@ -68,7 +69,21 @@ void pccl_lane_list_visitors(struct pccl_lane *lane)
 
 static bool may_send(const struct pccl_lane *lane)
 {
-	return lane->attempts_open == 0 || lane->visit_credit >= 0;
+	return (lane->attempts_open == 0 && lane->visits_quiet) || lane->visit_credit >= 0;
+}
+
+void pccl_lane_disturb_visits(struct pccl_lane *lane)
+{
+	lane->visits_quiet = false;
+	lane->visits_stirred = true;
+}
+
+bool pccl_lane_look_at_visits(struct pccl_lane *lane)
+{
+	if (lane->attempts_open == 0 && !lane->visits_stirred)
+		lane->visits_quiet = true;
+	lane->visits_stirred = false;
+	return lane->visits_open && !lane->visits_quiet;
 }
 
 void pccl_lane_earn_visits(struct pccl_lane *lane, uint32_t bytes)
@@ -90,7 +105,7 @@ bool pccl_visitor_next(const struct pccl_neighbour *stranger, struct pccl_frame_
 	if (!lane->config.visits->next(lane->config.visits_context, stranger->visitor, send_out))
 		return false;
 	assert(send_out->frame.payload_bytes <= PCCL_LANE_VISIT_BYTES);
-	if (lane->attempts_open > 0)
+	if (lane->attempts_open > 0 || !lane->visits_quiet)
 		lane->visit_credit -= (int64_t)send_out->frame.payload_bytes * PCCL_LANE_VISIT_SHARE;
 	return true;
 }
@@ -155,7 +170,7 @@ void pccl_lane_stir_visits(struct pccl_lane *lane, bool open, bool busy, uint64_
 	lane->visits_open = open;
 	lane->visits_busy = busy;
 	pccl_lane_list_visitors(lane);
-	if (busy)
+	if (busy || (open && !lane->visits_quiet))
 		pccl_lane_watch(lane, now_ns);
 	pccl_lane_pump(lane);
 }

@@ -261,6 +261,13 @@ enum pccl_frame_verdict pccl_transfer_accept(struct pccl_transfer *transfer, uin
 	return PCCL_FRAME_TAKE;
 }
 
+/* Who lends anew has forgotten what it was asked for, and need not have been mute. */
+static void begin_anew(struct pccl_transfer *transfer, uint32_t rank)
+{
+	pccl_transfer_take_back(transfer, rank);
+	transfer->ranks[rank].mute = false;
+}
+
 void pccl_transfer_received(struct pccl_transfer *transfer, uint32_t rank, const struct pccl_frame *frame)
 {
 	if (rank >= transfer->rank_count)
@@ -270,6 +277,8 @@ void pccl_transfer_received(struct pccl_transfer *transfer, uint32_t rank, const
 	} else if (frame->type == PCCL_FRAME_WANT) {
 		pccl_transfer_received_want(transfer, rank, frame);
 	} else {
+		if (transfer->fetch != NULL && transfer->fetch->patient)
+			begin_anew(transfer, rank);
 		transfer->ranks[rank].offers = true;
 		transfer->ranks[rank].offer = frame->tag;
 		pccl_transfer_go_on(transfer);

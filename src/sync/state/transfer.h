@@ -31,9 +31,10 @@
 #define PCCL_TRANSFER_LITTLE_BYTES (1u << 20)	   /* not worth asking several sources for, nor for twice */
 #define PCCL_TRANSFER_MUTE_NS (3 * PCCL_SECOND_NS) /* without a part of what it was asked for: others are asked */
 
-/* What ends a fetch that is patient: nobody offers anything for so long, or so long no chunk has come. */
+/* What ends a fetch that is patient: nobody offers anything for so long, or so long next to nothing has come. */
 #define PCCL_TRANSFER_UNOFFERED_NS (3 * PCCL_SECOND_NS)
 #define PCCL_TRANSFER_UNFED_NS (30 * PCCL_SECOND_NS)
+#define PCCL_TRANSFER_LEAST_SHARE 500 /* of the chunks, and one: what less comes meanwhile is nothing */
 
 /* What a chunk is of. Values are wire format. */
 enum pccl_state_space {

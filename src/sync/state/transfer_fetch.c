@@ -320,7 +320,7 @@ void pccl_transfer_go_on(struct pccl_transfer *transfer)
 	ask_in_turn(transfer);
 }
 
-/* Nothing has come for so long that nothing will. */
+/* So little has come for so long that the rest had better come in another way. */
 static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
 {
 	uint64_t limit_ns = PCCL_TRANSFER_UNOFFERED_NS;
@@ -331,8 +331,11 @@ static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
 	for (rank = 0; rank < transfer->rank_count; rank++)
 		if (may_ask(transfer, &transfer->ranks[rank]))
 			limit_ns = PCCL_TRANSFER_UNFED_NS;
-	if (transfer->patience_ns == 0 || transfer->rank_count == 0)
+	if (transfer->patience_ns == 0 || transfer->rank_count == 0 ||
+	    transfer->done_count > transfer->patience_done + transfer->want_count / PCCL_TRANSFER_LEAST_SHARE) {
 		transfer->patience_ns = now_ns;
+		transfer->patience_done = transfer->done_count;
+	}
 	return now_ns - transfer->patience_ns >= limit_ns;
 }
 
@@ -524,7 +527,6 @@ void pccl_transfer_received_part(struct pccl_transfer *transfer, uint32_t rank, 
 		return;
 	transfer->ranks[rank].mute = false;
 	transfer->ranks[rank].waits_ns = 0;
-	transfer->patience_ns = 0;
 	transfer->wants[want].receiving--;
 	take_part(transfer, rank, want, frame);
 	if (transfer->ranks[rank].liar)

@@ -79,7 +79,8 @@ struct pccl_transfer {
 	uint64_t delivered; /* bytes of chunks that came, of all */
 	uint64_t rx_bytes;
 	uint64_t rx_wire_bytes;
-	uint64_t patience_ns; /* since when a patient fetch has got nothing; 0: nobody has looked since */
+	uint64_t patience_ns;	/* since when a patient fetch has got next to nothing; 0: nobody has looked since */
+	uint32_t patience_done; /* chunks that it had then */
 	bool lied;
 	pcclRankUuid_t liar;
 

@@ -172,6 +172,8 @@ static void without_sources_it_waits_and_without_offers_not_for_long(void **stat
 /* A source may have little to give for a while. It goes on where it was when another one comes. */
 static void a_source_that_is_slow_is_waited_for(void **state)
 {
+	uint32_t part;
+
 	(void)state;
 	install(1);
 	lend(0, TAG);
@@ -180,13 +182,59 @@ static void a_source_that_is_slow_is_waited_for(void **state)
 		;
 	assert_false(has_ended(0));
 	assert_false(has_ended(29));
-	assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	for (part = 0; part < PCCL_CHUNK_BYTES / PCCL_TRANSFER_PART_BYTES; part++)
+		assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	assert_false(has_ended(29));
+	assert_true(carry(sides[0].transfer, 0, newcomer(), 0)); /* no whole chunk */
 	assert_false(has_ended(31));
-	assert_false(has_ended(60));
+	assert_false(has_ended(58));
 	install(SOURCES);
 	lend(1, TAG);
 	carry_all(SOURCES);
 	assert_int_equal(outcome(), pcclSuccess);
+}
+
+static void who_lends_anew_is_asked_anew(void **state)
+{
+	struct pccl_transfer_outcome closed;
+
+	(void)state;
+	install(1);
+	lend(0, TAG);
+	assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	while (carry(newcomer(), 0, sides[0].transfer, 0))
+		;
+	assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	pccl_transfer_close(sides[0].transfer);
+	assert_true(pccl_transfer_poll(sides[0].transfer, &closed));
+	carry_all(1);
+	assert_false(has_ended(0));
+	lend(0, TAG);
+	carry_all(1);
+	assert_int_equal(outcome(), pcclSuccess);
+	assert_null(memchr(sides[SOURCES].data, SOURCES + 1, BYTES));
+}
+
+/* While it lent nothing it was mute, and another one was asked. */
+static void who_was_mute_is_asked_when_it_lends_again(void **state)
+{
+	struct pccl_transfer_outcome closed;
+	uint32_t second;
+
+	(void)state;
+	install(SOURCES);
+	lend(0, TAG);
+	lend(1, TAG);
+	assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	pccl_transfer_close(sides[0].transfer);
+	assert_true(pccl_transfer_poll(sides[0].transfer, &closed));
+	assert_true(carry(sides[1].transfer, 0, newcomer(), 1));
+	for (second = 0; second < 5; second++)
+		assert_false(has_ended(second));
+	lend(0, TAG);
+	carry_all(SOURCES);
+	assert_int_equal(outcome(), pcclSuccess);
+	assert_non_null(memchr(sides[SOURCES].data, 1, BYTES));
 }
 
 static void who_is_gone_is_not_waited_for(void **state)
@@ -241,6 +289,8 @@ int main(void)
 		TEST(other_tensors_are_not_asked_for),
 		TEST(without_sources_it_waits_and_without_offers_not_for_long),
 		TEST(a_source_that_is_slow_is_waited_for),
+		TEST(who_lends_anew_is_asked_anew),
+		TEST(who_was_mute_is_asked_when_it_lends_again),
 		TEST(who_is_gone_is_not_waited_for),
 		TEST(nobody_gets_the_state_for_ever),
 	};
