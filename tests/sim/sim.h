@@ -173,6 +173,7 @@ enum sim_event_type {
 	SIM_HEAL,    /* everything between two nodes (node, number) passes again */
 	SIM_REVIVE,  /* a master starts again */
 	SIM_LINK,    /* node sees what has become of its links to node `number` */
+	SIM_READY,   /* a peer that has deferred its admission wants in */
 	SIM_SHELL    /* level 2; number: enum shell_event */
 };
 
@@ -289,6 +290,7 @@ void sim_master_tick(struct sim *sim, struct sim_node *node);
 
 /* node_peer.c */
 struct sim_node *sim_peer_join(struct sim *sim, uint32_t group, uint64_t bundle, uint32_t bundle_size);
+void sim_peer_ready(struct sim *sim, struct sim_node *node);
 void sim_peer_stop(struct sim *sim, struct sim_node *node, bool silently);
 void sim_peer_packet(struct sim *sim, struct sim_node *node, const struct sim_packet *packet);
 void sim_peer_tick(struct sim *sim, struct sim_node *node);

@@ -200,6 +200,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 		else
 			sim_peer_frozen(sim, node);
 		break;
+	case SIM_READY:
+		sim_peer_ready(sim, node);
+		break;
 	case SIM_SEGMENT:
 		sim_op_segment(sim, node, event);
 		break;
