@@ -6,6 +6,7 @@
 #include "measure.h"
 #include "options.h"
 #include "peer.h"
+#include "prefetch.h"
 #include "state.h"
 
 #include <stdlib.h>
@@ -66,7 +67,7 @@ int main(int argc, char **argv)
 	case BENCH_MODE_CHAOS:
 		return bench_chaos(&options);
 	case BENCH_MODE_STATE:
-		return bench_state(&options);
+		return options.prefetch_mbit > 0 ? bench_prefetch(&options) : bench_state(&options);
 	case BENCH_MODE_HELP:
 		break;
 	}

@@ -45,6 +45,7 @@ enum flag {
 	FLAG_STATE,
 	FLAG_NEWCOMERS,
 	FLAG_LINK,
+	FLAG_PREFETCH,
 	FLAG_HELP
 };
 
@@ -84,6 +85,7 @@ static const struct option flags[] = {
 	{"state", required_argument, NULL, FLAG_STATE},
 	{"newcomers", required_argument, NULL, FLAG_NEWCOMERS},
 	{"link", required_argument, NULL, FLAG_LINK},
+	{"prefetch", required_argument, NULL, FLAG_PREFETCH},
 	{"help", no_argument, NULL, FLAG_HELP},
 	{NULL, 0, NULL, 0},
 };
@@ -388,6 +390,8 @@ static bool parse_flag(int flag, const char *text, struct bench_options *options
 		return parse_count("newcomers", text, 1, BENCH_PEERS_MAX - 2, &options->newcomers, problem);
 	case FLAG_LINK:
 		return parse_count("link", text, 1, 100000, &options->link_mbit, problem);
+	case FLAG_PREFETCH:
+		return parse_count("prefetch", text, 1, 100000, &options->prefetch_mbit, problem);
 	case FLAG_SEED:
 		return parse_number("seed", text, 1, UINT64_MAX, &options->seed, problem);
 	case FLAG_INPLACE:
@@ -458,6 +462,10 @@ static bool state_fits(struct bench_options *options, bool local, bool iteration
 		return complain(problem, "--newcomers belongs to --state");
 	if (options->link_mbit != 0 && options->state_bytes == 0)
 		return complain(problem, "--link belongs to --state");
+	if (options->prefetch_mbit != 0 &&
+	    (options->state_bytes == 0 || options->link_mbit == 0 || options->newcomers > 1 ||
+	     options->mode == BENCH_MODE_CHAOS || options->peers < 2))
+		return complain(problem, "--prefetch goes with --state and --link, two members and one newcomer");
 	if (options->state_bytes == 0)
 		return true;
 	if (!local || options->codec.wanted || options->footprint || options->loss ||

@@ -54,11 +54,12 @@ struct bench_options {
 	pcclTransport_t transport;
 	pcclSecurityMode_t security;
 	enum bench_chaos chaos;
-	uint64_t state_bytes; /* 0: no state */
-	uint32_t newcomers;   /* who get it from `peers` others */
-	bool kills;	      /* one of these on the way */
-	uint32_t link_mbit;   /* each behind a link of its own; 0: all on this host */
-	uint64_t seed;	      /* of the chaos; 0: from the clock */
+	uint64_t state_bytes;	/* 0: no state */
+	uint32_t newcomers;	/* who get it from `peers` others */
+	bool kills;		/* one of these on the way */
+	uint32_t prefetch_mbit; /* the newcomer's, which fetches it before it is admitted; 0: that is not measured */
+	uint32_t link_mbit;	/* each behind a link of its own; 0: all on this host */
+	uint64_t seed;		/* of the chaos; 0: from the clock */
 	bool in_place;
 	bool give_up; /* in place: the input need not survive a failure */
 	bool check;

@@ -73,6 +73,8 @@ static const char refining[] =
 	"  --newcomers M       so many (1)\n"
 	"  --link MBIT         each peer in a network namespace of its own, behind a cable of so many Mbit/s both\n"
 	"                      ways; needs root, ip and tc\n"
+	"  --prefetch MBIT     what it costs members, who reduce meanwhile, that a newcomer behind a cable of so many\n"
+	"                      Mbit/s fetches the state before it is admitted: --iters pairs of phases\n"
 	"  --chaos kill        one of the N is killed on the way, in the second of two rounds\n"
 	"  --zstd NAME         off, auto (where it pays, default), on; if given the tensors are like gradients\n"
 	"  share               what comes into the slowest newcomer, as a part of what an all-reduce of the same\n"

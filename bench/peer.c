@@ -93,8 +93,8 @@ bool bench_peer_grow(struct bench_peer *peer, uint32_t world)
 	return true;
 }
 
-bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
-		     struct bench_meeting *meeting)
+bool bench_peer_create(struct bench_peer *peer, const struct bench_options *options,
+		       const ccoip_socket_address_t *master, struct bench_meeting *meeting)
 {
 	pcclCommCreateParams_t params = {.master_address = *master};
 	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
@@ -111,14 +111,26 @@ bool bench_peer_join(struct bench_peer *peer, const struct bench_options *option
 	config.transport = options->transport;
 	if (result == pcclSuccess)
 		result = pcclCreateCommunicatorWithConfig(&params, &config, &peer->comm);
-	if (result != pcclSuccess) {
+	if (result != pcclSuccess)
 		bench_complain("creating the communicator", result);
-		return false;
-	}
-	result = pcclConnect(peer->comm);
+	return result == pcclSuccess;
+}
+
+bool bench_peer_connect(const struct bench_peer *peer)
+{
+	const pcclResult_t result = pcclConnect(peer->comm);
+
 	if (result != pcclSuccess)
 		bench_complain("joining", result);
-	if (result == pcclSuccess && bench_peer_grow(peer, options->peers))
+	return result == pcclSuccess;
+}
+
+bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
+		     struct bench_meeting *meeting)
+{
+	if (!bench_peer_create(peer, options, master, meeting))
+		return false;
+	if (bench_peer_connect(peer) && bench_peer_grow(peer, options->peers))
 		return true;
 	bench_peer_leave(peer);
 	return false;

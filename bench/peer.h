@@ -35,6 +35,11 @@ bool bench_resolve(const char *host, uint16_t port, ccoip_socket_address_t *addr
 bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
 		     struct bench_meeting *meeting);
 
+/* The two halves of that: a communicator that has not connected yet, which then does. */
+bool bench_peer_create(struct bench_peer *peer, const struct bench_options *options,
+		       const ccoip_socket_address_t *master, struct bench_meeting *meeting);
+bool bench_peer_connect(const struct bench_peer *peer);
+
 /* Admits joiners until the group has `world` members. For joint use by all members. Complains on failure. */
 bool bench_peer_grow(struct bench_peer *peer, uint32_t world);
 

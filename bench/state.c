@@ -5,7 +5,7 @@
  */
 #include "state.h"
 
-#include "chaos_net.h"
+#include "cable.h"
 #include "codec_error.h"
 #include "local.h"
 #include "report.h"
@@ -27,9 +27,6 @@
 #define RATE_ROUNDS 5
 #define PATTERN_WORDS ((size_t)1 << 18) /* more than is compressed at a time */
 
-/* With --link: a peer's process and the parent take turns to lay the cable. */
-enum plug { PLUG_NONE, PLUG_DETACHED, PLUG_LAID };
-
 /* What a peer tells the parent. */
 struct told {
 	double seconds[ROUNDS_MAX];
@@ -48,7 +45,7 @@ struct run {
 	struct bench_meeting *all;
 	struct bench_meeting *left; /* without the one that is killed */
 	double link_rate;	    /* bytes a second; of rank 0 */
-	int plugs[BENCH_PEERS_MAX]; /* enum plug, atomic */
+	struct bench_cable cables[BENCH_PEERS_MAX];
 	struct told told[BENCH_PEERS_MAX];
 };
 
@@ -136,40 +133,6 @@ static bool synchronize(const struct bench_peer *peer, struct sample *sample, st
 	if (result != pcclSuccess)
 		bench_complain("synchronizing the state", result);
 	return result == pcclSuccess;
-}
-
-/* ---- cables ------------------------------ */
-
-static void await_plug(int *plug, enum plug wanted)
-{
-	const struct timespec pause = {0, 1000 * 1000};
-
-	while (__atomic_load_n(plug, __ATOMIC_ACQUIRE) != (int)wanted)
-		nanosleep(&pause, NULL);
-}
-
-/* In a peer's process. */
-static bool enter_host(struct run *run, uint32_t index)
-{
-	if (run->options.link_mbit == 0)
-		return true;
-	if (!chaos_net_detach())
-		return false;
-	__atomic_store_n(&run->plugs[index], (int)PLUG_DETACHED, __ATOMIC_RELEASE);
-	await_plug(&run->plugs[index], PLUG_LAID);
-	return chaos_net_configure(index) && chaos_net_limit_out(run->options.link_mbit);
-}
-
-/* In the parent. */
-static bool lay_cable(struct run *run, uint32_t index, pid_t pid)
-{
-	if (run->options.link_mbit == 0)
-		return true;
-	await_plug(&run->plugs[index], PLUG_DETACHED);
-	if (!chaos_net_plug(index, pid) || !chaos_net_limit_in(index, run->options.link_mbit))
-		return false;
-	__atomic_store_n(&run->plugs[index], (int)PLUG_LAID, __ATOMIC_RELEASE);
-	return true;
 }
 
 /* ---- rounds ------------------------------ */
@@ -283,7 +246,7 @@ static int peer_body(uint32_t index, void *context)
 	struct run *run = context;
 	struct bench_peer peer = {0};
 	struct sample sample = {0};
-	bool good = enter_host(run, index) && begin(run, index, &peer, &sample);
+	bool good = bench_cable_enter(&run->cables[index], index) && begin(run, index, &peer, &sample);
 
 	peer.options = &run->options;
 	good = good && bench_peer_refresh(&peer) && run_rounds(run, index, &peer, &sample);
@@ -369,10 +332,12 @@ static void start_all(struct run *run, pid_t *pids)
 {
 	const uint32_t peers = run->options.peers;
 
-	for (uint32_t i = 0; i < peers; i++)
-		pids[i] = bench_spawn(peer_body, i, run);
 	for (uint32_t i = 0; i < peers; i++) {
-		if (pids[i] < 0 || lay_cable(run, i, pids[i]))
+		run->cables[i].mbit = run->options.link_mbit;
+		pids[i] = bench_spawn(peer_body, i, run);
+	}
+	for (uint32_t i = 0; i < peers; i++) {
+		if (pids[i] < 0 || bench_cable_lay(&run->cables[i], i, pids[i]))
 			continue;
 		kill(pids[i], SIGKILL);
 		pids[i] = -1; /* it failed to start */
@@ -397,11 +362,7 @@ int bench_state(const struct bench_options *options)
 	struct figures figures;
 	int status;
 
-	if (run == NULL || (options->link_mbit > 0 && !chaos_net_create()))
-		return 1;
-	if (options->link_mbit > 0)
-		master.address.inet = chaos_net_address();
-	if (!bench_master_start(&master))
+	if (run == NULL || !bench_cables_begin(options->link_mbit, &master) || !bench_master_start(&master))
 		return 1;
 	run->options = *options;
 	run->sources = options->peers;

@@ -92,7 +92,7 @@ static void help_names_every_flag(void **state)
 		"--local",     "--master",  "--peers", "--collective", "--sizes",     "--iters", "--warmup",
 		"--seconds",   "--dtype",   "--op",    "--plan",       "--policy",    "--lanes", "--streams",
 		"--inflight",  "--inplace", "--check", "--json",       "--demo",      "--chaos", "--seed",
-		"--footprint", "--loss",    "--zstd",  "--state",      "--newcomers", "--link"};
+		"--footprint", "--loss",    "--zstd",  "--state",      "--newcomers", "--link",	 "--prefetch"};
 
 	static char output[OUTPUT_BYTES];
 
