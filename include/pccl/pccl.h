@@ -32,7 +32,7 @@
  * receive buffer holds is undefined.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
- * 100 up. Larger things have headers beside this: codecs.h and master.h (included here), diagnostics.h, state.h,
+ * 100 up. Larger things have headers beside this: codecs.h, master.h, parts.h (included here), diagnostics.h, state.h,
  * diloco.h; security.h, stats.h, as they come.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
@@ -147,11 +147,15 @@ typedef enum pcclPlan_t {
  *
  *					abort	retry	repair
  *	all-reduce			lost	redone	repaired: finished segments stay, the rest is redone
- *	broadcast, barrier		lost	redone	redone
- *	broadcast whose root is lost	lost	lost	lost
+ *	broadcast, reduce, barrier	lost	redone	redone
+ *	those whose root is lost	lost	lost	lost
  *	reduce-scatter, all-gather	lost	lost	lost: buffers no longer fit
+ *	gather, scatter, all-to-all	lost	lost	lost, likewise
+ *	send and receive		lost	redone	redone
+ *	those whose other end is lost	lost	lost	lost
  *
- * lost: pcclRankConnectionLost. redone: by the survivors, from the beginning.
+ * lost: pcclRankConnectionLost. redone: by the survivors, from the beginning. Which member was lost makes no difference
+ * but where it says so: a send of which neither end was lost is given up under `abort`, too.
  */
 typedef enum pcclFailurePolicy_t {
 	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
@@ -317,15 +321,16 @@ typedef struct pcclConfig_t {
 
 /*
  * One collective. `count` is in elements: of the whole buffer for all-reduce and broadcast; of one rank's part for
- * reduce-scatter (send world * count, receive count) and all-gather (send count, receive world * count).
+ * reduce-scatter (send world * count, receive count) and all-gather (send count, receive world * count). Of reduce it
+ * is of the whole buffer, of send and receive what travels; of gather, scatter and all-to-all: see there.
  */
 typedef struct pcclOperation_t {
 	size_t size;
 	size_t count;
 	pcclDataType_t datatype;
-	pcclRedOp_t op; /* all-reduce and reduce-scatter */
+	pcclRedOp_t op; /* all-reduce, reduce-scatter and reduce */
 	uint64_t tag;	/* names the operation; at most one in flight per tag. 0xfffffffffffffe11 is the library's */
-	uint32_t root;	/* broadcast: rank of the source in the current view */
+	uint32_t root;	/* broadcast, reduce, gather, scatter: a rank in the current view */
 	uint32_t timeout_ms; /* 0: the communicator's */
 	pcclPlan_t plan;     /* pcclPlanAuto: the communicator's */
 	pcclFailurePolicy_t failure_policy;
@@ -542,6 +547,16 @@ PCCL_EXPORT pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, con
 PCCL_EXPORT pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 					    const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
+/* The root's recvbuff = the reduction of all members' sendbuff. recvbuff is written on the root only, elsewhere it may
+ * be NULL. The root is who has the rank at the call, as in a broadcast. Whoever is not the root may be told success
+ * though the root was lost at the end. */
+PCCL_EXPORT pcclResult_t pcclReduce(const void *sendbuff, void *recvbuff PCCL_NULLABLE,
+				    const pcclOperation_t *operation, const pcclComm_t *communicator,
+				    pcclOperationInfo_t *info_out PCCL_NULLABLE);
+PCCL_EXPORT pcclResult_t pcclReduceAsync(const void *sendbuff, void *recvbuff PCCL_NULLABLE,
+					 const pcclOperation_t *operation, const pcclComm_t *communicator,
+					 pcclHandle_t *handle_out);
+
 /* Returns when every member has called it. Only tag, timeout and policy of the operation are read. */
 PCCL_EXPORT pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *communicator);
 PCCL_EXPORT pcclResult_t pcclBarrierAsync(const pcclOperation_t *operation, const pcclComm_t *communicator,
@@ -582,5 +597,6 @@ PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicat
 #endif
 
 #include "master.h"
+#include "parts.h"
 
 #endif

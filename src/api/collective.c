@@ -11,11 +11,10 @@
 static pcclResult_t fill(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			 struct pccl_op_request *request_out)
 {
-	pcclResult_t result = pccl_ops_read(operation, &request_out->operation);
+	struct pccl_op_request request = {.kind = kind, .input = input, .output = output};
+	pcclResult_t result = pccl_ops_read(operation, &request.operation);
 
-	request_out->kind = kind;
-	request_out->input = input;
-	request_out->output = output;
+	*request_out = request;
 	if (kind == PCCL_BARRIER) {
 		request_out->operation.count = 0;
 		request_out->operation.datatype = pcclUint8;
@@ -189,6 +188,156 @@ pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pccl
 				const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	return launch(PCCL_ALL_GATHER, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclReduce(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run(PCCL_REDUCE, sendbuff, recvbuff, operation, communicator, info_out);
+}
+
+pcclResult_t pcclReduceAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
+			     const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	return launch(PCCL_REDUCE, sendbuff, recvbuff, operation, communicator, handle_out);
+}
+
+/* What moves parts: with its counts in the request. */
+static pcclResult_t launch_parts(struct pccl_op_request request, const pcclOperation_t *operation,
+				 const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	pcclResult_t result = pccl_ops_read(operation, &request.operation);
+
+	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out) : result;
+}
+
+static pcclResult_t run_parts(struct pccl_op_request request, const pcclOperation_t *operation,
+			      const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	bool launched;
+	pcclResult_t result = pccl_ops_check_info(info_out);
+
+	if (result == pcclSuccess)
+		result = pccl_ops_read(operation, &request.operation);
+	return result == pcclSuccess ? pccl_ops_run(communicator, &request, info_out, &launched) : result;
+}
+
+static struct pccl_op_request gather(const void *sendbuff, void *recvbuff, const size_t *counts)
+{
+	struct pccl_op_request request = {
+		.kind = PCCL_GATHER, .input = sendbuff, .output = recvbuff, .receives = counts};
+
+	return request;
+}
+
+pcclResult_t pcclGather(const void *sendbuff, void *recvbuff, const size_t *counts, const pcclOperation_t *operation,
+			const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run_parts(gather(sendbuff, recvbuff, counts), operation, communicator, info_out);
+}
+
+pcclResult_t pcclGatherAsync(const void *sendbuff, void *recvbuff, const size_t *counts,
+			     const pcclOperation_t *operation, const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	return launch_parts(gather(sendbuff, recvbuff, counts), operation, communicator, handle_out);
+}
+
+static struct pccl_op_request scatter(const void *sendbuff, void *recvbuff, const size_t *counts)
+{
+	struct pccl_op_request request = {.kind = PCCL_SCATTER, .input = sendbuff, .output = recvbuff, .sends = counts};
+
+	return request;
+}
+
+pcclResult_t pcclScatter(const void *sendbuff, void *recvbuff, const size_t *counts, const pcclOperation_t *operation,
+			 const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run_parts(scatter(sendbuff, recvbuff, counts), operation, communicator, info_out);
+}
+
+pcclResult_t pcclScatterAsync(const void *sendbuff, void *recvbuff, const size_t *counts,
+			      const pcclOperation_t *operation, const pcclComm_t *communicator,
+			      pcclHandle_t *handle_out)
+{
+	return launch_parts(scatter(sendbuff, recvbuff, counts), operation, communicator, handle_out);
+}
+
+static struct pccl_op_request all_to_all(const void *sendbuff, void *recvbuff, const size_t *sends,
+					 const size_t *receives)
+{
+	struct pccl_op_request request = {
+		.kind = PCCL_ALL_TO_ALL, .input = sendbuff, .output = recvbuff, .sends = sends, .receives = receives};
+
+	return request;
+}
+
+pcclResult_t pcclAllToAll(const void *sendbuff, void *recvbuff, const size_t *send_counts, const size_t *receive_counts,
+			  const pcclOperation_t *operation, const pcclComm_t *communicator,
+			  pcclOperationInfo_t *info_out)
+{
+	return run_parts(all_to_all(sendbuff, recvbuff, send_counts, receive_counts), operation, communicator,
+			 info_out);
+}
+
+pcclResult_t pcclAllToAllAsync(const void *sendbuff, void *recvbuff, const size_t *send_counts,
+			       const size_t *receive_counts, const pcclOperation_t *operation,
+			       const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	return launch_parts(all_to_all(sendbuff, recvbuff, send_counts, receive_counts), operation, communicator,
+			    handle_out);
+}
+
+static struct pccl_op_request transfer(const void *sendbuff, void *recvbuff, bool is_sender)
+{
+	struct pccl_op_request request = {
+		.kind = PCCL_TRANSFER, .input = sendbuff, .output = recvbuff, .is_sender = is_sender};
+
+	return request;
+}
+
+/* The other end goes where roots do. */
+static pcclResult_t launch_transfer(struct pccl_op_request request, uint32_t rank, const pcclOperation_t *operation,
+				    const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	pcclOperation_t full;
+	pcclResult_t result = pccl_ops_read(operation, &full);
+
+	full.root = rank;
+	return result == pcclSuccess ? launch_parts(request, &full, communicator, handle_out) : result;
+}
+
+static pcclResult_t run_transfer(struct pccl_op_request request, uint32_t rank, const pcclOperation_t *operation,
+				 const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	pcclOperation_t full;
+	pcclResult_t result = pccl_ops_read(operation, &full);
+
+	full.root = rank;
+	return result == pcclSuccess ? run_parts(request, &full, communicator, info_out) : result;
+}
+
+pcclResult_t pcclSend(const void *sendbuff, uint32_t rank, const pcclOperation_t *operation,
+		      const pcclComm_t *communicator, pcclOperationInfo_t *info_out)
+{
+	return run_transfer(transfer(sendbuff, NULL, true), rank, operation, communicator, info_out);
+}
+
+pcclResult_t pcclSendAsync(const void *sendbuff, uint32_t rank, const pcclOperation_t *operation,
+			   const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	return launch_transfer(transfer(sendbuff, NULL, true), rank, operation, communicator, handle_out);
+}
+
+pcclResult_t pcclRecv(void *recvbuff, uint32_t rank, const pcclOperation_t *operation, const pcclComm_t *communicator,
+		      pcclOperationInfo_t *info_out)
+{
+	return run_transfer(transfer(NULL, recvbuff, false), rank, operation, communicator, info_out);
+}
+
+pcclResult_t pcclRecvAsync(void *recvbuff, uint32_t rank, const pcclOperation_t *operation,
+			   const pcclComm_t *communicator, pcclHandle_t *handle_out)
+{
+	return launch_transfer(transfer(NULL, recvbuff, false), rank, operation, communicator, handle_out);
 }
 
 pcclResult_t pcclBarrier(const pcclOperation_t *operation, const pcclComm_t *communicator)

@@ -45,11 +45,9 @@ pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_o
 		return pccl_fail(pcclInvalidArgument, "the handle is NULL");
 	result = pccl_library_check_comm(communicator, &monitor);
 	if (result == pcclSuccess)
-		result = pccl_monitor_launch(monitor, request, &handle_out->launch);
-	if (result == pcclSuccess) {
+		result = pccl_monitor_launch(monitor, request, &handle_out->tag, &handle_out->launch);
+	if (result == pcclSuccess)
 		handle_out->comm = (pcclComm_t *)(uintptr_t)communicator; /* const is about the caller's view */
-		handle_out->tag = request->operation.tag;
-	}
 	return result;
 }
 

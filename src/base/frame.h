@@ -52,7 +52,7 @@ enum pccl_frame_refusal {
 	PCCL_REFUSAL_CONTRIBUTION = 1,
 	PCCL_REFUSAL_RESULT = 2,
 	PCCL_REFUSAL_HEARD = 3, /* another rank has refused it, and tells everybody itself */
-	PCCL_REFUSAL_ROOT = 4	/* the root of a broadcast is gone */
+	PCCL_REFUSAL_ROOT = 4	/* the root of the op is gone */
 };
 
 /* One decoded header. Fields that a type does not use are 0. */

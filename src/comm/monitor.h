@@ -91,7 +91,8 @@ pcclResult_t pccl_monitor_look(struct pccl_monitor *monitor, struct pccl_standin
 /* The same as the program may see it: one of PCCL 1.0 as it was in its last joint call or failed await. */
 pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_standing *standing_out);
 
-pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+/* Tells the tag that the op is known under, and which launch it was. */
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request, uint64_t *tag_out,
 				 uint64_t *launch_out);
 
 /* Launches an op and waits for its end, as pccl_monitor_launch() and pccl_monitor_await() do. *launched_out: a failure

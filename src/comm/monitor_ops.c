@@ -37,13 +37,14 @@ pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_
 	return result;
 }
 
-pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request, uint64_t *tag_out,
 				 uint64_t *launch_out)
 {
 	struct pccl_op *op;
 	pcclResult_t result;
 
 	*launch_out = PCCL_ANY_LAUNCH;
+	*tag_out = request->operation.tag;
 	if (request->operation.tag == PCCL_STATE_TAG)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
 				 (unsigned long long)PCCL_STATE_TAG);
@@ -51,8 +52,10 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
 	result = pccl_monitor_start(monitor, request, &op);
-	if (op != NULL)
+	if (op != NULL) {
 		*launch_out = op->launch;
+		*tag_out = op->request.operation.tag;
+	}
 	pccl_monitor_leave(monitor);
 	return result;
 }

@@ -72,7 +72,7 @@ pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op
 			      pcclOperationInfo_t *info_out, bool *launched_out)
 {
 	const uint64_t tag = request->operation.tag;
-	uint64_t launch;
+	uint64_t known, launch;
 	pcclResult_t result;
 
 	if (tag != PCCL_STATE_TAG && pccl_monitor_enter(monitor) == pcclSuccess) {
@@ -82,7 +82,7 @@ pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op
 			return run_driving(monitor, request, lane, info_out, launched_out);
 		pccl_monitor_leave(monitor);
 	}
-	result = pccl_monitor_launch(monitor, request, &launch);
+	result = pccl_monitor_launch(monitor, request, &known, &launch);
 	*launched_out = result == pcclSuccess;
-	return result == pcclSuccess ? pccl_monitor_await(monitor, tag, launch, info_out) : result;
+	return result == pcclSuccess ? pccl_monitor_await(monitor, known, launch, info_out) : result;
 }

@@ -43,6 +43,8 @@ void pccl_session_op_free(struct pccl_op *op)
 	pccl_free(op->participants);
 	pccl_free(op->undo);
 	pccl_free(op->staged);
+	pccl_free(op->sums);
+	pccl_free(op->parts);
 	pccl_free(op->residual_next);
 	pccl_free(op->residual_made);
 	pccl_free(op);
@@ -270,13 +272,16 @@ static pcclResult_t check_input(const struct pccl_session *session, const pcclOp
 
 static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
 {
-	bool reads = request->kind != PCCL_BROADCAST || request->operation.root == session->rank;
+	bool is_root = request->operation.root == session->rank;
+	bool reads = request->kind != PCCL_BROADCAST || is_root;
+	bool writes = request->kind != PCCL_REDUCE || is_root;
 
-	if (request->kind == PCCL_BARRIER || request->operation.count == 0)
+	if (request->kind == PCCL_BARRIER || request->operation.count == 0 ||
+	    pccl_collective_moves_parts((int)request->kind))
 		return pcclSuccess;
 	if (reads && request->input == NULL)
 		return pccl_fail(pcclInvalidArgument, "sendbuff is NULL for %zu elements", request->operation.count);
-	if (request->output == NULL)
+	if (writes && request->output == NULL)
 		return pccl_fail(pcclInvalidArgument, "recvbuff is NULL for %zu elements", request->operation.count);
 	return pcclSuccess;
 }
@@ -309,15 +314,18 @@ static pcclResult_t check_request(const struct pccl_session *session, const stru
 	if (check_choices(operation) != pcclSuccess || check_input(session, operation) != pcclSuccess ||
 	    check_size(session, request) != pcclSuccess)
 		return pcclInvalidArgument;
+	if (request->kind == PCCL_TRANSFER && (operation->root >= session->ranks || operation->root == session->rank))
+		return pccl_fail(pcclInvalidArgument, "rank %u is not another one of a world of %u", operation->root,
+				 session->ranks);
 	if (operation->tag == PCCL_TAG_OWN)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
 				 (unsigned long long)operation->tag);
-	if (pccl_session_find(session, operation->tag) != NULL)
+	if (pccl_session_find(session, pccl_session_tag(session, request)) != NULL)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
 				 (unsigned long long)operation->tag);
 	if (session->ranks < 2)
 		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
-	if (request->kind == PCCL_BROADCAST && operation->root >= session->ranks)
+	if (pccl_collective_has_root((int)request->kind) && operation->root >= session->ranks)
 		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", operation->root,
 				 session->ranks);
 	if (session->op_count >= PCCL_MAX_OPERATIONS + (session->forgetting.op != NULL))
@@ -331,7 +339,7 @@ static size_t bytes_in_place(const struct pccl_session *session, const struct pc
 	size_t bytes = request->operation.count * pccl_dtype_bytes(request->operation.datatype);
 	const char *input = request->input, *output = request->output;
 
-	if (request->kind == PCCL_ALL_REDUCE && input == output)
+	if ((request->kind == PCCL_ALL_REDUCE || request->kind == PCCL_REDUCE) && input == output)
 		return bytes;
 	if (request->kind == PCCL_REDUCE_SCATTER && output == input + session->rank * bytes)
 		return bytes;
@@ -382,8 +390,11 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 
 	if (check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
 		return pcclInvalidArgument;
-	pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
-			  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
+	if (pccl_collective_moves_parts((int)op->request.kind))
+		pccl_session_cut_parts(session, op);
+	else
+		pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
+				  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
 	pccl_free(op->held);
 	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
 	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;
@@ -429,8 +440,12 @@ pcclResult_t pccl_session_fit(const struct pccl_session *session, struct pccl_op
 	pcclOperation_t *operation = &op->request.operation;
 
 	assert(op->attempt == NULL);
-	if (op->request.kind == PCCL_BROADCAST)
+	if (pccl_collective_has_root((int)op->request.kind))
 		operation->root = find_root(session, op);
+	if (op->request.kind == PCCL_TRANSFER)
+		return pccl_session_fit_transfer(session, op);
+	if (pccl_collective_moves_parts((int)op->request.kind))
+		pccl_session_fit_parts(session, op);
 	if (!pccl_session_is_by_rank(op->request.kind) || op->info.plan != pcclPlanAuto) /* not its first attempt */
 		return pcclSuccess;
 	if (stage(session, op) != pcclSuccess)
@@ -458,15 +473,21 @@ pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct p
 	op->request = *request;
 	resolve_defaults(session, &op->request.operation);
 	op->rank_at_launch = session->rank;
-	if (request->kind == PCCL_BROADCAST)
+	if (pccl_collective_has_root((int)request->kind) || request->kind == PCCL_TRANSFER)
 		op->root_at_launch = session->members[request->operation.root];
+	if (request->kind == PCCL_REDUCE && request->operation.root != session->rank)
+		op->request.output = NULL;
+	op->members_since = session->members_since;
 	result = pccl_session_read_codecs(request->kind, &op->request.operation, &op->codecs);
+	if (result == pcclSuccess)
+		result = pccl_session_make_parts(session, request, op);
+	op->request.sends = op->request.receives = NULL; /* the caller's */
 	if (result == pcclSuccess)
 		result = cut(session, op);
 	if (result == pcclSuccess)
 		result = pccl_session_take_residual(op);
-	op->signature = pccl_session_signature(op);
-	op->undo_bytes = bytes_in_place(session, request);
+	op->signature = pccl_session_mark(session, op, pccl_session_signature(op));
+	op->undo_bytes = bytes_in_place(session, &op->request);
 	op->gives_up = op->undo_bytes > 0 && request->operation.input == pcclInputGiveUp;
 	if (result == pcclSuccess && !op->gives_up)
 		result = pccl_session_take_undo(session, op);
@@ -497,7 +518,8 @@ pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl
 	result = pccl_session_op_create(session, request, &op);
 	if (result != pcclSuccess)
 		return result;
-	op->key.tag = request->operation.tag;
+	op->key.tag = pccl_session_tag(session, request);
+	op->request.operation.tag = op->key.tag;
 	op->key.sequence = UINT32_MAX;
 	if (!pccl_sequences_reserve(&session->sequences, (size_t)session->unnumbered + 1) ||
 	    !pccl_session_list(session, op)) {

@@ -42,6 +42,11 @@ struct pccl_op_request {
 	pcclOperation_t operation;
 	const void *input;
 	void *output;
+	/* What moves parts: elements to and from each rank of the view, read at launch; NULL: operation.count each. Of
+	 * a gather or scatter the one that the root has. */
+	const size_t *sends;
+	const size_t *receives;
+	bool is_sender; /* of a transfer; operation.root is the other end. Its tag, in the op, is not the caller's */
 };
 
 /* How an op's elements travel. */
@@ -107,18 +112,22 @@ struct pccl_op {
 	struct pccl_op_codecs codecs;
 	uint64_t signature; /* a hash of what all members must have called alike, in whatever view */
 	struct pccl_geometry geometry;
+	struct pccl_part *parts; /* of what moves them; NULL: none */
+	uint32_t part_count;
+	uint32_t members_since;	      /* at launch: see the session */
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;	      /* that results overwrite; 0: not in place */
 	bool gives_up;		      /* in place, and the input need not come back */
+	void *sums;		      /* that a reduce passes on to the root: as large as its output; NULL: none */
 	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */
 	void *staged_home;	      /* where that belongs if the op fails: results may have come there; NULL */
 	size_t staged_bytes;
 	void *residual_next;	/* what contributions leave over, in the partial type; NULL: no error feedback */
 	uint8_t *residual_made; /* by segment: its part is there */
 	uint32_t rank_at_launch;
-	pcclRankUuid_t root_at_launch; /* of a broadcast: who that rank was */
+	pcclRankUuid_t root_at_launch; /* where there is one: who that rank was */
 	bool settled;		       /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
 	pcclResult_t result;

@@ -75,6 +75,18 @@ static pcclResult_t save_for_sending(struct pccl_session *session, struct pccl_o
 	return pccl_session_take_undo(session, op);
 }
 
+/* Sums that are made for the root are not for the caller's memory. Pages without a shard of this rank cost nothing. */
+static pcclResult_t make_room_for_sums(struct pccl_op *op, const struct pccl_plan *plan)
+{
+	size_t bytes = op->request.operation.count * pccl_dtype_bytes(op->request.operation.datatype);
+
+	if (op->request.kind != PCCL_REDUCE || op->request.output != NULL || op->sums != NULL || bytes == 0 ||
+	    plan->algorithm == pcclPlanOneshot)
+		return pcclSuccess;
+	op->sums = pccl_alloc_large(bytes);
+	return op->sums == NULL ? pcclOutOfMemory : pcclSuccess;
+}
+
 static pcclResult_t attempt_create(struct pccl_session *session, struct pccl_op *op,
 				   const struct pccl_op_decision *repair, struct pccl_attempt **attempt_out)
 {
@@ -89,7 +101,7 @@ static pcclResult_t attempt_create(struct pccl_session *session, struct pccl_op 
 	attempt->epoch = session->epoch;
 	attempt->lanes = session->lanes;
 	attempt->lanes_used = op->geometry.segment_count == 0 ? 1 : op->geometry.segment_count;
-	if (attempt->lanes_used > attempt->lanes)
+	if (attempt->lanes_used > attempt->lanes || pccl_collective_moves_parts((int)op->request.kind))
 		attempt->lanes_used = attempt->lanes;
 	attempt->lanes_open = attempt->lanes_used;
 	attempt->lanes_ended = pccl_calloc(pccl_bitmap_words(attempt->lanes), sizeof(uint64_t));
@@ -99,6 +111,8 @@ static pcclResult_t attempt_create(struct pccl_session *session, struct pccl_op 
 	result = make_plan(session, op, repair, &attempt->plan);
 	if (result == pcclSuccess)
 		result = save_for_sending(session, op, attempt->plan);
+	if (result == pcclSuccess)
+		result = make_room_for_sums(op, attempt->plan);
 	if (result != pcclSuccess)
 		goto fail;
 	if (repair != NULL) {
@@ -129,13 +143,14 @@ static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *
 	if (op->request.kind == PCCL_BARRIER)
 		return;
 	signature_out->datatype = (uint8_t)operation->datatype;
-	signature_out->count = operation->count;
+	if (!pccl_collective_moves_parts((int)op->request.kind))
+		signature_out->count = operation->count;
 	signature_out->up = op->codecs.up;
 	signature_out->down = op->codecs.down;
 	signature_out->rounding = op->codecs.rounding;
-	if (op->request.kind == PCCL_ALL_REDUCE || op->request.kind == PCCL_REDUCE_SCATTER)
+	if (pccl_collective_adds((int)op->request.kind))
 		signature_out->op = (uint8_t)operation->op;
-	if (op->request.kind == PCCL_BROADCAST)
+	if (pccl_collective_has_root((int)op->request.kind) || operation->root == PCCL_ROOT_LOST)
 		signature_out->root = operation->root;
 }
 
@@ -154,9 +169,10 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->joint = pccl_session_joint_calls(session);
 	fill_signature(op, attempt, &launch_out->signature);
 	launch_out->geometry = op->geometry;
+	launch_out->partner = op->request.operation.root;
 	launch_out->plan = attempt->plan;
 	launch_out->input = op->request.input;
-	launch_out->output = op->request.output;
+	launch_out->output = op->request.output != NULL ? op->request.output : op->sums;
 	launch_out->undo = op->undo;
 	launch_out->poisons = session->config.poisons && op->residual_next == NULL; /* which it would never leave */
 	launch_out->residual = op->residual_next == NULL ? NULL : op->request.operation.residual;

@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/uuid.h"
 #include "session/session_internal.h"
 
 #define HELD_BYTES_MAX (8u << 20)
@@ -140,7 +141,8 @@ static bool is_open(const struct pccl_op *op)
 	return !op->settled && op->attempt != NULL && !op->attempt->cancelled;
 }
 
-static pcclResult_t fill_report(const struct pccl_op *op, struct pccl_op_report *report_out)
+static pcclResult_t fill_report(const struct pccl_session *session, const struct pccl_op *op,
+				struct pccl_op_report *report_out)
 {
 	size_t words = pccl_bitmap_words(op->geometry.segment_count);
 
@@ -152,10 +154,11 @@ static pcclResult_t fill_report(const struct pccl_op *op, struct pccl_op_report 
 	report_out->sequence = op->key.sequence;
 	report_out->signature = op->signature;
 	report_out->policy = (uint8_t)op->request.operation.failure_policy;
-	if (op->request.kind == PCCL_BROADCAST)
-		report_out->root = op->root_at_launch;
+	if (pccl_collective_has_root((int)op->request.kind) || op->request.kind == PCCL_TRANSFER)
+		report_out->root = *pccl_session_source(session, op);
 	/* The parts of a scatter or gather mean something else in another view. */
-	if (pccl_session_is_by_rank(op->request.kind))
+	if (pccl_session_is_by_rank(op->request.kind) ||
+	    (pccl_collective_moves_parts((int)op->request.kind) && op->request.kind != PCCL_TRANSFER))
 		report_out->policy = (uint8_t)pcclPolicyAbort;
 	if (op->gives_up) /* its input is gone */
 		report_out->policy = PCCL_POLICY_FAILED;
@@ -214,7 +217,7 @@ pcclResult_t pccl_session_reports(const struct pccl_session *session, struct pcc
 	for (op = session->ops; op != NULL; op = op->next) {
 		if (!is_open(op))
 			continue;
-		if (fill_report(op, &reports[count]) != pcclSuccess) {
+		if (fill_report(session, op, &reports[count]) != pcclSuccess) {
 			pccl_op_reports_destroy(reports, count + 1);
 			return pcclOutOfMemory;
 		}
@@ -288,7 +291,7 @@ static void leave_view(struct pccl_session *session, struct pccl_op *op, const s
 
 /* What is decided about ops that are still to be launched here. Without memory or room for it this peer can't go on: it
  * would launch them as if nothing had happened. */
-static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_install *install)
+static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
 {
 	uint32_t i;
 
@@ -304,6 +307,7 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 		const struct pccl_op_decision *decision = &install->decisions[i];
 
 		if (decision->verdict == PCCL_VERDICT_COMMIT ||
+		    !pccl_session_concerns(&install->view, rank, decision->signature) ||
 		    decision->sequence < pccl_session_next(session, decision->tag))
 			continue;
 		if (note_add(session, decision) == pcclSuccess)
@@ -418,6 +422,18 @@ static pcclResult_t install_on_lanes(struct pccl_session *session, const struct 
 	return pcclSuccess;
 }
 
+static bool same_members(const struct pccl_session *session, const struct pccl_view *view)
+{
+	uint32_t i;
+
+	if (session->members == NULL || session->ranks != view->member_count)
+		return false;
+	for (i = 0; i < session->ranks; i++)
+		if (!pccl_uuid_equal(&session->members[i], &view->members[i].uuid))
+			return false;
+	return true;
+}
+
 /* Segments change lanes with the number of lanes, so it stays as it is while ops may be open. */
 static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_install *install, uint32_t rank)
 {
@@ -442,6 +458,8 @@ static pcclResult_t adopt_view(struct pccl_session *session, const struct pccl_i
 	}
 	for (i = 0; i < install->view.member_count; i++)
 		members[i] = install->view.members[i].uuid;
+	if (!same_members(session, &install->view))
+		session->members_since = install->view.epoch;
 	pccl_free(session->members);
 	session->members = members;
 	pccl_links_fini(&session->links);
@@ -493,7 +511,7 @@ pcclResult_t pccl_session_install(struct pccl_session *session, const struct pcc
 	for (op = session->ops; op != NULL; op = op->next)
 		if (is_open(op))
 			leave_view(session, op, decision_for(install, op), install);
-	result = keep_notes(session, install);
+	result = keep_notes(session, install, rank);
 	settle_failed(session);
 	if (result == pcclSuccess)
 		result = adopt_view(session, install, rank);

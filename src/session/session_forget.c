@@ -37,7 +37,8 @@ static bool makes_a_round_due(const struct pccl_session *session, const struct p
 {
 	uint32_t every = session->config.forget_every != 0 ? session->config.forget_every : FORGET_EVERY;
 
-	return op->numbered && !op->own && op->era == session->era && op->result == pcclSuccess &&
+	return op->numbered && !op->own && op->request.kind != PCCL_TRANSFER /* which not all know of */ &&
+	       op->era == session->era && op->result == pcclSuccess &&
 	       pccl_rng_hash(op->key.tag, op->key.sequence) % every == 0;
 }
 

@@ -32,6 +32,24 @@ struct pccl_verdict_note {
 	struct pccl_verdict_note *next;
 };
 
+/* Reads what a request says of parts. pcclInvalidArgument, pcclOutOfMemory. */
+pcclResult_t pccl_session_make_parts(const struct pccl_session *session, const struct pccl_op_request *request,
+				     struct pccl_op *op);
+void pccl_session_cut_parts(const struct pccl_session *session, struct pccl_op *op);
+/* Of an op whose view is not in force any more nothing is left, and it has lost its root. */
+void pccl_session_fit_parts(const struct pccl_session *session, struct pccl_op *op);
+
+/* The tag that a request is known under. */
+uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_op_request *request);
+/* Without whom an op can't be redone: its root, or the sender. */
+const pcclRankUuid_t *pccl_session_source(const struct pccl_session *session, const struct pccl_op *op);
+/* Puts the marks of a transfer, or of what is none, into the hash of a call. */
+uint64_t pccl_session_mark(const struct pccl_session *session, const struct pccl_op *op, uint64_t signature);
+/* May this rank of a view be one that launches what has this signature? */
+bool pccl_session_concerns(const struct pccl_view *view, uint32_t rank, uint64_t signature);
+/* The rank of a transfer's other end. pcclRankConnectionLost: it is gone. */
+pcclResult_t pccl_session_fit_transfer(const struct pccl_session *session, struct pccl_op *op);
+
 #define PCCL_NOTES_MAX 262144 /* such ops: until newcomers join, or they are launched */
 #define PCCL_NOTE_BUCKETS 16384
 #define PCCL_FAILED_MAX 4096
@@ -67,6 +85,7 @@ struct pccl_session {
 	uint32_t ranks;
 	uint32_t rank;
 	pcclRankUuid_t *members; /* by rank */
+	uint32_t members_since;	 /* epoch of the first view with just these members, in this order */
 	struct pccl_links links; /* of the view, as the members */
 	uint32_t lanes;		 /* of the view */
 	uint32_t cut_for_ranks;	 /* members when newcomers last joined: all agree, so all cut ops alike until then */

@@ -46,7 +46,7 @@ pcclResult_t pccl_session_count_participants(const struct pccl_session *session,
 	assert(op->attempt == NULL && session->ranks > 0);
 	pccl_free(op->participants);
 	op->participants = NULL;
-	op->attempt_ranks = session->ranks;
+	op->attempt_ranks = op->request.kind == PCCL_TRANSFER ? 2 : session->ranks;
 	op->info.participants_min = op->info.participants_max = 0;
 	if (repair != NULL) {
 		op->participants = pccl_calloc((size_t)segments + 1, sizeof(*op->participants));
@@ -59,7 +59,7 @@ pcclResult_t pccl_session_count_participants(const struct pccl_session *session,
 		widen(&op->info, pccl_op_participants(op, segment));
 	}
 	if (repair == NULL || segments == 0)
-		widen(&op->info, session->ranks);
+		widen(&op->info, op->attempt_ranks);
 	return pcclSuccess;
 }
 
@@ -96,6 +96,23 @@ pcclResult_t pccl_session_report_participants(const struct pccl_op *op, struct p
 	return pcclSuccess;
 }
 
+/* Parts come from one member each, and are all of one attempt. */
+static size_t write_whole(const struct pccl_op *op, pcclParticipants_t *ranges, size_t capacity)
+{
+	uint64_t received = 0;
+	uint32_t index;
+
+	for (index = 0; index < op->part_count; index++)
+		received += op->parts[index].way == PCCL_PART_SENT ? 0 : op->parts[index].count;
+	if (received > 0 && capacity > 0) {
+		ranges[0].first = 0;
+		ranges[0].count = (size_t)received;
+		ranges[0].participants = op->attempt_ranks;
+		ranges[0].reserved = 0;
+	}
+	return received > 0;
+}
+
 /* Writes the first `capacity` ranges and returns how many there are. */
 static size_t write_ranges(const struct pccl_op *op, pcclParticipants_t *ranges, size_t capacity)
 {
@@ -105,6 +122,8 @@ static size_t write_ranges(const struct pccl_op *op, pcclParticipants_t *ranges,
 
 	if (op->result != pcclSuccess)
 		return 0;
+	if (geometry->parts != NULL)
+		return write_whole(op, ranges, capacity);
 	for (segment = 0; segment < geometry->segment_count; segment++) {
 		uint32_t participants = pccl_op_participants(op, segment);
 

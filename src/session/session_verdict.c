@@ -18,12 +18,13 @@ static uint64_t codec_word(const struct pccl_op_codec *codec)
 uint64_t pccl_session_signature(const struct pccl_op *op)
 {
 	const pcclOperation_t *operation = &op->request.operation;
-	bool reduces = op->request.kind == PCCL_ALL_REDUCE || op->request.kind == PCCL_REDUCE_SCATTER;
+	bool reduces = pccl_collective_adds((int)op->request.kind);
 	uint64_t hash = pccl_rng_hash((uint64_t)op->request.kind, (uint64_t)operation->failure_policy);
 
 	if (op->request.kind == PCCL_BARRIER)
 		return hash;
-	hash = pccl_rng_hash(hash, operation->count);
+	/* What is sent and received each member knows for itself. */
+	hash = pccl_rng_hash(hash, pccl_collective_moves_parts((int)op->request.kind) ? 0 : operation->count);
 	hash = pccl_rng_hash(hash, (uint64_t)operation->datatype);
 	hash = pccl_rng_hash(hash, reduces ? (uint64_t)operation->op : 0);
 	hash = pccl_rng_hash(hash, codec_word(&op->codecs.up));
@@ -49,6 +50,10 @@ const char *pccl_session_mismatch_text(const struct pccl_op *op, char *text, siz
 	if (op->request.kind == PCCL_BARRIER)
 		snprintf(text, text_bytes, "members launched different operations under tag %llu, this peer a barrier",
 			 (unsigned long long)op->key.tag);
+	else if (op->request.kind == PCCL_TRANSFER)
+		snprintf(text, text_bytes, "the two ends of a transfer differ; this peer %s %zu %s",
+			 op->request.is_sender ? "sends" : "receives", operation->count,
+			 pccl_dtype_name(operation->datatype));
 	else
 		snprintf(text, text_bytes,
 			 "members launched different operations under tag %llu, this peer %s of %zu %s",

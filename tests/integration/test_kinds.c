@@ -1,4 +1,5 @@
-/* Broadcast, reduce-scatter, all-gather and barrier: every root, plan and a few types, blocking and asynchronous. */
+/* Broadcast, reduce-scatter, all-gather, reduce, barrier and what moves parts: every root, plan and a few types,
+ * blocking and asynchronous. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,131 @@ static void check_all_gather(struct world_peer *me, const pcclOperation_t *opera
 	free(apart);
 }
 
+/* In place elsewhere than on the root, nothing changes. */
+static void check_reduce(struct world_peer *me, const pcclOperation_t *operation, bool in_place)
+{
+	const size_t bytes = operation->count * values_bytes(operation->datatype);
+	const unsigned size = peer_world_size(me), rank = peer_rank(me);
+	pcclOperation_t to = *operation;
+	void *input = get_memory(bytes), *apart = get_memory(bytes), *output = in_place ? input : apart;
+
+	to.root = (unsigned)(to.tag + (unsigned)to.datatype) % size;
+	values_fill(input, to.datatype, 0, to.count, rank);
+	CHECK_RESULT(pcclSuccess, pcclReduce(input, to.root == rank || in_place ? output : NULL, &to, me->comm, NULL));
+	CHECK(to.root != rank || values_reduced(output, to.datatype, to.op, 0, to.count, everybody, size));
+	CHECK((to.root == rank && in_place) || values_filled(input, to.datatype, 0, to.count, rank));
+	CHECK(((const unsigned char *)output)[bytes] == 0xa5);
+	free(input);
+	free(apart);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
+
+/* From one rank to another: of no size at all, and of others. */
+static size_t count_of(const pcclOperation_t *operation, bool uneven, unsigned from, unsigned to)
+{
+	return uneven ? operation->count * ((from + 2 * to) % 4) / 2 : operation->count;
+}
+
+/* The parts of `rank` one after the other: those that it sends, or those that it has received. Returns the bytes. */
+static size_t walk_parts(const pcclOperation_t *operation, bool uneven, unsigned size, unsigned rank, bool sent,
+			 char *filled, const char *checked)
+{
+	size_t bytes = 0;
+	unsigned other;
+
+	for (other = 0; other < size; other++) {
+		unsigned from = sent ? rank : other, to = sent ? other : rank;
+		size_t count = count_of(operation, uneven, from, to);
+
+		if (filled != NULL)
+			values_fill(filled + bytes, operation->datatype, 0, count, 8 * from + to);
+		if (checked != NULL)
+			CHECK(values_filled(checked + bytes, operation->datatype, 0, count, 8 * from + to));
+		bytes += count * values_bytes(operation->datatype);
+	}
+	return bytes;
+}
+
+static void check_all_to_all(struct world_peer *me, const pcclOperation_t *operation, bool uneven)
+{
+	const unsigned size = peer_world_size(me), rank = peer_rank(me);
+	size_t in_bytes = walk_parts(operation, uneven, size, rank, true, NULL, NULL);
+	size_t out_bytes = walk_parts(operation, uneven, size, rank, false, NULL, NULL);
+	char *input = get_memory(in_bytes), *output = get_memory(out_bytes);
+	size_t sends[WORLD_PEERS_MAX], receives[WORLD_PEERS_MAX];
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	unsigned other;
+
+	for (other = 0; other < size; other++) {
+		sends[other] = count_of(operation, uneven, rank, other);
+		receives[other] = count_of(operation, uneven, other, rank);
+	}
+	walk_parts(operation, uneven, size, rank, true, input, NULL);
+	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, output, uneven ? sends : NULL, uneven ? receives : NULL,
+					       operation, me->comm, &info));
+	walk_parts(operation, uneven, size, rank, false, NULL, output);
+	walk_parts(operation, uneven, size, rank, true, NULL, input);
+	CHECK((unsigned char)input[in_bytes] == 0xa5 && (unsigned char)output[out_bytes] == 0xa5);
+	CHECK(info.participants_min == size && info.participants_max == size && info.plan == pcclPlanDirect);
+	free(input);
+	free(output);
+}
+
+/* The root has all parts that go to it, or come from it, in `whole`; others one, in `part`. In place if there are any
+ * others than even ones. */
+static void check_gather_and_scatter(struct world_peer *me, const pcclOperation_t *operation, bool uneven)
+{
+	const unsigned size = peer_world_size(me), rank = peer_rank(me);
+	size_t most = 2 * operation->count * values_bytes(operation->datatype), offset = 0;
+	char *whole = get_memory(size * most), *part = get_memory(most), *own;
+	pcclOperation_t mine = *operation;
+	size_t sizes[WORLD_PEERS_MAX];
+	unsigned other, root = (unsigned)operation->tag % size;
+
+	mine.root = root;
+	for (other = 0; other < size; other++) {
+		sizes[other] = count_of(operation, uneven, other, root);
+		offset += other < root ? sizes[other] * values_bytes(operation->datatype) : 0;
+	}
+	own = rank == root && uneven ? whole + offset : part;
+	mine.count = rank == root && uneven ? 123 : sizes[rank]; /* it has said it already */
+	values_fill(own, mine.datatype, 0, sizes[rank], 8 * rank + root);
+	CHECK_RESULT(pcclSuccess, pcclGather(own, rank == root ? whole : NULL, uneven && rank == root ? sizes : NULL,
+					     &mine, me->comm, NULL));
+	if (rank == root)
+		walk_parts(operation, uneven, size, rank, false, NULL, whole);
+	/* And back. */
+	if (rank != root || !uneven)
+		memset(part, 0xa5, most);
+	CHECK_RESULT(pcclSuccess, pcclScatter(rank == root ? whole : NULL, own, uneven && rank == root ? sizes : NULL,
+					      &mine, me->comm, NULL));
+	CHECK(values_filled(own, mine.datatype, 0, sizes[rank], 8 * rank + root));
+	if (rank == root)
+		walk_parts(operation, uneven, size, rank, false, NULL, whole);
+	CHECK((unsigned char)whole[size * most] == 0xa5 && (unsigned char)part[most] == 0xa5);
+	free(whole);
+	free(part);
+}
+
+static void move_all_parts(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	unsigned type, count;
+
+	for (type = 0; type < LENGTH(types); type++) {
+		for (count = 0; count < LENGTH(counts); count++) {
+			operation.datatype = types[type];
+			operation.count = counts[count];
+			operation.tag = 2000 + type + count;
+			check_all_to_all(me, &operation, false);
+			check_all_to_all(me, &operation, true);
+			check_gather_and_scatter(me, &operation, false);
+			check_gather_and_scatter(me, &operation, true);
+		}
+	}
+}
+
 static void runs_all_kinds(struct world_peer *me)
 {
 	const unsigned *size = me->argument;
@@ -114,6 +240,8 @@ static void runs_all_kinds(struct world_peer *me)
 	run_all(me, check_broadcast);
 	run_all(me, check_reduce_scatter);
 	run_all(me, check_all_gather);
+	run_all(me, check_reduce);
+	move_all_parts(me);
 	peer_meet(me, *size);
 	peer_leave(me);
 }
@@ -177,12 +305,13 @@ static void nobody_leaves_a_barrier_before_all_have_come(void **state)
 
 enum { PART = 5003, WORLD = 3 };
 
-struct five_operations {
+struct operations {
 	int32_t input[WORLD * PART], reduced[WORLD * PART], scattered[PART], gathered[WORLD * PART], copied[PART];
-	pcclHandle_t handles[5];
+	int32_t rooted[PART];
+	pcclHandle_t handles[6];
 };
 
-static void launch_five(struct world_peer *me, struct five_operations *all)
+static void launch_all(struct world_peer *me, struct operations *all)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 
@@ -203,9 +332,11 @@ static void launch_five(struct world_peer *me, struct five_operations *all)
 	CHECK_RESULT(pcclSuccess, pcclBroadcastAsync(all->input, all->copied, &operation, me->comm, &all->handles[3]));
 	operation.tag = 5;
 	CHECK_RESULT(pcclSuccess, pcclBarrierAsync(&operation, me->comm, &all->handles[4]));
+	operation.tag = 6;
+	CHECK_RESULT(pcclSuccess, pcclReduceAsync(all->input, all->rooted, &operation, me->comm, &all->handles[5]));
 }
 
-static void check_five(const struct world_peer *me, const struct five_operations *all)
+static void check_all(const struct world_peer *me, const struct operations *all)
 {
 	unsigned rank = peer_rank(me), part;
 
@@ -214,20 +345,21 @@ static void check_five(const struct world_peer *me, const struct five_operations
 	for (part = 0; part < WORLD; part++)
 		CHECK(values_filled(all->gathered + part * PART, pcclInt32, 0, PART, part));
 	CHECK(values_filled(all->copied, pcclInt32, 0, PART, 1));
+	CHECK(rank != 1 || values_reduced(all->rooted, pcclInt32, pcclSum, 0, PART, everybody, WORLD));
 }
 
 static void runs_asynchronously(struct world_peer *me)
 {
 	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
-	struct five_operations *all = get_memory(sizeof(*all));
+	struct operations *all = get_memory(sizeof(*all));
 	int round, i;
 
 	peer_join(me);
 	peer_grow(me, WORLD);
 	for (round = 0; round < 20; round++) {
 		values_fill(all->input, pcclInt32, 0, WORLD * PART, peer_rank(me));
-		launch_five(me, all);
-		for (i = 4; i >= 0; i--) {
+		launch_all(me, all);
+		for (i = 5; i >= 0; i--) {
 			bool done = false;
 
 			while (!done && round % 2 == 0)
@@ -236,7 +368,7 @@ static void runs_asynchronously(struct world_peer *me)
 			CHECK(info.participants_min == WORLD && info.participants_max == WORLD);
 			CHECK(info.epoch == peer_epoch(me));
 		}
-		check_five(me, all);
+		check_all(me, all);
 	}
 	free(all);
 	peer_meet(me, WORLD);

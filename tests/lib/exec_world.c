@@ -450,6 +450,9 @@ void world_launch_call(struct world *world, uint32_t peer, struct world_call *ca
 	launch.signature.rounding = call->spec.rounding;
 	launch.signature.count = call->spec.count;
 	launch.geometry = call->geometry;
+	launch.partner = world_partner(&call->spec, world->peers[peer].ranks, world->peers[peer].rank);
+	if (call->spec.kind == PCCL_TRANSFER)
+		launch.signature.root = 0;
 	launch.plan = call->plan;
 	launch.input = call->input;
 	launch.output = call->output;

@@ -30,12 +30,14 @@ struct world_spec {
 	struct pccl_op_codec down;
 	uint8_t rounding;
 	bool feeds_back; /* with a residual */
+	bool uneven;	 /* parts of any size up to twice `count`. A transfer goes from the root to the next rank */
 };
 
 /* One peer's call of one op: the executors' cookie. */
 struct world_call {
 	struct world_spec spec;
 	struct pccl_geometry geometry;
+	struct pccl_part *parts; /* of what moves them */
 	struct pccl_plan *plan;
 	uint8_t *memory[2]; /* allocations behind input and output; one in place */
 	uint8_t *input;

@@ -68,20 +68,26 @@ static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, str
 {
 	const struct world_spec *spec = &call->spec;
 	size_t part = (size_t)spec->count * element_bytes(spec), skew = pccl_rng_below(&world->rng, 3);
+	bool moves_parts = pccl_collective_moves_parts((int)spec->kind);
 	size_t input_bytes = spec->kind == PCCL_REDUCE_SCATTER ? part * ranks : part;
 	size_t output_bytes = spec->kind == PCCL_ALL_GATHER ? part * ranks : part;
 
+	if (moves_parts) {
+		input_bytes = call->input_bytes;
+		output_bytes = call->output_bytes;
+	}
 	call->input_bytes = input_bytes;
 	call->output_bytes = output_bytes;
 	call->memory[0] = must(malloc((input_bytes > output_bytes ? input_bytes : output_bytes) + skew));
 	call->input = call->memory[0] + skew;
-	if (spec->in_place) {
+	/* What a reduce adds elsewhere than at the root is not for the caller's memory. */
+	if (spec->in_place && !moves_parts && (spec->kind != PCCL_REDUCE || spec->root == rank)) {
 		call->output = call->input;
 		if (spec->kind == PCCL_REDUCE_SCATTER)
 			call->output = call->input + rank * part;
 		else if (spec->kind == PCCL_ALL_GATHER)
 			call->input = call->output + rank * part;
-		if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER)
+		if (pccl_collective_adds((int)spec->kind))
 			call->undo = must(malloc(output_bytes + 1));
 	} else {
 		call->memory[1] = must(malloc(output_bytes + skew));
@@ -112,6 +118,7 @@ void world_free_call(struct world_call *call)
 	free(call->memory[1]);
 	free(call->undo);
 	free(call->original);
+	free(call->parts);
 	free(call->residual);
 	free(call->residual_next);
 	free(call->residual_made);
@@ -128,22 +135,29 @@ static uint32_t align_elements(const struct world_spec *spec)
 void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struct world_spec *spec)
 {
 	struct world_peer *p = &world->peers[peer];
-	struct world_call *call = must(calloc(1, sizeof(*call)));
+	struct world_call *call;
 
 	assert_true(op < WORLD_OPS_MAX);
+	if (op >= world->op_count)
+		world->op_count = op + 1;
+	world_free_call(p->calls[op]);
+	p->calls[op] = NULL;
+	if (!world_takes_part(spec, p->ranks, p->rank))
+		return;
+	call = must(calloc(1, sizeof(*call)));
 	call->spec = *spec;
-	pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec),
-			  &call->geometry);
-	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank, spec->root, &call->geometry,
-					  &call->plan),
+	if (pccl_collective_moves_parts((int)spec->kind))
+		world_cut_parts(world, p->ranks, p->rank, call);
+	else
+		pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec),
+				  &call->geometry);
+	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank,
+					  world_partner(spec, p->ranks, p->rank), &call->geometry, &call->plan),
 			 pcclSuccess);
 	make_buffers(world, p->rank, p->ranks, call);
 	if (spec->feeds_back)
 		make_residual(world, call);
-	world_free_call(p->calls[op]);
 	p->calls[op] = call;
-	if (op >= world->op_count)
-		world->op_count = op + 1;
 }
 
 void world_add(struct world *world, uint32_t op, const struct world_spec *spec)
@@ -299,7 +313,7 @@ void world_order(const struct world *world, uint32_t op, uint32_t segment, uint3
 	const struct world_call *call = world->peers[world->members[0]].calls[op];
 	uint32_t ranks = world->member_count, first = 0, index;
 
-	if (call->spec.algorithm == pcclPlanRing && ranks > 1) {
+	if (call->spec.algorithm == pcclPlanRing && ranks > 1 && call->spec.kind != PCCL_REDUCE) {
 		first = call->spec.kind == PCCL_ALL_REDUCE ? segment % ranks : segment / call->geometry.chunk_segments;
 		first++;
 	}
@@ -316,7 +330,7 @@ static void expect(struct world *world, uint32_t op, uint32_t segment, uint8_t *
 	size_t bytes = pccl_geometry_elements(&call->geometry, segment) * element_bytes(spec);
 	uint32_t peers[WORLD_PEERS_MAX], source = spec->root;
 
-	if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER) {
+	if (pccl_collective_adds((int)spec->kind)) {
 		world_order(world, op, segment, peers);
 		world_expect_segment(world, op, segment, peers, world->member_count,
 				     spec->op == pcclAvg ? world->member_count : 0, out);
@@ -338,6 +352,8 @@ static void check_segment(struct world *world, uint32_t op, uint32_t segment, co
 		size_t size = element_bytes(&call->spec);
 		size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * size;
 
+		if (call->spec.kind == PCCL_REDUCE && rank != call->spec.root)
+			continue;
 		if (call->spec.kind == PCCL_REDUCE_SCATTER) {
 			if (segment / call->geometry.chunk_segments != rank)
 				continue;
@@ -352,7 +368,7 @@ static void check_input_intact(const struct world_call *call, uint32_t rank)
 {
 	size_t part = (size_t)call->spec.count * element_bytes(&call->spec);
 
-	if (!call->spec.in_place) {
+	if (!call->spec.in_place || (call->spec.kind == PCCL_REDUCE && rank != call->spec.root)) {
 		world_assert_equal(call->input, call->original, call->input_bytes);
 	} else if (call->spec.kind == PCCL_REDUCE_SCATTER) {
 		/* All but this rank's part. */
@@ -365,9 +381,14 @@ static void check_input_intact(const struct world_call *call, uint32_t rank)
 void world_check_success(struct world *world, uint32_t op)
 {
 	const struct world_call *call = world->peers[world->members[0]].calls[op];
-	uint8_t *expected = must(malloc((size_t)call->geometry.segment_elements * 8 + 8));
+	uint8_t *expected;
 	uint32_t rank, segment;
 
+	if (call == NULL || pccl_collective_moves_parts((int)call->spec.kind)) {
+		world_check_parts(world, op);
+		return;
+	}
+	expected = must(malloc((size_t)call->geometry.segment_elements * 8 + 8));
 	for (rank = 0; rank < world->member_count; rank++) {
 		call = world->peers[world->members[rank]].calls[op];
 		assert_string_equal(call->detail, "");
@@ -409,7 +430,7 @@ void world_restore_lane(const struct world *world, struct world_call *call, uint
 	size_t element_bytes = pccl_dtype_bytes(call->spec.datatype);
 	uint32_t segment;
 
-	if (call->undo == NULL || call->spec.kind != PCCL_ALL_REDUCE)
+	if (call->undo == NULL || call->spec.kind == PCCL_REDUCE_SCATTER)
 		return;
 	for (segment = 0; segment < geometry->segment_count; segment++) {
 		size_t offset = (size_t)pccl_geometry_first(geometry, segment) * element_bytes;

@@ -75,6 +75,15 @@ void world_launch_call(struct world *world, uint32_t peer, struct world_call *ca
 		       uint32_t divisor);
 void world_assert_equal(const void *a, const void *b, size_t bytes);
 
+/* Has this rank a part in it? Else it makes no call. */
+bool world_takes_part(const struct world_spec *spec, uint32_t ranks, uint32_t rank);
+/* The other end of a transfer; of others the root. */
+uint32_t world_partner(const struct world_spec *spec, uint32_t ranks, uint32_t rank);
+/* Parts, geometry and sizes of a call that moves parts. */
+void world_cut_parts(const struct world *world, uint32_t ranks, uint32_t rank, struct world_call *call);
+/* world_check_success() of such an op. */
+void world_check_parts(const struct world *world, uint32_t op);
+
 /* A lane that had ended with success has let go of what it has overwritten. */
 void world_restore_lane(const struct world *world, struct world_call *call, uint32_t lane);
 

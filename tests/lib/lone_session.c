@@ -38,7 +38,8 @@ float input[LONE_ELEMENTS], output[LONE_ELEMENTS];
 struct pccl_op_request sum_of(size_t count, uint64_t tag)
 {
 	const pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	struct pccl_op_request request = {PCCL_ALL_REDUCE, operation, input, output};
+	struct pccl_op_request request = {
+		.kind = PCCL_ALL_REDUCE, .operation = operation, .input = input, .output = output};
 
 	request.operation.count = count;
 	request.operation.tag = tag;

@@ -89,8 +89,9 @@ static uint32_t draw_root(const struct sim_node *node, uint64_t number)
 static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32_t which, struct call_spec *spec_out)
 {
 	static const enum pccl_collective kinds[] = {
-		PCCL_ALL_REDUCE, PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,     PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,
-		PCCL_BARRIER,	 PCCL_BROADCAST,  PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER, PCCL_BROADCAST};
+		PCCL_ALL_REDUCE, PCCL_ALL_REDUCE,     PCCL_ALL_REDUCE, PCCL_ALL_REDUCE, PCCL_ALL_REDUCE, PCCL_BARRIER,
+		PCCL_BROADCAST,	 PCCL_REDUCE_SCATTER, PCCL_ALL_GATHER, PCCL_BROADCAST,	PCCL_REDUCE,	 PCCL_GATHER,
+		PCCL_SCATTER,	 PCCL_ALL_TO_ALL,     PCCL_TRANSFER,   PCCL_TRANSFER};
 	static const pcclFailurePolicy_t policies[] = {pcclPolicyAbort, pcclPolicyRetry, pcclPolicyRepair,
 						       pcclPolicyRepair};
 	static const pcclPlan_t plans[] = {pcclPlanAuto, pcclPlanDirect, pcclPlanOneshot, pcclPlanRing};
@@ -98,7 +99,7 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	uint64_t first = draw(sim, node, 100 + which), second = draw(sim, node, 200 + which);
 	pcclOperation_t *operation = &spec_out->operation;
 
-	spec_out->kind = kinds[first % 10];
+	spec_out->kind = kinds[pccl_rng_hash(first, 42) % (sizeof(kinds) / sizeof(kinds[0]))];
 	spec_out->in_place = first / 10 % 2 == 0;
 	spec_out->relaunch = first / 20 % 4 != 0;
 	spec_out->key = second;
@@ -107,9 +108,10 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	draw_reduction(operation, second);
 	operation->failure_policy = policies[second / 100 % 4];
 	operation->plan = plans[second / 400 % 4];
-	if (spec_out->kind == PCCL_BROADCAST && operation->plan == pcclPlanRing)
+	if (pccl_collective_has_root((int)spec_out->kind) && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
 	spec_out->root = draw_root(node, second / 1600);
+	spec_out->other = draw_root(node, pccl_rng_hash(second, 43));
 	if (operation->failure_policy == pcclPolicyAbort && pccl_rng_hash(second, 41) % 3 == 0)
 		operation->input = pcclInputGiveUp;
 	draw_codec(sim, spec_out, draw(sim, node, 300 + which));
@@ -167,7 +169,7 @@ static void mistake(const struct shell *shell, struct call *call)
 	if (number / 100 % 4 == 0 && operation->input == pcclInputKeep)
 		operation->failure_policy =
 			operation->failure_policy == pcclPolicyRepair ? pcclPolicyRetry : pcclPolicyRepair;
-	else if (number / 100 % 4 == 1)
+	else if (number / 100 % 4 == 1 && call->spec.kind != PCCL_TRANSFER) /* its tag is no other's */
 		call->spec.kind = call->spec.kind == PCCL_BARRIER ? PCCL_ALL_REDUCE : PCCL_BARRIER;
 	else
 		operation->count = 1 + operation->count * (number / 400 % 3);
@@ -186,10 +188,14 @@ static uint32_t node_at(const struct sim *sim, const struct pccl_view *view, uin
 static void launch(struct shell *shell, struct call *call)
 {
 	struct sim *sim = shell->sim;
-	struct pccl_op_request request;
+	struct pccl_op_request request = {.kind = PCCL_BARRIER};
 	pcclResult_t result;
 
 	mistake(shell, call);
+	if (!parts_takes_part(shell, call)) {
+		call->state = CALL_FREE;
+		return;
+	}
 	request.kind = call->spec.kind;
 	request.operation = call->spec.operation;
 	request.operation.root = 0;
@@ -201,6 +207,7 @@ static void launch(struct shell *shell, struct call *call)
 	request.input = call->input;
 	request.output = call->output;
 	request.operation.residual = call->spec.operation.residual;
+	parts_request(shell, call, &request);
 	result = pccl_session_launch(shell->session, &request, &call->op);
 	if (result != pcclSuccess) {
 		buffer_bury(shell, call);

@@ -166,6 +166,12 @@ static bool matches(const struct call_spec *spec, const uint32_t *nodes, uint32_
 	return memcmp(bytes, pattern, period) == 0 && memcmp(bytes, bytes + period, elements * size - period) == 0;
 }
 
+bool buffer_matches(const struct call_spec *spec, uint32_t node, uint64_t first, uint64_t elements,
+		    const uint8_t *bytes)
+{
+	return matches(spec, &node, 1, first, elements, bytes);
+}
+
 /* ---- life ------------------------------ */
 
 static uint8_t *guarded(struct call *call, uint32_t which, size_t bytes)
@@ -199,6 +205,10 @@ void buffer_create(struct sim *sim, const struct shell *shell, struct call *call
 	call->input_bytes = call->spec.kind == PCCL_REDUCE_SCATTER ? part * call->ranks : part;
 	call->output_bytes = call->spec.kind == PCCL_ALL_GATHER ? part * call->ranks : part;
 	call->memory[1] = call->memory[2] = NULL;
+	if (pccl_collective_moves_parts((int)call->spec.kind)) {
+		call->spec.in_place = false;
+		parts_measure(shell, call);
+	}
 	if (call->spec.in_place && call->spec.kind == PCCL_ALL_GATHER) {
 		call->output = guarded(call, 0, call->output_bytes);
 		call->input = call->output + call->rank * part;
@@ -211,7 +221,7 @@ void buffer_create(struct sim *sim, const struct shell *shell, struct call *call
 		call->input = guarded(call, 0, call->input_bytes);
 		call->output = guarded(call, 1, call->output_bytes);
 	}
-	if (part > 0)
+	if (call->input_bytes > 0)
 		fill_input(&call->spec, shell->node->id, call->input, call->input_bytes);
 	if (operation->residual != NULL)
 		create_residual(call);
@@ -399,6 +409,8 @@ static bool check_parts(const struct call *call, const struct era *era, uint32_t
 	size_t bytes = count * pccl_dtype_bytes(call->spec.operation.datatype);
 	uint32_t rank;
 
+	if (call->spec.kind == PCCL_REDUCE)
+		return call->root != own || matches(&call->spec, era->nodes, era->count, 0, count, call->output);
 	if (call->spec.kind == PCCL_BROADCAST)
 		return matches(&call->spec, &call->root, 1, 0, count, call->output);
 	for (rank = 0; call->spec.kind == PCCL_ALL_GATHER && rank < era->count; rank++)
@@ -418,13 +430,18 @@ void buffer_check_success(struct shell *shell, const struct call *call)
 	check_guards(shell, call);
 	if (shell->sim->rogue == NULL)
 		check_residual(shell, call);
-	if (!call->spec.in_place && call->input_bytes > 0 &&
-	    memcmp(call->input, call->original, call->input_bytes) != 0)
+	if ((!call->spec.in_place || (call->spec.kind == PCCL_REDUCE && call->root != shell->node->id)) &&
+	    call->input_bytes > 0 && memcmp(call->input, call->original, call->input_bytes) != 0)
 		complain(shell, call, "its input was changed");
 	if (call->spec.kind == PCCL_BARRIER || call->spec.operation.count == 0 || shell->sim->rogue != NULL)
 		return;
 	if (call->spec.kind == PCCL_ALL_REDUCE) {
 		check_all_reduce(shell, call);
+		return;
+	}
+	if (pccl_collective_moves_parts((int)call->spec.kind)) {
+		if (!parts_match(shell, call))
+			complain(shell, call, "a wrong result");
 		return;
 	}
 	for (index = shell->era_count; index-- > 0 && shell->eras[index].epoch >= call->epoch;)

@@ -54,7 +54,9 @@ static struct call_record *find_record(struct shell *shell, const struct call *c
 static void compare(struct shell *shell, const struct call *call, struct call_record *record)
 {
 	const pcclOperationInfo_t *info = &call->op->info;
-	uint64_t hash = call->spec.kind == PCCL_REDUCE_SCATTER ? 0 : buffer_hash(call);
+	bool differs = call->spec.kind == PCCL_REDUCE_SCATTER || call->spec.kind == PCCL_REDUCE ||
+		       pccl_collective_moves_parts((int)call->spec.kind);
+	uint64_t hash = differs ? 0 : buffer_hash(call);
 
 	if (!record->succeeded) {
 		record->succeeded = true;
@@ -77,7 +79,8 @@ static bool is_given_up_in_vain(const struct shell *shell, const struct call *ca
 {
 	uint32_t rank;
 
-	return call->spec.kind == PCCL_BROADCAST && call->spec.operation.failure_policy != pcclPolicyAbort &&
+	return (call->spec.kind == PCCL_BROADCAST || call->spec.kind == PCCL_REDUCE) &&
+	       call->spec.operation.failure_policy != pcclPolicyAbort &&
 	       shell->sim->shells->plan.mistake_percent == 0 &&
 	       pccl_view_rank(&shell->node->view.view, &shell->sim->nodes[call->spec.root].uuid, &rank);
 }

@@ -115,7 +115,8 @@ struct call_spec {
 	bool relaunch;	     /* when a member was lost */
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t key;	     /* of its input */
-	uint32_t root;	     /* broadcast: the node, while that is a member */
+	uint32_t root;	     /* the node, while that is a member */
+	uint32_t other;	     /* of a transfer: the node that receives */
 };
 
 struct call {
@@ -128,7 +129,7 @@ struct call {
 	bool ended;
 	bool committed;	      /* by the verdict of a view change */
 	uint32_t asked_epoch; /* in which a decision was asked for: the deadline passed; 0: none */
-	uint32_t root;	      /* broadcast: the node that was named */
+	uint32_t root;	      /* the node that was named */
 	uint32_t rank;	      /* at launch, as the next two */
 	uint32_t ranks;
 	uint32_t epoch;
@@ -139,6 +140,9 @@ struct call {
 	size_t input_bytes;
 	size_t output_bytes;
 	uint8_t *original;
+	uint32_t nodes[SIM_NODES]; /* of what moves parts, by rank at launch, as the next two */
+	size_t sends[SIM_NODES];
+	size_t receives[SIM_NODES];
 };
 
 /* Memory that was given back to the caller. */
@@ -236,6 +240,15 @@ void shell_fault_break(struct sim *sim);
 /* caller.c */
 void caller_step(struct sim *sim, struct sim_node *node);
 void caller_ended(struct shell *shell, const struct pccl_op *op);
+/* caller_parts.c: of calls that move parts */
+/* Has this node a part in it? In others' transfers it has none. */
+bool parts_takes_part(const struct shell *shell, const struct call *call);
+/* Counts, and the sizes of the buffers. */
+void parts_measure(const struct shell *shell, struct call *call);
+void parts_request(const struct shell *shell, const struct call *call, struct pccl_op_request *request);
+/* Is in the output what must be there? */
+bool parts_match(const struct shell *shell, const struct call *call);
+
 void caller_deadline(struct sim *sim, struct shell *shell, struct call *call);
 void caller_decided(struct shell *shell, const struct pccl_install *install);
 /* Takes the results of ended ops. */
@@ -248,6 +261,9 @@ bool caller_done(const struct shell *shell);
 void caller_destroy(struct shell *shell);
 
 /* caller_buffer.c */
+/* Are these elements of the node's input, from `first` on? */
+bool buffer_matches(const struct call_spec *spec, uint32_t node, uint64_t first, uint64_t elements,
+		    const uint8_t *bytes);
 void buffer_create(struct sim *sim, const struct shell *shell, struct call *call);
 void buffer_check_success(struct shell *shell, const struct call *call);
 void buffer_check_failure(struct shell *shell, const struct call *call);

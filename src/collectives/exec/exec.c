@@ -24,6 +24,25 @@ bool op_local(const struct pccl_exec *exec, const struct op *op, uint32_t segmen
 	return *local_out < op->local_count;
 }
 
+uint32_t op_frame_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local)
+{
+	uint32_t segment = op_segment(exec, op, local);
+
+	if (op->launch.geometry.parts == NULL)
+		return segment;
+	return segment - pccl_geometry_part(&op->launch.geometry, segment)->first_segment;
+}
+
+bool op_local_from(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment,
+		   uint32_t *local_out)
+{
+	const struct peer *peer = &op->peers[rank];
+
+	if (!pccl_collective_moves_parts(op->launch.signature.kind))
+		return op_local(exec, op, segment, local_out);
+	return segment < peer->received_segments && op_local(exec, op, peer->received_first + segment, local_out);
+}
+
 uint32_t op_local_before(const struct pccl_exec *exec, const struct op *op, uint32_t segment)
 {
 	uint32_t lanes = exec->config.lanes;
@@ -57,10 +76,25 @@ static size_t offset_in(const struct pccl_exec *exec, const struct op *op, uint3
 	return (size_t)first * op->element_bytes;
 }
 
+/* Of a segment of a part: in the input if it comes from there and `own`, or is only sent; else in the output. */
+static void *place_in_part(const struct pccl_exec *exec, const struct op *op, uint32_t local, bool own)
+{
+	const struct pccl_exec_launch *launch = &op->launch;
+	uint32_t segment = op_segment(exec, op, local);
+	const struct pccl_part *part = pccl_geometry_part(&launch->geometry, segment);
+	uint64_t first = (uint64_t)(segment - part->first_segment) * part->segment_elements;
+
+	if (part->way == PCCL_PART_SENT || own)
+		return (uint8_t *)(uintptr_t)launch->input + (part->input_first + first) * op->element_bytes;
+	return (uint8_t *)launch->output + (part->output_first + first) * op->element_bytes;
+}
+
 void *op_output(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
 	bool own_only = op->launch.signature.kind == PCCL_REDUCE_SCATTER;
 
+	if (op->launch.geometry.parts != NULL)
+		return place_in_part(exec, op, local, false);
 	return (uint8_t *)op->launch.output + offset_in(exec, op, local, own_only);
 }
 
@@ -74,8 +108,11 @@ void *op_undo(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 const void *op_own(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
 	bool own_only = op->launch.signature.kind == PCCL_ALL_GATHER;
-	const uint8_t *own = (const uint8_t *)op->launch.input + offset_in(exec, op, local, own_only);
+	const uint8_t *own;
 
+	if (op->launch.geometry.parts != NULL)
+		return place_in_part(exec, op, local, true);
+	own = (const uint8_t *)op->launch.input + offset_in(exec, op, local, own_only);
 	/* The input may be elsewhere although the output overwrites what has to come back. */
 	if (op->keeps_undo && pccl_bitmap_test(op->saved, local) && own == op_output(exec, op, local))
 		return op_undo(exec, op, local);
@@ -285,11 +322,11 @@ void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint6
 
 	if (op == NULL || op->state != OP_OPEN)
 		return;
-	all_started = op->started_count == exec->ranks - 1;
+	all_started = op->started_count == op->others;
 	for (rank = 0; rank < exec->ranks; rank++) {
 		const struct peer *peer = &op->peers[rank];
 
-		if (rank != exec->rank && (all_started ? !peer->done : !peer->started))
+		if (rank != exec->rank && !peer->absent && (all_started ? !peer->done : !peer->started))
 			pccl_bitmap_set(rank_bits, rank);
 	}
 }

@@ -91,7 +91,7 @@ struct pccl_op_codec {
 	uint16_t block; /* elements per scale, where the codec has blocks */
 };
 
-#define PCCL_ROOT_LOST UINT32_MAX /* as root: it was lost before this rank launched the broadcast in this view */
+#define PCCL_ROOT_LOST UINT32_MAX /* as root: it was lost before this rank launched the op in this view */
 
 /* What all peers must agree on; travels in START. Compared field by field; a difference ends the op on every peer. */
 struct pccl_op_signature {
@@ -103,8 +103,10 @@ struct pccl_op_signature {
 	uint8_t rounding;	   /* enum pccl_rounding; 0 if both travel plain */
 	struct pccl_op_codec up;   /* how contributions travel: all-reduce only, and not round a ring */
 	struct pccl_op_codec down; /* how results travel */
-	uint32_t root; /* broadcast; with PCCL_ROOT_LOST the op ends everywhere with pcclRankConnectionLost */
+	uint32_t root; /* where there is one; with PCCL_ROOT_LOST the op ends everywhere with pcclRankConnectionLost */
 	uint64_t count;
+	uint64_t received; /* where parts are moved, instead of codecs. What goes to another rank and comes from there
+			    * is in the geometry, and the executor fills in both for each rank */
 };
 
 struct pccl_exec_launch {
@@ -112,10 +114,11 @@ struct pccl_exec_launch {
 	uint32_t joint; /* joint calls that the caller had made when it launched the op; travels in START */
 	struct pccl_op_signature signature;
 	struct pccl_geometry geometry;
+	uint32_t partner;	      /* of a transfer: the other end */
 	const struct pccl_plan *plan; /* borrowed until the op has left (pccl_exec_poll) */
 	const void *input;	      /* borrowed likewise; layout by kind, see pcclOperation_t */
 	void *output;
-	void *undo;	      /* all-reduce and reduce-scatter in place: as large as the op's output region, keeps
+	void *undo;	      /* what adds, in place: as large as the op's output region, keeps
 				       * overwritten input; else NULL. In a repair: what the attempt before has kept */
 	const uint64_t *held; /* repair: segments whose result `output` holds already; NULL none; copied */
 	/* Error feedback with codecs, in the partial type; NULL: none. What contributions that travel encoded have left
@@ -171,7 +174,7 @@ pcclResult_t pccl_exec_install(struct pccl_exec *exec, uint32_t epoch, uint32_t 
 /* Starts this lane's share of an op, in the view installed. The caller makes sure that the key is not in use. However
  * many are open, this one begins at once, as far as it goes without the others. On failure (pcclOutOfMemory,
  * pcclInvalidArgument for a codec that is unknown) nothing was started. An op without a segment for this lane ends at
- * once unless this is its home lane (tag mod lanes), which carries START and DONE of empty ops. */
+ * once unless this is its home lane (tag mod lanes), which carries START and DONE of empty ops, or moves parts. */
 pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_launch *launch);
 
 /* From now on nothing of the view in force is sent or accepted any more. What is launched now has to be cancelled

@@ -94,16 +94,16 @@ uint32_t window_blocks(const struct op *op, uint32_t window)
 	return (slots + op->slots_per_block - 1) / op->slots_per_block;
 }
 
-static bool is_sure(const struct pccl_exec *exec, const struct op *op)
+static bool is_sure(const struct op *op)
 {
-	return op->started_count == exec->ranks - 1;
+	return op->started_count == op->others;
 }
 
 static uint32_t blocks_available(const struct pccl_exec *exec, const struct op *op)
 {
 	uint32_t half = exec->block_count / 2;
 
-	if (is_sure(exec, op))
+	if (is_sure(op))
 		return exec->free_block_count;
 	if (exec->unsure_blocks >= half)
 		return 0;
@@ -158,10 +158,10 @@ static void grant(struct pccl_exec *exec, struct op *op, uint32_t target)
 	needed = window_blocks(op, window);
 	while (op->block_count < needed) {
 		op->blocks[op->block_count++] = exec->free_blocks[--exec->free_block_count];
-		if (!is_sure(exec, op))
+		if (!is_sure(op))
 			exec->unsure_blocks++;
 	}
-	op->blocks_unsure = !is_sure(exec, op);
+	op->blocks_unsure = !is_sure(op);
 	op->window = window;
 }
 

@@ -80,7 +80,7 @@ static void leave_dones(struct pccl_exec *exec, struct op *op)
 	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		if (rank == exec->rank || op->peers[rank].done_sent)
+		if (rank == exec->rank || op->peers[rank].absent || op->peers[rank].done_sent)
 			continue;
 		parting_add(exec, rank, &op->launch.key);
 	}
@@ -110,7 +110,7 @@ static void free_regions(struct pccl_exec *exec, struct op *op)
 
 void op_settle(struct pccl_exec *exec, struct op *op)
 {
-	if (op->state != OP_OPEN || op->started_count < exec->ranks - 1)
+	if (op->state != OP_OPEN || op->started_count < op->others)
 		return;
 	if (op->refused_count > 0 || op->failing) {
 		op_refused(exec, op);
@@ -121,7 +121,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 	if (!op->complete)
 		return;
 	free_regions(exec, op);
-	if (op->done_count < exec->ranks - 1)
+	if (op->done_count < op->others)
 		return;
 	leave_dones(exec, op);
 	window_close(exec, op);
@@ -134,7 +134,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 static void say_farewell(struct pccl_exec *exec, struct op *op)
 {
 	op->refusing = true;
-	op->farewells = exec->ranks - 1;
+	op->farewells = op->others;
 	refresh_all(exec, op);
 }
 
@@ -150,6 +150,7 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	char theirs[120], ours[120];
 
 	signature_describe(op->peers[rank].start, theirs, sizeof(theirs));
+	signature_to(op, rank, op->signature);
 	signature_describe(op->signature, ours, sizeof(ours));
 	if (snprintf(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s", rank,
 		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
@@ -160,14 +161,19 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 
 void op_lose_root(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
+	const char *kind = pccl_collective_name(op->launch.signature.kind);
 	unsigned long long tag = op->launch.key.tag;
 
-	if (rank == exec->rank)
+	if (pccl_collective_moves_parts(op->launch.signature.kind))
 		snprintf(op->detail, sizeof(op->detail),
-			 "the root of broadcast %llu was lost before this peer could begin it", tag);
+			 "members were lost before rank %u%s could begin %s %llu, which was of the view before", rank,
+			 rank == exec->rank ? " (this peer)" : "", kind, tag);
+	else if (rank == exec->rank)
+		snprintf(op->detail, sizeof(op->detail), "the root of %s %llu was lost before this peer could begin it",
+			 kind, tag);
 	else
 		snprintf(op->detail, sizeof(op->detail),
-			 "rank %u says that the root of broadcast %llu was lost before it could begin it", rank, tag);
+			 "rank %u says that the root of %s %llu was lost before it could begin it", rank, kind, tag);
 	op->refusal.reason = PCCL_REFUSAL_ROOT;
 	fail_here(exec, op, pcclRankConnectionLost);
 }

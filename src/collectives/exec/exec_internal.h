@@ -57,6 +57,10 @@ struct op *lot_oldest(const struct pccl_exec *exec, uint32_t rank, enum lot lot)
 uint32_t op_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local);
 /* False: the segment is none of this lane's share. */
 bool op_local(const struct pccl_exec *exec, const struct op *op, uint32_t segment, uint32_t *local_out);
+/* The number that a segment has on its way to or from another rank, and back: what moves parts knows it by the part. */
+uint32_t op_frame_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local);
+bool op_local_from(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment,
+		   uint32_t *local_out);
 /* The share's segments before a segment: the local number that a run of segments begins or ends with. */
 uint32_t op_local_before(const struct pccl_exec *exec, const struct op *op, uint32_t segment);
 const struct pccl_route *op_route(const struct op *op, uint32_t local);
@@ -73,9 +77,13 @@ uint32_t op_partial_bytes(const struct pccl_exec *exec, const struct op *op, uin
 /* ---- exec_signature.c -------------------------------------------------------------------------------------------- */
 
 void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIGNATURE_BYTES]);
-/* "all-reduce of 20 float32 (sum, direct)". */
-/* A broadcast whose root is gone? */
+/* What another rank is told, and what it has to say: not the same where each has its own view of what goes between
+ * them. */
+void signature_to(const struct op *op, uint32_t rank, uint8_t out[SIGNATURE_BYTES]);
+void signature_from(const struct op *op, uint32_t rank, uint8_t out[SIGNATURE_BYTES]);
+/* Of an op whose root is gone? */
 bool signature_lost_root(const uint8_t encoded[SIGNATURE_BYTES]);
+/* "all-reduce of 20 float32 (sum, direct)". */
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes);
 
 /* ---- exec_send.c ------------------------------------------------------------------------------------------------- */
@@ -251,7 +259,7 @@ uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t
 void op_settle(struct pccl_exec *exec, struct op *op);
 /* Signatures differ: the op ends here, and tells the others. */
 void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank);
-/* `rank` has found that the root of the broadcast is gone. */
+/* `rank` has found that the root is gone. */
 void op_lose_root(struct pccl_exec *exec, struct op *op, uint32_t rank);
 /* Others refuse the op, or this rank does. */
 void op_refused(struct pccl_exec *exec, struct op *op);

@@ -233,6 +233,29 @@ static void fill_places(const struct pccl_exec *exec, struct op *op)
 	}
 }
 
+/* Who has a part in it, and what of it goes there and comes from there. */
+static void fill_partners(const struct pccl_exec *exec, struct op *op)
+{
+	const struct pccl_geometry *geometry = &op->launch.geometry;
+	uint32_t index, rank;
+
+	for (rank = 0; rank < exec->ranks && op->launch.signature.kind == PCCL_TRANSFER; rank++)
+		op->peers[rank].absent = rank != op->launch.partner;
+	for (index = 0; index < geometry->part_count; index++) {
+		const struct pccl_part *part = &geometry->parts[index];
+		bool transfers = op->launch.signature.kind == PCCL_TRANSFER;
+		struct peer *peer = &op->peers[transfers ? op->launch.partner : part->rank];
+
+		if (part->way == PCCL_PART_SENT) {
+			peer->sent_count = part->count;
+		} else if (part->way == PCCL_PART_RECEIVED) {
+			peer->received_count = part->count;
+			peer->received_first = part->first_segment;
+			peer->received_segments = part->segment_count;
+		}
+	}
+}
+
 static void fill_awaited(const struct pccl_exec *exec, struct op *op)
 {
 	const struct pccl_plan *plan = op->launch.plan;
@@ -379,7 +402,7 @@ static void begin(struct pccl_exec *exec, struct op *op)
 {
 	uint32_t rank;
 
-	if (op->launch.signature.kind == PCCL_BROADCAST && op->launch.signature.root == PCCL_ROOT_LOST) {
+	if (signature_lost_root(op->signature)) {
 		early_purge(exec, op->launch.key.tag, op->launch.key.sequence + 1);
 		op_lose_root(exec, op, exec->rank);
 		return;
@@ -392,7 +415,7 @@ static void begin(struct pccl_exec *exec, struct op *op)
 	credit_grow(exec, op);
 	refresh_all(exec, op);
 	for (rank = 0; rank < exec->ranks; rank++)
-		if (rank != exec->rank)
+		if (rank != exec->rank && !op->peers[rank].absent)
 			early_adopt(exec, op, rank);
 	for (rank = 0; rank < exec->ranks && op->state == OP_OPEN; rank++)
 		if (op->peers[rank].start_arrival == HERE)
@@ -402,15 +425,22 @@ static void begin(struct pccl_exec *exec, struct op *op)
 
 static void fill_op(struct pccl_exec *exec, const struct pccl_exec_launch *launch, struct op *op)
 {
-	uint8_t kind = launch->signature.kind;
 	pcclDataType_t type = (pcclDataType_t)launch->signature.datatype;
 
 	memset(op, 0, sizeof(*op));
 	op->launch = *launch;
 	op->element_bytes = (uint32_t)pccl_dtype_bytes(type);
 	op->partial_bytes = (uint32_t)pccl_dtype_bytes(pccl_dtype_partial(type));
-	op->keeps_undo = launch->undo != NULL && (kind == PCCL_ALL_REDUCE || kind == PCCL_REDUCE_SCATTER);
+	op->keeps_undo = launch->undo != NULL && pccl_collective_adds(launch->signature.kind);
+	op->others = launch->signature.kind == PCCL_TRANSFER ? 1 : exec->ranks - 1;
 	find_share(exec, op);
+}
+
+/* What moves parts begins on all lanes: another rank may have some where this one has none. */
+static bool has_nothing(const struct pccl_exec *exec, const struct op *op)
+{
+	return op->local_count == 0 && !pccl_collective_moves_parts(op->launch.signature.kind) &&
+	       op->launch.key.tag % exec->config.lanes != exec->config.lane;
 }
 
 static pcclResult_t launch_nothing(struct pccl_exec *exec, const struct op *op)
@@ -441,7 +471,7 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 	result = coder_init(exec, &sketch);
 	if (result != pcclSuccess)
 		return result;
-	if (sketch.local_count == 0 && launch->key.tag % exec->config.lanes != exec->config.lane)
+	if (has_nothing(exec, &sketch))
 		return launch_nothing(exec, &sketch);
 	if (table_reserve(exec) != pcclSuccess)
 		return pcclOutOfMemory;
@@ -457,6 +487,7 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 		goto fail_window;
 	pack_open(op);
 	fill_places(exec, op);
+	fill_partners(exec, op);
 	fill_awaited(exec, op);
 	fill_items(exec, op, items);
 	enter(exec, op);

@@ -50,7 +50,7 @@ static bool partial_fits(const struct pccl_exec *exec, const struct op *op, uint
 {
 	const struct pccl_route *route;
 
-	if (!op_local(exec, op, segment, &out->local))
+	if (!op_local_from(exec, op, rank, segment, &out->local))
 		return false;
 	route = op_route(op, out->local);
 	if (!find_position(route, rank, &out->position))
@@ -66,7 +66,7 @@ static bool partial_fits(const struct pccl_exec *exec, const struct op *op, uint
 static bool result_fits(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t segment,
 			const struct payload *payload, uint32_t *local_out)
 {
-	if (!op_local(exec, op, segment, local_out))
+	if (!op_local_from(exec, op, rank, segment, local_out))
 		return false;
 	if (op_route(op, *local_out)->result_from != rank ||
 	    !size_fits(op, payload, op_result_bytes(exec, op, *local_out)))
@@ -153,6 +153,8 @@ static enum pccl_frame_verdict accept_for_op(struct pccl_exec *exec, struct op *
 {
 	const struct peer *peer = &op->peers[rank];
 
+	if (peer->absent)
+		return reject(rank, frame, "an op that is not with it");
 	switch (frame->type) {
 	case PCCL_FRAME_START:
 		return accept_start(op, rank, frame, destination_out);
@@ -291,13 +293,15 @@ static void place_stored(struct pccl_exec *exec, struct op *op, uint32_t rank)
 void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
 	struct peer *peer = &op->peers[rank];
+	uint8_t expected[SIGNATURE_BYTES];
 
 	assert(op->state == OP_OPEN && !peer->started);
-	if (signature_lost_root(peer->start) && op->launch.signature.kind == PCCL_BROADCAST) {
+	if (signature_lost_root(peer->start) && peer->start[0] == op->signature[0]) { /* of the same kind */
 		op_lose_root(exec, op, rank);
 		return;
 	}
-	if (memcmp(peer->start, op->signature, SIGNATURE_BYTES) != 0) {
+	signature_from(op, rank, expected);
+	if (memcmp(peer->start, expected, SIGNATURE_BYTES) != 0) {
 		op_mismatch(exec, op, rank);
 		return;
 	}
@@ -308,7 +312,7 @@ void start_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	unasked_end(exec, op, rank);
 	refresh_results(exec, op, rank);
 	refresh_partials(exec, op, rank);
-	if (op->started_count == exec->ranks - 1)
+	if (op->started_count == op->others)
 		window_sure(exec, op);
 }
 
@@ -371,7 +375,7 @@ static void received_segment(struct pccl_exec *exec, struct op *op, uint32_t ran
 			place_stored(exec, op, rank);
 		return;
 	}
-	if (!op_local(exec, op, frame->segment, &local))
+	if (!op_local_from(exec, op, rank, frame->segment, &local))
 		return;
 	if (is_packed(frame) && !received_packed(exec, op, rank, frame, local))
 		return;
@@ -424,6 +428,14 @@ static void received_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank
 	op_settle(exec, op);
 }
 
+/* What an open op has accepted. What came before of who has no part in it is none of it. */
+static struct op *op_taking(const struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame)
+{
+	struct op *op = op_find(exec, frame->tag, frame->sequence);
+
+	return op != NULL && op->peers[rank].absent ? NULL : op;
+}
+
 void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame)
 {
 	struct op *op;
@@ -431,7 +443,7 @@ void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl
 	/* The view may have gone on since the header came. */
 	if (frame->epoch != exec->epoch || exec->frozen)
 		return;
-	op = op_find(exec, frame->tag, frame->sequence);
+	op = op_taking(exec, rank, frame);
 	if (op != NULL)
 		received_for_op(exec, op, rank, frame);
 	else
@@ -462,7 +474,7 @@ static void dropped_segment(struct pccl_exec *exec, struct op *op, uint32_t rank
 		stored->arrival = NOT_HERE;
 		return;
 	}
-	if (!op_local(exec, op, frame->segment, &local))
+	if (!op_local_from(exec, op, rank, frame->segment, &local))
 		return;
 	if (frame->type == PCCL_FRAME_RESULT)
 		pccl_bitmap_clear(op->incoming, local);
@@ -476,7 +488,7 @@ void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_
 
 	if (frame->epoch != exec->epoch || exec->frozen)
 		return;
-	op = op_find(exec, frame->tag, frame->sequence);
+	op = op_taking(exec, rank, frame);
 	if (op == NULL)
 		early_dropped(exec, rank, frame);
 	else if (frame->type == PCCL_FRAME_START)

@@ -143,7 +143,7 @@ static bool has_control(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	const struct peer *peer = &op->peers[rank];
 	bool starts;
 
-	if (op->state != OP_OPEN && !op->refusing)
+	if ((op->state != OP_OPEN && !op->refusing) || peer->absent)
 		return false;
 	starts = may_start(exec, op, rank);
 	lot_set(exec, rank, LOT_STARTS, op, !starts);
@@ -289,7 +289,7 @@ void refresh_all(struct pccl_exec *exec, struct op *op)
 	uint32_t rank;
 
 	for (rank = 0; rank < exec->ranks; rank++) {
-		if (rank != exec->rank)
+		if (rank != exec->rank && !op->peers[rank].absent)
 			refresh_rank(exec, op, rank);
 	}
 }
@@ -307,8 +307,11 @@ static void fill_frame(const struct pccl_exec *exec, const struct pccl_op_key *k
 	send_out->frame.sequence = key->sequence;
 }
 
-static void fill_start(struct op *op, struct peer *peer, struct pccl_frame_send *send_out)
+static void fill_start(struct op *op, uint32_t rank, struct pccl_frame_send *send_out)
 {
+	struct peer *peer = &op->peers[rank];
+
+	signature_to(op, rank, op->signature); /* copied before another rank is told */
 	peer->start_sent = true;
 	peer->credit_told = peer->contributes ? op->credit : 0;
 	send_out->frame.aux = peer->credit_told;
@@ -337,7 +340,7 @@ static void send_control(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 
 	if (!peer->start_sent) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_START, send_out);
-		fill_start(op, peer, send_out);
+		fill_start(op, rank, send_out);
 	} else if (op->refusing) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_REFUSE, send_out);
 		send_out->frame.flags = op->refusal.reason;
@@ -371,7 +374,7 @@ static void fill_segment(struct pccl_exec *exec, struct op *op, bool may, struct
 	pack_outgoing(exec, op, may, out);
 	fill_frame(exec, &op->launch.key, out->is_result ? PCCL_FRAME_RESULT : PCCL_FRAME_PARTIAL, send_out);
 	send_out->frame.flags = out->slot == NONE ? 0 : PCCL_FRAME_PACKED;
-	send_out->frame.segment = op_segment(exec, op, out->local);
+	send_out->frame.segment = op_frame_segment(exec, op, out->local);
 	send_out->frame.payload_bytes = out->bytes;
 	send_out->frame.payload_crc = out->crc;
 	send_out->payload = out->payload;

@@ -1,5 +1,6 @@
 /* The payload of START: what all ranks must have called alike. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/names.h"
@@ -31,10 +32,42 @@ void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIG
 	pccl_put_u8(&writer, signature->algorithm);
 	pccl_put_u8(&writer, signature->policy);
 	pccl_put_u8(&writer, signature->rounding);
-	put_codec(&writer, &signature->up);
-	put_codec(&writer, &signature->down);
+	if (pccl_collective_moves_parts(signature->kind)) {
+		pccl_put_u64(&writer, signature->received);
+	} else {
+		put_codec(&writer, &signature->up);
+		put_codec(&writer, &signature->down);
+	}
 	pccl_put_u32(&writer, signature->root);
 	pccl_put_u64(&writer, signature->count);
+}
+
+void signature_to(const struct op *op, uint32_t rank, uint8_t out[SIGNATURE_BYTES])
+{
+	struct pccl_op_signature signature;
+
+	if (!pccl_collective_moves_parts(op->launch.signature.kind)) {
+		if (out != op->signature)
+			memcpy(out, op->signature, SIGNATURE_BYTES);
+		return;
+	}
+	signature = op->launch.signature;
+	signature.count = op->peers[rank].sent_count;
+	signature.received = op->peers[rank].received_count;
+	signature_encode(&signature, out);
+}
+
+void signature_from(const struct op *op, uint32_t rank, uint8_t out[SIGNATURE_BYTES])
+{
+	struct pccl_op_signature signature = op->launch.signature;
+
+	if (!pccl_collective_moves_parts(signature.kind)) {
+		memcpy(out, op->signature, SIGNATURE_BYTES);
+		return;
+	}
+	signature.count = op->peers[rank].received_count;
+	signature.received = op->peers[rank].sent_count;
+	signature_encode(&signature, out);
 }
 
 static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signature *out)
@@ -47,8 +80,15 @@ static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signat
 	out->algorithm = pccl_get_u8(&reader);
 	out->policy = pccl_get_u8(&reader);
 	out->rounding = pccl_get_u8(&reader);
-	get_codec(&reader, &out->up);
-	get_codec(&reader, &out->down);
+	memset(&out->up, 0, sizeof(out->up));
+	memset(&out->down, 0, sizeof(out->down));
+	out->received = 0;
+	if (pccl_collective_moves_parts(out->kind)) {
+		out->received = pccl_get_u64(&reader);
+	} else {
+		get_codec(&reader, &out->up);
+		get_codec(&reader, &out->down);
+	}
 	out->root = pccl_get_u32(&reader);
 	out->count = pccl_get_u64(&reader);
 }
@@ -58,7 +98,7 @@ bool signature_lost_root(const uint8_t encoded[SIGNATURE_BYTES])
 	struct pccl_op_signature s;
 
 	decode(encoded, &s);
-	return s.kind == PCCL_BROADCAST && s.root == PCCL_ROOT_LOST;
+	return (pccl_collective_has_root(s.kind) || pccl_collective_moves_parts(s.kind)) && s.root == PCCL_ROOT_LOST;
 }
 
 static const char *policy_name(uint8_t policy)
@@ -97,22 +137,45 @@ static void describe_codecs(const struct pccl_op_signature *s, char *text, size_
 		 (s->rounding & PCCL_ROUND_SATURATE) != 0 ? ", saturating" : "");
 }
 
+/* "gather of float32 (root 1, abort; sends 20, receives 0)". */
+static void describe_parts(const struct pccl_op_signature *s, char *text, size_t text_bytes)
+{
+	char root[24] = "";
+
+	if (s->root == PCCL_ROOT_LOST)
+		snprintf(root, sizeof(root), "members lost, ");
+	else if (pccl_collective_has_root(s->kind))
+		snprintf(root, sizeof(root), "root %u, ", s->root);
+	snprintf(text, text_bytes, "%s of %s (%s%s; sends %llu, receives %llu)", pccl_collective_name(s->kind),
+		 pccl_dtype_name((pcclDataType_t)s->datatype), root, policy_name(s->policy),
+		 (unsigned long long)s->count, (unsigned long long)s->received);
+}
+
 void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size_t text_bytes)
 {
 	struct pccl_op_signature s;
-	char detail[32] = "", codecs[112];
+	char detail[48] = "", codecs[112];
+	const char *op = "", *comma = "";
 
 	decode(encoded, &s);
 	if (s.kind == PCCL_BARRIER) {
 		snprintf(text, text_bytes, "barrier (%s)", policy_name(s.policy));
 		return;
 	}
-	if (s.kind == PCCL_ALL_REDUCE || s.kind == PCCL_REDUCE_SCATTER)
-		snprintf(detail, sizeof(detail), "%s, ", pccl_op_name((pcclRedOp_t)s.op));
-	else if (s.kind == PCCL_BROADCAST && s.root == PCCL_ROOT_LOST)
-		snprintf(detail, sizeof(detail), "root lost, ");
-	else if (s.kind == PCCL_BROADCAST)
-		snprintf(detail, sizeof(detail), "root %u, ", s.root);
+	if (pccl_collective_moves_parts(s.kind)) {
+		describe_parts(&s, text, text_bytes);
+		return;
+	}
+	if (pccl_collective_adds(s.kind)) {
+		op = pccl_op_name((pcclRedOp_t)s.op);
+		comma = ", ";
+	}
+	if (pccl_collective_has_root(s.kind) && s.root == PCCL_ROOT_LOST)
+		snprintf(detail, sizeof(detail), "%s%sroot lost, ", op, comma);
+	else if (pccl_collective_has_root(s.kind))
+		snprintf(detail, sizeof(detail), "%s%sroot %u, ", op, comma, s.root);
+	else
+		snprintf(detail, sizeof(detail), "%s%s", op, comma);
 	describe_codecs(&s, codecs, sizeof(codecs));
 	snprintf(text, text_bytes, "%s of %llu %s (%s%s, %s%s)", pccl_collective_name(s.kind),
 		 (unsigned long long)s.count, pccl_dtype_name((pcclDataType_t)s.datatype), detail,

@@ -102,7 +102,12 @@ struct peer {
 	bool done;
 	bool refused;
 	struct refusal refusal;
-	bool contributes; /* to sums that are made here */
+	bool contributes;    /* to sums that are made here */
+	uint64_t sent_count; /* elements of the parts that go there and come from there; 0: there is none */
+	uint64_t received_count;
+	uint32_t received_first; /* segment of the latter, as the next */
+	uint32_t received_segments;
+	bool absent; /* it has no part in the op */
 	uint32_t start_credit;
 	struct early *early; /* holds its START, which is coming */
 	struct region *region;
@@ -207,6 +212,7 @@ struct op {
 	struct op *next_ended;
 	uint8_t signature[SIGNATURE_BYTES]; /* payload of START */
 	bool takes_place;		    /* it was started; else it had nothing to do and ended at once */
+	uint32_t others;		    /* ranks that have a part in it, besides this one */
 	/* this lane's share */
 	uint32_t first_segment;
 	uint32_t local_count;

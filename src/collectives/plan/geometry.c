@@ -34,9 +34,7 @@ static bool one_chunk_per_rank(enum pccl_collective kind)
 
 static uint64_t segment_bytes_max(enum pccl_collective kind, uint32_t ranks)
 {
-	bool adds = kind == PCCL_ALL_REDUCE || kind == PCCL_REDUCE_SCATTER;
-
-	if (!adds)
+	if (!pccl_collective_adds((int)kind))
 		return PCCL_SEGMENT_BYTES_MAX;
 	return larger(SEGMENT_BYTES_MIN, smaller(PCCL_SEGMENT_BYTES_MAX, FAN_IN_BYTES / ranks));
 }
@@ -67,6 +65,8 @@ void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count
 	g->segment_elements = (uint32_t)align;
 	g->chunk_segments = 0;
 	g->segment_count = 0;
+	g->parts = NULL;
+	g->part_count = 0;
 	if (g->chunk_elements == 0)
 		return;
 	assert(count <= PCCL_OP_BYTES_MAX / element_bytes / g->chunk_count);
@@ -87,7 +87,7 @@ uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segm
 {
 	uint32_t chunk, within;
 
-	assert(segment < geometry->segment_count);
+	assert(segment < geometry->segment_count && geometry->parts == NULL);
 	chunk = segment / geometry->chunk_segments;
 	within = segment % geometry->chunk_segments;
 	return chunk * geometry->chunk_elements + (uint64_t)within * geometry->segment_elements;
@@ -95,9 +95,17 @@ uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segm
 
 uint32_t pccl_geometry_elements(const struct pccl_geometry *geometry, uint32_t segment)
 {
+	const struct pccl_part *part;
 	uint64_t before;
 
 	assert(segment < geometry->segment_count);
+	if (geometry->parts != NULL) {
+		part = pccl_geometry_part(geometry, segment);
+		if (part == NULL)
+			return 0;
+		before = (uint64_t)(segment - part->first_segment) * part->segment_elements;
+		return (uint32_t)smaller(part->segment_elements, part->count - before);
+	}
 	before = (uint64_t)(segment % geometry->chunk_segments) * geometry->segment_elements;
 	return (uint32_t)smaller(geometry->segment_elements, geometry->chunk_elements - before);
 }

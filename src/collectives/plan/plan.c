@@ -19,9 +19,13 @@ pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t 
 	assert(ranks >= 1 && (links->count == 0 || links->measures[links->count - 1].from < ranks));
 	if (kind == PCCL_BARRIER)
 		return pcclPlanOneshot;
+	if (pccl_collective_moves_parts((int)kind))
+		return pcclPlanDirect;
 	if (bytes <= ONESHOT_BYTES_MAX && bytes * (ranks - 1) <= ONESHOT_SENT_BYTES_MAX)
 		return pcclPlanOneshot;
-	if (kind == PCCL_BROADCAST || ranks <= DIRECT_RANKS_MAX)
+	if (kind == PCCL_REDUCE && ranks == 2) /* nothing is won by halves */
+		return pcclPlanOneshot;
+	if (pccl_collective_has_root((int)kind) || ranks <= DIRECT_RANKS_MAX)
 		return pcclPlanDirect;
 	return bytes / ranks >= PCCL_SEGMENT_BYTES_MAX ? pcclPlanRing : pcclPlanDirect;
 }
@@ -116,16 +120,33 @@ const uint32_t *pccl_plan_others(struct pccl_plan_build *build, uint32_t without
 
 static bool is_collective(enum pccl_collective kind)
 {
-	return kind >= PCCL_ALL_REDUCE && kind <= PCCL_BARRIER;
+	return kind >= PCCL_ALL_REDUCE && kind <= PCCL_TRANSFER;
+}
+
+bool pccl_collective_adds(int kind)
+{
+	return kind == PCCL_ALL_REDUCE || kind == PCCL_REDUCE_SCATTER || kind == PCCL_REDUCE;
+}
+
+bool pccl_collective_has_root(int kind)
+{
+	return kind == PCCL_BROADCAST || kind == PCCL_REDUCE || kind == PCCL_GATHER || kind == PCCL_SCATTER;
+}
+
+bool pccl_collective_moves_parts(int kind)
+{
+	return kind >= PCCL_GATHER && kind <= PCCL_TRANSFER;
 }
 
 /* What an algorithm is for a collective that has no such way: all-gather and reduce-scatter have one hop anyway, and a
- * broadcast goes round no ring. */
+ * what has a root goes round no ring. */
 static pcclPlan_t algorithm_made(enum pccl_collective kind, pcclPlan_t algorithm, uint32_t ranks)
 {
 	if (kind == PCCL_BARRIER)
 		return pcclPlanOneshot;
-	if (algorithm == pcclPlanRing && (kind == PCCL_BROADCAST || ranks == 1))
+	if (pccl_collective_moves_parts((int)kind))
+		return pcclPlanDirect;
+	if (algorithm == pcclPlanRing && (pccl_collective_has_root((int)kind) || ranks == 1))
 		return pcclPlanDirect;
 	if (algorithm == pcclPlanOneshot && (kind == PCCL_ALL_GATHER || kind == PCCL_REDUCE_SCATTER))
 		return pcclPlanDirect;
@@ -138,6 +159,10 @@ static pcclResult_t make(const struct pccl_plan_task *task, struct pccl_plan_bui
 		return pccl_plan_begin(task, 0, 0, build);
 	if (task->kind == PCCL_BROADCAST)
 		return pccl_plan_make_broadcast(task, build);
+	if (pccl_collective_moves_parts((int)task->kind))
+		return pccl_plan_make_parts(task, build);
+	if (task->kind == PCCL_REDUCE)
+		return pccl_plan_make_reduce(task, build);
 	if (task->algorithm == pcclPlanOneshot && task->kind == PCCL_ALL_REDUCE)
 		return pccl_plan_make_oneshot(task, build);
 	if (task->algorithm == pcclPlanRing)
@@ -159,7 +184,7 @@ pcclResult_t pccl_plan_create(enum pccl_collective kind, pcclPlan_t algorithm, u
 		return pccl_fail(pcclInvalidArgument, "collective %d is unknown", (int)kind);
 	if (algorithm != pcclPlanOneshot && algorithm != pcclPlanDirect && algorithm != pcclPlanRing)
 		return pccl_fail(pcclInvalidArgument, "plan %d is unknown", (int)algorithm);
-	if (kind == PCCL_BROADCAST && root >= ranks)
+	if (pccl_collective_has_root((int)kind) && root >= ranks)
 		return pccl_fail(pcclInvalidArgument, "root %u is not a rank of %u", root, ranks);
 	task.algorithm = algorithm_made(kind, algorithm, ranks);
 	result = make(&task, &build);

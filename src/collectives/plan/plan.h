@@ -23,14 +23,44 @@ enum pccl_collective {
 	PCCL_REDUCE_SCATTER = 2,
 	PCCL_ALL_GATHER = 3,
 	PCCL_BROADCAST = 4,
-	PCCL_BARRIER = 5
+	PCCL_BARRIER = 5,
+	PCCL_REDUCE = 6,
+	PCCL_GATHER = 7,
+	PCCL_SCATTER = 8,
+	PCCL_ALL_TO_ALL = 9,
+	PCCL_TRANSFER = 10 /* send and receive: all but two ranks have no part in it */
 };
+
+/* Does it combine elements by an operation? Is there a rank that all have to name? Does it move parts? */
+bool pccl_collective_adds(int kind);
+bool pccl_collective_has_root(int kind);
+bool pccl_collective_moves_parts(int kind);
 
 /* "all-reduce", "oneshot", ...; "unknown" for what is neither. Static. */
 const char *pccl_collective_name(int kind);
 
-/* How an op's elements are cut. A buffer is `chunk_count` chunks of `chunk_elements` (all-reduce, broadcast: one chunk;
- * reduce-scatter, all-gather: one per rank); each chunk is cut into `chunk_segments` segments of `segment_elements`,
+enum pccl_part_way {
+	PCCL_PART_RECEIVED,
+	PCCL_PART_SENT,
+	PCCL_PART_KEPT /* of this rank's own: from its input to its output */
+};
+
+/* A run of elements that goes from one rank to another as it is, seen from one of the two. What there is to a part only
+ * its two ends know: both number its segments from 0 where they speak of it, and from `first_segment`, a multiple of
+ * the number of lanes, among all that either has to do with. So a segment is on the same lane at both. */
+struct pccl_part {
+	enum pccl_part_way way;
+	uint32_t rank;	      /* the other one, not of a transfer; of a kept part: this */
+	uint64_t count;	      /* elements; more than 0 */
+	uint64_t input_first; /* where it lies, if it comes out of the input */
+	uint64_t output_first;
+	uint32_t first_segment; /* these three: pccl_parts_cut() */
+	uint32_t segment_count;
+	uint32_t segment_elements;
+};
+
+/* How an op's elements are cut. A buffer is `chunk_count` chunks of `chunk_elements` (reduce-scatter, all-gather:
+ * one per rank; others: one chunk); each chunk is cut into `chunk_segments` segments of `segment_elements`,
  * the last one shorter. Segments are numbered through the whole buffer. A function of the call only, so that every
  * peer and every attempt cuts alike. */
 struct pccl_geometry {
@@ -39,6 +69,9 @@ struct pccl_geometry {
 	uint32_t chunk_segments;
 	uint32_t segment_elements;
 	uint32_t segment_count; /* chunk_count * chunk_segments; 0 for an empty op */
+	/* Instead of chunks, what moves parts has these; some numbers of segments are then nobody's. Borrowed. */
+	const struct pccl_part *parts;
+	uint32_t part_count;
 };
 
 /* Cuts `count` elements (of the whole buffer, or of one rank's part: see pcclOperation_t) for `ranks` peers; segments
@@ -49,7 +82,23 @@ struct pccl_geometry {
 void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count, size_t element_bytes,
 		       uint32_t align_elements, struct pccl_geometry *geometry_out);
 
-/* First element (in the whole buffer) and number of elements of a segment. */
+/* What one rank has to do with, of counts by rank, and where it lies in buffers without gaps: writes up to 2 * ranks
+ * parts, returns how many. What a rank has for itself, both counts say. */
+uint32_t pccl_parts_make(const uint64_t *sends, const uint64_t *receives, uint32_t ranks, uint32_t rank,
+			 struct pccl_part *parts);
+
+/* A part has no more bytes than this. */
+uint64_t pccl_parts_bytes_max(uint32_t ranks);
+
+/* Cuts parts, which *geometry_out borrows. A function of each one's count and of what all know, so that both its ends
+ * cut it alike. */
+void pccl_parts_cut(struct pccl_part *parts, uint32_t count, uint32_t ranks, size_t element_bytes, uint32_t lanes,
+		    struct pccl_geometry *geometry_out);
+
+/* The part that a segment belongs to; NULL: the number is nobody's. */
+const struct pccl_part *pccl_geometry_part(const struct pccl_geometry *geometry, uint32_t segment);
+
+/* First element (in the whole buffer; not of what moves parts) and number of elements of a segment. */
 uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segment);
 uint32_t pccl_geometry_elements(const struct pccl_geometry *geometry, uint32_t segment);
 
@@ -67,7 +116,7 @@ struct pccl_route {
 	const uint32_t *result_to; /* ranks that the result is passed on to, in order of sending */
 	uint32_t result_to_count;
 	bool result_is_own; /* the result is this rank's own input (the root of a broadcast, all-gather's own part) */
-	bool result_needed; /* this rank's caller gets the result (else it may still pass it on: never so far) */
+	bool result_needed; /* this rank's caller gets the result (else it may still pass it on: reduce) */
 };
 
 struct pccl_plan {
@@ -86,7 +135,8 @@ struct pccl_plan {
 /* What pcclPlanAuto becomes: a function of what all peers know alike. `links` are those of the view, perhaps none. */
 pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t bytes, const struct pccl_links *links);
 
-/* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read for broadcast only.
+/* Makes the plan of one rank: one allocation, ended with pccl_plan_destroy(). `root` is read where there is one; of a
+ * transfer it is the other end.
  *
  * Direct: shard k belongs to rank k; everybody sends it its part, it adds in rank order and sends the result to all.
  *
@@ -97,6 +147,10 @@ pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t 
  *
  * Broadcast: the root sends shard k to the k-th other rank, which passes it to the rest; oneshot: the root sends all to
  * all. All-gather, reduce-scatter: the halves of all-reduce.
+ *
+ * Reduce: as direct, but the result goes to the root only; oneshot: everybody sends all to the root, which adds.
+ *
+ * Gather, scatter, all-to-all, transfer: parts go straight to where they belong, whatever the algorithm.
  *
  * Sending orders are rotated by rank, so that not everybody sends to rank 0 first. Returns pcclOutOfMemory,
  * pcclInvalidArgument (unknown algorithm or kind, no such root). */

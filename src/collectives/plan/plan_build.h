@@ -48,5 +48,7 @@ pcclResult_t pccl_plan_make_direct(const struct pccl_plan_task *task, struct pcc
 pcclResult_t pccl_plan_make_oneshot(const struct pccl_plan_task *task, struct pccl_plan_build *build);
 pcclResult_t pccl_plan_make_ring(const struct pccl_plan_task *task, struct pccl_plan_build *build);
 pcclResult_t pccl_plan_make_broadcast(const struct pccl_plan_task *task, struct pccl_plan_build *build);
+pcclResult_t pccl_plan_make_reduce(const struct pccl_plan_task *task, struct pccl_plan_build *build);
+pcclResult_t pccl_plan_make_parts(const struct pccl_plan_task *task, struct pccl_plan_build *build);
 
 #endif

@@ -19,6 +19,16 @@ const char *pccl_collective_name(int kind)
 		return "broadcast";
 	case PCCL_BARRIER:
 		return "barrier";
+	case PCCL_REDUCE:
+		return "reduce";
+	case PCCL_GATHER:
+		return "gather";
+	case PCCL_SCATTER:
+		return "scatter";
+	case PCCL_ALL_TO_ALL:
+		return "all-to-all";
+	case PCCL_TRANSFER:
+		return "send and receive";
 	default:
 		return "unknown";
 	}

@@ -22,7 +22,7 @@ struct tally {
 	bool repairable;
 	bool failed;	     /* at some member, by itself */
 	bool mismatched;     /* members have launched different things */
-	pcclRankUuid_t root; /* of a broadcast; else zeros */
+	pcclRankUuid_t root; /* where there is one; else zeros */
 	uint32_t participants_min;
 	uint32_t participants_max;
 	uint32_t segment_count;

@@ -37,7 +37,7 @@ struct pccl_decide_input {
  * Decides every op that somebody reports. The caller owns the list (pccl_decisions_destroy). Returns pcclOutOfMemory.
  *
  * An op that one reporter calls complete was launched by all; who does not report it then has returned success. So:
- *	they launched different things	MISMATCH (broadcasts of different roots, too)
+ *	they launched different things	MISMATCH (also those of different roots)
  *	all reporters complete		COMMIT: somebody may have returned success
  *	its deadline passed		EXPIRE
  *	its root is gone		ABORT

@@ -71,7 +71,7 @@ struct pccl_op_report {
 	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED or _MISMATCHED */
 	bool repairable;	   /* an all-reduce: single segments can be redone */
 	bool complete;		   /* holds every result and knows that every member launched it */
-	pcclRankUuid_t root;	   /* of a broadcast: whose data it is, without whom it can't be redone; else zeros */
+	pcclRankUuid_t root;	   /* of a broadcast or reduce, which can't be redone without it; else zeros */
 	uint32_t participants_min; /* fewest and most contributions in any segment that it holds; 0: it holds none */
 	uint32_t participants_max;
 	uint16_t *participants; /* of each held segment, if these differ, else NULL; owned */

@@ -47,18 +47,19 @@ static uint64_t random_count(struct pccl_rng *rng)
 static void random_spec(struct pccl_rng *rng, uint32_t peers, uint32_t op, struct world_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
-	spec->kind = (enum pccl_collective)(1 + pccl_rng_below(rng, 9) % 5);
+	spec->kind = (enum pccl_collective)(1 + pccl_rng_below(rng, 16) % 9);
 	spec->algorithm = algorithms[pccl_rng_below(rng, 3)];
 	spec->datatype = (pcclDataType_t)pccl_rng_below(rng, PCCL_DTYPE_COUNT);
-	if (spec->kind == PCCL_ALL_REDUCE || spec->kind == PCCL_REDUCE_SCATTER)
+	if (pccl_collective_adds((int)spec->kind))
 		spec->op = (pcclRedOp_t)pccl_rng_below(rng, PCCL_OP_COUNT);
 	spec->count = spec->kind == PCCL_BARRIER ? 0 : random_count(rng);
-	if (spec->kind == PCCL_REDUCE_SCATTER || spec->kind == PCCL_ALL_GATHER)
+	if (spec->kind == PCCL_REDUCE_SCATTER || spec->kind == PCCL_ALL_GATHER || spec->kind == PCCL_ALL_TO_ALL)
 		spec->count = spec->count / peers;
-	spec->root = spec->kind == PCCL_BROADCAST ? (uint32_t)pccl_rng_below(rng, peers) : 0;
+	spec->root = pccl_collective_has_root((int)spec->kind) ? (uint32_t)pccl_rng_below(rng, peers) : 0;
 	spec->tag = 1000 * (uint64_t)op + pccl_rng_below(rng, 10);
 	spec->sequence = (uint32_t)pccl_rng_below(rng, 3);
 	spec->in_place = pccl_rng_chance(rng, 1, 2);
+	spec->uneven = pccl_rng_chance(rng, 1, 2);
 }
 
 static void run_random(const struct world_config *config, uint32_t ops_max)
@@ -71,6 +72,10 @@ static void run_random(const struct world_config *config, uint32_t ops_max)
 		struct world_spec spec;
 
 		random_spec(rng, config->peers, op, &spec);
+		if (config->peers > 1 && pccl_rng_chance(rng, 1, 8)) {
+			spec.kind = PCCL_TRANSFER;
+			spec.root = (uint32_t)pccl_rng_below(rng, config->peers);
+		}
 		world_add(world, op, &spec);
 	}
 	world_run(world);
@@ -261,6 +266,7 @@ static void differ(struct pccl_rng *rng, struct world_spec *spec)
 {
 	switch (pccl_rng_below(rng, 5)) {
 	case 0:
+		spec->uneven = false; /* all but a part of size 0 are others */
 		spec->count += 1 + pccl_rng_below(rng, 40000);
 		break;
 	case 1:

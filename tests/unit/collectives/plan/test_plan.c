@@ -195,7 +195,7 @@ static void expect(const struct world *world, uint32_t segment, struct value *va
 			(uint8_t)(world->kind == PCCL_BROADCAST ? world->root : shard_owner(world, segment));
 		return;
 	}
-	if (world->algorithm == pcclPlanRing)
+	if (world->algorithm == pcclPlanRing && world->kind != PCCL_REDUCE)
 		first = shard_owner(world, segment) + 1;
 	if (world->ranks == 1)
 		first = 0;
@@ -211,7 +211,9 @@ static void check_results(const struct world *world, uint32_t segment)
 
 	expect(world, segment, &expected);
 	for (rank = 0; rank < world->ranks; rank++) {
-		bool needed = world->kind != PCCL_REDUCE_SCATTER || rank == shard_owner(world, segment);
+		bool needed = world->kind == PCCL_REDUCE
+				      ? rank == world->root
+				      : world->kind != PCCL_REDUCE_SCATTER || rank == shard_owner(world, segment);
 
 		assert_int_equal(world->now[rank]->result_needed, needed);
 		if (!needed)
@@ -328,12 +330,11 @@ static void all_gather_gives_everybody_every_part(void **state)
 	check_reduction(PCCL_ALL_GATHER, 2, 0);
 }
 
-static void broadcast_reaches_everybody_from_every_root(void **state)
+static void check_roots(enum pccl_collective kind)
 {
-	struct world world = {.kind = PCCL_BROADCAST};
+	struct world world = {.kind = kind};
 	size_t a;
 
-	(void)state;
 	for (world.ranks = 1; world.ranks <= RANKS_MAX; world.ranks++) {
 		for (a = 0; a < 3; a++) {
 			world.algorithm = algorithms[a];
@@ -344,6 +345,13 @@ static void broadcast_reaches_everybody_from_every_root(void **state)
 			}
 		}
 	}
+}
+
+static void broadcast_and_reduce_serve_every_root(void **state)
+{
+	(void)state;
+	check_roots(PCCL_BROADCAST);
+	check_roots(PCCL_REDUCE);
 }
 
 static void barrier_has_no_routes(void **state)
@@ -495,6 +503,7 @@ static void nonsense_is_refused(void **state)
 	assert_int_equal(pccl_plan_create((enum pccl_collective)9, pcclPlanRing, 2, 0, 0, &g, &plan),
 			 pcclInvalidArgument);
 	assert_int_equal(pccl_plan_create(PCCL_BROADCAST, pcclPlanDirect, 2, 0, 2, &g, &plan), pcclInvalidArgument);
+	assert_int_equal(pccl_plan_create(PCCL_REDUCE, pcclPlanDirect, 2, 0, 2, &g, &plan), pcclInvalidArgument);
 }
 
 static void small_ops_take_one_hop_and_large_ones_two(void **state)
@@ -507,6 +516,8 @@ static void small_ops_take_one_hop_and_large_ones_two(void **state)
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 64, 4096, &links), pcclPlanDirect);
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 256, 1u << 30, &links), pcclPlanRing);
 	assert_int_equal(pccl_plan_choose(PCCL_BROADCAST, 256, 1u << 30, &links), pcclPlanDirect);
+	assert_int_equal(pccl_plan_choose(PCCL_REDUCE, 256, 1u << 30, &links), pcclPlanDirect);
+	assert_int_equal(pccl_plan_choose(PCCL_REDUCE, 2, 1u << 30, &links), pcclPlanOneshot);
 	assert_int_equal(pccl_plan_choose(PCCL_BARRIER, 256, 0, &links), pcclPlanOneshot);
 }
 
@@ -524,6 +535,8 @@ static void a_plan_says_which_way_it_goes(void **state)
 		{PCCL_BROADCAST, pcclPlanOneshot, pcclPlanOneshot},
 		{PCCL_BARRIER, pcclPlanDirect, pcclPlanOneshot},
 		{PCCL_REDUCE_SCATTER, pcclPlanOneshot, pcclPlanDirect},
+		{PCCL_REDUCE, pcclPlanRing, pcclPlanDirect},
+		{PCCL_REDUCE, pcclPlanOneshot, pcclPlanOneshot},
 	};
 	struct pccl_geometry g;
 	struct pccl_plan *plan;
@@ -570,7 +583,7 @@ int main(void)
 		cmocka_unit_test(all_reduce_adds_everything_once_in_the_stated_order),
 		cmocka_unit_test(reduce_scatter_gives_every_rank_its_part),
 		cmocka_unit_test(all_gather_gives_everybody_every_part),
-		cmocka_unit_test(broadcast_reaches_everybody_from_every_root),
+		cmocka_unit_test(broadcast_and_reduce_serve_every_root),
 		cmocka_unit_test(barrier_has_no_routes),
 		cmocka_unit_test(repair_resends_what_somebody_holds_and_redoes_the_rest),
 		cmocka_unit_test(repair_spreads_the_lost_segments_over_all),
