@@ -30,6 +30,42 @@ async def gather(handles):
     return await asyncio.gather(*[one(handle) for handle in handles])
 
 
+def move_parts(communicator, rank, count):
+    values = np.full(30, rank + 1, np.float32)
+    total = np.zeros_like(values) if rank == 1 else None
+    communicator.reduce(values, total, root=1)
+    assert rank != 1 or (total == 6).all()
+    parts = [np.full(5 * each, each, np.int32) for each in range(count)]
+    everything, sizes = np.concatenate(parts), [5 * each for each in range(count)]
+    received = np.zeros_like(everything)
+    at_root = {"counts": sizes} if rank == 2 else {}
+    communicator.gather(parts[rank], received if rank == 2 else None, root=2, **at_root)
+    assert rank != 2 or (received == everything).all()
+    mine = np.zeros_like(parts[rank])
+    communicator.scatter(mine, everything if rank == 2 else None, root=2, **at_root)
+    assert (mine == rank).all()
+    even = np.arange(2 * count, dtype=np.int64) + 100 * rank
+    swapped = np.zeros_like(even)
+    communicator.all_to_all(even, swapped)
+    assert (swapped.reshape(count, 2)[:, 0] == 2 * rank + 100 * np.arange(count)).all()
+    sends = np.concatenate([np.full(each + 1, rank, np.uint8) for each in range(count)])
+    receives = np.zeros(count * (rank + 1), np.uint8)
+    communicator.all_to_all(sends, receives, send_counts=[each + 1 for each in range(count)],
+                            recv_counts=[rank + 1] * count)
+    assert (receives.reshape(count, rank + 1) == np.arange(count)[:, None]).all()
+    above, below = (rank + 1) % count, (rank - 1) % count
+    got = np.zeros_like(values)
+    handles = [communicator.recv_async(got, below, tag=3), communicator.send_async(values, above, tag=3)]
+    infos = [handle.wait() for handle in handles]
+    assert (got == below + 1).all() and all(info.participants_max == 2 for info in infos)
+    with pytest.raises(ValueError, match="add up to 15"):
+        communicator.all_to_all(everything, received, send_counts=[1, 2, 3], recv_counts=sizes)
+    with pytest.raises(ValueError, match="say counts"):
+        communicator.gather(mine[:1], np.zeros(4, np.int32), root=rank)
+    with pytest.raises(pccl.errors.InvalidArgumentError):
+        communicator.send(values, rank)
+
+
 def use_all(number, count, address):
     with join(address, count, plan="ring", failure_policy="repair", lanes=1) as communicator:
         rank = communicator.rank
@@ -52,6 +88,7 @@ def use_all(number, count, address):
         assert (gathered == count * whole).all()
         with pytest.raises(ValueError, match="a world of 3"):
             communicator.all_gather(part, part)
+        move_parts(communicator, rank, count)
         communicator.barrier(tag=9)
         inputs = [np.full(100, tag, np.float64) for tag in range(20)]
         handles = [communicator.all_reduce_with_async(each, tag=tag) for tag, each in enumerate(inputs)]

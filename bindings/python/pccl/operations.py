@@ -1,4 +1,5 @@
-"""The collectives with every choice there is: all-reduce, broadcast, reduce-scatter, all-gather, barrier.
+"""The collectives with every choice there is: all-reduce, broadcast, reduce-scatter, all-gather, barrier, reduce,
+gather, scatter, all-to-all, and send and receive.
 include/pccl/pccl.h is the manual of what lies below; docs/CODECS.md that of codecs."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
@@ -187,7 +188,11 @@ class Operations:
     def world_size(self) -> int:
         raise NotImplementedError
 
-    def _launch(self, name: str, pointers: tuple[int | None, ...], operation: d.pcclOperation_t,
+    @property
+    def rank(self) -> int:
+        raise NotImplementedError
+
+    def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t,
                 buffers: tuple[Buffer, ...]) -> Handle:
         handle = d.pcclHandle_t()
         PCCLError.check(getattr(lib, name + "Async")(*pointers, operation, self._comm, handle), name)
@@ -249,6 +254,131 @@ class Operations:
     def all_gather(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> OperationInfo:
         """all_gather_async(), and waits for it."""
         return self.all_gather_async(send, recv, **choices)._wait_or_abort()
+
+    def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp = ReduceOp.SUM,
+                     **choices: Unpack[Choices]) -> Handle:
+        """The recv of the member that has rank `root` now = the reduction of all members' send. Only the root needs a
+        recv; without one there: in place."""
+        if self.rank == root:
+            left, right = pair_of(send, send if recv is None else recv)
+            pointers, buffers = (left.pointer, right.pointer), (left, right)
+        else:
+            left = buffer_of(send, writable=False)
+            check_host(left)
+            pointers, buffers = (left.pointer, 0), (left, left)
+        operation, more = _operation(left.count, left.datatype, op, choices, root)
+        return self._launch("pcclReduce", pointers, operation, (*buffers, *more))
+
+    def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp = ReduceOp.SUM,
+               **choices: Unpack[Choices]) -> OperationInfo:
+        """reduce_async(), and waits for it."""
+        return self.reduce_async(send, recv, root=root, op=op, **choices)._wait_or_abort()
+
+    def _counts(self, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
+        """For each member, of a buffer that holds all their parts."""
+        world = self.world_size
+        if counts is None:
+            if whole.count % world != 0:
+                raise ValueError(f"{whole.count} elements are not the same for each of {world} members: say {what}")
+            return None
+        if len(counts) != world or sum(counts) != whole.count or min(counts) < 0:
+            raise ValueError(f"{what} are {world} numbers of elements that add up to {whole.count}, not {counts}")
+        return (ctypes.c_size_t * world)(*counts)
+
+    def _rooted(self, name: str, part: Any, whole: Any | None, counts: Sequence[int] | None, root: int,
+                choices: Choices) -> Handle:
+        """A gather or scatter: of the parts of all, which the root has or gets, and this member's own."""
+        gathers = name == "pcclGather"
+        own = buffer_of(part, writable=not gathers)
+        check_host(own)
+        pointers: tuple[Any, ...] = (own.pointer, 0) if gathers else (0, own.pointer)
+        sizes = None
+        buffers: tuple[Buffer, ...] = (own,)
+        if self.rank == root:
+            if whole is None:
+                raise ValueError(f"the root needs a {'recv' if gathers else 'send'} for the parts of all members")
+            everything = buffer_of(whole, writable=gathers)
+            check_host(everything)
+            sizes = self._counts(counts, everything, "counts")
+            mine = everything.count // self.world_size if sizes is None else sizes[root]
+            if everything.datatype is not own.datatype or mine != own.count:
+                raise ValueError(f"the root's part has {own.count} elements of {own.datatype.name}, not {mine} of "
+                                 f"{everything.datatype.name}")
+            pointers = (own.pointer, everything.pointer) if gathers else (everything.pointer, own.pointer)
+            buffers = (own, everything)
+        operation, more = _operation(own.count, own.datatype, ReduceOp.SUM, choices, root)
+        return self._launch(name, (*pointers, sizes), operation, (*buffers, *more))
+
+    def gather_async(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
+                     **choices: Unpack[Choices]) -> Handle:
+        """The root's recv = the members' send one after the other in rank order. Sends may differ in size: then the
+        root says `counts`, one of each member. Only the root needs recv."""
+        return self._rooted("pcclGather", send, recv, counts, root, choices)
+
+    def gather(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
+               **choices: Unpack[Choices]) -> OperationInfo:
+        """gather_async(), and waits for it."""
+        return self.gather_async(send, recv, counts=counts, root=root, **choices)._wait_or_abort()
+
+    def scatter_async(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
+                      **choices: Unpack[Choices]) -> Handle:
+        """Every member's recv = its part of the root's send. Parts may differ in size: then the root says `counts`, one
+        of each member. Only the root needs send."""
+        return self._rooted("pcclScatter", recv, send, counts, root, choices)
+
+    def scatter(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
+                **choices: Unpack[Choices]) -> OperationInfo:
+        """scatter_async(), and waits for it."""
+        return self.scatter_async(recv, send, counts=counts, root=root, **choices)._wait_or_abort()
+
+    def all_to_all_async(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
+                         recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:
+        """Part r of send goes to rank r, part r of recv comes from there. Parts that differ in size have counts, one of
+        each member: what one sends to another, that one must expect, or all get MismatchError."""
+        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+        check_host(left, right)
+        if left.datatype is not right.datatype:
+            raise ValueError(f"send and recv are of {left.datatype.name} and {right.datatype.name}")
+        sends = self._counts(send_counts, left, "send_counts")
+        receives = self._counts(recv_counts, right, "recv_counts")
+        if sends is None and receives is None and left.count != right.count:
+            raise ValueError(f"send has {left.count} elements, recv {right.count}: say send_counts and recv_counts")
+        world = self.world_size
+        if sends is None and receives is not None:
+            sends = (ctypes.c_size_t * world)(*[left.count // world] * world)
+        operation, more = _operation(right.count // world, right.datatype, ReduceOp.SUM, choices)
+        return self._launch("pcclAllToAll", (left.pointer, right.pointer, sends, receives), operation,
+                            (left, right, *more))
+
+    def all_to_all(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
+                   recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> OperationInfo:
+        """all_to_all_async(), and waits for it."""
+        return self.all_to_all_async(send, recv, send_counts=send_counts, recv_counts=recv_counts,
+                                     **choices)._wait_or_abort()
+
+    def _transfer(self, name: str, buffer: Buffer, rank: int, choices: Choices) -> Handle:
+        check_host(buffer)
+        if not 0 <= rank < 2**32:
+            raise ValueError(f"{rank} is no rank")
+        operation, more = _operation(buffer.count, buffer.datatype, ReduceOp.SUM, choices)
+        return self._launch(name, (buffer.pointer, rank), operation, (buffer, *more))
+
+    def send_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
+        """To the member that has this rank now, which receives as much of the same type under the same tag. No other
+        member has to do with it; a tag is each sender's and receiver's own."""
+        return self._transfer("pcclSend", buffer_of(buffer, writable=False), rank, choices)
+
+    def send(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
+        """send_async(), and waits until the other one has everything."""
+        return self.send_async(buffer, rank, **choices)._wait_or_abort()
+
+    def recv_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
+        """From the member that has this rank now: see send_async()."""
+        return self._transfer("pcclRecv", buffer_of(buffer, writable=True), rank, choices)
+
+    def recv(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
+        """recv_async(), and waits for it."""
+        return self.recv_async(buffer, rank, **choices)._wait_or_abort()
 
     def barrier_async(self, **choices: Unpack[Choices]) -> Handle:
         """Ends when every member has called it. Only tag, timeout_ms and failure_policy count."""
