@@ -312,3 +312,61 @@ def lose_one(rank, count):
 
 def test_a_rank_that_is_killed_in_backward_is_one_error_for_all_others(run_ranks):
     assert run_ranks(lose_one, 3) == {0: "PeersLostError", 2: "PeersLostError"}
+
+
+# ---- worlds that change
+
+
+def grow_and_shrink(number, count, masters, founded):
+    """Processes 0 and 1 found a world, which takes 2 in; then the last rank is killed in the middle of all-reduces."""
+    os.environ["PCCL_MASTERS"] = masters
+    is_late = number == 2
+    while is_late and not founded.exists():
+        time.sleep(0.01)
+    dist.init_process_group("pccl", init_method=f"pccl://?least={3 if is_late else 2}")
+    worlds = [(dist.get_rank(), dist.get_world_size())]
+    if not is_late:
+        founded.touch()
+        pair = dist.new_group([1, 0])
+        dist.all_reduce(torch.ones(1), group=pair)
+        worlds.append(pccl.torch.reconfigure(at_least=3))
+    rank, size = worlds[-1]
+    model = torch.nn.Linear(2, 2)
+    torch.nn.parallel.DistributedDataParallel(model)
+    weights = [torch.empty(2, 2) for _ in range(size)]
+    dist.all_gather(weights, model.weight.detach())
+    assert size == 3 and all(torch.equal(each, weights[0]) for each in weights)
+    with pytest.raises(PeersLostError):
+        for step in range(10**9):
+            tensor = torch.ones(100)
+            works = [dist.all_reduce(tensor, async_op=True), dist.barrier(async_op=True)]
+            if rank == 2 and step == 20:
+                os.kill(os.getpid(), signal.SIGKILL)
+            for work in works:
+                work.wait()
+    worlds.append(pccl.torch.reconfigure())
+    tensor = torch.ones(1)
+    dist.all_reduce(tensor)
+    assert tensor.item() == 2
+    return worlds
+
+
+def test_a_world_takes_a_process_in_and_goes_on_without_one(run_ranks, master, tmp_path):
+    found = run_ranks(grow_and_shrink, 3, master, tmp_path / "founded")
+    assert found == {0: [(0, 2), (0, 3), (0, 2)], 1: [(1, 2), (1, 3), (1, 2)]} or \
+           found == {0: [(1, 2), (1, 3), (1, 2)], 1: [(0, 2), (0, 3), (0, 2)]}
+
+
+def go_on(rank, count):
+    dist.init_process_group("pccl")
+    dist.barrier()
+    if rank == 0:
+        return pccl.torch.reconfigure(at_least=2)
+    if rank == 1:
+        dist.destroy_process_group()
+        return None
+    return pccl.torch.reconfigure(at_least=2)
+
+
+def test_who_leaves_is_done_without(run_ranks):
+    assert run_ranks(go_on, 3) == {0: (0, 2), 1: None, 2: (1, 2)}

@@ -29,7 +29,7 @@ class Choices(TypedDict, total=False):
     plan, failure_policy, zstd: default the communicator's. codec, codec_down, codec_datatype, codec_block, rounding,
     codec_overflow: how elements of an all-reduce travel; default plain. residual: error feedback, floats (doubles for
     float64) as many as there are elements, at first 0; it belongs to the operation until that has been awaited.
-    input: what becomes of the input if the operation fails. epoch: of the view that it is to be done in; default any."""
+    input: what becomes of the input if the operation fails. epoch: of the view that it is of; default any."""
 
     tag: int
     timeout_ms: int

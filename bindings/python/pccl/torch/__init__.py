@@ -10,7 +10,9 @@ PyTorch's alike."""
 
 from __future__ import annotations
 
+from ._elastic import reconfigure
 from ._errors import CollectiveError, CollectiveTimeoutError, PeersLostError
 from ._group import ProcessGroup, monitored_barrier
 
-__all__ = ["CollectiveError", "CollectiveTimeoutError", "PeersLostError", "ProcessGroup", "monitored_barrier"]
+__all__ = ["CollectiveError", "CollectiveTimeoutError", "PeersLostError", "ProcessGroup", "monitored_barrier",
+           "reconfigure"]

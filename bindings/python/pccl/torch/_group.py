@@ -59,6 +59,15 @@ class ProcessGroup(Collectives, ProcessGroupBase):
         """Of operations that come without one."""
         self._timeout_ms = milliseconds(timeout)
 
+    def give_back(self) -> Communicator:
+        """Waits for what is in flight, and takes the communicator from the group, which is over."""
+        communicator = self._communicator
+        if communicator is None:
+            raise RuntimeError("the process group was destroyed")
+        self._drain()
+        self._communicator = None
+        return communicator
+
     def shutdown(self) -> None:
         """Leaves the group."""
         self._end()
@@ -66,9 +75,7 @@ class ProcessGroup(Collectives, ProcessGroupBase):
         if self._is_default:
             job.close()
 
-    def abort(self) -> None:
-        """Ends all that is in flight, and the group."""
-        self._end()
+    abort = shutdown
 
 
 def _create(options: Any, _: Any) -> ProcessGroup:
@@ -82,6 +89,9 @@ def _create(options: Any, _: Any) -> ProcessGroup:
 def _leave_all() -> None:
     for group in list(_alive):
         group.shutdown()
+    for communicator in (job.kept, job.adopted):
+        if communicator is not None:
+            communicator.close()
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:

@@ -16,9 +16,9 @@ import socket
 from typing import Any
 
 from .. import _addresses
+from .._master import MasterNode
 from ..communicator import Communicator
 from ..errors import InvalidUsageError
-from ..master import MasterNode
 from ..settings import Settings
 from ._facade import dist
 
@@ -68,6 +68,7 @@ class Job:
         self.masters = ""
         self.master: MasterNode | None = None
         self.adopted: Communicator | None = None  # the default group's next one has it already
+        self.kept: Communicator | None = None  # between two worlds: of the default group that there was
 
     def find_masters(self, store: Any, rank: int) -> None:
         masters = os.environ.get("PCCL_MASTERS", "")
@@ -83,12 +84,17 @@ class Job:
 
     def close(self) -> None:
         """The end of the default group."""
-        if self.master is not None:
+        if self.master is not None and self.kept is None:
             self.master.close()
             self.master = None
 
 
 job = Job()
+
+
+def peer_group() -> int:
+    """The default group's number."""
+    return int(os.environ.get("PCCL_PEER_GROUP", "0"))
 
 
 def dial(number: int, timeout_ms: int) -> Communicator:
@@ -109,7 +115,7 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         return communicator
     if is_default:
         job.find_masters(store, rank)
-        number = int(os.environ.get("PCCL_PEER_GROUP", "0"))
+        number = peer_group()
     elif size == 1:
         return None
     else:
