@@ -47,13 +47,21 @@ bool lab_parse(const char *text, struct lab *lab)
 {
 	static const char *const rates[] = {"kbit", "mbit", "gbit", NULL}, *const times[] = {"us", "ms", "s", NULL};
 	static const double rate_factors[] = {1e3, 1e6, 1e9}, time_factors[] = {1e3, 1e6, 1e9};
+	static const char *const shares[] = {"%", NULL};
+	static const double share_factors[] = {0.01};
 	double round_trip_ns;
 
 	if (!parse_unit(&text, rates, rate_factors, &lab->rate) || *text++ != ':' ||
-	    !parse_unit(&text, times, time_factors, &round_trip_ns) || *text != '\0')
+	    !parse_unit(&text, times, time_factors, &round_trip_ns))
 		return false;
+	lab->loss = 0;
+	if (*text == ':') {
+		text++;
+		if (!parse_unit(&text, shares, share_factors, &lab->loss))
+			return false;
+	}
 	lab->delay_ns = (uint64_t)(round_trip_ns / 2);
-	return lab->rate >= 1e3 && round_trip_ns <= 1e10;
+	return *text == '\0' && lab->rate >= 1e3 && round_trip_ns <= 1e10 && lab->loss < 1;
 }
 
 ccoip_inet_address_t lab_address(unsigned node)
@@ -130,7 +138,7 @@ static int middle_body(uint32_t index, void *context)
 	const struct lab *lab = (const struct lab *)context;
 
 	(void)index;
-	return middle_run(lab->control, lab->rate, lab->delay_ns);
+	return middle_run(lab->control, lab->rate, lab->delay_ns, lab->loss);
 }
 
 bool lab_start(struct lab *lab)

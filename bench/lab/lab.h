@@ -19,11 +19,12 @@
 struct lab {
 	double rate;	   /* bits per second */
 	uint64_t delay_ns; /* one way */
+	double loss;	   /* of packets, 0 to 1, each way */
 	int control;	   /* to the process in the middle */
 	pid_t middle;
 };
 
-/* "RATE:RTT", as in 20mbit:40ms; kbit, mbit, gbit; us, ms, s. False: it is not that. */
+/* "RATE:RTT" or "RATE:RTT:LOSS", as in 20mbit:40ms:1%; kbit, mbit, gbit; us, ms, s. False: it is not that. */
 bool lab_parse(const char *text, struct lab *lab);
 
 /* Starts the process in the middle and makes the caller node 0. It, and what it forks from then on, sees no network but

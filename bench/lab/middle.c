@@ -32,6 +32,7 @@ struct node {
 struct middle {
 	double ns_per_byte;
 	uint64_t delay_ns, patience_ns;
+	double loss;
 	struct node nodes[LAB_NODES_MAX];
 	struct packet *spare;
 };
@@ -112,6 +113,8 @@ static bool line_up(struct middle *middle, struct node *from, struct packet *pac
 	if (node->device < 0 || from->up_ns > now + middle->patience_ns)
 		return false;
 	from->up_ns = later(from->up_ns, now) + takes_ns;
+	if (drand48() < middle->loss)
+		return false;
 	there_ns = from->up_ns + middle->delay_ns;
 	if (node->down_ns > there_ns + middle->patience_ns)
 		return false;
@@ -173,7 +176,7 @@ static uint64_t deliver(struct middle *middle)
 	return next_ns;
 }
 
-int middle_run(int control, double rate, uint64_t delay_ns)
+int middle_run(int control, double rate, uint64_t delay_ns, double loss)
 {
 	static struct middle middle;
 	struct pollfd waits[LAB_NODES_MAX + 1];
@@ -182,6 +185,7 @@ int middle_run(int control, double rate, uint64_t delay_ns)
 	(void)prctl(PR_SET_TIMERSLACK, 1000);
 	middle.ns_per_byte = 8e9 / rate;
 	middle.delay_ns = delay_ns;
+	middle.loss = loss;
 	middle.patience_ns = later(PATIENCE_NS, 2 * delay_ns);
 	for (i = 0; i < LAB_NODES_MAX; i++) {
 		middle.nodes[i].device = -1;

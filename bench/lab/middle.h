@@ -9,6 +9,6 @@
 bool middle_tell(int control, unsigned node, int device);
 
 /* Carries packets until it is ended. */
-int middle_run(int control, double rate, uint64_t delay_ns);
+int middle_run(int control, double rate, uint64_t delay_ns, double loss);
 
 #endif
