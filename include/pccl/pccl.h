@@ -298,7 +298,8 @@ typedef struct pcclConfig_t {
 	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS; default 0: none while members live */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
 	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000.
-					 * For one that is far away 16 round trips more, at most twice as long */
+					 * For one that is far away 16 round trips more, at most twice as long;
+					 * for links to it twice as much more */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
 	uint64_t bundle_id;   /* PCCL_BUNDLE=id/size: its ranks join their groups together or not at all; 0: none */

@@ -41,7 +41,7 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 
 	assert(neighbour->link != NULL && neighbour->rank != lane->rank);
 	lane->calls->heard(neighbour->link, &heard);
-	patience_ns = pccl_patience_ns(lane->config.heartbeat_timeout_ns, heard.trip_ns);
+	patience_ns = pccl_patience_ns(lane->config.heartbeat_timeout_ns, heard.trip_ns, 2);
 	rest_ns = patience_ns - lane->config.heartbeat_timeout_ns / 2;
 	end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, patience_ns);
 	if (end_ns <= now_ns && slept_ns > 0) {

@@ -189,7 +189,7 @@ void pccl_peer_on_dialled(struct pccl_peer *peer, uint64_t trip_ns)
 	if (peer->link != PCCL_PEER_LINK_DIALLING)
 		return;
 	peer->link = PCCL_PEER_LINK_REGISTERING;
-	peer->patience_ns = pccl_patience_ns(peer->config.heartbeat_timeout_ns, trip_ns);
+	peer->patience_ns = pccl_patience_ns(peer->config.heartbeat_timeout_ns, trip_ns, 1);
 	peer->attempt_ns = peer->now_ns + peer->patience_ns;
 	peer->heard_ns = peer->now_ns;
 	send_register(peer);

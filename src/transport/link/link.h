@@ -40,7 +40,7 @@ struct pccl_link_config {
 	uint16_t lane;		     /* at most 255 */
 	uint16_t streams;	     /* at least 1 */
 	uint64_t connect_timeout_ns; /* for a stream to come up the first time */
-	uint64_t redial_timeout_ns;  /* and again; up to twice as long where round trips are long (base/time.h) */
+	uint64_t redial_timeout_ns;  /* and again; longer where round trips are long (base/time.h) */
 };
 
 /* Signs of life of a neighbour, over all streams. Times are monotonic. */

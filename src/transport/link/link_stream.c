@@ -83,7 +83,8 @@ static uint64_t timeout_of(const struct pccl_link_stream *ls)
 {
 	const struct pccl_link_config *config = &ls->link->config;
 
-	return ls->was_up ? pccl_patience_ns(config->redial_timeout_ns, ls->link->trip_ns) : config->connect_timeout_ns;
+	return ls->was_up ? pccl_patience_ns(config->redial_timeout_ns, ls->link->trip_ns, 2)
+			  : config->connect_timeout_ns;
 }
 
 static void give_up(struct pccl_link_stream *ls)

@@ -513,7 +513,7 @@ static void silence_is_complained_about_while_an_op_runs(void **state)
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		uint64_t end_ns = SECOND + 16 * trips_ns[i];
+		uint64_t end_ns = SECOND + 32 * trips_ns[i];
 
 		assert_int_equal(open_world(state), 0);
 		install(1, MEMBERS, 0);
