@@ -431,6 +431,7 @@ void caller_step(struct sim *sim, struct sim_node *node)
 	buffer_open_graves(shell, GRAVES_KEPT);
 	if (shell->ended || node->view.view.member_count == 0)
 		return;
+	caller_loan_step(shell);
 	if (!launch_any(sim, shell) && node->voting == 0 && shell->state == NULL && !is_at_end(shell))
 		next_step(sim, node);
 	if (node->voting == 0 || !caller_idle(shell))

@@ -105,6 +105,7 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 	for (lane = 0; lane < shell->lane_count; lane++)
 		shell_lane_create(shell, lane);
 	open_door(shell, self_out);
+	caller_loan_borrow(shell);
 	self_out->lanes = (uint16_t)config.lanes;
 	self_out->streams = (uint16_t)plan->streams;
 }
@@ -131,6 +132,7 @@ void shell_destroy(struct sim *sim, struct sim_node *node)
 	}
 	pccl_session_destroy(shell->session);
 	caller_state_destroy(shell);
+	caller_loan_destroy(shell);
 	caller_destroy(shell);
 	free(shell->eras);
 	free(shell);

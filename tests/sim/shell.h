@@ -11,6 +11,7 @@
  *	caller.c	the program: ops in flight, votes, deadlines, relaunching
  *	caller_buffer.c	the buffers of a call, and what must be in them
  *	caller_state.c	calls that make states one, and what must have become of them
+ *	caller_loan.c	what newcomers fetch before they are admitted
  *	caller_drift.c	calls that compare states
  *	check_call.c	what all survivors must have been told alike
  */
@@ -83,6 +84,7 @@ struct shell_lane {
 	struct pccl_loop loop;
 	struct pccl_lane_links links;
 	struct pccl_lane_state state;
+	struct pccl_lane_state visits;
 	struct pccl_timer timer; /* the lane's deadline */
 	uint64_t installs;	 /* and freezes: what was accepted before one may not be written after it */
 	uint64_t choices;	 /* whether to compress */
@@ -173,6 +175,7 @@ struct shell {
 	struct grave *graves;
 	struct state_model *model; /* what the program has, from call to call; NULL: nothing yet */
 	struct state_call *state;  /* the call that runs; NULL: none */
+	struct loan *loan;	   /* what it lends, or has as a newcomer; NULL: nothing */
 	bool gone_queued;
 	uint32_t last_origin; /* where the program ends */
 	uint32_t last_step;
@@ -185,6 +188,7 @@ struct shell_world {
 	struct call_record *records;
 	struct state_record *states; /* what calls about states came to */
 	uint64_t states_ended;	     /* with success */
+	uint64_t tensors_fetched;    /* before admission */
 	struct drift_record *drifts; /* what looks for drift came to */
 	size_t record_count;
 	uint64_t ops_ended; /* with success */
@@ -281,6 +285,12 @@ void caller_state_ended(struct shell *shell);
 void caller_state_transferred(void *context, uint32_t lane, const struct pccl_transfer_outcome *outcome);
 void caller_state_destroy(struct shell *shell);
 void state_records_destroy(struct shell_world *world);
+
+/* caller_loan.c */
+void caller_loan_borrow(struct shell *shell);
+void caller_loan_step(struct shell *shell);
+void caller_loan_transferred(void *context, uint32_t lane, const struct pccl_transfer_outcome *outcome);
+void caller_loan_destroy(struct shell *shell);
 
 /* caller_drift.c */
 void drift_records_destroy(struct shell_world *world);

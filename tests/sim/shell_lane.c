@@ -232,6 +232,13 @@ static void on_timer(struct pccl_timer *timer)
 	set_timer(lane);
 }
 
+static void carry_out(struct shell_lane *lane, const struct pccl_command *command)
+{
+	const struct pccl_state_order *order = command->order;
+
+	pccl_lane_state_carry_out(order->early ? &lane->visits : &lane->state, command, lane->loop.now_ns);
+}
+
 void shell_lane_run(struct shell_lane *lane)
 {
 	struct work *work = take_work(lane);
@@ -245,7 +252,7 @@ void shell_lane_run(struct shell_lane *lane)
 		if (work->command->type == PCCL_COMMAND_INSTALL)
 			lane->installs++;
 		if (work->command->type == PCCL_COMMAND_BACKGROUND)
-			pccl_lane_state_carry_out(&lane->state, work->command, lane->loop.now_ns);
+			carry_out(lane, work->command);
 		else
 			pccl_lane_command(lane->lane, work->command, lane->loop.now_ns);
 	}
@@ -289,11 +296,15 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 						.calls = &calls,
 						.context = lane,
 						.background = &pccl_lane_state_background,
-						.background_context = &lane->state};
+						.background_context = &lane->state,
+						.visits = &pccl_lane_state_visits,
+						.visits_context = &lane->visits};
 
 	const struct pccl_transfer_config transfer = {.lane = index,
 						      .packing = PCCL_PACK_CHOOSE,
 						      .packer = {.choose = choose, .learn = learn, .context = lane}};
+	const struct pccl_transfer_config visits = {
+		.lane = index, .states_max = PCCL_LANE_STATES_MAX, .packing = PCCL_PACK_NEVER};
 	const struct pccl_lane_links links = {.loop = &lane->loop,
 					      .group = shell->node->group,
 					      .self = shell->node->uuid,
@@ -312,12 +323,17 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 	shell_loop_init(shell, &lane->loop, index);
 	lane->loop.lane = lane;
 	if (pccl_transfer_create(&transfer, &lane->state.transfer) != pcclSuccess ||
+	    pccl_transfer_create(&visits, &lane->visits.transfer) != pcclSuccess ||
 	    pccl_lane_create(&config, &lane->lane) != pcclSuccess)
 		abort();
 	lane->state.lane = lane->lane;
 	lane->state.index = index;
 	lane->state.transferred = caller_state_transferred;
 	lane->state.context = shell;
+	lane->visits.lane = lane->lane;
+	lane->visits.index = index;
+	lane->visits.transferred = caller_loan_transferred;
+	lane->visits.context = shell;
 }
 
 void shell_lane_destroy(struct shell_lane *lane)
@@ -334,4 +350,5 @@ void shell_lane_destroy(struct shell_lane *lane)
 	}
 	pccl_lane_destroy(lane->lane);
 	pccl_transfer_destroy(lane->state.transfer);
+	pccl_transfer_destroy(lane->visits.transfer);
 }
