@@ -17,7 +17,7 @@
 #include <time.h>
 
 #define PAIRS_MAX 100
-#define PHASE_SECONDS 4.0
+#define PHASE_SECONDS 8.0
 #define CHUNK_WORDS ((size_t)1 << 17)
 #define BUFFER_BYTES ((uint64_t)16 << 20)
 #define LOOK_NS 5000000
