@@ -42,7 +42,7 @@ static void a_final_verdict_about_another_op_is_a_mismatch_at_launch(void **stat
 
 	(void)state;
 	for (i = 0; i < 3; i++) {
-		struct pccl_op_decision decision = {.tag = 7, .verdict = verdicts[i], .signature = 1};
+		struct pccl_op_decision decision = {.tag = 7, .verdict = verdicts[i], .signature = 2};
 		struct pccl_session *session = session_in_view(3);
 		struct pccl_op *op;
 
