@@ -572,7 +572,7 @@ PCCL_EXPORT pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo
 PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
 
 /* pcclTest(), which waits for the end for so long at most: for who has to look at something else now and then, as
- * interpreters have at signals. No other thread may await this operation meanwhile. */
+ * interpreters have at signals. Any number of threads may. */
 PCCL_EXPORT pcclResult_t pcclTestFor(const pcclHandle_t *handle, uint32_t timeout_ms, bool *done_out);
 
 /* Makes the named tensors bit-identical on all members of the group, which all make this call. One state is elected:

@@ -127,14 +127,19 @@ void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command 
 		monitor->threads.wake(monitor->threads.lanes[command->lane]);
 }
 
-void pccl_monitor_wake_waiter(const struct pccl_monitor *monitor, const struct pccl_op *op)
+void pccl_monitor_wake_waiters(const struct pccl_monitor *monitor, struct pccl_op *op)
 {
-	struct pccl_waiter *waiter = op->waiter;
+	struct pccl_waiter *waiter;
 
-	if (waiter != NULL && waiter->lane != NULL)
-		monitor->threads.ring(waiter->lane);
-	else if (waiter != NULL)
-		pthread_cond_broadcast(&waiter->woken);
+	for (waiter = op->waiter; waiter != NULL; waiter = waiter->next) {
+		waiter->ended = op->ended;
+		if (waiter->lane != NULL)
+			monitor->threads.ring(waiter->lane);
+		else
+			pthread_cond_broadcast(&waiter->woken);
+	}
+	if (op->ended)
+		op->waiter = NULL;
 }
 
 void pccl_monitor_dispatch(struct pccl_monitor *monitor)
@@ -143,7 +148,7 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor)
 
 	while ((command = pccl_session_poll(monitor->session)) != NULL) {
 		if (command->type == PCCL_COMMAND_ENDED)
-			pccl_monitor_wake_waiter(monitor, command->op);
+			pccl_monitor_wake_waiters(monitor, command->op);
 		else
 			pccl_monitor_put_command(monitor, command);
 	}

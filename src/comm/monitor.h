@@ -106,7 +106,7 @@ pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op
  * releases it. `info_out` may be NULL. */
 pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch,
 				pcclOperationInfo_t *info_out);
-/* Has it ended at `limit_ns`? Until then it waits for that, unless another thread does; 0: it does not wait. */
+/* Has it ended at `limit_ns`? Until then it waits for that; 0: it does not wait. */
 pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, uint64_t limit_ns,
 			       bool *done_out);
 

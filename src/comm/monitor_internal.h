@@ -21,10 +21,12 @@ struct pccl_queue {
 	struct pccl_command *last;
 };
 
-/* A caller who waits for the end of an op, as the op knows him. */
+/* A caller who waits for the end of an op, one of those that the op has. */
 struct pccl_waiter {
 	pthread_cond_t woken; /* of one who drives no lane */
 	void *lane;	      /* that he drives; NULL: none */
+	bool ended;	      /* the op has, and may be gone */
+	struct pccl_waiter *next;
 };
 
 struct pccl_monitor {
@@ -82,8 +84,8 @@ void pccl_monitor_dispatch(struct pccl_monitor *monitor);
 void pccl_monitor_put_command(struct pccl_monitor *monitor, struct pccl_command *command);
 void pccl_monitor_end_locked(struct pccl_monitor *monitor, pcclResult_t result, const char *detail);
 void pccl_monitor_tell_locked(struct pccl_monitor *monitor, const struct pccl_peer_event *event);
-/* Has the one who waits for the op, if there is one, look again. */
-void pccl_monitor_wake_waiter(const struct pccl_monitor *monitor, const struct pccl_op *op);
+/* Has those who wait for the op look again. Those of an op that has ended are none of its any more. */
+void pccl_monitor_wake_waiters(const struct pccl_monitor *monitor, struct pccl_op *op);
 /* For pccl_monitor_wait(). */
 void pccl_monitor_init_condition(pthread_cond_t *condition);
 /* False: `until_ns` (monotonic, PCCL_NEVER: never) has passed. */
@@ -117,7 +119,8 @@ void pccl_monitor_forget_loan(struct pccl_monitor *monitor, bool for_good);
 /* monitor_ops.c, under the lock. Launches; *op_out is NULL when that failed, now or at the await. */
 pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				struct pccl_op **op_out);
-/* Has the op ended by then? PCCL_NEVER: it has. */
+void pccl_monitor_add_waiter(struct pccl_op *op, struct pccl_waiter *waiter);
+/* Has the op ended by then? PCCL_NEVER: it has. Once it has it may be gone, unless it is this caller's to release. */
 bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns);
 /* That has passed. */
 void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op);

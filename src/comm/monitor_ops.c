@@ -87,24 +87,48 @@ void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *
 	op->deadline_ns = pccl_clock_ns() + ASK_INTERVAL_NS;
 }
 
+void pccl_monitor_add_waiter(struct pccl_op *op, struct pccl_waiter *waiter)
+{
+	waiter->ended = op->ended;
+	if (op->ended)
+		return;
+	waiter->next = op->waiter;
+	op->waiter = waiter;
+}
+
+static void remove_waiter(struct pccl_op *op, const struct pccl_waiter *waiter)
+{
+	struct pccl_waiter *before = op->waiter;
+
+	if (before == waiter) {
+		op->waiter = waiter->next;
+		return;
+	}
+	while (before->next != waiter)
+		before = before->next;
+	before->next = waiter->next;
+}
+
 bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns)
 {
-	struct pccl_waiter waiter = {.lane = NULL}; /* this caller: there is one for each op at most */
+	struct pccl_waiter waiter = {.lane = NULL};
 
 	if (op->ended)
 		return true;
 	pccl_monitor_init_condition(&waiter.woken);
-	op->waiter = &waiter;
-	while (!op->ended && (limit_ns == PCCL_NEVER || pccl_clock_ns() < limit_ns)) {
+	pccl_monitor_add_waiter(op, &waiter);
+	while (!waiter.ended && (limit_ns == PCCL_NEVER || pccl_clock_ns() < limit_ns)) {
 		/* the deadline may come nearer meanwhile */
 		const uint64_t until_ns = op->deadline_ns < limit_ns ? op->deadline_ns : limit_ns;
 
-		if (!pccl_monitor_wait(monitor, &waiter.woken, until_ns) && pccl_clock_ns() >= op->deadline_ns)
+		if (!pccl_monitor_wait(monitor, &waiter.woken, until_ns) && !waiter.ended &&
+		    pccl_clock_ns() >= op->deadline_ns)
 			pccl_monitor_act_on_deadline(monitor, op);
 	}
-	op->waiter = NULL;
+	if (!waiter.ended)
+		remove_waiter(op, &waiter);
 	pthread_cond_destroy(&waiter.woken);
-	return op->ended;
+	return waiter.ended;
 }
 
 /* A handle may be awaited after its communicator has ended: the op has ended with it. */
@@ -180,19 +204,6 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 	return result;
 }
 
-/* Nobody else waits for it meanwhile: an op has one waiter. */
-static bool wait_until(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns)
-{
-	bool ended;
-
-	if (op->awaited || limit_ns == 0)
-		return op->ended;
-	op->awaited = true;
-	ended = pccl_monitor_wait_for_end(monitor, op, limit_ns);
-	op->awaited = false;
-	return ended;
-}
-
 pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, uint64_t limit_ns,
 			       bool *done_out)
 {
@@ -208,7 +219,7 @@ pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint6
 		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited by this handle",
 				   (unsigned long long)tag);
 	else
-		*done_out = wait_until(monitor, op, limit_ns);
+		*done_out = limit_ns == 0 ? op->ended : pccl_monitor_wait_for_end(monitor, op, limit_ns);
 	pccl_monitor_leave(monitor);
 	return result;
 }

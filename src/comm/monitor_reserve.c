@@ -88,7 +88,7 @@ void pccl_reservation_limit(struct pccl_reservation *reservation, uint64_t deadl
 		if (tag < reservation->first || tag > reservation->last || op->deadline_ns <= deadline_ns)
 			continue;
 		op->deadline_ns = deadline_ns;
-		pccl_monitor_wake_waiter(monitor, op);
+		pccl_monitor_wake_waiters(monitor, op);
 	}
 	pthread_mutex_unlock(&monitor->lock);
 }

@@ -34,17 +34,16 @@ static void drive(struct pccl_monitor *monitor, struct pccl_op *op, void *lane)
 {
 	struct pccl_waiter waiter = {.lane = lane};
 
-	op->waiter = &waiter;
-	while (!op->ended) {
+	pccl_monitor_add_waiter(op, &waiter);
+	while (!waiter.ended) {
 		const uint64_t until_ns = op->deadline_ns; /* may come nearer meanwhile: then the lane is rung */
 
 		pthread_mutex_unlock(&monitor->lock);
 		monitor->threads.drive(lane, until_ns);
 		pthread_mutex_lock(&monitor->lock);
-		if (!op->ended && op->deadline_ns != PCCL_NEVER && pccl_clock_ns() >= op->deadline_ns)
+		if (!waiter.ended && op->deadline_ns != PCCL_NEVER && pccl_clock_ns() >= op->deadline_ns)
 			pccl_monitor_act_on_deadline(monitor, op);
 	}
-	op->waiter = NULL;
 }
 
 /* Under the lock, which the lane's driver gives back together with the lane. */

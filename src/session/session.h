@@ -135,7 +135,7 @@ struct pccl_op {
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;
-	void *waiter;		/* who waits for its end; the shell's, as the next five */
+	void *waiter;		/* those who wait for its end; the shell's, as the next five */
 	uint64_t launch;	/* its number among the communicator's launches, from 1 */
 	uint64_t deadline_ns;	/* monotonic, when to ask what becomes of it; UINT64_MAX: never */
 	uint64_t give_up_ns;	/* when an answer has not come; 0: nobody has asked */

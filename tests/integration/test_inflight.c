@@ -459,6 +459,50 @@ static void a_late_peer_holds_up_only_what_it_is_late_for(void **state)
 	peers_finish(world);
 }
 
+/* ---- several who wait ---------------------------------------------------------------------------------------- */
+
+static void *test_once(void *context)
+{
+	bool done = false;
+
+	CHECK_RESULT(pcclSuccess, pcclTestFor(context, 30000, &done));
+	CHECK(done);
+	return NULL;
+}
+
+/* Each of them is woken at the end, once. */
+static void waits_in_three_threads(struct world_peer *me)
+{
+	struct batch *batch = make_batch();
+	pthread_t threads[3];
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	if (me->index == 1)
+		peer_wait_peer(me, 0, 1);
+	launch(me, batch, 0);
+	for (i = 0; i < 3; i++)
+		CHECK(pthread_create(&threads[i], NULL, test_once, &batch->handles[0]) == 0);
+	peers_sleep_ms(20);
+	peer_reach(me, 1);
+	for (i = 0; i < 3; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	await(me, batch, 0);
+	free(batch);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void several_threads_may_wait_for_one_operation(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, 2, waits_in_three_threads, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +515,7 @@ int main(void)
 						peers_close),
 		cmocka_unit_test_setup_teardown(who_blocks_drives_for_all, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(eight_threads_reduce_at_once, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(several_threads_may_wait_for_one_operation, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_handle_may_be_awaited_by_another_thread, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_late_peer_holds_up_only_what_it_is_late_for, peers_open, peers_close),
 	};
