@@ -19,7 +19,8 @@
  * a member is lost, the survivors agree on the outcome of every running operation and go on in the next view.
  *
  * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
- * while or after pcclDestroyCommunicator() runs on it. The library starts threads of its own, blocks all signals
+ * while or after pcclDestroyCommunicator() runs on it. None may be called from a signal handler, and a thread inside a
+ * call must not be cancelled: it may be at work for the library. The library starts threads of its own, blocks all signals
  * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
  * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR) or to pcclSetLogCallback(),
  * pccl/diagnostics.h. After fork() the child has none of the communicators, masters and sockets of its parent: every

@@ -201,10 +201,11 @@ static pcclResult_t connect_threads(pcclComm_t *comm)
 	pcclResult_t result = start_and_join(comm);
 
 	snprintf(cause, sizeof(cause), "%s", pccl_fail_text());
-	if (result != pcclSuccess)
+	if (result != pcclSuccess) {
+		pccl_monitor_await_callers(comm->monitor);
 		stop(comm);
-	if (result != pcclSuccess)
 		pccl_fail(result, "%s", cause);
+	}
 	pccl_monitor_end_connect(comm->monitor, result);
 	return result;
 }

@@ -73,7 +73,7 @@ void pccl_monitor_leave(struct pccl_monitor *monitor)
 {
 	assert(monitor->callers > 0);
 	monitor->callers--;
-	if (monitor->callers == 0 && monitor->state == PCCL_MONITOR_ENDED)
+	if (monitor->state == PCCL_MONITOR_ENDED)
 		pthread_cond_broadcast(&monitor->changed);
 	pthread_mutex_unlock(&monitor->lock);
 }
@@ -266,6 +266,14 @@ pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_m
 		pccl_monitor_show(monitor);
 	pthread_mutex_unlock(&monitor->lock);
 	return result;
+}
+
+void pccl_monitor_await_callers(struct pccl_monitor *monitor)
+{
+	pthread_mutex_lock(&monitor->lock);
+	while (monitor->state == PCCL_MONITOR_ENDED && monitor->callers > 1)
+		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
+	pthread_mutex_unlock(&monitor->lock);
 }
 
 void pccl_monitor_detach(struct pccl_monitor *monitor)

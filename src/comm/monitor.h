@@ -59,6 +59,9 @@ pcclResult_t pccl_monitor_renew(struct pccl_monitor *monitor);
  * view whose links are up, or no hope; the machine has all the deadlines. */
 pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_monitor_threads *threads);
 
+/* The communicator has ended before this call has connected it: the calls of others, which all end, are gone. */
+void pccl_monitor_await_callers(struct pccl_monitor *monitor);
+
 /* The threads are about to be stopped: nobody is told or woken any more. They may still call. */
 void pccl_monitor_detach(struct pccl_monitor *monitor);
 

@@ -32,7 +32,8 @@ struct pccl_loop {
 	/* Written by any thread. */
 	struct pccl_task *posted; /* newest first */
 	enum where where;
-	uint32_t takes;	  /* so far */
+	uint32_t turns;	  /* so far */
+	bool rung;	  /* the next turn does not wait */
 	bool looks_again; /* the parked thread sleeps until whoever has taken the loop gives it back */
 	bool stopping;
 	int parked_fd; /* eventfd that the parked thread sleeps on */
@@ -81,7 +82,7 @@ static void ring(int fd, uint64_t call)
 
 /* The sleeper publishes that it sleeps and then looks for tasks; a poster publishes its task and then looks whether it
  * sleeps. All four are sequentially consistent, so at least one of the two sees the other. So it is with who parks. */
-void pccl_loop_ring(struct pccl_loop *loop)
+static void wake(struct pccl_loop *loop)
 {
 	enum where where = __atomic_load_n(&loop->where, __ATOMIC_SEQ_CST);
 
@@ -92,6 +93,13 @@ void pccl_loop_ring(struct pccl_loop *loop)
 		ring(loop->bell.fd, CALL);
 }
 
+/* Leaves a trace, for it has no task: whoever drives may be about to wait. */
+void pccl_loop_ring(struct pccl_loop *loop)
+{
+	__atomic_store_n(&loop->rung, true, __ATOMIC_SEQ_CST);
+	wake(loop);
+}
+
 void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task)
 {
 	struct pccl_task *head = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
@@ -100,13 +108,13 @@ void pccl_loop_post(struct pccl_loop *loop, struct pccl_task *task)
 	do
 		__atomic_store_n(&task->next, head, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&loop->posted, &head, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-	pccl_loop_ring(loop);
+	wake(loop);
 }
 
 void pccl_loop_stop(struct pccl_loop *loop)
 {
 	__atomic_store_n(&loop->stopping, true, __ATOMIC_SEQ_CST);
-	pccl_loop_ring(loop);
+	wake(loop);
 }
 
 static void not_run(struct pccl_hook *hook)
@@ -324,11 +332,13 @@ static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 
 	if (wait_ms != 0) {
 		__atomic_store_n(&loop->where, ASLEEP, __ATOMIC_SEQ_CST);
-		if (has_tasks(loop) || pccl_loop_is_stopping(loop))
+		if (has_tasks(loop) || __atomic_load_n(&loop->rung, __ATOMIC_SEQ_CST) || pccl_loop_is_stopping(loop))
 			wait_ms = 0;
 	}
 	count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, wait_ms);
 	__atomic_store_n(&loop->where, AWAKE, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&loop->rung, false, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&loop->turns, loop->turns + 1, __ATOMIC_RELAXED);
 	loop->event_count = count > 0 ? count : 0;
 	loop->now_ns = pccl_clock_ns();
 }
@@ -399,25 +409,25 @@ static bool look_when_given(struct pccl_loop *loop)
 
 bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns)
 {
-	uint32_t first = __atomic_load_n(&loop->takes, __ATOMIC_RELAXED), before = first, takes;
-	enum wake wake;
+	uint32_t first = __atomic_load_n(&loop->turns, __ATOMIC_RELAXED), before = first, turns;
+	enum wake why;
 
 	assert(loop->event_count == 0);
 	if (loop->hooks != NULL)
 		return true;
-	wake = let_go(loop) ? CALLED : TOLD_TO_LOOK;
-	while (wake != CALLED || !become(loop)) {
+	why = let_go(loop) ? CALLED : TOLD_TO_LOOK;
+	while (why != CALLED || !become(loop)) {
 		uint64_t limit_ns = patience_ns;
 
-		takes = __atomic_load_n(&loop->takes, __ATOMIC_RELAXED);
-		if (wake == NOT_CALLED && takes == before) {
+		turns = __atomic_load_n(&loop->turns, __ATOMIC_RELAXED);
+		if (why == NOT_CALLED && turns == before) {
 			if (become(loop))
-				return takes != first;
+				return turns != first;
 			if (look_when_given(loop))
 				limit_ns = UINT64_MAX;
 		}
-		before = takes;
-		wake = sleep_parked(loop, limit_ns);
+		before = turns;
+		why = sleep_parked(loop, limit_ns);
 	}
 	return true;
 }
@@ -426,7 +436,7 @@ bool pccl_loop_take(struct pccl_loop *loop)
 {
 	if (!become(loop))
 		return false;
-	(void)__atomic_add_fetch(&loop->takes, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&loop->rung, false, __ATOMIC_SEQ_CST); /* for who drove before */
 	loop->now_ns = pccl_clock_ns();
 	return true;
 }

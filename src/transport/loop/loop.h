@@ -73,11 +73,11 @@ void pccl_loop_stop(struct pccl_loop *loop);
 /* From any thread: it has been told to. */
 bool pccl_loop_is_stopping(const struct pccl_loop *loop);
 
-/* From any thread: ends the wait of the turn that waits now, if one does. */
+/* From any thread: ends the wait of the turn that waits now, or else that of the next one. */
 void pccl_loop_ring(struct pccl_loop *loop);
 
-/* The loop's thread, between turns, lets others be that for a while, and is it again when it returns: nobody has been
- * for `patience_ns`, or something is to be done at once. Timers may be as late. False: nobody has been at all. */
+/* The loop's thread, between turns, lets others be that for a while, and is it again when it returns: nobody has made a
+ * turn for `patience_ns`, or something is to be done at once. Timers may be twice as late. False: nobody made any. */
 bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns);
 
 /* From any thread: becomes the loop's thread, if that is parked and nobody else has. It gives the loop back after turns

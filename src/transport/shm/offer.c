@@ -126,27 +126,32 @@ static void read_bells(void *memory, struct bell bells[BELLS])
 	}
 }
 
-/* A pipe by one descriptor that reads and writes it; -1 and errno. */
+static bool is_same(int left, int right, uint64_t *number_out)
+{
+	struct stat statuses[2];
+
+	if (fstat(left, &statuses[0]) != 0 || fstat(right, &statuses[1]) != 0)
+		return false;
+	*number_out = (uint64_t)statuses[0].st_ino;
+	return statuses[0].st_ino == statuses[1].st_ino && statuses[0].st_dev == statuses[1].st_dev;
+}
+
+/* A pipe by one descriptor that reads and writes it; -1: none. Where /proc is that of other processes, it finds
+ * something else, or nothing. */
 static int make_bell(struct bell *bell_out)
 {
-	struct stat status;
-	int ends[2], fd, error;
+	int ends[2], fd;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
 		return -1;
 	fd = open_of((uint32_t)getpid(), (uint32_t)pccl_fork_own(ends[0]));
-	error = errno;
+	if (fd >= 0 && !is_same(ends[0], fd, &bell_out->number)) {
+		pccl_fork_close(fd);
+		fd = -1;
+	}
 	pccl_fork_close(ends[0]);
 	pccl_fork_close(pccl_fork_own(ends[1]));
-	errno = error;
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &status) != 0) {
-		pccl_fork_close(fd);
-		return -1;
-	}
 	bell_out->descriptor = (uint32_t)fd;
-	bell_out->number = (uint64_t)status.st_ino;
 	return fd;
 }
 
@@ -212,7 +217,8 @@ bool pccl_offer_make(struct pccl_offer *offer, struct pccl_shared *shared_out)
 	shared_out->hears = make_bell(&bells[OFFERERS]);
 	shared_out->rings = make_bell(&bells[TAKERS]);
 	if (shared_out->hears < 0 || shared_out->rings < 0)
-		(void)pccl_fail(pcclSystemError, "no bells for shared memory: %s", strerror(errno));
+		(void)pccl_fail(pcclSystemError,
+				"no bells for shared memory: a pipe can't be made, or not be opened in /proc");
 	else
 		shared_out->memory = make_memory(offer);
 	if (shared_out->memory == NULL) {

@@ -137,12 +137,55 @@ static void parked_loop_comes_back_for_what_is_to_be_done(void **state)
 	assert_true(pccl_loop_park(loop, UINT64_C(100000000000)));
 }
 
+/* Who rings has told nobody else: a driver that is about to wait must not miss it. */
+static void ring_ends_the_next_wait(void **state)
+{
+	struct pccl_loop *loop = *state;
+
+	alarm(60);
+	pccl_loop_ring(loop);
+	pccl_loop_turn(loop, UINT64_MAX);
+	pccl_loop_ring(loop);
+	pccl_loop_ring(loop);
+	pccl_loop_turn(loop, UINT64_MAX);
+	alarm(0);
+}
+
+static void *park_once(void *context)
+{
+	struct parking *parking = context;
+
+	parking->driven = pccl_loop_park(parking->loop, 2000000);
+	__atomic_store_n(&parking->turns, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Calls that fail at once take the loop and serve nobody. */
+static void loop_that_is_taken_in_vain_comes_back(void **state)
+{
+	struct parking parking = {.loop = *state};
+	pthread_t thread;
+
+	alarm(60);
+	assert_int_equal(pthread_create(&thread, NULL, park_once, &parking), 0);
+	while (__atomic_load_n(&parking.turns, __ATOMIC_ACQUIRE) == 0) {
+		if (pccl_loop_take(parking.loop))
+			pccl_loop_give(parking.loop, false);
+		usleep(100);
+	}
+	pthread_join(thread, NULL);
+	assert_false(parking.driven);
+	alarm(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_parked_loop_belongs_to_one_thread_at_a_time_and_loses_no_task,
 						make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(parked_loop_comes_back_when_nobody_takes_it, make_loop, end_loop),
+		cmocka_unit_test_setup_teardown(ring_ends_the_next_wait, make_loop, end_loop),
+		cmocka_unit_test_setup_teardown(loop_that_is_taken_in_vain_comes_back, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(parked_loop_comes_back_for_what_is_to_be_done, make_loop, end_loop),
 	};
 
