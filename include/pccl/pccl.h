@@ -27,10 +27,9 @@
  * call on one, destroying it too, returns pcclInvalidUsage at once and does nothing. It may create its own. Descriptors
  * close at fork() and exec().
  *
- * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() tells the cause of
- * the calling thread's last failure in words. After a failed collective the caller's *input* is as it was, in place
- * or not (but see pcclInput_t), and the next call may be made in the view that is then in force; what an out-of-place
- * receive buffer holds is undefined.
+ * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() has the cause of the
+ * thread's last failure in words. After a failed collective the caller's *input* is as it was, in place or not (but see
+ * pcclInput_t), and the next call may be made in the view in force; a receive buffer out of place holds anything.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
  * 100 up. Larger things have headers beside this: codecs.h, master.h, parts.h (included here), diagnostics.h, state.h,
@@ -280,11 +279,10 @@ typedef struct pcclHandle_t {
  */
 typedef struct pcclConfig_t {
 	size_t size;
-	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address. The
-					 * first of all founds groups: while it can't be reached, groups go on at the
-					 * others, and newcomers join them there, a founder that is alone after a
-					 * quarter of connect_timeout_ms, but no new group begins. All should have
-					 * the same list, in the same order */
+	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address; for
+					 * all peers the same. The first founds groups: while it can't be reached,
+					 * groups go on and are joined at the others (who is alone there only after a
+					 * quarter of connect_timeout_ms), but none begins */
 	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
 	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial, "host", "host:port", or several of
 					 * these with commas between; default: as the master sees it, and the
@@ -298,9 +296,8 @@ typedef struct pcclConfig_t {
 	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
 	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS; default 0: none while members live */
 	uint32_t heartbeat_interval_ms; /* PCCL_HEARTBEAT_INTERVAL_MS: default 500 */
-	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000.
-					 * For one that is far away 16 round trips more, at most twice as long;
-					 * for links to it twice as much more */
+	uint32_t heartbeat_timeout_ms;	/* PCCL_HEARTBEAT_TIMEOUT_MS: silence before a peer is given up; default 3000,
+					 * and more for who is far away: 16 round trips, 32 for links */
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
 	uint64_t bundle_id;   /* PCCL_BUNDLE=id/size: its ranks join their groups together or not at all; 0: none */
