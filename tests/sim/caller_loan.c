@@ -1,9 +1,9 @@
 /*
  * What newcomers fetch before they are admitted, as src/comm/monitor_loan.c has it. In one of four worlds every
  * newcomer fetches until it is a member; members lend now and then. A lender's tensors are full of its number, so what
- * a newcomer got can be told: each tensor is its own still, or some lender's, whole. When a loan has ended the memory
- * is poisoned: nobody reads it, for no newcomer ever sees poison, and nobody writes it. Nothing here draws, so that
- * what was found in other worlds before there was this is found there still.
+ * a newcomer got can be told: what has not come is its own still, the rest is some lender's. When a loan has ended the
+ * memory is poisoned: nobody reads it, for payloads that change on their way are noticed, and nobody writes it. Nothing
+ * here draws, so that what was found in other worlds before there was this is found there still.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,15 +80,30 @@ static void post(struct shell *shell, int which, enum pccl_agreement_step step)
 
 /* ---- what must have come of it ------------------------------ */
 
-static bool is_whole(const struct loan *loan, uint32_t tensor)
+static bool may_be(uint8_t byte, uint8_t progress)
 {
-	const uint8_t *bytes = loan->memory[tensor];
+	if (byte == OWN)
+		return progress != PCCL_FETCH_DONE;
+	if (progress == PCCL_FETCH_UNTOUCHED)
+		return false;
+	return (byte >= SIM_MASTERS && byte < SIM_NODES) || byte == SHELL_POISON;
+}
+
+/* A source that lends anew, or is lost, while a part of it comes, leaves a mixture: what had come before stays, which
+ * the wires make poison, and what is under way may still come. */
+static void check_tensor(const struct shell *shell, uint32_t tensor)
+{
+	const uint8_t *bytes = shell->loan->memory[tensor];
+	const uint8_t progress = shell->loan->progress[tensor];
 	size_t at;
 
-	for (at = 1; at < bytes_of(tensor); at++)
-		if (bytes[at] != bytes[0])
-			return false;
-	return bytes[0] == OWN || (bytes[0] >= SIM_MASTERS && bytes[0] < SIM_NODES);
+	for (at = 0; at < bytes_of(tensor); at++) {
+		if (may_be(bytes[at], progress))
+			continue;
+		sim_fail(shell->sim, "node %u has fetched %u for byte %zu of tensor %u, with progress %u",
+			 shell->node->id, bytes[at], at, tensor, progress);
+		return;
+	}
 }
 
 static void check_borrowed(const struct shell *shell)
@@ -97,14 +112,10 @@ static void check_borrowed(const struct shell *shell)
 	uint32_t tensor, fetched = 0;
 
 	for (tensor = 0; tensor < LOAN_TENSORS; tensor++) {
-		fetched += loan->memory[tensor][0] != OWN;
-		if (!is_whole(loan, tensor) && shell->sim->rogue == NULL)
-			sim_fail(shell->sim, "node %u has fetched a tensor that nobody has lent", shell->node->id);
+		fetched += loan->progress[tensor] == PCCL_FETCH_DONE;
+		if (shell->sim->rogue == NULL)
+			check_tensor(shell, tensor);
 	}
-	for (tensor = 0; tensor < loan->fetch.count; tensor++)
-		if (loan->progress[tensor] == PCCL_FETCH_DONE && loan->memory[tensor][0] == OWN)
-			sim_fail(shell->sim, "node %u believes to have fetched what has not come", shell->node->id);
-	shell->sim->shells->tensors_fetched += fetched;
 	sim_trace(shell->sim, "node %u has fetched %u tensors", shell->node->id, fetched);
 }
 

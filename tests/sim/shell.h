@@ -188,7 +188,6 @@ struct shell_world {
 	struct call_record *records;
 	struct state_record *states; /* what calls about states came to */
 	uint64_t states_ended;	     /* with success */
-	uint64_t tensors_fetched;    /* before admission */
 	struct drift_record *drifts; /* what looks for drift came to */
 	size_t record_count;
 	uint64_t ops_ended; /* with success */
