@@ -117,7 +117,7 @@ PCCL_EXPORT pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pc
  * A member lends tensors: newcomers that wait may read them until they are taken back, until others are lent, or until
  * the communicator ends. They must stay where they are; they may change meanwhile, for what a newcomer reads of a
  * tensor that is being written is found to differ later. So it pays for what seldom changes: outer parameters
- * (diloco.h), between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and waits for nobody;
+ * (diloco.h), between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and asks nobody;
  * operations go first: until none has run for a heartbeat interval newcomers get one byte for 64 of theirs, and none of
  * them ever gets more than twice the state from a lane of a member, until it lends anew.
  *
@@ -132,7 +132,8 @@ PCCL_EXPORT pcclResult_t pcclStateTakeBack(const pcclComm_t *communicator);
 
 /*
  * Before pcclConnect(): while that waits for admission, the tensors are filled with what members lend. It wants to be
- * admitted when it has all, when nobody has lent anything for three seconds, or when next to nothing comes any more.
+ * admitted when it has all, when nobody has lent anything for three seconds, or when next to nothing comes any more; a
+ * limit of the configuration for admission counts meanwhile.
  * `state`'s tensors and *info_out have to stay until it has returned, and must not be used meanwhile. Then rx_bytes of
  * *info_out says how much has come. What the tensors hold is of several moments, and nothing to go on with before
  * pcclStateSync() or pcclSynchronizeSharedState() has succeeded. Who founds the group finds in them what they held.

@@ -89,6 +89,11 @@ static void prefetches(struct world_peer *me)
 	peer_wait_peer(me, 0, READY);
 	peer_wait_peer(me, 1, READY);
 	peer_create(me);
+	CHECK_RESULT(pcclInvalidUsage, pcclStateLend(me->comm, &tensors.state));
+	CHECK_RESULT(pcclInvalidArgument, pcclStateLend(me->comm, NULL));
+	CHECK_RESULT(pcclSuccess, pcclStateTakeBack(me->comm));
+	CHECK_RESULT(pcclSuccess, pcclStatePrefetch(me->comm, &tensors.state, NULL));
+	CHECK_RESULT(pcclSuccess, pcclStatePrefetch(me->comm, NULL, NULL)); /* nothing after all */
 	CHECK_RESULT(pcclSuccess, pcclStatePrefetch(me->comm, &tensors.state, &info));
 	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
 	CHECK(info.rx_bytes == BIG + SMALL);

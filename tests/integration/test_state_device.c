@@ -337,10 +337,56 @@ static void alone_nothing_drifts(void **state)
 	peers_finish(world);
 }
 
+/* ---- before admission ------------------------------ */
+
+/* Peer 0 lends from its devices, and changes what it has lent: a copy is. Peer 1 comes later, and has devices too. */
+static void lends_or_prefetches_devices(struct world_peer *me)
+{
+	const struct standin *standin = check_standin();
+	pcclStateSyncInfo_t info = PCCL_STATE_SYNC_INFO_INITIALIZER;
+	struct sample sample;
+	size_t tensor;
+
+	make(&sample, standin, me->index == 0 ? 1 : 9);
+	peer_create(me);
+	if (me->index == 1) {
+		peer_wait_peer(me, 0, 1);
+		CHECK_RESULT(pcclSuccess, pcclStatePrefetch(me->comm, &sample.state, &info));
+	}
+	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
+	if (me->index == 0) {
+		CHECK_RESULT(pcclSuccess, pcclStateLend(me->comm, &sample.state));
+		fill(&sample, 0, 2);
+		peer_reach(me, 1);
+	}
+	peer_grow(me, 2);
+	CHECK_RESULT(pcclSuccess, pcclStateTakeBack(me->comm));
+	for (tensor = 0; me->index == 1 && tensor < TENSORS; tensor++)
+		CHECK(holds(&sample, tensor, 1));
+	CHECK(info.rx_bytes == (me->index == 1 ? LARGE + SMALL + HOST : 0));
+	sample.state.revision = me->index == 0 ? 1 : 0;
+	CHECK_RESULT(pcclSuccess, synchronize(me, &sample, NULL, &info));
+	CHECK(info.rx_bytes == (me->index == 1 ? LARGE : 0));
+	for (tensor = 0; tensor < TENSORS; tensor++)
+		CHECK(holds(&sample, tensor, tensor == 0 ? 2 : 1));
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+static void devices_lend_and_prefetch(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 2, lends_or_prefetches_devices, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(states_move_from_device_to_device, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(devices_lend_and_prefetch, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(only_what_changed_is_hashed, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_device_that_fails_holds_up_nobody, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(what_drifts_is_named, peers_open, peers_close),
