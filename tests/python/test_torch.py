@@ -145,7 +145,33 @@ def check_kind(kind, rank, count, gloo):
                                    group=group)
         return [apart, single, gaps]
 
-    for call in (all_reduce, broadcast, all_gather, reduce_scatter):
+    def reduce(group):
+        found = []
+        for op in reductions(kind):
+            for root in range(count):
+                tensor = shapes(group)[root % 2](values(kind, (7, 3), rank))
+                dist.reduce(tensor, root, op, group=group)
+                found += [tensor] if rank == root else []
+        return found
+
+    def gather_and_scatter(group):
+        gathered = [torch.empty(3, dtype=kind) for _ in range(count)] if rank == 1 else None
+        dist.gather(values(kind, (3,), rank), gathered, 1, group=group)
+        chunks = torch.empty((count, 3), dtype=kind)
+        dist.gather(values(kind, (3,), rank + 1), list(chunks) if rank == 0 else None, 0, group=group)
+        part = torch.empty((2, 2), dtype=kind)
+        dist.scatter(part, [values(kind, (2, 2), other) for other in range(count)] if rank == 1 else None, 1,
+                     group=group)
+        return [*(gathered or []), part] + ([chunks] if rank == 0 else [])
+
+    def all_to_all(group):
+        send, receive = [rank + other + 1 for other in range(count)], [rank + other + 1 for other in range(count)]
+        even, uneven = torch.empty((count, 2), dtype=kind), torch.empty((sum(receive), 3), dtype=kind)
+        dist.all_to_all_single(even, values(kind, (count, 2), rank), group=group)
+        dist.all_to_all_single(uneven, values(kind, (sum(send), 3), rank), receive, send, group=group)
+        return [even, uneven]
+
+    for call in (all_reduce, broadcast, all_gather, reduce_scatter, reduce, gather_and_scatter, all_to_all):
         compare(call, gloo)
 
 
@@ -175,6 +201,40 @@ def check_others(rank, count):
     lists = [[torch.empty(2), torch.empty(3)] for _ in range(count)]
     dist.all_gather_coalesced(lists, [torch.full((2,), float(rank)), torch.full((3,), -float(rank))])
     assert all(first[0] == -second[0] == float(other) for other, (first, second) in enumerate(lists))
+
+
+def check_exchanges(rank, count):
+    outputs = [torch.empty(other + 1) for other in range(count)]
+    dist.all_to_all(outputs, [torch.full((rank + 1,), float(10 * rank + other)) for other in range(count)])
+    assert [each.tolist() for each in outputs] == [[10.0 * other + rank] * (other + 1) for other in range(count)]
+    successor, before = (rank + 1) % count, (rank - 1) % count
+    for size in (1, 100_000):
+        works = [dist.isend(torch.full((size,), float(10 * rank + tag)), successor, tag=tag) for tag in (1, 2, 2)]
+        for tag in (2, 1, 2):
+            tensor = with_gaps(torch.empty(size))
+            assert dist.recv(tensor, before, tag=tag) == before
+            assert tensor[-1] == 10 * before + tag
+        for work in works:
+            work.wait()
+    if rank == 0:
+        found = {}
+        for _ in range(2 * (count - 1)):
+            tensor = torch.empty(2)
+            source = dist.recv(tensor)
+            found.setdefault(source, []).append(tensor[0].item())
+        assert found == {other: [other, other + 0.5] for other in range(1, count)}
+    else:
+        dist.send(torch.full((2,), float(rank)), 0)
+        dist.send(torch.full((2,), rank + 0.5), 0)
+    pair = [torch.empty(3), torch.full((3,), float(rank))]
+    for work in dist.batch_isend_irecv([dist.P2POp(dist.isend, pair[1], successor),
+                                        dist.P2POp(dist.irecv, pair[0], before)]):
+        work.wait()
+    assert pair[0].tolist() == [before] * 3
+    with pytest.raises(ValueError, match="no other rank"):
+        dist.group.WORLD.send([torch.ones(1)], rank, 0)
+    with pytest.raises(ValueError, match="do not match"):
+        dist.all_to_all_single(torch.empty(count), torch.empty(count), [1] * count, [2] * count)
 
 
 def check_works(rank, count):
@@ -223,6 +283,11 @@ def check_groups(rank, count):
     dist.all_gather_single(single, torch.ones(2), group=alone)
     dist.reduce_scatter_single(output, torch.ones(2), group=alone)
     dist.barrier(alone)
+    dist.reduce(tensor, rank, group=alone)
+    dist.gather(tensor, [parts[0][:1]], rank, group=alone)
+    dist.scatter(parts[0][1:], [tensor], rank, group=alone)
+    assert parts[0].tolist() == [3, 3]
+    dist.all_to_all_single(parts[0], torch.ones(2), group=alone)
     assert parts[0].tolist() == single.tolist() == output.tolist() == [1, 1]
     dist.destroy_process_group(group)
 
@@ -233,6 +298,7 @@ def collectives(rank, count):
     for kind in KINDS:
         check_kind(kind, rank, count, gloo)
     check_others(rank, count)
+    check_exchanges(rank, count)
     check_works(rank, count)
     check_objects(rank, count)
     check_groups(rank, count)

@@ -45,6 +45,13 @@ def whole_of(tensors: Tensors) -> Tensor | None:
     return torch.as_strided(first.detach(), (len(tensors), first.numel()), (first.numel(), 1))
 
 
+def joined(parts: Tensors) -> Tensor:
+    """All of them one after the other."""
+    alike = all(part.numel() == parts[0].numel() for part in parts)
+    whole = whole_of(parts) if alike else None
+    return torch.cat([dense(part).detach().reshape(-1) for part in parts]) if whole is None else whole
+
+
 class Collectives(Launcher):
     """Tensors lie in the memory of the host. Those with gaps are copied; all others are sent and received where they
     are."""
@@ -80,7 +87,7 @@ class Collectives(Launcher):
                     reduction.datatype, buffer, op=reduction.op, timeout=opts.timeout))
             if buffer is not tensor:
                 ends.append(functools.partial(tensor.copy_, buffer))
-        return self._work(launches, tensors, _all_of(ends))
+        return self._work(launches, tensors, run_all(ends))
 
     def _all_reduce_gathered(self, tensor: Tensor, reduction: Reduction, opts: Any, launches: list[Launch],
                              ends: list[Any]) -> None:
@@ -168,7 +175,7 @@ class Collectives(Launcher):
         source, outputs = one_of(input_tensors, "all-gather"), one_of(output_tensors, "all-gather")
         ends: list[Any] = []
         launches = self._gather_into(outputs, source, options_of(c10d.AllgatherOptions, opts, timeout), ends)
-        return self._work(launches, outputs, _all_of(ends))
+        return self._work(launches, outputs, run_all(ends))
 
     def allgather_coalesced(self, output_lists: Any, input_list: Tensors, opts: Any = None) -> Work:
         """output_lists[rank][index]: where what input_list[index] of that rank has comes to."""
@@ -180,7 +187,7 @@ class Collectives(Launcher):
                              "outputs for each rank")
         for index, source in enumerate(input_list):
             launches += self._gather_into([each[index] for each in output_lists], source, opts, ends)
-        return self._work(launches, [tensor for each in output_lists for tensor in each], _all_of(ends))
+        return self._work(launches, [tensor for each in output_lists for tensor in each], run_all(ends))
 
     def all_gather_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
         return self.all_gather_single_coalesced([output], [input], opts)
@@ -196,7 +203,7 @@ class Collectives(Launcher):
             launches += self._gather_bytes(whole, dense(source), opts.timeout)
             if whole is not output:
                 ends.append(functools.partial(output.copy_, whole))
-        return self._work(launches, outputs, _all_of(ends))
+        return self._work(launches, outputs, run_all(ends))
 
     _allgather_base = all_gather_single
     allgather_into_tensor_coalesced = all_gather_single_coalesced
@@ -231,12 +238,9 @@ class Collectives(Launcher):
         output, parts = one_of(output_tensors, "reduce-scatter"), one_of(input_tensors, "reduce-scatter")
         if len(parts) != self._size or any(part.numel() != output.numel() for part in parts):
             raise ValueError(f"a reduce-scatter in a group of {self._size} has as many inputs, each as its output")
-        whole = whole_of(parts)
-        if whole is None:
-            whole = torch.cat([dense(part).detach().reshape(-1) for part in parts])
         ends: list[Any] = []
-        launches = self._scatter_sum(output, whole, options_of(c10d.ReduceScatterOptions, opts, timeout), ends)
-        return self._work(launches, [output], _all_of(ends))
+        launches = self._scatter_sum(output, joined(parts), options_of(c10d.ReduceScatterOptions, opts, timeout), ends)
+        return self._work(launches, [output], run_all(ends))
 
     def reduce_scatter_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
         return self.reduce_scatter_single_coalesced([output], [input], opts)
@@ -247,7 +251,7 @@ class Collectives(Launcher):
         ends: list[Any] = []
         for output, source in zip(outputs, inputs, strict=True):
             launches += self._scatter_sum(output, dense(source), opts, ends)
-        return self._work(launches, outputs, _all_of(ends))
+        return self._work(launches, outputs, run_all(ends))
 
     _reduce_scatter_base = reduce_scatter_single
     reduce_scatter_tensor_coalesced = reduce_scatter_single_coalesced
@@ -266,7 +270,7 @@ class Collectives(Launcher):
         self._barrier(timeout).wait()
 
 
-def _all_of(ends: list[Any]) -> Any:
+def run_all(ends: list[Any]) -> Any:
     if len(ends) < 2:
         return ends[0] if ends else None
 

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from ..communicator import Communicator
-from ._collectives import Collectives
+from ._exchange import Exchange
 from ._facade import ProcessGroupBase, dist
 from ._launcher import milliseconds
 from ._meeting import job, meet
@@ -15,13 +15,14 @@ from ._meeting import job, meet
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
 
-class ProcessGroup(Collectives, ProcessGroupBase):
+class ProcessGroup(Exchange, ProcessGroupBase):
     """A group of torch.distributed; init_process_group() and new_group() make it."""
 
     def __init__(self, store: Any, rank: int, size: int, *, communicator: Communicator | None, timeout_ms: int,
                  is_default: bool) -> None:
         super().__init__(rank, size)
         self._set_up(communicator, rank, size, timeout_ms)
+        self._set_up_exchange()
         self._store = store
         self._is_default = is_default
         self._name = self._description = ""

@@ -117,11 +117,15 @@ class Work(WorkBase):
             deadline = time.monotonic() + timeout.total_seconds()
             for launch in self._launches:
                 if not launch.wait_until(deadline):
-                    raise error_of(d.pcclTimeout, launch.name, f"not ended after {timeout}")
+                    raise self.late(timeout)
         error = self.finish()
         if error is not None:
             raise error
         return True
+
+    @staticmethod
+    def late(timeout: timedelta) -> PCCLError:
+        return error_of(d.pcclTimeout, "Work.wait", f"it has not ended after {timeout}")
 
     def synchronize(self) -> None:
         self.wait()
