@@ -75,3 +75,11 @@ def test_torch_diloco():
     output, _ = run("-n", 2, "torch_diloco.py", "--steps", 100, "--interval", 20)
     ends = losses(output, "ended with loss ")
     assert len(ends) == 2 and ends[0] == ends[1] < 3.5, output
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="there is no torch")
+def test_ddp_takes_a_rank_in_again_that_was_killed():
+    output, errors = run("-n", 2, "--restarts", 1, "ddp.py", "--steps", 60, "--die", 20, "--wait")
+    assert "was killed by SIGKILL" in errors and output.count("of 2 goes on at step 20") == 2, output + errors
+    ends = losses(output, "ended with loss ")
+    assert len(ends) == 2 and ends[0] == ends[1] < 3.9, output
