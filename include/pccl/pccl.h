@@ -18,14 +18,13 @@
  * agreed list of a group's members in rank order, numbered by an *epoch*. Every collective belongs to one view. When
  * a member is lost, the survivors agree on the outcome of every running operation and go on in the next view.
  *
- * Threads. Every function may be called from any thread unless it says otherwise; a communicator must not be used
- * while or after pcclDestroyCommunicator() runs on it. None may be called from a signal handler, and a thread inside a
- * call must not be cancelled: it may be at work for the library. The library starts threads of its own, blocks all signals
- * in them, and never exits the process, writes to stdout, or installs signal handlers. Diagnostics go to stderr
- * (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default ERR) or to pcclSetLogCallback(),
- * pccl/diagnostics.h. After fork() the child has none of the communicators, masters and sockets of its parent: every
- * call on one, destroying it too, returns pcclInvalidUsage at once and does nothing. It may create its own. Descriptors
- * close at fork() and exec().
+ * Threads. Every function may be called from any thread unless it says otherwise, none from a signal handler; a thread
+ * inside a call must not be cancelled, and a communicator not be used while or after pcclDestroyCommunicator() runs on
+ * it. The library starts threads of its own, blocks all signals in them, and never exits the process, writes to stdout,
+ * or installs signal handlers. Diagnostics go to stderr (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default
+ * ERR) or to pcclSetLogCallback(), pccl/diagnostics.h. After fork() the child has none of the communicators, masters
+ * and sockets of its parent: every call on one, destroying it too, returns pcclInvalidUsage at once and does nothing.
+ * It may create its own. Descriptors close at fork() and exec().
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() has the cause of the
  * thread's last failure in words. After a failed collective the caller's *input* is as it was, in place or not (but see
