@@ -147,14 +147,12 @@ typedef enum pcclPlan_t {
  *					abort	retry	repair
  *	all-reduce			lost	redone	repaired: finished segments stay, the rest is redone
  *	broadcast, reduce, barrier	lost	redone	redone
- *	those whose root is lost	lost	lost	lost
+ *	send and receive		lost	redone	redone
+ *	whose root or other end is lost	lost	lost	lost
  *	reduce-scatter, all-gather	lost	lost	lost: buffers no longer fit
  *	gather, scatter, all-to-all	lost	lost	lost, likewise
- *	send and receive		lost	redone	redone
- *	those whose other end is lost	lost	lost	lost
  *
- * lost: pcclRankConnectionLost. redone: by the survivors, from the beginning. Which member was lost makes no difference
- * but where it says so: a send of which neither end was lost is given up under `abort`, too.
+ * lost: pcclRankConnectionLost, a send between two who live, too. redone: by the survivors, from the beginning.
  */
 typedef enum pcclFailurePolicy_t {
 	pcclPolicyDefault = 0, /* the communicator's policy, and there `pcclPolicyAbort` */
@@ -320,7 +318,7 @@ typedef struct pcclConfig_t {
 /*
  * One collective. `count` is in elements: of the whole buffer for all-reduce and broadcast; of one rank's part for
  * reduce-scatter (send world * count, receive count) and all-gather (send count, receive world * count). Of reduce it
- * is of the whole buffer, of send and receive what travels; of gather, scatter and all-to-all: see there.
+ * is of the whole buffer; parts.h has the others.
  */
 typedef struct pcclOperation_t {
 	size_t size;
@@ -545,9 +543,8 @@ PCCL_EXPORT pcclResult_t pcclAllGather(const void *sendbuff, void *recvbuff, con
 PCCL_EXPORT pcclResult_t pcclAllGatherAsync(const void *sendbuff, void *recvbuff, const pcclOperation_t *operation,
 					    const pcclComm_t *communicator, pcclHandle_t *handle_out);
 
-/* The root's recvbuff = the reduction of all members' sendbuff. recvbuff is written on the root only, elsewhere it may
- * be NULL. The root is who has the rank at the call, as in a broadcast. Whoever is not the root may be told success
- * though the root was lost at the end. */
+/* The root's recvbuff = the reduction of all members' sendbuff; elsewhere recvbuff may be NULL. The root is who has the
+ * rank at the call. Whoever is not the root may be told success though the root was lost at the end. */
 PCCL_EXPORT pcclResult_t pcclReduce(const void *sendbuff, void *recvbuff PCCL_NULLABLE,
 				    const pcclOperation_t *operation, const pcclComm_t *communicator,
 				    pcclOperationInfo_t *info_out PCCL_NULLABLE);

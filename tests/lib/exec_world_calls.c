@@ -78,7 +78,7 @@ static void make_buffers(struct world *world, uint32_t rank, uint32_t ranks, str
 	}
 	call->input_bytes = input_bytes;
 	call->output_bytes = output_bytes;
-	call->memory[0] = must(malloc((input_bytes > output_bytes ? input_bytes : output_bytes) + skew));
+	call->memory[0] = must(calloc(1, (input_bytes > output_bytes ? input_bytes : output_bytes) + skew + 1));
 	call->input = call->memory[0] + skew;
 	/* What a reduce adds elsewhere than at the root is not for the caller's memory. */
 	if (spec->in_place && !moves_parts && (spec->kind != PCCL_REDUCE || spec->root == rank)) {
@@ -103,7 +103,7 @@ static void make_residual(struct world *world, struct world_call *call)
 	pcclDataType_t partial = pccl_dtype_partial(call->spec.datatype);
 	size_t bytes = call->spec.count * pccl_dtype_bytes(partial);
 
-	call->residual = must(malloc(bytes + 1));
+	call->residual = must(calloc(1, bytes + 1));
 	call->residual_next = must(malloc(bytes + 1));
 	call->residual_made = must(calloc(call->geometry.segment_count + 1, 1));
 	fill_random(&world->rng, partial, call->residual, bytes);
@@ -328,7 +328,7 @@ static void expect(struct world *world, uint32_t op, uint32_t segment, uint8_t *
 	const struct world_spec *spec = &call->spec;
 	size_t offset = (size_t)pccl_geometry_first(&call->geometry, segment) * element_bytes(spec);
 	size_t bytes = pccl_geometry_elements(&call->geometry, segment) * element_bytes(spec);
-	uint32_t peers[WORLD_PEERS_MAX], source = spec->root;
+	uint32_t peers[WORLD_PEERS_MAX] = {0}, source = spec->root;
 
 	if (pccl_collective_adds((int)spec->kind)) {
 		world_order(world, op, segment, peers);

@@ -45,7 +45,7 @@ void world_cut_parts(const struct world *world, uint32_t ranks, uint32_t rank, s
 		call->input_bytes += sends[other] * size;
 		call->output_bytes += receives[other] * size;
 	}
-	call->parts = must(calloc(2 * (size_t)ranks, sizeof(*call->parts)));
+	call->parts = must(calloc(2 * (size_t)ranks + 1, sizeof(*call->parts)));
 	count = pccl_parts_make(sends, receives, ranks, rank, call->parts);
 	pccl_parts_cut(call->parts, count, ranks, size, world->config.lanes, &call->geometry);
 }

@@ -54,7 +54,7 @@ static void random_spec(struct pccl_rng *rng, uint32_t peers, uint32_t op, struc
 		spec->op = (pcclRedOp_t)pccl_rng_below(rng, PCCL_OP_COUNT);
 	spec->count = spec->kind == PCCL_BARRIER ? 0 : random_count(rng);
 	if (spec->kind == PCCL_REDUCE_SCATTER || spec->kind == PCCL_ALL_GATHER || spec->kind == PCCL_ALL_TO_ALL)
-		spec->count = spec->count / peers;
+		spec->count = peers > 1 ? spec->count / peers : spec->count;
 	spec->root = pccl_collective_has_root((int)spec->kind) ? (uint32_t)pccl_rng_below(rng, peers) : 0;
 	spec->tag = 1000 * (uint64_t)op + pccl_rng_below(rng, 10);
 	spec->sequence = (uint32_t)pccl_rng_below(rng, 3);

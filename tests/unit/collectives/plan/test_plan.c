@@ -500,7 +500,7 @@ static void nonsense_is_refused(void **state)
 	assert_int_equal(pccl_plan_create(PCCL_ALL_REDUCE, pcclPlanAuto, 2, 0, 0, &g, &plan), pcclInvalidArgument);
 	assert_null(plan);
 	assert_string_not_equal(pccl_fail_text(), "");
-	assert_int_equal(pccl_plan_create((enum pccl_collective)9, pcclPlanRing, 2, 0, 0, &g, &plan),
+	assert_int_equal(pccl_plan_create((enum pccl_collective)11, pcclPlanRing, 2, 0, 0, &g, &plan),
 			 pcclInvalidArgument);
 	assert_int_equal(pccl_plan_create(PCCL_BROADCAST, pcclPlanDirect, 2, 0, 2, &g, &plan), pcclInvalidArgument);
 	assert_int_equal(pccl_plan_create(PCCL_REDUCE, pcclPlanDirect, 2, 0, 2, &g, &plan), pcclInvalidArgument);
