@@ -380,6 +380,57 @@ def test_a_rank_that_is_killed_in_backward_is_one_error_for_all_others(run_ranks
     assert run_ranks(lose_one, 3) == {0: "PeersLostError", 2: "PeersLostError"}
 
 
+# ---- what is built on groups
+
+
+def shard(rank, count, folder):
+    """FSDP2 comes to the losses of one process that has all the data; its state goes to a checkpoint and back."""
+    import torch.distributed.checkpoint as checkpoints
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+    dist.init_process_group("pccl")
+    mesh = init_device_mesh("cpu", (count,))
+    losses = []
+    for sharded in (True, False):
+        torch.manual_seed(2)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 10), torch.nn.Tanh(), torch.nn.Linear(10, 3))
+        inputs = torch.randn(4 * count, 6)
+        if sharded:
+            for layer in (model[0], model[2], model):
+                fully_shard(layer, mesh=mesh)
+            kept, inputs = model, inputs[4 * rank:4 * rank + 4]
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            loss = model(inputs).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        loss = loss.detach()
+        if sharded:
+            dist.all_reduce(loss, dist.ReduceOp.AVG)
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+    state = kept.state_dict()
+    before = {name: tensor.full_tensor() for name, tensor in state.items()}
+    checkpoints.save(state, checkpoint_id=folder)
+    for tensor in state.values():
+        tensor.to_local().zero_()
+    checkpoints.load(state, checkpoint_id=folder)
+    assert all(torch.equal(tensor.full_tensor(), before[name]) for name, tensor in state.items())
+
+    whole = torch.arange(float(5 * count)).reshape(count, 5)
+    tensor = distribute_tensor(whole, mesh, [Shard(0)])
+    assert torch.equal(tensor.redistribute(mesh, [Shard(1)]).redistribute(mesh, [Replicate()]).to_local(), whole)
+    assert torch.equal((tensor.t() @ tensor).full_tensor(), whole.t() @ whole) and isinstance(tensor, DTensor)
+
+
+def test_fsdp_dtensor_and_checkpoints_work(run_ranks, tmp_path):
+    run_ranks(shard, 2, str(tmp_path))
+
+
 # ---- worlds that change
 
 

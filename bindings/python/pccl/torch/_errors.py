@@ -28,6 +28,8 @@ _CLASSES: dict[Result, type[PCCLError]] = {Result.RANK_CONNECTION_LOST: PeersLos
 
 def error_of(status: int, name: str, cause: str) -> PCCLError:
     result = Result(status)
+    if result is Result.TIMEOUT:
+        cause = f"its timeout has passed: {cause}"
     return _CLASSES.get(result, CollectiveError)(result, name, cause)
 
 
