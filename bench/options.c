@@ -32,6 +32,7 @@ enum flag {
 	FLAG_ZSTD,
 	FLAG_CHECKSUMS,
 	FLAG_TRANSPORT,
+	FLAG_VERIFY,
 	FLAG_SECURITY,
 	FLAG_INPLACE,
 	FLAG_GIVE_UP,
@@ -72,6 +73,7 @@ static const struct option flags[] = {
 	{"zstd", required_argument, NULL, FLAG_ZSTD},
 	{"checksums", required_argument, NULL, FLAG_CHECKSUMS},
 	{"transport", required_argument, NULL, FLAG_TRANSPORT},
+	{"verify", required_argument, NULL, FLAG_VERIFY},
 	{"security", required_argument, NULL, FLAG_SECURITY},
 	{"inplace", no_argument, NULL, FLAG_INPLACE},
 	{"give-up", no_argument, NULL, FLAG_GIVE_UP},
@@ -313,6 +315,10 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 		good = parse_value("transport", pcclEnumTransport, text, &value, problem);
 		options->transport = (pcclTransport_t)value;
 		return good;
+	case FLAG_VERIFY:
+		good = parse_value("verify", pcclEnumVerify, text, &value, problem);
+		options->verify = (pcclVerify_t)value;
+		return good;
 	case FLAG_SECURITY:
 		good = parse_value("security", pcclEnumSecurity, text, &value, problem);
 		options->security = (pcclSecurityMode_t)value;
@@ -422,6 +428,7 @@ static void set_defaults(struct bench_options *options)
 	options->zstd = pcclZstdDefault;
 	options->checksums = pcclChecksumsDefault;
 	options->transport = pcclTransportDefault;
+	options->verify = pcclVerifyDefault;
 	options->security = pcclSecurityDefault;
 	bench_codec_init(&options->codec);
 	options->size_count = sizeof(sizes) / sizeof(sizes[0]);

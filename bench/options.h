@@ -52,6 +52,7 @@ struct bench_options {
 	pcclZstd_t zstd;
 	pcclChecksums_t checksums;
 	pcclTransport_t transport;
+	pcclVerify_t verify;
 	pcclSecurityMode_t security;
 	enum bench_chaos chaos;
 	uint64_t state_bytes;	/* 0: no state */

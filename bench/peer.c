@@ -109,6 +109,7 @@ bool bench_peer_create(struct bench_peer *peer, const struct bench_options *opti
 	config.zstd = options->zstd;
 	config.checksums = options->checksums;
 	config.transport = options->transport;
+	config.verify = options->verify;
 	if (result == pcclSuccess)
 		result = pcclCreateCommunicatorWithConfig(&params, &config, &peer->comm);
 	if (result != pcclSuccess)

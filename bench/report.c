@@ -65,6 +65,8 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 		fprintf(to, ", checksums %s", pcclGetName(pcclEnumChecksums, (int)options->checksums));
 	if (options->transport != pcclTransportDefault)
 		fprintf(to, ", transport %s", pcclGetName(pcclEnumTransport, (int)options->transport));
+	if (options->verify != pcclVerifyDefault)
+		fprintf(to, ", verify %s", pcclGetName(pcclEnumVerify, (int)options->verify));
 	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",
 		"alg GB/s", "bus GB/s", "wire/peer", "cpu s/G", "parity");
 	if (options->codec.wanted)
@@ -128,6 +130,8 @@ void bench_report_json(FILE *to, const struct bench_options *options, const stru
 		fprintf(to, "\"checksums\": \"%s\", ", pcclGetName(pcclEnumChecksums, (int)options->checksums));
 	if (options->transport != pcclTransportDefault)
 		fprintf(to, "\"transport\": \"%s\", ", pcclGetName(pcclEnumTransport, (int)options->transport));
+	if (options->verify != pcclVerifyDefault)
+		fprintf(to, "\"verify\": \"%s\", ", pcclGetName(pcclEnumVerify, (int)options->verify));
 	fprintf(to,
 		"\"wire_bytes_per_peer\": %.0f, \"cpu_s_per_GiB\": %.3f, \"parity\": %s, \"errors\": %" PRIu64 "}\n",
 		row->wire_bytes, cpu_per_gib(options, row), row->parity ? "true" : "false", row->errors + row->wrong);

@@ -33,7 +33,8 @@ typedef enum pcclEnum_t {
 	pcclEnumDilocoRule = 18,
 	pcclEnumDilocoDivision = 19,
 	pcclEnumSecurity = 20, /* pcclSecurityMode_t */
-	pcclEnumTransport = 21
+	pcclEnumTransport = 21,
+	pcclEnumVerify = 22
 } pcclEnum_t;
 
 /* The word of an enumeration's value, "ring", "bfloat16", "pcclTimeout"; "?" if there is no such value. Never NULL;

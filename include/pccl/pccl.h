@@ -81,7 +81,8 @@ typedef enum pcclResult_t {
 	pcclAborted = 103,     /* pcclCommAbort() was called on the communicator */
 	pcclMismatch = 104,    /* peers called different things under one tag; the last error names both sides */
 	pcclEvicted = 105, /* the group went on without this peer; the last error says why. Destroy and join again */
-	pcclTooManyOperations = 106 /* PCCL_MAX_OPERATIONS are in flight already */
+	pcclTooManyOperations = 106, /* PCCL_MAX_OPERATIONS are in flight already */
+	pcclResultsDiffer = 107	     /* members hold different results (pcclVerifyDigest); the last error says who */
 } pcclResult_t;
 
 /* Operations that one communicator may have in flight (launched and not yet awaited) at a time: more than there is use
@@ -306,13 +307,15 @@ typedef struct pcclConfig_t {
 	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
 	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
 	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp */
-	uint32_t reserved[1];
+	pcclVerify_t verify;		       /* PCCL_VERIFY=off|digest */
+	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
-	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, pcclTransportDefault, {0}}
+	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, pcclTransportDefault, pcclVerifyDefault, \
+	 {0, 0}}
 /* clang-format on */
 
 /*
@@ -487,7 +490,8 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * Common to all. Members of the view launch operations in any order, from any thread; a tag names which belong
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
- * disagree about an operation, all of them get pcclMismatch. If a member is lost: see pcclFailurePolicy_t.
+ * disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer (pcclVerify_t). If a
+ * member is lost: see pcclFailurePolicy_t.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.

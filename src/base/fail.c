@@ -35,6 +35,7 @@ static const struct result_text texts[] = {
 	{pcclMismatch, "The peers called different things under one name."},
 	{pcclEvicted, "The peer group went on without this peer."},
 	{pcclTooManyOperations, "Too many operations are in flight."},
+	{pcclResultsDiffer, "The members hold different results."},
 };
 
 static __thread char cause[PCCL_FAIL_TEXT_BYTES];

@@ -22,7 +22,7 @@
 static bool is_known_type(uint8_t type)
 {
 	return (type >= PCCL_FRAME_HELLO && type <= PCCL_FRAME_MESSAGE) ||
-	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_PART);
+	       (type >= PCCL_FRAME_START && type <= PCCL_FRAME_CHECK);
 }
 
 bool pccl_frame_is_segment(const struct pccl_frame *frame)

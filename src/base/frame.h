@@ -10,7 +10,7 @@
 #include <pccl.h>
 
 #define PCCL_FRAME_MAGIC 0x4c434350u /* "PCCL" read as little-endian */
-#define PCCL_FRAME_VERSION 2	     /* grows with any change to what travels, messages included */
+#define PCCL_FRAME_VERSION 3	     /* grows with any change to what travels, messages included */
 #define PCCL_FRAME_BYTES 48
 #define PCCL_FRAME_PAYLOAD_MAX (16u << 20) /* no frame of any type carries more */
 
@@ -33,7 +33,9 @@ enum pccl_frame_type {
 	/* data streams, between ops: state. tag: which call, or which list of tensors */
 	PCCL_FRAME_OFFER = 23, /* the sender serves its state */
 	PCCL_FRAME_WANT = 24,  /* send me chunk `segment` of space `sequence` */
-	PCCL_FRAME_PART = 25   /* part `aux` of that; payload */
+	PCCL_FRAME_PART = 25,  /* part `aux` of that; payload */
+	/* data streams, of ops again: a digest of part `segment` of the result, to be compared before DONE */
+	PCCL_FRAME_CHECK = 26
 };
 
 /* Flag of PARTIAL, RESULT and PART: the payload has been through the lossless stage, and is shorter than what it stands
@@ -52,7 +54,9 @@ enum pccl_frame_refusal {
 	PCCL_REFUSAL_CONTRIBUTION = 1,
 	PCCL_REFUSAL_RESULT = 2,
 	PCCL_REFUSAL_HEARD = 3, /* another rank has refused it, and tells everybody itself */
-	PCCL_REFUSAL_ROOT = 4	/* the root of the op is gone */
+	PCCL_REFUSAL_ROOT = 4,	/* the root of the op is gone */
+	/* The result of rank `segment` differs from the sender's; rank `aux` may be behind it, UINT32_MAX: unknown. */
+	PCCL_REFUSAL_DIGEST = 5
 };
 
 /* One decoded header. Fields that a type does not use are 0. */

@@ -38,6 +38,7 @@ static const struct word results[] = {
 	ITSELF(pcclMismatch),
 	ITSELF(pcclEvicted),
 	ITSELF(pcclTooManyOperations),
+	ITSELF(pcclResultsDiffer),
 	{NULL, 0},
 };
 
@@ -110,6 +111,13 @@ static const struct word transports[] = {
 	{"default", pcclTransportDefault},
 	{"auto", pcclTransportAuto},
 	{"tcp", pcclTransportTcp},
+	{NULL, 0},
+};
+
+static const struct word verifies[] = {
+	{"default", pcclVerifyDefault},
+	{"off", pcclVerifyOff},
+	{"digest", pcclVerifyDigest},
 	{NULL, 0},
 };
 
@@ -197,6 +205,7 @@ static const struct word *const tables[] = {
 	[pcclEnumDilocoDivision] = diloco_divisions,
 	[pcclEnumSecurity] = securities,
 	[pcclEnumTransport] = transports,
+	[pcclEnumVerify] = verifies,
 };
 
 static const struct word *table_of(pcclEnum_t which)

@@ -202,6 +202,7 @@ static pcclResult_t make_session(struct pccl_monitor *monitor)
 						   .plan = settings->plan,
 						   .policy = settings->failure_policy,
 						   .zstd = settings->zstd,
+						   .verifies = settings->verify == pcclVerifyDigest,
 						   .poisons = monitor->self->classic};
 
 	return pccl_session_create(&config, &monitor->session);

@@ -291,7 +291,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
 	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, state_zstd = pcclZstdAuto,
-	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto;
+	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto, verify = pcclVerifyOff;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -328,7 +328,10 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_TRANSPORT", (int)full.transport, pcclEnumTransport,
 					      pcclTransportAuto, &transport);
+	if (result == pcclSuccess)
+		result = pccl_settings_choice("PCCL_VERIFY", (int)full.verify, pcclEnumVerify, pcclVerifyOff, &verify);
 	settings_out->security = full.security;
+	settings_out->verify = (pcclVerify_t)verify;
 	settings_out->transport = (pcclTransport_t)transport;
 	settings_out->late_members = (pcclLate_t)late;
 	settings_out->failure_policy = (pcclFailurePolicy_t)policy;

@@ -29,6 +29,7 @@ struct pccl_settings {
 	pcclFailurePolicy_t failure_policy;
 	pcclPlan_t plan;
 	pcclZstd_t zstd;
+	pcclVerify_t verify;
 	pcclZstd_t state_zstd; /* of what is moved of states: by default where it pays */
 	pcclChecksums_t checksums;
 	pcclLate_t late_members;

@@ -486,6 +486,7 @@ pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct p
 		result = cut(session, op);
 	if (result == pcclSuccess)
 		result = pccl_session_take_residual(op);
+	op->verifies = session->config.verifies && pccl_collective_is_alike((int)request->kind);
 	op->signature = pccl_session_mark(session, op, pccl_session_signature(op));
 	op->undo_bytes = bytes_in_place(session, &op->request);
 	op->gives_up = op->undo_bytes > 0 && request->operation.input == pcclInputGiveUp;

@@ -33,7 +33,8 @@ struct pccl_session_config {
 	 * at first. 0: as many as are good. */
 	uint32_t forget_every;
 	uint32_t forget_room;
-	bool poisons; /* what PCCL 1.0's codecs can't carry makes NaNs of its segment, and no failure */
+	bool verifies; /* members compare results */
+	bool poisons;  /* what PCCL 1.0's codecs can't carry makes NaNs of its segment, and no failure */
 };
 
 /* What the caller asked for. */
@@ -108,6 +109,7 @@ struct pccl_op {
 	bool numbered; /* the key has its sequence: taken when the op's first attempt begins */
 	uint32_t era;  /* in which it was: see the session */
 	bool own;      /* the library's, not a caller's */
+	bool verifies; /* results are compared before it ends */
 	bool decided;  /* it failed everywhere, also where it is still to be launched */
 	struct pccl_op_codecs codecs;
 	uint64_t signature; /* a hash of what all members must have called alike, in whatever view */

@@ -148,6 +148,7 @@ static void fill_signature(const struct pccl_op *op, const struct pccl_attempt *
 	signature_out->up = op->codecs.up;
 	signature_out->down = op->codecs.down;
 	signature_out->rounding = op->codecs.rounding;
+	signature_out->verify = op->verifies;
 	if (pccl_collective_adds((int)op->request.kind))
 		signature_out->op = (uint8_t)operation->op;
 	if (pccl_collective_has_root((int)op->request.kind) || operation->root == PCCL_ROOT_LOST)
@@ -303,7 +304,8 @@ static void note_failure(struct pccl_session *session, const struct pccl_op *op)
 	struct pccl_failed_op *failed = &session->failed.ops[session->failed.count % PCCL_FAILED_MAX];
 
 	/* pcclRankConnectionLost: the root was lost before this peer launched it. */
-	if (op->result != pcclMismatch && op->result != pcclInvalidArgument && op->result != pcclRankConnectionLost)
+	if (op->result != pcclMismatch && op->result != pcclInvalidArgument && op->result != pcclResultsDiffer &&
+	    op->result != pcclRankConnectionLost)
 		return;
 	failed->key = op->key;
 	failed->signature = op->signature;
@@ -322,8 +324,9 @@ static void merge(struct pccl_session *session, struct pccl_attempt *attempt, co
 	if (attempt->superseded || outcome->result == pcclSuccess || op->result != pcclSuccess)
 		return;
 	fail_op(op, outcome->result, outcome->detail);
-	op->decided = outcome->result == pcclInvalidArgument; /* all had launched it */
-	note_failure(session, op);			      /* a flush may come before the other lanes have let go */
+	/* All had launched it. */
+	op->decided = outcome->result == pcclInvalidArgument || outcome->result == pcclResultsDiffer;
+	note_failure(session, op); /* a flush may come before the other lanes have let go */
 	pccl_attempt_cancel(session, attempt, op->result, op->detail, true, false);
 }
 

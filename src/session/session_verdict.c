@@ -29,7 +29,8 @@ uint64_t pccl_session_signature(const struct pccl_op *op)
 	hash = pccl_rng_hash(hash, reduces ? (uint64_t)operation->op : 0);
 	hash = pccl_rng_hash(hash, codec_word(&op->codecs.up));
 	hash = pccl_rng_hash(hash, codec_word(&op->codecs.down));
-	return pccl_rng_hash(hash, op->codecs.rounding);
+	hash = pccl_rng_hash(hash, op->codecs.rounding);
+	return op->verifies ? pccl_rng_hash(hash, 1) : hash;
 }
 
 uint8_t pccl_session_verdict(const struct pccl_op *op, const struct pccl_op_decision *decision, uint32_t ranks)

@@ -34,6 +34,7 @@ static const struct choice choices[] = {
 	CHOICE(CONFIG, pcclConfig_t, checksums, "off"),
 	CHOICE(CONFIG, pcclConfig_t, late_members, "evict"),
 	CHOICE(CONFIG, pcclConfig_t, transport, "tcp"),
+	CHOICE(CONFIG, pcclConfig_t, verify, "digest"),
 	CHOICE(SECURITY, pcclSecurity_t, mode, "psk"),
 	CHOICE(PARAMS, pcclCommCreateParams_t, master_address.inet.protocol, "inetIPv6"),
 	CHOICE(MASTER, ccoip_socket_address_t, inet.protocol, "inetIPv6"),

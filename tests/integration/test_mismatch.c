@@ -214,6 +214,33 @@ static void different_roots_are_a_mismatch(void **state)
 	peers_finish(world);
 }
 
+static void verifies_or_not(struct world_peer *me)
+{
+	const pcclOperation_t operation = usual_operation();
+	struct buffers *buffers;
+
+	me->config.verify = me->index == 1 ? pcclVerifyDigest : pcclVerifyOff;
+	peer_join(me);
+	peer_grow(me, WORLD);
+	buffers = make_buffers(me);
+	CHECK_RESULT(pcclMismatch, all_reduce(me, &operation, buffers));
+	CHECK(strstr(pcclGetLastError(me->comm), "(sum, direct, abort, verified)") != NULL);
+	CHECK(strstr(pcclGetLastError(me->comm), "(sum, direct, abort)") != NULL);
+	CHECK(values_filled(buffers->input, pcclInt32, 0, WORLD * (COUNT + 1), peer_rank(me)));
+	free(buffers);
+	peer_meet(me, WORLD);
+	peer_leave(me);
+}
+
+static void all_verify_or_none(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_EMBEDDED);
+	peers_start(world, WORLD, verifies_or_not, NULL);
+	peers_finish(world);
+}
+
 /* One operation fails; those beside it do not notice. */
 static void has_others_in_flight(struct world_peer *me)
 {
@@ -222,6 +249,7 @@ static void has_others_in_flight(struct world_peer *me)
 	struct buffers *buffers;
 	int64_t sum;
 
+	me->config.verify = pcclVerifyDigest; /* which is nothing to them either */
 	peer_join(me);
 	peer_grow(me, WORLD);
 	buffers = make_buffers(me);
@@ -332,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(everybody_is_told_what_two_peers_called, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_late_mistake_is_told_too, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(different_roots_are_a_mismatch, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(all_verify_or_none, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_mismatch_leaves_other_operations_alone, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(an_update_does_not_wait_for_who_waits_in_an_operation, peers_open,
 						peers_close),

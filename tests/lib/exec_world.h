@@ -29,6 +29,7 @@ struct world_spec {
 	struct pccl_op_codec up; /* all-reduce; all 0: plain */
 	struct pccl_op_codec down;
 	uint8_t rounding;
+	bool verifies;
 	bool feeds_back; /* with a residual */
 	bool uneven;	 /* parts of any size up to twice `count`. A transfer goes from the root to the next rank */
 };
@@ -72,6 +73,8 @@ struct world_config {
 	bool packs_always;     /* all of them, always */
 	uint32_t packed_slots; /* of an executor, as the next */
 	uint32_t announced_max;
+	/* This one, counted from 1, sends the other one results with a changed bit; 0: nobody does. */
+	uint32_t liar, victim;
 	uint32_t in_flight; /* calls of a peer that are open at a time; 0: any number */
 };
 

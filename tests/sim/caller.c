@@ -107,6 +107,9 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	operation->count = draw_count(sim, first / 100);
 	draw_reduction(operation, second);
 	operation->failure_policy = policies[second / 100 % 4];
+	/* What a repair takes for final nobody can make sure of any more if one alone holds it, and was lied to. */
+	if (sim->shells->plan.verifies && operation->failure_policy == pcclPolicyRepair)
+		operation->failure_policy = pcclPolicyRetry;
 	operation->plan = plans[second / 400 % 4];
 	if (pccl_collective_has_root((int)spec_out->kind) && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
@@ -308,8 +311,9 @@ static void take_result(struct shell *shell, struct call *call)
 {
 	const struct pccl_op *op = call->op;
 	/* Members that launched different things, or were told so, may have failed in other ways. */
-	bool again = (op->result == pcclRankConnectionLost || op->result == pcclMismatch) && call->spec.relaunch &&
-		     !shell->ended;
+	bool again = (op->result == pcclRankConnectionLost || op->result == pcclMismatch ||
+		      op->result == pcclResultsDiffer) &&
+		     call->spec.relaunch && !shell->ended;
 
 	sim_trace(shell->sim, "node %u: op %u.%u ends with %d, participants %u to %u %s", shell->node->id,
 		  (unsigned)op->key.tag, op->key.sequence, (int)op->result, op->info.participants_min,

@@ -96,6 +96,8 @@ static bool is_allowed(const struct shell *shell, const struct call *call)
 		return shell->sim->shells->plan.timeout_percent > 0;
 	case pcclMismatch:
 		return shell->sim->shells->plan.mistake_percent > 0;
+	case pcclResultsDiffer:
+		return shell->sim->shells->plan.lie_percent > 0;
 	case pcclTooFewPeers:
 		return shell->node->view.view.member_count < 2;
 	default:

@@ -192,6 +192,10 @@ void sim_plan_gentle(struct sim *sim)
 	uint64_t seed = plan->seed;
 	uint64_t reset_ns = (200 + pccl_rng_hash(seed, 52) % 2000) * SIM_MS;
 
+	if (seed >= SIM_LYING_SEEDS && sim->shells != NULL) {
+		shell_plan_lying(sim);
+		return;
+	}
 	if (seed >= SIM_LOSSY_SEEDS && sim->shells != NULL) {
 		plan_lossy(sim);
 		return;

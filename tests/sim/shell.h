@@ -45,9 +45,11 @@ struct shell_plan {
 	uint64_t link_timeout_ns; /* to come up again, and of silence */
 	uint64_t guest_ns;	  /* that a stream waits for its view */
 	pcclChecksums_t checksums;
-	uint64_t break_ns;	 /* mean time between broken streams, 0: never */
-	uint32_t slow_percent;	 /* of the links */
-	uint32_t loss_percent;	 /* of the frames: they come when a time-out has passed, twice as long each time */
+	uint64_t break_ns;     /* mean time between broken streams, 0: never */
+	uint32_t slow_percent; /* of the links */
+	uint32_t loss_percent; /* of the frames: they come when a time-out has passed, twice as long each time */
+	bool verifies;
+	uint32_t lie_percent;	 /* of the results that liars send */
 	uint32_t barred_percent; /* of the pairs: one of the two can't dial the other */
 	uint32_t large_percent;	 /* of the ops */
 	uint32_t timeout_percent;
@@ -237,6 +239,8 @@ void shell_plan_draw(struct sim *sim);
 void shell_plan_gentle(struct shell_world *world);
 /* But that they are long and lose much. */
 void shell_plan_lossy(struct shell_world *world);
+/* Some members lie about results. */
+void shell_plan_lying(struct sim *sim);
 void shell_faults_start(struct sim *sim);
 void shell_fault_break(struct sim *sim);
 

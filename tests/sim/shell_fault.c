@@ -84,6 +84,14 @@ void shell_plan_lossy(struct shell_world *world)
 	world->plan.link_timeout_ns = world->plan.guest_ns = 3 * SIM_SECOND;
 }
 
+void shell_plan_lying(struct sim *sim)
+{
+	sim->shells->plan.verifies = true;
+	sim->shells->plan.lie_percent = (uint32_t)(pccl_rng_hash(sim->plan.seed, 61) % 5);
+	/* Who gives up, or whose call about states has failed, does not do it again; who hears of a lie does. */
+	sim->shells->plan.timeout_percent = sim->shells->plan.state_percent = 0;
+}
+
 void shell_faults_start(struct sim *sim)
 {
 	if (sim->shells->plan.break_ns > 0)

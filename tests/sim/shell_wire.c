@@ -259,6 +259,14 @@ static bool is_too_late(const struct wire *wire, const struct pccl_frame *frame)
 	return frame->type != PCCL_FRAME_PART && wire->installs != wire->loop->lane->installs;
 }
 
+/* Some members send other elements than they hold, now and then. */
+static bool is_lie(struct sim *sim, uint32_t from, const struct pccl_frame *frame)
+{
+	return sim->shells->plan.lie_percent > 0 && frame->type == PCCL_FRAME_RESULT &&
+	       (frame->flags & PCCL_FRAME_PACKED) == 0 && pccl_rng_hash(sim->plan.seed, from) % 3 == 0 &&
+	       sim_chance(sim, sim->shells->plan.lie_percent);
+}
+
 static bool take_payload(struct wire *wire)
 {
 	const struct flight *flight = wire->other->first;
@@ -275,6 +283,11 @@ static bool take_payload(struct wire *wire)
 		return true;
 	}
 	memcpy(wire->destination, flight->copy, frame.payload_bytes);
+	if (is_lie(wire->sim, wire->other_node, &frame)) {
+		*(uint8_t *)wire->destination ^= 1;
+		sim_trace(wire->sim, "node %u lies to node %u about segment %u of op %u.%u", wire->other_node,
+			  wire->node, frame.segment, (unsigned)frame.tag, frame.sequence);
+	}
 	pop(wire);
 	return tell_received(wire, &frame);
 }

@@ -42,6 +42,8 @@
 #define SIM_STEPS_PER_SECOND 60000
 #define SIM_LOSSY_SEEDS \
 	UINT64_C(0x100000000) /* from there on: nothing goes wrong but that links are long and lose much */
+/* From there on, level 2: members send others results with a changed bit, and all verify theirs. */
+#define SIM_LYING_SEEDS UINT64_C(0x200000000)
 #define SIM_LONG_TRIP_NS (200 * SIM_MS)
 
 /* What a run does with its trace. */

@@ -98,6 +98,7 @@ pcclAborted = 103
 pcclMismatch = 104
 pcclEvicted = 105
 pcclTooManyOperations = 106
+pcclResultsDiffer = 107
 
 # pcclDataType_t
 pcclUint8 = 0
@@ -160,6 +161,11 @@ pcclInputGiveUp = 100
 pcclTransportDefault = 0
 pcclTransportAuto = 100
 pcclTransportTcp = 101
+
+# pcclVerify_t
+pcclVerifyDefault = 0
+pcclVerifyOff = 100
+pcclVerifyDigest = 101
 
 # pcclLate_t
 pcclLateDefault = 0
@@ -298,7 +304,8 @@ class pcclConfig_t(c.Structure):
         ("late_members", c.c_int),
         ("security", c.c_void_p),
         ("transport", c.c_int),
-        ("reserved", c.c_uint32 * 1),
+        ("verify", c.c_int),
+        ("reserved", c.c_uint32 * 2),
     ]
 
 
@@ -374,6 +381,7 @@ pcclEnumDilocoRule = 18
 pcclEnumDilocoDivision = 19
 pcclEnumSecurity = 20
 pcclEnumTransport = 21
+pcclEnumVerify = 22
 
 # pcclLogLevel_t
 pcclLogTrace = 1

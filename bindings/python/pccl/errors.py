@@ -31,6 +31,7 @@ class Result(Enum):
     MISMATCH = d.pcclMismatch
     EVICTED = d.pcclEvicted
     TOO_MANY_OPERATIONS = d.pcclTooManyOperations
+    RESULTS_DIFFER = d.pcclResultsDiffer
 
 
 class PCCLError(Exception):
@@ -126,6 +127,10 @@ class TooManyOperationsError(PCCLError):
     """Too many operations are in flight."""
 
 
+class ResultsDifferError(PCCLError):
+    """The members hold different results."""
+
+
 _CLASSES: dict[Result, type[PCCLError]] = {
     Result.NOT_INITIALIZED: NotInitializedError,
     Result.INTERNAL_ERROR: InternalError,
@@ -146,4 +151,5 @@ _CLASSES: dict[Result, type[PCCLError]] = {
     Result.MISMATCH: MismatchError,
     Result.EVICTED: EvictedError,
     Result.TOO_MANY_OPERATIONS: TooManyOperationsError,
+    Result.RESULTS_DIFFER: ResultsDifferError,
 }

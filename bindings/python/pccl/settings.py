@@ -79,6 +79,14 @@ class Transport(Enum):
     TCP = d.pcclTransportTcp
 
 
+class Verify(Enum):
+    """Do members compare what they take for the result of an operation?"""
+
+    DEFAULT = d.pcclVerifyDefault
+    OFF = d.pcclVerifyOff
+    DIGEST = d.pcclVerifyDigest
+
+
 class LateMembers(Enum):
     """What becomes of a joint call that members have not made in time."""
 
@@ -173,6 +181,7 @@ class Settings:
     late_members: LateMembers | str = LateMembers.DEFAULT
     security: Security | None = None
     transport: Transport | str = Transport.DEFAULT
+    verify: Verify | str = Verify.DEFAULT
 
     def to_c(self) -> d.pcclConfig_t:
         """The structure, which keeps its texts alive."""
@@ -188,7 +197,8 @@ class Settings:
                 raise ValueError(f"{name} can't be {value}")
         for which, name in ((d.pcclEnumFailurePolicy, "failure_policy"), (d.pcclEnumPlan, "plan"),
                             (d.pcclEnumZstd, "zstd"), (d.pcclEnumChecksums, "checksums"),
-                            (d.pcclEnumLate, "late_members"), (d.pcclEnumTransport, "transport")):
+                            (d.pcclEnumLate, "late_members"), (d.pcclEnumTransport, "transport"),
+                            (d.pcclEnumVerify, "verify")):
             setattr(made, name, number(which, getattr(self, name)))
         if self.security is not None:
             security = self.security.to_c()

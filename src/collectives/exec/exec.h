@@ -8,8 +8,9 @@
  * delivered exactly once to the other side's accept(), or the rank leaves the view.
  *
  * An op of one lane ends locally when (a) it holds every result segment of its share, has START from all ranks, and has
- * DONE from all: success; or (b) it is cancelled (view change, timeout, abort) or signatures differ: failure. On
- * failure in place, overwritten input is restored from `undo`.
+ * DONE from all: success (where results are verified DONE waits for CHECK from all, which have to agree); or (b) it is
+ * cancelled (view change, timeout, abort), or signatures or results differ: failure. On failure in place, overwritten
+ * input is restored from `undo`.
  *
  * Memory: partials wait in scratch slots of one arena; an op gets a window of slots at launch from the half of the
  * arena that is reserved for ops not known to be launched everywhere, and may get more once START has come from all
@@ -44,6 +45,8 @@
 #define PCCL_EXEC_ANNOUNCED_MOST 16384
 #define PCCL_EXEC_ANNOUNCED_LEAST 4096
 #define PCCL_EXEC_ANNOUNCED_ALL (1u << 20) /* by all ranks on all lanes, if each is left the least */
+#define PCCL_CHECK_BYTES 16		   /* of what is compared of results */
+#define PCCL_CHECK_PARTS_MAX 64		   /* that are compared by themselves: one for each rank, but no more */
 #define PCCL_EXEC_PACKED_LEAST (4u << 10)  /* a payload with fewer bytes is never compressed */
 
 struct pccl_exec;
@@ -101,6 +104,7 @@ struct pccl_op_signature {
 	uint8_t algorithm; /* pcclPlan_t; 0 for a repair */
 	uint8_t policy;
 	uint8_t rounding;	   /* enum pccl_rounding; 0 if both travel plain */
+	uint8_t verify;		   /* 1: members compare their results; in START the highest bit of rounding */
 	struct pccl_op_codec up;   /* how contributions travel: all-reduce only, and not round a ring */
 	struct pccl_op_codec down; /* how results travel */
 	uint32_t root; /* where there is one; with PCCL_ROOT_LOST the op ends everywhere with pcclRankConnectionLost */
@@ -137,8 +141,9 @@ struct pccl_exec_launch {
 /* How an op of this lane ended. */
 struct pccl_exec_outcome {
 	void *cookie;
-	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclInvalidArgument (a codec can't carry an element) and
-			      * pcclRankConnectionLost (PCCL_ROOT_LOST), on every peer; or what it was cancelled with */
+	pcclResult_t result; /* pcclSuccess, pcclMismatch, pcclResultsDiffer, pcclInvalidArgument (a codec can't carry
+			      * an element) and pcclRankConnectionLost (PCCL_ROOT_LOST), on every peer; or what it was
+			      * cancelled with */
 	uint64_t tx_bytes;   /* payload of PARTIALs and RESULTs, as it travels, without frame headers */
 	uint64_t rx_bytes;
 	char detail[200]; /* the cause in words; empty on success */
@@ -146,8 +151,8 @@ struct pccl_exec_outcome {
 
 /* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled:
  * then the carrier must first have copied what it still needs (a half-sent frame must be finished on the wire) or
- * forgotten it. START has neither cookie nor token: its payload (26 bytes) has to be copied before anything else
- * happens here, and the frame must be delivered even if its op has ended.
+ * forgotten it. START and CHECK have neither cookie nor token: their payloads (26 and 16 bytes) have to be copied
+ * before anything else happens here, and the frame must be delivered even if its op has ended.
  *
  * Verdicts of accept(): DISCARD for an old epoch or an op that has ended; HOLD for an epoch that is not installed here
  * yet (ask again after the next install); REJECT for what is against the protocol (pccl_fail_text() says how). */

@@ -309,7 +309,7 @@ enum pccl_frame_verdict early_accept(struct pccl_exec *exec, uint32_t rank, cons
 	struct stored *stored;
 	struct early *early;
 
-	if (frame->type == PCCL_FRAME_CREDIT || frame->type == PCCL_FRAME_DONE)
+	if (frame->type == PCCL_FRAME_CREDIT || frame->type == PCCL_FRAME_CHECK || frame->type == PCCL_FRAME_DONE)
 		return PCCL_FRAME_DISCARD; /* nobody says so of an op that was never launched here */
 	if (ended_before(exec, frame->tag, frame->sequence))
 		return PCCL_FRAME_DISCARD;

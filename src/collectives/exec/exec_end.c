@@ -116,7 +116,15 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 		op_refused(exec, op);
 		return;
 	}
-	if (!op->complete && op->held_count == op->needed_count && op->receiving == 0)
+	if (!op->complete && (op->held_count < op->needed_count || op->receiving > 0))
+		return;
+	if (op->verifies && !op->checking)
+		verify_begin(exec, op);
+	if (op->failing) {
+		op_refused(exec, op);
+		return;
+	}
+	if (!op->complete && (!op->verifies || op->checked_count == exec->ranks - 1))
 		become_complete(exec, op);
 	if (!op->complete)
 		return;
@@ -212,6 +220,8 @@ static uint32_t deciding_rank(const struct pccl_exec *exec, const struct op *op)
 {
 	uint32_t rank, first = NONE;
 
+	if (op->failing && op->refusal.reason == PCCL_REFUSAL_DIGEST)
+		return exec->rank; /* what it has seen itself says more than what it is told */
 	for (rank = 0; rank < exec->ranks; rank++) {
 		const struct refusal *refusal = refusal_of(exec, op, rank);
 
@@ -240,6 +250,13 @@ void op_refused(struct pccl_exec *exec, struct op *op)
 	}
 	if (refusal->reason == PCCL_REFUSAL_ROOT) {
 		op_lose_root(exec, op, rank);
+		return;
+	}
+	if (refusal->reason == PCCL_REFUSAL_DIGEST) {
+		verify_describe(exec, op, rank, refusal);
+		if (!op->failing)
+			op->refusal.reason = PCCL_REFUSAL_HEARD;
+		fail_here(exec, op, pcclResultsDiffer);
 		return;
 	}
 	describe_element(exec, op, rank, refusal);

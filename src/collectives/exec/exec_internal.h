@@ -10,6 +10,7 @@
  *	exec_codec.c	the same with codecs, and where what is encoded waits
  *	exec_pack.c	payloads that travel compressed
  *	exec_credit.c	the arena, the windows of the ops, credit
+ *	exec_verify.c	results that are compared before the op ends
  *	exec_end.c	how ops end
  *	exec_signature.c the payload of START
  *
@@ -171,7 +172,7 @@ void undo_save(struct pccl_exec *exec, struct op *op, uint32_t local);
 /* Gives input back: all that was saved, or that of segments which are not held. */
 void undo_restore(struct pccl_exec *exec, struct op *op, bool all);
 /* The result of a segment is complete in `output`. */
-void result_hold(struct op *op, uint32_t local);
+void result_hold(const struct pccl_exec *exec, struct op *op, uint32_t local);
 /* Do several of the ranks get segments with a checksum? Then it is taken once. */
 bool several_check(const struct pccl_exec *exec, const uint32_t *ranks, uint32_t count);
 /* It is ready to be passed on. */
@@ -252,6 +253,22 @@ void credit_close(struct pccl_exec *exec, struct op *op, uint32_t index);
 uint32_t slot_take(struct op *op);
 void slot_give(struct op *op, uint32_t slot);
 uint8_t *slot_memory(const struct pccl_exec *exec, const struct op *op, uint32_t slot);
+
+/* ---- exec_verify.c ----------------------------------------------------------------------------------------------- */
+
+/* Is there a result that all have alike, and was that to be compared? */
+bool verify_applies(const struct pccl_exec *exec, const struct op *op);
+uint32_t verify_parts(const struct pccl_exec *exec);
+/* The result of a segment is complete in `output`. */
+void verify_hold(const struct pccl_exec *exec, struct op *op, uint32_t local);
+struct check *checks_of(const struct pccl_exec *exec, const struct op *op, uint32_t rank);
+/* All of the share is held, and all have started. */
+void verify_begin(struct pccl_exec *exec, struct op *op);
+/* Is the digest of a part still to come from the rank? */
+bool check_may_come(const struct pccl_exec *exec, const struct op *op, uint32_t rank, uint32_t part);
+void check_arrived(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t part);
+/* Words for a refusal because results differ. */
+void verify_describe(const struct pccl_exec *exec, struct op *op, uint32_t rank, const struct refusal *refusal);
 
 /* ---- exec_end.c -------------------------------------------------------------------------------------------------- */
 

@@ -176,6 +176,10 @@ static struct op *lay_out(const struct pccl_exec *exec, const struct op *op, con
 	}
 	if (op->packs)
 		to->packed = piece(carve, 2 * (size_t)op->local_count, sizeof(*to->packed));
+	if (op->verifies) {
+		to->digests = piece(carve, op->local_count, sizeof(*to->digests));
+		to->checks = piece(carve, (size_t)exec->ranks * verify_parts(exec), sizeof(*to->checks));
+	}
 	to->log = piece(carve, m->log, sizeof(*to->log));
 	to->peers = piece(carve, exec->ranks, sizeof(*to->peers));
 	*items_out = piece(carve, m->items, sizeof(**items_out));
@@ -360,7 +364,7 @@ static void hold_given(struct pccl_exec *exec, struct op *op)
 			continue;
 		if (op->keeps_undo)
 			pccl_bitmap_set(op->saved, local);
-		result_hold(op, local);
+		result_hold(exec, op, local);
 		result_log(exec, op, local, false);
 	}
 }
@@ -433,6 +437,7 @@ static void fill_op(struct pccl_exec *exec, const struct pccl_exec_launch *launc
 	op->partial_bytes = (uint32_t)pccl_dtype_bytes(pccl_dtype_partial(type));
 	op->keeps_undo = launch->undo != NULL && pccl_collective_adds(launch->signature.kind);
 	op->others = launch->signature.kind == PCCL_TRANSFER ? 1 : exec->ranks - 1;
+	op->verifies = verify_applies(exec, op);
 	find_share(exec, op);
 }
 

@@ -148,6 +148,16 @@ static enum pccl_frame_verdict accept_result(struct pccl_exec *exec, struct op *
 	return PCCL_FRAME_TAKE;
 }
 
+static enum pccl_frame_verdict accept_check(struct pccl_exec *exec, struct op *op, uint32_t rank,
+					    const struct pccl_frame *frame, void **destination_out)
+{
+	if (!check_may_come(exec, op, rank, frame->segment))
+		return reject(rank, frame, "a digest of a result that can't be");
+	pccl_bitmap_set(&op->peers[rank].checks_coming, frame->segment);
+	*destination_out = checks_of(exec, op, rank) + frame->segment;
+	return PCCL_FRAME_TAKE;
+}
+
 static enum pccl_frame_verdict accept_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank,
 					     const struct pccl_frame *frame, void **destination_out)
 {
@@ -162,6 +172,8 @@ static enum pccl_frame_verdict accept_for_op(struct pccl_exec *exec, struct op *
 		return accept_partial(exec, op, rank, frame, destination_out);
 	case PCCL_FRAME_RESULT:
 		return accept_result(exec, op, rank, frame, destination_out);
+	case PCCL_FRAME_CHECK:
+		return accept_check(exec, op, rank, frame, destination_out);
 	case PCCL_FRAME_DONE:
 		if (!peer->start_sent || peer->done)
 			return reject(rank, frame, "an op is done that can't be");
@@ -175,7 +187,7 @@ static bool has_known_flags(const struct pccl_frame *frame)
 {
 	switch (frame->type) {
 	case PCCL_FRAME_REFUSE:
-		return frame->flags <= PCCL_REFUSAL_ROOT;
+		return frame->flags <= PCCL_REFUSAL_DIGEST;
 	case PCCL_FRAME_PARTIAL:
 	case PCCL_FRAME_RESULT:
 		return (frame->flags & ~(PCCL_FRAME_PACKED | PCCL_FRAME_UNCHECKED)) == 0;
@@ -201,6 +213,8 @@ static const char *malformed(const struct pccl_exec *exec, const struct pccl_fra
 		return frame->payload_bytes == 0 && frame->segment == 0 ? NULL : "malformed credit";
 	case PCCL_FRAME_REFUSE:
 		return frame->payload_bytes == 0 ? NULL : "a malformed refusal";
+	case PCCL_FRAME_CHECK:
+		return frame->payload_bytes == PCCL_CHECK_BYTES && frame->aux == 0 ? NULL : "a malformed digest";
 	case PCCL_FRAME_DONE:
 		return frame->payload_bytes == 0 && frame->segment == 0 && frame->aux == 0 ? NULL : "a malformed end";
 	default:
@@ -242,7 +256,7 @@ static void result_arrived(struct pccl_exec *exec, struct op *op, uint32_t local
 	else if (bytes != output)
 		memcpy(output, bytes, op_segment_bytes(exec, op, local));
 	pccl_bitmap_clear(op->incoming, local);
-	result_hold(op, local);
+	result_hold(exec, op, local);
 	result_log(exec, op, local, true);
 }
 
@@ -417,6 +431,9 @@ static void received_for_op(struct pccl_exec *exec, struct op *op, uint32_t rank
 			peer->credit = peer->start_credit;
 		refresh_partials(exec, op, rank);
 		break;
+	case PCCL_FRAME_CHECK:
+		check_arrived(exec, op, rank, frame->segment);
+		break;
 	case PCCL_FRAME_DONE:
 		op->done_count += !peer->done;
 		peer->done = true;
@@ -493,6 +510,8 @@ void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_
 		early_dropped(exec, rank, frame);
 	else if (frame->type == PCCL_FRAME_START)
 		dropped_start(exec, op, rank);
+	else if (frame->type == PCCL_FRAME_CHECK)
+		pccl_bitmap_clear(&op->peers[rank].checks_coming, frame->segment);
 	else if (pccl_frame_is_segment(frame))
 		dropped_segment(exec, op, rank, frame);
 	if (op != NULL)

@@ -75,11 +75,12 @@ void undo_restore(struct pccl_exec *exec, struct op *op, bool all)
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-void result_hold(struct op *op, uint32_t local)
+void result_hold(const struct pccl_exec *exec, struct op *op, uint32_t local)
 {
 	assert(!pccl_bitmap_test(op->held, local));
 	pccl_bitmap_set(op->held, local);
 	op->held_count += op_route(op, local)->result_needed;
+	verify_hold(exec, op, local);
 }
 
 bool several_check(const struct pccl_exec *exec, const uint32_t *ranks, uint32_t count)
@@ -117,7 +118,7 @@ void result_copy_own(struct pccl_exec *exec, struct op *op, uint32_t local)
 
 	if (output != own)
 		memcpy(output, own, op_segment_bytes(exec, op, local));
-	result_hold(op, local);
+	result_hold(exec, op, local);
 }
 
 uint32_t own_position(const struct pccl_exec *exec, const struct pccl_route *route)
@@ -160,7 +161,7 @@ static void make_result(struct pccl_exec *exec, struct op *op, uint32_t index)
 		plain_reduce(exec, op, index);
 	}
 	free_inputs(op, index);
-	result_hold(op, local);
+	result_hold(exec, op, local);
 	result_log(exec, op, local, true);
 	credit_close(exec, op, index);
 }

@@ -151,7 +151,8 @@ static bool has_control(struct pccl_exec *exec, struct op *op, uint32_t rank)
 		return false;
 	if (op->refusing)
 		return !peer->start_sent || !peer->refuse_sent;
-	return !peer->start_sent || (op->complete && !peer->done_sent) || credit_due(op, peer);
+	return !peer->start_sent || (op->checking && peer->checks_sent < verify_parts(exec)) ||
+	       (op->complete && !peer->done_sent) || credit_due(op, peer);
 }
 
 static bool eager_fits(struct pccl_exec *exec, struct op *op, uint32_t rank, uint32_t bytes)
@@ -320,6 +321,14 @@ static void fill_start(struct op *op, uint32_t rank, struct pccl_frame_send *sen
 	send_out->payload = op->signature;
 }
 
+static void fill_check(const struct pccl_exec *exec, const struct op *op, struct peer *peer,
+		       struct pccl_frame_send *send_out)
+{
+	send_out->frame.segment = peer->checks_sent++;
+	send_out->frame.payload_bytes = PCCL_CHECK_BYTES;
+	send_out->payload = checks_of(exec, op, exec->rank) + send_out->frame.segment;
+}
+
 /* May end the life of an op that only had to say farewell. */
 static void send_farewell(struct pccl_exec *exec, struct op *op, uint32_t rank)
 {
@@ -348,6 +357,9 @@ static void send_control(struct pccl_exec *exec, struct op *op, uint32_t rank, s
 		send_out->frame.aux = op->refusal.element;
 		send_farewell(exec, op, rank);
 		return;
+	} else if (op->checking && peer->checks_sent < verify_parts(exec)) {
+		fill_frame(exec, &op->launch.key, PCCL_FRAME_CHECK, send_out);
+		fill_check(exec, op, peer, send_out);
 	} else if (op->complete && !peer->done_sent) {
 		fill_frame(exec, &op->launch.key, PCCL_FRAME_DONE, send_out);
 		peer->done_sent = true;

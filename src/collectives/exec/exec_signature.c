@@ -8,6 +8,8 @@
 #include "collectives/element/dtype.h"
 #include "collectives/exec/exec_internal.h"
 
+#define VERIFIED 0x80u /* beside a rounding */
+
 static void put_codec(struct pccl_writer *writer, const struct pccl_op_codec *codec)
 {
 	pccl_put_u8(writer, codec->id);
@@ -31,7 +33,7 @@ void signature_encode(const struct pccl_op_signature *signature, uint8_t out[SIG
 	pccl_put_u8(&writer, signature->op);
 	pccl_put_u8(&writer, signature->algorithm);
 	pccl_put_u8(&writer, signature->policy);
-	pccl_put_u8(&writer, signature->rounding);
+	pccl_put_u8(&writer, (uint8_t)(signature->rounding | (signature->verify != 0 ? VERIFIED : 0)));
 	if (pccl_collective_moves_parts(signature->kind)) {
 		pccl_put_u64(&writer, signature->received);
 	} else {
@@ -80,6 +82,8 @@ static void decode(const uint8_t encoded[SIGNATURE_BYTES], struct pccl_op_signat
 	out->algorithm = pccl_get_u8(&reader);
 	out->policy = pccl_get_u8(&reader);
 	out->rounding = pccl_get_u8(&reader);
+	out->verify = (out->rounding & VERIFIED) != 0;
+	out->rounding &= (uint8_t)~VERIFIED;
 	memset(&out->up, 0, sizeof(out->up));
 	memset(&out->down, 0, sizeof(out->down));
 	out->received = 0;
@@ -177,8 +181,8 @@ void signature_describe(const uint8_t encoded[SIGNATURE_BYTES], char *text, size
 	else
 		snprintf(detail, sizeof(detail), "%s%s", op, comma);
 	describe_codecs(&s, codecs, sizeof(codecs));
-	snprintf(text, text_bytes, "%s of %llu %s (%s%s, %s%s)", pccl_collective_name(s.kind),
+	snprintf(text, text_bytes, "%s of %llu %s (%s%s, %s%s%s)", pccl_collective_name(s.kind),
 		 (unsigned long long)s.count, pccl_dtype_name((pcclDataType_t)s.datatype), detail,
 		 s.algorithm == 0 ? "repair" : pccl_name_or_mark(pcclEnumPlan, s.algorithm), policy_name(s.policy),
-		 codecs);
+		 codecs, s.verify != 0 ? ", verified" : "");
 }

@@ -68,6 +68,11 @@ struct early {
 	struct region *region; /* NULL: none yet */
 };
 
+/* Half of a SHA-256. */
+struct check {
+	uint8_t data[PCCL_CHECK_BYTES];
+};
+
 /* Per rank, sets of ops. */
 enum lot {
 	LOT_CONTROL, /* have something to send, as the next two */
@@ -100,6 +105,9 @@ struct peer {
 	uint8_t start_arrival;
 	bool started; /* its START is here and agrees */
 	bool done;
+	uint64_t checks_coming; /* parts, as bits: on their way, or here */
+	uint64_t checks_here;
+	uint32_t checks_equal;
 	bool refused;
 	struct refusal refusal;
 	bool contributes;    /* to sums that are made here */
@@ -115,6 +123,7 @@ struct peer {
 	bool announced; /* counted by the neighbour, as the next */
 	bool eager;
 	bool start_sent;
+	uint32_t checks_sent;
 	bool done_sent;
 	bool refuse_sent;
 	uint32_t credit;	/* partials that it has room for, by index */
@@ -265,13 +274,19 @@ struct op {
 	bool packs;	    /* some of its segments may travel compressed from here */
 	bool unpacks;	    /* and to here */
 	uint32_t *packed;   /* two for each local number, contribution and result: the slot it is in, or none */
+	/* what is compared, if it verifies */
+	bool verifies;
+	struct check *digests; /* of results, by local number */
+	struct check *checks;  /* over them: verify_parts() of each rank, its own ones included */
 	/* how far it is */
 	uint32_t started_count;
+	uint32_t checked_count; /* ranks that have the same result */
 	uint32_t done_count;
 	uint32_t refused_count; /* ranks that told why */
 	uint32_t receiving;	/* payloads that are on their way into its memory */
-	bool complete;		/* all of the share is held, and all have started */
-	bool failing;		/* an element can't be carried: ends when all have started */
+	bool checking;		/* all of the share is held, and is being compared with that of others */
+	bool complete;		/* all of the share is held, and all have started; and have the same, if it verifies */
+	bool failing;		/* an element can't be carried, or results differ: ends when all have started */
 	bool refusing;		/* tells others that it has failed */
 	struct refusal refusal; /* why */
 	bool released;		/* its scratch and what came early are given back */

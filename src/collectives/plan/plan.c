@@ -123,6 +123,11 @@ static bool is_collective(enum pccl_collective kind)
 	return kind >= PCCL_ALL_REDUCE && kind <= PCCL_TRANSFER;
 }
 
+bool pccl_collective_is_alike(int kind)
+{
+	return kind == PCCL_ALL_REDUCE || kind == PCCL_ALL_GATHER || kind == PCCL_BROADCAST;
+}
+
 bool pccl_collective_adds(int kind)
 {
 	return kind == PCCL_ALL_REDUCE || kind == PCCL_REDUCE_SCATTER || kind == PCCL_REDUCE;

@@ -35,6 +35,8 @@ enum pccl_collective {
 bool pccl_collective_adds(int kind);
 bool pccl_collective_has_root(int kind);
 bool pccl_collective_moves_parts(int kind);
+/* Have all ranks the same result? */
+bool pccl_collective_is_alike(int kind);
 
 /* "all-reduce", "oneshot", ...; "unknown" for what is neither. Static. */
 const char *pccl_collective_name(int kind);

@@ -169,6 +169,7 @@ static void what_is_new_starts_at_100_or_says_default(void **state)
 	assert_int_equal(pcclMismatch, 104);
 	assert_int_equal(pcclEvicted, 105);
 	assert_int_equal(pcclTooManyOperations, 106);
+	assert_int_equal(pcclResultsDiffer, 107);
 	assert_int_equal(pcclPlanAuto, 0);
 	assert_int_equal(pcclPlanOneshot, 100);
 	assert_int_equal(pcclPlanDirect, 101);

@@ -76,7 +76,7 @@ static void every_result_has_a_name_and_a_sentence_of_its_own(void **state)
 		assert_int_equal(sentence[strlen(sentence) - 1], '.');
 		assert_string_not_equal(sentence, pccl_result_string((pcclResult_t)-1));
 	}
-	assert_int_equal(known, 20);
+	assert_int_equal(known, 21);
 	assert_string_equal(pccl_result_name(pcclSuccess), "pcclSuccess");
 	assert_string_equal(pccl_result_name(pcclTooManyOperations), "pcclTooManyOperations");
 	assert_string_equal(pccl_result_name(pcclTopologyOptimizationFailed), "pcclTopologyOptimizationFailed");

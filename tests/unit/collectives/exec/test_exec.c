@@ -60,6 +60,7 @@ static void random_spec(struct pccl_rng *rng, uint32_t peers, uint32_t op, struc
 	spec->sequence = (uint32_t)pccl_rng_below(rng, 3);
 	spec->in_place = pccl_rng_chance(rng, 1, 2);
 	spec->uneven = pccl_rng_chance(rng, 1, 2);
+	spec->verifies = spec->tag % 3 == 0 && pccl_collective_is_alike((int)spec->kind);
 }
 
 static void run_random(const struct world_config *config, uint32_t ops_max)

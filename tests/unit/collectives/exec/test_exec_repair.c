@@ -103,6 +103,7 @@ static void start(struct run *run, uint64_t seed)
 		spec.in_place = pccl_rng_chance(run->rng, 1, 2);
 		if (op % 2 == 1)
 			use_codecs(run->rng, &spec);
+		spec.verifies = seed % 3 == 0;
 		world_add(run->world, op, &spec);
 		run->expected[op] = calloc(1, world_call(run->world, 0, op)->output_bytes + 1);
 		assert_non_null(run->expected[op]);
