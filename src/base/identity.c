@@ -17,6 +17,8 @@
 static const char purposes[][PURPOSE_BYTES] = {
 	[PCCL_ROLE_PEER] = "pccl: I am at this connection",
 	[PCCL_ROLE_MASTER] = "pccl: this is my master's port",
+	[PCCL_ROLE_CALLER] = "pccl: I call a member",
+	[PCCL_ROLE_CALLED] = "pccl: a member has called me",
 };
 
 static const char key_prefix[] = "pccl-key-";
@@ -176,4 +178,20 @@ bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return holds;
+}
+
+bool pccl_proof_is_of(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding,
+		      const pcclRankUuid_t *uuid)
+{
+	struct pccl_secret secret = pccl_identity_secret(&proof->key, proof->salt);
+
+	return pccl_identity_owns(&secret, uuid) && pccl_proof_holds(proof, role, binding);
+}
+
+pcclResult_t pccl_proof_make(const struct pccl_signer *signer, enum pccl_role role, const struct pccl_binding *binding,
+			     struct pccl_proof *proof_out)
+{
+	proof_out->key = signer->keys->key;
+	memcpy(proof_out->salt, signer->salt, sizeof(proof_out->salt));
+	return pccl_proof_sign(signer->keys, role, binding, proof_out);
 }

@@ -80,14 +80,28 @@ bool pccl_key_read_hex(const char *text, size_t bytes, uint8_t out[PCCL_KEY_BYTE
 /* The secret of a key's owner. */
 struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_t salt[PCCL_SALT_BYTES]);
 
-/* Which end of the connection signs. */
-enum pccl_role { PCCL_ROLE_PEER, PCCL_ROLE_MASTER };
+/* Which end of the connection signs: of one to a master, or of one between members. */
+enum pccl_role { PCCL_ROLE_PEER, PCCL_ROLE_MASTER, PCCL_ROLE_CALLER, PCCL_ROLE_CALLED };
 
 /* Signs for one connection; key and salt of *proof are filled in. pcclSystemError. */
 pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, enum pccl_role role, const struct pccl_binding *binding,
 			     struct pccl_proof *proof);
 /* Was it made with the key, at that end of this connection? */
 bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding);
+
+/* That, by the key that the uuid comes from? */
+bool pccl_proof_is_of(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding,
+		      const pcclRankUuid_t *uuid);
+
+/* Who proves. Both are borrowed; NULL: nobody does. */
+struct pccl_signer {
+	const struct pccl_key_pair *keys;
+	const uint8_t *salt;
+};
+
+/* The whole proof. pcclSystemError. */
+pcclResult_t pccl_proof_make(const struct pccl_signer *signer, enum pccl_role role, const struct pccl_binding *binding,
+			     struct pccl_proof *proof_out);
 
 bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t *caller, const struct pccl_pass *pass);
 

@@ -406,6 +406,18 @@ void pccl_control_post(struct pccl_control *control, const struct pccl_peer_even
 	pccl_loop_post(control->loop, &work->task);
 }
 
+/* By the key that its uuid comes from, for this very connection: masters know passes, and what passes come from. */
+static bool proves_who_it_is(const struct pccl_self *self, const struct pccl_stream *stream,
+			     const struct pccl_hello *hello)
+{
+	struct pccl_bond bond;
+
+	if (!pccl_wires_are_protected(self->wires))
+		return true;
+	return hello->proves && stream->transport->bond != NULL && stream->transport->bond(stream, &bond) &&
+	       pccl_proof_is_of(&hello->proof, PCCL_ROLE_CALLER, &bond.binding, &hello->from);
+}
+
 /* Somebody called on the listening port: neighbours' streams go to their lane. */
 static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
@@ -428,7 +440,8 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 		pccl_hello_refuse(control->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());
 		return;
 	}
-	if (!pccl_identity_admits(&self->secret, &hello->from, &hello->pass)) {
+	if (!pccl_identity_admits(&self->secret, &hello->from, &hello->pass) ||
+	    !proves_who_it_is(self, stream, hello)) {
 		more = pccl_log_rate(&control->impostors, pccl_loop_now(control->loop));
 		if (more != NULL)
 			pccl_log_info("hung up a caller that can't show that it is who it says%s", more);

@@ -99,6 +99,7 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 					  .self = links->self,
 					  .neighbour = member->uuid,
 					  .pass = member->pass,
+					  .signer = links->signer,
 					  .host = links->host,
 					  .checksums = links->checksums,
 					  .dials = dials,

@@ -10,6 +10,7 @@ struct pccl_lane_links {
 	struct pccl_loop *loop;
 	uint32_t group;
 	pcclRankUuid_t self;
+	struct pccl_signer signer; /* of `self`; nobody: connections are plain */
 	const struct pccl_wires *wires;
 	uint64_t host; /* see pccl_locality_host() */
 	pcclChecksums_t checksums;

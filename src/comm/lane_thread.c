@@ -397,6 +397,10 @@ static void fill_links(struct pccl_lane_thread *thread)
 					      .redial_timeout_ns = self->settings.heartbeat_timeout_ns};
 
 	thread->links = links;
+	if (pccl_wires_are_protected(self->wires)) {
+		thread->links.signer.keys = &self->keys;
+		thread->links.signer.salt = self->salt;
+	}
 }
 
 pcclResult_t pccl_lane_thread_create(const struct pccl_self *self, struct pccl_monitor *monitor, uint32_t index,

@@ -1,5 +1,6 @@
-/* Who registers at a protected master proves by a key that its secret is its own: others' secrets and signatures, which
- * a master of somebody else's has seen, are of no use. A real master; the peers are played by the test. */
+/* Who registers at a protected master, or calls a member, proves by a key that its secret is its own: others' secrets,
+ * signatures and passes, which a master of somebody else's has seen, are of no use. A real master; most peers are
+ * played by the test. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "lib/peers.h"
 #include "membership/message/message.h"
 #include "transport/link/channel.h"
+#include "transport/link/hello.h"
 
 /* One that calls the master, and what it was answered. */
 struct caller {
@@ -21,6 +23,8 @@ struct caller {
 	struct pccl_bond bond;
 	bool is_open;
 	enum pccl_message_type answer; /* 0: none yet */
+	struct pccl_member met;	       /* whom it was introduced to */
+	bool has_met;
 	char text[PCCL_CAUSE_TEXT_BYTES];
 };
 
@@ -39,6 +43,10 @@ static void on_message(void *context, struct pccl_channel *channel, const uint8_
 
 	(void)channel;
 	CHECK_RESULT(pcclSuccess, pccl_message_decode(data, bytes, &message));
+	if (message->type == PCCL_MESSAGE_MEET) {
+		caller->met = message->body.meet.strangers.members[0];
+		caller->has_met = true;
+	}
 	if (caller->answer == 0 && message->type != PCCL_MESSAGE_PROOF) { /* the master proves something, too */
 		caller->answer = message->type;
 		if (message->type == PCCL_MESSAGE_REFUSED)
@@ -205,10 +213,206 @@ static void nobody_takes_a_seat_by_what_a_master_was_told(void **state)
 	unsetenv("PCCL_SECRET");
 }
 
+/* ---- members ----------------------------------------------------------------------------------------------------- */
+
+/* One that calls a member in the name of `from`, and what it is told. */
+struct guest {
+	struct caller *caller;
+	struct pccl_stream *stream;
+	struct pccl_hello hello;
+	struct pccl_bond bond;
+	struct pccl_frame welcome;
+	uint8_t bytes[PCCL_HELLO_BYTES];
+	uint8_t text[PCCL_WELCOME_TEXT_BYTES + 1];
+	bool is_open;
+	bool is_answered;
+};
+
+static void guest_opened(void *context, struct pccl_stream *stream)
+{
+	struct guest *guest = context;
+
+	CHECK(stream->transport->bond(stream, &guest->bond));
+	guest->is_open = true;
+}
+
+static enum pccl_frame_verdict guest_header(void *context, struct pccl_stream *stream, const struct pccl_frame *frame,
+					    void **destination_out)
+{
+	struct guest *guest = context;
+
+	(void)stream;
+	if (frame->type != PCCL_FRAME_WELCOME)
+		return PCCL_FRAME_DISCARD;
+	CHECK(frame->payload_bytes < sizeof(guest->text));
+	*destination_out = guest->text;
+	return PCCL_FRAME_TAKE;
+}
+
+static void guest_received(void *context, struct pccl_stream *stream, const struct pccl_frame *frame)
+{
+	struct guest *guest = context;
+
+	(void)stream;
+	guest->welcome = *frame;
+	guest->is_answered = true;
+}
+
+static void ignore_room(void *context, struct pccl_stream *stream)
+{
+	(void)context;
+	(void)stream;
+}
+
+static void ignore_sent(void *context, struct pccl_stream *stream, void *token)
+{
+	(void)context;
+	(void)stream;
+	(void)token;
+}
+
+static void guest_broken(void *context, struct pccl_stream *stream, const char *reason)
+{
+	const struct guest *guest = context;
+
+	(void)stream;
+	if (!guest->is_answered)
+		peer_fail(__FILE__, __LINE__, reason);
+}
+
+static const struct pccl_stream_events guest_events = {.opened = guest_opened,
+						       .header = guest_header,
+						       .received = guest_received,
+						       .room = ignore_room,
+						       .sent = ignore_sent,
+						       .broken = guest_broken};
+
+static void dial_member(struct guest *guest, struct caller *caller, const pcclRankUuid_t *from)
+{
+	const struct pccl_transport *transport;
+	struct pccl_address address;
+
+	memset(guest, 0, sizeof(*guest));
+	guest->caller = caller;
+	guest->hello.purpose = PCCL_PURPOSE_DATA;
+	guest->hello.from = *from;
+	guest->hello.to = caller->met.uuid;
+	guest->hello.instance = 4711;
+	guest->hello.pass = caller->met.pass;
+	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", caller->met.addresses[0].port, &address));
+	transport = pccl_wire_for(caller->wires, &address);
+	CHECK_RESULT(pcclSuccess,
+		     transport->dial(transport, caller->loop, &address, &guest_events, guest, &guest->stream));
+	turn_until(caller, &guest->is_open);
+}
+
+static void say_hello(struct guest *guest)
+{
+	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
+
+	frame.payload_bytes = (uint32_t)pccl_hello_encode(&guest->hello, guest->bytes);
+	CHECK(guest->stream->transport->send(guest->stream, &frame, guest->bytes, NULL));
+	turn_until(guest->caller, &guest->is_answered);
+}
+
+static void check_turned_away(struct guest *guest)
+{
+	say_hello(guest);
+	CHECK(guest->welcome.aux == PCCL_WELCOME_NEVER);
+	CHECK(strstr((char *)guest->text, "it can't show that it is who it says") != NULL);
+	guest->stream->transport->close(guest->stream, false);
+}
+
+static struct pccl_proof prove(const struct pccl_signer *signer, enum pccl_role role,
+			       const struct pccl_binding *binding)
+{
+	struct pccl_proof proof;
+
+	CHECK_RESULT(pcclSuccess, pccl_proof_make(signer, role, binding, &proof));
+	return proof;
+}
+
+/* It has the pass of the one that was introduced, as every master has: only the one with the key is let in. */
+static void try_to_call_in_anothers_name(struct world_peer *me)
+{
+	static const uint8_t salt[PCCL_SALT_BYTES] = {1};
+	struct pccl_key_pair owners = {.seed = {1}}, thiefs = {.seed = {2}};
+	const struct pccl_signer owner = {&owners, salt}, thief = {&thiefs, salt};
+	struct pccl_greeting greeting;
+	struct pccl_proof shown;
+	struct pccl_secret secret;
+	struct caller caller;
+	struct guest guest;
+	pcclRankUuid_t uuid;
+
+	peer_wait_peer(me, 0, 1);
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&owners));
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&thiefs));
+	call(&caller, me);
+	shown = sign(&owners, &caller.bond.binding);
+	secret = pccl_identity_secret(&shown.key, shown.salt);
+	uuid = pccl_identity_uuid(&secret);
+	say_proof(&caller, &shown);
+	say_register(&caller, &secret);
+	CHECK(caller.answer == PCCL_MESSAGE_WELCOME);
+	turn_until(&caller, &caller.has_met);
+
+	dial_member(&guest, &caller, &uuid);
+	check_turned_away(&guest);
+	dial_member(&guest, &caller, &uuid);
+	guest.hello.proves = true;
+	guest.hello.proof = shown; /* for the master, over another connection */
+	check_turned_away(&guest);
+	dial_member(&guest, &caller, &uuid);
+	guest.hello.proves = true;
+	guest.hello.proof = prove(&thief, PCCL_ROLE_CALLER, &guest.bond.binding);
+	check_turned_away(&guest);
+	dial_member(&guest, &caller, &uuid);
+	guest.hello.proves = true;
+	guest.hello.proof = prove(&owner, PCCL_ROLE_CALLED, &guest.bond.binding);
+	check_turned_away(&guest);
+
+	dial_member(&guest, &caller, &uuid);
+	guest.hello.proves = true;
+	guest.hello.proof = prove(&owner, PCCL_ROLE_CALLER, &guest.bond.binding);
+	say_hello(&guest);
+	CHECK(guest.welcome.aux == PCCL_WELCOME_YES);
+	CHECK_RESULT(pcclSuccess, pccl_greeting_decode(guest.text, guest.welcome.payload_bytes, &greeting));
+	CHECK(greeting.proves);
+	CHECK(pccl_proof_is_of(&greeting.proof, PCCL_ROLE_CALLED, &guest.bond.binding, &caller.met.uuid));
+	CHECK(!pccl_proof_is_of(&greeting.proof, PCCL_ROLE_CALLED, &guest.bond.binding, &uuid));
+	guest.stream->transport->close(guest.stream, false);
+	hang_up(&caller);
+	peer_reach(me, 1);
+}
+
+static void is_called(struct world_peer *me)
+{
+	peer_join(me);
+	peer_reach(me, 1);
+	peer_wait_peer(me, 1, 1);
+	peer_leave(me);
+}
+
+static void nobody_calls_members_in_anothers_name(void **state)
+{
+	char secret[PCCL_SECRET_TEXT_BYTES];
+	struct world *world = *state;
+
+	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
+	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, 1, is_called, NULL);
+	peers_start(world, 1, try_to_call_in_anothers_name, NULL);
+	peers_finish(world);
+	unsetenv("PCCL_SECRET");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name, peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);

@@ -8,6 +8,24 @@
 #include "base/fail.h"
 #include "base/log.h"
 
+static void put_proof(struct pccl_writer *writer, const struct pccl_proof *proof)
+{
+	pccl_put_bytes(writer, proof->key.data, sizeof(proof->key.data));
+	pccl_put_bytes(writer, proof->salt, sizeof(proof->salt));
+	pccl_put_bytes(writer, proof->signature, sizeof(proof->signature));
+}
+
+/* What is left is one, or nothing is. */
+static bool get_proof(struct pccl_reader *reader, struct pccl_proof *proof_out)
+{
+	if (reader->bad || pccl_reader_left(reader) == 0)
+		return false;
+	pccl_get_bytes(reader, proof_out->key.data, sizeof(proof_out->key.data));
+	pccl_get_bytes(reader, proof_out->salt, sizeof(proof_out->salt));
+	pccl_get_bytes(reader, proof_out->signature, sizeof(proof_out->signature));
+	return true;
+}
+
 size_t pccl_hello_encode(const struct pccl_hello *hello, uint8_t out[PCCL_HELLO_BYTES])
 {
 	struct pccl_writer writer = pccl_writer_over(out, PCCL_HELLO_BYTES);
@@ -24,6 +42,8 @@ size_t pccl_hello_encode(const struct pccl_hello *hello, uint8_t out[PCCL_HELLO_
 	pccl_put_u64(&writer, hello->host);
 	pccl_put_u16(&writer, hello->port);
 	pccl_put_bytes(&writer, hello->pass.data, sizeof(hello->pass.data));
+	if (hello->proves)
+		put_proof(&writer, &hello->proof);
 	assert(!writer.overflow);
 	return (size_t)(writer.at - out);
 }
@@ -45,6 +65,7 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 	hello_out->host = pccl_get_u64(&reader);
 	hello_out->port = pccl_get_u16(&reader);
 	pccl_get_bytes(&reader, hello_out->pass.data, sizeof(hello_out->pass.data));
+	hello_out->proves = get_proof(&reader, &hello_out->proof);
 	if (reader.bad || pccl_reader_left(&reader) != 0)
 		return pccl_fail(pcclRankConnectionFailed, "HELLO of %zu bytes is malformed", bytes);
 	if (hello_out->purpose != PCCL_PURPOSE_CONTROL && hello_out->purpose != PCCL_PURPOSE_DATA)
@@ -52,21 +73,26 @@ pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_he
 	return pcclSuccess;
 }
 
-void pccl_greeting_encode(const struct pccl_greeting *greeting, uint8_t out[PCCL_GREETING_BYTES])
+size_t pccl_greeting_encode(const struct pccl_greeting *greeting, uint8_t out[PCCL_GREETING_BYTES])
 {
 	struct pccl_writer writer = pccl_writer_over(out, PCCL_GREETING_BYTES);
 
 	pccl_put_u64(&writer, greeting->instance);
 	pccl_put_u32(&writer, greeting->hellos);
+	if (greeting->proves)
+		put_proof(&writer, &greeting->proof);
 	assert(!writer.overflow);
+	return (size_t)(writer.at - out);
 }
 
 pcclResult_t pccl_greeting_decode(const uint8_t *data, size_t bytes, struct pccl_greeting *greeting_out)
 {
 	struct pccl_reader reader = pccl_reader_over(data, bytes);
 
+	memset(greeting_out, 0, sizeof(*greeting_out));
 	greeting_out->instance = pccl_get_u64(&reader);
 	greeting_out->hellos = pccl_get_u32(&reader);
+	greeting_out->proves = get_proof(&reader, &greeting_out->proof);
 	if (reader.bad || pccl_reader_left(&reader) != 0 || greeting_out->instance == 0)
 		return pccl_fail(pcclRankConnectionFailed, "WELCOME of %zu bytes is malformed", bytes);
 	return pcclSuccess;

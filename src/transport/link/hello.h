@@ -17,21 +17,25 @@ struct pccl_hello {
 	uint16_t lane;	   /* data only, as the rest */
 	uint16_t stream;   /* index among the link's streams */
 	uint64_t instance; /* of the caller's link: another number is another link, which knows nothing of the first */
-	uint32_t resumption;   /* HELLOs that the caller has said before for this stream of its link */
-	uint32_t received;     /* frames that the caller had received completely on it before */
-	uint64_t host;	       /* the caller's, see pccl_locality_host() */
-	uint16_t port;	       /* of the caller's end of the connection */
-	struct pccl_pass pass; /* that the caller may call as `from` */
+	uint32_t resumption;	 /* HELLOs that the caller has said before for this stream of its link */
+	uint32_t received;	 /* frames that the caller had received completely on it before */
+	uint64_t host;		 /* the caller's, see pccl_locality_host() */
+	uint16_t port;		 /* of the caller's end of the connection */
+	struct pccl_pass pass;	 /* that the caller may call as `from` */
+	bool proves;		 /* on protected connections: */
+	struct pccl_proof proof; /* by the key that `from` comes from, as the caller */
 };
 
 /* What WELCOME says to a caller of a link that is taken. */
 struct pccl_greeting {
-	uint64_t instance; /* as in HELLO, of the one who is called */
-	uint32_t hellos;   /* that it has said itself for this stream: it has given them up */
+	uint64_t instance;	 /* as in HELLO, of the one who is called */
+	uint32_t hellos;	 /* that it has said itself for this stream: it has given them up */
+	bool proves;		 /* on protected connections: */
+	struct pccl_proof proof; /* by the key that its uuid comes from, as the one who was called */
 };
 
-#define PCCL_HELLO_BYTES 96 /* upper limit of the encoded payload */
-#define PCCL_GREETING_BYTES 12u
+#define PCCL_HELLO_BYTES 224	    /* upper limit of the encoded payload */
+#define PCCL_GREETING_BYTES 140u    /* likewise */
 #define PCCL_WELCOME_TEXT_BYTES 256 /* upper limit of a refusal's text, without a final zero */
 
 /* `aux` of WELCOME. */
@@ -47,7 +51,8 @@ size_t pccl_hello_encode(const struct pccl_hello *hello, uint8_t out[PCCL_HELLO_
 /* Returns pcclRankConnectionFailed for what is not exactly one HELLO, and says why. */
 pcclResult_t pccl_hello_decode(const uint8_t *data, size_t bytes, struct pccl_hello *hello_out);
 
-void pccl_greeting_encode(const struct pccl_greeting *greeting, uint8_t out[PCCL_GREETING_BYTES]);
+/* Likewise. */
+size_t pccl_greeting_encode(const struct pccl_greeting *greeting, uint8_t out[PCCL_GREETING_BYTES]);
 
 /* Returns pcclRankConnectionFailed for what is not exactly one, and says why. */
 pcclResult_t pccl_greeting_decode(const uint8_t *data, size_t bytes, struct pccl_greeting *greeting_out);

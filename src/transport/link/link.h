@@ -31,6 +31,7 @@ struct pccl_link_config {
 	pcclRankUuid_t self;
 	pcclRankUuid_t neighbour;
 	struct pccl_pass pass;				/* to be shown to it */
+	struct pccl_signer signer;			/* proves to it who this is, where connections are protected */
 	uint64_t host;					/* that this process runs on, see pccl_locality_host() */
 	pcclChecksums_t checksums;			/* of segments; Default is Auto */
 	char name[64];					/* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */

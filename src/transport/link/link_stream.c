@@ -284,6 +284,32 @@ static void on_ack_timer(struct pccl_timer *timer)
 		pccl_loop_timer_set(ls->link->config.loop, timer, now_of(ls) + PCCL_LINK_ACK_DELAY_NS);
 }
 
+static bool has_bond(const struct pccl_stream *stream, struct pccl_bond *bond_out)
+{
+	return stream->transport->bond != NULL && stream->transport->bond(stream, bond_out);
+}
+
+/* Without a proof the other side refuses. */
+static bool prove(const struct pccl_link_stream *ls, enum pccl_role role, struct pccl_proof *proof_out)
+{
+	const struct pccl_signer *signer = &ls->link->config.signer;
+	struct pccl_bond bond;
+
+	return signer->keys != NULL && has_bond(ls->stream, &bond) &&
+	       pccl_proof_make(signer, role, &bond.binding, proof_out) == pcclSuccess;
+}
+
+/* Did the neighbour answer, and nobody else? Who proves wants proof. */
+static bool is_neighbour(const struct pccl_link_stream *ls, const struct pccl_greeting *greeting)
+{
+	const struct pccl_link_config *config = &ls->link->config;
+	struct pccl_bond bond;
+
+	return config->signer.keys == NULL ||
+	       (greeting->proves && has_bond(ls->stream, &bond) &&
+		pccl_proof_is_of(&greeting->proof, PCCL_ROLE_CALLED, &bond.binding, &config->neighbour));
+}
+
 static void say_hello(struct pccl_link_stream *ls)
 {
 	const struct pccl_link_config *config = &ls->link->config;
@@ -301,6 +327,7 @@ static void say_hello(struct pccl_link_stream *ls)
 	hello.received = ls->received;
 	hello.host = config->host;
 	hello.port = transport->ends(ls->stream, &local, &remote) ? pccl_address_port(&local) : 0;
+	hello.proves = prove(ls, PCCL_ROLE_CALLER, &hello.proof);
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
 	ls->reported = ls->received;
 	ls->unreported_bytes = 0;
@@ -350,6 +377,9 @@ static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *fr
 	if (pccl_greeting_decode((const uint8_t *)ls->text, frame->payload_bytes, &greeting) != pcclSuccess) {
 		note_reason(ls, "%s", pccl_fail_text());
 		try_next_place(ls);
+	} else if (!is_neighbour(ls, &greeting)) {
+		note_reason(ls, "who answers can't prove that it is %s", link->config.name);
+		try_next_place(ls);
 	} else if (!pccl_link_knows(link, greeting.instance, ls)) {
 		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
 			       link->config.name, link->config.lane);
@@ -384,8 +414,8 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
 	const struct pccl_link_config *config = &ls->link->config;
-	const struct pccl_greeting greeting = {.instance = ls->link->instance, .hellos = ls->hellos};
-	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME, .payload_bytes = PCCL_GREETING_BYTES};
+	struct pccl_greeting greeting = {.instance = ls->link->instance, .hellos = ls->hellos};
+	struct pccl_frame welcome = {.type = PCCL_FRAME_WELCOME};
 
 	pccl_link_stream_drop(ls);
 	ls->hellos_known = hello->resumption + 1;
@@ -402,7 +432,8 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	pccl_greeting_encode(&greeting, ls->greeting);
+	greeting.proves = prove(ls, PCCL_ROLE_CALLED, &greeting.proof);
+	welcome.payload_bytes = (uint32_t)pccl_greeting_encode(&greeting, ls->greeting);
 	if (!stream->transport->send(stream, &welcome, ls->greeting, NULL))
 		assert(false); /* a stream that has just been attached has room */
 	come_up(ls, hello->received);

@@ -120,6 +120,32 @@ static struct pccl_key_pair key_of(uint8_t number)
 	return pair;
 }
 
+static void a_member_proves_which_one_it_is(void **state)
+{
+	static const uint8_t salt[PCCL_SALT_BYTES] = {9}, other_salt[PCCL_SALT_BYTES] = {8};
+	struct pccl_key_pair mine = key_of(1), yours = key_of(2);
+	const struct pccl_signer me = {&mine, salt}, me_again = {&mine, other_salt}, you = {&yours, salt};
+	const struct pccl_binding here = {{3}}, elsewhere = {{4}};
+	struct pccl_secret secret = pccl_identity_secret(&mine.key, salt);
+	pcclRankUuid_t uuid = pccl_identity_uuid(&secret);
+	struct pccl_proof proof;
+
+	(void)state;
+	assert_int_equal(pccl_proof_make(&me, PCCL_ROLE_CALLER, &here, &proof), pcclSuccess);
+	assert_true(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &here, &uuid));
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLED, &here, &uuid)); /* it can't be thrown back */
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_PEER, &here, &uuid));
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &elsewhere, &uuid));
+	proof.salt[0] = 8;
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &here, &uuid));
+	assert_int_equal(pccl_proof_make(&me_again, PCCL_ROLE_CALLER, &here, &proof), pcclSuccess);
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &here, &uuid));
+	assert_int_equal(pccl_proof_make(&you, PCCL_ROLE_CALLER, &here, &proof), pcclSuccess);
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &here, &uuid));
+	proof.key = mine.key;
+	assert_false(pccl_proof_is_of(&proof, PCCL_ROLE_CALLER, &here, &uuid));
+}
+
 static void a_proof_is_of_one_key_and_one_connection(void **state)
 {
 	struct pccl_key_pair mine = key_of(1), yours = key_of(2);
@@ -173,6 +199,7 @@ int main(void)
 		cmocka_unit_test(a_pass_is_for_one_caller_and_one_door),
 		cmocka_unit_test(keys_survive_being_written_down),
 		cmocka_unit_test(keys_are_those_of_the_standard),
+		cmocka_unit_test(a_member_proves_which_one_it_is),
 		cmocka_unit_test(a_proof_is_of_one_key_and_one_connection),
 		cmocka_unit_test(a_secret_belongs_to_a_key_and_a_salt),
 	};

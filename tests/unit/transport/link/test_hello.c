@@ -121,21 +121,29 @@ static void wait_for_hang_up(const struct porch *porch, int fd)
 
 static void greeting_survives_the_wire(void **state)
 {
-	const struct pccl_greeting greeting = {.instance = 0x1122334455667788u, .hellos = 0xfffffffeu};
+	struct pccl_greeting greeting = {.instance = 0x1122334455667788u, .hellos = 0xfffffffeu};
 	uint8_t bytes[PCCL_GREETING_BYTES + 1] = {0};
 	struct pccl_greeting again;
-	size_t count;
+	size_t count, plain_bytes, proven_bytes;
 
 	(void)state;
-	pccl_greeting_encode(&greeting, bytes);
-	assert_int_equal(pccl_greeting_decode(bytes, PCCL_GREETING_BYTES, &again), pcclSuccess);
+	greeting.proof.signature[63] = 0x77;
+	plain_bytes = pccl_greeting_encode(&greeting, bytes);
+	assert_int_equal(pccl_greeting_decode(bytes, plain_bytes, &again), pcclSuccess);
 	assert_int_equal(again.instance, greeting.instance);
 	assert_int_equal(again.hellos, greeting.hellos);
+	assert_false(again.proves);
+	greeting.proves = true;
+	proven_bytes = pccl_greeting_encode(&greeting, bytes);
+	assert_int_equal(proven_bytes, PCCL_GREETING_BYTES);
+	assert_int_equal(pccl_greeting_decode(bytes, proven_bytes, &again), pcclSuccess);
+	assert_true(again.proves);
+	assert_memory_equal(&again.proof, &greeting.proof, sizeof(again.proof));
 	for (count = 0; count <= sizeof(bytes); count++)
-		if (count != PCCL_GREETING_BYTES)
+		if (count != plain_bytes && count != proven_bytes)
 			assert_int_equal(pccl_greeting_decode(bytes, count, &again), pcclRankConnectionFailed);
 	memset(bytes, 0, sizeof(greeting.instance));
-	assert_int_equal(pccl_greeting_decode(bytes, PCCL_GREETING_BYTES, &again), pcclRankConnectionFailed);
+	assert_int_equal(pccl_greeting_decode(bytes, proven_bytes, &again), pcclRankConnectionFailed);
 }
 
 static void hello_survives_the_wire(void **state)
@@ -159,6 +167,15 @@ static void hello_survives_the_wire(void **state)
 	assert_int_equal(hello.host, again.host);
 	assert_int_equal(hello.port, again.port);
 	assert_memory_equal(hello.pass.data, again.pass.data, sizeof(again.pass.data));
+	assert_false(again.proves);
+	hello.proves = true;
+	hello.proof.key.data[0] = 0x11;
+	hello.proof.salt[31] = 0x12;
+	hello.proof.signature[63] = 0x13;
+	count = pccl_hello_encode(&hello, bytes);
+	assert_int_equal(pccl_hello_decode(bytes, count, &again), pcclSuccess);
+	assert_true(again.proves);
+	assert_memory_equal(&hello.proof, &again.proof, sizeof(again.proof));
 }
 
 static void hello_of_any_other_length_or_purpose_is_refused(void **state)
@@ -170,7 +187,7 @@ static void hello_of_any_other_length_or_purpose_is_refused(void **state)
 
 	(void)state;
 	for (i = 0; i <= sizeof(bytes); i++)
-		if (i != count)
+		if (i != count && i != count + 128) /* a proof goes with it */
 			assert_int_equal(pccl_hello_decode(bytes, i, &hello), pcclRankConnectionFailed);
 	bytes[0] = 0;
 	assert_int_equal(pccl_hello_decode(bytes, count, &hello), pcclRankConnectionFailed);
