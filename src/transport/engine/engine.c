@@ -52,13 +52,21 @@ size_t pccl_engine_parts_bytes(const struct iovec *parts, size_t part_count)
 
 /* ---- ends ---------------------------------------------------------------------------------------------------- */
 
+/* Who may close the bell comes after this. */
+static void unwatch_bell(struct pccl_engine *engine)
+{
+	if (engine->bell.fd >= 0)
+		pccl_loop_unwatch(engine->loop, &engine->bell);
+	engine->bell.fd = -1;
+}
+
 /* Off the loop, with nothing left that the loop would call. */
 static void leave_loop(struct pccl_engine *engine)
 {
 	if (engine->loop == NULL)
 		return;
+	unwatch_bell(engine);
 	pccl_loop_unwatch(engine->loop, &engine->watch);
-	pccl_loop_unwatch(engine->loop, &engine->bell);
 	pccl_loop_undefer(engine->loop, &engine->write_hook);
 	pccl_loop_undefer(engine->loop, &engine->read_hook);
 	pccl_loop_timer_clear(engine->loop, &engine->linger);
@@ -169,15 +177,11 @@ static void shut_down(struct pccl_engine *engine)
 		engine->has_shut_down = engine->bytes->shut_down(engine->bytes_state, engine->watch.fd);
 }
 
-static void on_linger_ready(struct pccl_engine *engine)
+/* Who brings bytes there itself still brings what was written before the close, as a kernel does. */
+static bool is_bringing(struct pccl_engine *engine)
 {
-	if (!pccl_engine_write(engine, true)) {
-		end_linger(engine);
-		return;
-	}
-	shut_down(engine);
-	if (drain(engine))
-		end_linger(engine);
+	return engine->begun && engine->shaken && engine->bytes->has_arrived != NULL &&
+	       !engine->bytes->has_arrived(engine->bytes_state);
 }
 
 /* Has the other side's kernel everything? Then nothing can take it back. */
@@ -185,8 +189,19 @@ static bool has_arrived(struct pccl_engine *engine)
 {
 	int unacknowledged = 0;
 
-	return engine->queue_count == 0 && pccl_engine_flush(engine) &&
+	return engine->queue_count == 0 && pccl_engine_flush(engine) && !is_bringing(engine) &&
 	       ioctl(engine->watch.fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
+}
+
+static void on_linger_ready(struct pccl_engine *engine)
+{
+	if (!pccl_engine_write(engine, true)) {
+		end_linger(engine);
+		return;
+	}
+	shut_down(engine);
+	if (drain(engine) || (engine->bytes->has_arrived != NULL && has_arrived(engine)))
+		end_linger(engine);
 }
 
 /* Everything has completed towards the user; the payloads are ours. */
@@ -220,12 +235,16 @@ void pccl_engine_close(struct pccl_stream *stream, bool flush)
 	 * rest completed by this very loop, and must not close twice. */
 	if (engine->state != PCCL_ENGINE_DETACHED && !pccl_engine_complete_all(engine))
 		assert(false);
-	if (!linger) {
+	if (linger) {
+		pccl_engine_write(engine, false);
+		start_linger(engine);
+	} else if (engine->state == PCCL_ENGINE_OPEN && is_bringing(engine)) {
+		pccl_engine_drop_queue(engine);
+		engine->has_shut_down = true; /* nothing follows, perhaps in the middle of a frame */
+		start_linger(engine);
+	} else {
 		free_stream(engine);
-		return;
 	}
-	pccl_engine_write(engine, false);
-	start_linger(engine);
 }
 
 /* ---- events -------------------------------------------------------------------------------------------------- */
@@ -234,18 +253,20 @@ void pccl_engine_close(struct pccl_stream *stream, bool flush)
  * taken that the loop then says nothing of. */
 static pcclResult_t watch_bell(struct pccl_engine *engine, struct pccl_loop *loop)
 {
-	engine->bell.fd = engine->bytes->bell != NULL ? engine->bytes->bell(engine->bytes_state) : -1;
-	return engine->bell.fd < 0 ? pcclSuccess : pccl_loop_watch(loop, &engine->bell, EPOLLIN | EPOLLET);
+	pcclResult_t result = pcclSuccess;
+
+	if (engine->begun && engine->bytes->bell != NULL)
+		engine->bell.fd = engine->bytes->bell(engine->bytes_state);
+	if (engine->bell.fd >= 0)
+		result = pccl_loop_watch(loop, &engine->bell, EPOLLIN | EPOLLET);
+	if (result != pcclSuccess)
+		engine->bell.fd = -1;
+	return result;
 }
 
 static void open_up(struct pccl_engine *engine)
 {
 	bool room = engine->room_wanted;
-
-	if (watch_bell(engine, engine->loop) != pcclSuccess) {
-		pccl_engine_break(engine, "%s", pccl_fail_text());
-		return;
-	}
 
 	engine->shaken = true;
 	engine->state = PCCL_ENGINE_OPEN;
@@ -263,8 +284,12 @@ void pccl_engine_shake(struct pccl_engine *engine)
 {
 	enum pccl_shake shake = PCCL_SHAKE_DONE;
 
-	if (!engine->shaken && engine->bytes->shake != NULL)
+	if (!engine->shaken && engine->bytes->shake != NULL) {
+		unwatch_bell(engine);
 		shake = engine->bytes->shake(engine->bytes_state, engine->watch.fd);
+		if (watch_bell(engine, engine->loop) != pcclSuccess)
+			shake = PCCL_SHAKE_FAILED;
+	}
 	engine->base.unfit = shake == PCCL_SHAKE_UNFIT;
 	if (shake == PCCL_SHAKE_FAILED || shake == PCCL_SHAKE_UNFIT)
 		pccl_engine_break(engine, "%s", pccl_fail_text());
@@ -331,17 +356,26 @@ static void on_ready(struct pccl_watch *watch, uint32_t events)
 	}
 }
 
-static void on_bell(struct pccl_watch *watch, uint32_t events)
+static void empty_bell(const struct pccl_engine *engine)
 {
-	struct pccl_engine *engine = watch->context;
 	char bells[64];
 	uint32_t calls = 0;
 	ssize_t got;
 
-	(void)events;
 	do
-		got = read(watch->fd, bells, sizeof(bells));
+		got = read(engine->bell.fd, bells, sizeof(bells));
 	while ((got == (ssize_t)sizeof(bells) && ++calls < BELL_CALLS_MAX) || (got < 0 && errno == EINTR));
+}
+
+static void on_bell(struct pccl_watch *watch, uint32_t events)
+{
+	struct pccl_engine *engine = watch->context;
+
+	(void)events;
+	if (engine->bytes->hear_bell != NULL)
+		engine->bytes->hear_bell(engine->bytes_state);
+	else
+		empty_bell(engine);
 	on_ready(&engine->watch, EPOLLIN | EPOLLOUT);
 }
 
@@ -395,7 +429,7 @@ static pcclResult_t join_loop(struct pccl_engine *engine, struct pccl_loop *loop
 {
 	pcclResult_t result = pccl_loop_watch(loop, &engine->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 
-	if (result == pcclSuccess && engine->shaken && engine->begun)
+	if (result == pcclSuccess)
 		result = watch_bell(engine, loop);
 	if (result != pcclSuccess) {
 		pccl_loop_unwatch(loop, &engine->watch);

@@ -41,15 +41,21 @@ struct pccl_byte_calls {
 	/* Nothing more is written: after what was, the other side's read() returns 0. False: to be called again when
 	 * there is room. */
 	bool (*shut_down)(void *state, int fd);
+	/* Has the other side's device all that was written? False: the loop tells when more is there. NULL: the kernel
+	 * brings it there, also after end(), and knows. */
+	bool (*has_arrived)(void *state);
 	/* As the slot of a transport; after the handshake. NULL: bytes are not protected. */
 	bool (*bond)(const void *state, struct pccl_bond *bond_out);
 	/* Fills in what is known of the way; false: the kernel knows. NULL: it always does. */
 	bool (*count)(void *state, uint64_t now_ns, struct pccl_stream_counters *counters);
 	/* What people call the way that bytes go, once the handshake is done. NULL: as the transport. */
 	const char *(*name)(const void *state);
-	/* A descriptor beside the socket, once the handshake is done, that something to read comes to whenever either
-	 * direction may get on; the engine empties it. -1: none. NULL: never any. */
+	/* A descriptor beside the socket that something to read comes to whenever either direction may get on, or the
+	 * handshake: looked for after each shake(), and changed by nothing else. -1: none. NULL: never any. */
 	int (*bell)(const void *state);
+	/* Empties it: before anything that follows from that, and nobody else may, for the direction that waits would
+	 * not be told. NULL: the engine reads from it. */
+	void (*hear_bell)(void *state);
 	/* The loop has told that the other side has hung up, or that the connection is broken. May be NULL. */
 	void (*note_end)(void *state);
 };

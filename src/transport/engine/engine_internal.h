@@ -44,7 +44,7 @@ struct pccl_engine {
 	enum pccl_engine_state state;
 	struct pccl_loop *loop; /* NULL: detached */
 	struct pccl_watch watch;
-	struct pccl_watch bell; /* of the bytes, while it is watched */
+	struct pccl_watch bell; /* of the bytes; fd -1: there is none */
 	const struct pccl_byte_calls *bytes;
 	void *bytes_state;
 	bool begun;	    /* bytes->begin() has been called */

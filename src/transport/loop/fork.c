@@ -40,10 +40,15 @@ int pccl_fork_own(int fd)
 	return fd;
 }
 
-void pccl_fork_close(int fd)
+void pccl_fork_disown(int fd)
 {
 	if (fd >= 0 && fd < OWNED_MAX)
 		__atomic_fetch_and(&owned[(size_t)fd / WORD_BITS], ~(1ul << (size_t)fd % WORD_BITS), __ATOMIC_SEQ_CST);
+}
+
+void pccl_fork_close(int fd)
+{
+	pccl_fork_disown(fd);
 	(void)close(fd);
 }
 

@@ -11,6 +11,9 @@ int pccl_fork_own(int fd);
 /* close(). */
 void pccl_fork_close(int fd);
 
+/* Somebody else is about to close it. */
+void pccl_fork_disown(int fd);
+
 /* How many forks lie between the process that used the library first and this one. What was made under another number
  * is an ancestor's. */
 unsigned pccl_fork_generation(void);
