@@ -44,11 +44,18 @@ VPCLMUL256_FLAGS := -O3 -mavx2 -mvpclmulqdq -mpclmul -msse4.2
 VPCLMUL512_FLAGS := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mvpclmulqdq -mpclmul -msse4.2
 endif
 
+# RDMA needs the headers of libibverbs to be built, and the library, which it loads, to be used.
+WITH_VERBS ?= $(shell printf '\043include <infiniband/verbs.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo 1 || echo 0)
+VERBS_SRC := $(addprefix src/transport/rdma/,verbs.c device.c pair.c)
+NO_VERBS_SRC := src/transport/rdma/pair_none.c
+
 PROG_SRC := $(wildcard src/programs/*.c)
-LIB_SRC := $(filter-out $(PROG_SRC),$(wildcard src/*/*.c src/*/*/*.c))
+LIB_SRC := $(filter-out $(PROG_SRC) $(if $(filter 1,$(WITH_VERBS)),$(NO_VERBS_SRC),$(VERBS_SRC)), \
+	$(wildcard src/*/*.c src/*/*/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 TRAIN_SRC := $(wildcard bench/diloco/*.c) $(wildcard bench/lab/*.c)
-UNIT_SRC := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
+UNIT_SRC := $(sort $(filter-out $(if $(filter 1,$(WITH_VERBS)),,tests/unit/transport/rdma/test_rdma.c), \
+	$(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)))
 INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
@@ -126,10 +133,14 @@ $(TESTLIB_A): $(call obj,$(TESTLIB_SRC))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-# A stand-in for NVIDIA's driver, which tests load in its place.
-STANDIN := $(B)/test/standin/libcuda.so.1
+# Stand-ins for NVIDIA's driver and for libibverbs, which tests load in their place.
+STANDIN := $(B)/test/standin/libcuda.so.1 $(if $(filter 1,$(WITH_VERBS)),$(B)/test/standin/libibverbs.so.1)
+STANDIN_SRC := tests/standin/cuda.c $(if $(filter 1,$(WITH_VERBS)),tests/standin/verbs.c)
 
-$(STANDIN): $(B)/obj/tests/standin/cuda.o
+$(B)/test/standin/libcuda.so.1: $(B)/obj/tests/standin/cuda.o
+$(B)/test/standin/libibverbs.so.1: $(B)/obj/tests/standin/verbs.o
+
+$(STANDIN):
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared -Wl,-soname,$(@F) $(LDFLAGS) -o $@ $<
 
@@ -159,7 +170,7 @@ help: ## list the targets
 clean: ## remove everything that was built
 	rm -rf build
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(TRAIN_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) tests/standin/cuda.c))
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(PROG_SRC) $(BENCH_SRC) $(TRAIN_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(FUZZ_SRC) tests/fuzz/replay.c $(SIM_SRC) $(TESTLIB_SRC) $(STANDIN_SRC)))
 Q = $(if $(V),,@echo "  $(@:$(B)/%=%)" &&)
 .PHONY: all library help clean
 .DELETE_ON_ERROR:

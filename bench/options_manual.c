@@ -26,7 +26,7 @@ static const char measuring[] =
 	"  --lanes N           I/O threads per peer, at most 16\n"
 	"  --streams N         connections per lane and neighbour, at most 16\n"
 	"  --security NAME     none, psk, tls; psk with --local makes a secret; default as PCCL_SECURITY says\n"
-	"  --transport NAME    between peers: auto (default; shared memory within a host, else TCP), tcp\n"
+	"  --transport NAME    between peers: auto (default; shared memory within a host, else TCP), tcp, rdma\n"
 	"  --verify NAME       off (default), digest: members compare results before operations end\n"
 	"  --checksums NAME    of the elements that travel: auto (default; where they leave the host), on, off; the\n"
 	"                      alternatives in bench/compare have none\n"

@@ -39,8 +39,9 @@ may_include() {
 	src/transport/tcp/*) echo base transport/. transport/loop transport/engine transport/tcp ;;
 	src/transport/tls/*) echo base transport/. transport/loop transport/engine transport/tls ;;
 	src/transport/shm/*) echo base transport/. transport/loop transport/engine transport/tcp transport/shm ;;
+	src/transport/rdma/*) echo base transport/. transport/loop transport/engine transport/tcp transport/rdma ;;
 	src/transport/link/*) echo base transport/. transport/loop transport/link ;;
-	src/transport/wires/*) echo base transport/. transport/tcp transport/tls transport/shm transport/wires ;;
+	src/transport/wires/*) echo base transport/. transport/tcp transport/tls transport/shm transport/rdma transport/wires ;;
 	src/transport/*/*) ;;
 	src/transport/*) echo base transport/. transport/loop ;;
 	transport/*) echo base transport ;;

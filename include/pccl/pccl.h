@@ -173,7 +173,11 @@ typedef enum pcclTransport_t {
 	 * none; else TCP, in TLS where there is security. Each connection has 1 MiB of that memory, at most 32 of a
 	 * process have. */
 	pcclTransportAuto = 100,
-	pcclTransportTcp = 101 /* within a host, too */
+	pcclTransportTcp = 101, /* within a host, too */
+	/* RDMA, within a host, too, if both peers choose it, security is none, and each has a device (as libibverbs
+	 * knows them) with the address that the two are connected by; else TCP. Each connection locks 1 MiB of memory.
+	 * PCCL_RDMA_DEVICE=name[:port[:GID index]] names a device of another address. */
+	pcclTransportRdma = 102
 } pcclTransport_t;
 
 /* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
@@ -306,7 +310,7 @@ typedef struct pcclConfig_t {
 	uint32_t joint_timeout_ms; /* PCCL_JOINT_TIMEOUT_MS: of joint calls; the shortest counts; default 0: none */
 	pcclLate_t late_members;   /* PCCL_LATE_MEMBERS=wait|fail|evict: of different choices the mildest counts */
 	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
-	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp */
+	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp|rdma */
 	pcclVerify_t verify;		       /* PCCL_VERIFY=off|digest */
 	uint32_t reserved[2];
 } pcclConfig_t;

@@ -111,6 +111,7 @@ static const struct word transports[] = {
 	{"default", pcclTransportDefault},
 	{"auto", pcclTransportAuto},
 	{"tcp", pcclTransportTcp},
+	{"rdma", pcclTransportRdma},
 	{NULL, 0},
 };
 

@@ -65,6 +65,8 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 		result = pccl_protection_open(comm->self.settings.security, &comm->self.wires);
 	if (result == pcclSuccess && comm->self.settings.transport == pcclTransportAuto)
 		pccl_wires_share_memory(comm->self.wires);
+	if (result == pcclSuccess && comm->self.settings.transport == pcclTransportRdma)
+		pccl_wires_use_rdma(comm->self.wires);
 	if (result == pcclSuccess)
 		result = make_identity(&comm->self);
 	if (result == pcclSuccess)

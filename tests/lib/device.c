@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 /* A library that is loaded already serves all who ask for its name. */
-const struct standin *check_standin(void)
+static const void *load(const char *name, const char *symbol)
 {
-	const struct standin *found = NULL;
+	const void *found = NULL;
 	char path[4096];
 	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 64);
 	char *folder;
@@ -20,14 +20,24 @@ const struct standin *check_standin(void)
 		path[length] = '\0';
 		folder = strstr(path, "/test/");
 		if (folder != NULL)
-			(void)strcpy(folder, "/test/standin/libcuda.so.1");
+			(void)snprintf(folder, 64, "/test/standin/%s", name);
 		library = dlopen(path, RTLD_NOW);
 	}
 	if (library != NULL)
-		found = dlsym(library, "pccl_standin");
+		found = dlsym(library, symbol);
 	if (found == NULL) {
-		fprintf(stderr, "no stand-in for the CUDA driver: %s\n", dlerror());
+		fprintf(stderr, "no stand-in %s: %s\n", name, dlerror());
 		exit(1);
 	}
 	return found;
+}
+
+const struct standin *check_standin(void)
+{
+	return load("libcuda.so.1", "pccl_standin");
+}
+
+const struct standin_verbs *check_standin_verbs(void)
+{
+	return load("libibverbs.so.1", "pccl_standin_verbs");
 }

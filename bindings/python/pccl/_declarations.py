@@ -161,6 +161,7 @@ pcclInputGiveUp = 100
 pcclTransportDefault = 0
 pcclTransportAuto = 100
 pcclTransportTcp = 101
+pcclTransportRdma = 102
 
 # pcclVerify_t
 pcclVerifyDefault = 0

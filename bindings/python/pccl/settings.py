@@ -77,6 +77,7 @@ class Transport(Enum):
     DEFAULT = d.pcclTransportDefault
     AUTO = d.pcclTransportAuto
     TCP = d.pcclTransportTcp
+    RDMA = d.pcclTransportRdma
 
 
 class Verify(Enum):

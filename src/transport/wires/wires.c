@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "transport/rdma/rdma.h"
 #include "transport/shm/shm.h"
 #include "transport/tcp/tcp.h"
 #include "transport/tls/key_file.h"
@@ -20,6 +22,7 @@ struct pccl_wires {
 	struct pccl_key masters[MASTER_KEYS_MAX]; /* whose peer this side may be; none: of all */
 	uint32_t master_count;
 	bool memory; /* is shared there */
+	bool rdma;   /* is used between peers */
 };
 
 static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wires)
@@ -138,6 +141,14 @@ void pccl_wires_share_memory(struct pccl_wires *wires)
 	wires->memory = true;
 }
 
+/* Nothing that a device sends is encrypted. */
+void pccl_wires_use_rdma(struct pccl_wires *wires)
+{
+	wires->rdma = wires->tls == NULL;
+	if (!wires->rdma)
+		pccl_log_info("RDMA is not encrypted, so it is not used where there is security: TLS over TCP is");
+}
+
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)
 {
 	(void)address; /* one wire for IPv4 and IPv6 */
@@ -148,6 +159,8 @@ const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wi
 {
 	if (wires->tls != NULL)
 		return pccl_wire_for(wires, address);
+	if (wires->rdma)
+		return &pccl_rdma;
 	return wires->memory ? &pccl_shm : &pccl_shm_declining;
 }
 

@@ -21,8 +21,10 @@ void pccl_wires_renew(struct pccl_wires *wires, struct pccl_wires *fresh);
 /* After all streams and listeners. */
 void pccl_wires_destroy(struct pccl_wires *wires);
 
-/* Peers on one host may share memory, as long as nobody has to be protected. Before the wires are used. */
+/* Peers on one host may share memory, and peers use RDMA, as long as nobody has to be protected. Before the wires are
+ * used. */
 void pccl_wires_share_memory(struct pccl_wires *wires);
+void pccl_wires_use_rdma(struct pccl_wires *wires);
 
 /* A new join secret as text. pcclSystemError. */
 pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);

@@ -378,7 +378,7 @@ static inline void rope_tell(const struct rope_end *end)
 
 #define ROPE_UNTIL(rope, condition)                                               \
 	do {                                                                      \
-		uint64_t rope_end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;        \
+		uint64_t rope_end_ns = pccl_clock_ns() + wire_patience_ns;        \
 		while (!(condition) && pccl_clock_ns() < rope_end_ns)             \
 			pccl_loop_turn((rope)->loop, pccl_clock_ns() + 50000000); \
 		if (!(condition)) {                                               \

@@ -17,7 +17,7 @@
 #define WIRE_TOKENS 4096
 #define WIRE_REPLACEMENT 77u
 /* Only a failure waits so long: under a sanitizer, on a busy machine, what takes a second takes ten. */
-#define WIRE_PATIENCE_NS UINT64_C(30000000000)
+static uint64_t wire_patience_ns = UINT64_C(30000000000);
 
 enum wire_call { WIRE_NONE, WIRE_OPENED, WIRE_HEADER, WIRE_RECEIVED, WIRE_ROOM, WIRE_SENT, WIRE_BROKEN };
 
@@ -213,7 +213,7 @@ static inline void wire_accepted(void *context, struct pccl_stream *stream)
 /* Turns the loop until the condition holds; fails the test if it doesn't within a few seconds. */
 #define WIRE_UNTIL(wire, condition)                                               \
 	do {                                                                      \
-		uint64_t wire_end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;        \
+		uint64_t wire_end_ns = pccl_clock_ns() + wire_patience_ns;        \
 		while (!(condition) && pccl_clock_ns() < wire_end_ns)             \
 			pccl_loop_turn((wire)->loop, pccl_clock_ns() + 50000000); \
 		assert_true(condition);                                           \

@@ -475,7 +475,7 @@ static void frame_that_is_no_message_breaks_the_channel(void **state)
 /* Returns whether the allocation was reached. */
 static bool talk_without_one_allocation(size_t nth)
 {
-	uint64_t end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;
+	uint64_t end_ns = pccl_clock_ns() + wire_patience_ns;
 	uint8_t *data = pccl_alloc(1000);
 	struct pccl_place place = {.transport = &pccl_tcp};
 	bool failed;

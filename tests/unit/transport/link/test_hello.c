@@ -102,7 +102,7 @@ static void say_hello(int fd)
 /* Turns the loop until the other side has hung up; what it said before is thrown away. */
 static void wait_for_hang_up(const struct porch *porch, int fd)
 {
-	uint64_t end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;
+	uint64_t end_ns = pccl_clock_ns() + wire_patience_ns;
 	bool hung_up = false;
 
 	while (!hung_up && pccl_clock_ns() < end_ns) {

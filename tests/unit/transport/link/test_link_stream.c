@@ -321,7 +321,7 @@ static int impostor(const struct pccl_frame *frame)
 static void check_impostor(const struct pccl_frame *frame, const char *reason)
 {
 	char text[1000] = "";
-	uint64_t end_ns = pccl_clock_ns() + WIRE_PATIENCE_NS;
+	uint64_t end_ns = pccl_clock_ns() + wire_patience_ns;
 	int fd;
 
 	rope_open(&rope, 1);

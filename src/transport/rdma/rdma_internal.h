@@ -1,0 +1,38 @@
+/* The inside of a stream over RDMA; shared by the rdma_*.c files. */
+#ifndef PCCL_TRANSPORT_RDMA_INTERNAL_H
+#define PCCL_TRANSPORT_RDMA_INTERNAL_H
+
+#include "transport/engine/engine.h"
+#include "transport/rdma/flow.h"
+#include "transport/rdma/pair.h"
+#include "transport/rdma/terms.h"
+
+enum pccl_rdma_stage {
+	PCCL_RDMA_AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
+	PCCL_RDMA_AWAITS_OFFER,
+	PCCL_RDMA_OFFERS, /* dialled; nothing is said yet */
+	PCCL_RDMA_AWAITS_ANSWER,
+	PCCL_RDMA_AWAITS_END,	  /* accepted: the dialler's end of the pair */
+	PCCL_RDMA_AWAITS_PASSAGE, /* accepted: what was sent through the pair is to be acknowledged */
+	PCCL_RDMA_AWAITS_READY,	  /* dialled */
+	PCCL_RDMA_PLAIN,	  /* over the connection, for good */
+	PCCL_RDMA_JOINED	  /* through the pair, for good */
+};
+
+struct pccl_rdma_stream {
+	enum pccl_rdma_stage stage;
+	bool end_said; /* nothing more will be written */
+	bool waits_for_sends;
+	struct pccl_pair *pair; /* NULL: none */
+	struct pccl_flow flow;
+	int failure;	   /* errno that write() and read() return; 0: none */
+	uint64_t acked;	   /* as last seen by count(), */
+	uint64_t acked_ns; /* which saw it grow then */
+	size_t said_bytes;
+	uint8_t said[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES]; /* of the other side's next message */
+};
+
+/* rdma_shake.c. As the byte calls' shake(). */
+enum pccl_shake pccl_rdma_shake(void *state, int fd);
+
+#endif

@@ -1,0 +1,229 @@
+/* How a stream comes to a pair of queues, or goes on over its connection: see terms.h. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "transport/rdma/rdma_internal.h"
+
+/* Why there is no pair is worth a line, once: many streams have the same reason. */
+static void note_decline(const char *cause)
+{
+	static bool noted;
+
+	if (!__atomic_exchange_n(&noted, true, __ATOMIC_RELAXED))
+		pccl_log_info("no RDMA with a peer, TCP goes on: %s", cause);
+}
+
+static enum pccl_shake go_plain(struct pccl_rdma_stream *stream)
+{
+	pccl_pair_destroy(stream->pair);
+	stream->pair = NULL;
+	stream->stage = PCCL_RDMA_PLAIN;
+	return PCCL_SHAKE_DONE;
+}
+
+static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
+{
+	stream->stage = PCCL_RDMA_JOINED;
+	return PCCL_SHAKE_DONE;
+}
+
+/* A connection that is new has room for it, or is broken: then the engine finds out what is wrong. */
+static bool say(struct pccl_rdma_stream *stream, int fd, enum pccl_terms_word word)
+{
+	uint8_t bytes[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES];
+	size_t count = PCCL_TERMS_WORD_BYTES;
+	struct pccl_terms_end end;
+
+	pccl_terms_encode_word(word, bytes);
+	if (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED) {
+		pccl_pair_tell(stream->pair, &end);
+		pccl_terms_encode_end(&end, bytes + count);
+		count += PCCL_TERMS_END_BYTES;
+	}
+	return send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)count;
+}
+
+/* Says why not, once, and goes on over the connection. */
+static enum pccl_shake decline(struct pccl_rdma_stream *stream, int fd, const char *cause)
+{
+	note_decline(cause);
+	(void)say(stream, fd, PCCL_TERMS_DECLINED);
+	return go_plain(stream);
+}
+
+static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *remote)
+{
+	local->bytes = remote->bytes = sizeof(local->storage);
+	if (getsockname(fd, (struct sockaddr *)&local->storage, &local->bytes) == 0 &&
+	    getpeername(fd, (struct sockaddr *)&remote->storage, &remote->bytes) == 0)
+		return true;
+	(void)pccl_fail(pcclSystemError, "the connection has gone again");
+	return false;
+}
+
+static bool make_pair(struct pccl_rdma_stream *stream, int fd)
+{
+	struct pccl_address local, remote;
+
+	return get_ends(fd, &local, &remote) && pccl_pair_create(&local, &stream->pair) == pcclSuccess;
+}
+
+static enum pccl_shake go_on(struct pccl_rdma_stream *stream, enum pccl_rdma_stage stage)
+{
+	stream->stage = stage;
+	return PCCL_SHAKE_GOES_ON;
+}
+
+/* Without a device of its own it has nothing to offer. */
+static enum pccl_shake offer(struct pccl_rdma_stream *stream, int fd)
+{
+	if (!make_pair(stream, fd)) {
+		note_decline(pccl_fail_text());
+		return go_plain(stream);
+	}
+	return say(stream, fd, PCCL_TERMS_OFFER) ? go_on(stream, PCCL_RDMA_AWAITS_ANSWER) : go_plain(stream);
+}
+
+static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
+{
+	if (!make_pair(stream, fd))
+		return decline(stream, fd, pccl_fail_text());
+	return say(stream, fd, PCCL_TERMS_TAKEN) ? go_on(stream, PCCL_RDMA_AWAITS_END) : go_plain(stream);
+}
+
+static bool join(struct pccl_rdma_stream *stream, int fd)
+{
+	struct pccl_address local, remote;
+	struct pccl_terms_end end;
+
+	if (!pccl_terms_decode_end(stream->said + PCCL_TERMS_WORD_BYTES, &end)) {
+		(void)pccl_fail(pcclSystemError, "what it says of its end makes no sense");
+		return false;
+	}
+	return get_ends(fd, &local, &remote) && pccl_pair_join(stream->pair, &end, &remote) == pcclSuccess;
+}
+
+/* The dialler's turn: it hears from now on, and may write when it is told that the other side does, too. */
+static enum pccl_shake join_first(struct pccl_rdma_stream *stream, int fd)
+{
+	if (!join(stream, fd))
+		return decline(stream, fd, pccl_fail_text());
+	return say(stream, fd, PCCL_TERMS_JOINED) ? go_on(stream, PCCL_RDMA_AWAITS_READY) : go_plain(stream);
+}
+
+/* Is what was sent there? A path that lets nothing through shows now, and not when frames are lost. */
+static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
+{
+	int round;
+
+	for (round = 0; round < 2; round++) {
+		if (!pccl_pair_note_sent(stream->pair))
+			return decline(stream, fd, pccl_pair_failure(stream->pair));
+		if (pccl_pair_all_acked(stream->pair))
+			return say(stream, fd, PCCL_TERMS_READY) ? go_joined(stream) : go_plain(stream);
+		if (round == 0 && !pccl_pair_arm(stream->pair, true))
+			return decline(stream, fd, pccl_pair_failure(stream->pair));
+	}
+	return go_on(stream, PCCL_RDMA_AWAITS_PASSAGE);
+}
+
+static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
+{
+	if (!join(stream, fd))
+		return decline(stream, fd, pccl_fail_text());
+	if (!pccl_pair_send(stream->pair, 0, 0, PCCL_FLOW_PROBE))
+		return decline(stream, fd, pccl_pair_failure(stream->pair));
+	return look_for_passage(stream, fd);
+}
+
+/* Does this word come now? Another one than DECLINED ends the handshake: nothing that follows would be understood. */
+static enum pccl_shake obey(struct pccl_rdma_stream *stream, int fd, enum pccl_terms_word word)
+{
+	if (word == PCCL_TERMS_OFFER && stream->stage == PCCL_RDMA_AWAITS_OFFER)
+		return take(stream, fd);
+	if (word == PCCL_TERMS_TAKEN && stream->stage == PCCL_RDMA_AWAITS_ANSWER)
+		return join_first(stream, fd);
+	if (word == PCCL_TERMS_JOINED && stream->stage == PCCL_RDMA_AWAITS_END)
+		return join_second(stream, fd);
+	if (word == PCCL_TERMS_READY && stream->stage == PCCL_RDMA_AWAITS_READY)
+		return go_joined(stream);
+	if (word == PCCL_TERMS_DECLINED && stream->stage != PCCL_RDMA_AWAITS_OFFER) {
+		note_decline("the other side declines");
+		return go_plain(stream);
+	}
+	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of RDMA");
+	return PCCL_SHAKE_FAILED;
+}
+
+/* All of its next message. 0: not yet; -1: it has ended, which is for the engine to find: it has the words. */
+static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
+{
+	while (stream->said_bytes < bytes) {
+		ssize_t got = recv(fd, stream->said + stream->said_bytes, bytes - stream->said_bytes, MSG_DONTWAIT);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
+		stream->said_bytes += (size_t)got;
+		if (pccl_frame_is_tls(stream->said, stream->said_bytes))
+			return 1;
+	}
+	return 1;
+}
+
+static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
+{
+	enum pccl_terms_word word;
+	int come = gather(stream, fd, PCCL_TERMS_WORD_BYTES);
+
+	if (come > 0 && pccl_frame_is_tls(stream->said, stream->said_bytes)) {
+		(void)pccl_fail(pcclSystemError, PCCL_FRAME_TLS_WORDS);
+		return PCCL_SHAKE_UNFIT;
+	}
+	if (come > 0 && pccl_terms_is_foreign_offer(stream->said) && stream->stage == PCCL_RDMA_AWAITS_OFFER)
+		return decline(stream, fd, "the other side offers shared memory");
+	if (come > 0 && !pccl_terms_decode_word(stream->said, &word)) {
+		(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of RDMA");
+		return PCCL_SHAKE_FAILED;
+	}
+	if (come > 0 && (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED))
+		come = gather(stream, fd, sizeof(stream->said));
+	if (come <= 0)
+		return come == 0 ? PCCL_SHAKE_GOES_ON : go_plain(stream);
+	stream->said_bytes = 0;
+	return obey(stream, fd, word);
+}
+
+/* True: an offer, of whatever. */
+static bool look_at_beginning(struct pccl_rdma_stream *stream, int fd)
+{
+	uint8_t first;
+	ssize_t got;
+
+	do
+		got = recv(fd, &first, 1, MSG_DONTWAIT | MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return false;
+	if (got > 0 && pccl_terms_may_begin(&first, 1))
+		stream->stage = PCCL_RDMA_AWAITS_OFFER;
+	else
+		(void)go_plain(stream);
+	return stream->stage == PCCL_RDMA_AWAITS_OFFER;
+}
+
+enum pccl_shake pccl_rdma_shake(void *state, int fd)
+{
+	struct pccl_rdma_stream *stream = state;
+
+	if (stream->stage == PCCL_RDMA_OFFERS)
+		return offer(stream, fd);
+	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE)
+		return look_for_passage(stream, fd);
+	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
+		return stream->stage == PCCL_RDMA_PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
+	return hear(stream, fd);
+}
