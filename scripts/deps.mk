@@ -14,6 +14,8 @@ DEPS_MODEL := spin
 DEPS_AARCH64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 # to check its AVX-512 kernels where no processor has it
 DEPS_AVX512 := bochs bochsbios vgabios grub-common grub-pc-bin xorriso mtools cpio
+# to test RDMA in an emulated machine, whose kernel is fetched when it is needed
+DEPS_VM := qemu-system-x86 xz-utils iproute2 ibverbs-providers
 # to lint and to format
 DEPS_LINT := clang-format-14 clang-tidy-14
 # to fuzz, to compare with others
@@ -24,6 +26,9 @@ deps: ## install what building and testing need (apt-get; nothing to do: at once
 
 deps-check: deps ## and what check-valgrind and tests in network namespaces need
 	@scripts/install-packages.sh $(DEPS_CHECK)
+
+deps-vm: deps
+	@scripts/install-packages.sh $(DEPS_VM)
 
 deps-mutate: deps
 	@scripts/install-packages.sh $(DEPS_MUTATE)
@@ -37,4 +42,4 @@ deps-model: deps
 deps-all: deps ## and what lint, fuzz-NAME and the comparison in bench/compare need
 	@scripts/install-packages.sh $(DEPS_ALL)
 
-.PHONY: deps deps-check deps-mutate deps-lint deps-model deps-all
+.PHONY: deps deps-check deps-vm deps-mutate deps-lint deps-model deps-all

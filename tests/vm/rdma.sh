@@ -1,0 +1,55 @@
+#!/bin/bash
+# What is tested where there is an RDMA device at 127.0.0.1: the transport's suite, collectives that are checked, losses
+# and repair, and peers with RDMA beside peers without. In a machine that is emulated, on a host that is busy, all of it
+# is a hundred times slower than it would be elsewhere, so it is little, and waits long.
+set -u
+
+build=${PCCL_BUILD:-build/release}
+bench=$build/bin/allreduce-bench
+export PCCL_HEARTBEAT_TIMEOUT_MS=30000 PCCL_CONNECT_TIMEOUT_MS=90000
+failed=0
+
+# Packets that the devices have sent.
+packets() {
+	cat /sys/class/infiniband/*/ports/1/hw_counters/sent_pkts 2>/dev/null | awk '{sum += $1} END {print sum + 0}'
+}
+
+# check NAME COMMAND...: it ends with status 0, and much of what it sends goes over the device.
+check() {
+	local name=$1 before status sent begin=$SECONDS
+
+	shift
+	before=$(packets)
+	"$@" 2>&1
+	status=$?
+	sent=$(($(packets) - before))
+	echo "---- $name: status $status, $sent packets, $((SECONDS - begin)) s"
+	[ $status -eq 0 ] && [ $sent -ge 200 ] || failed=$((failed + 1))
+}
+
+# Two peers have chosen RDMA, and the third has not: it declines what they offer, and they go on over TCP with it.
+mixed() {
+	local port=29300 master pids= pid status=0 wire
+
+	"$build/bin/pccl-master" --listen 127.0.0.1:$port >/dev/null 2>&1 &
+	master=$!
+	for wire in rdma rdma auto; do
+		"$bench" --master 127.0.0.1:$port --peers 3 --transport $wire --check --sizes 256K --iters 2 --warmup 1 &
+		pids="$pids $!"
+	done
+	for pid in $pids; do
+		wait "$pid" || status=1
+	done
+	kill $master
+	return $status
+}
+
+check "transport suite" "$build/test/unit/transport/rdma/test_rdma"
+for collective in allreduce broadcast reducescatter allgather; do
+	check "$collective of two" "$bench" --local 2 --transport rdma --check --collective $collective \
+		--sizes 4K,512K --iters 1 --warmup 0
+done
+check "losses" "$bench" --local 3 --transport rdma --check --loss --policy repair --sizes 512K --iters 2
+check "peers with and without" mixed
+echo "$failed failed"
+[ $failed -eq 0 ]
