@@ -166,18 +166,13 @@ typedef enum pcclFailurePolicy_t {
  * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
-/* How data travels between peers. Nobody needs to choose alike. */
+/* How data travels; peers need not choose alike. Auto: shared memory between processes of one user in one network and
+ * PID namespace where security is none (1 MiB a connection, for 32 of a process at most); else TCP, or TLS. */
 typedef enum pcclTransport_t {
 	pcclTransportDefault = 0, /* pcclTransportAuto */
-	/* Shared memory between processes of one user on one host (in one network and PID namespace) where security is
-	 * none; else TCP, in TLS where there is security. Each connection has 1 MiB of that memory, at most 32 of a
-	 * process have. */
 	pcclTransportAuto = 100,
 	pcclTransportTcp = 101, /* within a host, too */
-	/* RDMA, within a host, too, if both peers choose it, security is none, and each has a device (as libibverbs
-	 * knows them) with the address that the two are connected by; else TCP. Each connection locks 1 MiB of memory.
-	 * PCCL_RDMA_DEVICE=name[:port[:GID index]] names a device of another address. */
-	pcclTransportRdma = 102
+	pcclTransportRdma = 102 /* where both have devices and no security; else TCP: docs/parts/rdma.md */
 } pcclTransport_t;
 
 /* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
