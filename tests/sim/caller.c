@@ -111,6 +111,8 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	if (sim->shells->plan.verifies && operation->failure_policy == pcclPolicyRepair)
 		operation->failure_policy = pcclPolicyRetry;
 	operation->plan = plans[second / 400 % 4];
+	if (sim->shells->plan.verifies && pccl_collective_moves_parts((int)spec_out->kind)) /* nobody else has them */
+		spec_out->kind = PCCL_BARRIER;
 	if (pccl_collective_has_root((int)spec_out->kind) && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
 	spec_out->root = draw_root(node, second / 1600);
