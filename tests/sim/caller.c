@@ -111,7 +111,9 @@ static void draw_spec(const struct sim *sim, const struct sim_node *node, uint32
 	if (sim->shells->plan.verifies && operation->failure_policy == pcclPolicyRepair)
 		operation->failure_policy = pcclPolicyRetry;
 	operation->plan = plans[second / 400 % 4];
-	if (sim->shells->plan.verifies && pccl_collective_moves_parts((int)spec_out->kind)) /* nobody else has them */
+	/* Nor of a result that not all have. A reduce-scatter has nobody send any. */
+	if (sim->shells->plan.verifies && !pccl_collective_is_alike((int)spec_out->kind) &&
+	    spec_out->kind != PCCL_REDUCE_SCATTER)
 		spec_out->kind = PCCL_BARRIER;
 	if (pccl_collective_has_root((int)spec_out->kind) && operation->plan == pcclPlanRing)
 		operation->plan = pcclPlanDirect;
