@@ -19,7 +19,7 @@ check-python: $(LIB_SO) $(B)/bin/allreduce-bench $(PYENV)/ready ## the Python pa
 	@$(PYENV)/bin/basedpyright -p bindings/python/pyproject.toml --pythonpath $(PYENV)/bin/python >$(PYENV)/pyright.log || \
 		{ cat $(PYENV)/pyright.log; exit 1; }
 	@$(PY_RUN) -m pytest -q -p no:cacheprovider tests/python
-	@$(PY_RUN) tests/python/upstream.py --limit 240
+	@$(PY_RUN) tests/python/upstream.py --limit 120
 
 python-declarations: $(PYENV)/ready ## write bindings/python/pccl/_declarations.py anew, after a change of the headers
 	@$(PYENV)/bin/python bindings/python/generate.py

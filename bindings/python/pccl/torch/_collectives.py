@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _declarations as d
 from ._facade import Tensor, Tensors, c10d, dist, torch
-from ._launcher import Launcher, dense, one_of
+from ._launcher import Launcher, dense, is_plain, one_of
 from ._reduction import Reduction, reduction_of
 from ._work import Launch, Work
 
@@ -39,7 +39,7 @@ def whole_of(tensors: Tensors) -> Tensor | None:
     bytes_each = bytes_of(first)
     storage = first.untyped_storage().data_ptr()
     for index, tensor in enumerate(tensors):
-        if not tensor.is_contiguous() or tensor.data_ptr() != first.data_ptr() + index * bytes_each or \
+        if not is_plain(tensor) or tensor.data_ptr() != first.data_ptr() + index * bytes_each or \
                 tensor.untyped_storage().data_ptr() != storage:
             return None
     return torch.as_strided(first.detach(), (len(tensors), first.numel()), (first.numel(), 1))
@@ -223,7 +223,7 @@ class Collectives(Launcher):
             return self._gather_bytes(parts, whole, opts.timeout)
         if reduction.factor is not None:
             whole = whole.detach() * reduction.factor
-        part = output if output.is_contiguous() else torch.empty_like(output, memory_format=torch.contiguous_format)
+        part = output if is_plain(output) else torch.empty_like(output, memory_format=torch.contiguous_format)
         if self._size == 1:
             part.detach().view(-1).copy_(whole.detach().reshape(-1))
         if part is not output:

@@ -11,10 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from .. import _declarations as d
-from ..errors import PCCLError
 from ._collectives import Collectives, bytes_of, joined, listed, options_of, run_all, whole_of
 from ._facade import Tensor, Tensors, c10d, torch
-from ._launcher import dense, one_of
+from ._launcher import dense, is_plain, one_of
 from ._reduction import reduction_of
 from ._work import Launch, Work
 
@@ -100,7 +99,7 @@ class Exchange(Collectives):
             whole = joined(parts)
         elif input_tensors:
             raise ValueError("only the root of a scatter has inputs")
-        part = output if output.is_contiguous() else torch.empty_like(output, memory_format=torch.contiguous_format)
+        part = output if is_plain(output) else torch.empty_like(output, memory_format=torch.contiguous_format)
         launches: list[Launch] = []
         if self._size == 1:
             assert whole is not None
@@ -208,7 +207,7 @@ class _AnySource(Work):
     """A receive whose source is known only at its end."""
 
     def __init__(self, group: Exchange, tensor: Tensor, tag: int) -> None:
-        super().__init__((), [tensor], None, group._watcher)
+        super().__init__((), [tensor], None, group._watcher, group._note_in_backward)
         self._group = group
         self._tensor = tensor
         self._tag = tag
@@ -252,7 +251,7 @@ class _AnySource(Work):
                 self.post()[0][1].wait_until(time.monotonic() + _LOOK_S)
         return True
 
-    def finish(self) -> PCCLError | None:
+    def finish(self) -> Exception | None:
         self._take_by(None)
         assert self._inner is not None
         self._error = self._inner.finish()

@@ -12,7 +12,6 @@ from typing import Any
 from .. import _declarations as d
 from .._library import last_error, lib
 from ..communicator import Communicator
-from ..errors import PCCLError
 from ._errors import error_of, lost
 from ._facade import Tensor, Tensors, torch
 from ._work import Launch, Watcher, Work
@@ -25,6 +24,11 @@ _MANY = 64  # works that nobody has waited for: from here on those that have end
 def milliseconds(span: Any) -> int:
     """Of a timedelta; 0: it says nothing."""
     return min(max(int(span.total_seconds() * 1000), 0), _LONGEST_MS)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Without gaps and lazy signs?"""
+    return tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
 
 
 def dense(tensor: Tensor) -> Tensor:
@@ -52,6 +56,8 @@ class Launcher:
     def _set_up(self, communicator: Communicator | None, rank: int, size: int, timeout_ms: int) -> None:
         self._communicator = communicator
         self._epoch = 0 if communicator is None else communicator.epoch
+        if communicator is not None and (communicator.rank, communicator.world_size) != (rank, size):
+            self._epoch = 0  # somebody was lost since: _check() says so
         self._rank = rank
         self._size = size
         self._timeout_ms = timeout_ms
@@ -93,13 +99,14 @@ class Launcher:
             operation.input = d.pcclInputGiveUp
             operation.epoch = self._epoch
             status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, handle)
-        if status != d.pcclSuccess:
-            raise error_of(status, name, last_error())
-        launch = Launch(handle, name, buffers)
-        self._remember(launch)
+            if status != d.pcclSuccess:
+                raise error_of(status, name, last_error())
+            launch = Launch(handle, name, buffers)
+            self._remember(launch)
         return launch
 
     def _remember(self, launch: Launch) -> None:
+        """While launching: two threads may launch."""
         pending = self._pending
         while pending and pending[0].ended:
             pending.popleft()
@@ -108,18 +115,17 @@ class Launcher:
         pending.append(launch)
 
     def _work(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None = None) -> Work:
-        work = Work(launches, outputs, then, self._watcher)
+        work = Work(launches, outputs, then, self._watcher, self._note_in_backward)
         if not launches:
             work.finish()
-        else:
-            task = torch._C._current_graph_task_id()
-            if task != -1:
-                self._note_in_backward(task, work)
         return work
 
-    def _note_in_backward(self, task: int, work: Work) -> None:
-        """DDP waits for the futures of its works in C++, where every error becomes a RuntimeError. So the end of the
-        backward pass waits for them first, and raises what it is."""
+    def _note_in_backward(self, work: Work) -> None:
+        """Somebody asks for a future. DDP does in backward passes, and waits for it in C++, where every error becomes a
+        RuntimeError. So the end of the backward pass waits for the work first, and raises what it is."""
+        task = torch._C._current_graph_task_id()
+        if task == -1:
+            return
         number, works = self._backward
         if number != task:
             works = []
@@ -147,7 +153,7 @@ class Launcher:
 
 
 def _raise_first(works: list[Work]) -> None:
-    first: PCCLError | None = None
+    first: Exception | None = None
     for work in works:
         error = work.finish()
         first = first or error

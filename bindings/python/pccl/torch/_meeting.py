@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from typing import Any
 
 from .. import _addresses
@@ -20,6 +21,7 @@ from .._master import MasterNode
 from ..communicator import Communicator
 from ..errors import InvalidUsageError
 from ..settings import Settings
+from ._errors import lost
 from ._facade import dist
 
 _ATTEMPTS = 10  # somebody else may take a port between the look and the master's own
@@ -28,11 +30,9 @@ _RANDOM = random.SystemRandom()
 
 def _start_master(host: str) -> tuple[MasterNode, int]:
     """A master of this process, on every interface unless `host` is a loopback address."""
-    try:
-        local = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
-    except OSError:
-        local = ""
-    listen = [str(local)] if local == "::1" or str(local).startswith("127.") else ["::", "0.0.0.0"]
+    # A host's own name may mean 127.0.1.1 in its hosts file, and another address to everybody else.
+    loopback = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}.get(host)
+    listen = ["::", "0.0.0.0"] if loopback is None else [loopback]
     for attempt in range(_ATTEMPTS):
         for address in listen:
             with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
@@ -125,14 +125,14 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         number = int(store.get("pccl/number"))
     communicator = dial(number, timeout_ms)
     try:
-        _join(communicator, store, rank, size)
+        _join(communicator, store, rank, size, time.monotonic() + timeout_ms / 1000)
     except BaseException:
         communicator.close()
         raise
     return communicator
 
 
-def _join(communicator: Communicator, store: Any, rank: int, size: int) -> None:
+def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline: float) -> None:
     if rank > 0:
         store.get(f"pccl/member/{rank - 1}")
         store.set(f"pccl/coming/{rank}", "")
@@ -144,4 +144,19 @@ def _join(communicator: Communicator, store: Any, rank: int, size: int) -> None:
     for newcomer in range(rank + 1, size):
         store.get(f"pccl/coming/{newcomer}")  # joint calls before that would be in vain
         while communicator.world_size <= newcomer:
+            if communicator.rank != rank or time.monotonic() > deadline:
+                raise lost(f"rank {newcomer} has not joined in time, or another one was lost meanwhile")
             communicator.update_topology()
+            time.sleep(0.001)
+    if rank == 0:
+        _clear(store, size)
+
+
+def _clear(store: Any, size: int) -> None:
+    """All have read what was there for them to meet by. A group of the same name may have the same store."""
+    names = [f"pccl/member/{rank}" for rank in range(size)] + [f"pccl/coming/{rank}" for rank in range(1, size)]
+    for name in ["pccl/masters", "pccl/number", *names]:
+        try:
+            store.delete_key(name)
+        except (NotImplementedError, RuntimeError):
+            return  # a store that forgets nothing

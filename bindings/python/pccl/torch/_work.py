@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import queue
 import threading
 import time
@@ -57,7 +58,7 @@ class Launch:
         """Has it ended by then?"""
         done = ctypes.c_bool(self.ended)
         while not done.value:
-            left_ms = int((deadline - time.monotonic()) * 1000)
+            left_ms = math.ceil((deadline - time.monotonic()) * 1000)
             if left_ms <= 0 or lib.pcclTestFor(self.handle, min(left_ms, 100), done) != d.pcclSuccess:
                 break
         return done.value
@@ -68,20 +69,22 @@ class Work(WorkBase):
     ended well. Whoever asks first, in whatever thread, does that."""
 
     def __init__(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None,
-                 watcher: Watcher) -> None:
+                 watcher: Watcher, on_future: Callable[[Work], None]) -> None:
         super().__init__()
         self._launches = launches
         self._outputs = outputs
         self._then = then
         self._watcher = watcher
+        self._on_future = on_future
+        self._infers = torch.is_inference_mode_enabled()  # a mode of each thread
         self._lock = threading.Lock()
         self._ended = False
-        self._error: PCCLError | None = None
+        self._error: Exception | None = None
         self._future: Any = None
 
     # ---- the end
 
-    def finish(self) -> PCCLError | None:
+    def finish(self) -> Exception | None:
         """Blocks until it has ended. What went wrong; None: nothing."""
         with self._lock:
             if not self._ended:
@@ -89,8 +92,11 @@ class Work(WorkBase):
                     error = launch.finish()
                     self._error = self._error or error
                 if self._error is None and self._then is not None:
-                    with torch.no_grad():
-                        self._then()
+                    try:
+                        with torch.inference_mode(self._infers), torch.no_grad():
+                            self._then()
+                    except Exception as error:
+                        self._error = error
                 self._then = None
                 self._launches = ()
                 self._ended = True
@@ -107,7 +113,7 @@ class Work(WorkBase):
     def is_success(self) -> bool:
         return self.is_completed() and self._error is None
 
-    def exception(self) -> PCCLError | None:
+    def exception(self) -> Exception | None:
         return self._error
 
     def wait(self, timeout: timedelta = _NO_TIMEOUT) -> bool:
@@ -153,6 +159,7 @@ class Work(WorkBase):
             if self._ended:
                 raw.set_result(None)
             else:
+                self._on_future(self)
                 self._watcher.watch(self, raw)
         return self._future
 
@@ -160,17 +167,24 @@ class Work(WorkBase):
 
 
 class Watcher:
-    """A thread that ends the futures of one group, in the order in which they were asked for."""
+    """Threads that end the futures of one group: one for each that is awaited, for what is chained to a future runs in
+    its thread, and may wait for another one."""
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[tuple[Work, Any] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._free = 0
+        self._threads: list[threading.Thread] = []
 
     def watch(self, work: Work, future: Any) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="pccl-futures", daemon=True)
-            self._thread.start()
-        self._inbox.put((work, future))
+        with self._lock:
+            self._inbox.put((work, future))
+            if self._free > 0:
+                self._free -= 1
+                return
+            thread = threading.Thread(target=self._serve, name="pccl-futures", daemon=True)
+            self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         while (item := self._inbox.get()) is not None:
@@ -178,10 +192,15 @@ class Watcher:
             work.finish()
             future.set_result(None)
             del item, work, future
+            with self._lock:
+                self._free += 1
 
     def stop(self) -> None:
         """No work may be in flight."""
-        if self._thread is not None:
+        with self._lock:
+            threads, self._threads, self._free = self._threads, [], 0
+        for _ in threads:
             self._inbox.put(None)
-            self._thread.join()
-            self._thread = None
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join()
