@@ -115,11 +115,11 @@ PCCL_EXPORT pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pc
  * what has come is not trusted, and the first synchronization, which all make, moves what differs.
  *
  * A member lends tensors: newcomers that wait may read them until they are taken back, until others are lent, or until
- * the communicator ends. They must stay where they are; they may change meanwhile, for what a newcomer reads of a
- * tensor that is being written is found to differ later. So it pays for what seldom changes: outer parameters
- * (diloco.h), between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and asks nobody;
- * operations go first: until none has run for a heartbeat interval newcomers get one byte for 64 of theirs, and none of
- * them ever gets more than twice the state from a lane of a member, until it lends anew.
+ * the communicator is destroyed, also after it has ended. They must stay where they are; they may change meanwhile, for
+ * what a newcomer reads of a tensor that is being written is found to differ later. So it pays for what seldom changes:
+ * outer parameters (diloco.h), between rounds. Of tensors on a device a copy is lent. Lending hashes nothing and asks
+ * nobody; operations go first: until none has run for a heartbeat interval newcomers get one byte for 64 of theirs, and
+ * none of them gets more than twice the state over one link to a lane of a member, until it lends anew.
  *
  * Any member may lend, at any time; newcomers read from all that lend tensors of the same names, types, counts and
  * flags as theirs. pcclStateTakeBack() returns when nothing reads the tensors any more, also without a loan, or on a

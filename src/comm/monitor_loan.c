@@ -9,6 +9,8 @@
 #include "comm/monitor_internal.h"
 #include "device/state.h"
 
+#define FETCHING_LANES 1 /* the first: others may have no more, and what comes by the way need not be fast */
+
 enum { OPEN, FETCH, CLOSE, ORDERS };
 
 struct pccl_loan {
@@ -78,7 +80,8 @@ static uint64_t number_of(const struct pccl_inventory *inventory)
 	return number;
 }
 
-static void post(struct pccl_monitor *monitor, struct pccl_loan *loan, int which, enum pccl_agreement_step step)
+static void post(struct pccl_monitor *monitor, struct pccl_loan *loan, int which, enum pccl_agreement_step step,
+		 uint32_t lanes)
 {
 	struct pccl_state_order *order = &loan->orders[which];
 	uint32_t lane;
@@ -89,7 +92,7 @@ static void post(struct pccl_monitor *monitor, struct pccl_loan *loan, int which
 	order->serves = loan->chunks == NULL;
 	order->inventory = loan->inventory;
 	order->fetch = &loan->fetch;
-	for (lane = 0; lane < loan->lanes; lane++) {
+	for (lane = 0; lane < lanes; lane++) {
 		struct pccl_command *command = &loan->commands[which][lane];
 
 		command->type = PCCL_COMMAND_BACKGROUND;
@@ -105,7 +108,7 @@ static void open_loan(struct pccl_monitor *monitor, struct pccl_loan *loan)
 	loan->open = true;
 	loan->lanes = monitor->self->settings.lanes;
 	loan->lanes_open = loan->lanes;
-	post(monitor, loan, OPEN, PCCL_AGREEMENT_OPEN);
+	post(monitor, loan, OPEN, PCCL_AGREEMENT_OPEN, loan->lanes);
 }
 
 /* When it returns no lane reads or writes the tensors any more. */
@@ -113,7 +116,7 @@ static void close_loan(struct pccl_monitor *monitor, struct pccl_loan *loan)
 {
 	if (!loan->open)
 		return;
-	post(monitor, loan, CLOSE, PCCL_AGREEMENT_CLOSE);
+	post(monitor, loan, CLOSE, PCCL_AGREEMENT_CLOSE, loan->lanes);
 	while (loan->lanes_open > 0 && monitor->attached)
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
 	loan->open = false;
@@ -150,6 +153,12 @@ void pccl_monitor_visited(struct pccl_monitor *monitor, const struct pccl_transf
 
 /* ---- lending ------------------------------ */
 
+/* Not what is borrowed and still being fetched: that is the connecting thread's. */
+static bool is_fetching(const struct pccl_monitor *monitor)
+{
+	return monitor->loan != NULL && monitor->loan->chunks != NULL && monitor->loan->open;
+}
+
 static void end_loan(struct pccl_monitor *monitor)
 {
 	if (monitor->loan == NULL)
@@ -168,12 +177,17 @@ pcclResult_t pccl_monitor_lend(struct pccl_monitor *monitor, struct pccl_loan *l
 		return result;
 	}
 	pccl_monitor_wait_for_turn(monitor);
-	end_loan(monitor);
-	monitor->loan = loan;
-	open_loan(monitor, loan);
+	if (is_fetching(monitor)) {
+		result = pccl_fail(pcclInvalidUsage, "pcclConnect() has not returned yet");
+		destroy(loan);
+	} else {
+		end_loan(monitor);
+		monitor->loan = loan;
+		open_loan(monitor, loan);
+	}
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);
-	return pcclSuccess;
+	return result;
 }
 
 void pccl_monitor_take_back(struct pccl_monitor *monitor)
@@ -181,7 +195,7 @@ void pccl_monitor_take_back(struct pccl_monitor *monitor)
 	pthread_mutex_lock(&monitor->lock);
 	monitor->callers++;
 	pccl_monitor_wait_for_turn(monitor);
-	if (monitor->state == PCCL_MONITOR_MEMBER || monitor->state == PCCL_MONITOR_ENDED)
+	if ((monitor->state == PCCL_MONITOR_MEMBER || monitor->state == PCCL_MONITOR_ENDED) && !is_fetching(monitor))
 		end_loan(monitor);
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);
@@ -225,15 +239,15 @@ bool pccl_monitor_begin_borrowing(struct pccl_monitor *monitor)
 	if (loan == NULL)
 		return false;
 	open_loan(monitor, loan);
-	loan->lanes_fetching = loan->lanes;
+	loan->lanes_fetching = FETCHING_LANES;
 	memset(loan->progress, 0, loan->inventory->chunk_count);
 	loan->fetch.space = PCCL_STATE_CHUNKS;
 	loan->fetch.patient = true;
-	loan->fetch.lanes = loan->lanes;
+	loan->fetch.lanes = FETCHING_LANES;
 	loan->fetch.chunks = loan->chunks;
 	loan->fetch.progress = loan->progress;
 	loan->fetch.little_bytes = PCCL_TRANSFER_LITTLE_BYTES;
-	post(monitor, loan, FETCH, PCCL_AGREEMENT_FETCH);
+	post(monitor, loan, FETCH, PCCL_AGREEMENT_FETCH, FETCHING_LANES);
 	return true;
 }
 

@@ -36,6 +36,9 @@ uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_
 
 	if (request->kind != PCCL_TRANSFER || request->operation.root >= session->ranks)
 		return tag;
+	/* A launch for an older view is numbered and fails: it must not count where others had another partner then. */
+	if (request->operation.epoch != 0)
+		tag = pccl_rng_hash(tag, request->operation.epoch);
 	own = &session->members[session->rank];
 	other = &session->members[request->operation.root];
 	return request->is_sender ? hash_ends(tag, own, other) : hash_ends(tag, other, own);

@@ -46,6 +46,11 @@ pcclChecksumsOn = 100
 pcclChecksumsOff = 101
 pcclChecksumsAuto = 102
 
+# pcclVerify_t
+pcclVerifyDefault = 0
+pcclVerifyOff = 100
+pcclVerifyDigest = 101
+
 # ccoip_inet_protocol_t
 inetIPv4 = 0
 inetIPv6 = 1
@@ -162,11 +167,6 @@ pcclTransportDefault = 0
 pcclTransportAuto = 100
 pcclTransportTcp = 101
 pcclTransportRdma = 102
-
-# pcclVerify_t
-pcclVerifyDefault = 0
-pcclVerifyOff = 100
-pcclVerifyDigest = 101
 
 # pcclLate_t
 pcclLateDefault = 0

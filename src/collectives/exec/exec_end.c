@@ -129,7 +129,8 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 	if (!op->complete)
 		return;
 	free_regions(exec, op);
-	if (op->done_count < op->others)
+	/* Who lies is done before what it sends has come: that still writes into what the op would give away. */
+	if (op->done_count < op->others || op->receiving > 0)
 		return;
 	leave_dones(exec, op);
 	window_close(exec, op);

@@ -38,7 +38,7 @@ struct pccl_peer {
 	uint32_t failures;    /* attempts in a row that failed: the backoff */
 	uint32_t tries;	      /* attempts that failed, from the beginning */
 	uint32_t unfit_tries; /* in a row, at the end, that will fail for ever: security differs */
-	uint32_t refusals;    /* in a row, of a member, by one master after the other */
+	uint32_t refused_by;  /* bits of the masters that have refused it since one took it last */
 	uint32_t heard_tries; /* of them, until a master last said WELCOME */
 	uint32_t vote_tries;  /* until the outstanding joint call had no master */
 	uint64_t away_ns;     /* since when the master is lost; PCCL_NEVER: it is there, or none ever was */

@@ -265,7 +265,7 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 		return;
 	}
 	peer->link = PCCL_PEER_LINK_UP;
-	peer->refusals = 0;
+	peer->refused_by = 0;
 	peer->up_ns = peer->now_ns;
 	peer->heard_tries = peer->tries;
 	peer->away_ns = PCCL_NEVER;
@@ -285,8 +285,8 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
  * none takes it. */
 void pccl_peer_on_refused(struct pccl_peer *peer, const struct pccl_message_notice *notice)
 {
-	peer->refusals++;
-	if (peer->standing != PCCL_PEER_MEMBER || peer->refusals >= peer->config.master_count)
+	peer->refused_by |= 1u << peer->master;
+	if (peer->standing != PCCL_PEER_MEMBER || peer->refused_by == (1u << peer->config.master_count) - 1)
 		pccl_peer_end(peer, notice->result, notice->text);
 	else
 		pccl_peer_abandon(peer, notice->text);

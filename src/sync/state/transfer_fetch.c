@@ -328,10 +328,12 @@ static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
 
 	if (transfer->fetch == NULL || !transfer->fetch->patient)
 		return false;
+	if (transfer->rank_count == 0)
+		limit_ns = PCCL_TRANSFER_UNFED_NS; /* links take a while */
 	for (rank = 0; rank < transfer->rank_count; rank++)
 		if (may_ask(transfer, &transfer->ranks[rank]))
 			limit_ns = PCCL_TRANSFER_UNFED_NS;
-	if (transfer->patience_ns == 0 || transfer->rank_count == 0 ||
+	if (transfer->patience_ns == 0 ||
 	    transfer->done_count > transfer->patience_done + transfer->want_count / PCCL_TRANSFER_LEAST_SHARE) {
 		transfer->patience_ns = now_ns;
 		transfer->patience_done = transfer->done_count;

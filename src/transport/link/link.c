@@ -403,7 +403,6 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 
 	memset(heard_out, 0, sizeof(*heard_out));
 	heard_out->received_ns = link->heard_ns;
-	heard_out->trip_ns = link->trip_ns;
 	heard_out->unacked_frames = link->pending_valid ? 1 : 0;
 	for (i = 0; i < link->config.streams; i++) {
 		const struct pccl_link_stream *ls = &link->streams[i];
@@ -418,6 +417,8 @@ void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard
 		heard_out->acked_bytes += counters.acked_bytes;
 		heard_out->trip_ns = later(heard_out->trip_ns, counters.trip_ns);
 	}
+	if (heard_out->trip_ns == 0)
+		heard_out->trip_ns = link->trip_ns; /* of a stream that has gone: a road may get shorter */
 }
 
 void pccl_link_pace(const struct pccl_link *link, struct pccl_stream_counters *sums)
