@@ -11,13 +11,14 @@
 
 /* ---- what has ended ------------------------------------------------------------------------------------------ */
 
-/* The links forget a failed op before the executor gives its input back, and before its caller hears of it. */
+/* The links forget an op before its caller hears of its end, a failed one before the executor gives its input back. */
 static bool take_outcome(struct pccl_lane *lane, struct pccl_exec_outcome *outcome_out)
 {
-	const void *failing = pccl_exec_failing(lane->exec);
+	pcclResult_t result;
+	const void *ending = pccl_exec_ending(lane->exec, &result);
 
-	if (failing != NULL)
-		pccl_lane_forget(lane, failing, pccl_attempt_owns);
+	if (ending != NULL)
+		pccl_lane_forget(lane, ending, pccl_attempt_owns);
 	return pccl_exec_poll(lane->exec, outcome_out);
 }
 

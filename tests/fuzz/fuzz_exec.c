@@ -221,10 +221,11 @@ static void close_outcome(struct state *s, const struct pccl_exec_outcome *outco
 
 static bool take_outcome(struct state *s, struct pccl_exec_outcome *outcome_out)
 {
-	struct call *failing = pccl_exec_failing(s->exec);
+	pcclResult_t result;
+	struct call *ending = pccl_exec_ending(s->exec, &result);
 
-	if (failing != NULL)
-		forget(s, failing);
+	if (ending != NULL)
+		forget(s, ending);
 	return pccl_exec_poll(s->exec, outcome_out);
 }
 

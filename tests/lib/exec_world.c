@@ -226,12 +226,12 @@ static void cancel_other_lanes(struct world *world, uint32_t peer, struct world_
 
 static bool take_outcome(struct world *world, uint32_t peer, uint32_t lane, struct pccl_exec_outcome *outcome_out)
 {
-	struct pccl_exec *exec = world->peers[peer].execs[lane];
-	const struct world_call *failing = pccl_exec_failing(exec);
+	pcclResult_t result;
+	const struct world_call *ending = pccl_exec_ending(world->peers[peer].execs[lane], &result);
 
-	if (failing != NULL)
-		world_forget(world, peer, lane, failing);
-	return pccl_exec_poll(exec, outcome_out);
+	if (ending != NULL && result != pcclSuccess) /* of a success all is delivered, which is checked */
+		world_forget(world, peer, lane, ending);
+	return pccl_exec_poll(world->peers[peer].execs[lane], outcome_out);
 }
 
 void world_drain(struct world *world, uint32_t peer, uint32_t lane)

@@ -364,14 +364,17 @@ static struct op *take_ended(struct pccl_exec *exec)
 	return op;
 }
 
-void *pccl_exec_failing(struct pccl_exec *exec)
+void *pccl_exec_ending(struct pccl_exec *exec, pcclResult_t *result_out)
 {
 	struct op *before;
 	const struct op *op;
 
 	reap(exec);
 	op = find_ended(exec, &before);
-	return op != NULL && op->result != pcclSuccess ? op->launch.cookie : NULL;
+	if (op == NULL)
+		return NULL;
+	*result_out = op->result;
+	return op->launch.cookie;
 }
 
 bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out)

@@ -239,12 +239,13 @@ void pccl_exec_received(struct pccl_exec *exec, uint32_t rank, const struct pccl
  * will come again. */
 void pccl_exec_dropped(struct pccl_exec *exec, uint32_t rank, const struct pccl_frame *frame);
 
-/* Whose failure poll() tells next: its cookie; NULL: none, or a success is next. The carrier forgets that op now, as
- * before a cancel: poll() gives back the input of what was overwritten, which may be half sent. */
-void *pccl_exec_failing(struct pccl_exec *exec);
+/* Whose outcome poll() tells next, and which: its cookie; NULL: none. The carrier forgets that op now, as before a
+ * cancel: after a failure poll() gives back the input of what was overwritten, which may be half sent; after a success
+ * nothing of it is under way but to who has lied that it has all. */
+void *pccl_exec_ending(struct pccl_exec *exec, pcclResult_t *result_out);
 
 /* Takes the next outcome; false: none. After it the op's buffers are not touched any more. The next call of this or of
- * pccl_exec_failing() lets the op's scratch go. */
+ * pccl_exec_ending() lets the op's scratch go. */
 bool pccl_exec_poll(struct pccl_exec *exec, struct pccl_exec_outcome *outcome_out);
 
 #endif

@@ -55,6 +55,7 @@ static bool feed(struct pccl_link_stream *ls)
 			link->pending_valid = true;
 			return false;
 		}
+		ls->cookies[ls->logged % PCCL_LINK_LOG_FRAMES] = entry->send.cookie;
 		ls->logged++;
 	} else if (!pccl_link_hand_over(ls, &entry->send, entry)) {
 		return false;
@@ -186,8 +187,10 @@ void pccl_link_destroy(struct pccl_link *link)
 	}
 	stop_timers(link); /* after close(), where sent() may have deferred the hook */
 	pccl_loop_timer_clear(link->config.loop, &link->lost_timer);
-	for (i = 0; i < link->config.streams; i++)
+	for (i = 0; i < link->config.streams; i++) {
 		pccl_free(link->streams[i].log);
+		pccl_free(link->streams[i].cookies);
+	}
 	pccl_free(link);
 }
 
@@ -233,7 +236,8 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 		ls->link = link;
 		ls->index = i;
 		ls->log = pccl_calloc(PCCL_LINK_LOG_FRAMES, sizeof(*ls->log));
-		if (ls->log == NULL)
+		ls->cookies = pccl_calloc(PCCL_LINK_LOG_FRAMES, sizeof(*ls->cookies));
+		if (ls->log == NULL || ls->cookies == NULL)
 			goto fail_log;
 		pccl_link_stream_start(ls);
 	}

@@ -144,9 +144,10 @@ void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie)
 	for (count = ls->acked; count != ls->logged; count++) {
 		struct pccl_link_entry *entry = entry_at(ls, count);
 
-		if (!has_cookie(entry, cookie))
+		if (ls->cookies[count % PCCL_LINK_LOG_FRAMES] != cookie)
 			continue;
-		assert(!entry->in_transport);
+		assert(has_cookie(entry, cookie) && !entry->in_transport);
+		ls->cookies[count % PCCL_LINK_LOG_FRAMES] = NULL;
 		memset(&entry->send, 0, sizeof(entry->send));
 		entry->send.frame.type = PCCL_FRAME_ACK;
 		entry->send.frame.flags = PCCL_FRAME_PLACEHOLDER;

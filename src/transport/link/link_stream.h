@@ -38,6 +38,7 @@ struct pccl_link_stream {
 	/* Sending. Counts of frames; they wrap. acked <= claimed <= cursor <= logged <= acked + PCCL_LINK_LOG_FRAMES.
 	 */
 	struct pccl_link_entry *log; /* ring, by count modulo its size */
+	const void **cookies;	     /* of its frames, close to each other: all are looked at whenever an op ends */
 	uint32_t acked;		     /* out of the log */
 	uint32_t claimed;	     /* the neighbour says it has received */
 	uint32_t cursor;	     /* handed to the present stream, or received over an earlier one */

@@ -85,13 +85,15 @@ static void another_digest_ends_the_op_everywhere(void **state)
 	struct pccl_exec_outcome outcome;
 	struct pccl_frame_send send;
 	struct desk desk;
+	pcclResult_t result;
 	uint32_t rank;
 
 	(void)state;
 	open_verified(&desk, checks);
 	checks[0][0][15] ^= 1;
 	assert_int_equal(deliver(&desk, 2, &frame, checks[0][0]), PCCL_FRAME_TAKE);
-	assert_ptr_equal(pccl_exec_failing(desk.exec), &desk);
+	assert_ptr_equal(pccl_exec_ending(desk.exec, &result), &desk);
+	assert_int_equal(result, pcclResultsDiffer);
 	assert_true(pccl_exec_poll(desk.exec, &outcome));
 	assert_int_equal(outcome.result, pcclResultsDiffer);
 	assert_non_null(strstr(outcome.detail, "results of tag 70 differ between rank 2 and this peer"));
