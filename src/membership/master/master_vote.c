@@ -260,8 +260,8 @@ bool pccl_client_eligible(const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
-	if (client->deferred && client->installed == 0 && client->group->base != NULL)
-		return false; /* without a group there is nothing to fetch: it founds one */
+	if (client->deferred && client->installed == 0)
+		return false;
 	assert(client->bundle == 0 || client->bundle_waiting > 0);
 	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
 }
