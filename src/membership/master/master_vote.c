@@ -260,7 +260,7 @@ bool pccl_client_eligible(const struct pccl_client *client)
 {
 	if (client->state != PCCL_CLIENT_WAITING || (client->installed != 0 && client->vote == 0))
 		return false;
-	if (client->deferred && client->installed == 0)
+	if (client->deferred)
 		return false;
 	assert(client->bundle == 0 || client->bundle_waiting > 0);
 	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
