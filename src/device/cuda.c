@@ -3,9 +3,9 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <string.h>
 
 #include "base/fail.h"
+#include "base/symbols.h"
 
 #define LIBRARY "libcuda.so.1"
 
@@ -14,10 +14,7 @@
 #define ATTRIBUTE_ORDINAL 9
 #define ERROR_INVALID_VALUE 1
 
-static const struct {
-	const char *name;
-	size_t offset;
-} entries[] = {
+static const struct pccl_symbol entries[] = {
 	{"cuInit", offsetof(struct pccl_cuda, init)},
 	{"cuGetErrorString", offsetof(struct pccl_cuda, error_string)},
 	{"cuDeviceGet", offsetof(struct pccl_cuda, device_get)},
@@ -47,17 +44,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pcclResult_t look_up(void *library)
 {
-	size_t index;
+	const char *missing = pccl_symbols_find(library, entries, sizeof(entries) / sizeof(*entries), &driver);
 
-	for (index = 0; index < sizeof(entries) / sizeof(*entries); index++) {
-		void *symbol = dlsym(library, entries[index].name);
-
-		if (symbol == NULL)
-			return pccl_fail(pcclInvalidArgument, "the CUDA driver (" LIBRARY ") is too old: it has no %s",
-					 entries[index].name);
-		/* A function's address, which C99 keeps apart from those of data and POSIX does not. */
-		memcpy((char *)&driver + entries[index].offset, &symbol, sizeof(symbol));
-	}
+	if (missing != NULL)
+		return pccl_fail(pcclInvalidArgument, "the CUDA driver (" LIBRARY ") is too old: it has no %s",
+				 missing);
 	return pcclSuccess;
 }
 

@@ -4,16 +4,13 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "base/fail.h"
+#include "base/symbols.h"
 
 #define LIBRARY "libibverbs.so.1"
 
-static const struct {
-	const char *name;
-	size_t offset;
-} entries[] = {
+static const struct pccl_symbol entries[] = {
 	{"ibv_fork_init", offsetof(struct pccl_verbs, fork_init)},
 	{"ibv_get_device_list", offsetof(struct pccl_verbs, get_device_list)},
 	{"ibv_free_device_list", offsetof(struct pccl_verbs, free_device_list)},
@@ -46,16 +43,10 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pcclResult_t look_up(void *library)
 {
-	size_t index;
+	const char *missing = pccl_symbols_find(library, entries, sizeof(entries) / sizeof(*entries), &verbs);
 
-	for (index = 0; index < sizeof(entries) / sizeof(*entries); index++) {
-		void *symbol = dlsym(library, entries[index].name);
-
-		if (symbol == NULL)
-			return pccl_fail(pcclSystemError, LIBRARY " is too old: it has no %s", entries[index].name);
-		/* A function's address, which C99 keeps apart from those of data and POSIX does not. */
-		memcpy((char *)&verbs + entries[index].offset, &symbol, sizeof(symbol));
-	}
+	if (missing != NULL)
+		return pccl_fail(pcclSystemError, LIBRARY " is too old: it has no %s", missing);
 	return pcclSuccess;
 }
 
