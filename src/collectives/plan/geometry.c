@@ -1,7 +1,8 @@
 /* How an op's elements are cut into segments. */
-#include "collectives/plan/plan.h"
-
 #include <assert.h>
+
+#include "collectives/plan/arithmetic.h"
+#include "collectives/plan/plan.h"
 
 #define KIB ((uint64_t)1024)
 #define SEGMENT_BYTES_MIN (4 * KIB)
@@ -11,21 +12,6 @@
 #define ALIGN_ELEMENTS_MIN 64
 /* An owner holds a segment of every rank at once: this is how much that may be. */
 #define FAN_IN_BYTES (4096 * KIB)
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-	return value / by + (value % by != 0);
-}
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 static bool one_chunk_per_rank(enum pccl_collective kind)
 {

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "collectives/plan/arithmetic.h"
 #include "collectives/plan/plan.h"
 
 #define LANES_MOST 16 /* segments of a part begin at a multiple of the lanes, whatever parts are before it */
@@ -51,21 +52,6 @@ uint32_t pccl_parts_make(const uint64_t *sends, const uint64_t *receives, uint32
 		received += receives[other];
 	}
 	return count;
-}
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-	return value / by + (value % by != 0);
-}
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 /* Both ends find the same, for they know as much. */
