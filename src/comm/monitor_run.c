@@ -10,8 +10,10 @@
 #define CLOSELY_NS (2 * PCCL_MS_NS) /* from the beginning of a call to that of the next */
 
 /* What most of the op travels over, all of a small one. */
-static void *home_lane(const struct pccl_monitor *monitor, uint64_t tag)
+static void *home_lane(const struct pccl_monitor *monitor, const struct pccl_op_request *request)
 {
+	const uint64_t tag = pccl_session_tag(monitor->session, request);
+
 	return monitor->threads.lanes[tag % pccl_session_lanes(monitor->session)];
 }
 
@@ -70,18 +72,17 @@ static pcclResult_t run_driving(struct pccl_monitor *monitor, const struct pccl_
 pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 			      pcclOperationInfo_t *info_out, bool *launched_out)
 {
-	const uint64_t tag = request->operation.tag;
-	uint64_t known, launch;
+	uint64_t tag, launch;
 	pcclResult_t result;
 
-	if (tag != PCCL_STATE_TAG && pccl_monitor_enter(monitor) == pcclSuccess) {
-		void *lane = home_lane(monitor, tag);
+	if (request->operation.tag != PCCL_STATE_TAG && pccl_monitor_enter(monitor) == pcclSuccess) {
+		void *lane = home_lane(monitor, request);
 
 		if (take_lane(monitor, lane))
 			return run_driving(monitor, request, lane, info_out, launched_out);
 		pccl_monitor_leave(monitor);
 	}
-	result = pccl_monitor_launch(monitor, request, &known, &launch);
+	result = pccl_monitor_launch(monitor, request, &tag, &launch);
 	*launched_out = result == pcclSuccess;
-	return result == pcclSuccess ? pccl_monitor_await(monitor, known, launch, info_out) : result;
+	return result == pcclSuccess ? pccl_monitor_await(monitor, tag, launch, info_out) : result;
 }

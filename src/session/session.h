@@ -195,6 +195,9 @@ void pccl_session_outcome(struct pccl_session *session, uint32_t lane, const str
 /* The deadline of an op has passed: asks its first lane whom it waits for. False: no lane has it at the moment. */
 bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op);
 
+/* The tag that a request is known under. */
+uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_op_request *request);
+
 /* Lanes that the view in force uses. */
 uint32_t pccl_session_lanes(const struct pccl_session *session);
 

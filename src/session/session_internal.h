@@ -39,8 +39,6 @@ void pccl_session_cut_parts(const struct pccl_session *session, struct pccl_op *
 /* Of an op whose view is not in force any more nothing is left, and it has lost its root. */
 void pccl_session_fit_parts(const struct pccl_session *session, struct pccl_op *op);
 
-/* The tag that a request is known under. */
-uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_op_request *request);
 /* Without whom an op can't be redone: its root, or the sender. */
 const pcclRankUuid_t *pccl_session_source(const struct pccl_session *session, const struct pccl_op *op);
 /* Puts the marks of a transfer, or of what is none, into the hash of a call. */
