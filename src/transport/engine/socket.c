@@ -110,6 +110,16 @@ bool pccl_socket_get_ends(int fd, struct pccl_address *local_out, struct pccl_ad
 	       getsockname(fd, (struct sockaddr *)&local_out->storage, &local_out->bytes) == 0;
 }
 
+ssize_t pccl_socket_peek(int fd, uint8_t *byte_out)
+{
+	ssize_t got;
+
+	do
+		got = recv(fd, byte_out, 1, MSG_DONTWAIT | MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 /* Within a host nothing can be congested, and a control that paces, as bbr does, costs timers and wake-ups: a tenth of
  * the time of a large op. Reno does not pace, and every user may choose it. */
 void pccl_socket_choose_congestion_control(int fd)

@@ -13,6 +13,9 @@ void pccl_socket_set_options(int fd);
 void pccl_socket_choose_congestion_control(int fd);
 /* Both ends of a connected socket. False with errno: it is not connected. */
 bool pccl_socket_get_ends(int fd, struct pccl_address *local_out, struct pccl_address *remote_out);
+/* The next byte that has come, which stays there. As recv(): 1; 0: the other side has ended; -1 and errno, EAGAIN or
+ * EWOULDBLOCK if nothing has come. */
+ssize_t pccl_socket_peek(int fd, uint8_t *byte_out);
 /* A socket that listens; -1 and the cause in words on failure. */
 int pccl_socket_listening(const struct pccl_address *address, uint16_t *port_out);
 /* A socket that connects. *error_out: errno of a connect() that failed at once, else 0. -1: no socket at all. */

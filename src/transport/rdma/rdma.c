@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "transport/engine/socket.h"
 #include "transport/rdma/rdma_internal.h"
 #include "transport/tcp/tcp.h"
 
@@ -140,11 +141,8 @@ static size_t take_parts(struct pccl_rdma_stream *stream, const struct iovec *pa
 static ssize_t hear_end(int fd)
 {
 	uint8_t byte;
-	ssize_t got;
+	const ssize_t got = pccl_socket_peek(fd, &byte);
 
-	do
-		got = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
-	while (got < 0 && errno == EINTR);
 	if (got > 0)
 		errno = EBADMSG; /* nobody says anything there */
 	return got > 0 ? -1 : got;

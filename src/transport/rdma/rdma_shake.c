@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "transport/engine/socket.h"
 #include "transport/rdma/rdma_internal.h"
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
@@ -201,11 +202,8 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 static bool look_at_beginning(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t first;
-	ssize_t got;
+	const ssize_t got = pccl_socket_peek(fd, &first);
 
-	do
-		got = recv(fd, &first, 1, MSG_DONTWAIT | MSG_PEEK);
-	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
 	if (got > 0 && pccl_terms_may_begin(&first, 1))

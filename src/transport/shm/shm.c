@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "transport/engine/engine.h"
+#include "transport/engine/socket.h"
 #include "transport/loop/fork.h"
 #include "transport/shm/offer.h"
 #include "transport/tcp/tcp.h"
@@ -214,11 +215,8 @@ static enum pccl_shake hear(struct shm_stream *stream, int fd)
 static bool look_at_beginning(struct shm_stream *stream, int fd)
 {
 	uint8_t first;
-	ssize_t got;
+	const ssize_t got = pccl_socket_peek(fd, &first);
 
-	do
-		got = recv(fd, &first, 1, MSG_DONTWAIT | MSG_PEEK);
-	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
 	if (got > 0 && pccl_offer_begins(first))
