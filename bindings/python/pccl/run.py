@@ -293,7 +293,8 @@ def _master(options: argparse.Namespace) -> tuple[MasterNode | None, str]:
     if options.masters is not None:
         return None, options.masters
     if options.listen is None:
-        return _local.start_master()
+        master, port = _local.start_master()
+        return master, f"127.0.0.1:{port}"
     master = MasterNode(options.listen)
     master.run()
     return master, _reachable(options.listen)

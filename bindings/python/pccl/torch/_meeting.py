@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from typing import Any
 
 from .. import _addresses
+from .._local import start_master
 from .._master import MasterNode
 from ..communicator import Communicator
-from ..errors import InvalidUsageError
 from ..settings import Settings
 from ._errors import lost
 from ._facade import dist
 
-_ATTEMPTS = 10  # somebody else may take a port between the look and the master's own
 _RANDOM = random.SystemRandom()
 
 
@@ -32,24 +30,7 @@ def _start_master(host: str) -> tuple[MasterNode, int]:
     """A master of this process, on every interface unless `host` is a loopback address."""
     # A host's own name may mean 127.0.1.1 in its hosts file, and another address to everybody else.
     loopback = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}.get(host)
-    listen = ["::", "0.0.0.0"] if loopback is None else [loopback]
-    for attempt in range(_ATTEMPTS):
-        for address in listen:
-            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-                try:
-                    probe.bind((address, 0))
-                except OSError:
-                    continue  # there is no IPv6
-                port = int(probe.getsockname()[1])
-            master = MasterNode(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-            try:
-                master.run()
-                return master, port
-            except InvalidUsageError:
-                master.close()
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-    raise OSError("no address to listen on")
+    return start_master(("::", "0.0.0.0") if loopback is None else (loopback,))
 
 
 def _host_of(store: Any) -> str:
