@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "lib/check.h"
+#include "lib/idle_lane.h"
 
 enum { SECOND = 1000000000, MEMBERS = 3 };
 
@@ -38,14 +39,6 @@ static struct {
 	bool up; /* all links */
 } world;
 
-static pcclRankUuid_t uuid_of(uint32_t who)
-{
-	pcclRankUuid_t uuid = {{0}};
-
-	memcpy(uuid.data, &who, sizeof(who));
-	return uuid;
-}
-
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
@@ -65,11 +58,6 @@ static void close_link(struct pccl_lane_link *link)
 	world.closed_count++;
 }
 
-static void ignore_link(struct pccl_lane_link *link)
-{
-	(void)link;
-}
-
 static void forget(struct pccl_lane_link *link, const void *cookie,
 		   bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
 {
@@ -83,12 +71,6 @@ static bool is_up(const struct pccl_lane_link *link)
 {
 	(void)link;
 	return world.up;
-}
-
-static bool no(const struct pccl_lane_link *link)
-{
-	(void)link;
-	return false;
 }
 
 static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
@@ -127,36 +109,11 @@ static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, cons
 	world.met = why_not == NULL;
 }
 
-static void outcome(void *context, const struct pccl_exec_outcome *what)
-{
-	(void)context;
-	(void)what;
-}
-
-static void unpin(void *context, struct pccl_attempt *attempt)
-{
-	(void)context;
-	(void)attempt;
-}
-
 static void frozen(void *context, const struct pccl_exec *exec)
 {
 	(void)context;
 	(void)exec;
 	world.frozen_count++;
-}
-
-static void missed(void *context, const struct pccl_op_key *key)
-{
-	(void)context;
-	(void)key;
-}
-
-static void expired(void *context, const struct pccl_op_key *key, const char *text)
-{
-	(void)context;
-	(void)key;
-	(void)text;
 }
 
 static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
@@ -182,29 +139,25 @@ static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 	world.mended_count += !is_broken;
 }
 
-static void linked(void *context, uint32_t epoch)
-{
-	(void)context;
-	(void)epoch;
-}
+static struct pccl_lane_calls calls;
 
-static void busy(void *context, bool is_busy)
+static void fill_calls(void)
 {
-	(void)context;
-	(void)is_busy;
+	calls = idle_lane_calls;
+	calls.open = open_link;
+	calls.close = close_link;
+	calls.forget = forget;
+	calls.is_up = is_up;
+	calls.heard = heard;
+	calls.renew = renew;
+	calls.adopt = adopt;
+	calls.turn_away = turn_away;
+	calls.frozen = frozen;
+	calls.complain = complain;
+	calls.retract = retract;
+	calls.met = met;
+	calls.broken = broken;
 }
-
-static void give_up(void *context, pcclResult_t result)
-{
-	(void)context;
-	(void)result;
-	fail();
-}
-
-static const struct pccl_lane_calls calls = {open_link, close_link, ignore_link, forget,  ignore_link, is_up,
-					     no,	heard,	    renew,	 adopt,	  turn_away,   outcome,
-					     unpin,	frozen,	    missed,	 expired, complain,    retract,
-					     met,	broken,	    linked,	 busy,	  give_up};
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
 
@@ -218,6 +171,7 @@ static int open_world(void **state)
 
 	(void)state;
 	memset(&world, 0, sizeof(world));
+	fill_calls();
 	return pccl_lane_create(&config, &world.lane) == pcclSuccess ? 0 : -1;
 }
 
@@ -249,7 +203,7 @@ static void install(uint32_t epoch, uint32_t count, uint64_t now_ns)
 	command->view.member_count = count;
 	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
 	for (rank = 0; rank < count; rank++) {
-		command->view.members[rank].uuid = uuid_of(rank);
+		command->view.members[rank].uuid = idle_lane_uuid(rank);
 		command->view.members[rank].pass.data[0] = rank < MEMBERS ? world.passes[rank] : 0;
 	}
 	pccl_lane_command(world.lane, command, now_ns);
@@ -259,7 +213,7 @@ static void knock(uint32_t who, uint16_t stream, uint64_t now_ns)
 {
 	struct pccl_lane_guest *guest = &world.guests[world.guest_count++];
 
-	guest->from = uuid_of(who);
+	guest->from = idle_lane_uuid(who);
 	guest->stream = stream;
 	pccl_lane_adopt(world.lane, guest, now_ns);
 }
@@ -365,7 +319,7 @@ static void meet(uint32_t who, uint32_t number, bool anew)
 	command->how.anew = anew;
 	command->view.member_count = 1;
 	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
-	command->view.members[0].uuid = uuid_of(who);
+	command->view.members[0].uuid = idle_lane_uuid(who);
 	command->view.members[0].lanes = 1;
 	pccl_lane_command(world.lane, command, 1);
 }
@@ -435,7 +389,7 @@ static void who_has_no_such_lane_is_met_without_a_link(void **state)
 	command->type = PCCL_COMMAND_MEET;
 	command->view.member_count = 1;
 	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
-	command->view.members[0].uuid = uuid_of(1);
+	command->view.members[0].uuid = idle_lane_uuid(1);
 	pccl_lane_command(world.lane, command, 1);
 	assert_int_equal(world.link_count, 0);
 	assert_true(world.met);

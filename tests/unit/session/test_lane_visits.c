@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/time.h"
 #include "lib/check.h"
+#include "lib/idle_lane.h"
 
 enum { LINKS = 64, MEMBERS = 2 };
 
@@ -29,14 +30,6 @@ static struct {
 	bool out_of_memory;
 } world;
 
-static pcclRankUuid_t uuid_of(uint32_t who)
-{
-	pcclRankUuid_t uuid = {{0}};
-
-	memcpy(uuid.data, &who, sizeof(who));
-	return uuid;
-}
-
 /* ---- the lane's table ------------------------------ */
 
 static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
@@ -56,11 +49,6 @@ static void kick(struct pccl_lane_link *link)
 	world.kicks[(struct pccl_neighbour **)link - world.neighbours]++;
 }
 
-static void ignore_link(struct pccl_lane_link *link)
-{
-	(void)link;
-}
-
 static void forget(struct pccl_lane_link *link, const void *cookie,
 		   bool (*belongs)(const void *cookie, const struct pccl_frame *frame))
 {
@@ -70,125 +58,15 @@ static void forget(struct pccl_lane_link *link, const void *cookie,
 	world.forgotten_count += cookie == &world && belongs(cookie, &early);
 }
 
-static bool is_up(const struct pccl_lane_link *link)
+static struct pccl_lane_calls calls;
+
+static void fill_calls(void)
 {
-	(void)link;
-	return true;
+	calls = idle_lane_calls;
+	calls.open = open_link;
+	calls.kick = kick;
+	calls.forget = forget;
 }
-
-static bool no(const struct pccl_lane_link *link)
-{
-	(void)link;
-	return false;
-}
-
-static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
-{
-	const struct pccl_heard nothing = {0};
-
-	(void)link;
-	*heard_out = nothing;
-}
-
-static void renew(struct pccl_lane_link *link, uint64_t deadline_ns)
-{
-	(void)link;
-	(void)deadline_ns;
-}
-
-static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
-{
-	(void)link;
-	(void)guest;
-}
-
-static void turn_away(void *context, struct pccl_lane_guest *guest)
-{
-	(void)context;
-	(void)guest;
-}
-
-static void outcome(void *context, const struct pccl_exec_outcome *what)
-{
-	(void)context;
-	(void)what;
-}
-
-static void unpin(void *context, struct pccl_attempt *attempt)
-{
-	(void)context;
-	(void)attempt;
-}
-
-static void frozen(void *context, const struct pccl_exec *exec)
-{
-	(void)context;
-	(void)exec;
-}
-
-static void missed(void *context, const struct pccl_op_key *key)
-{
-	(void)context;
-	(void)key;
-}
-
-static void expired(void *context, const struct pccl_op_key *key, const char *text)
-{
-	(void)context;
-	(void)key;
-	(void)text;
-}
-
-static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
-{
-	(void)context;
-	(void)member;
-	(void)reason;
-}
-
-static void retract(void *context, const pcclRankUuid_t *member)
-{
-	(void)context;
-	(void)member;
-}
-
-static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
-{
-	(void)context;
-	(void)uuid;
-	(void)number;
-	(void)why_not;
-}
-
-static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
-{
-	(void)context;
-	(void)member;
-	(void)is_broken;
-}
-
-static void linked(void *context, uint32_t epoch)
-{
-	(void)context;
-	(void)epoch;
-}
-
-static void busy(void *context, bool is_busy)
-{
-	(void)context;
-	(void)is_busy;
-}
-
-static void give_up(void *context, pcclResult_t result)
-{
-	(void)context;
-	(void)result;
-	fail();
-}
-
-static const struct pccl_lane_calls calls = {
-	open_link, ignore_link, kick,	forget,	 ignore_link, is_up,   no,  heard,  renew,  adopt, turn_away, outcome,
-	unpin,	   frozen,	missed, expired, complain,    retract, met, broken, linked, busy,  give_up};
 
 /* ---- the visits' ------------------------------ */
 
@@ -300,6 +178,7 @@ static int open_world(void **state)
 
 	(void)state;
 	memset(&world, 0, sizeof(world));
+	fill_calls();
 	return pccl_lane_create(&config, &world.lane) == pcclSuccess ? 0 : -1;
 }
 
@@ -324,7 +203,7 @@ static struct pccl_command *command_about(enum pccl_command_type type, uint32_t 
 	command->view.member_count = count;
 	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
 	for (index = 0; index < count; index++) {
-		command->view.members[index].uuid = uuid_of(first + index);
+		command->view.members[index].uuid = idle_lane_uuid(first + index);
 		command->view.members[index].lanes = 1;
 	}
 	return command;
@@ -380,7 +259,7 @@ static void strangers_visit_while_visits_are_open(void **state)
 	assert_false(next(1));
 	pccl_lane_stir_visits(world.lane, true, false, 0);
 	assert_int_equal(world.visitors, 1);
-	assert_memory_equal(world.uuids[0].data, uuid_of(2).data, sizeof(world.uuids[0].data));
+	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(2).data, sizeof(world.uuids[0].data));
 	assert_int_equal(hear(1), PCCL_FRAME_TAKE);
 	pccl_neighbour_received(world.neighbours[1], &early);
 	pccl_neighbour_dropped(world.neighbours[1], &early);
@@ -389,7 +268,7 @@ static void strangers_visit_while_visits_are_open(void **state)
 	assert_false(next(1));
 	meet(3, false); /* link 2 */
 	assert_int_equal(world.visitors, 2);
-	assert_memory_equal(world.uuids[0].data, uuid_of(2).data, sizeof(world.uuids[0].data));
+	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(2).data, sizeof(world.uuids[0].data));
 	world.ready = 2;
 	pccl_neighbour_pulled(world.neighbours[1]);
 	assert_int_equal(world.kicks[2], 1);
@@ -412,7 +291,7 @@ static void who_is_admitted_or_lost_visits_no_more(void **state)
 	assert_int_equal(hear(0), PCCL_FRAME_DISCARD);
 	install(2, MEMBERS + 1);
 	assert_int_equal(world.visitors, 1);
-	assert_memory_equal(world.uuids[0].data, uuid_of(3).data, sizeof(world.uuids[0].data));
+	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(3).data, sizeof(world.uuids[0].data));
 	world.left[0] = world.left[1] = 1;
 	assert_int_equal(hear(1), PCCL_FRAME_DISCARD);
 	pccl_neighbour_received(world.neighbours[1], &early); /* it had begun before */
@@ -441,7 +320,7 @@ static void visitors_are_bounded_and_the_first_ones_stay(void **state)
 	for (who = 1; who <= PCCL_LANE_VISITORS_MAX + 2; who++)
 		meet(who, false);
 	assert_int_equal(world.visitors, PCCL_LANE_VISITORS_MAX);
-	assert_memory_equal(world.uuids[0].data, uuid_of(1).data, sizeof(world.uuids[0].data));
+	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(1).data, sizeof(world.uuids[0].data));
 	assert_int_equal(hear(PCCL_LANE_VISITORS_MAX - 1), PCCL_FRAME_TAKE);
 	assert_int_equal(hear(PCCL_LANE_VISITORS_MAX), PCCL_FRAME_DISCARD);
 	assert_false(next(PCCL_LANE_VISITORS_MAX));

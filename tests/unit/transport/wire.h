@@ -302,4 +302,35 @@ static inline uint32_t wire_completions(const struct wire_end *end)
 	return count;
 }
 
+/* ---- which way ----------------------------------------------------------------------------------------------- */
+
+/* A frame each way between these two, and what both ends say they went by. */
+static inline void wire_try(const struct pccl_transport *dials, const struct pccl_transport *listens, const char *host,
+			    char ways_out[2][PCCL_STREAM_DESCRIBE_BYTES])
+{
+	static struct wire wire;
+	struct wire_kind kind = {listens, host, NULL};
+	struct wire_kind other = {dials, host, NULL};
+	uint8_t *payload = wire_payload(70000, 0);
+
+	wire_listen(&wire, &kind);
+	wire.kind = &other;
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
+	assert_true(wire_send(&wire.dialer, 0, payload, 70000));
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
+	assert_true(wire_send(&wire.acceptor, 0, payload, 70000));
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_RECEIVED] == 1);
+	dials->describe(wire.dialer.stream, ways_out[0], PCCL_STREAM_DESCRIBE_BYTES);
+	listens->describe(wire.acceptor.stream, ways_out[1], PCCL_STREAM_DESCRIBE_BYTES);
+	wire_destroy(&wire);
+	free(payload);
+}
+
+static inline void wire_check_ways(char ways[2][PCCL_STREAM_DESCRIBE_BYTES], const char *way)
+{
+	assert_memory_equal(ways[0], way, strlen(way));
+	assert_memory_equal(ways[1], way, strlen(way));
+}
+
 #endif

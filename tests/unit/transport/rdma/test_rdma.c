@@ -43,36 +43,15 @@ static int nothing_is_left(void **state)
 
 /* ---- who joins ----------------------------------------------------------------------------------------------- */
 
-static bool goes_by(struct wire_end *end, const char *way)
-{
-	char text[PCCL_STREAM_DESCRIBE_BYTES];
-
-	end->transport->describe(end->stream, text, sizeof(text));
-	return strncmp(text, way, strlen(way)) == 0;
-}
-
-/* A frame each way over what they come to; NULL: over TCP if something has failed, else not. */
+/* By which way they go; NULL: over TCP if something has failed, else not. */
 static void check_way(const struct pccl_transport *dials, const struct pccl_transport *listens, const char *way)
 {
-	static struct wire wire;
-	struct wire_kind kind = {listens, paired.host, NULL};
-	struct wire_kind other = {dials, paired.host, NULL};
-	uint8_t *payload = wire_payload(70000, 0);
+	char ways[2][PCCL_STREAM_DESCRIBE_BYTES];
 
-	wire_listen(&wire, &kind);
-	wire.kind = &other;
-	wire_dial(&wire);
-	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
-	assert_true(wire_send(&wire.dialer, 0, payload, 70000));
-	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
-	assert_true(wire_send(&wire.acceptor, 0, payload, 70000));
-	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_RECEIVED] == 1);
+	wire_try(dials, listens, paired.host, ways);
 	if (way == NULL)
 		way = standin->failed() ? "tcp" : "rdma";
-	assert_true(goes_by(&wire.dialer, way));
-	assert_true(goes_by(&wire.acceptor, way));
-	wire_destroy(&wire);
-	free(payload);
+	wire_check_ways(ways, way);
 }
 
 static void both_have_to_want_it(void **state)

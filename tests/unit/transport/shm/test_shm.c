@@ -37,32 +37,12 @@ static int use_declining(void **state)
 
 /* ---- who shares ---------------------------------------------------------------------------------------------- */
 
-static bool goes_by(struct wire_end *end, const char *way)
-{
-	char text[PCCL_STREAM_DESCRIBE_BYTES];
-
-	end->transport->describe(end->stream, text, sizeof(text));
-	return strncmp(text, way, strlen(way)) == 0;
-}
-
-/* Two frames over what they come to. */
 static void check_way(const struct pccl_transport *dials, const struct pccl_transport *listens, const char *way)
 {
-	static struct wire wire;
-	struct wire_kind kind = {listens, "127.0.0.1", NULL};
-	struct wire_kind other = {dials, "127.0.0.1", NULL};
-	uint8_t *payload = wire_payload(70000, 0);
+	char ways[2][PCCL_STREAM_DESCRIBE_BYTES];
 
-	wire_listen(&wire, &kind);
-	wire.kind = &other;
-	wire_dial(&wire);
-	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
-	assert_true(wire_send(&wire.dialer, 0, payload, 70000));
-	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
-	assert_true(goes_by(&wire.dialer, way));
-	assert_true(goes_by(&wire.acceptor, way));
-	wire_destroy(&wire);
-	free(payload);
+	wire_try(dials, listens, "127.0.0.1", ways);
+	wire_check_ways(ways, way);
 }
 
 static void both_have_to_want_memory(void **state)
