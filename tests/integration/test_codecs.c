@@ -434,17 +434,18 @@ static void a_residual_makes_up_for_what_was_lost(void **state)
 static void repairs(struct world_peer *me)
 {
 	const struct promise int8 = {pcclQuantInt8, pcclUint8, 0};
+	const size_t count = LARGE / peers_patience();
 	struct buffers b;
 	unsigned round;
 
 	join_with_other_kernels(me);
-	open_buffers(me, LARGE, &b);
+	open_buffers(me, count, &b);
 	for (round = 0; round < ROUNDS; round++) {
-		pcclOperation_t operation = average_of(LARGE, &int8);
+		pcclOperation_t operation = average_of(count, &int8);
 
 		operation.failure_policy = pcclPolicyRepair;
 		CHECK_RESULT(pcclSuccess, pcclAllReduceWith(b.input, b.output, &operation, me->comm, NULL));
-		peer_tell(me, round, values_hash(b.output, LARGE * sizeof(float)));
+		peer_tell(me, round, values_hash(b.output, count * sizeof(float)));
 		peer_reach(me, round + 1);
 	}
 	close_buffers(&b);

@@ -39,8 +39,8 @@ static void open_buffers(const struct world_peer *me, pcclDataType_t datatype, s
 	size_t i;
 
 	b->datatype = datatype;
-	b->count = COUNT;
-	b->bytes = COUNT * values_bytes(datatype);
+	b->count = COUNT / WORLD / peers_patience() * WORLD;
+	b->bytes = b->count * values_bytes(datatype);
 	b->input = malloc(b->bytes);
 	b->output = malloc(b->bytes);
 	CHECK(b->input != NULL && b->output != NULL);
