@@ -308,6 +308,11 @@ void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const s
 		return;
 	}
 	ls = &link->streams[hello->stream];
+	if (hello->received != 0 && is_unused(link)) {
+		/* A call to an earlier link that has waited at the door, which may be over. Else the caller has noticed. */
+		refuse(link, stream, PCCL_WELCOME_NEVER, "it claims frames that this link never sent");
+		return;
+	}
 	if (!pccl_link_knows(link, hello->instance, ls)) {
 		/* Here as well, perhaps, in a moment. */
 		refuse(link, stream, PCCL_WELCOME_LATER, "the link was made anew on the calling side only");

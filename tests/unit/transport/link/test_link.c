@@ -340,6 +340,27 @@ static void op_is_forgotten_while_the_link_is_down(void **state)
 	rope_close(&rope);
 }
 
+/* By who has the link still. The other side's is new: what was a call to an earlier one does it no harm. */
+static void neighbour_that_forgot_the_link_is_noticed(void **state)
+{
+	(void)state;
+	rope_open(&rope, 1);
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_load(&rope.waiter, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, all_done());
+	rope_destroy_link(&rope.waiter);
+	rope.waiter.frame_count = 0;
+	rope_tie(&rope.waiter);
+	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1);
+	assert_non_null(strstr(rope.dialer.reason, "never sent"));
+	rope_destroy_link(&rope.dialer);
+	rope_tie(&rope.dialer);
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 2 && rope.waiter.up_count == 2);
+	assert_int_equal(rope.waiter.lost_count, 0);
+	rope_close(&rope);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +380,7 @@ int main(void)
 		cmocka_unit_test(forgotten_op_leaves_the_streams_usable),
 		cmocka_unit_test(forgotten_frames_are_counted_over_a_redial),
 		cmocka_unit_test(op_is_forgotten_while_the_link_is_down),
+		cmocka_unit_test(neighbour_that_forgot_the_link_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

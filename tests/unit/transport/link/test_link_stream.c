@@ -268,22 +268,6 @@ static void link_that_was_made_anew_before_anything_passed_is_as_good(void **sta
 	}
 }
 
-static void neighbour_that_forgot_the_link_is_noticed(void **state)
-{
-	(void)state;
-	rope_open(&rope, 1);
-	rope_load(&rope.dialer, 10, 1000, 1);
-	rope_load(&rope.waiter, 10, 1000, 1);
-	rope_tie_both(&rope);
-	ROPE_UNTIL(&rope, all_done());
-	rope_destroy_link(&rope.waiter);
-	rope.waiter.frame_count = 0;
-	rope_tie(&rope.waiter);
-	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1 && rope.waiter.lost_count == 1);
-	assert_non_null(strstr(rope.waiter.reason, "claims 10 frames"));
-	rope_close(&rope);
-}
-
 static void unwanted_frame_loses_the_link_with_the_reason(void **state)
 {
 	(void)state;
@@ -583,7 +567,6 @@ int main(void)
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),
 		cmocka_unit_test(neighbour_that_made_its_link_anew_is_noticed),
 		cmocka_unit_test(link_that_was_made_anew_before_anything_passed_is_as_good),
-		cmocka_unit_test(neighbour_that_forgot_the_link_is_noticed),
 		cmocka_unit_test(unwanted_frame_loses_the_link_with_the_reason),
 		cmocka_unit_test(frames_that_make_no_sense_break_the_stream),
 		cmocka_unit_test(neighbour_that_can_not_be_dialled_dials),
