@@ -57,18 +57,19 @@ void check_gentle_failure(struct sim *sim, const struct sim_node *node, uint64_t
 		sim_fail(sim, "op %u.%u failed at node %u, though nobody was lost", (unsigned)tag, sequence, node->id);
 }
 
-/* Most of its view has gone without a word, for connections break as well, and may be at another master for all that
- * this one knows: it has to give up. */
+/* Most of its view, or half with rank 0, has gone without a word, for connections break as well, and may be at another
+ * master for all that this one knows: it has to give up. */
 static bool is_left_over(const struct sim *sim, const struct sim_node *node)
 {
-	uint32_t index, living = 0;
+	uint32_t index, living = 0; /* twice, and one more for rank 0 */
 	uint32_t rank;
 
 	for (index = SIM_MASTERS; index < sim->node_count; index++)
-		living += sim_peer_lives(&sim->nodes[index]) &&
-			  pccl_view_rank(&node->view.view, &sim->nodes[index].uuid, &rank);
+		if (sim_peer_lives(&sim->nodes[index]) &&
+		    pccl_view_rank(&node->view.view, &sim->nodes[index].uuid, &rank))
+			living += rank == 0 ? 3 : 2;
 	return sim->plan.gentle == SIM_GENTLE_MIXED && sim->plan.known_masters > 1 &&
-	       2 * living < node->view.view.member_count;
+	       living <= node->view.view.member_count;
 }
 
 void check_gentle_end(struct sim *sim, const struct sim_node *node, const struct pccl_peer_action *ended)

@@ -338,7 +338,7 @@ static void close_wire(struct pccl_stream *stream, bool flush)
 		sim_fail(sim, "a stream was closed twice");
 	if (wire->coming)
 		wire_spoil(wire);
-	if (dies || !flush)
+	if (dies || !flush || wire->reset) /* a kernel that has seen a reset sends nothing more */
 		wire_lose(wire, wire->handed, wire->count);
 	if (dies || (!flush && sim_chance(sim, 30)))
 		wire_lose(wire, (uint32_t)sim_between(sim, 0, wire->handed), wire->handed);
