@@ -79,7 +79,7 @@ static void on_message(struct pccl_master *master, struct pccl_client *client, s
 		pccl_master_on_met(master, client, &message->body.met);
 		break;
 	case PCCL_MESSAGE_DEFER:
-		pccl_master_on_defer(client, message->body.deferred);
+		pccl_master_on_defer(master, client, message->body.deferred);
 		break;
 	case PCCL_MESSAGE_LEAVE:
 		pccl_client_lose(master, client, PCCL_LOSS_LEFT, "left");

@@ -229,13 +229,14 @@ static void log_loss(struct pccl_master *master, const struct pccl_client *clien
 
 /* Members wait for the answer of one that is to be admitted, in vain. Of those that come from there none is now, else
  * each of them could make them wait for as long. */
-static void charge_admission(struct pccl_master *master, const struct pccl_client *newcomer)
+static void charge_admission(struct pccl_master *master, const struct pccl_client *newcomer, enum pccl_rest_kind kind)
 {
 	struct pccl_group *group = newcomer->group;
 	struct pccl_client *client;
 
-	pccl_origin_charge(master, newcomer, PCCL_REST_ADMISSION);
-	for (client = master->clients; client != NULL; client = client->next) {
+	pccl_origin_charge(master, newcomer, kind);
+	for (client = master->clients; client != NULL && pccl_origin_rests(master, newcomer, kind);
+	     client = client->next) {
 		if (client->group != group || !client->admitting || client->origin != newcomer->origin)
 			continue;
 		leave_change(group, client);
@@ -243,6 +244,15 @@ static void charge_admission(struct pccl_master *master, const struct pccl_clien
 		pccl_client_stop_admission(master, client);
 	}
 	group->dirty = true;
+}
+
+/* The change starts again, and members wait for longer: not often. */
+static void note_lost_join(struct pccl_master *master, const struct pccl_client *newcomer)
+{
+	bool late = !newcomer->prepared && master->now_ns >= newcomer->asked_ns + LATE_NS;
+
+	newcomer->group->joins_lost++;
+	charge_admission(master, newcomer, late ? PCCL_REST_ADMISSION : PCCL_REST_LOSS);
 }
 
 void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, enum pccl_loss loss, const char *why)
@@ -261,9 +271,8 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 			leave_seat(master, client, loss, why);
 		if (client->admitting)
 			pccl_group_note_cause(group, "a peer was lost while it joined: %s", why);
-		if (client->admitting && client->asked && !client->prepared &&
-		    master->now_ns >= client->asked_ns + LATE_NS)
-			charge_admission(master, client);
+		if (client->admitting && client->asked)
+			note_lost_join(master, client);
 		if (loss == PCCL_LOSS_LEFT)
 			note_left(master, client);
 		if (loss == PCCL_LOSS_DEAD || loss == PCCL_LOSS_LEFT)
@@ -322,7 +331,7 @@ static void put_off(struct pccl_master *master, struct pccl_client *client)
 
 	pccl_log_warn("master: group %u: a newcomer (%s) waits: it did not answer in time when it was to be admitted",
 		      client->group->id, client->self.addresses[0].host);
-	charge_admission(master, client);
+	charge_admission(master, client, PCCL_REST_ADMISSION);
 	if (message != NULL) {
 		message->body.notice.result = pcclTimeout;
 		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text),

@@ -370,6 +370,7 @@ void pccl_group_seat(struct pccl_master *master, struct pccl_group *group, struc
 	pccl_client_set_state(master, client, PCCL_CLIENT_SEATED);
 	client->seat = rank;
 	client->admitting = false;
+	client->deferred = false;
 }
 
 static uint64_t patience(const struct pccl_master *master)

@@ -181,6 +181,7 @@ static void adopt(struct pccl_master *master, struct pccl_group *group)
 	group->answer = answer;
 	group->hold_ns = newcomers ? PCCL_MASTER_NEVER : hold_ns;
 	if (newcomers) {
+		group->joins_lost = 0;
 		group->members_most = change->member_count;
 		memset(&group->answer, 0, sizeof(group->answer));
 		group->answer.origin = group->base->view.epoch;

@@ -157,8 +157,7 @@ struct pccl_client {
 
 enum pccl_seat_state {
 	PCCL_SEAT_HERE,
-	PCCL_SEAT_AWAY, /* went to another master, has not come back yet, or its connection ended without a word: until
-			   until_ns it is waited for */
+	PCCL_SEAT_AWAY, /* at another master, or its connection ended without a word: until until_ns it is waited for */
 	PCCL_SEAT_OUT	/* never comes back */
 };
 
@@ -196,6 +195,7 @@ struct pccl_broken {
 
 enum pccl_rest_kind {
 	PCCL_REST_ADMISSION, /* it did not answer PREPARE: none from there is admitted */
+	PCCL_REST_LOSS,	     /* it was lost while it was admitted: the same */
 	PCCL_REST_HOLD,	     /* an update waited for it in vain: none from there is waited for */
 	PCCL_REST_KINDS
 };
@@ -250,6 +250,7 @@ struct pccl_group {
 	bool loyal;	       /* more than half of the view are here and have promised nothing */
 	bool meets_due;	       /* newcomers are to be introduced */
 	uint64_t hold_ns;      /* so long an update waits for that; or PCCL_MASTER_NEVER, PCCL_MASTER_HOLD_OVER */
+	uint32_t joins_lost;   /* newcomers that were lost while an update admitted them, since the last one ended */
 	bool flush_due;	       /* a view change is needed even if nobody is missing */
 	uint32_t members_most; /* in any view since newcomers joined; 0: not known */
 	struct pccl_change change;
@@ -295,8 +296,7 @@ struct pccl_master {
 	uint32_t client_count;
 	struct pccl_client *buckets[PCCL_CLIENT_BUCKETS]; /* clients that have registered, by uuid */
 	struct pccl_group *groups;
-	/* Members that left, even if their group is forgotten: nobody needs to wait for them. The latest ones are
-	 * kept. */
+	/* Members that left, also of groups that are forgotten: nobody waits for them. The latest ones are kept. */
 	struct pccl_left {
 		pcclRankUuid_t uuid;
 		uint32_t epoch; /* of the view that it left */
@@ -455,7 +455,7 @@ bool pccl_admission_held(const struct pccl_master *master, const struct pccl_gro
 
 /* A newcomer that could be admitted if its group's members agreed: alone, or its bundle is complete. */
 bool pccl_client_eligible(const struct pccl_client *client);
-void pccl_master_on_defer(struct pccl_client *client, bool deferred);
+void pccl_master_on_defer(const struct pccl_master *master, struct pccl_client *client, bool deferred);
 
 /* master_meet.c */
 void pccl_master_on_met(const struct pccl_master *master, struct pccl_client *client,

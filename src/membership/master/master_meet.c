@@ -84,6 +84,13 @@ static bool is_member(const struct pccl_client *client)
 	return client->state == PCCL_CLIENT_SEATED;
 }
 
+/* Because of what others that come from there have done. */
+static bool is_kept_out(const struct pccl_master *master, const struct pccl_client *newcomer)
+{
+	return pccl_origin_rests(master, newcomer, PCCL_REST_ADMISSION) ||
+	       pccl_origin_rests(master, newcomer, PCCL_REST_LOSS);
+}
+
 /* ---- introducing --------------------------------------------------------------------------------------------- */
 
 static void fill_stranger(struct pccl_member *stranger, const struct pccl_client *client, const struct pccl_client *to)
@@ -421,7 +428,7 @@ bool pccl_meet_is_ready(const struct pccl_master *master, const struct pccl_clie
 	count_members(newcomer, &reached, &failed);
 	if (is_resting(newcomer) || reached < members)
 		return false;
-	if (pccl_origin_rests(master, newcomer, PCCL_REST_ADMISSION))
+	if (is_kept_out(master, newcomer))
 		return false;
 	for (client = master->clients; client != NULL; client = client->next) {
 		bool together = client->group == group && client != newcomer && client->state == PCCL_CLIENT_WAITING &&
@@ -441,7 +448,7 @@ bool pccl_meet_is_hopeless(const struct pccl_master *master, const struct pccl_c
 bool pccl_meet_has_failed(const struct pccl_master *master, const struct pccl_client *newcomer)
 {
 	return (newcomer->meet_tries > 0 && (is_resting(newcomer) || newcomer->meetings_open > 0)) ||
-	       pccl_origin_rests(master, newcomer, PCCL_REST_ADMISSION);
+	       is_kept_out(master, newcomer);
 }
 
 bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group)
@@ -449,7 +456,8 @@ bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *g
 	const struct pccl_client *client = master->clients;
 
 	while (client != NULL &&
-	       (client->group != group || client->meet_hold_ns == PCCL_MASTER_NEVER || !pccl_client_eligible(client)))
+	       (client->group != group || client->meet_hold_ns == PCCL_MASTER_NEVER || !pccl_client_eligible(client) ||
+		is_kept_out(master, client)))
 		client = client->next;
 	if (client == NULL)
 		return false;

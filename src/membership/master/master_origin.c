@@ -20,7 +20,8 @@
 #define MEET_NS (8 * PCCL_SECOND_NS)	      /* and then one in this time */
 
 /* So often it may happen before that: some are slow. */
-static const uint32_t forgiven[PCCL_REST_KINDS] = {[PCCL_REST_ADMISSION] = 0, [PCCL_REST_HOLD] = 4};
+static const uint32_t forgiven[PCCL_REST_KINDS] = {
+	[PCCL_REST_ADMISSION] = 0, [PCCL_REST_LOSS] = 4, [PCCL_REST_HOLD] = 4};
 
 static struct pccl_origin *find(struct pccl_master *master, uint64_t origin)
 {

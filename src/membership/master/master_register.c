@@ -125,8 +125,7 @@ static void yield_to_return(struct pccl_master *master, struct pccl_group *group
 	assert(group->base != NULL && group->base->lone);
 	pccl_group_drop_change(group, master);
 	if (founder != NULL) {
-		founder->bundle = 0;	   /* the other ranks have joined already */
-		founder->deferred = false; /* and it has been admitted: it will not say that it is ready */
+		founder->bundle = 0; /* the other ranks have joined already */
 		pccl_client_set_state(master, founder, PCCL_CLIENT_WAITING);
 	}
 	pccl_group_drop_base(group);

@@ -9,6 +9,9 @@
 #include "base/memory.h"
 #include "base/time.h"
 
+#define DEFERRED_MAX 8	 /* newcomers of one origin that put their admission off; others are admitted as any one is */
+#define LOST_JOINS_MAX 4 /* so many newcomers may be lost while one update admits them */
+
 /* A failure has the name of the call that failed. */
 static pcclResult_t result_for(uint8_t kind, pcclResult_t result)
 {
@@ -98,6 +101,9 @@ static bool answer_stands(struct pccl_group *group)
 	}
 	if (!lost)
 		return false;
+	/* The update that it answered has waited for newcomers, and need not do so again. */
+	if (group->answer.kind == PCCL_VOTE_UPDATE && group->answer.sequence > highest)
+		group->hold_ns = PCCL_MASTER_HOLD_OVER;
 	group->answer.sequence = highest;
 	group->dirty = true;
 	return true;
@@ -142,6 +148,7 @@ static void answer_all(struct pccl_master *master, struct pccl_group *group, con
 	whole.origin = group->answer.origin;
 	whole.sequence = group->answer.sequence + 1;
 	group->hold_ns = PCCL_MASTER_NEVER;
+	group->joins_lost = 0;
 	pccl_world_measure(master, &whole.world);
 	group->answer = whole;
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
@@ -266,11 +273,22 @@ bool pccl_client_eligible(const struct pccl_client *client)
 	return client->bundle == 0 || client->bundle_waiting >= client->self.bundle_size;
 }
 
+/* One origin does not take all places that members have for those that fetch something. */
+static bool may_defer(const struct pccl_master *master, const struct pccl_client *newcomer)
+{
+	const struct pccl_client *client;
+	uint32_t count = 0;
+
+	for (client = master->clients; client != NULL; client = client->next)
+		count += client->group == newcomer->group && client->deferred && client->origin == newcomer->origin;
+	return count < DEFERRED_MAX;
+}
+
 /* Who joins together with others, or has been in a view, is awaited by callers: it is too late. */
-void pccl_master_on_defer(struct pccl_client *client, bool deferred)
+void pccl_master_on_defer(const struct pccl_master *master, struct pccl_client *client, bool deferred)
 {
 	if (client->state != PCCL_CLIENT_WAITING || client->bundle != 0 || client->installed != 0 ||
-	    client->deferred == deferred)
+	    client->deferred == deferred || (deferred && !may_defer(master, client)))
 		return;
 	client->deferred = deferred;
 	client->group->dirty = true;
@@ -317,9 +335,18 @@ static void look_at_groups(struct pccl_master *master)
 	}
 }
 
+/* The members have waited for newcomers that were lost meanwhile: the others join in the next update. */
+static bool has_waited_enough(const struct pccl_group *group)
+{
+	return group->joins_lost >= LOST_JOINS_MAX && !group->empty;
+}
+
 static bool may_join_now(const struct pccl_client *client)
 {
-	return client->group->open && (client->may_found || client->promise_count > 0 || !client->group->empty);
+	const struct pccl_group *group = client->group;
+
+	return group->open && !has_waited_enough(group) &&
+	       (client->may_found || client->promise_count > 0 || !group->empty);
 }
 
 static bool bundle_may_join_now(struct pccl_master *master, const struct pccl_client *of)
@@ -401,8 +428,9 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 
 	assert(group->claim_count == 0);
 	look_at_groups(master);
-	if (!group->open) {
-		/* Somebody came back who knows that the call that was to admit them has ended otherwise. */
+	if (!group->open || has_waited_enough(group)) {
+		/* Somebody came back who knows that the call that was to admit them has ended otherwise. Or others
+		 * that were admitted with them were lost, one after the other. */
 		pccl_admission_call_off(master, group);
 		return false;
 	}
@@ -421,14 +449,14 @@ bool pccl_admission_choose(struct pccl_master *master, struct pccl_group *group)
 	return any;
 }
 
-/* Is a rank of the bundle kept out by whom it can't reach? */
+/* Is a rank of the bundle kept out by whom it can't reach, or for this time? */
 static bool is_bundle_hopeless(const struct pccl_master *master, const struct pccl_client *of)
 {
 	const struct pccl_client *client;
 
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
-		    pccl_meet_is_hopeless(master, client))
+		    (pccl_meet_is_hopeless(master, client) || has_waited_enough(client->group)))
 			return true;
 	}
 	return false;

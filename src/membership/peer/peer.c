@@ -340,12 +340,12 @@ void pccl_peer_send_deferred(struct pccl_peer *peer)
 	pccl_peer_send(peer, message);
 }
 
-static void on_ready(struct pccl_peer *peer)
+void pccl_peer_ready(struct pccl_peer *peer)
 {
 	if (!peer->deferred)
 		return;
 	peer->deferred = false;
-	if (peer->standing == PCCL_PEER_NEWCOMER && peer->link == PCCL_PEER_LINK_UP)
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->link >= PCCL_PEER_LINK_REGISTERING)
 		pccl_peer_send_deferred(peer);
 }
 
@@ -382,7 +382,7 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		on_join(peer, event->defers);
 		break;
 	case PCCL_PEER_READY:
-		on_ready(peer);
+		pccl_peer_ready(peer);
 		break;
 	case PCCL_PEER_DIALLED:
 		pccl_peer_on_dialled(peer, event->trip_ns);

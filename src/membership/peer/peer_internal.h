@@ -119,6 +119,9 @@ void pccl_peer_send_vote(struct pccl_peer *peer);
 /* Whether it wants in. */
 void pccl_peer_send_deferred(struct pccl_peer *peer);
 
+/* A newcomer that had something to fetch wants in now. */
+void pccl_peer_ready(struct pccl_peer *peer);
+
 uint32_t pccl_peer_epoch(const struct pccl_peer *peer); /* in force; 0: none yet */
 
 /* peer_link.c */

@@ -193,6 +193,8 @@ void pccl_peer_on_dialled(struct pccl_peer *peer, uint64_t trip_ns)
 	peer->attempt_ns = peer->now_ns + peer->patience_ns;
 	peer->heard_ns = peer->now_ns;
 	send_register(peer);
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->deferred)
+		pccl_peer_send_deferred(peer);
 	if (peer->standing != PCCL_PEER_MEMBER)
 		return;
 	pccl_peer_send_vote(peer);
@@ -274,8 +276,6 @@ void pccl_peer_on_welcome(struct pccl_peer *peer, const struct pccl_message_welc
 	peer->master_uuid = welcome->master;
 	if (peer->quiet_ns == PCCL_NEVER)
 		pccl_peer_link_good(peer);
-	if (peer->standing == PCCL_PEER_NEWCOMER && peer->deferred)
-		pccl_peer_send_deferred(peer);
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->admission_ns == PCCL_NEVER &&
 	    peer->config.admission_timeout_ns > 0)
 		peer->admission_ns = peer->now_ns + peer->config.admission_timeout_ns;
@@ -333,6 +333,19 @@ static bool has_tried_enough(const struct pccl_peer *peer)
 	       (peer->tries - peer->heard_tries) / peer->config.master_count >= peer->config.connect_attempts;
 }
 
+/* It has put its admission off, and those from whom it wanted to fetch something have not come back: its master says
+ * that there is no group. */
+static bool waits_for_nobody(const struct pccl_peer *peer)
+{
+	return peer->standing == PCCL_PEER_NEWCOMER && peer->deferred && peer->link == PCCL_PEER_LINK_UP;
+}
+
+static void found_after_all(struct pccl_peer *peer)
+{
+	peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	pccl_peer_ready(peer);
+}
+
 static void watch_deadlines(struct pccl_peer *peer)
 {
 	if (peer->standing == PCCL_PEER_NEWCOMER && peer->unfit_tries >= UNFIT_DIALS * peer->config.master_count)
@@ -340,6 +353,8 @@ static void watch_deadlines(struct pccl_peer *peer)
 	else if (has_tried_enough(peer))
 		end_with_trouble(peer, pcclMasterConnectionFailed,
 				 "no master could be reached with as many attempts as were asked for");
+	else if (peer->now_ns >= peer->connect_ns && waits_for_nobody(peer))
+		found_after_all(peer);
 	else if (peer->now_ns >= peer->connect_ns)
 		end_with_trouble(peer, pcclMasterConnectionFailed, "no master took this peer in time");
 	else if (peer->now_ns >= peer->stranded_ns)

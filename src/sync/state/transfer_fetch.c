@@ -330,6 +330,8 @@ static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
 		return false;
 	if (transfer->rank_count == 0)
 		limit_ns = PCCL_TRANSFER_UNFED_NS; /* links take a while */
+	else
+		transfer->met_ns = now_ns;
 	for (rank = 0; rank < transfer->rank_count; rank++)
 		if (may_ask(transfer, &transfer->ranks[rank]))
 			limit_ns = PCCL_TRANSFER_UNFED_NS;
@@ -338,6 +340,8 @@ static bool has_lost_patience(struct pccl_transfer *transfer, uint64_t now_ns)
 		transfer->patience_ns = now_ns;
 		transfer->patience_done = transfer->done_count;
 	}
+	if (transfer->met_ns != 0 && now_ns - transfer->met_ns >= PCCL_TRANSFER_UNOFFERED_NS)
+		return true; /* all that were there are gone */
 	return now_ns - transfer->patience_ns >= limit_ns;
 }
 
@@ -385,6 +389,7 @@ void pccl_transfer_fetch(struct pccl_transfer *transfer, const struct pccl_fetch
 	transfer->rx_wire_bytes = 0;
 	transfer->lied = false;
 	transfer->patience_ns = 0;
+	transfer->met_ns = 0;
 	transfer->wants = pccl_calloc(transfer->want_count, sizeof(*transfer->wants));
 	transfer->unasked = pccl_calloc(transfer->want_count, sizeof(*transfer->unasked));
 	if (transfer->wants == NULL || transfer->unasked == NULL || !pccl_transfer_make_lossless(transfer)) {

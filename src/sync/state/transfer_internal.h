@@ -81,6 +81,7 @@ struct pccl_transfer {
 	uint64_t rx_wire_bytes;
 	uint64_t patience_ns;	/* since when a patient fetch has got next to nothing; 0: nobody has looked since */
 	uint32_t patience_done; /* chunks that it had then */
+	uint64_t met_ns;	/* when a look last found somebody; 0: none has */
 	bool lied;
 	pcclRankUuid_t liar;
 

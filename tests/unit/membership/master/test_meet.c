@@ -149,6 +149,48 @@ static void newcomers_in_a_row_hold_an_update_once(void **state)
 	assert_int_equal(world->message_count[PCCL_MESSAGE_VOTED], voted + 2);
 }
 
+/* The answer is lost with all connections: the update is made again, and has waited already. */
+static void update_whose_answer_is_lost_does_not_wait_again(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 1);
+	world->peers[0].slow_meet = true;
+	small_join(world, 1, 0, 1);
+	small_settle(world);
+	small_update(world, 1);
+	small_pass(world, 950);
+	assert_true(world->peers[0].voting);
+	world->peers[0].cut_from_master = 1;
+	small_pass(world, 100);
+	assert_true(world->peers[0].voting);
+	world->peers[0].cut_from_master = 0;
+	small_reset(world, 0);
+	small_pass(world, 10);
+	assert_false(world->peers[0].voting);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+}
+
+/* None from there is admitted now: why wait for whether it can be reached? */
+static void update_does_not_wait_for_who_is_kept_out(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 2);
+	world->origin = 7;
+	small_join(world, 2, 0, 1);
+	world->peers[2].unprepared = true;
+	small_settle(world);
+	small_update(world, 2);
+	small_pass(world, 1050);
+	assert_false(world->peers[0].voting);
+	world->peers[1].slow_meet = true;
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	small_update(world, 2);
+	assert_false(world->peers[0].voting);
+}
+
 static void nobody_is_pending_who_is_known_not_to_be_reached(void **state)
 {
 	struct small_world *world = *state;
@@ -352,6 +394,48 @@ static void who_defers_founds_a_group_at_once(void **state)
 	assert_int_equal(small_size(world, 0), 2);
 }
 
+/* All from whom it wanted something are gone, and nobody tells it that it is ready. */
+static void who_defers_founds_a_group_whose_members_do_not_come_back(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 2);
+	defer(world, 2, true);
+	small_settle(world);
+	small_kill(world, 0);
+	small_kill(world, 1);
+	small_pass(world, 5000);
+	assert_int_equal(small_size(world, 2), 0);
+	assert_false(world->peers[2].ended);
+	small_pass(world, 60000);
+	assert_false(world->peers[2].ended);
+	assert_int_equal(small_size(world, 2), 1);
+	defer(world, 2, false);
+	small_settle(world);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_DEFER], 2);
+}
+
+/* The others are newcomers like any: they wait for the next update, and it for them. */
+static void few_of_one_origin_defer_at_a_time(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	small_gather(world, 1);
+	world->origin = 7;
+	for (index = 1; index < 12; index++)
+		defer(world, index, true);
+	world->origin = 8;
+	defer(world, 12, true);
+	small_settle(world);
+	small_update(world, 1);
+	assert_int_equal(small_size(world, 0), 1 + 11 - 8);
+	defer(world, 1, false);
+	small_settle(world);
+	small_update(world, 12);
+	assert_int_equal(small_size(world, 1), 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +447,8 @@ int main(void)
 		TEST(newcomer_hears_whom_it_can_not_reach_and_its_caller_too),
 		TEST(update_waits_a_second_for_links_and_no_longer),
 		TEST(newcomers_in_a_row_hold_an_update_once),
+		TEST(update_whose_answer_is_lost_does_not_wait_again),
+		TEST(update_does_not_wait_for_who_is_kept_out),
 		TEST(nobody_is_pending_who_is_known_not_to_be_reached),
 		TEST(newcomers_that_do_not_reach_each_other_do_not_join_together),
 		TEST(newcomer_that_says_it_reaches_nobody_keeps_only_itself_out),
@@ -373,6 +459,8 @@ int main(void)
 		TEST(who_defers_holds_nobody_up_and_founds_the_group_in_the_end),
 		TEST(who_defers_says_so_to_each_master_it_comes_to),
 		TEST(who_defers_founds_a_group_at_once),
+		TEST(who_defers_founds_a_group_whose_members_do_not_come_back),
+		TEST(few_of_one_origin_defer_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,71 @@ static void many_of_one_origin_hold_members_no_longer_than_one(void **state)
 	assert_int_equal(small_size(world, 12), 3);
 }
 
+/* One is asked and hangs up, when the next one from there is here already. */
+static void hang_up_in_turn(struct small_world *world, uint32_t *next)
+{
+	uint32_t index = *next;
+
+	join_mute(world, index);
+	small_update(world, 2);
+	while (world->peers[0].voting) {
+		assert_int_not_equal(*next, 100);
+		join_mute(world, ++index);
+		small_kill(world, index - 1);
+		small_pass(world, 100);
+	}
+	*next = index + 1;
+}
+
+static void newcomers_that_hang_up_when_they_are_asked_hold_few_updates_up_and_not_for_long(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t next = 2;
+
+	small_gather(world, 2);
+	world->origin = 7;
+	hang_up_in_turn(world, &next);
+	assert_int_equal(next, 2 + 4 + 1);
+	small_kill(world, next - 1);
+	/* One more, and none of them is asked. */
+	hang_up_in_turn(world, &next);
+	assert_int_equal(next, 7 + 1 + 1);
+	hang_up_in_turn(world, &next);
+	assert_int_equal(next, 9 + 1);
+	/* One from elsewhere is. */
+	world->origin = 8;
+	small_join(world, next, 0, 1);
+	small_settle(world);
+	small_update(world, 2);
+	assert_int_equal(small_size(world, next), 3);
+}
+
+/* They come from everywhere, and are asked together. */
+static void one_update_loses_few_newcomers(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	small_gather(world, 2);
+	for (index = 2; index < 12; index++) {
+		world->origin = index;
+		join_mute(world, index);
+	}
+	small_update(world, 2);
+	for (index = 2; index < 6; index++) {
+		assert_true(world->peers[0].voting);
+		small_pass(world, 100);
+		small_kill(world, index);
+		small_settle(world);
+	}
+	assert_false(world->peers[0].voting);
+	assert_int_equal(world->peers[0].vote_result, pcclSuccess);
+	for (; index < 12; index++)
+		world->peers[index].unprepared = false;
+	small_update(world, 2);
+	assert_int_equal(small_size(world, 0), 8);
+}
+
 /* Members stop when newcomers have answered: those die before the members have, one after the other. */
 static void members_that_were_stopped_go_on_without_newcomers_that_died(void **state)
 {
@@ -210,6 +275,8 @@ int main(void)
 		CASE(who_was_slow_to_answer_joins_later),
 		CASE(others_are_admitted_beside_one_that_is_mute),
 		CASE(many_of_one_origin_hold_members_no_longer_than_one),
+		CASE(newcomers_that_hang_up_when_they_are_asked_hold_few_updates_up_and_not_for_long),
+		CASE(one_update_loses_few_newcomers),
 		CASE(members_that_were_stopped_go_on_without_newcomers_that_died),
 		CASE(updates_wait_for_few_of_those_that_are_not_reached),
 		CASE(members_dial_few_foreign_addresses_for_one_origin),

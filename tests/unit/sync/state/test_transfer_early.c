@@ -260,6 +260,20 @@ static void who_is_gone_is_not_waited_for(void **state)
 	assert_true(has_ended(5));
 }
 
+/* All are: it does not wait for others as long as for the first. */
+static void when_all_are_gone_it_ends_soon(void **state)
+{
+	(void)state;
+	install(1);
+	lend(0, TAG);
+	assert_true(carry(sides[0].transfer, 0, newcomer(), 0));
+	assert_false(has_ended(0));
+	assert_false(has_ended(20));
+	install(0);
+	assert_false(has_ended(22));
+	assert_true(has_ended(23));
+}
+
 /* Twice the state, and no more, whatever it asks for. */
 static void nobody_gets_the_state_for_ever(void **state)
 {
@@ -300,6 +314,7 @@ int main(void)
 		TEST(who_lends_anew_is_asked_anew),
 		TEST(who_was_mute_is_asked_when_it_lends_again),
 		TEST(who_is_gone_is_not_waited_for),
+		TEST(when_all_are_gone_it_ends_soon),
 		TEST(nobody_gets_the_state_for_ever),
 	};
 
