@@ -1,5 +1,5 @@
 /*
- * What newcomers fetch before they are admitted, as src/comm/monitor_loan.c has it. In one of 32 worlds every
+ * What newcomers fetch before they are admitted, as src/comm/monitor_loan.c has it. In one of four worlds every
  * newcomer fetches until it is a member; members lend now and then. A lender's tensors are full of its number, so what
  * a newcomer got can be told: what has not come is its own still, the rest is some lender's. When a loan has ended the
  * memory is poisoned: nobody reads it, for payloads that change on their way are noticed, and nobody writes it. Nothing
@@ -161,7 +161,7 @@ void caller_loan_transferred(void *context, uint32_t lane, const struct pccl_tra
 
 static bool is_wanted(const struct shell *shell)
 {
-	return pccl_rng_hash(shell->sim->plan.seed, 901) % 32 == 0;
+	return pccl_rng_hash(shell->sim->plan.seed, 901) % 4 == 0;
 }
 
 void caller_loan_borrow(struct shell *shell)

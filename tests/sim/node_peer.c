@@ -225,14 +225,14 @@ void sim_peer_ready(struct sim *sim, struct sim_node *node)
 		sim_peer_feed(sim, node, &event);
 }
 
-/* Has it something to fetch first? In one of 32 worlds, but peaceful ones, and chosen without drawing: what was found
- * in the others before there was this is found there still. */
+/* Has it something to fetch first? In one of four worlds, and chosen without drawing: what was found in the others
+ * before there was this is found there still. */
 static bool defers(struct sim *sim, const struct sim_node *node)
 {
 	const uint64_t chosen = pccl_rng_hash(sim->plan.seed, 900 + node->id);
 	const struct sim_event ready = {.type = SIM_READY, .node = node->id};
 
-	if (sim->plan.peaceful || pccl_rng_hash(sim->plan.seed, 900) % 32 != 0 || chosen % 3 != 0)
+	if (pccl_rng_hash(sim->plan.seed, 900) % 4 != 0 || chosen % 3 != 0)
 		return false;
 	sim_schedule(sim, sim->now_ns + chosen / 3 % (5 * SIM_SECOND), ready);
 	sim_trace(sim, "node %u does not want to be admitted yet", node->id);
