@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/uuid.h"
+#include "membership/message/message.h"
 #include "session/lane_internal.h"
 
 struct pccl_neighbour *pccl_lane_find_stranger(const struct pccl_lane *lane, const pcclRankUuid_t *uuid)
@@ -108,12 +109,23 @@ static void meet(struct pccl_lane *lane, const struct pccl_member *member, const
 		tell(lane, member, how->number, NULL);
 }
 
+static void part(struct pccl_lane *lane, const struct pccl_member *member)
+{
+	struct pccl_neighbour *stranger = pccl_lane_find_stranger(lane, &member->uuid);
+
+	if (stranger != NULL)
+		stranger->lost = true;
+}
+
 void pccl_lane_meet(struct pccl_lane *lane, const struct pccl_command *command)
 {
+	const bool parts = command->how.number == PCCL_MEET_PART;
 	uint32_t i;
 
+	for (i = 0; parts && i < command->view.member_count; i++)
+		part(lane, &command->view.members[i]);
 	forget_lost(lane);
-	for (i = 0; i < command->view.member_count; i++)
+	for (i = 0; !parts && i < command->view.member_count; i++)
 		meet(lane, &command->view.members[i], &command->how);
 	pccl_lane_list_visitors(lane);
 	pccl_lane_seat_guests(lane);

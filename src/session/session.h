@@ -61,7 +61,7 @@ struct pccl_op_codecs {
 
 /* See struct pccl_message_meet. */
 struct pccl_meet_how {
-	uint32_t number;
+	uint32_t number; /* PCCL_MEET_PART: they do not join, links to them end */
 	bool dials;
 	bool anew;
 };

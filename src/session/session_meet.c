@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/uuid.h"
+#include "membership/message/message.h"
 #include "session/session_internal.h"
 
 static struct pccl_session_meeting *find(struct pccl_session *session, const pcclRankUuid_t *uuid)
@@ -26,6 +27,11 @@ static pcclResult_t note(struct pccl_session *session, const pcclRankUuid_t *uui
 {
 	struct pccl_session_meeting *meeting = find(session, uuid);
 
+	if (number == PCCL_MEET_PART) {
+		if (meeting != NULL)
+			forget(session, meeting);
+		return pcclSuccess;
+	}
 	if (meeting == NULL) {
 		struct pccl_session_meeting *meetings =
 			pccl_realloc(session->meetings, (session->meeting_count + 1) * sizeof(*meetings));

@@ -240,7 +240,9 @@ void small_event(struct small_world *world, uint32_t index, struct pccl_peer_eve
 		if (action.type == PCCL_PEER_MEET)
 			meet = action.message; /* one event brings one at most */
 	}
-	if (meet != NULL)
+	if (meet != NULL && meet->body.meet.number == PCCL_MEET_PART)
+		pccl_message_destroy(meet);
+	else if (meet != NULL)
 		answer_meet(world, index, meet);
 	if (freeze && !peer->slow_freeze)
 		freeze_done(world, index);

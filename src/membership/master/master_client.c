@@ -266,6 +266,8 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	assert(group != NULL || client->state == PCCL_CLIENT_CALLER);
 	if (group != NULL) {
 		leave_change(group, client);
+		if (was_waiting && loss == PCCL_LOSS_EVICTED)
+			pccl_meet_part(master, client);
 		pccl_meet_forget(master, client);
 		if (client->state == PCCL_CLIENT_SEATED)
 			leave_seat(master, client, loss, why);

@@ -100,8 +100,8 @@ static void fill_stranger(struct pccl_member *stranger, const struct pccl_client
 }
 
 /* Tells `to` of `count` others. */
-static void introduce(struct pccl_master *master, struct pccl_client *to, struct pccl_client *const *others,
-		      uint32_t count, bool dials, bool anew)
+static void tell(struct pccl_master *master, uint32_t number, struct pccl_client *to, struct pccl_client *const *others,
+		 uint32_t count, bool dials, bool anew)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_MEET);
 	uint32_t index;
@@ -113,7 +113,7 @@ static void introduce(struct pccl_master *master, struct pccl_client *to, struct
 	if (message != NULL) {
 		struct pccl_message_meet *meet = &message->body.meet;
 
-		meet->number = master->meet_number;
+		meet->number = number;
 		meet->dials = dials;
 		meet->anew = anew;
 		meet->strangers.members = pccl_calloc(count, sizeof(*meet->strangers.members));
@@ -126,6 +126,22 @@ static void introduce(struct pccl_master *master, struct pccl_client *to, struct
 			fill_stranger(&meet->strangers.members[index], others[index], to);
 	}
 	pccl_master_send(master, to, message);
+}
+
+static void introduce(struct pccl_master *master, struct pccl_client *to, struct pccl_client *const *others,
+		      uint32_t count, bool dials, bool anew)
+{
+	tell(master, master->meet_number, to, others, count, dials, anew);
+}
+
+void pccl_meet_part(struct pccl_master *master, struct pccl_client *newcomer)
+{
+	uint32_t index = newcomer->meeting_count;
+
+	/* From the end: who is lost for want of memory leaves the list. */
+	while (index-- > 0)
+		if (is_member(newcomer->meetings[index].with))
+			tell(master, PCCL_MEET_PART, newcomer->meetings[index].with, &newcomer, 1, false, false);
 }
 
 uint32_t pccl_meet_ask(struct pccl_master *master, struct pccl_client *member, struct pccl_client *about)
@@ -455,9 +471,8 @@ bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *g
 {
 	const struct pccl_client *client = master->clients;
 
-	while (client != NULL &&
-	       (client->group != group || client->meet_hold_ns == PCCL_MASTER_NEVER || !pccl_client_eligible(client) ||
-		is_kept_out(master, client)))
+	while (client != NULL && (client->group != group || client->meet_hold_ns == PCCL_MASTER_NEVER ||
+				  !pccl_client_eligible(client) || is_kept_out(master, client)))
 		client = client->next;
 	if (client == NULL)
 		return false;

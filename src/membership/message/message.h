@@ -156,6 +156,8 @@ struct pccl_message_passes {
 	struct pccl_pass *passes; /* by rank, from first_rank on; owned */
 };
 
+#define PCCL_MEET_PART 0u /* number of a MEET: these do not join, links to them end; nothing is answered */
+
 /* What has come of an earlier one about the same peers counts no more. */
 struct pccl_message_meet {
 	uint32_t number;	    /* comes back in MET */

@@ -309,7 +309,7 @@ void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const s
 	}
 	ls = &link->streams[hello->stream];
 	if (hello->received != 0 && is_unused(link)) {
-		/* A call to an earlier link that has waited at the door, which may be over. Else the caller has noticed. */
+		/* A call to an earlier link, which has waited at the door and may be over. Else the caller notices. */
 		refuse(link, stream, PCCL_WELCOME_NEVER, "it claims frames that this link never sent");
 		return;
 	}

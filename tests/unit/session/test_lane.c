@@ -387,6 +387,7 @@ static void who_has_no_such_lane_is_met_without_a_link(void **state)
 	(void)state;
 	install(1, 1, 0);
 	command->type = PCCL_COMMAND_MEET;
+	command->how.number = 1;
 	command->view.member_count = 1;
 	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
 	command->view.members[0].uuid = idle_lane_uuid(1);

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "lib/check.h"
 #include "lib/idle_lane.h"
+#include "membership/message/message.h"
 
 enum { LINKS = 64, MEMBERS = 2 };
 
@@ -226,6 +227,7 @@ static void meet(uint32_t who, bool anew)
 {
 	struct pccl_command *command = command_about(PCCL_COMMAND_MEET, who, 1);
 
+	command->how.number = 1;
 	command->how.anew = anew;
 	pccl_lane_command(world.lane, command, 0);
 }
@@ -277,6 +279,27 @@ static void strangers_visit_while_visits_are_open(void **state)
 	pccl_lane_stir_visits(world.lane, false, false, 0);
 	assert_int_equal(world.visitors, 0);
 	assert_int_equal(hear(1), PCCL_FRAME_DISCARD);
+}
+
+/* A master has struck it off: nothing goes to it any more. Who has become a member is none of that. */
+static void who_does_not_join_visits_no_more(void **state)
+{
+	struct pccl_command *command;
+	uint32_t who;
+
+	(void)state;
+	install(1, MEMBERS);
+	meet(2, false); /* link 1 */
+	meet(3, false); /* link 2 */
+	pccl_lane_stir_visits(world.lane, true, false, 0);
+	assert_int_equal(world.visitors, 2);
+	for (who = 1; who < 3; who++) {
+		command = command_about(PCCL_COMMAND_MEET, who, 1);
+		command->how.number = PCCL_MEET_PART;
+		pccl_lane_command(world.lane, command, 0);
+	}
+	assert_int_equal(world.visitors, 1);
+	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(3).data, sizeof(world.uuids[0].data));
 }
 
 /* Of a member nothing is taken that is for strangers, and nothing of that goes to it. */
@@ -460,6 +483,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 		TEST(strangers_visit_while_visits_are_open),
+		TEST(who_does_not_join_visits_no_more),
 		TEST(who_is_admitted_or_lost_visits_no_more),
 		TEST(visitors_are_bounded_and_the_first_ones_stay),
 		TEST(without_memory_nobody_visits_until_there_is_some),

@@ -1,6 +1,8 @@
 /* What the lanes say about links to newcomers, added up. */
-#include "lib/check.h"
 #include "session/session.h"
+
+#include "lib/check.h"
+#include "membership/message/message.h"
 
 enum { LANES = 3 };
 
@@ -65,10 +67,25 @@ static void lanes_that_speak_of_an_earlier_meeting_are_not_heard(void **state)
 	pccl_session_destroy(session);
 }
 
+static void of_who_does_not_join_nothing_is_told(void **state)
+{
+	struct pccl_session *session = new_session();
+	struct pccl_member member = {.uuid = {{1}}};
+
+	(void)state;
+	meet(session, &member, 1, PCCL_MEET_PART);
+	meet(session, &member, 1, 1);
+	meet(session, &member, 1, PCCL_MEET_PART);
+	assert_false(pccl_session_met(session, &member.uuid, 1, false));
+	assert_false(pccl_session_met(session, &member.uuid, PCCL_MEET_PART, false));
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(newcomer_is_met_when_all_lanes_have_reached_it),
+		cmocka_unit_test(of_who_does_not_join_nothing_is_told),
 		cmocka_unit_test(lanes_that_speak_of_an_earlier_meeting_are_not_heard),
 	};
 

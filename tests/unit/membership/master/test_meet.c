@@ -108,6 +108,29 @@ static void newcomer_hears_whom_it_can_not_reach_and_its_caller_too(void **state
 	assert_non_null(strstr(world->peers[3].end_text, "connection refused"));
 }
 
+/* Members end their links to it, over which it may be reading what they lend. */
+static void members_hear_of_a_newcomer_that_has_to_go(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t meets, mets;
+
+	small_gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_settle(world);
+	small_join(world, 3, 0, 1);
+	small_settle(world);
+	meets = world->message_count[PCCL_MESSAGE_MEET];
+	mets = world->message_count[PCCL_MESSAGE_MET];
+	small_dismiss(world, 2);
+	small_settle(world);
+	assert_true(world->peers[2].ended);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - meets, 2);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MET], mets);
+	small_leave(world, 3); /* one that goes by itself ends them itself */
+	small_settle(world);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - meets, 2);
+}
+
 static void update_waits_a_second_for_links_and_no_longer(void **state)
 {
 	struct small_world *world = *state;
@@ -445,6 +468,7 @@ int main(void)
 		TEST(who_is_not_reached_is_tried_again_less_and_less_often),
 		TEST(newcomer_is_tried_at_once_when_who_did_not_reach_it_is_gone),
 		TEST(newcomer_hears_whom_it_can_not_reach_and_its_caller_too),
+		TEST(members_hear_of_a_newcomer_that_has_to_go),
 		TEST(update_waits_a_second_for_links_and_no_longer),
 		TEST(newcomers_in_a_row_hold_an_update_once),
 		TEST(update_whose_answer_is_lost_does_not_wait_again),
