@@ -91,16 +91,21 @@ $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The libraries are made anew when a source has gone, or verbs have.
+$(B)/lib/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_SRC)' | cmp -s - $@ || echo '$(LIB_SRC)' >$@
+
 # For our own programs and tests, which use what users do not see.
-$(INTERNAL_A): $(call obj,$(LIB_SRC))
+$(INTERNAL_A): $(call obj,$(LIB_SRC)) $(B)/lib/sources
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 # What is hidden in the shared library becomes local here: who links it statically may use any name but the interface's.
-$(B)/obj/libpccl.o: $(call obj,$(LIB_SRC))
+$(B)/obj/libpccl.o: $(call obj,$(LIB_SRC)) $(B)/lib/sources
 	@mkdir -p $(@D)
-	$(Q)$(CC) -r -nostdlib -o $@ $^
+	$(Q)$(CC) -r -nostdlib -o $@ $(filter %.o,$^)
 	@$(OBJCOPY) --localize-hidden $@
 
 $(LIB_A): $(B)/obj/libpccl.o
@@ -108,7 +113,7 @@ $(LIB_A): $(B)/obj/libpccl.o
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(LIB_SO): $(call obj,$(LIB_SRC)) src/libpccl.map
+$(LIB_SO): $(call obj,$(LIB_SRC)) $(B)/lib/sources src/libpccl.map
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared -Wl,-soname,libpccl.so.$(SOVERSION) -Wl,--version-script=src/libpccl.map $(NODEFS) \
 		$(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)

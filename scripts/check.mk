@@ -14,6 +14,18 @@ check-abi: $(LIB_SO) $(LIB_A) $(B)/test/unit/api/test_abi ## header, export map 
 	@scripts/check-abi.sh $(LIB_SO) $(LIB_A)
 	@$(B)/test/unit/api/test_abi
 
+# As where libibverbs is not installed: its header can't be compiled, nobody includes it, and nothing is missing without
+# what does.
+WITHOUT_VERBS := build/without-verbs
+WITHOUT_VERBS_SRC := $(filter-out $(VERBS_SRC) %/test_rdma.c,$(wildcard src/transport/rdma/*.c src/transport/wires/*.c \
+	tests/unit/transport/rdma/*.c tests/fuzz/fuzz_rdma.c))
+
+check-without-verbs: $(call obj,$(sort $(filter-out $(VERBS_SRC),$(LIB_SRC)) $(NO_VERBS_SRC))) ## the library can be built without libibverbs
+	@mkdir -p $(WITHOUT_VERBS)/infiniband
+	@echo '#error "included without need"' >$(WITHOUT_VERBS)/infiniband/verbs.h
+	@$(CC) -I$(WITHOUT_VERBS) $(CPPFLAGS) $(TEST_CPPFLAGS) $(CFLAGS) -Werror -fsyntax-only $(WITHOUT_VERBS_SRC)
+	@$(CC) -shared -Wl,-z,defs $(LDFLAGS) -o $(WITHOUT_VERBS)/libpccl.so $^ $(LDLIBS)
+
 lint: check-warnings check-tidy check-style ## every warning is an error, clang-tidy finds nothing, sizes are kept
 
 # A flavour of its own, for objects that are there would not be compiled again.
@@ -37,4 +49,4 @@ format: ## clang-format everything
 check-format: ## say what clang-format would change
 	@$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
 
-.PHONY: check-layers check-abi lint check-warnings check-tidy check-style format check-format
+.PHONY: check-layers check-abi check-without-verbs lint check-warnings check-tidy check-style format check-format
