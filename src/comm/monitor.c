@@ -202,6 +202,7 @@ static pcclResult_t make_session(struct pccl_monitor *monitor)
 						   .plan = settings->plan,
 						   .policy = settings->failure_policy,
 						   .zstd = settings->zstd,
+						   .one_lane_bytes = PCCL_ONE_LANE_BYTES,
 						   .verifies = settings->verify == pcclVerifyDigest,
 						   .poisons = monitor->self->classic};
 

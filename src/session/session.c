@@ -387,14 +387,19 @@ static uint32_t ranks_to_cut_for(const struct pccl_session *session, enum pccl_c
 static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 {
 	const pcclOperation_t *operation = &op->request.operation;
+	const size_t element_bytes = pccl_dtype_bytes(operation->datatype);
+	struct pccl_geometry *g = &op->geometry;
 
 	if (check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
 		return pcclInvalidArgument;
-	if (pccl_collective_moves_parts((int)op->request.kind))
+	if (pccl_collective_moves_parts((int)op->request.kind)) {
 		pccl_session_cut_parts(session, op);
-	else
+	} else {
 		pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
-				  pccl_dtype_bytes(operation->datatype), op->codecs.align_elements, &op->geometry);
+				  element_bytes, op->codecs.align_elements, g);
+		g->on_one_lane =
+			g->chunk_count * g->chunk_elements * element_bytes <= session->config.one_lane_bytes;
+	}
 	pccl_free(op->held);
 	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
 	return op->held == NULL ? pcclOutOfMemory : pcclSuccess;

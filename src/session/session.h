@@ -20,6 +20,8 @@
 #include "membership/message/view.h"
 
 #define PCCL_TAG_OWN UINT64_C(0xfffffffffffffe11) /* of the library's own ops */
+/* What another lane carries has to be handed to its thread and back, which takes longer than to carry so much. */
+#define PCCL_ONE_LANE_BYTES (128u << 10)
 
 struct pccl_session;
 struct pccl_attempt; /* the executors' cookie */
@@ -29,6 +31,7 @@ struct pccl_session_config {
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
 	pcclZstd_t zstd;
+	uint64_t one_lane_bytes; /* ops of no more than so many have one lane, all others all; the same at all members */
 	/* For tests, the same at all members: tags are forgotten after so many ops on average, and so many may be told
 	 * at first. 0: as many as are good. */
 	uint32_t forget_every;

@@ -24,7 +24,7 @@ static uint32_t home_lane(const struct pccl_attempt *attempt)
 	return (uint32_t)(attempt->key.tag % attempt->lanes);
 }
 
-/* Segment s belongs to lane (s + tag) mod lanes; the home lane carries an empty op. */
+/* The home lane carries an empty op. */
 bool pccl_attempt_on_lane(const struct pccl_attempt *attempt, uint32_t lane)
 {
 	uint32_t distance;
@@ -100,7 +100,9 @@ static pcclResult_t attempt_create(struct pccl_session *session, struct pccl_op 
 	attempt->key = op->key;
 	attempt->epoch = session->epoch;
 	attempt->lanes = session->lanes;
-	attempt->lanes_used = op->geometry.segment_count == 0 ? 1 : op->geometry.segment_count;
+	attempt->lanes_used = op->geometry.segment_count;
+	if (attempt->lanes_used == 0 || op->geometry.on_one_lane)
+		attempt->lanes_used = 1;
 	if (attempt->lanes_used > attempt->lanes || pccl_collective_moves_parts((int)op->request.kind))
 		attempt->lanes_used = attempt->lanes;
 	attempt->lanes_open = attempt->lanes_used;
@@ -229,7 +231,7 @@ static void restore_lane(const struct pccl_attempt *attempt, uint32_t lane)
 	for (segment = begin; segment < end; segment++) {
 		size_t offset = (size_t)(pccl_geometry_first(geometry, segment) - base) * element_bytes;
 
-		if ((segment + attempt->key.tag) % attempt->lanes == lane)
+		if (pccl_geometry_lane(geometry, segment, attempt->key.tag, attempt->lanes) == lane)
 			memcpy((char *)op->request.output + offset, (const char *)op->undo + offset,
 			       pccl_geometry_elements(geometry, segment) * element_bytes);
 	}

@@ -112,7 +112,7 @@ static void hold_all(struct pccl_op *op, const struct pccl_attempt *attempt, uin
 
 	assert(op->attempts_open > 0);
 	for (segment = 0; segment < op->geometry.segment_count; segment++)
-		if ((segment + op->key.tag) % attempt->lanes == lane)
+		if (pccl_geometry_lane(&op->geometry, segment, op->key.tag, attempt->lanes) == lane)
 			pccl_bitmap_set(op->held, segment);
 }
 

@@ -151,6 +151,7 @@ void world_add_call(struct world *world, uint32_t peer, uint32_t op, const struc
 	else
 		pccl_geometry_cut(spec->kind, p->ranks, spec->count, element_bytes(spec), align_elements(spec),
 				  &call->geometry);
+	call->geometry.on_one_lane = !pccl_collective_moves_parts((int)spec->kind) && spec->tag % 3 == 0;
 	assert_int_equal(pccl_plan_create(spec->kind, spec->algorithm, p->ranks, p->rank,
 					  world_partner(spec, p->ranks, p->rank), &call->geometry, &call->plan),
 			 pcclSuccess);
@@ -435,7 +436,7 @@ void world_restore_lane(const struct world *world, struct world_call *call, uint
 	for (segment = 0; segment < geometry->segment_count; segment++) {
 		size_t offset = (size_t)pccl_geometry_first(geometry, segment) * element_bytes;
 
-		if ((segment + call->spec.tag) % world->config.lanes == lane)
+		if (pccl_geometry_lane(&call->geometry, segment, call->spec.tag, world->config.lanes) == lane)
 			memcpy(call->output + offset, call->undo + offset,
 			       pccl_geometry_elements(geometry, segment) * element_bytes);
 	}

@@ -52,7 +52,7 @@ static void hold_lane(const struct world *world, const struct world_call *call, 
 	uint32_t segment;
 
 	for (segment = 0; segment < call->geometry.segment_count; segment++)
-		if ((segment + call->spec.tag) % world->config.lanes == lane)
+		if (pccl_geometry_lane(&call->geometry, segment, call->spec.tag, world->config.lanes) == lane)
 			pccl_bitmap_set(held, segment);
 }
 

@@ -92,6 +92,7 @@ void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *se
 		.plan = pcclPlanAuto,
 		.policy = pcclPolicyDefault,
 		.zstd = plan->zstd,
+		.one_lane_bytes = plan->one_lane_bytes,
 		.verifies = plan->verifies,
 		.forget_every = plan->forget_every,
 		.forget_room = plan->forget_room};

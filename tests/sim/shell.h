@@ -57,6 +57,7 @@ struct shell_plan {
 	uint32_t forget_every;	  /* ops, on average; 0: as the library does */
 	uint32_t forget_room;	  /* tags, at first */
 	bool codecs;
+	uint64_t one_lane_bytes;
 	pcclZstd_t zstd;	/* of peers whose ops leave it open */
 	uint32_t vote_percent;	/* of the steps of a program */
 	uint32_t state_percent; /* likewise: calls about states */

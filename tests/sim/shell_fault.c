@@ -48,6 +48,9 @@ void shell_plan_draw(struct sim *sim)
 		plan->forget_every = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 52) % 6);
 		plan->forget_room = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 53) % 4);
 	}
+	/* This number, too, leaves those in seeds.txt as they were. */
+	if (pccl_rng_hash(sim->plan.seed, 111) % 4 == 0)
+		plan->one_lane_bytes = UINT64_C(1) << (9 + pccl_rng_hash(sim->plan.seed, 112) % 7);
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
 	if (pccl_rng_hash(sim->plan.seed, 51) % 3 == 0)
 		plan->state_percent = 10 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 52) % 60);

@@ -11,16 +11,22 @@
 
 /* ---- shares and places ------------------------------------------------------------------------------------------- */
 
+/* From one segment of this lane to the next. */
+static uint32_t stride(const struct pccl_exec *exec, const struct op *op)
+{
+	return op->launch.geometry.on_one_lane ? 1 : exec->config.lanes;
+}
+
 uint32_t op_segment(const struct pccl_exec *exec, const struct op *op, uint32_t local)
 {
-	return op->first_segment + local * exec->config.lanes;
+	return op->first_segment + local * stride(exec, op);
 }
 
 bool op_local(const struct pccl_exec *exec, const struct op *op, uint32_t segment, uint32_t *local_out)
 {
-	if (segment < op->first_segment || (segment - op->first_segment) % exec->config.lanes != 0)
+	if (segment < op->first_segment || (segment - op->first_segment) % stride(exec, op) != 0)
 		return false;
-	*local_out = (segment - op->first_segment) / exec->config.lanes;
+	*local_out = (segment - op->first_segment) / stride(exec, op);
 	return *local_out < op->local_count;
 }
 
@@ -45,11 +51,9 @@ bool op_local_from(const struct pccl_exec *exec, const struct op *op, uint32_t r
 
 uint32_t op_local_before(const struct pccl_exec *exec, const struct op *op, uint32_t segment)
 {
-	uint32_t lanes = exec->config.lanes;
-
 	if (segment <= op->first_segment)
 		return 0;
-	return (segment - op->first_segment + lanes - 1) / lanes;
+	return (segment - op->first_segment + stride(exec, op) - 1) / stride(exec, op);
 }
 
 const struct pccl_route *op_route(const struct op *op, uint32_t local)

@@ -27,7 +27,9 @@ static void find_share(const struct pccl_exec *exec, struct op *op)
 	uint32_t segments = op->launch.geometry.segment_count;
 
 	op->first_segment = (uint32_t)((exec->config.lane + lanes - op->launch.key.tag % lanes) % lanes);
-	op->local_count = segments > op->first_segment ? (segments - op->first_segment + lanes - 1) / lanes : 0;
+	if (op->launch.geometry.on_one_lane && op->first_segment > 0)
+		op->first_segment = segments; /* it is not this one */
+	op->local_count = op_local_before(exec, op, segments);
 }
 
 static uint32_t route_locals(const struct pccl_exec *exec, const struct op *op, const struct pccl_route *route,

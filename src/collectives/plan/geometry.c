@@ -51,6 +51,7 @@ void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count
 	g->segment_elements = (uint32_t)align;
 	g->chunk_segments = 0;
 	g->segment_count = 0;
+	g->on_one_lane = false;
 	g->parts = NULL;
 	g->part_count = 0;
 	if (g->chunk_elements == 0)
@@ -67,6 +68,11 @@ void pccl_geometry_cut(enum pccl_collective kind, uint32_t ranks, uint64_t count
 	g->chunk_segments = (uint32_t)divide_up(count, elements);
 	g->segment_count = g->chunk_count * g->chunk_segments;
 	assert(g->segment_count <= PCCL_SEGMENTS_MAX);
+}
+
+uint32_t pccl_geometry_lane(const struct pccl_geometry *geometry, uint32_t segment, uint64_t tag, uint32_t lanes)
+{
+	return (uint32_t)(((geometry->on_one_lane ? 0 : segment) + tag) % lanes);
 }
 
 uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segment)

@@ -71,6 +71,7 @@ struct pccl_geometry {
 	uint32_t chunk_segments;
 	uint32_t segment_elements;
 	uint32_t segment_count; /* chunk_count * chunk_segments; 0 for an empty op */
+	bool on_one_lane;	/* all segments; else lanes take turns */
 	/* Instead of chunks, what moves parts has these; some numbers of segments are then nobody's. Borrowed. */
 	const struct pccl_part *parts;
 	uint32_t part_count;
@@ -99,6 +100,9 @@ void pccl_parts_cut(struct pccl_part *parts, uint32_t count, uint32_t ranks, siz
 
 /* The part that a segment belongs to; NULL: the number is nobody's. */
 const struct pccl_part *pccl_geometry_part(const struct pccl_geometry *geometry, uint32_t segment);
+
+/* The lane that a segment belongs to: `tag mod lanes`, the home lane, or one after it. */
+uint32_t pccl_geometry_lane(const struct pccl_geometry *geometry, uint32_t segment, uint64_t tag, uint32_t lanes);
 
 /* First element (in the whole buffer; not of what moves parts) and number of elements of a segment. */
 uint64_t pccl_geometry_first(const struct pccl_geometry *geometry, uint32_t segment);
