@@ -37,8 +37,8 @@
 #include "base/frame.h"
 #include "collectives/plan/plan.h"
 
-#define PCCL_EXEC_EAGER_BYTES (64u << 10) /* of an op that a rank may send to another without being asked; at most */
-#define PCCL_EXEC_EAGER_POOL_BYTES (16u << 20) /* of all ops, ranks and lanes of a communicator together */
+#define PCCL_EXEC_EAGER_BYTES (264u << 10) /* of an op that a rank may send to another without being asked; at most */
+#define PCCL_EXEC_EAGER_POOL_BYTES (33u << 20) /* of all ops, ranks and lanes of a communicator together */
 #define PCCL_EXEC_EAGER_FRAMES 16	       /* likewise, per op and rank */
 #define PCCL_EXEC_EAGER_OPS 64 /* that may do so at once, per rank: others wait until it has started them */
 /* Ops that a rank may be told of and has not launched: see pccl_exec_announced_max(). */

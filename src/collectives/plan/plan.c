@@ -11,6 +11,7 @@
 /* One hop instead of two pays as long as what everybody sends to everybody fits into the socket buffers at once. */
 #define ONESHOT_SENT_BYTES_MAX (96u << 10)
 #define ONESHOT_BYTES_MAX (32u << 10)
+#define ONESHOT_PAIR_BYTES_MAX (256u << 10) /* of two ranks, of which either sends the whole in any case */
 /* With more ranks than this everybody to everybody is more connections than a ring's rounds are worth. */
 #define DIRECT_RANKS_MAX 64
 
@@ -22,6 +23,8 @@ pcclPlan_t pccl_plan_choose(enum pccl_collective kind, uint32_t ranks, uint64_t 
 	if (pccl_collective_moves_parts((int)kind))
 		return pcclPlanDirect;
 	if (bytes <= ONESHOT_BYTES_MAX && bytes * (ranks - 1) <= ONESHOT_SENT_BYTES_MAX)
+		return pcclPlanOneshot;
+	if (kind == PCCL_ALL_REDUCE && ranks == 2 && bytes <= ONESHOT_PAIR_BYTES_MAX)
 		return pcclPlanOneshot;
 	if (kind == PCCL_REDUCE && ranks == 2) /* nothing is won by halves */
 		return pcclPlanOneshot;
