@@ -63,7 +63,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 static struct pair *pairs[PAIRS];
 static struct region *regions[REGIONS];
-static bool is_cut, is_hidden, has_failed;
+static bool rules[STANDIN_RULES], has_failed;
+static void (*watcher)(void *context);
+static void *watcher_context;
 static long to_fail, left, carried;
 static struct ibv_device device = {.node_type = IBV_NODE_CA, .name = "standin0"};
 
@@ -123,17 +125,23 @@ static void complete(struct queue *queue, const struct ibv_wc *done)
 		die("no event can be told");
 }
 
+/* A sender knows of room by its completions only. */
 static int poll_cq(struct ibv_cq *base, int most, struct ibv_wc *done)
 {
 	struct queue *queue = (struct queue *)base;
-	int count = 0;
+	int count = 0, i;
 
 	pthread_mutex_lock(&lock);
 	for (; count < most && queue->count > 0; count++, queue->count--) {
 		done[count] = queue->done[queue->first];
 		queue->first = (queue->first + 1) % queue->capacity;
 	}
+	for (i = 0; i < PAIRS; i++)
+		if (pairs[i] != NULL && pairs[i]->sent == queue)
+			pairs[i]->sends -= (uint32_t)count;
 	pthread_mutex_unlock(&lock);
+	if (count == 0 && watcher != NULL)
+		watcher(watcher_context);
 	return count;
 }
 
@@ -208,7 +216,7 @@ static enum ibv_wc_status carry(struct pair *pair, const struct send *send)
 			       .byte_len = send->place.length};
 	void *to;
 
-	if (is_cut || far == NULL || far->far != pair->base.qp_num ||
+	if (rules[STANDIN_CUT] || (rules[STANDIN_NARROW] && send->place.length > 1500) || far == NULL || far->far != pair->base.qp_num ||
 	    (far->base.state != IBV_QPS_RTR && far->base.state != IBV_QPS_RTS))
 		return IBV_WC_RETRY_EXC_ERR;
 	if (far->receives == 0)
@@ -249,7 +257,7 @@ static void *carrier(void *nothing)
 		int i;
 
 		for (i = 0; i < PAIRS; i++)
-			if (pairs[i] != NULL && pairs[i]->first != NULL) {
+			if (pairs[i] != NULL && pairs[i]->first != NULL && !rules[STANDIN_HELD]) {
 				carry_first(pairs[i]);
 				any = true;
 			}
@@ -286,30 +294,18 @@ static int post_send(struct ibv_qp *base, struct ibv_send_wr *request, struct ib
 static int post_recv(struct ibv_qp *base, struct ibv_recv_wr *request, struct ibv_recv_wr **bad)
 {
 	struct pair *pair = (struct pair *)base;
+	bool posts;
 
 	*bad = request;
 	pthread_mutex_lock(&lock);
-	if (pair->receives == pair->receives_max)
+	posts = !rules[STANDIN_NO_RECEIVES];
+	if (posts && pair->receives == pair->receives_max)
 		die("more receives than there is room for");
-	pair->receives++;
+	pair->receives += posts;
 	if (pair->base.state == IBV_QPS_ERR)
 		flush(pair);
 	pthread_mutex_unlock(&lock);
-	return 0;
-}
-
-/* A sender knows of room by its completions only. */
-static int poll_and_count(struct ibv_cq *queue, int most, struct ibv_wc *done)
-{
-	int count = poll_cq(queue, most, done);
-	int i;
-
-	pthread_mutex_lock(&lock);
-	for (i = 0; i < PAIRS; i++)
-		if (pairs[i] != NULL && &pairs[i]->sent->base == queue)
-			pairs[i]->sends -= (uint32_t)count;
-	pthread_mutex_unlock(&lock);
-	return count;
+	return posts ? 0 : ENOMEM;
 }
 
 /* ---- things that are made ------------------------------------------------------------------------------------ */
@@ -354,7 +350,7 @@ EXPORT struct ibv_context *ibv_open_device(struct ibv_device *opened)
 	context->device = opened;
 	context->cmd_fd = eventfd(0, EFD_CLOEXEC);
 	context->async_fd = eventfd(0, EFD_CLOEXEC);
-	context->ops.poll_cq = poll_and_count;
+	context->ops.poll_cq = poll_cq;
 	context->ops.req_notify_cq = req_notify_cq;
 	context->ops.post_send = post_send;
 	context->ops.post_recv = post_recv;
@@ -397,7 +393,7 @@ EXPORT int _ibv_query_gid_ex(struct ibv_context *context, uint32_t port, uint32_
 		{0xfe, 0x80, [15] = 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
 	(void)context;
-	if (port != 1 || index >= GIDS || flags != 0 || entry_bytes != sizeof(*entry) || (is_hidden && index > 0))
+	if (port != 1 || index >= GIDS || flags != 0 || entry_bytes != sizeof(*entry) || (rules[STANDIN_NO_ADDRESS] && index > 0))
 		return ENODATA;
 	memcpy(entry->gid.raw, gids[index], 16);
 	entry->gid_index = index;
@@ -550,16 +546,18 @@ EXPORT const char *ibv_wc_status_str(enum ibv_wc_status status)
 
 /* ---- the test's side ----------------------------------------------------------------------------------------- */
 
-static void cut(bool value)
+static void set_rule(enum standin_rule rule, bool holds)
 {
 	pthread_mutex_lock(&lock);
-	is_cut = value;
+	rules[rule] = holds;
+	pthread_cond_signal(&work);
 	pthread_mutex_unlock(&lock);
 }
 
-static void hide(bool value)
+static void watch(void (*empty)(void *context), void *context)
 {
-	is_hidden = value;
+	watcher = empty;
+	watcher_context = context;
 }
 
 static void fail_at(long nth)
@@ -575,26 +573,26 @@ static bool failed(void)
 	return has_failed;
 }
 
-static long count_left(void)
+static long look_at(const long *number)
 {
-	long count;
+	long value;
 
 	pthread_mutex_lock(&lock);
-	count = left;
+	value = *number;
 	pthread_mutex_unlock(&lock);
-	return count;
+	return value;
+}
+
+static long count_left(void)
+{
+	return look_at(&left);
 }
 
 static long count_carried(void)
 {
-	long count;
-
-	pthread_mutex_lock(&lock);
-	count = carried;
-	pthread_mutex_unlock(&lock);
-	return count;
+	return look_at(&carried);
 }
 
 EXPORT extern const struct standin_verbs pccl_standin_verbs;
 const struct standin_verbs pccl_standin_verbs = {
-	.cut = cut, .fail_at = fail_at, .failed = failed, .left = count_left, .hide = hide, .carried = count_carried};
+	.rule = set_rule, .fail_at = fail_at, .failed = failed, .left = count_left, .watch = watch, .carried = count_carried};

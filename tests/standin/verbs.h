@@ -10,17 +10,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum standin_rule {
+	STANDIN_CUT,	     /* nothing gets through, and senders are told so */
+	STANDIN_HELD,	     /* likewise, and they are told nothing */
+	STANDIN_NARROW,	     /* to messages of more than a packet of Ethernet, which does not get through */
+	STANDIN_NO_ADDRESS,  /* the device has not the one that it has */
+	STANDIN_NO_RECEIVES, /* can be posted */
+	STANDIN_RULES
+};
+
 struct standin_verbs {
-	/* Nothing gets through from now on, and senders are told so; or everything does. */
-	void (*cut)(bool cut);
+	/* From now on it is so; or not any more. */
+	void (*rule)(enum standin_rule rule, bool holds);
 	/* The nth call from now on that makes something fails, counted from 1; 0: none. */
 	void (*fail_at)(long nth);
 	/* Did it? */
 	bool (*failed)(void);
 	/* What was made and was not ended. */
 	long (*left)(void);
-	/* The device has no address from now on; or the one it had. */
-	void (*hide)(bool hide);
+	/* Who is told of each poll that finds nothing, by the thread that polls; NULL: nobody. */
+	void (*watch)(void (*empty)(void *context), void *context);
 	/* Messages that have been carried. */
 	long (*carried)(void);
 };

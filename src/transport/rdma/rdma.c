@@ -65,8 +65,8 @@ static void pay(struct pccl_rdma_stream *stream)
 		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
 }
 
-/* Takes in all that has come. A failure shows when all that came before it has been read. Returns whether anything had
- * come. */
+/* Takes in all that has come. A failure shows when all that came before it has been read: what was sent is looked at
+ * first, for nothing comes after that has failed. Returns whether anything had come. */
 static bool take_in(struct pccl_rdma_stream *stream)
 {
 	uint32_t said[BATCH];
@@ -75,6 +75,7 @@ static bool take_in(struct pccl_rdma_stream *stream)
 
 	if (stream->failure != 0)
 		return false;
+	(void)pccl_pair_note_sent(stream->pair);
 	do {
 		count = pccl_pair_hear(stream->pair, said, BATCH);
 		for (i = 0; i < count && stream->failure == 0; i++)
@@ -82,7 +83,7 @@ static bool take_in(struct pccl_rdma_stream *stream)
 				fail_stream(stream, EBADMSG, "what the other side says of its bytes makes no sense");
 		any = any || count > 0;
 	} while (count == BATCH && stream->failure == 0);
-	if (count < 0 || !pccl_pair_note_sent(stream->pair))
+	if (*pccl_pair_failure(stream->pair) != '\0')
 		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
 	if (stream->waits_for_sends && pccl_pair_sends_left(stream->pair) > SENDS_KEPT) {
 		stream->waits_for_sends = false;
@@ -264,8 +265,10 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 		*more_out = put == bytes || !awaits(stream);
 		return (ssize_t)put;
 	}
-	if (stream->failure == 0 && hear_end(fd) == 0)
-		stream->failure = EPIPE;
+	if (stream->failure == 0 && hear_end(fd) == 0) {
+		(void)take_in(stream); /* last words that came in between, for reading */
+		stream->failure = stream->failure != 0 ? stream->failure : EPIPE;
+	}
 	errno = stream->failure != 0 ? stream->failure : EAGAIN;
 	return -1;
 }

@@ -5,6 +5,7 @@
 #include "unit/transport/transport_suite.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -153,9 +154,9 @@ static void no_device_is_done_without(void **state)
 	(void)state;
 	if (standin == NULL)
 		skip();
-	standin->hide(true);
+	standin->rule(STANDIN_NO_ADDRESS, true);
 	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	standin->hide(false);
+	standin->rule(STANDIN_NO_ADDRESS, false);
 }
 
 static void a_way_that_lets_nothing_through_is_done_without(void **state)
@@ -163,9 +164,9 @@ static void a_way_that_lets_nothing_through_is_done_without(void **state)
 	(void)state;
 	if (standin == NULL)
 		skip();
-	standin->cut(true);
+	standin->rule(STANDIN_CUT, true);
 	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	standin->cut(false);
+	standin->rule(STANDIN_CUT, false);
 }
 
 static void a_way_that_is_cut_breaks_the_stream(void **state)
@@ -178,10 +179,10 @@ static void a_way_that_is_cut_breaks_the_stream(void **state)
 	wire_open(&wire, &paired);
 	assert_true(wire_send(&wire.dialer, 0, NULL, 0));
 	WIRE_UNTIL(&wire, wire.acceptor.next == 1);
-	standin->cut(true);
+	standin->rule(STANDIN_CUT, true);
 	assert_true(wire_send(&wire.dialer, 1, NULL, 0));
 	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1);
-	standin->cut(false);
+	standin->rule(STANDIN_CUT, false);
 	assert_int_equal(wire_completions(&wire.dialer), 2);
 	assert_non_null(strstr(wire.dialer.reason, "lost"));
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1); /* by the end of the connection */
@@ -398,6 +399,99 @@ static void what_was_written_before_the_end_is_read(void **state)
 	leave(&stranger);
 }
 
+/* Last words and the end, in the moment of one look that finds nothing. */
+struct last_words {
+	struct stranger stranger;
+	uint32_t looks; /* until then */
+};
+
+static void say_last_words(void *context)
+{
+	struct last_words *last = context;
+	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
+
+	if (last->looks == 0 || --last->looks > 0)
+		return;
+	standin->watch(NULL, NULL);
+	pccl_frame_encode(&frame, pccl_pair_out(last->stranger.pair));
+	assert_true(pccl_pair_send(last->stranger.pair, 0, PCCL_FRAME_BYTES, PCCL_FRAME_BYTES));
+	while (!pccl_pair_all_acked(last->stranger.pair))
+		assert_true(pccl_pair_note_sent(last->stranger.pair));
+	close(last->stranger.fd);
+	last->stranger.fd = -1;
+}
+
+#define ONE_HEARD 0x80100000u
+
+/* Whoever has filled the other side's ring looks for room, and for the end: whichever look finds nothing. */
+static void last_words_are_heard_whenever_they_come(void **state)
+{
+	static uint8_t payload[PCCL_FLOW_RING_BYTES];
+	static struct wire wire;
+	bool is_early = true;
+	uint32_t looks;
+	long carried;
+
+	(void)state;
+	if (standin == NULL)
+		skip();
+	for (looks = 1; is_early; looks++) {
+		struct last_words last = {come(&wire), looks};
+
+		wire.acceptor.verdict = PCCL_FRAME_DISCARD;
+		join(&last.stranger);
+		WIRE_UNTIL(&wire, wire_is_up(&wire.acceptor));
+		assert_true(wire_send(&wire.acceptor, 0, payload, sizeof(payload)));
+		wire_settle(&wire);
+		carried = standin->carried();
+		assert_true(pccl_pair_send(last.stranger.pair, 0, 0, ONE_HEARD)); /* a slot, and no room for bytes */
+		while (standin->carried() == carried)
+			sched_yield();
+		standin->watch(say_last_words, &last);
+		wire_settle(&wire);
+		is_early = last.looks == 0;
+		if (is_early)
+			WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
+		standin->watch(NULL, NULL);
+		assert_int_equal(wire.acceptor.calls[WIRE_HEADER], is_early);
+		leave(&last.stranger);
+	}
+	assert_true(looks > 4);
+}
+
+/* What has come is heard, and nothing else. */
+static void a_receive_that_can_not_be_posted_breaks_the_pair(void **state)
+{
+	struct pccl_terms_end ends[2];
+	struct pccl_address local;
+	struct pccl_pair *pairs[2];
+	uint32_t said[4] = {77, 77, 77, 77};
+	int i;
+
+	(void)state;
+	if (standin == NULL)
+		skip();
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &local), pcclSuccess);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pccl_pair_create(&local, &pairs[i]), pcclSuccess);
+		pccl_pair_tell(pairs[i], &ends[i]);
+	}
+	for (i = 0; i < 2; i++)
+		assert_int_equal(pccl_pair_join(pairs[i], &ends[!i], &local), pcclSuccess);
+	for (i = 0; i < 3; i++)
+		assert_true(pccl_pair_send(pairs[0], 0, 0, (uint32_t)i));
+	while (!pccl_pair_all_acked(pairs[0]))
+		assert_true(pccl_pair_note_sent(pairs[0]));
+	standin->rule(STANDIN_NO_RECEIVES, true);
+	assert_int_equal(pccl_pair_hear(pairs[1], said, 4), 3);
+	standin->rule(STANDIN_NO_RECEIVES, false);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(said[i], i);
+	assert_non_null(strstr(pccl_pair_failure(pairs[1]), "receives"));
+	for (i = 0; i < 2; i++)
+		pccl_pair_destroy(pairs[i]);
+}
+
 static void bytes_on_the_connection_break_the_stream(void **state)
 {
 	static struct wire wire;
@@ -429,6 +523,8 @@ int main(void)
 		cmocka_unit_test(who_writes_more_than_it_may_is_cut_off),
 		cmocka_unit_test(what_was_written_before_a_close_arrives),
 		cmocka_unit_test(what_was_written_before_the_end_is_read),
+		cmocka_unit_test(last_words_are_heard_whenever_they_come),
+		cmocka_unit_test(a_receive_that_can_not_be_posted_breaks_the_pair),
 		cmocka_unit_test(bytes_on_the_connection_break_the_stream),
 	};
 	int failed;
