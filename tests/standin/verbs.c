@@ -216,8 +216,8 @@ static enum ibv_wc_status carry(struct pair *pair, const struct send *send)
 			       .byte_len = send->place.length};
 	void *to;
 
-	if (rules[STANDIN_CUT] || (rules[STANDIN_NARROW] && send->place.length > 1500) || far == NULL || far->far != pair->base.qp_num ||
-	    (far->base.state != IBV_QPS_RTR && far->base.state != IBV_QPS_RTS))
+	if (rules[STANDIN_CUT] || (rules[STANDIN_NARROW] && send->place.length > 1500) || far == NULL ||
+	    far->far != pair->base.qp_num || (far->base.state != IBV_QPS_RTR && far->base.state != IBV_QPS_RTS))
 		return IBV_WC_RETRY_EXC_ERR;
 	if (far->receives == 0)
 		return IBV_WC_RNR_RETRY_EXC_ERR;
@@ -294,11 +294,10 @@ static int post_send(struct ibv_qp *base, struct ibv_send_wr *request, struct ib
 static int post_recv(struct ibv_qp *base, struct ibv_recv_wr *request, struct ibv_recv_wr **bad)
 {
 	struct pair *pair = (struct pair *)base;
-	bool posts;
+	bool posts = !rules[STANDIN_NO_RECEIVES];
 
 	*bad = request;
 	pthread_mutex_lock(&lock);
-	posts = !rules[STANDIN_NO_RECEIVES];
 	if (posts && pair->receives == pair->receives_max)
 		die("more receives than there is room for");
 	pair->receives += posts;
@@ -393,7 +392,8 @@ EXPORT int _ibv_query_gid_ex(struct ibv_context *context, uint32_t port, uint32_
 		{0xfe, 0x80, [15] = 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
 	(void)context;
-	if (port != 1 || index >= GIDS || flags != 0 || entry_bytes != sizeof(*entry) || (rules[STANDIN_NO_ADDRESS] && index > 0))
+	if (port != 1 || index >= GIDS || flags != 0 || entry_bytes != sizeof(*entry) ||
+	    (rules[STANDIN_NO_ADDRESS] && index > 0))
 		return ENODATA;
 	memcpy(entry->gid.raw, gids[index], 16);
 	entry->gid_index = index;
@@ -568,11 +568,6 @@ static void fail_at(long nth)
 	pthread_mutex_unlock(&lock);
 }
 
-static bool failed(void)
-{
-	return has_failed;
-}
-
 static long look_at(const long *number)
 {
 	long value;
@@ -594,5 +589,9 @@ static long count_carried(void)
 }
 
 EXPORT extern const struct standin_verbs pccl_standin_verbs;
-const struct standin_verbs pccl_standin_verbs = {
-	.rule = set_rule, .fail_at = fail_at, .failed = failed, .left = count_left, .watch = watch, .carried = count_carried};
+const struct standin_verbs pccl_standin_verbs = {.rule = set_rule,
+						 .fail_at = fail_at,
+						 .failed = &has_failed,
+						 .left = count_left,
+						 .watch = watch,
+						 .carried = count_carried};

@@ -25,7 +25,7 @@ struct standin_verbs {
 	/* The nth call from now on that makes something fails, counted from 1; 0: none. */
 	void (*fail_at)(long nth);
 	/* Did it? */
-	bool (*failed)(void);
+	const bool *failed;
 	/* What was made and was not ended. */
 	long (*left)(void);
 	/* Who is told of each poll that finds nothing, by the thread that polls; NULL: nobody. */

@@ -37,7 +37,7 @@ static void end(void *state)
 {
 	struct pccl_rdma_stream *stream = state;
 
-	pccl_pair_destroy(stream->pair);
+	pccl_rdma_give_up(stream);
 	pccl_free(stream);
 }
 
@@ -306,12 +306,14 @@ static bool has_arrived(void *state)
 static bool count(void *state, uint64_t now_ns, struct pccl_stream_counters *counters)
 {
 	struct pccl_rdma_stream *stream = state;
+	uint64_t acked;
 
 	if (stream->stage != PCCL_RDMA_JOINED)
 		return false;
 	(void)pccl_pair_note_sent(stream->pair);
-	if (pccl_pair_acked(stream->pair) != stream->acked) {
-		stream->acked = pccl_pair_acked(stream->pair);
+	acked = pccl_pair_acked(stream->pair) - stream->probed;
+	if (acked != stream->acked) {
+		stream->acked = acked;
 		stream->acked_ns = now_ns;
 	}
 	counters->acked_bytes = stream->acked;

@@ -23,9 +23,12 @@ struct pccl_rdma_stream {
 	enum pccl_rdma_stage stage;
 	bool end_said; /* nothing more will be written */
 	bool waits_for_sends;
-	struct pccl_pair *pair; /* NULL: none */
+	struct pccl_pair *pair;	    /* NULL: none */
+	struct pccl_address remote; /* once there is a pair */
+	uint64_t trial_ns;	    /* AWAITS_READY: since when */
 	struct pccl_flow flow;
 	int failure;	   /* errno that write() and read() return; 0: none */
+	uint64_t probed;   /* bytes that were acknowledged before the first ones of frames */
 	uint64_t acked;	   /* as last seen by count(), */
 	uint64_t acked_ns; /* which saw it grow then */
 	size_t said_bytes;
@@ -34,5 +37,7 @@ struct pccl_rdma_stream {
 
 /* rdma_shake.c. As the byte calls' shake(). */
 enum pccl_shake pccl_rdma_shake(void *state, int fd);
+/* The pair is not to be, or the stream ends, in whatever stage. */
+void pccl_rdma_give_up(struct pccl_rdma_stream *stream);
 
 #endif

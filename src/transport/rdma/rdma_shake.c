@@ -4,8 +4,14 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/time.h"
 #include "transport/engine/socket.h"
+#include "transport/loop/loop.h"
+#include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
+
+#define LONG_NS (PCCL_SECOND_NS / 2) /* for a trial: what gets through is acknowledged in a trip */
+#define PROBE_BYTES 4096	     /* as the largest packets have: a way may let small ones through only */
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
 static void note_decline(const char *cause)
@@ -16,16 +22,26 @@ static void note_decline(const char *cause)
 		pccl_log_info("no RDMA with a peer, TCP goes on: %s", cause);
 }
 
-static enum pccl_shake go_plain(struct pccl_rdma_stream *stream)
+void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 {
+	const uint64_t now_ns = pccl_clock_ns();
+
+	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > LONG_NS)
+		pccl_avoid_add(&stream->remote, now_ns);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
+}
+
+static enum pccl_shake go_plain(struct pccl_rdma_stream *stream)
+{
+	pccl_rdma_give_up(stream);
 	stream->stage = PCCL_RDMA_PLAIN;
 	return PCCL_SHAKE_DONE;
 }
 
 static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 {
+	stream->probed = pccl_pair_acked(stream->pair);
 	stream->stage = PCCL_RDMA_JOINED;
 	return PCCL_SHAKE_DONE;
 }
@@ -66,9 +82,16 @@ static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *re
 
 static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 {
+	struct pccl_address local;
+
+	return get_ends(fd, &local, &stream->remote) && pccl_pair_create(&local, &stream->pair) == pcclSuccess;
+}
+
+static bool is_avoided(int fd)
+{
 	struct pccl_address local, remote;
 
-	return get_ends(fd, &local, &remote) && pccl_pair_create(&local, &stream->pair) == pcclSuccess;
+	return get_ends(fd, &local, &remote) && pccl_avoid_has(&remote, pccl_clock_ns());
 }
 
 static enum pccl_shake go_on(struct pccl_rdma_stream *stream, enum pccl_rdma_stage stage)
@@ -80,6 +103,8 @@ static enum pccl_shake go_on(struct pccl_rdma_stream *stream, enum pccl_rdma_sta
 /* Without a device of its own it has nothing to offer. */
 static enum pccl_shake offer(struct pccl_rdma_stream *stream, int fd)
 {
+	if (is_avoided(fd))
+		return go_plain(stream);
 	if (!make_pair(stream, fd)) {
 		note_decline(pccl_fail_text());
 		return go_plain(stream);
@@ -94,23 +119,23 @@ static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 	return say(stream, fd, PCCL_TERMS_TAKEN) ? go_on(stream, PCCL_RDMA_AWAITS_END) : go_plain(stream);
 }
 
-static bool join(struct pccl_rdma_stream *stream, int fd)
+static bool join(struct pccl_rdma_stream *stream)
 {
-	struct pccl_address local, remote;
 	struct pccl_terms_end end;
 
 	if (!pccl_terms_decode_end(stream->said + PCCL_TERMS_WORD_BYTES, &end)) {
 		(void)pccl_fail(pcclSystemError, "what it says of its end makes no sense");
 		return false;
 	}
-	return get_ends(fd, &local, &remote) && pccl_pair_join(stream->pair, &end, &remote) == pcclSuccess;
+	return pccl_pair_join(stream->pair, &end, &stream->remote) == pcclSuccess;
 }
 
 /* The dialler's turn: it hears from now on, and may write when it is told that the other side does, too. */
 static enum pccl_shake join_first(struct pccl_rdma_stream *stream, int fd)
 {
-	if (!join(stream, fd))
+	if (!join(stream))
 		return decline(stream, fd, pccl_fail_text());
+	stream->trial_ns = pccl_clock_ns();
 	return say(stream, fd, PCCL_TERMS_JOINED) ? go_on(stream, PCCL_RDMA_AWAITS_READY) : go_plain(stream);
 }
 
@@ -132,9 +157,9 @@ static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
 
 static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
 {
-	if (!join(stream, fd))
+	if (!join(stream))
 		return decline(stream, fd, pccl_fail_text());
-	if (!pccl_pair_send(stream->pair, 0, 0, PCCL_FLOW_PROBE))
+	if (!pccl_pair_send(stream->pair, 0, PROBE_BYTES, PCCL_FLOW_PROBE))
 		return decline(stream, fd, pccl_pair_failure(stream->pair));
 	return look_for_passage(stream, fd);
 }

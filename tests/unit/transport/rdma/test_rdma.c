@@ -12,6 +12,7 @@
 
 #include "base/fail.h"
 #include "lib/device.h"
+#include "transport/rdma/avoid.h"
 #include "transport/rdma/flow.h"
 #include "transport/rdma/pair.h"
 #include "transport/rdma/rdma.h"
@@ -25,6 +26,7 @@ static struct wire_kind declining = {&pccl_shm_declining, "127.0.0.1", &pccl_rdm
 static int use_paired(void **state)
 {
 	*state = &paired;
+	pccl_avoid_nobody();
 	return 0;
 }
 
@@ -51,7 +53,7 @@ static void check_way(const struct pccl_transport *dials, const struct pccl_tran
 
 	wire_try(dials, listens, paired.host, ways);
 	if (way == NULL)
-		way = standin->failed() ? "tcp" : "rdma";
+		way = *standin->failed ? "tcp" : "rdma";
 	wire_check_ways(ways, way);
 }
 
@@ -140,7 +142,7 @@ static void what_can_not_be_made_is_done_without(void **state)
 	(void)state;
 	if (standin == NULL)
 		skip();
-	for (nth = 1; nth == 1 || standin->failed(); nth++) {
+	for (nth = 1; nth == 1 || *standin->failed; nth++) {
 		standin->fail_at(nth);
 		check_way(&pccl_rdma, &pccl_rdma, NULL);
 		assert_int_equal(standin->left(), 0);
@@ -167,6 +169,39 @@ static void a_way_that_lets_nothing_through_is_done_without(void **state)
 	standin->rule(STANDIN_CUT, true);
 	check_way(&pccl_rdma, &pccl_rdma, "tcp");
 	standin->rule(STANDIN_CUT, false);
+}
+
+/* As some do that were set up for packets of another size. */
+static void a_way_that_lets_small_packets_through_only_is_done_without(void **state)
+{
+	(void)state;
+	if (standin == NULL)
+		skip();
+	standin->rule(STANDIN_NARROW, true);
+	check_way(&pccl_rdma, &pccl_rdma, "tcp");
+	standin->rule(STANDIN_NARROW, false);
+}
+
+/* A device may take longer to say so than the attempt to connect may last. */
+static void a_trial_that_was_given_up_is_not_repeated(void **state)
+{
+	static struct wire wire;
+	uint64_t begin_ns = pccl_clock_ns();
+
+	(void)state;
+	if (standin == NULL)
+		skip();
+	standin->rule(STANDIN_HELD, true);
+	wire_listen(&wire, &paired);
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, pccl_clock_ns() > begin_ns + 700 * UINT64_C(1000000));
+	assert_int_equal(wire.dialer.calls[WIRE_OPENED], 0);
+	wire_destroy(&wire);
+	check_way(&pccl_rdma, &pccl_rdma, "tcp");
+	standin->rule(STANDIN_HELD, false);
+	check_way(&pccl_rdma, &pccl_rdma, "tcp");
+	pccl_avoid_nobody(); /* a minute later */
+	check_way(&pccl_rdma, &pccl_rdma, "rdma");
 }
 
 static void a_way_that_is_cut_breaks_the_stream(void **state)
@@ -515,6 +550,8 @@ int main(void)
 		cmocka_unit_test(what_can_not_be_made_is_done_without),
 		cmocka_unit_test(no_device_is_done_without),
 		cmocka_unit_test(a_way_that_lets_nothing_through_is_done_without),
+		cmocka_unit_test(a_way_that_lets_small_packets_through_only_is_done_without),
+		cmocka_unit_test(a_trial_that_was_given_up_is_not_repeated),
 		cmocka_unit_test(a_way_that_is_cut_breaks_the_stream),
 		cmocka_unit_test(another_address_than_the_connections_is_declined),
 		cmocka_unit_test(ends_that_make_no_sense_are_declined),

@@ -1,0 +1,61 @@
+/* Hosts that are spoken to over TCP for a while. */
+#include "transport/rdma/avoid.h"
+
+#include <stdio.h>
+
+#include "lib/check.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static struct pccl_address host(uint32_t number, uint16_t port)
+{
+	struct pccl_address address;
+	char text[32];
+
+	snprintf(text, sizeof(text), "10.0.%u.%u", number / 256, number % 256);
+	assert_int_equal(pccl_address_numeric(text, port, &address), pcclSuccess);
+	return address;
+}
+
+static void a_host_is_avoided_for_a_minute_whatever_its_port(void **state)
+{
+	struct pccl_address one = host(1, 1000), again = host(1, 2000), other = host(2, 1000);
+
+	(void)state;
+	pccl_avoid_nobody();
+	assert_false(pccl_avoid_has(&one, SECOND));
+	pccl_avoid_add(&one, SECOND);
+	assert_true(pccl_avoid_has(&again, 2 * SECOND));
+	assert_false(pccl_avoid_has(&other, 2 * SECOND));
+	assert_true(pccl_avoid_has(&again, 61 * SECOND - 1));
+	assert_false(pccl_avoid_has(&again, 61 * SECOND));
+}
+
+static void of_many_the_last_are_remembered(void **state)
+{
+	struct pccl_address address;
+	uint32_t i;
+
+	(void)state;
+	pccl_avoid_nobody();
+	for (i = 0; i < 1000; i++) {
+		address = host(i, 1);
+		pccl_avoid_add(&address, SECOND);
+	}
+	for (i = 0; i < 1000; i++) {
+		address = host(i, 1);
+		assert_int_equal(pccl_avoid_has(&address, SECOND), i >= 1000 - 64);
+	}
+	pccl_avoid_nobody();
+	assert_false(pccl_avoid_has(&address, SECOND));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_host_is_avoided_for_a_minute_whatever_its_port),
+		cmocka_unit_test(of_many_the_last_are_remembered),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
