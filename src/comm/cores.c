@@ -1,6 +1,7 @@
 #include "comm/cores.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,23 +56,41 @@ static uint32_t bound_cores(void)
 
 /* ---- control groups -------------------------------------------------------------------------------------------- */
 
-static uint32_t quota_at(const char *root, const char *group)
+/* How many numbers a file begins with, two at most: those are in *numbers_out. */
+static int read_numbers(const char *root, const char *group, const char *name, long long numbers_out[2])
 {
 	char path[PATH_BYTES];
-	unsigned long long granted, period;
 	FILE *file;
-	int words;
+	int count;
 
-	if (snprintf(path, sizeof(path), "%s%s/cpu.max", root, group) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s%s/%s", root, group, name) >= (int)sizeof(path))
 		return 0;
 	file = fopen(path, "re");
 	if (file == NULL)
 		return 0;
-	words = fscanf(file, "%9llu %9llu", &granted, &period); /* "max 100000" is no limit */
+	count = fscanf(file, "%15lld %15lld", &numbers_out[0], &numbers_out[1]);
 	(void)fclose(file);
-	if (words != 2 || granted == 0 || period == 0)
+	return count;
+}
+
+/* "max 100000" is no limit, and the first version's is -1. */
+static uint32_t quota_at(const char *root, const char *group)
+{
+	long long granted[2], period[2];
+
+	if (read_numbers(root, group, "cpu.max", granted) == 2)
+		period[0] = granted[1];
+	else if (read_numbers(root, group, "cpu.cfs_quota_us", granted) != 1 ||
+		 read_numbers(root, group, "cpu.cfs_period_us", period) != 1)
 		return 0;
-	return (uint32_t)((granted + period - 1) / period);
+	if (granted[0] <= 0 || period[0] <= 0)
+		return 0;
+	return (uint32_t)((granted[0] + period[0] - 1) / period[0]);
+}
+
+static uint32_t lower(uint32_t one, uint32_t other)
+{
+	return one != 0 && (other == 0 || one < other) ? one : other;
 }
 
 uint32_t pccl_cores_quota(const char *root, const char *group)
@@ -82,17 +101,27 @@ uint32_t pccl_cores_quota(const char *root, const char *group)
 	if (snprintf(above, sizeof(above), "%s", group) >= (int)sizeof(above))
 		return 0;
 	for (;;) {
-		const uint32_t quota = quota_at(root, above);
 		char *end = strrchr(above, '/');
 
-		if (quota != 0 && (least == 0 || quota < least))
-			least = quota;
+		least = lower(quota_at(root, above), least);
 		if (end == NULL)
 			return least;
 		*end = '\0';
 	}
 }
 
+/* Is it one of them, "cpu,cpuacct"? */
+static bool has_cpu(char *controllers)
+{
+	const char *controller;
+
+	while ((controller = strsep(&controllers, ",")) != NULL)
+		if (strcmp(controller, "cpu") == 0)
+			return true;
+	return false;
+}
+
+/* Lines are "number:controllers:group"; the second version names none of those. */
 static uint32_t own_quota(void)
 {
 	FILE *file = fopen("/proc/self/cgroup", "re");
@@ -102,10 +131,15 @@ static uint32_t own_quota(void)
 	if (file == NULL)
 		return 0;
 	while (fgets(line, sizeof(line), file) != NULL) {
-		if (strncmp(line, "0::", 3) != 0)
-			continue;
+		char *group = line, *controllers;
+
 		line[strcspn(line, "\n")] = '\0';
-		quota = pccl_cores_quota(CGROUP_ROOT, line + 3);
+		(void)strsep(&group, ":");
+		controllers = strsep(&group, ":");
+		if (group != NULL && *controllers == '\0')
+			quota = lower(pccl_cores_quota(CGROUP_ROOT, group), quota);
+		else if (group != NULL && has_cpu(controllers))
+			quota = lower(pccl_cores_quota(CGROUP_ROOT "/cpu", group), quota);
 	}
 	(void)fclose(file);
 	return quota;

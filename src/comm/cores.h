@@ -22,8 +22,8 @@ uint32_t pccl_cores_lanes(const struct pccl_cores *cores);
 /* Cores with at least one thread in `allowed`. */
 uint32_t pccl_cores_among(hwloc_topology_t topology, hwloc_const_cpuset_t allowed);
 
-/* What the control group `group` ("/a/b") and those above it grant, by the files cpu.max (cgroup v2) under `root`:
- * processors, rounded up; 0: no limit. */
+/* What the control group `group` ("/a/b") and those above it grant, by the files cpu.max (cgroup v2), or
+ * cpu.cfs_quota_us and cpu.cfs_period_us (v1), under `root`: processors, rounded up; 0: no limit. */
 uint32_t pccl_cores_quota(const char *root, const char *group);
 
 #endif

@@ -55,16 +55,21 @@ static void lanes_are_half_the_cores(void **state)
 	}
 }
 
-static void write_limit(const char *root, const char *group, const char *text)
+static void write_file(const char *root, const char *group, const char *name, const char *text)
 {
 	char path[256];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s%s/cpu.max", root, group);
+	snprintf(path, sizeof(path), "%s%s/%s", root, group, name);
 	file = fopen(path, "w");
 	assert_non_null(file);
 	fputs(text, file);
 	assert_int_equal(fclose(file), 0);
+}
+
+static void write_limit(const char *root, const char *group, const char *text)
+{
+	write_file(root, group, "cpu.max", text);
 }
 
 static void a_control_group_has_no_more_than_those_above_it(void **state)
@@ -90,6 +95,28 @@ static void a_control_group_has_no_more_than_those_above_it(void **state)
 	assert_int_equal(pccl_cores_quota(root, "/"), 1);
 	write_limit(root, "", "-7 rubbish\n");
 	assert_int_equal(pccl_cores_quota(root, "/"), 0);
+	snprintf(path, sizeof(path), "rm -r %s", root);
+	assert_int_equal(system(path), 0);
+}
+
+static void the_first_version_of_control_groups_limits_as_well(void **state)
+{
+	char root[] = "/tmp/pccl-cgroup-XXXXXX", path[256];
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/a", root);
+	assert_int_equal(mkdir(path, 0700), 0);
+	write_file(root, "", "cpu.cfs_quota_us", "-1\n");
+	write_file(root, "", "cpu.cfs_period_us", "100000\n");
+	assert_int_equal(pccl_cores_quota(root, "/a"), 0);
+	write_file(root, "/a", "cpu.cfs_quota_us", "250000\n");
+	assert_int_equal(pccl_cores_quota(root, "/a"), 0); /* of what? */
+	write_file(root, "/a", "cpu.cfs_period_us", "100000\n");
+	assert_int_equal(pccl_cores_quota(root, "/a"), 3);
+	/* A container sees its own group as the root, and is told the name that it has outside. */
+	write_file(root, "", "cpu.cfs_quota_us", "150000\n");
+	assert_int_equal(pccl_cores_quota(root, "/docker/0123"), 2);
 	snprintf(path, sizeof(path), "rm -r %s", root);
 	assert_int_equal(system(path), 0);
 }
@@ -125,6 +152,7 @@ int main(void)
 		cmocka_unit_test(cores_count_once_and_only_where_they_may_be_used),
 		cmocka_unit_test(lanes_are_half_the_cores),
 		cmocka_unit_test(a_control_group_has_no_more_than_those_above_it),
+		cmocka_unit_test(the_first_version_of_control_groups_limits_as_well),
 		cmocka_unit_test(a_thread_that_is_bound_has_fewer),
 	};
 
