@@ -347,6 +347,7 @@ static const struct pccl_byte_calls calls = {
 	.begin = begin,
 	.end = end,
 	.shake = pccl_rdma_shake,
+	.shake_until_ns = pccl_rdma_shake_until_ns,
 	.read = read_bytes,
 	.write = write_bytes,
 	.discard = discard_bytes,

@@ -37,6 +37,7 @@ struct pccl_rdma_stream {
 
 /* rdma_shake.c. As the byte calls' shake(). */
 enum pccl_shake pccl_rdma_shake(void *state, int fd);
+uint64_t pccl_rdma_shake_until_ns(const void *state);
 /* The pair is not to be, or the stream ends, in whatever stage. */
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream);
 

@@ -10,8 +10,11 @@
 #include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
 
-#define LONG_NS (PCCL_SECOND_NS / 2) /* for a trial: what gets through is acknowledged in a trip */
-#define PROBE_BYTES 4096	     /* as the largest packets have: a way may let small ones through only */
+/* What gets through is acknowledged in a trip. After the first time it is worth noting that a trial was in vain, after
+ * the second the dialler ends it: devices take longer, and a link that is silent has no more than 1.5 seconds. */
+#define LONG_NS (PCCL_SECOND_NS / 2)
+#define TRIAL_NS PCCL_SECOND_NS
+#define PROBE_BYTES 4096 /* as the largest packets have: a way may let small ones through only */
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
 static void note_decline(const char *cause)
@@ -200,6 +203,15 @@ static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
 	return 1;
 }
 
+/* Both have to be told of the end of a trial: so the connection ends as well, and the next one offers nothing. */
+static enum pccl_shake go_on_waiting(const struct pccl_rdma_stream *stream)
+{
+	if (stream->stage != PCCL_RDMA_AWAITS_READY || pccl_clock_ns() < stream->trial_ns + TRIAL_NS)
+		return PCCL_SHAKE_GOES_ON;
+	(void)pccl_fail(pcclSystemError, "nothing gets through over RDMA: it is dialled again without");
+	return PCCL_SHAKE_FAILED;
+}
+
 static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 {
 	enum pccl_terms_word word;
@@ -217,8 +229,10 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 	}
 	if (come > 0 && (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED))
 		come = gather(stream, fd, sizeof(stream->said));
-	if (come <= 0)
-		return come == 0 ? PCCL_SHAKE_GOES_ON : go_plain(stream);
+	if (come == 0)
+		return go_on_waiting(stream);
+	if (come < 0)
+		return go_plain(stream);
 	stream->said_bytes = 0;
 	return obey(stream, fd, word);
 }
@@ -249,4 +263,11 @@ enum pccl_shake pccl_rdma_shake(void *state, int fd)
 	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
 		return stream->stage == PCCL_RDMA_PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
 	return hear(stream, fd);
+}
+
+uint64_t pccl_rdma_shake_until_ns(const void *state)
+{
+	const struct pccl_rdma_stream *stream = state;
+
+	return stream->stage == PCCL_RDMA_AWAITS_READY ? stream->trial_ns + TRIAL_NS : 0;
 }
