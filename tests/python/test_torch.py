@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 import torch.distributed as dist  # noqa: E402
 
 import pccl.torch  # noqa: E402
-from pccl.torch import CollectiveTimeoutError, PeersLostError  # noqa: E402
+from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError, codec_hook  # noqa: E402
 
 LIMIT_S = 120
 
@@ -330,17 +330,20 @@ def test_a_monitored_barrier_names_who_does_not_come(run_ranks):
 # ---- DDP
 
 
-def train(rank, count, backend, victim=None):
-    """Losses of some steps. `victim` is killed in the middle."""
-    dist.init_process_group(backend)
+def train(rank, count, backend, victim=None, hook=None, steps=8, rate=0.05):
+    """Losses of some steps. `victim` is killed in the middle. hook: state and function of a communication hook."""
+    if not dist.is_initialized():
+        dist.init_process_group(backend)
     torch.manual_seed(1)
     model = torch.nn.Sequential(torch.nn.Linear(20, 300), torch.nn.ReLU(), torch.nn.BatchNorm1d(300),
                                 torch.nn.Linear(300, 1))
     parallel = torch.nn.parallel.DistributedDataParallel(model, bucket_cap_mb=0.01)
-    optimizer = torch.optim.SGD(parallel.parameters(), lr=0.05)
+    if hook is not None:
+        parallel.register_comm_hook(*hook)
+    optimizer = torch.optim.SGD(parallel.parameters(), lr=rate)
     chance = torch.Generator().manual_seed(rank)
     losses = []
-    for step in range(8):
+    for step in range(steps):
         inputs = torch.randn(16, 20, generator=chance)
         loss = (parallel(inputs) - inputs.sum(1, keepdim=True)).pow(2).mean()
         optimizer.zero_grad()
@@ -357,6 +360,66 @@ def test_losses_of_ddp_are_as_with_gloo(run_ranks, count):
     ours, theirs = (run_ranks(train, count, backend) for backend in ("pccl", "gloo"))
     for rank in range(count):
         assert ours[rank] == pytest.approx(theirs[rank], rel=1e-5)
+
+
+class Constant(torch.nn.Module):
+    """A parameter whose gradient is `gradient`, whatever comes in."""
+
+    def __init__(self, gradient):
+        super().__init__()
+        self.gradient = gradient
+        self.weight = torch.nn.Parameter(torch.zeros_like(gradient))
+
+    def forward(self, inputs):
+        return (self.weight * self.gradient).sum() + inputs.sum()
+
+
+def mean_gradient(gradient, steps, **choices):
+    """Of so many steps, as the hook has made it."""
+    parallel = torch.nn.parallel.DistributedDataParallel(Constant(gradient))
+    parallel.register_comm_hook(CodecState(codec="int4", codec_down="plain", **choices), codec_hook)
+    total = torch.zeros_like(gradient)
+    for _ in range(steps):
+        parallel.zero_grad()
+        parallel(torch.zeros(1)).backward()
+        total += parallel.module.weight.grad
+    return total / steps
+
+
+def train_by_codecs(rank, count):
+    dist.init_process_group("pccl")
+    plain = train(rank, count, "pccl", steps=40, rate=0.005)
+    assert sum(plain[-8:]) < 0.5 * sum(plain[:8]), plain
+    used = {}
+    for codec, near in (("none", 1e-5), ("int8", 0.01), ("int4", 0.1)):
+        state = CodecState(codec=codec)
+        losses = train(rank, count, "pccl", hook=(state, codec_hook), steps=40, rate=0.005)
+        assert losses == pytest.approx(plain, rel=near), (codec, losses, plain)
+        used[codec] = state.tx_bytes + state.rx_bytes
+    assert used["int8"] < 0.27 * used["none"] and used["int4"] < 0.16 * used["none"], used
+
+    chance = torch.Generator().manual_seed(5 + rank)
+    gradient = torch.randn(5000, generator=chance)
+    exact = gradient.clone()
+    dist.all_reduce(exact, dist.ReduceOp.AVG)
+    errors = [(mean_gradient(gradient, 20, error_feedback=each) - exact).norm() / exact.norm()
+              for each in (False, True)]
+    assert errors[1] < errors[0] / 10, errors
+    half = mean_gradient(gradient.bfloat16(), 1)
+    assert half.dtype is torch.bfloat16 and (half - exact).norm() < 0.3 * exact.norm()
+    with pytest.raises(CollectiveError, match="element"):
+        mean_gradient(torch.full((5000,), torch.inf), 1)
+    alone = [dist.new_group([each]) for each in range(count)][rank]
+    train(rank, count, "pccl", hook=(CodecState(alone), codec_hook))
+    with pytest.raises(ValueError, match="codec_block"):
+        CodecState(codec_block="many")
+    gloo = dist.new_group(backend="gloo")
+    with pytest.raises(TypeError, match="backend pccl"):
+        train(rank, count, "pccl", hook=(CodecState(gloo), codec_hook))
+
+
+def test_gradients_travel_by_codecs(run_ranks):
+    run_ranks(train_by_codecs, 2)
 
 
 def lose_one(rank, count):

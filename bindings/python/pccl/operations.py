@@ -22,19 +22,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Choices(TypedDict, total=False):
-    """Keyword arguments that all operations take.
+class CodecChoices(TypedDict, total=False):
+    """How elements of an all-reduce travel; default plain. zstd: default the communicator's."""
 
-    tag: names the operation; at most one in flight per tag; default 0. timeout_ms: default the communicator's.
-    plan, failure_policy, zstd: default the communicator's. codec, codec_down, codec_datatype, codec_block, rounding,
-    codec_overflow: how elements of an all-reduce travel; default plain. residual: error feedback, floats (doubles for
-    float64) as many as there are elements, at first 0; it belongs to the operation until that has been awaited.
-    input: what becomes of the input if the operation fails. epoch: of the view that it is of; default any."""
-
-    tag: int
-    timeout_ms: int
-    plan: Plan | str
-    failure_policy: FailurePolicy | str
     codec: QuantizationAlgorithm | str
     codec_down: QuantizationAlgorithm | str
     codec_datatype: DataType | str
@@ -42,6 +32,20 @@ class Choices(TypedDict, total=False):
     rounding: Rounding | str
     codec_overflow: Overflow | str
     zstd: Zstd | str
+
+
+class Choices(CodecChoices, total=False):
+    """Keyword arguments that all operations take; those of CodecChoices, too.
+
+    tag: names the operation; at most one in flight per tag; default 0. timeout_ms: default the communicator's.
+    plan, failure_policy: default the communicator's. residual: error feedback, floats (doubles for float64) as many as
+    there are elements, at first 0; it belongs to the operation until that has been awaited. input: what becomes of the
+    input if the operation fails. epoch: of the view that it is of; default any."""
+
+    tag: int
+    timeout_ms: int
+    plan: Plan | str
+    failure_policy: FailurePolicy | str
     input: Input | str
     epoch: int
     residual: Any
@@ -160,15 +164,20 @@ def _operation(count: int, datatype: DataType, op: ReduceOp, choices: Choices, r
                                  f"operation needs {count} of {wanted.name}")
             made.residual = residual.pointer
             buffers = (residual,)
-        elif name in _WORDS:
-            setattr(made, name, number(_WORDS[name], value))  # type: ignore[arg-type]
-        elif name in _NUMBERS:
-            if not isinstance(value, int) or not 0 <= value < _NUMBERS[name]:
-                raise ValueError(f"{name} is a number from 0 to {_NUMBERS[name] - 1}, not {value!r}")
-            setattr(made, name, value)
         else:
-            raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
+            setattr(made, name, choice_number(name, value))
     return made, buffers
+
+
+def choice_number(name: str, value: Any) -> int:
+    """What pcclOperation_t has for a choice."""
+    if name in _WORDS:
+        return number(_WORDS[name], value)
+    if name not in _NUMBERS:
+        raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
+    if not isinstance(value, int) or not 0 <= value < _NUMBERS[name]:
+        raise ValueError(f"{name} is a number from 0 to {_NUMBERS[name] - 1}, not {value!r}")
+    return value
 
 
 class Operations:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ._elastic import reconfigure
 from ._errors import CollectiveError, CollectiveTimeoutError, PeersLostError
 from ._group import ProcessGroup, monitored_barrier
+from ._hook import CodecState, codec_hook
 
-__all__ = ["CollectiveError", "CollectiveTimeoutError", "PeersLostError", "ProcessGroup", "monitored_barrier",
-           "reconfigure"]
+__all__ = ["CodecState", "CollectiveError", "CollectiveTimeoutError", "PeersLostError", "ProcessGroup", "codec_hook",
+           "monitored_barrier", "reconfigure"]

@@ -21,15 +21,21 @@ if TYPE_CHECKING:
 
     class DistBackendError(RuntimeError):
         """torch.distributed.DistBackendError"""
+
+    GradBucket = Any
+    TensorFuture = Any
 else:
     import torch
     import torch._C._distributed_c10d as c10d
     import torch.distributed as dist
-    from torch.distributed import DistBackendError
+    from torch.distributed import DistBackendError, GradBucket
     from torch.distributed import ProcessGroup as ProcessGroupBase
     from torch.distributed import Work as WorkBase
+
+    TensorFuture = torch.futures.Future[torch.Tensor]
 
 Tensor = Any
 Tensors = Sequence[Tensor]
 
-__all__ = ["DistBackendError", "ProcessGroupBase", "Tensor", "Tensors", "WorkBase", "c10d", "dist", "torch"]
+__all__ = ["DistBackendError", "GradBucket", "ProcessGroupBase", "Tensor", "TensorFuture", "Tensors", "WorkBase",
+           "c10d", "dist", "torch"]

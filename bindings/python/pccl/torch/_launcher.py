@@ -6,7 +6,7 @@ import collections
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import _declarations as d
@@ -18,6 +18,7 @@ from ._work import Launch, Watcher, Work
 
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _LONGEST_MS = 2**32 - 1
+_NONE: Mapping[str, int] = {}
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
 
@@ -82,8 +83,10 @@ class Launcher:
             self._epoch = epoch.value  # an operation was given up, but nobody was lost
 
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
-                root: int = 0, timeout: Any = None, tag: int | None = None) -> Launch:
-        """`name`: the library's function. The input is given up: PyTorch promises nothing about it after a failure."""
+                root: int = 0, timeout: Any = None, tag: int | None = None, fields: Mapping[str, int] = _NONE
+                ) -> Launch:
+        """`name`: the library's function; `fields`: further ones of pcclOperation_t. The input is given up: PyTorch
+        promises nothing about it after a failure."""
         communicator = self._communicator
         if communicator is None:
             raise RuntimeError("the process group was destroyed")
@@ -98,6 +101,8 @@ class Launcher:
             operation.failure_policy = d.pcclPolicyAbort
             operation.input = d.pcclInputGiveUp
             operation.epoch = self._epoch
+            for field, value in fields.items():
+                setattr(operation, field, value)
             status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, handle)
             if status != d.pcclSuccess:
                 raise error_of(status, name, last_error())

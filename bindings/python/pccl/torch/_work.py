@@ -23,15 +23,16 @@ _NO_TIMEOUT = timedelta()
 
 class Launch:
     """One operation of the library in flight, by its name for people. Keeps its buffers alive. Any thread may finish()
-    it, any number of times."""
+    it, any number of times. info: what becomes of it, once somebody has put one there."""
 
-    __slots__ = ("handle", "name", "buffers", "ended", "_error", "_lock")
+    __slots__ = ("handle", "name", "buffers", "ended", "info", "_error", "_lock")
 
     def __init__(self, handle: d.pcclHandle_t, name: str, buffers: Any) -> None:
         self.handle = handle
         self.name = name
         self.buffers = buffers
         self.ended = False
+        self.info: d.pcclOperationInfo_t | None = None
         self._error: PCCLError | None = None
         self._lock = threading.Lock()
 
@@ -47,7 +48,7 @@ class Launch:
         with self._lock:
             if not self.ended:
                 wait_for(self.handle)
-                status = lib.pcclAwait(self.handle, None)
+                status = lib.pcclAwait(self.handle, self.info)
                 if status != d.pcclSuccess:
                     self._error = error_of(status, self.name, last_error())
                 self.ended = True
