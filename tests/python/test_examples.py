@@ -78,8 +78,9 @@ def test_torch_diloco():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="there is no torch")
-def test_ddp_takes_a_rank_in_again_that_was_killed():
-    output, errors = run("-n", 2, "--restarts", 1, "ddp.py", "--steps", 60, "--die", 20, "--wait")
-    assert "was killed by SIGKILL" in errors and output.count("of 2 goes on at step 20") == 2, output + errors
+def test_ddp_takes_a_rank_in_again_that_was_killed_and_its_agent_of_torchrun_has_started_again():
+    output, errors = run("-n", 2, "-m", "torch.distributed.run", "--standalone", "--max-restarts", 1, "ddp.py",
+                         "--steps", 60, "--die", 20, "--wait")
+    assert "exitcode: -9" in errors and output.count("of 2 goes on at step 20") == 2, output + errors
     ends = losses(output, "ended with loss ")
     assert len(ends) == 2 and ends[0] == ends[1] < 3.9, output

@@ -1,14 +1,19 @@
 """DDP on pccl, through losses and joins: torchrun --nproc-per-node 2 ddp.py, or pccl-run -n 3 --restarts 1 ddp.py
 
-Under torchrun the world is what it was started with. Under pccl-run, where the master is in nobody's process, it is
+Under torchrun the world is what it was started with: when a rank is lost its agent starts all of them again, and they
+go on from the --checkpoint. With PCCL_MASTERS, which pccl-run sets, the master is in nobody's process, and the world is
 whoever there is: --die lets one rank kill itself, the others go on without it (--wait: wait for it), and take it in
-when it has come back."""
+when it has come back. Agents of torchrun that have one rank each start just that one again; here are two of them:
+
+    pccl-run -n 2 -m torch.distributed.run --standalone --max-restarts 3 ddp.py --die 100"""
 
 import argparse
 import os
+import pathlib
 import signal
 
 import numpy as np
+import pccl.state
 import pccl.torch
 import text
 import torch
@@ -16,12 +21,12 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 
+CHANGES = "PCCL_MASTERS" in os.environ  # is the world whoever there is, or of the ranks it began with?
+RESTARTS = int(os.environ.get("PCCL_RESTARTS", "0")) + int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 def join(least):
-    """Into the world: of torchrun's ranks, or of whoever there is."""
-    if "RANK" in os.environ:
-        dist.init_process_group("pccl")
-    else:
-        dist.init_process_group("pccl", init_method=f"pccl://?least={least}")
+    dist.init_process_group("pccl", init_method=f"pccl://?least={least}" if CHANGES else None)
 
 
 class Training:
@@ -46,6 +51,9 @@ class Training:
         self.parallel = DistributedDataParallel(self.model)
         print(f"rank {dist.get_rank()} of {dist.get_world_size()} goes on at step {self.done}", flush=True)
 
+    def state(self):
+        return pccl.state.tensors(self.model, self.optimizer)
+
     def loss_of(self, model, pieces, wanted):
         return torch.nn.functional.cross_entropy(model(torch.from_numpy(pieces)), torch.from_numpy(wanted))
 
@@ -68,19 +76,24 @@ def main():
     parser.add_argument("--least", type=int, default=2, help="ranks to begin with (default %(default)s; pccl-run)")
     parser.add_argument("--die", type=int, metavar="STEP", help="the last rank kills itself once (pccl-run)")
     parser.add_argument("--wait", action="store_true", help="after a loss go on only when there are --least again")
+    parser.add_argument("--checkpoint", type=pathlib.Path, metavar="FILE", help="go on from it; saved every 20 steps")
     parser.add_argument("--admit", type=int, default=50, help="steps between two looks for others who wait")
     options = parser.parse_args()
     torch.set_num_threads(1)  # ranks share the processors
     training = Training()
+    if options.checkpoint is not None and options.checkpoint.exists():
+        training.done = pccl.state.load(options.checkpoint, training.state())
     join(options.least)
     training.enter_world()
-    is_last = dist.get_rank() == dist.get_world_size() - 1 and os.environ.get("PCCL_RESTARTS", "0") == "0"
+    is_last = dist.get_rank() == dist.get_world_size() - 1 and RESTARTS == 0
     while training.done < options.steps:
         if training.done == options.die and is_last:
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             training.step()
-            if "RANK" not in os.environ and training.done % options.admit == 0 and \
+            if options.checkpoint is not None and training.done % 20 == 0 and dist.get_rank() == 0:
+                pccl.state.save(options.checkpoint, training.state(), revision=training.done)
+            if CHANGES and training.done % options.admit == 0 and \
                     dist.group.WORLD.communicator.are_peers_pending():
                 pccl.torch.reconfigure()
                 training.enter_world()
