@@ -12,7 +12,6 @@
 
 #define BLOCK_ALIGNMENT 64
 #define HUGE_BYTES (2u << 20)
-#define ROOT_RANK 0
 
 /* Who is to be killed has its memory in large pages, if the system has them: small ones take it a tenth of a second to
  * free, before it closes a dead process's connections. */
@@ -29,9 +28,21 @@ static void *allocate(const struct bench_peer *peer, size_t bytes)
 	return block;
 }
 
+/* Is a peer's input its part of the whole buffer? */
+static bool has_part(enum bench_collective collective)
+{
+	return collective == BENCH_ALLGATHER || collective == BENCH_GATHER;
+}
+
+/* Is its output? */
+static bool gets_part(enum bench_collective collective)
+{
+	return collective == BENCH_REDUCESCATTER || collective == BENCH_SCATTER;
+}
+
 static bool divides_by_ranks(enum bench_collective collective)
 {
-	return collective == BENCH_REDUCESCATTER || collective == BENCH_ALLGATHER;
+	return has_part(collective) || gets_part(collective) || collective == BENCH_ALLTOALL;
 }
 
 /* What a peer's input starts at, seen from the input of the whole operation: every peer's input is element 0 on. */
@@ -45,8 +56,8 @@ static void set_counts(struct bench_buffers *buffers, const struct bench_peer *p
 	if (divides_by_ranks(collective))
 		elements -= elements % peer->world;
 	buffers->count = divides_by_ranks(collective) ? elements / peer->world : elements;
-	buffers->input_count = collective == BENCH_ALLGATHER ? buffers->count : elements;
-	buffers->output_count = collective == BENCH_REDUCESCATTER ? buffers->count : elements;
+	buffers->input_count = has_part(collective) ? buffers->count : elements;
+	buffers->output_count = gets_part(collective) ? buffers->count : elements;
 	buffers->whole_bytes = elements * buffers->element_bytes;
 }
 
@@ -57,8 +68,8 @@ static void place_inside(struct bench_buffer *buffer, const struct bench_buffers
 	uint8_t *block = (uint8_t *)buffer->blocks[0];
 	size_t part = (size_t)peer->rank * buffers->count * buffers->element_bytes;
 
-	buffer->input = block + (peer->options->collective == BENCH_ALLGATHER ? part : 0);
-	buffer->output = block + (peer->options->collective == BENCH_REDUCESCATTER ? part : 0);
+	buffer->input = block + (has_part(peer->options->collective) ? part : 0);
+	buffer->output = block + (gets_part(peer->options->collective) ? part : 0);
 }
 
 static bool allocate_one(struct bench_buffer *buffer, const struct bench_buffers *buffers,
@@ -124,7 +135,7 @@ void bench_buffers_restore(struct bench_buffers *buffers, const struct bench_pee
 		return;
 	for (uint32_t i = 0; i < buffers->buffer_count; i++) {
 		struct bench_buffer *buffer = &buffers->each[i];
-		size_t offset = peer->options->collective == BENCH_ALLGATHER ? part : 0;
+		size_t offset = has_part(peer->options->collective) ? part : 0;
 
 		memcpy((uint8_t *)buffer->blocks[0] + offset, buffer->blocks[2], input_bytes);
 	}
@@ -167,16 +178,18 @@ static uint64_t verify_reduction(const struct bench_buffers *buffers, const stru
 				     wrong_index_out);
 }
 
-static uint64_t verify_gather(const struct bench_buffers *buffers, const struct bench_peer *peer, uint32_t which,
-			      size_t *wrong_index_out)
+/* The output has a part of each rank's input: the first one, or with an all-to-all this peer's. */
+static uint64_t verify_parts(const struct bench_buffers *buffers, const struct bench_peer *peer, uint32_t which,
+			     size_t *wrong_index_out)
 {
+	uint64_t first = peer->options->collective == BENCH_ALLTOALL ? (uint64_t)peer->rank * buffers->count : 0;
 	const uint8_t *output = (const uint8_t *)buffers->each[which].output;
 	uint64_t wrong = 0;
 
 	for (uint32_t rank = 0; rank < peer->world; rank++) {
 		size_t start = (size_t)rank * buffers->count;
 		size_t index = 0;
-		size_t bad = bench_check_copy(peer->options->datatype, which, rank, 0, buffers->count,
+		size_t bad = bench_check_copy(peer->options->datatype, which, rank, first, buffers->count,
 					      output + start * buffers->element_bytes, &index);
 
 		if (bad > 0 && wrong == 0)
@@ -186,21 +199,48 @@ static uint64_t verify_gather(const struct bench_buffers *buffers, const struct 
 	return wrong;
 }
 
+/* The output is the root's input, or its part for this peer. */
+static uint64_t verify_copy(const struct bench_buffers *buffers, const struct bench_peer *peer, uint32_t which,
+			    size_t *wrong_index_out)
+{
+	uint64_t first = gets_part(peer->options->collective) ? (uint64_t)peer->rank * buffers->count : 0;
+
+	return bench_check_copy(peer->options->datatype, which, BENCH_ROOT, first, buffers->output_count,
+				buffers->each[which].output, wrong_index_out);
+}
+
+static uint64_t verify_one(const struct bench_buffers *buffers, const struct bench_peer *peer, pcclPlan_t plan,
+			   uint32_t which, size_t *wrong_index_out)
+{
+	switch (peer->options->collective) {
+	case BENCH_BROADCAST:
+	case BENCH_SCATTER:
+		return verify_copy(buffers, peer, which, wrong_index_out);
+	case BENCH_GATHER:
+		return peer->rank == BENCH_ROOT ? verify_parts(buffers, peer, which, wrong_index_out) : 0;
+	case BENCH_ALLGATHER:
+	case BENCH_ALLTOALL:
+		return verify_parts(buffers, peer, which, wrong_index_out);
+	case BENCH_REDUCE:
+		return peer->rank == BENCH_ROOT ? verify_reduction(buffers, peer, plan, which, wrong_index_out) : 0;
+	default:
+		return verify_reduction(buffers, peer, plan, which, wrong_index_out);
+	}
+}
+
+bool bench_buffers_agree(enum bench_collective collective)
+{
+	return collective == BENCH_ALLREDUCE || collective == BENCH_BROADCAST || collective == BENCH_ALLGATHER;
+}
+
 uint64_t bench_buffers_verify(const struct bench_buffers *buffers, const struct bench_peer *peer, pcclPlan_t plan)
 {
 	uint64_t wrong = 0;
 
 	for (uint32_t which = 0; which < buffers->buffer_count; which++) {
-		uint64_t bad = 0;
 		size_t index = 0;
+		uint64_t bad = verify_one(buffers, peer, plan, which, &index);
 
-		if (peer->options->collective == BENCH_ALLGATHER)
-			bad = verify_gather(buffers, peer, which, &index);
-		else if (peer->options->collective == BENCH_BROADCAST)
-			bad = bench_check_copy(peer->options->datatype, which, ROOT_RANK, 0, buffers->count,
-					       buffers->each[which].output, &index);
-		else
-			bad = verify_reduction(buffers, peer, plan, which, &index);
 		if (bad > 0)
 			fprintf(stderr,
 				"allreduce-bench: rank %u: %llu of %zu elements are wrong, the first is number %zu\n",

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define BENCH_HASH_WORDS 8
+#define BENCH_ROOT 0 /* the rank */
 
 /* One operation's memory. Inputs and outputs point into the blocks. */
 struct bench_buffer {
@@ -37,6 +38,9 @@ void bench_buffers_restore(struct bench_buffers *buffers, const struct bench_pee
 
 /* Makes sure that the next results cannot be left-overs; inputs are ready afterwards. */
 void bench_buffers_poison(struct bench_buffers *buffers, const struct bench_peer *peer);
+
+/* Does the collective leave the same result on all peers? */
+bool bench_buffers_agree(enum bench_collective collective);
 
 /* Counts the elements of this peer's outputs that are wrong, and says where the first is. */
 uint64_t bench_buffers_verify(const struct bench_buffers *buffers, const struct bench_peer *peer, pcclPlan_t plan);

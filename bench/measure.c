@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define TAG_FIRST 1
-#define ROOT_RANK 0
 
 /* One size being measured, on this peer. */
 struct run {
@@ -56,6 +55,14 @@ static pcclResult_t call(struct run *run, uint32_t which, const pcclOperation_t 
 		return pcclReduceScatter(buffer->input, buffer->output, operation, comm, info);
 	case BENCH_ALLGATHER:
 		return pcclAllGather(buffer->input, buffer->output, operation, comm, info);
+	case BENCH_REDUCE:
+		return pcclReduce(buffer->input, buffer->output, operation, comm, info);
+	case BENCH_GATHER:
+		return pcclGather(buffer->input, buffer->output, NULL, operation, comm, info);
+	case BENCH_SCATTER:
+		return pcclScatter(buffer->input, buffer->output, NULL, operation, comm, info);
+	case BENCH_ALLTOALL:
+		return pcclAllToAll(buffer->input, buffer->output, NULL, NULL, operation, comm, info);
 	default:
 		return pcclAllReduceWith(buffer->input, buffer->output, operation, comm, info);
 	}
@@ -73,6 +80,14 @@ static pcclResult_t launch(struct run *run, uint32_t which, const pcclOperation_
 		return pcclReduceScatterAsync(buffer->input, buffer->output, operation, comm, handle);
 	case BENCH_ALLGATHER:
 		return pcclAllGatherAsync(buffer->input, buffer->output, operation, comm, handle);
+	case BENCH_REDUCE:
+		return pcclReduceAsync(buffer->input, buffer->output, operation, comm, handle);
+	case BENCH_GATHER:
+		return pcclGatherAsync(buffer->input, buffer->output, NULL, operation, comm, handle);
+	case BENCH_SCATTER:
+		return pcclScatterAsync(buffer->input, buffer->output, NULL, operation, comm, handle);
+	case BENCH_ALLTOALL:
+		return pcclAllToAllAsync(buffer->input, buffer->output, NULL, NULL, operation, comm, handle);
 	default:
 		return pcclAllReduceWithAsync(buffer->input, buffer->output, operation, comm, handle);
 	}
@@ -87,7 +102,7 @@ static pcclOperation_t describe(const struct run *run, uint32_t which)
 	operation.datatype = options->datatype;
 	operation.op = options->op;
 	operation.tag = TAG_FIRST + which;
-	operation.root = ROOT_RANK;
+	operation.root = BENCH_ROOT;
 	operation.plan = options->plan;
 	operation.failure_policy = options->policy;
 	operation.codec = options->codec.up;
@@ -256,14 +271,14 @@ static bool run_checked(struct run *run)
 	return bench_peer_meet(run->peer);
 }
 
-/* Do all peers hold the same bytes? A reduce-scatter's parts differ: are all of them right? */
+/* Do all peers hold the same bytes? Where their results differ: are all of them right? */
 static bool compare_results(struct run *run, bool *parity_out)
 {
 	uint64_t hash[BENCH_HASH_WORDS] = {0};
 	double least[4 * BENCH_HASH_WORDS], most[4 * BENCH_HASH_WORDS];
 	double wrong;
 
-	if (run->peer->options->collective == BENCH_REDUCESCATTER) {
+	if (!bench_buffers_agree(run->peer->options->collective)) {
 		wrong = (double)bench_buffers_verify(&run->buffers, run->peer, run->plan);
 		*parity_out = bench_peer_gather(run->peer, BENCH_GATHER_SUM, &wrong, 1) && wrong == 0;
 		return true;

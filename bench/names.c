@@ -9,10 +9,19 @@ struct word {
 };
 
 static const struct word collectives[] = {
-	{"allreduce", BENCH_ALLREDUCE},		 {"all-reduce", BENCH_ALLREDUCE},
-	{"broadcast", BENCH_BROADCAST},		 {"reducescatter", BENCH_REDUCESCATTER},
-	{"reduce-scatter", BENCH_REDUCESCATTER}, {"allgather", BENCH_ALLGATHER},
-	{"all-gather", BENCH_ALLGATHER},	 {NULL, 0},
+	{"allreduce", BENCH_ALLREDUCE},
+	{"all-reduce", BENCH_ALLREDUCE},
+	{"broadcast", BENCH_BROADCAST},
+	{"reducescatter", BENCH_REDUCESCATTER},
+	{"reduce-scatter", BENCH_REDUCESCATTER},
+	{"allgather", BENCH_ALLGATHER},
+	{"all-gather", BENCH_ALLGATHER},
+	{"reduce", BENCH_REDUCE},
+	{"gather", BENCH_GATHER},
+	{"scatter", BENCH_SCATTER},
+	{"alltoall", BENCH_ALLTOALL},
+	{"all-to-all", BENCH_ALLTOALL},
+	{NULL, 0},
 };
 
 bool bench_collective_of(const char *word, enum bench_collective *out)

@@ -7,7 +7,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum bench_collective { BENCH_ALLREDUCE, BENCH_BROADCAST, BENCH_REDUCESCATTER, BENCH_ALLGATHER };
+enum bench_collective {
+	BENCH_ALLREDUCE,
+	BENCH_BROADCAST,
+	BENCH_REDUCESCATTER,
+	BENCH_ALLGATHER,
+	BENCH_REDUCE,
+	BENCH_GATHER,
+	BENCH_SCATTER,
+	BENCH_ALLTOALL
+};
 
 /* False if the word is none. */
 bool bench_collective_of(const char *word, enum bench_collective *out);

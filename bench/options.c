@@ -294,7 +294,9 @@ static bool parse_word(int flag, const char *text, struct bench_options *options
 	case FLAG_COLLECTIVE:
 		return bench_collective_of(text, &options->collective) ||
 		       complain(problem,
-				"--collective wants allreduce, broadcast, reducescatter or allgather, not '%s'", text);
+				"--collective wants allreduce, broadcast, reducescatter, allgather, reduce, gather, "
+				"scatter or alltoall, not '%s'",
+				text);
 	case FLAG_DTYPE:
 		good = parse_value("dtype", pcclEnumDataType, text, &value, problem);
 		options->datatype = (pcclDataType_t)value;
@@ -508,6 +510,8 @@ static bool fits_together(struct bench_options *options, bool local, bool master
 		return complain(problem, "--chaos needs at least 3 peers, so that a group is left");
 	if (options->seed != 0 && options->mode != BENCH_MODE_CHAOS)
 		return complain(problem, "--seed belongs to --chaos");
+	if (options->in_place && options->collective == BENCH_ALLTOALL)
+		return complain(problem, "--inplace and --give-up: an alltoall has two buffers");
 	if (options->footprint && (options->mode != BENCH_MODE_LOCAL || options->collective != BENCH_ALLREDUCE))
 		return complain(problem, "--footprint goes with --local and allreduce");
 	if (options->loss && (options->mode != BENCH_MODE_LOCAL || options->collective != BENCH_ALLREDUCE ||

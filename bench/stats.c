@@ -49,8 +49,12 @@ double bench_bus_factor(enum bench_collective collective, uint32_t peers)
 		return 2 * (n - 1) / n;
 	case BENCH_REDUCESCATTER:
 	case BENCH_ALLGATHER:
+	case BENCH_GATHER:
+	case BENCH_SCATTER:
+	case BENCH_ALLTOALL:
 		return (n - 1) / n;
 	case BENCH_BROADCAST:
+	case BENCH_REDUCE:
 		return 1;
 	}
 	return 1;

@@ -160,6 +160,10 @@ static void every_collective_checks_its_results(void **state)
 	expect("--local 3 --sizes 1,64K --iters 2 --check --collective broadcast", 0, "right");
 	expect("--local 3 --sizes 1,64K --iters 2 --check --collective reducescatter --inplace", 0, "right");
 	expect("--local 3 --sizes 1,64K --iters 2 --check --collective allgather --inflight 3", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective reduce --op max --inflight 2", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective gather --inplace", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective scatter --inplace", 0, "right");
+	expect("--local 3 --sizes 1,64K --iters 2 --check --collective alltoall --inflight 3", 0, "right");
 }
 
 static void the_lossless_stage_shows_in_the_bytes(void **state)

@@ -155,7 +155,8 @@ static void bad_flags_are_refused_with_the_reason(void **state)
 	refuse_line("--local 2 --op mean", "'mean'");
 	refuse_line("--local 2 --plan tree", "'tree'");
 	refuse_line("--local 2 --policy pray", "'pray'");
-	refuse_line("--local 2 --collective gather", "'gather'");
+	refuse_line("--local 2 --collective reap", "'reap'");
+	refuse_line("--local 2 --collective alltoall --inplace", "two buffers");
 	refuse_line("--local 2 --inflight 4097", "4096");
 	refuse_line("--local 2 --iters 0", "--iters");
 	refuse_line("--local 2 --seconds nan", "--seconds");

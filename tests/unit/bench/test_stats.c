@@ -49,6 +49,10 @@ static void bus_factors_are_those_of_nccl_tests(void **state)
 	assert_true(bench_bus_factor(BENCH_ALLGATHER, 4) == 0.75);
 	assert_true(bench_bus_factor(BENCH_REDUCESCATTER, 2) == 0.5);
 	assert_true(bench_bus_factor(BENCH_BROADCAST, 4) == 1);
+	assert_true(bench_bus_factor(BENCH_REDUCE, 4) == 1);
+	assert_true(bench_bus_factor(BENCH_GATHER, 4) == 0.75);
+	assert_true(bench_bus_factor(BENCH_SCATTER, 4) == 0.75);
+	assert_true(bench_bus_factor(BENCH_ALLTOALL, 2) == 0.5);
 }
 
 int main(void)
