@@ -5,27 +5,32 @@ lives elsewhere (PCCL_MASTERS). PyTorch's store is made anew by whoever has rank
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlparse
 
 from .. import _addresses
+from .. import _declarations as d
+from ..buffers import buffer_of
 from ..communicator import Communicator
-from ..errors import RankConnectionLostError
-from ..types import ReduceOp
+from ..errors import PCCLError, RankConnectionLostError, TooFewPeersError
+from ._errors import error_of
 from ._facade import dist
-from ._group import ProcessGroup
+from ._group import ProcessGroup, take_back
 from ._launcher import milliseconds
-from ._meeting import dial, job, peer_group
+from ._meeting import World, dial, job, peer_group
 
 _TAG = 2**63 - 1  # of what is agreed between two worlds
-_TEXT_BYTES = 256
+_ENTRY = struct.Struct("<16sQ???228s")
 _POLL_S = 0.01
-_SETTLE_S = 10.0  # so long the loss of who has rank 0 may take to be known
+_TRY_S = 1
+_REACH_S = 10  # so long a store that is served already may take to answer
 
 
 def _own_address() -> str:
@@ -41,59 +46,94 @@ def _own_address() -> str:
     return "127.0.0.1"
 
 
-def _gather_members(communicator: Communicator, at_least: int, is_newcomer: bool) -> None:
-    """Joint calls until the group has as many members as any of them wants. A newcomer's first one was to connect."""
-    while True:
-        if not is_newcomer:
-            communicator.update_topology()
-        is_newcomer = False
-        wanted = memoryview(bytearray(at_least.to_bytes(8, "little"))).cast("q")
-        if communicator.world_size > 1:
-            communicator.all_reduce_with(wanted, op=ReduceOp.MAX, tag=_TAG, epoch=communicator.epoch)
-        if communicator.world_size >= wanted[0]:
-            return
-        time.sleep(_POLL_S)
+class _Entry(NamedTuple):
+    """What a member says at a step of the agreement: who it is, how many it wants to be, whether nobody has asked for
+    newcomers yet that it knows of, whether it serves a store, or can't reach the one of this address."""
+
+    identity: bytes
+    at_least: int
+    asks: bool
+    serves: bool
+    is_cut_off: bool
+    address: str
+
+    def pack(self) -> bytes:
+        return _ENTRY.pack(*self[:5], self.address.encode())
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> _Entry:
+        identity, at_least, asks, serves, is_cut_off, address = values
+        return cls(identity, at_least, asks, serves, is_cut_off, address.rstrip(b"\0").decode())
 
 
-def _make_store(communicator: Communicator, timeout: timedelta) -> Any:
-    """A store that rank 0 serves. None: rank 0 was lost meanwhile."""
-    epoch, size = communicator.epoch, communicator.world_size
-    text = bytearray(_TEXT_BYTES)
+def _exchange(communicator: Communicator, mine: _Entry, timeout: timedelta) -> tuple[list[_Entry], int]:
+    """The entries of all members by rank, and the epoch. It ends alike at all of them, as every operation does; so
+    what comes next follows from the entries alone."""
+    size = communicator.world_size
+    if size == 1:
+        return [mine], communicator.epoch
+    part, whole = buffer_of(mine.pack(), writable=False), buffer_of(bytearray(size * _ENTRY.size), writable=True)
+    operation = d.pcclOperation_t(ctypes.sizeof(d.pcclOperation_t), _ENTRY.size, d.pcclUint8, 0, _TAG, 0,
+                                  milliseconds(timeout))
+    operation.failure_policy = d.pcclPolicyAbort
+    info = communicator._launch("pcclAllGather", (part.pointer, whole.pointer), operation,
+                                (part, whole))._wait_or_abort()
+    entries = map(_Entry.unpack, _ENTRY.iter_unpack(ctypes.string_at(whole.pointer, size * _ENTRY.size)))
+    return list(entries)[:info.participants_max], info.epoch
+
+
+def _serve(timeout: timedelta, size: int) -> tuple[Any, str]:
+    host = _own_address()
+    store = dist.TCPStore(host, 0, size, True, timeout, wait_for_workers=False)
+    return store, f"{store.port} {host}"
+
+
+def _reach(communicator: Communicator, address: str, timeout: timedelta, size: int) -> Any:
+    """None: it does not answer, or who serves it is lost."""
+    port, host = address.split()
+    deadline = time.monotonic() + _REACH_S
+    while communicator.world_size == size and time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), _TRY_S).close()  # PyTorch repeats what is refused
+            store = dist.TCPStore(host, int(port), size, False, timedelta(seconds=_TRY_S), wait_for_workers=False)
+        except (OSError, dist.DistError):
+            time.sleep(_POLL_S)
+            continue
+        store.set_timeout(timeout)
+        return store
+    return None
+
+
+def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_newcomer: bool) -> World:
+    """The members agree on a world, step by step. Those that are lost meanwhile are done without. A newcomer has asked
+    for newcomers by connecting."""
+    mine = _Entry(communicator.uuid.bytes, at_least, not is_newcomer, False, False, "")
     store: Any = None
-    if communicator.rank == 0:
-        host = _own_address()
-        store = dist.TCPStore(host, 0, size, True, timeout, wait_for_workers=False)
-        address = f"{store.port} {host}".encode()
-        text[:len(address)] = address
-    if size > 1:
-        communicator.broadcast(text, root=0, tag=_TAG, epoch=epoch)
-    if store is None:
-        port, host = bytes(text).rstrip(b"\0").decode().split()
-        try:
-            store = dist.TCPStore(host, int(port), size, False, timeout, wait_for_workers=False)
-        except dist.DistError:
-            deadline = time.monotonic() + _SETTLE_S
-            while communicator.epoch == epoch:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_POLL_S)
-            return None
-    if size > 1:
-        communicator.barrier(tag=_TAG, epoch=epoch)
-    return store
-
-
-def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_newcomer: bool) -> Any:
-    """The members agree on a world; its store. Those that are lost meanwhile are done without."""
     while True:
         try:
-            _gather_members(communicator, at_least, is_newcomer)
-            store = _make_store(communicator, timeout)
-            if store is not None:
-                return store
-        except RankConnectionLostError:
-            pass
-        is_newcomer = False
+            entries, epoch = _exchange(communicator, mine, timeout)
+            asks, size = any(each.asks for each in entries), len(entries)
+            if asks or size < max(each.at_least for each in entries):
+                if not asks:
+                    time.sleep(_POLL_S)
+                communicator.update_topology()
+                mine = mine._replace(asks=False)
+                continue
+        except (RankConnectionLostError, TooFewPeersError):
+            continue
+        first = entries[0]
+        if first.serves and all(each.address == first.address for each in entries):
+            cut_off = [rank for rank, each in enumerate(entries) if each.is_cut_off]
+            if cut_off:
+                raise error_of(d.pcclRankConnectionFailed, "torch.distributed",
+                               f"ranks {cut_off} can't reach the store of rank 0 at {first.address}")
+            return World(communicator, store, epoch, entries.index(mine), size)
+        if first.identity == mine.identity and not first.serves:
+            store, address = _serve(timeout, size)
+            mine = mine._replace(serves=True, is_cut_off=False, address=address)
+        elif first.serves and first.address != mine.address:
+            store = _reach(communicator, first.address, timeout, size)
+            mine = mine._replace(address=first.address, is_cut_off=store is None)
 
 
 def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple[int, int]:
@@ -103,7 +143,10 @@ def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple
 
     All groups are destroyed, and the default group is made anew: what was made on them (sub-groups, DDP, FSDP, meshes)
     is to be made anew as well. Members that stay keep their order and come first, so rank 0 has what newcomers lack:
-    DDP gives it to them when it is made. timeout: of the new group; None: PyTorch's default."""
+    DDP gives it to them when it is made. timeout: of each step, and of the new group; None: PyTorch's default.
+
+    Members that are lost meanwhile are done without. If it fails it does so on all members with the same class of
+    error, and they may call it again."""
     if job.kept is None:
         group = dist.group.WORLD
         if not isinstance(group, ProcessGroup):
@@ -112,17 +155,20 @@ def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple
     if dist.is_initialized():
         dist.destroy_process_group()
     span: timedelta = timeout or dist.constants.default_pg_timeout
-    store = _agree(job.kept, at_least, span, False)
-    return _adopt(store, span)
+    try:
+        return _adopt(_agree(job.kept, at_least, span, False), span)
+    except PCCLError as error:
+        raise error_of(error.result.value, "pccl.torch.reconfigure", error.cause) from error
 
 
-def _adopt(store: Any, timeout: timedelta) -> tuple[int, int]:
-    communicator, job.kept = job.kept, None
-    assert communicator is not None
-    job.adopted = communicator
-    rank, size = communicator.rank, communicator.world_size
-    dist.init_process_group("pccl", store=store, rank=rank, world_size=size, timeout=timeout)
-    return rank, size
+def _adopt(world: World, timeout: timedelta) -> tuple[int, int]:
+    job.kept, job.adopted = None, world
+    try:
+        dist.init_process_group("pccl", store=world.store, rank=world.rank, world_size=world.size, timeout=timeout)
+    except BaseException:
+        take_back(world)
+        raise
+    return world.rank, world.size
 
 
 def _rendezvous(url: str, timeout: timedelta = dist.constants.default_pg_timeout, **_: Any
@@ -133,15 +179,16 @@ def _rendezvous(url: str, timeout: timedelta = dist.constants.default_pg_timeout
     if not job.masters:
         raise ValueError("init_method pccl:// needs masters in PCCL_MASTERS; pccl-run sets it")
     at_least = int(parse_qs(urlparse(url).query).get("least", ["1"])[0])
+    job.drop_adopted()
     communicator = dial(peer_group(), milliseconds(timeout))
     try:
         communicator.connect()
-        store = _agree(communicator, at_least, timeout, True)
+        world = _agree(communicator, at_least, timeout, True)
     except BaseException:
         communicator.close()
         raise
-    job.adopted = communicator
-    yield store, communicator.rank, communicator.world_size
+    job.adopted = world
+    yield world.store, world.rank, world.size
 
 
 dist.register_rendezvous_handler("pccl", _rendezvous)

@@ -10,7 +10,7 @@ from ..communicator import Communicator
 from ._exchange import Exchange
 from ._facade import ProcessGroupBase, dist
 from ._launcher import milliseconds
-from ._meeting import job, meet
+from ._meeting import World, job, meet
 
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
@@ -18,10 +18,10 @@ _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 class ProcessGroup(Exchange, ProcessGroupBase):
     """A group of torch.distributed; init_process_group() and new_group() make it."""
 
-    def __init__(self, store: Any, rank: int, size: int, *, communicator: Communicator | None, timeout_ms: int,
-                 is_default: bool) -> None:
+    def __init__(self, store: Any, rank: int, size: int, *, communicator: Communicator | None, began: int,
+                 timeout_ms: int, is_default: bool) -> None:
         super().__init__(rank, size)
-        self._set_up(communicator, rank, size, timeout_ms)
+        self._set_up(communicator, rank, size, timeout_ms, began)
         self._set_up_exchange()
         self._store = store
         self._is_default = is_default
@@ -82,17 +82,26 @@ class ProcessGroup(Exchange, ProcessGroupBase):
 def _create(options: Any, _: Any) -> ProcessGroup:
     ranks, rank, size = options.global_ranks_in_group, options.group_rank, options.group_size
     timeout_ms = milliseconds(options.timeout)
-    communicator = meet(options.store, rank, size, is_default=not ranks, timeout_ms=timeout_ms)
-    return ProcessGroup(options.store, rank, size, communicator=communicator, timeout_ms=timeout_ms,
+    communicator, began = meet(options.store, rank, size, is_default=not ranks, timeout_ms=timeout_ms)
+    return ProcessGroup(options.store, rank, size, communicator=communicator, began=began, timeout_ms=timeout_ms,
                         is_default=not ranks)
+
+
+def take_back(world: World) -> None:
+    """The default group could not be made of it: it is as before."""
+    job.adopted, job.kept = None, world.communicator
+    for group in list(_alive):
+        if group.communicator is world.communicator:
+            group.give_back()
+            _alive.discard(group)
 
 
 def _leave_all() -> None:
     for group in list(_alive):
         group.shutdown()
-    for communicator in (job.kept, job.adopted):
-        if communicator is not None:
-            communicator.close()
+    job.drop_adopted()
+    if job.kept is not None:
+        job.kept.close()
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:

@@ -54,7 +54,9 @@ class Launcher:
     made in: once a member is lost, nothing is launched any more. World of one: there is no communicator, everything
     happens at once."""
 
-    def _set_up(self, communicator: Communicator | None, rank: int, size: int, timeout_ms: int) -> None:
+    def _set_up(self, communicator: Communicator | None, rank: int, size: int, timeout_ms: int, began: int) -> None:
+        """`began`: the epoch at which the communicator's present world did, if it had another one before. What was
+        decided about that one's operations must not meet those of this one."""
         self._communicator = communicator
         self._epoch = 0 if communicator is None else communicator.epoch
         if communicator is not None and (communicator.rank, communicator.world_size) != (rank, size):
@@ -63,7 +65,7 @@ class Launcher:
         self._size = size
         self._timeout_ms = timeout_ms
         self._launching = threading.Lock()
-        self._sequence = 0
+        self._sequence = self._first_tag = (began & 0x3fffffff) << 32
         self._pending: collections.deque[Launch] = collections.deque()
         self._watcher = Watcher()
         self._backward: tuple[int, list[Work]] = (-1, [])

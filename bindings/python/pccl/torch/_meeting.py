@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _addresses
 from .._local import start_master
@@ -41,6 +41,16 @@ def _host_of(store: Any) -> str:
     return str(host) or "127.0.0.1"
 
 
+class World(NamedTuple):
+    """What members have agreed on: reconfigure()."""
+
+    communicator: Communicator
+    store: Any
+    epoch: int
+    rank: int
+    size: int
+
+
 class Job:
     """What this process has of the job: where masters are, one of its own maybe, and the communicator of the default
     group."""
@@ -48,7 +58,7 @@ class Job:
     def __init__(self) -> None:
         self.masters = ""
         self.master: MasterNode | None = None
-        self.adopted: Communicator | None = None  # the default group's next one has it already
+        self.adopted: World | None = None  # the default group that is made next is of it
         self.kept: Communicator | None = None  # between two worlds: of the default group that there was
 
     def find_masters(self, store: Any, rank: int) -> None:
@@ -62,6 +72,12 @@ class Job:
         if rank == 0:
             store.set("pccl/masters", masters)
         self.masters = masters or store.get("pccl/masters").decode()
+
+    def drop_adopted(self) -> None:
+        """The default group was to be made of it, and was not."""
+        world, self.adopted = self.adopted, None
+        if world is not None:
+            world.communicator.close()
 
     def close(self) -> None:
         """The end of the default group."""
@@ -89,16 +105,25 @@ def dial(number: int, timeout_ms: int) -> Communicator:
         admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms))
 
 
-def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int) -> Communicator | None:
-    """Joins the group with all other ranks. None: a group of one needs nobody."""
-    if is_default and job.adopted is not None:
-        communicator, job.adopted = job.adopted, None
-        return communicator
+def _is_made_on(store: Any, made: Any) -> bool:
+    while store is not made and isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    return store is made
+
+
+def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int) -> tuple[Communicator | None, int]:
+    """Joins the group with all other ranks. None: a group of one needs nobody. And the epoch at which the world began,
+    if the communicator had another one before; else 0."""
+    world = job.adopted
+    if is_default and world is not None and _is_made_on(store, world.store):
+        job.adopted = None
+        return world.communicator, world.epoch
     if is_default:
+        job.drop_adopted()
         job.find_masters(store, rank)
         number = peer_group()
     elif size == 1:
-        return None
+        return None, 0
     else:
         number = _RANDOM.randrange(1, 2**32)
         if rank == 0:
@@ -110,7 +135,7 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
     except BaseException:
         communicator.close()
         raise
-    return communicator
+    return communicator, 0
 
 
 def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline: float) -> None:

@@ -1,0 +1,105 @@
+"""Worlds of torch.distributed that change while something else goes wrong."""
+
+import os
+import signal
+import time
+from datetime import timedelta
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+import pccl.torch  # noqa: E402
+from pccl.torch import PeersLostError, _elastic  # noqa: E402
+
+
+def die_at(name, step):
+    """This process is killed when it has made that call `step` times and would make it again."""
+    real = getattr(_elastic, name)
+    calls = iter(range(step + 1))
+
+    def dying(*arguments):
+        if next(calls) == step:
+            time.sleep(0.2)  # others are at the next step
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+
+    setattr(_elastic, name, dying)
+
+
+def sum_of_all():
+    tensor = torch.ones(1)
+    dist.all_reduce(tensor)
+    return tensor.item()
+
+
+DEATHS = (("_exchange", 1), ("_serve", 0), ("_exchange", 3))
+
+
+def lose_more_and_more(number, count, masters):
+    """In every reconfigure() the member with rank 0 is lost as well, each time at another step."""
+    os.environ["PCCL_MASTERS"] = masters
+    dist.init_process_group("pccl", init_method=f"pccl://?least={count}")
+    for world, (name, step) in enumerate(DEATHS):
+        rank, size = dist.get_rank(), dist.get_world_size()
+        assert size == count - world and sum_of_all() == size
+        if rank == 0:
+            die_at(name, step)
+        assert pccl.torch.reconfigure() == (rank - 1, size - 1)
+    return sum_of_all()
+
+
+def test_a_member_that_is_lost_in_reconfigure_is_done_without_at_every_step(run_ranks, master):  # noqa: F811
+    found = run_ranks(lose_more_and_more, len(DEATHS) + 2, master)
+    assert set(found.values()) == {2.0} and len(found) == 2
+
+
+def launch_unlike_amounts(rank, count):
+    """When rank 2 dies, rank 0 has launched more than rank 1, and the group has given that up."""
+    dist.init_process_group("pccl")
+    assert sum_of_all() == 3
+    tensors = [torch.ones(1) for _ in range(3)]
+    works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors[:3 if rank == 0 else 1]]
+    works[0].wait()
+    if rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    for work in works[1:]:
+        with pytest.raises(PeersLostError):
+            work.wait()
+    while dist.group.WORLD.communicator.world_size == 3:
+        time.sleep(0.01)
+    return pccl.torch.reconfigure(timeout=timedelta(seconds=30)), [sum_of_all() for _ in range(5)]
+
+
+def test_what_was_given_up_before_does_not_end_operations_of_the_next_world(run_ranks, monkeypatch,  # noqa: F811
+                                                                           master):
+    monkeypatch.setenv("PCCL_MASTERS", master)
+    found = run_ranks(launch_unlike_amounts, 3)
+    assert found == {rank: ((rank, 2), [2.0] * 5) for rank in (0, 1)}
+
+
+def fail_once_to_begin(rank, count):
+    dist.init_process_group("pccl")
+    real = dist.init_process_group
+    failures = iter([RuntimeError("before"), RuntimeError("after")])
+
+    def failing(*arguments, **named):
+        error = next(failures, None)
+        if str(error) == "before":
+            raise error
+        real(*arguments, **named)
+        if error is not None:
+            raise error
+
+    dist.init_process_group = failing
+    for words in ("before", "after"):
+        with pytest.raises(RuntimeError, match=words):
+            pccl.torch.reconfigure()
+    return pccl.torch.reconfigure(), sum_of_all()
+
+
+def test_reconfigure_can_be_called_again_when_the_group_could_not_be_made(run_ranks):  # noqa: F811
+    assert run_ranks(fail_once_to_begin, 2) == {0: ((0, 2), 2.0), 1: ((1, 2), 2.0)}
