@@ -239,6 +239,46 @@ static void a_newcomer_goes_on_without_a_source_that_dies(void **state)
 	die(*state, 1);
 }
 
+/* ---- nobody is left ------------------------------ */
+
+/* Members go before they have lent anything. Whenever that is, the newcomer has a group in the end. */
+static void goes_or_prefetches(struct world_peer *me)
+{
+	pcclStateSyncInfo_t info = PCCL_STATE_SYNC_INFO_INITIALIZER;
+	struct tensors tensors;
+
+	if (me->index < MEMBERS) {
+		peer_join(me);
+		peer_grow(me, MEMBERS);
+		peer_reach(me, READY);
+		peer_wait_peer(me, MEMBERS, READY);
+		peers_sleep_ms(200);
+		peer_leave(me);
+		return;
+	}
+	make_tensors(&tensors, 1, 9);
+	peer_wait_peer(me, 0, READY);
+	peer_wait_peer(me, 1, READY);
+	me->config.connect_timeout_ms = 1000 * peers_patience();
+	peer_create(me);
+	CHECK_RESULT(pcclSuccess, pcclStatePrefetch(me->comm, &tensors.state, &info));
+	peer_reach(me, READY);
+	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
+	CHECK(peer_world_size(me) == 1 && info.rx_bytes == 0);
+	check_tensors(&tensors, 1, 9);
+	peer_leave(me);
+	free(tensors.big);
+}
+
+static void a_newcomer_founds_the_group_when_all_are_gone_from_whom_it_prefetches(void **state)
+{
+	struct world *world = *state;
+
+	peers_start_master(world, WORLD_PROGRAM);
+	peers_start(world, MEMBERS + 1, goes_or_prefetches, NULL);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(members_go_on_without_a_newcomer_that_dies_while_it_prefetches,
 						peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_newcomer_goes_on_without_a_source_that_dies, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(a_newcomer_founds_the_group_when_all_are_gone_from_whom_it_prefetches,
+						peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
