@@ -17,7 +17,8 @@ struct guest {
 	struct pccl_doorman *doorman;
 	struct pccl_stream *stream;
 	uint64_t until_ns;
-	uint32_t neighbours; /* scratch: guests from its address */
+	uint64_t origin;     /* see pccl_address_origin() */
+	uint32_t neighbours; /* scratch: guests from there */
 	struct guest *older;
 	struct guest *younger;
 	char address[PCCL_ADDRESS_BYTES]; /* that it calls from */
@@ -143,7 +144,8 @@ static void on_timeout(struct pccl_timer *timer)
 		pccl_loop_timer_set(doorman->loop, timer, doorman->oldest->until_ns);
 }
 
-/* The oldest one of the address that has most guests: who floods the door keeps nobody else out. */
+/* The oldest one of the origin that has most guests: who floods the door keeps nobody else out, whatever number of
+ * addresses it has. */
 static struct guest *one_too_many(const struct pccl_doorman *doorman)
 {
 	struct guest *worst = doorman->oldest;
@@ -154,13 +156,20 @@ static struct guest *one_too_many(const struct pccl_doorman *doorman)
 
 		guest->neighbours = 0;
 		for (other = doorman->oldest; other != NULL; other = other->younger)
-			guest->neighbours += strcmp(guest->address, other->address) == 0;
+			guest->neighbours += guest->origin == other->origin;
 		if (guest->neighbours > worst->neighbours)
 			worst = guest;
 		if (guest->neighbours * 2 > doorman->guest_count)
 			break; /* nobody has more */
 	}
 	return worst;
+}
+
+static uint64_t origin_of(const char *text)
+{
+	struct pccl_address address;
+
+	return pccl_address_numeric(text, 0, &address) == pcclSuccess ? pccl_address_origin(&address) : 0;
 }
 
 static void on_accepted(void *context, struct pccl_stream *stream)
@@ -185,6 +194,7 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 	guest->doorman = doorman;
 	guest->stream = stream;
 	stream->transport->remote(stream, guest->address);
+	guest->origin = origin_of(guest->address);
 	guest->until_ns = pccl_loop_now(doorman->loop) + doorman->timeout_ns;
 	list(guest);
 	if (doorman->timer.when_ns == 0)

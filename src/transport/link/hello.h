@@ -64,7 +64,7 @@ void pccl_hello_refuse(struct pccl_loop *loop, struct pccl_stream *stream, enum 
 
 /* A listening port that serves every purpose: accepts, reads HELLO within timeout_ns (a silent or babbling caller is
  * hung up), then hands the detached stream to `arrived`. At most 256 callers are waited for: of more, the oldest from
- * the address that has most goes. */
+ * the address, of IPv6 from the network of 64 bits, that has most goes. */
 struct pccl_doorman;
 
 /* Listens on the port of `address`, or the first free one up to port_last (0 or less than the first: that port only;

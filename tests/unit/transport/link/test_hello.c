@@ -5,6 +5,7 @@
 #include "transport/tcp/tcp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,7 +38,7 @@ static void on_arrived(void *context, struct pccl_stream *stream, const struct p
 	}
 }
 
-static void open_porch(struct porch *porch, uint64_t timeout_ns)
+static void open_porch_over(const struct pccl_transport *transport, struct porch *porch, uint64_t timeout_ns)
 {
 	struct pccl_address any;
 
@@ -45,10 +46,15 @@ static void open_porch(struct porch *porch, uint64_t timeout_ns)
 	assert_int_equal(pccl_loop_create(&porch->loop), pcclSuccess);
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &any), pcclSuccess);
 	assert_int_equal(
-		pccl_doorman_create(porch->loop, &pccl_tcp, &any, 0, timeout_ns, on_arrived, porch, &porch->doorman),
+		pccl_doorman_create(porch->loop, transport, &any, 0, timeout_ns, on_arrived, porch, &porch->doorman),
 		pcclSuccess);
 	porch->address = any;
 	pccl_address_set_port(&porch->address, pccl_doorman_port(porch->doorman));
+}
+
+static void open_porch(struct porch *porch, uint64_t timeout_ns)
+{
+	open_porch_over(&pccl_tcp, porch, timeout_ns);
 }
 
 static void close_porch(struct porch *porch)
@@ -316,6 +322,38 @@ static void a_flood_from_one_address_keeps_nobody_else_out(void **state)
 	close(honest);
 }
 
+/* The first caller is from one network, each of the others from another address of a second one. */
+static void tell_another_address(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES])
+{
+	static unsigned calls;
+
+	(void)stream;
+	snprintf(out, PCCL_ADDRESS_BYTES, calls == 0 ? "2001:db8:1::%x" : "2001:db8:2::%x", calls);
+	calls++;
+}
+
+/* Every host with IPv6 may have as many as it likes. */
+static void a_flood_from_one_network_keeps_nobody_else_out(void **state)
+{
+	struct pccl_transport wire = pccl_tcp;
+	struct porch porch;
+	int fds[300];
+	int i;
+
+	(void)state;
+	wire.remote = tell_another_address;
+	open_porch_over(&wire, &porch, 60000000000u);
+	for (i = 0; i < 300; i++) {
+		fds[i] = call_at(&porch);
+		pccl_loop_turn(porch.loop, 0);
+	}
+	say_hello(fds[0]);
+	WIRE_UNTIL(&porch, porch.arrived_count == 1);
+	close_porch(&porch);
+	for (i = 0; i < 300; i++)
+		close(fds[i]);
+}
+
 static void doorman_may_be_destroyed_when_somebody_arrives(void **state)
 {
 	struct porch porch;
@@ -409,6 +447,7 @@ int main(void)
 		cmocka_unit_test(babbling_caller_is_hung_up),
 		cmocka_unit_test(when_too_many_wait_the_oldest_goes),
 		cmocka_unit_test(a_flood_from_one_address_keeps_nobody_else_out),
+		cmocka_unit_test(a_flood_from_one_network_keeps_nobody_else_out),
 		cmocka_unit_test(doorman_may_be_destroyed_when_somebody_arrives),
 		cmocka_unit_test(refused_caller_is_told_why),
 		cmocka_unit_test(range_of_ports_is_tried_in_turn),
