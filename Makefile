@@ -54,7 +54,7 @@ LIB_SRC := $(filter-out $(PROG_SRC) $(if $(filter 1,$(WITH_VERBS)),$(NO_VERBS_SR
 	$(wildcard src/*/*.c src/*/*/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 TRAIN_SRC := $(wildcard bench/diloco/*.c) $(wildcard bench/lab/*.c)
-UNIT_SRC := $(sort $(filter-out $(if $(filter 1,$(WITH_VERBS)),,tests/unit/transport/rdma/test_rdma.c), \
+UNIT_SRC := $(sort $(filter-out $(if $(filter 1,$(WITH_VERBS)),,$(wildcard tests/unit/transport/rdma/test_rdma*.c)), \
 	$(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)))
 INTEGRATION_SRC := $(sort $(wildcard tests/integration/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -12,6 +12,9 @@
 #include "transport/link/link.h"
 #include "transport/tcp/tcp.h"
 
+#ifndef ROPE_WIRE
+#define ROPE_WIRE pccl_tcp
+#endif
 #define ROPE_FRAMES 3000u
 #define ROPE_BYTES_MOST (256u << 10)
 #define ROPE_SLOTS 8u /* payloads on their way to one end */
@@ -243,7 +246,7 @@ static inline void rope_arrived(void *context, struct pccl_stream *stream, const
 		rope->refuse_later--;
 		pccl_hello_refuse(rope->loop, stream, PCCL_WELCOME_LATER, "the rope is not ready");
 	} else if (rope->waiter.link == NULL) {
-		pccl_tcp.close(stream, false);
+		ROPE_WIRE.close(stream, false);
 	} else {
 		pccl_link_adopt(rope->waiter.link, stream, hello);
 	}
@@ -261,7 +264,7 @@ static inline void rope_configure(struct rope_end *end, bool dials, uint16_t str
 	config->self.data[0] = dials ? 1 : 2;
 	config->neighbour.data[0] = dials ? 2 : 1;
 	strcpy(config->name, dials ? "rank 0 (waiter)" : "rank 1 (dialer)");
-	config->places[0].transport = &pccl_tcp;
+	config->places[0].transport = &ROPE_WIRE;
 	config->places[0].address = end->rope->cutter.address;
 	config->place_count = dials ? 1 : 0;
 	config->dials = dials;
@@ -288,7 +291,7 @@ static inline void rope_open(struct rope *rope, uint16_t streams)
 	rope->dialer.rope = rope->waiter.rope = rope;
 	assert_int_equal(pccl_loop_create(&rope->loop), pcclSuccess);
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &address), pcclSuccess);
-	assert_int_equal(pccl_doorman_create(rope->loop, &pccl_tcp, &address, 0, 2000000000u, rope_arrived, rope,
+	assert_int_equal(pccl_doorman_create(rope->loop, &ROPE_WIRE, &address, 0, 2000000000u, rope_arrived, rope,
 					     &rope->doorman),
 			 pcclSuccess);
 	pccl_address_set_port(&address, pccl_doorman_port(rope->doorman));
@@ -307,7 +310,7 @@ static inline void rope_arrived_at_back(void *context, struct pccl_stream *strea
 
 	rope->arrived_count++;
 	if (rope->dialer.link == NULL)
-		pccl_tcp.close(stream, false);
+		ROPE_WIRE.close(stream, false);
 	else
 		pccl_link_adopt(rope->dialer.link, stream, hello);
 }
@@ -319,7 +322,7 @@ static inline void rope_open_back(struct rope *rope)
 	struct pccl_address address;
 
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &address), pcclSuccess);
-	assert_int_equal(pccl_doorman_create(rope->loop, &pccl_tcp, &address, 0, 2000000000u, rope_arrived_at_back,
+	assert_int_equal(pccl_doorman_create(rope->loop, &ROPE_WIRE, &address, 0, 2000000000u, rope_arrived_at_back,
 					     rope, &rope->back_door),
 			 pcclSuccess);
 	pccl_address_set_port(&address, pccl_doorman_port(rope->back_door));

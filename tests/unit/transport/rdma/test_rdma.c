@@ -171,60 +171,6 @@ static void a_way_that_lets_nothing_through_is_done_without(void **state)
 	standin->rule(STANDIN_CUT, false);
 }
 
-/* As some do that were set up for packets of another size. */
-static void a_way_that_lets_small_packets_through_only_is_done_without(void **state)
-{
-	(void)state;
-	if (standin == NULL)
-		skip();
-	standin->rule(STANDIN_NARROW, true);
-	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	standin->rule(STANDIN_NARROW, false);
-}
-
-/* A device may take longer to say so than the attempt to connect may last. */
-static void a_trial_that_takes_long_ends_and_is_not_repeated(void **state)
-{
-	static struct wire wire;
-	uint64_t begin_ns = pccl_clock_ns();
-
-	(void)state;
-	if (standin == NULL)
-		skip();
-	standin->rule(STANDIN_HELD, true);
-	wire_listen(&wire, &paired);
-	wire_dial(&wire);
-	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_BROKEN] == 1);
-	assert_true(pccl_clock_ns() - begin_ns >= UINT64_C(1000000000));
-	assert_int_equal(wire.dialer.calls[WIRE_OPENED], 0);
-	assert_non_null(strstr(wire.dialer.reason, "over RDMA"));
-	wire_destroy(&wire);
-	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	standin->rule(STANDIN_HELD, false);
-	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	pccl_avoid_nobody(); /* a minute later */
-	check_way(&pccl_rdma, &pccl_rdma, "rdma");
-}
-
-/* Or who dials gives up before. */
-static void a_trial_that_was_cut_short_is_not_repeated(void **state)
-{
-	static struct wire wire;
-	uint64_t begin_ns = pccl_clock_ns();
-
-	(void)state;
-	if (standin == NULL)
-		skip();
-	standin->rule(STANDIN_HELD, true);
-	wire_listen(&wire, &paired);
-	wire_dial(&wire);
-	WIRE_UNTIL(&wire, pccl_clock_ns() > begin_ns + UINT64_C(700000000));
-	wire_destroy(&wire);
-	check_way(&pccl_rdma, &pccl_rdma, "tcp");
-	standin->rule(STANDIN_HELD, false);
-	pccl_avoid_nobody();
-}
-
 static void a_way_that_is_cut_breaks_the_stream(void **state)
 {
 	static struct wire wire;
@@ -571,9 +517,6 @@ int main(void)
 		cmocka_unit_test(what_can_not_be_made_is_done_without),
 		cmocka_unit_test(no_device_is_done_without),
 		cmocka_unit_test(a_way_that_lets_nothing_through_is_done_without),
-		cmocka_unit_test(a_way_that_lets_small_packets_through_only_is_done_without),
-		cmocka_unit_test(a_trial_that_takes_long_ends_and_is_not_repeated),
-		cmocka_unit_test(a_trial_that_was_cut_short_is_not_repeated),
 		cmocka_unit_test(a_way_that_is_cut_breaks_the_stream),
 		cmocka_unit_test(another_address_than_the_connections_is_declined),
 		cmocka_unit_test(ends_that_make_no_sense_are_declined),
