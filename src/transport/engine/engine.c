@@ -69,7 +69,7 @@ static void leave_loop(struct pccl_engine *engine)
 	pccl_loop_unwatch(engine->loop, &engine->watch);
 	pccl_loop_undefer(engine->loop, &engine->write_hook);
 	pccl_loop_undefer(engine->loop, &engine->read_hook);
-	pccl_loop_timer_clear(engine->loop, &engine->timer);
+	pccl_loop_timer_clear(engine->loop, &engine->linger);
 	engine->loop = NULL;
 }
 
@@ -152,14 +152,9 @@ static void abandon(struct pccl_leftover *leftover)
 	end_linger(leftover->context);
 }
 
-static void on_timeout(struct pccl_timer *timer)
+static void on_linger_timeout(struct pccl_timer *timer)
 {
-	struct pccl_engine *engine = timer->context;
-
-	if (engine->state == PCCL_ENGINE_LINGERING)
-		end_linger(engine);
-	else if (engine->state == PCCL_ENGINE_SHAKING)
-		pccl_engine_shake(engine);
+	end_linger(timer->context);
 }
 
 /* Throws away what comes in: a socket closed with unread bytes resets the connection and may take back ours. True: the
@@ -221,7 +216,7 @@ static void start_linger(struct pccl_engine *engine)
 	pccl_loop_undefer(engine->loop, &engine->write_hook);
 	pccl_loop_undefer(engine->loop, &engine->read_hook);
 	pccl_loop_keep(engine->loop, &engine->leftover);
-	pccl_loop_timer_set(engine->loop, &engine->timer, pccl_clock_ns() + PCCL_ENGINE_LINGER_NS);
+	pccl_loop_timer_set(engine->loop, &engine->linger, pccl_clock_ns() + PCCL_ENGINE_LINGER_NS);
 	shut_down(engine);
 	if (drain(engine))
 		end_linger(engine);
@@ -285,15 +280,6 @@ static void open_up(struct pccl_engine *engine)
 		engine->events->room(engine->context, &engine->base);
 }
 
-static void set_shake_timer(struct pccl_engine *engine)
-{
-	const struct pccl_byte_calls *bytes = engine->bytes;
-	uint64_t until_ns = bytes->shake_until_ns != NULL ? bytes->shake_until_ns(engine->bytes_state) : 0;
-
-	if (until_ns != 0)
-		pccl_loop_timer_set(engine->loop, &engine->timer, until_ns);
-}
-
 void pccl_engine_shake(struct pccl_engine *engine)
 {
 	enum pccl_shake shake = PCCL_SHAKE_DONE;
@@ -305,13 +291,10 @@ void pccl_engine_shake(struct pccl_engine *engine)
 			shake = PCCL_SHAKE_FAILED;
 	}
 	engine->base.unfit = shake == PCCL_SHAKE_UNFIT;
-	pccl_loop_timer_clear(engine->loop, &engine->timer);
 	if (shake == PCCL_SHAKE_FAILED || shake == PCCL_SHAKE_UNFIT)
 		pccl_engine_break(engine, "%s", pccl_fail_text());
 	else if (shake == PCCL_SHAKE_DONE)
 		open_up(engine);
-	else
-		set_shake_timer(engine);
 }
 
 static void on_connected(struct pccl_engine *engine)
@@ -408,8 +391,8 @@ static void init_stream(struct pccl_engine *engine, int fd, const struct pccl_ad
 	engine->write_hook.context = engine;
 	engine->read_hook.run = pccl_engine_read_hook;
 	engine->read_hook.context = engine;
-	engine->timer.fire = on_timeout;
-	engine->timer.context = engine;
+	engine->linger.fire = on_linger_timeout;
+	engine->linger.context = engine;
 	engine->leftover.abandon = abandon;
 	engine->leftover.context = engine;
 	engine->remote = *remote;

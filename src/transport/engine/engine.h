@@ -27,8 +27,6 @@ struct pccl_byte_calls {
 	/* The handshake: called before all that follows, first after begin(), then whenever the loop tells of the
 	 * socket, until it is done or has failed (the cause is in words). NULL: there is none. */
 	enum pccl_shake (*shake)(void *state, int fd);
-	/* When shake() is to be called again though the loop tells of nothing; 0: never. NULL: never. */
-	uint64_t (*shake_until_ns)(const void *state);
 	/* As recvmsg(2) and sendmsg(2): how many bytes; 0: the other side has shut down; -1 and errno, EAGAIN if there
 	 * is nothing, or no room, until the loop tells of the socket; EPROTO from read(): the cause is in words.
 	 * *more_out: the next call may get on without that.

@@ -83,7 +83,7 @@ struct pccl_engine {
 			  * buffer is copied once more; much if they are small, to save system calls */
 	struct pccl_hook read_hook;
 
-	struct pccl_timer timer; /* of the handshake, or of lingering */
+	struct pccl_timer linger;
 	struct pccl_leftover leftover;
 	struct pccl_stream_counters counters;
 	uint8_t buffer[PCCL_ENGINE_BUFFER_BYTES];

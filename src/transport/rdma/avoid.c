@@ -14,13 +14,14 @@ static struct {
 	uint64_t until_ns;
 } avoided[HOSTS];
 static uint32_t next;
+static bool is_off;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void pccl_avoid_add(const struct pccl_address *host, uint64_t now_ns)
 {
 	pthread_mutex_lock(&lock);
 	avoided[next].host = *host;
-	avoided[next].until_ns = now_ns + WHILE_NS;
+	avoided[next].until_ns = is_off ? 0 : now_ns + WHILE_NS;
 	next = (next + 1) % HOSTS;
 	pthread_mutex_unlock(&lock);
 }
@@ -37,9 +38,10 @@ bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns)
 	return found;
 }
 
-void pccl_avoid_nobody(void)
+void pccl_avoid_nobody(bool ever)
 {
 	pthread_mutex_lock(&lock);
+	is_off = ever;
 	memset(avoided, 0, sizeof(avoided));
 	pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,6 @@
-/* Hosts that RDMA was tried with in vain. A trial may last longer than the attempt to connect that it is a part of, so
- * that the next one would end like the last: for a minute these hosts are spoken to over TCP. Any thread; of the whole
- * process. */
+/* Hosts that RDMA got nothing through to: a trial was in vain, or a stream stuck, or broke. For a minute connections to
+ * them are plain, for whoever tries again what has failed may find that out too late: a trial takes longer than a link
+ * that is dialled again has. Any thread; of the whole process. */
 #ifndef PCCL_TRANSPORT_RDMA_AVOID_H
 #define PCCL_TRANSPORT_RDMA_AVOID_H
 
@@ -12,7 +12,7 @@
 void pccl_avoid_add(const struct pccl_address *host, uint64_t now_ns);
 bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns);
 
-/* For tests: nobody is avoided. */
-void pccl_avoid_nobody(void);
+/* For tests: nobody is avoided; nor from now on, if `ever`. */
+void pccl_avoid_nobody(bool ever);
 
 #endif

@@ -39,6 +39,7 @@ struct pccl_pair {
 	uint64_t far_ring; /* of the other side, once joined */
 	uint32_t far_key;
 	uint32_t unacked; /* sends */
+	uint64_t acks;
 	uint64_t acked_bytes;
 	bool sent_armed;
 	bool heard_armed;
@@ -368,6 +369,7 @@ bool pccl_pair_note_sent(struct pccl_pair *pair)
 		count = poll(pair, pair->sent, done, BATCH, "sending");
 		for (i = 0; i < count; i++) {
 			pair->unacked--;
+			pair->acks++;
 			pair->acked_bytes += done[i].wr_id;
 		}
 	} while (count == BATCH);
@@ -382,6 +384,11 @@ uint64_t pccl_pair_acked(const struct pccl_pair *pair)
 bool pccl_pair_all_acked(const struct pccl_pair *pair)
 {
 	return pair->unacked == 0;
+}
+
+uint64_t pccl_pair_acks(const struct pccl_pair *pair)
+{
+	return pair->acks;
 }
 
 void pccl_pair_hear_bell(struct pccl_pair *pair)

@@ -47,6 +47,8 @@ bool pccl_pair_note_sent(struct pccl_pair *pair);
 /* Bytes that the other side's device has. */
 uint64_t pccl_pair_acked(const struct pccl_pair *pair);
 bool pccl_pair_all_acked(const struct pccl_pair *pair);
+/* Messages, with bytes or without, so far. */
+uint64_t pccl_pair_acks(const struct pccl_pair *pair);
 
 /* The bell rings for what comes from now on; for acknowledgements, too, if `sends`. What came before is to be looked
  * for afterwards. False: the pair is broken. */

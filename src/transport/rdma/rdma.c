@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "transport/engine/socket.h"
+#include "transport/loop/loop.h"
+#include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
 #include "transport/tcp/tcp.h"
 
@@ -50,6 +52,14 @@ static void fail_stream(struct pccl_rdma_stream *stream, int error, const char *
 	stream->failure = stream->failure != 0 ? stream->failure : error;
 }
 
+/* It may be the way: the next connection is to try another. Who has said that it ends is expected to be gone. */
+static void fail_pair(struct pccl_rdma_stream *stream)
+{
+	if (stream->failure == 0 && !stream->flow.ended)
+		pccl_avoid_add(&stream->remote, pccl_clock_ns());
+	fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+}
+
 /* Gives room back. */
 static void pay(struct pccl_rdma_stream *stream)
 {
@@ -62,7 +72,7 @@ static void pay(struct pccl_rdma_stream *stream)
 	else if (pccl_pair_send(stream->pair, 0, 0, note))
 		pccl_flow_settle(&stream->flow);
 	else
-		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+		fail_pair(stream);
 }
 
 /* Takes in all that has come. A failure shows when all that came before it has been read: what was sent is looked at
@@ -84,7 +94,7 @@ static bool take_in(struct pccl_rdma_stream *stream)
 		any = any || count > 0;
 	} while (count == BATCH && stream->failure == 0);
 	if (*pccl_pair_failure(stream->pair) != '\0')
-		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+		fail_pair(stream);
 	if (stream->waits_for_sends && pccl_pair_sends_left(stream->pair) > SENDS_KEPT) {
 		stream->waits_for_sends = false;
 		any = true;
@@ -97,7 +107,7 @@ static bool take_in(struct pccl_rdma_stream *stream)
 static bool awaits(struct pccl_rdma_stream *stream)
 {
 	if (stream->failure == 0 && !pccl_pair_arm(stream->pair, stream->waits_for_sends))
-		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+		fail_pair(stream);
 	return stream->failure == 0 && !take_in(stream) && stream->failure == 0;
 }
 
@@ -241,7 +251,7 @@ static size_t put_parts(struct pccl_rdma_stream *stream, const struct iovec *par
 		room = room < bytes - done ? room : bytes - done;
 		copy_parts(pccl_pair_out(stream->pair) + at, parts, done, room);
 		if (!pccl_pair_send(stream->pair, at, room, pccl_flow_put(&stream->flow, room))) {
-			fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+			fail_pair(stream);
 			break;
 		}
 		done += room;
@@ -289,18 +299,30 @@ static bool shut_down(void *state, int fd)
 	}
 	stream->end_said = true;
 	if (!pccl_pair_send(stream->pair, 0, 0, PCCL_FLOW_END))
-		fail_stream(stream, EIO, pccl_pair_failure(stream->pair));
+		fail_pair(stream);
 	return true;
 }
 
 /* A broken pair brings nothing more. */
-static bool has_arrived(void *state)
+static bool is_all_there(struct pccl_rdma_stream *stream)
 {
-	struct pccl_rdma_stream *stream = state;
-
 	return stream->stage != PCCL_RDMA_JOINED || !pccl_pair_note_sent(stream->pair) ||
 	       pccl_pair_all_acked(stream->pair) || !pccl_pair_arm(stream->pair, true) ||
 	       !pccl_pair_note_sent(stream->pair) || pccl_pair_all_acked(stream->pair);
+}
+
+/* Asked at the close. What is stuck then is why, and the next connection is to try another way. */
+static bool has_arrived(void *state)
+{
+	struct pccl_rdma_stream *stream = state;
+	const uint64_t now_ns = pccl_clock_ns();
+
+	if (is_all_there(stream))
+		return true;
+	if (stream->stuck_ns != 0 && now_ns - stream->stuck_ns > PCCL_RDMA_LONG_NS)
+		pccl_avoid_add(&stream->remote, now_ns);
+	stream->stuck_ns = 0;
+	return false;
 }
 
 static bool count(void *state, uint64_t now_ns, struct pccl_stream_counters *counters)
@@ -311,6 +333,11 @@ static bool count(void *state, uint64_t now_ns, struct pccl_stream_counters *cou
 	if (stream->stage != PCCL_RDMA_JOINED)
 		return false;
 	(void)pccl_pair_note_sent(stream->pair);
+	if (pccl_pair_all_acked(stream->pair) || pccl_pair_acks(stream->pair) != stream->acks)
+		stream->stuck_ns = 0;
+	else if (stream->stuck_ns == 0)
+		stream->stuck_ns = now_ns;
+	stream->acks = pccl_pair_acks(stream->pair);
 	acked = pccl_pair_acked(stream->pair) - stream->probed;
 	if (acked != stream->acked) {
 		stream->acked = acked;
@@ -347,7 +374,6 @@ static const struct pccl_byte_calls calls = {
 	.begin = begin,
 	.end = end,
 	.shake = pccl_rdma_shake,
-	.shake_until_ns = pccl_rdma_shake_until_ns,
 	.read = read_bytes,
 	.write = write_bytes,
 	.discard = discard_bytes,

@@ -2,6 +2,7 @@
 #ifndef PCCL_TRANSPORT_RDMA_INTERNAL_H
 #define PCCL_TRANSPORT_RDMA_INTERNAL_H
 
+#include "base/time.h"
 #include "transport/engine/engine.h"
 #include "transport/rdma/flow.h"
 #include "transport/rdma/pair.h"
@@ -31,14 +32,18 @@ struct pccl_rdma_stream {
 	uint64_t probed;   /* bytes that were acknowledged before the first ones of frames */
 	uint64_t acked;	   /* as last seen by count(), */
 	uint64_t acked_ns; /* which saw it grow then */
+	uint64_t acks;	   /* as last seen by it, of all messages, */
+	uint64_t stuck_ns; /* and since when it has seen no more, though there are to be; 0: not so */
 	size_t said_bytes;
 	uint8_t said[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES]; /* of the other side's next message */
 };
 
 /* rdma_shake.c. As the byte calls' shake(). */
 enum pccl_shake pccl_rdma_shake(void *state, int fd);
-uint64_t pccl_rdma_shake_until_ns(const void *state);
 /* The pair is not to be, or the stream ends, in whatever stage. */
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream);
+
+/* For so long nothing is unacknowledged where anything gets through. */
+#define PCCL_RDMA_LONG_NS (PCCL_SECOND_NS / 2)
 
 #endif

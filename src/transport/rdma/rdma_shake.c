@@ -4,16 +4,11 @@
 
 #include "base/fail.h"
 #include "base/log.h"
-#include "base/time.h"
 #include "transport/engine/socket.h"
 #include "transport/loop/loop.h"
 #include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
 
-/* What gets through is acknowledged in a trip. After the first time it is worth noting that a trial was in vain, after
- * the second the dialler ends it: devices take longer, and a link that is silent has no more than 1.5 seconds. */
-#define LONG_NS (PCCL_SECOND_NS / 2)
-#define TRIAL_NS PCCL_SECOND_NS
 #define PROBE_BYTES 4096 /* as the largest packets have: a way may let small ones through only */
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
@@ -29,7 +24,7 @@ void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
-	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > LONG_NS)
+	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > PCCL_RDMA_LONG_NS)
 		pccl_avoid_add(&stream->remote, now_ns);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
@@ -203,15 +198,6 @@ static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
 	return 1;
 }
 
-/* Both have to be told of the end of a trial: so the connection ends as well, and the next one offers nothing. */
-static enum pccl_shake go_on_waiting(const struct pccl_rdma_stream *stream)
-{
-	if (stream->stage != PCCL_RDMA_AWAITS_READY || pccl_clock_ns() < stream->trial_ns + TRIAL_NS)
-		return PCCL_SHAKE_GOES_ON;
-	(void)pccl_fail(pcclSystemError, "nothing gets through over RDMA: it is dialled again without");
-	return PCCL_SHAKE_FAILED;
-}
-
 static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 {
 	enum pccl_terms_word word;
@@ -229,10 +215,8 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 	}
 	if (come > 0 && (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED))
 		come = gather(stream, fd, sizeof(stream->said));
-	if (come == 0)
-		return go_on_waiting(stream);
-	if (come < 0)
-		return go_plain(stream);
+	if (come <= 0)
+		return come == 0 ? PCCL_SHAKE_GOES_ON : go_plain(stream);
 	stream->said_bytes = 0;
 	return obey(stream, fd, word);
 }
@@ -263,11 +247,4 @@ enum pccl_shake pccl_rdma_shake(void *state, int fd)
 	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
 		return stream->stage == PCCL_RDMA_PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
 	return hear(stream, fd);
-}
-
-uint64_t pccl_rdma_shake_until_ns(const void *state)
-{
-	const struct pccl_rdma_stream *stream = state;
-
-	return stream->stage == PCCL_RDMA_AWAITS_READY ? stream->trial_ns + TRIAL_NS : 0;
 }

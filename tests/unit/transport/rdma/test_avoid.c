@@ -22,7 +22,7 @@ static void a_host_is_avoided_for_a_minute_whatever_its_port(void **state)
 	struct pccl_address one = host(1, 1000), again = host(1, 2000), other = host(2, 1000);
 
 	(void)state;
-	pccl_avoid_nobody();
+	pccl_avoid_nobody(false);
 	assert_false(pccl_avoid_has(&one, SECOND));
 	pccl_avoid_add(&one, SECOND);
 	assert_true(pccl_avoid_has(&again, 2 * SECOND));
@@ -37,7 +37,7 @@ static void of_many_the_last_are_remembered(void **state)
 	uint32_t i;
 
 	(void)state;
-	pccl_avoid_nobody();
+	pccl_avoid_nobody(false);
 	for (i = 0; i < 1000; i++) {
 		address = host(i, 1);
 		pccl_avoid_add(&address, SECOND);
@@ -46,8 +46,13 @@ static void of_many_the_last_are_remembered(void **state)
 		address = host(i, 1);
 		assert_int_equal(pccl_avoid_has(&address, SECOND), i >= 1000 - 64);
 	}
-	pccl_avoid_nobody();
+	pccl_avoid_nobody(true);
 	assert_false(pccl_avoid_has(&address, SECOND));
+	pccl_avoid_add(&address, SECOND);
+	assert_false(pccl_avoid_has(&address, SECOND));
+	pccl_avoid_nobody(false);
+	pccl_avoid_add(&address, SECOND);
+	assert_true(pccl_avoid_has(&address, SECOND));
 }
 
 int main(void)

@@ -26,7 +26,6 @@ static struct wire_kind declining = {&pccl_shm_declining, "127.0.0.1", &pccl_rdm
 static int use_paired(void **state)
 {
 	*state = &paired;
-	pccl_avoid_nobody();
 	return 0;
 }
 
@@ -532,6 +531,7 @@ int main(void)
 	int failed;
 
 	cmocka_set_test_filter(getenv("PCCL_TEST_ONLY"));
+	pccl_avoid_nobody(true);
 	if (mode == NULL || strcmp(mode, "device") != 0)
 		standin = check_standin_verbs();
 	else if (getenv("PCCL_TEST_RDMA_HOST") != NULL)
