@@ -50,6 +50,27 @@ def test_what_can_not_be_trained_is_refused(master):
             pccl.diloco.Trainer(communicator, {"a": np.zeros(3, np.float32)}, interval=0)
 
 
+def test_arrays_that_were_replaced_are_told(master):
+    """A trainer would go on with those that it was made with, and nobody would learn anything."""
+    with join(master, 1) as communicator:
+        model = {"a": np.zeros(3, np.float32)}
+        with pccl.diloco.Trainer(communicator, model, interval=1) as trainer:
+            trainer.step()
+            model["a"] = model["a"] + 1
+            with pytest.raises(ValueError, match="'a' lies elsewhere"):
+                trainer.step()
+
+
+def test_a_trainer_ends_before_its_communicator(master):
+    with join(master, 1) as communicator:
+        trainer = pccl.diloco.Trainer(communicator, {"a": np.zeros(3, np.float32)}, mode="delayed", interval=1)
+        trainer.step()
+    for use in (trainer.step, trainer.flush, trainer.state_dict, lambda: trainer.statistics):
+        with pytest.raises(pccl.errors.InvalidUsageError, match="the trainer has been closed"):
+            use()
+    trainer.close()
+
+
 def train_module(number, count, address):
     import torch
 

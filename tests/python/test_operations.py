@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -137,6 +138,72 @@ def be_interrupted(number, count, address):
 
 def test_ctrl_c_interrupts_what_blocks(master, run_peers):
     assert run_peers(be_interrupted, 2, master) == {0: True, 1: True}
+
+
+def pair(address):
+    """Two members in this process."""
+    found = [None, None]
+
+    def come(number):
+        found[number] = join(address, 2)
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_buffers_outlive_their_handles(master):
+    """A handle that is dropped, as by an exception, leaves the operation in flight: the library goes on writing."""
+    one, other = pair(master)
+    with one, other:
+        for launch in (one.all_reduce_with_async, lambda values: one.all_reduce_async(values, values, tag=1,
+                                                                                      op=pccl.ReduceOp.SUM)):
+            values = np.ones(1000)
+            alive = weakref.ref(values)
+            launch(values)
+            del values
+            gc.collect()
+            assert alive() is not None
+        total = np.ones(1000)
+        other.all_reduce_with(total)
+        assert (total == 2).all()
+        one.close()
+        gc.collect()
+        assert alive() is None
+
+
+def test_a_communicator_may_be_closed_while_others_use_it(master):
+    one, other = pair(master)
+    with other:
+        handles = [one.barrier_async(tag=tag) for tag in range(3)]
+        ended = []
+
+        def wait():
+            with pytest.raises(pccl.errors.AbortedError):
+                handles[0].wait()
+            ended.append(True)
+
+        async def lose_patience():
+            async def one_of_them():
+                await handles[1]  # in a thread that stays when nobody waits any more
+
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(one_of_them(), 0.1)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        asyncio.run(lose_patience())
+        one.close()
+        thread.join(30)
+        assert ended and handles[2].done()
+        with pytest.raises(pccl.errors.AbortedError, match="closed before"):
+            handles[2].wait()
+        for use in (one.barrier, one.update_topology, one.abort, lambda: one.rank):
+            with pytest.raises(pccl.errors.InvalidUsageError, match="has been closed"):
+                use()
 
 
 def test_other_threads_run_while_one_is_blocked(master):

@@ -8,12 +8,13 @@ import ctypes
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from . import _declarations as d
 from ._library import last_error, lib
-from .errors import PCCLError
+from .errors import InvalidUsageError, PCCLError, Result
 
 _Reply = queue.SimpleQueue[tuple[Any, BaseException | None]]
 
@@ -43,18 +44,11 @@ class _Helper:
 _SLICE_MS = 100
 
 
-def wait_for(handle: d.pcclHandle_t, on_interrupt: Callable[[], Any] | None = None) -> None:
-    """Blocks until the operation can be awaited at once, or something is wrong that awaiting it will tell. If a signal
-    handler raises meanwhile: with `on_interrupt`, that is called, and the operation awaited."""
+def wait_for(handle: d.pcclHandle_t) -> None:
+    """Blocks until the operation can be awaited at once, or something is wrong that awaiting it will tell."""
     done = ctypes.c_bool()
-    try:
-        while not done.value and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
-            pass
-    except BaseException:
-        if on_interrupt is not None:
-            on_interrupt()
-            lib.pcclAwait(handle, None)
-        raise
+    while not done.value and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
+        pass
 
 
 _idle: list[_Helper] = []
@@ -88,8 +82,101 @@ def status_of(name: str, *arguments: Any) -> tuple[int, str]:
     return status, last_error() if status != d.pcclSuccess else ""
 
 
-def blocking(communicator: ctypes.c_void_p, name: str, *arguments: Any) -> None:
+class Life:
+    """Of a communicator. What its operations use stays for as long as they may use it, whoever lets go of their
+    handles; and it is not freed while another thread is in a call on it."""
+
+    def __init__(self) -> None:
+        self._comm = ctypes.c_void_p()
+        self._process = os.getpid()
+        self._held: dict[int, Any] = {}  # of operations that were not awaited, by identity
+        self._inside: list[int] = []  # threads in calls
+        self._engines: list[Callable[[], object]] = []
+        self.is_over = False
+
+    @property
+    def comm(self) -> ctypes.c_void_p:
+        """For the library. InvalidUsageError: it has been closed."""
+        if self.is_over:
+            raise _closed()
+        return self._comm
+
+    def abort(self) -> None:
+        if not self.is_over:
+            lib.pcclCommAbort(self._comm)
+
+    def hold(self, buffers: Any) -> None:
+        """Until forget(), or the end."""
+        self._held[id(buffers)] = buffers
+
+    def forget(self, buffers: Any) -> None:
+        self._held.pop(id(buffers), None)
+
+    def end_before(self, end: Callable[[], object]) -> None:
+        """end() is called before the end, if not before. Repeatable, as that of a weakref is."""
+        self._engines = [each for each in self._engines if getattr(each, "alive", True)] + [end]
+
+    def __enter__(self) -> None:
+        """A thread goes into a call."""
+        self._inside.append(threading.get_ident())  # before it looks: end() looks the other way round
+        if self.is_over:
+            self.__exit__()
+            raise _closed()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside.remove(threading.get_ident())
+
+    def finish(self, handle: d.pcclHandle_t, buffers: Any, await_it: Callable[[], int], aborts: bool
+               ) -> tuple[int, str]:
+        """Result and cause of an operation, when it has ended. If a signal handler raises meanwhile: with `aborts`
+        nothing is written into the buffers any more, else the operation goes on."""
+        self._inside.append(threading.get_ident())
+        try:
+            done = ctypes.c_bool()
+            while not (done.value or self.is_over) and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
+                pass
+            if self.is_over:
+                return d.pcclAborted, "the communicator was closed before the operation was awaited"
+            status = await_it()
+            cause = last_error() if status != d.pcclSuccess else ""
+            self.forget(buffers)
+            return status, cause
+        except BaseException:
+            if aborts and not self.is_over:
+                self.abort()
+                lib.pcclAwait(handle, None)  # and what is written is written
+                self.forget(buffers)
+            raise
+        finally:
+            self.__exit__()
+
+    def end(self) -> None:
+        """Leaves the group and frees the communicator. What waits in other threads gets AbortedError."""
+        self.is_over = True
+        if os.getpid() == self._process:  # a child of fork() has none of those threads
+            self._await_others()
+            for end in self._engines:
+                end()
+        lib.pcclDestroyCommunicator(self._comm)
+        self._held.clear()
+
+    def _await_others(self) -> None:
+        own = threading.get_ident()  # inside as well, if this is called by a signal handler
+        while any(each != own for each in list(self._inside)):
+            lib.pcclCommAbort(self._comm)
+            time.sleep(0.001)
+
+
+def _closed() -> InvalidUsageError:
+    return InvalidUsageError(Result.INVALID_USAGE, "pccl.Communicator", "the communicator has been closed")
+
+
+def blocking(life: Life, name: str, *arguments: Any) -> None:
     """Calls a function that waits for others; raises what its result says. Interrupted, it aborts the communicator:
     the others see this peer leave, and none of the call's memory is touched any more."""
-    status, cause = run(lambda: status_of(name, *arguments), lambda: lib.pcclCommAbort(communicator))
+    def call() -> tuple[int, str]:
+        with life:
+            return status_of(name, *arguments)
+
+    status, cause = run(call, life.abort)
     PCCLError.check(status, name, cause)

@@ -7,13 +7,13 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from . import _addresses
 from . import _declarations as d
-from ._calls import blocking, wait_for
-from ._library import last_error, lib
+from ._calls import Life, blocking
+from ._library import lib
 from .buffers import Buffer, pair_of
 from .errors import MasterConnectionFailedError, PCCLError
 from .operations import Operations
@@ -54,7 +54,7 @@ def _info_of(info: d.pcclReduceInfo_t) -> ReduceInfo:
 
 
 class AsyncReduceHandle:
-    """An all-reduce in flight. Keeps its tensors and its communicator alive."""
+    """An all-reduce in flight. Its tensors are kept alive until it was awaited, or its communicator is closed."""
 
     def __init__(self, communicator: Communicator, handle: d.pcclAsyncReduceOp_t, buffers: tuple[Buffer, ...]) -> None:
         self._communicator = communicator
@@ -67,35 +67,35 @@ class AsyncReduceHandle:
     def done(self) -> bool:
         """Would wait() return at once?"""
         done = ctypes.c_bool(True)
-        if self._outcome is None:
-            handle = d.pcclHandle_t(self._handle.comm, self._handle.tag, 0)
-            PCCLError.check(lib.pcclTest(handle, done), "pcclTest")
+        if self._outcome is None and not self._communicator._life.is_over:
+            with self._communicator._life:
+                PCCLError.check(lib.pcclTest(self._any_launch(), done), "pcclTest")
         return done.value
+
+    def _any_launch(self) -> d.pcclHandle_t:
+        return d.pcclHandle_t(self._handle.comm, self._handle.tag, 0)
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:
         """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
-        return self._outcome or self._finish(None)
+        return self._outcome or self._finish(False)
 
-    def _abort(self) -> None:
-        lib.pcclCommAbort(self._communicator._comm)
-
-    def _finish(self, on_interrupt: Callable[[], None] | None) -> tuple[bool, int, ReduceInfo]:
+    def _finish(self, aborts: bool) -> tuple[bool, int, ReduceInfo]:
         with self._lock:
             if self._outcome is None:
-                wait_for(d.pcclHandle_t(self._handle.comm, self._handle.tag, 0), on_interrupt)
                 info = d.pcclReduceInfo_t()
-                status = lib.pcclAwaitAsyncReduce(self._handle, info)
-                self._cause = last_error() if status != d.pcclSuccess else ""
+                status, self._cause = self._communicator._life.finish(
+                    self._any_launch(), self._buffers, lambda: int(lib.pcclAwaitAsyncReduce(self._handle, info)),
+                    aborts)
                 self._outcome = (status == d.pcclSuccess, status, _info_of(info))
                 self._buffers = ()
             return self._outcome
 
     def result(self) -> ReduceInfo:
         """wait(), but a failure is raised."""
-        return self._result(None)
+        return self._result(False)
 
-    def _result(self, on_interrupt: Callable[[], None] | None) -> ReduceInfo:
-        _, status, info = self._outcome or self._finish(on_interrupt)
+    def _result(self, aborts: bool) -> ReduceInfo:
+        _, status, info = self._outcome or self._finish(aborts)
         PCCLError.check(status, "pcclAllReduce", self._cause)
         return info
 
@@ -109,7 +109,7 @@ class Communicator(Operations):
 
     def __init__(self, address: str | None = None, peer_group: int = 0, p2p_connection_pool_size: int = 0, *,
                  settings: Settings | None = None) -> None:
-        self._comm = ctypes.c_void_p()
+        self._life = Life()
         params = d.pcclCommCreateParams_t(peer_group=peer_group, p2p_connection_pool_size=p2p_connection_pool_size)
         if address is not None:
             params.master_address = _addresses.to_c(*_addresses.split(address))
@@ -121,7 +121,7 @@ class Communicator(Operations):
         self._connected = False
         self._lent: object = None  # what the library reads, and fills: kept alive here
         self._prefetched: object = None
-        self._finalizer = weakref.finalize(self, lib.pcclDestroyCommunicator, self._comm)
+        self._finalizer = weakref.finalize(self, self._life.end)
 
     # ---- life
 
@@ -129,7 +129,7 @@ class Communicator(Operations):
         """Joins: blocks until the group admits this peer. Tries so many times, a second apart, to reach a master."""
         for attempt in range(n_attempts):
             try:
-                blocking(self._comm, "pcclConnect", self._comm)
+                blocking(self._life, "pcclConnect", self._comm)
                 self._connected = True
                 return
             except MasterConnectionFailedError:
@@ -142,7 +142,8 @@ class Communicator(Operations):
         PCCLError.check(lib.pcclCommAbort(self._comm), "pcclCommAbort")
 
     def close(self) -> None:
-        """Leaves the group and frees everything. Repeatable."""
+        """Leaves the group and frees everything. Trainers end, and so does what is in flight, with AbortedError, also
+        where other threads wait for it. Repeatable; what else is called then raises InvalidUsageError."""
         self._finalizer()
 
     def __enter__(self) -> Communicator:
@@ -188,23 +189,23 @@ class Communicator(Operations):
 
     def update_topology(self) -> None:
         """A joint call of all members: lets in whoever waits."""
-        blocking(self._comm, "pcclUpdateTopology", self._comm)
+        blocking(self._life, "pcclUpdateTopology", self._comm)
 
     def are_peers_pending(self) -> bool:
         """A joint call: does anybody wait to join?"""
         pending = ctypes.c_bool()
-        blocking(self._comm, "pcclArePeersPending", self._comm, pending)
+        blocking(self._life, "pcclArePeersPending", self._comm, pending)
         return pending.value
 
     def optimize_topology(self) -> None:
         """A joint call: let the master reconsider the order of the members."""
-        blocking(self._comm, "pcclOptimizeTopology", self._comm)
+        blocking(self._life, "pcclOptimizeTopology", self._comm)
 
     def sync_shared_state(self, shared_state: SharedState, strategy: SharedStateSyncStrategy =
                           SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
         """A joint call: makes the tensors the same on all members."""
         info = d.pcclSharedStateSyncInfo_t()
-        blocking(self._comm, "pcclSynchronizeSharedState", self._comm, shared_state._c, strategy.value, info)
+        blocking(self._life, "pcclSynchronizeSharedState", self._comm, shared_state._c, strategy.value, info)
         return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
 
     # ---- all-reduce
@@ -224,7 +225,7 @@ class Communicator(Operations):
         the same object twice works in place. A failure raises, and send is as it was."""
         handle = self.all_reduce_async(send, recv, op=op, tag=tag, operand_descriptor=operand_descriptor,
                                        quantization_options=quantization_options)
-        return handle._result(handle._abort)
+        return handle._result(True)
 
     def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
                          operand_descriptor: ReduceOperandDescriptor | None = None,
@@ -233,14 +234,15 @@ class Communicator(Operations):
         left, right = pair_of(send, recv)
         descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
         handle = d.pcclAsyncReduceOp_t()
-        PCCLError.check(lib.pcclAllReduceAsync(left.pointer, right.pointer, descriptor, self._comm, handle),
-                        "pcclAllReduce")
-        return AsyncReduceHandle(self, handle, (left, right))
+        buffers = (left, right)
+        self._hold_and_check(buffers, "pcclAllReduce", lib.pcclAllReduceAsync, left.pointer, right.pointer, descriptor,
+                             self._comm, handle)
+        return AsyncReduceHandle(self, handle, buffers)
 
     def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,
                                        max_in_flight: int = 4) -> ReduceInfo:
         """All of them, so many at a time; those that fail for lost members are repeated while there are two."""
         made = (d.pcclReduceOpDescriptor_t * len(descriptors))(*[each.to_c() for each in descriptors])
         info = d.pcclReduceInfo_t()
-        blocking(self._comm, "pcclAllReduceMultipleWithRetry", made, len(descriptors), self._comm, info, max_in_flight)
+        blocking(self._life, "pcclAllReduceMultipleWithRetry", made, len(descriptors), self._comm, info, max_in_flight)
         return _info_of(info)

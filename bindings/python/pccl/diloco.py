@@ -21,8 +21,9 @@ from typing import Any
 from . import _declarations as d
 from ._calls import blocking
 from ._library import lib
+from .buffers import buffer_of
 from .communicator import Communicator
-from .errors import PCCLError
+from .errors import InvalidUsageError, PCCLError, Result
 from .settings import Rounding, Zstd, number
 from .shared_state import TensorInfo
 from .types import DataType, DeviceType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
@@ -83,6 +84,10 @@ def _parameters_of(model: Any) -> dict[str, Any]:
     raise TypeError(f"a model is a torch.nn.Module or a mapping of names to tensors, not {type(model).__name__}")
 
 
+def _place_of(parameter: Any) -> int:
+    return int(parameter.data_ptr()) if hasattr(parameter, "data_ptr") else buffer_of(parameter, writable=True).pointer
+
+
 _WORDS: dict[str, int] = {"mode": d.pcclEnumDilocoMode, "rule": d.pcclEnumDilocoRule,
                           "division": d.pcclEnumDilocoDivision, "codec": d.pcclEnumCodec,
                           "codec_down": d.pcclEnumCodec, "rounding": d.pcclEnumRounding, "zstd": d.pcclEnumZstd}
@@ -138,10 +143,19 @@ class Trainer:
         self._communicator = communicator
         self._infos = infos
         self._model = model
-        self._engine = ctypes.c_void_p()
+        engine = ctypes.c_void_p()
         PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), _settings(choices, fragment_of),
-                                             self._engine), "pcclDilocoCreate")
-        self._finalizer = weakref.finalize(self, _end, self._engine, infos, communicator)
+                                             engine), "pcclDilocoCreate")
+        self._open_engine = engine
+        self._finalizer = weakref.finalize(self, _end, engine, infos, communicator)
+        communicator._life.end_before(self._finalizer)
+
+    @property
+    def _engine(self) -> ctypes.c_void_p:
+        if not self._finalizer.alive:
+            raise InvalidUsageError(Result.INVALID_USAGE, "pccl.diloco.Trainer", "the trainer has been closed, or its "
+                                    "communicator, which closes it")
+        return self._open_engine
 
     def step(self, weight: float = 1.0) -> None:
         """After every inner step. weight: how much it counts (tokens, or 1). Waits if a round is due that has not
@@ -159,11 +173,12 @@ class Trainer:
         self._call("pcclDilocoFlush")
 
     def _call(self, name: str, *arguments: Any) -> None:
-        for info, parameter in zip(self._infos, _parameters_of(self._model).values(), strict=True):
-            if hasattr(parameter, "data_ptr") and parameter.data_ptr() != info.data_ptr:
+        parameters = _parameters_of(self._model)
+        for info in self._infos:
+            if info.name not in parameters or _place_of(parameters[info.name]) != info.data_ptr:
                 raise ValueError(f"'{info.name}' lies elsewhere than when the trainer was made: parameters must be "
                                  "changed in place")
-        blocking(self._communicator._comm, name, self._engine, *arguments)
+        blocking(self._communicator._life, name, self._engine, *arguments)
 
     def _state(self) -> Any:
         found = ctypes.POINTER(d.pcclSharedState_t)()
@@ -196,12 +211,13 @@ class Trainer:
             raise
 
     def sync(self, *, is_newcomer: bool = False,
-             strategy: SharedStateSyncStrategy = SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
+             strategy: SharedStateSyncStrategy | str = SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
         """A joint call of members that have just flushed and updated the topology, and of newcomers that have just
         connected: these get the state of the others and go on from it."""
         info = d.pcclSharedStateSyncInfo_t()
         comm = self._communicator._comm
-        blocking(comm, "pcclSynchronizeSharedState", comm, self._state(), strategy.value, info)
+        blocking(self._communicator._life, "pcclSynchronizeSharedState", comm, self._state(),
+                 number(d.pcclEnumSyncStrategy, strategy), info)
         if is_newcomer:
             PCCLError.check(lib.pcclDilocoResume(self._engine, True), "pcclDilocoResume")
         return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
@@ -224,7 +240,8 @@ class Trainer:
         return {uuid.UUID(bytes=bytes(each.uuid.data)): each.weight for each in found[:count.value]}
 
     def close(self) -> None:
-        """Ends the engine; rounds that are in flight are not taken over. Repeatable."""
+        """Ends the engine; rounds that are in flight are not taken over. Repeatable; what else is called then raises
+        InvalidUsageError. Closing the communicator closes its trainers."""
         self._finalizer()
 
     def __enter__(self) -> Trainer:

@@ -5,14 +5,15 @@ include/pccl/pccl.h is the manual of what lies below; docs/CODECS.md that of cod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import wait_for
-from ._library import last_error, lib
+from ._calls import Life
+from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidArgumentError, PCCLError
 from .settings import FailurePolicy, Input, Overflow, Plan, Rounding, Zstd, number
@@ -73,8 +74,9 @@ class OperationInfo(NamedTuple):
 
 
 class Handle:
-    """An operation in flight. Keeps its buffers and its communicator alive. Any thread may wait(), any number of them,
-    any number of times; in asyncio, `await handle` does. Ctrl-C in wait() leaves the operation in flight."""
+    """An operation in flight. Any thread may wait(), any number of them, any number of times; in asyncio, `await
+    handle` does. Ctrl-C in wait() leaves the operation in flight. Who lets go of a handle leaves it so, too, and its
+    tag taken: buffers are kept alive by the communicator until the operation was awaited, or that is closed."""
 
     def __init__(self, communicator: Any, handle: d.pcclHandle_t, name: str, buffers: tuple[Buffer, ...]) -> None:
         self._communicator = communicator
@@ -87,20 +89,20 @@ class Handle:
     def done(self) -> bool:
         """Would wait() return at once? Never blocks."""
         done = ctypes.c_bool(True)
-        if self._outcome is None:
+        if self._outcome is None and not self._communicator._life.is_over:
             try:
-                PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
+                with self._communicator._life:
+                    PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
             except InvalidArgumentError:
                 return True  # another thread has just awaited it
         return done.value
 
-    def _finish(self, on_interrupt: Callable[[], None] | None = None) -> tuple[int, str, OperationInfo]:
+    def _finish(self, aborts: bool = False) -> tuple[int, str, OperationInfo]:
         with self._lock:
             if self._outcome is None:
                 info = d.pcclOperationInfo_t(size=_INFO_BYTES)
-                wait_for(self._handle, on_interrupt)
-                status = lib.pcclAwait(self._handle, info)
-                cause = last_error() if status != d.pcclSuccess else ""
+                status, cause = self._communicator._life.finish(
+                    self._handle, self._buffers, lambda: int(lib.pcclAwait(self._handle, info)), aborts)
                 self._outcome = status, cause, OperationInfo(info.epoch, info.participants_min, info.participants_max,
                                                              info.tx_bytes, info.rx_bytes, _PLANS[info.plan])
                 self._buffers = ()
@@ -108,16 +110,13 @@ class Handle:
 
     def wait(self) -> OperationInfo:
         """Blocks until the operation has ended, with the GIL released. A failure is raised, each time anew."""
-        return self._wait(None)
-
-    def _abort(self) -> None:
-        lib.pcclCommAbort(self._communicator._comm)
+        return self._wait(False)
 
     def _wait_or_abort(self) -> OperationInfo:
-        return self._wait(self._abort)
+        return self._wait(True)
 
-    def _wait(self, on_interrupt: Callable[[], None] | None) -> OperationInfo:
-        status, cause, info = self._outcome or self._finish(on_interrupt)
+    def _wait(self, aborts: bool) -> OperationInfo:
+        status, cause, info = self._outcome or self._finish(aborts)
         PCCLError.check(status, self._name, cause)
         return info
 
@@ -134,11 +133,11 @@ class Handle:
                 ended.set_result(None)
 
         def watch() -> None:
-            self._finish()
             try:
-                loop.call_soon_threadsafe(tell)
-            except RuntimeError:
-                pass  # the loop has ended
+                self._finish()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(tell)
 
         if self._outcome is None:
             threading.Thread(target=watch, name="pccl-await", daemon=True).start()
@@ -191,7 +190,11 @@ class Operations:
 
     Ctrl-C in a call that waits aborts the communicator, so that nothing is written into the buffers any more."""
 
-    _comm: ctypes.c_void_p
+    _life: Life
+
+    @property
+    def _comm(self) -> ctypes.c_void_p:
+        return self._life.comm
 
     @property
     def world_size(self) -> int:
@@ -204,8 +207,16 @@ class Operations:
     def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t,
                 buffers: tuple[Buffer, ...]) -> Handle:
         handle = d.pcclHandle_t()
-        PCCLError.check(getattr(lib, name + "Async")(*pointers, operation, self._comm, handle), name)
+        self._hold_and_check(buffers, name, getattr(lib, name + "Async"), *pointers, operation, self._comm, handle)
         return Handle(self, handle, name, buffers)
+
+    def _hold_and_check(self, buffers: tuple[Buffer, ...], name: str, launch: Any, *arguments: Any) -> None:
+        self._life.hold(buffers)
+        try:
+            PCCLError.check(launch(*arguments), name)
+        except PCCLError:  # nothing else: the operation may have been launched
+            self._life.forget(buffers)
+            raise
 
     def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp = ReduceOp.SUM,
                               **choices: Unpack[Choices]) -> Handle:

@@ -180,7 +180,7 @@ def sync(communicator: Communicator, tensors: Mapping[str, Any], *, revision: in
     state = _state_of(tensors, revision, unequal)
     options = _options_of(tensors, strategy, changed, threads)
     info = d.pcclStateSyncInfo_t(size=ctypes.sizeof(d.pcclStateSyncInfo_t))
-    blocking(communicator._comm, "pcclStateSync", communicator._comm, state._c, options, info)
+    blocking(communicator._life, "pcclStateSync", communicator._comm, state._c, options, info)
     return SyncInfo(state.revision, info.tx_bytes, info.rx_bytes, info.hashed_bytes,
                     info.tx_wire_bytes, info.rx_wire_bytes)
 
@@ -191,7 +191,7 @@ def check(communicator: Communicator, tensors: Mapping[str, Any], *, changed: Co
     first element that differs, and the ranks."""
     state = _state_of(tensors, 0, unequal)
     options = _options_of(tensors, SharedStateSyncStrategy.ENFORCE_POPULAR, changed, threads)
-    blocking(communicator._comm, "pcclStateCheck", communicator._comm, state._c, options, None)
+    blocking(communicator._life, "pcclStateCheck", communicator._comm, state._c, options, None)
 
 
 def lend(communicator: Communicator, tensors: Mapping[str, Any], *, unequal: Collection[str] = ()) -> None:
