@@ -230,9 +230,17 @@ def test_bad_choices_are_refused_in_words(master):
         with pytest.raises(pccl.errors.InvalidArgumentError) as caught:
             pccl.Communicator(master, settings=pccl.Settings(**wrong))
         assert caught.value.cause
+    with pytest.raises(ValueError, match="secret_file has a zero byte"):
+        pccl.Communicator(master, settings=pccl.Settings(security=pccl.Security(secret_file="secret\0s")))
     with pytest.raises(ValueError, match="streams can't be -1"):
         pccl.Communicator(master, settings=pccl.Settings(streams=-1))
     with join(master, 1) as alone:
+        with pytest.raises(TypeError, match="neither a Plan"):
+            alone.all_reduce_with(np.zeros(3), plan=pccl.FailurePolicy.RETRY)
+        with pytest.raises(pccl.errors.TooFewPeersError):
+            alone.all_reduce_with(np.zeros(3), op="avg")
+        with pytest.raises(ValueError, match="at least one"):
+            alone.connect(0)
         with pytest.raises(TypeError, match="no 'colour'"):
             alone.all_reduce_with(np.zeros(3), colour="red")
         with pytest.raises(ValueError, match="tag is a number"):

@@ -78,8 +78,23 @@ def test_what_is_no_state_is_refused(tmp_path):
         pccl.state.save(tmp_path / "a", {})
     with pytest.raises(ValueError, match="16 bytes"):
         pccl.state.save(tmp_path / "a", {"a": np.zeros(1)}, lineage=b"short")
-    with pytest.raises(ValueError, match="not contiguous"):
+    with pytest.raises(ValueError, match="tensor 'a'.*not contiguous"):
         pccl.state.save(tmp_path / "a", {"a": np.zeros((4, 4))[:, ::2]})
+    for revision in (-1, 2**64):
+        with pytest.raises(ValueError, match="a revision is"):
+            pccl.state.save(tmp_path / "a", {"a": np.zeros(1)}, revision=revision)
+
+
+def test_a_zero_byte_ends_no_name(tmp_path):
+    """C would take what is before it for the whole."""
+    pccl.state.save(tmp_path / "a", {"a": np.zeros(1)})
+    for function in (pccl.state.save, pccl.state.load):
+        with pytest.raises(ValueError, match="the path has a zero byte"):
+            function(f"{tmp_path}/a\0b", {"a": np.zeros(1)})
+        with pytest.raises(ValueError, match="name of a tensor has a zero byte"):
+            function(tmp_path / "a", {"a\0b": np.zeros(1)})
+    with pytest.raises(ValueError, match="the path has a zero byte"):
+        pccl.state.inspect(f"{tmp_path}/a\0b")
 
 
 

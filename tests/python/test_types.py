@@ -1,7 +1,9 @@
 """Buffers, addresses and enumerations, without a network."""
 
 import array
+import ctypes
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -56,10 +58,27 @@ def test_what_can_not_be_used_as_it_is_is_refused():
         buffer_of(values, writable=True)
     with pytest.raises(ValueError, match="takes NumPy arrays"):
         buffer_of([1, 2], writable=False)
+    for truths in (np.zeros(3, bool), (ctypes.c_bool * 3)()):  # sums of them would be none
+        with pytest.raises(ValueError, match="no type"):
+            buffer_of(truths, writable=True)
+    with pytest.raises(ValueError, match="masked"):
+        buffer_of(np.ma.masked_array([1.0, 2.0], [False, True]), writable=False)
     with pytest.raises(ValueError, match="elements"):
         pair_of(np.zeros(3, np.int16), np.zeros(4, np.int16))
     with pytest.raises(ValueError, match="INT16"):
         pair_of(np.zeros(3, np.int16), np.zeros(3, np.uint16))
+
+
+class Derived(np.ndarray):
+    """As programs derive them."""
+
+
+def test_arrays_of_derived_classes_are_arrays():
+    values = np.zeros(3).view(Derived)
+    values.flags.writeable = False
+    assert buffer_of(values, writable=False).pointer == values.ctypes.data
+    with pytest.raises(ValueError, match="read-only"):
+        buffer_of(values, writable=True)
 
 
 class OnlyDlpack:
@@ -160,3 +179,5 @@ def test_every_result_has_a_class():
         with pytest.raises(pccl.PCCLError) as caught:
             pccl.PCCLError.check(result.value, "f")
         assert type(caught.value) is not pccl.PCCLError and type(caught.value).__doc__
+        copy = pickle.loads(pickle.dumps(caught.value))  # as pools of processes send them
+        assert (type(copy), str(copy), copy.result) == (type(caught.value), str(caught.value), result)

@@ -11,8 +11,8 @@ from typing import Any
 from .types import DataType, DeviceType
 
 # struct module's formats, by kind and size; "l" and "q" differ with the platform, their sizes do not.
-_KINDS = {"b": "int", "h": "int", "i": "int", "l": "int", "q": "int", "n": "int", "B": "uint", "c": "uint", "?": "uint",
-          "H": "uint", "I": "uint", "L": "uint", "Q": "uint", "N": "uint", "e": "float", "f": "float", "d": "float"}
+_KINDS = {"b": "int", "h": "int", "i": "int", "l": "int", "q": "int", "n": "int", "B": "uint", "c": "uint", "H": "uint",
+          "I": "uint", "L": "uint", "Q": "uint", "N": "uint", "e": "float", "f": "float", "d": "float"}
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ def _find_family(kind: type[Any]) -> str:
     if kind.__module__.partition(".")[0] == "torch" or any(
             base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__):
         return "torch"
-    if kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "ctypes"):
+    if any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
         return "numpy"
     return "dlpack" if hasattr(kind, "__dlpack__") else "memory"
 
@@ -56,6 +56,8 @@ def _of_torch(tensor: Any) -> Buffer:
 
 
 def _of_numpy(array: Any, writable: bool) -> Buffer:
+    if hasattr(array, "mask"):
+        raise ValueError("the array is masked: pass its filled()")
     if not array.dtype.isnative:
         raise ValueError("the array has another byte order than this machine: pass array.astype() of its "
                          "dtype.newbyteorder('=')")

@@ -127,6 +127,8 @@ class Communicator(Operations):
 
     def connect(self, n_attempts: int = 5) -> None:
         """Joins: blocks until the group admits this peer. Tries so many times, a second apart, to reach a master."""
+        if n_attempts < 1:
+            raise ValueError(f"n_attempts is {n_attempts}: at least one")
         for attempt in range(n_attempts):
             try:
                 blocking(self._life, "pcclConnect", self._comm)

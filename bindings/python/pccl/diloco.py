@@ -138,7 +138,7 @@ class Trainer:
             raise ValueError(f"fragment_of has {len(fragment_of)} entries for {len(infos)} tensors")
         tensors = (d.pcclTensorInfo_t * len(infos))()
         for made, info in zip(tensors, infos, strict=True):
-            made.name, made.data, made.count = info.name.encode(), info.data_ptr or None, info.numel
+            made.name, made.data, made.count = info._c_name, info.data_ptr or None, info.numel
             made.datatype, made.device_type = info.dtype.value, info.device_type.value
         self._communicator = communicator
         self._infos = infos

@@ -43,6 +43,10 @@ class PCCLError(Exception):
         self.cause = cause or lib.pcclGetErrorString(result.value).decode()
         super().__init__(f"{func_name} failed with error: {result.name}: {self.cause}")
 
+    def __reduce__(self) -> tuple[type[PCCLError], tuple[Result, str, str]]:
+        """For who sends it to another process, as pools of workers do."""
+        return type(self), (self.result, self.func_name, self.cause)
+
     @staticmethod
     def check(result: int, func_name: str = "[unknown function]", cause: str | None = None) -> None:
         """Raises the class of the result unless it is success. `cause`: of a call that another thread has made."""

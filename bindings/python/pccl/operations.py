@@ -145,9 +145,9 @@ class Handle:
         return self.wait()
 
 
-def _operation(count: int, datatype: DataType, op: ReduceOp, choices: Choices, root: int = 0
+def _operation(count: int, datatype: DataType, op: ReduceOp | str, choices: Choices, root: int = 0
                ) -> tuple[d.pcclOperation_t, tuple[Buffer, ...]]:
-    made = d.pcclOperation_t(_OPERATION_BYTES, count, datatype.value, op.value)
+    made = d.pcclOperation_t(_OPERATION_BYTES, count, datatype.value, number(d.pcclEnumRedOp, op))
     buffers: tuple[Buffer, ...] = ()
     if root != 0:
         choices = {**choices, "root": root}  # type: ignore[typeddict-unknown-key]
@@ -218,14 +218,14 @@ class Operations:
             self._life.forget(buffers)
             raise
 
-    def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp = ReduceOp.SUM,
+    def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                               **choices: Unpack[Choices]) -> Handle:
         """recv = the reduction of all members' send, alike in type and size. Without recv: in place."""
         left, right = pair_of(send, send if recv is None else recv)
         operation, more = _operation(right.count, right.datatype, op, choices)
         return self._launch("pcclAllReduceWith", (left.pointer, right.pointer), operation, (left, right, *more))
 
-    def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp = ReduceOp.SUM,
+    def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                         **choices: Unpack[Choices]) -> OperationInfo:
         """all_reduce_with_async(), and waits for it."""
         return self.all_reduce_with_async(send, recv, op=op, **choices)._wait_or_abort()
@@ -251,7 +251,7 @@ class Operations:
             raise ValueError(f"a world of {self.world_size} with {part.count} elements each has {wanted}, "
                              f"not {whole.count}")
 
-    def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp = ReduceOp.SUM,
+    def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                              **choices: Unpack[Choices]) -> Handle:
         """Rank r's recv = the reduction of part r of all members' send, which has world_size parts as large as recv."""
         left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
@@ -259,7 +259,7 @@ class Operations:
         operation, more = _operation(right.count, right.datatype, op, choices)
         return self._launch("pcclReduceScatter", (left.pointer, right.pointer), operation, (left, right, *more))
 
-    def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp = ReduceOp.SUM,
+    def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                        **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_scatter_async(), and waits for it."""
         return self.reduce_scatter_async(send, recv, op=op, **choices)._wait_or_abort()
@@ -275,7 +275,7 @@ class Operations:
         """all_gather_async(), and waits for it."""
         return self.all_gather_async(send, recv, **choices)._wait_or_abort()
 
-    def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp = ReduceOp.SUM,
+    def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                      **choices: Unpack[Choices]) -> Handle:
         """The recv of the member that has rank `root` now = the reduction of all members' send. Only the root needs a
         recv; without one there: in place."""
@@ -289,7 +289,7 @@ class Operations:
         operation, more = _operation(left.count, left.datatype, op, choices, root)
         return self._launch("pcclReduce", pointers, operation, (*buffers, *more))
 
-    def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp = ReduceOp.SUM,
+    def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_async(), and waits for it."""
         return self.reduce_async(send, recv, root=root, op=op, **choices)._wait_or_abort()

@@ -106,17 +106,35 @@ class SecurityMode(Enum):
     TLS = d.pcclSecurityTls
 
 
+_ENUMS = {d.pcclEnumDataType: "DataType", d.pcclEnumRedOp: "ReduceOp", d.pcclEnumCodec: "QuantizationAlgorithm",
+          d.pcclEnumRounding: "Rounding", d.pcclEnumZstd: "Zstd", d.pcclEnumChecksums: "Checksums",
+          d.pcclEnumSyncStrategy: "SharedStateSyncStrategy", d.pcclEnumPlan: "Plan",
+          d.pcclEnumFailurePolicy: "FailurePolicy", d.pcclEnumLogLevel: "Level", d.pcclEnumOverflow: "Overflow",
+          d.pcclEnumInput: "Input", d.pcclEnumLate: "LateMembers", d.pcclEnumDilocoMode: "Mode",
+          d.pcclEnumDilocoRule: "Rule", d.pcclEnumDilocoDivision: "Division", d.pcclEnumSecurity: "SecurityMode",
+          d.pcclEnumTransport: "Transport", d.pcclEnumVerify: "Verify"}
+
+
 def number(which: int, value: Enum | str) -> int:
     """The library's number of a value of ours or of a word. InvalidArgumentError lists the words there are."""
-    if isinstance(value, Enum):
-        return int(value.value)
-    found = ctypes.c_int()
-    PCCLError.check(lib.pcclParseName(which, value.encode(), found), "pcclParseName")
-    return found.value
+    if isinstance(value, str):
+        found = ctypes.c_int()
+        PCCLError.check(lib.pcclParseName(which, text_of(value.encode(), "a word"), found), "pcclParseName")
+        return found.value
+    if type(value).__name__ != _ENUMS[which]:
+        raise TypeError(f"{value!r} is neither a {_ENUMS[which]} nor a word for one")
+    return int(value.value)
 
 
-def _bytes_or_none(value: str | os.PathLike[str] | None) -> bytes | None:
-    return None if value is None else os.fsencode(value)
+def text_of(text: bytes, what: str) -> bytes:
+    """For the library, which would take it for shorter if it had a zero byte in it: ValueError."""
+    if b"\0" in text:
+        raise ValueError(f"{what} has a zero byte in it")
+    return text
+
+
+def _text_or_none(value: str | os.PathLike[str] | None, what: str) -> bytes | None:
+    return None if value is None else text_of(os.fsencode(value), what)
 
 
 @dataclass
@@ -139,12 +157,11 @@ class Security:
 
     def to_c(self) -> d.pcclSecurity_t:
         """The structure, which keeps its texts alive."""
-        return d.pcclSecurity_t(
-            size=ctypes.sizeof(d.pcclSecurity_t), mode=number(d.pcclEnumSecurity, self.mode),
-            secret=_bytes_or_none(self.secret), secret_file=_bytes_or_none(self.secret_file),
-            authority_file=_bytes_or_none(self.authority_file), certificate_file=_bytes_or_none(self.certificate_file),
-            key_file=_bytes_or_none(self.key_file), revoked_file=_bytes_or_none(self.revoked_file),
-            identity_file=_bytes_or_none(self.identity_file), master_keys=_bytes_or_none(self.master_keys))
+        made = d.pcclSecurity_t(size=ctypes.sizeof(d.pcclSecurity_t), mode=number(d.pcclEnumSecurity, self.mode))
+        for name in ("secret", "secret_file", "authority_file", "certificate_file", "key_file", "revoked_file",
+                     "identity_file", "master_keys"):
+            setattr(made, name, _text_or_none(getattr(self, name), name))
+        return made
 
 
 def generate_secret() -> str:
@@ -188,7 +205,7 @@ class Settings:
         """The structure, which keeps its texts alive."""
         made = d.pcclConfig_t(size=ctypes.sizeof(d.pcclConfig_t))
         for name in ("masters", "listen_address", "advertised_address"):
-            setattr(made, name, _bytes_or_none(getattr(self, name)))
+            setattr(made, name, _text_or_none(getattr(self, name), name))
         for name in ("port_first", "port_last", "lanes", "streams", "connect_timeout_ms", "admission_timeout_ms",
                      "operation_timeout_ms", "heartbeat_interval_ms", "heartbeat_timeout_ms", "bundle_id",
                      "bundle_size", "connect_attempts", "joint_timeout_ms"):

@@ -11,6 +11,7 @@ from . import _declarations as d
 from ._library import lib
 from .buffers import buffer_of
 from .errors import PCCLError
+from .settings import text_of
 from .types import DataType, DeviceType
 
 
@@ -22,6 +23,7 @@ class TensorInfo:
         if data_ptr == 0 and numel > 0:
             raise ValueError(f"tensor '{name}' has no data")
         self.name = name
+        self._c_name = text_of(name.encode(), "the name of a tensor")
         self.data_ptr = data_ptr
         self.numel = numel
         self.dtype = dtype
@@ -33,7 +35,10 @@ class TensorInfo:
     @classmethod
     def of(cls, tensor: Any, name: str, *, allow_content_inequality: bool = False) -> TensorInfo:
         """Of a torch tensor, a NumPy array or a buffer. ValueError: not contiguous, read-only, a DTensor."""
-        buffer = buffer_of(tensor, writable=True)
+        try:
+            buffer = buffer_of(tensor, writable=True)
+        except ValueError as error:
+            raise ValueError(f"tensor '{name}': {error}") from error
         made = cls(name, buffer.pointer, numel=buffer.count, dtype=buffer.datatype, device_type=buffer.device,
                    allow_content_inequality=allow_content_inequality)
         made.shape = tuple(getattr(tensor, "shape", (buffer.count,)))
@@ -58,10 +63,9 @@ class SharedState:
         if not tensor_infos:
             raise ValueError("a shared state has at least one tensor")
         self._infos = list(tensor_infos)
-        self._names = [info.name.encode() for info in self._infos]
         self._tensors = (d.pcclTensorInfo_t * len(self._infos))()
-        for made, info, name in zip(self._tensors, self._infos, self._names, strict=True):
-            made.name = name
+        for made, info in zip(self._tensors, self._infos, strict=True):
+            made.name = info._c_name
             made.data = info.data_ptr or None
             made.count = info.numel
             made.datatype = info.dtype.value
@@ -76,6 +80,8 @@ class SharedState:
 
     @revision.setter
     def revision(self, value: int) -> None:
+        if not 0 <= value < 2**64:
+            raise ValueError(f"a revision is a number from 0 to {2**64 - 1}, not {value}")
         self._c.revision = value
 
     def push_revision(self) -> None:
@@ -92,11 +98,11 @@ class SharedState:
         options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes,
                                             threads=threads)
         options.lineage.data[:] = lineage
-        PCCLError.check(lib.pcclStateSave(self._c, os.fsencode(path), options), "pcclStateSave")
+        PCCLError.check(lib.pcclStateSave(self._c, text_of(os.fsencode(path), "the path"), options), "pcclStateSave")
 
     def load(self, path: str | os.PathLike[str], *, accept_foreign: bool = False, threads: int = 0) -> None:
         """Reads these tensors, by name, and the revision from a checkpoint, and verifies them. With accept_foreign also
         from a safetensors file of another program, of which nothing can be verified."""
         options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), threads=threads,
                                             accept_foreign=accept_foreign)
-        PCCLError.check(lib.pcclStateLoad(self._c, os.fsencode(path), options), "pcclStateLoad")
+        PCCLError.check(lib.pcclStateLoad(self._c, text_of(os.fsencode(path), "the path"), options), "pcclStateLoad")

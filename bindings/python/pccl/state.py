@@ -23,6 +23,7 @@ from ._calls import blocking
 from ._library import lib
 from .communicator import Communicator
 from .errors import PCCLError
+from .settings import number, text_of
 from .shared_state import SharedState, TensorInfo
 from .types import SharedStateSyncStrategy
 
@@ -156,14 +157,14 @@ def load(path: str | os.PathLike[str], tensors: Mapping[str, Any], *, accept_for
 def inspect(path: str | os.PathLike[str]) -> CheckpointInfo:
     """What a checkpoint's header says."""
     info = d.pcclCheckpointInfo_t(size=ctypes.sizeof(d.pcclCheckpointInfo_t))
-    PCCLError.check(lib.pcclStateInspect(os.fsencode(path), info), "pcclStateInspect")
+    PCCLError.check(lib.pcclStateInspect(text_of(os.fsencode(path), "the path"), info), "pcclStateInspect")
     return CheckpointInfo(info.revision, bytes(info.lineage.data), info.tensor_count, info.tensor_bytes)
 
 
-def _options_of(tensors: Mapping[str, Any], strategy: SharedStateSyncStrategy, changed: Collection[str] | None,
+def _options_of(tensors: Mapping[str, Any], strategy: SharedStateSyncStrategy | str, changed: Collection[str] | None,
                 threads: int) -> d.pcclStateSyncOptions_t:
-    options = d.pcclStateSyncOptions_t(size=ctypes.sizeof(d.pcclStateSyncOptions_t), strategy=strategy.value,
-                                       threads=threads)
+    options = d.pcclStateSyncOptions_t(size=ctypes.sizeof(d.pcclStateSyncOptions_t), threads=threads,
+                                       strategy=number(d.pcclEnumSyncStrategy, strategy))
     if changed is not None:
         unknown = set(changed) - set(tensors)
         if unknown:
@@ -173,7 +174,7 @@ def _options_of(tensors: Mapping[str, Any], strategy: SharedStateSyncStrategy, c
 
 
 def sync(communicator: Communicator, tensors: Mapping[str, Any], *, revision: int,
-         strategy: SharedStateSyncStrategy = SharedStateSyncStrategy.ENFORCE_POPULAR,
+         strategy: SharedStateSyncStrategy | str = SharedStateSyncStrategy.ENFORCE_POPULAR,
          changed: Collection[str] | None = None, unequal: Collection[str] = (), threads: int = 0) -> SyncInfo:
     """Makes the tensors the same on all members, which all make this call. `changed`: the names of those that may have
     changed since the last call; the others need not be hashed again. `unequal`: those whose content may differ."""
