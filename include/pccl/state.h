@@ -190,9 +190,10 @@ typedef struct pcclCheckpointInfo_t {
  * Writes all tensors and the revision of `state` to the file `path`, which is replaced if it exists; the new one has
  * the old one's mode. Of a link the file that it leads to is replaced, and the link stays. The bytes are written by
  * several threads while they are hashed, then the file and its name are forced to the disk. Needs as much room again as
- * the old file. On failure the old file is as it was and nothing else is left behind; a program that is killed may
- * leave a file `path`.tmp (beside what a link leads to), which the next save overwrites. pcclInvalidUsage: another save
- * to `path` is running.
+ * the old file. On failure the old file is as it was and nothing else is left behind, unless the last error says that
+ * the new one is there, but its name can't be forced to the disk; a program that is killed may leave a file `path`.tmp
+ * (beside what a link leads to), which the next save overwrites. pcclInvalidUsage: another save to `path` is running,
+ * where the file system has locks.
  *
  * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
  * of another count or, beside a 0, of more elements than a file can have, an address that is no device's; or `path` is
@@ -206,7 +207,7 @@ PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const cha
  * Reads the tensors of `state`, found by name in any order, from `path` into their buffers, and sets
  * state->revision. The file may hold more than are asked for. Everything is checked against its hash. A safetensors
  * file that another program has written has none, and no revision: it is read if `accept_foreign` says so, and the
- * revision is 0.
+ * revision is 0. What is of a type there that pccl has not (BOOL, F8_E4M3) is pcclUint8, as many as it has bytes.
  *
  * pcclInvalidArgument: no such tensor in the file, or one of another type or count, or no regular file: nothing was
  * touched.

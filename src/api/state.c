@@ -191,7 +191,9 @@ static pcclResult_t refuse_foreign(const struct pccl_manifest *manifest, const c
 	if (!manifest->foreign)
 		return pcclSuccess;
 	return pccl_fail(pcclNoSharedStateAvailable,
-			 "%s is a safetensors file, but not one of pccl's: it has no revision and no hashes", path);
+			 "%s is a safetensors file, but not one of pccl's: it has no revision and no hashes; "
+			 "pcclStateLoad() takes it with `accept_foreign`",
+			 path);
 }
 
 static pcclResult_t load(pcclSharedState_t *state, const char *path, const pcclCheckpointOptions_t *options)

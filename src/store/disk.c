@@ -68,6 +68,12 @@ static int find_file(void *context, const char *path, char place_out[PCCL_DISK_P
 	return 0;
 }
 
+/* File systems without locks (Lustre's default) will do: nobody there tells two saves at a time apart. */
+static bool is_taken(int file)
+{
+	return flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 /* A lock tells a file that is being written from one that a killed program left. */
 static int create_file(void *context, const char *path, uint32_t mode)
 {
@@ -77,12 +83,12 @@ static int create_file(void *context, const char *path, uint32_t mode)
 	(void)context;
 	if (file < 0)
 		return -1;
-	if (flock(file, LOCK_EX | LOCK_NB) != 0 || !is_named(file, path))
+	if (is_taken(file) || !is_named(file, path))
 		return close_with(file, EBUSY);
 	if (ftruncate(file, 0) == 0 && (new || fchmod(file, 0600) == 0))
 		return file;
 	error = errno;
-	(void)unlink(path); /* nobody else's, for it is locked */
+	(void)unlink(path); /* nobody else's, where there are locks */
 	return close_with(file, error);
 }
 

@@ -60,7 +60,12 @@ def test_files_of_others_are_read_if_the_caller_says_so(tmp_path):
     safetensors.save_file({"weight": np.arange(4)}, tmp_path / "a")
     with pytest.raises(pccl.errors.NoSharedStateAvailableError) as caught:
         pccl.state.load(tmp_path / "a", {"weight": np.zeros(4, np.int64)})
-    assert str(tmp_path) in str(caught.value)
+    assert str(tmp_path) in str(caught.value) and "accept_foreign" in str(caught.value)
+    mask = np.array([True, False, True])  # of a type that pccl has not: bytes
+    safetensors.save_file({"weight": np.arange(4), "mask": mask}, tmp_path / "a")
+    found = {"weight": np.zeros(4, np.int64), "mask": np.zeros(3, np.uint8)}
+    pccl.state.load(tmp_path / "a", found, accept_foreign=True)
+    assert (found["weight"] == np.arange(4)).all() and (found["mask"] == mask).all()
 
 
 def test_a_flipped_bit_is_seen(tmp_path):

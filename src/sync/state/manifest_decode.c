@@ -30,6 +30,29 @@ pcclResult_t pccl_manifest_length(const uint8_t first[8], uint64_t file_bytes, s
 	return pcclSuccess;
 }
 
+/* ---- whose ------------------------------ */
+
+static const char *metadata_text(const json_t *root, const char *key)
+{
+	return json_string_value(json_object_get(json_object_get(root, PCCL_MANIFEST_METADATA), key));
+}
+
+/* What was ours and is damaged must not pass for another program's. */
+static bool is_foreign(json_t *root)
+{
+	json_t *metadata = json_object_get(root, PCCL_MANIFEST_METADATA), *value;
+	const char *key;
+
+	if (metadata != NULL && !json_is_object(metadata))
+		return false;
+	json_object_foreach(metadata, key, value)
+	{
+		if (strncmp(key, "pccl", 4) == 0)
+			return false;
+	}
+	return true;
+}
+
 /* ---- tensors ------------------------------ */
 
 static bool read_type(const json_t *value, pcclDataType_t *type_out)
@@ -96,16 +119,28 @@ static bool read_offsets(const json_t *value, uint64_t data_bytes, struct pccl_m
 	return true;
 }
 
-static pcclResult_t read_tensor(const char *name, const json_t *entry, uint64_t data_bytes,
+/* Another program's type that is none of ours: so many bytes. */
+static bool read_bytes(const json_t *entry, struct pccl_manifest_tensor *tensor)
+{
+	tensor->type = pcclUint8;
+	tensor->dimension_count = 1;
+	tensor->dimensions[0] = tensor->bytes;
+	return json_is_string(json_object_get(entry, "dtype"));
+}
+
+static pcclResult_t read_tensor(const char *name, const json_t *entry, uint64_t data_bytes, bool foreign,
 				struct pccl_manifest_tensor *tensor)
 {
-	tensor->name = pccl_alloc(strlen(name) + 1);
+	bool good = read_offsets(json_object_get(entry, "data_offsets"), data_bytes, tensor);
+
+	tensor->name = pccl_strdup(name);
 	if (tensor->name == NULL)
 		return pcclOutOfMemory;
-	memcpy(tensor->name, name, strlen(name) + 1);
-	if (!read_type(json_object_get(entry, "dtype"), &tensor->type) ||
-	    !read_offsets(json_object_get(entry, "data_offsets"), data_bytes, tensor) ||
-	    !read_dimensions(json_object_get(entry, "shape"), tensor) || !shape_fits(tensor))
+	if (good && read_type(json_object_get(entry, "dtype"), &tensor->type))
+		good = read_dimensions(json_object_get(entry, "shape"), tensor) && shape_fits(tensor);
+	else
+		good = good && foreign && read_bytes(entry, tensor);
+	if (!good)
 		return pccl_fail(pcclNoSharedStateAvailable,
 				 "not a whole checkpoint: type, shape or offsets of tensor '%.100s' can't be", name);
 	return pcclSuccess;
@@ -134,7 +169,7 @@ static pcclResult_t read_tensors(json_t *root, uint64_t data_bytes, struct pccl_
 
 		if (strcmp(name, PCCL_MANIFEST_METADATA) == 0)
 			continue;
-		result = read_tensor(name, entry, data_bytes, &manifest->tensors[index++]);
+		result = read_tensor(name, entry, data_bytes, manifest->foreign, &manifest->tensors[index++]);
 		if (result != pcclSuccess)
 			return result;
 	}
@@ -151,11 +186,6 @@ static pcclResult_t read_tensors(json_t *root, uint64_t data_bytes, struct pccl_
 }
 
 /* ---- metadata ------------------------------ */
-
-static const char *metadata_text(const json_t *root, const char *key)
-{
-	return json_string_value(json_object_get(json_object_get(root, PCCL_MANIFEST_METADATA), key));
-}
 
 static bool read_digest(const json_t *root, const char *key, struct pccl_digest *digest_out)
 {
@@ -190,29 +220,12 @@ static bool read_revision(const json_t *root, uint64_t *revision_out)
 	return *end == '\0' && errno == 0;
 }
 
-/* What was ours and is damaged must not pass for another program's. */
-static bool is_foreign(json_t *root)
-{
-	json_t *metadata = json_object_get(root, PCCL_MANIFEST_METADATA), *value;
-	const char *key;
-
-	if (metadata != NULL && !json_is_object(metadata))
-		return false;
-	json_object_foreach(metadata, key, value)
-	{
-		if (strncmp(key, "pccl", 4) == 0)
-			return false;
-	}
-	return true;
-}
-
 static pcclResult_t read_metadata(json_t *root, struct pccl_manifest *manifest)
 {
 	const char *version = metadata_text(root, "pccl.version");
 	struct pccl_digest lineage, written, found;
 	pcclResult_t result;
 
-	manifest->foreign = version == NULL && is_foreign(root);
 	if (manifest->foreign)
 		return pcclSuccess;
 	if (version == NULL)
@@ -246,6 +259,7 @@ pcclResult_t pccl_manifest_decode(const char *json, size_t json_bytes, uint64_t 
 		return bad("its header is no list of tensors");
 	}
 	tensors = json_object_size(root) - (json_object_get(root, PCCL_MANIFEST_METADATA) != NULL);
+	manifest_out->foreign = metadata_text(root, "pccl.version") == NULL && is_foreign(root);
 	result = pccl_manifest_reserve(manifest_out, tensors);
 	if (result == pcclSuccess)
 		result = read_tensors(root, data_bytes, manifest_out);

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,15 @@
 #define CALLS_MAX 100
 
 static uint8_t large[LARGE], small[10];
+static int lock_error; /* of flock(); 0: none */
+
+int flock(int file, int operation)
+{
+	if (lock_error == 0)
+		return (int)syscall(SYS_flock, file, operation);
+	errno = lock_error;
+	return -1;
+}
 
 static void set_content(uint64_t revision)
 {
@@ -129,6 +140,20 @@ static void an_error_of_any_call_leaves_the_old_one(void **state)
 		    strstr(names, "fsync") && strstr(names, "rename"));
 }
 
+static void a_file_system_without_locks_will_do(void **state)
+{
+	static const int errors[] = {ENOSYS, EOPNOTSUPP, ENOLCK};
+	size_t each;
+
+	(void)state;
+	for (each = 0; each < sizeof(errors) / sizeof(*errors); each++) {
+		lock_error = errors[each];
+		assert_int_equal(save(3 + each), pcclSuccess);
+		assert_int_equal(load(), 3 + each);
+	}
+	lock_error = 0;
+}
+
 static void a_short_write_is_gone_on_with(void **state)
 {
 	size_t nth;
@@ -187,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_error_of_any_call_leaves_the_old_one),
+		cmocka_unit_test(a_file_system_without_locks_will_do),
 		cmocka_unit_test(a_short_write_is_gone_on_with),
 		cmocka_unit_test(a_death_at_any_call_leaves_the_old_one),
 	};

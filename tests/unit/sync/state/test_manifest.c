@@ -140,7 +140,8 @@ static void what_is_no_checkpoint_is_refused(void **state)
 		"[]",
 		"{",
 		"{\"a\": 3}",
-		"{\"a\": {\"dtype\": \"F99\", \"shape\": [1], \"data_offsets\": [0, 4]}}",
+		"{\"a\": {\"dtype\": \"F99\", \"shape\": [1], \"data_offsets\": [0, 4]},"
+		" \"__metadata__\": {\"pccl.version\": \"1\"}}",
 		"{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 4]}}",
 		"{\"a\": {\"dtype\": \"F32\", \"shape\": [-1], \"data_offsets\": [0, 4]}}",
 		"{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [4, 0]}}",
@@ -174,6 +175,22 @@ static void other_programs_files_are_marked(void **state)
 	assert_int_equal(pccl_manifest_decode(json, strlen(json), 4, &manifest), pcclSuccess);
 	assert_true(manifest.foreign);
 	assert_non_null(pccl_manifest_find(&manifest, "a"));
+	pccl_manifest_fini(&manifest);
+}
+
+static void types_that_pccl_has_not_are_bytes(void **state)
+{
+	const char *json = "{\"mask\": {\"dtype\": \"BOOL\", \"shape\": [1, 3], \"data_offsets\": [4, 7]},"
+			   " \"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}";
+	const struct pccl_manifest_tensor *mask;
+	struct pccl_manifest manifest;
+
+	(void)state;
+	assert_int_equal(pccl_manifest_decode(json, strlen(json), 7, &manifest), pcclSuccess);
+	mask = pccl_manifest_find(&manifest, "mask");
+	assert_non_null(mask);
+	assert_int_equal(mask->type, pcclUint8);
+	assert_int_equal(mask->bytes, 3);
 	pccl_manifest_fini(&manifest);
 }
 
@@ -223,6 +240,7 @@ int main(void)
 		cmocka_unit_test(lengths_that_cannot_be_are_refused),
 		cmocka_unit_test(what_is_no_checkpoint_is_refused),
 		cmocka_unit_test(other_programs_files_are_marked),
+		cmocka_unit_test(types_that_pccl_has_not_are_bytes),
 		cmocka_unit_test(a_name_may_stand_only_once),
 		cmocka_unit_test(a_name_that_is_no_text_is_refused),
 	};
