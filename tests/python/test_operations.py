@@ -5,6 +5,8 @@ import gc
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -273,6 +275,27 @@ def test_the_log_goes_where_it_is_told(free_address):
         pccl.log.set_callback(None)
         pccl.log.set_level(pccl.log.Level.WARN)
     assert lines and all(isinstance(level, pccl.log.Level) and text for level, text in lines)
+
+
+LOG_OF_A_CHILD = """
+import os, sys
+import pccl
+lines = []
+pccl.log.set_level("debug")
+pccl.log.set_callback(lambda level, text: lines.append(text))
+child = os.fork()
+if child != 0:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    pccl.Communicator(sys.argv[1], settings=pccl.Settings(connect_attempts=1)).connect(1)  # nobody is there
+except pccl.errors.MasterConnectionFailedError:
+    pccl.log.set_callback(None)
+os._exit(0 if lines else 1)
+"""
+
+
+def test_a_child_has_a_log_as_well(free_address):
+    assert subprocess.run([sys.executable, "-c", LOG_OF_A_CHILD, free_address], timeout=60).returncode == 0
 
 
 def count_what_is_kept():

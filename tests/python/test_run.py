@@ -66,6 +66,17 @@ communicator.barrier()
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == [f"peer-{n}.log" for n in range(3)]
 
 
+def test_labelled_lines_are_each_of_one_process_and_never_too_long(tmp_path):
+    found = run(tmp_path, """
+import os, sys
+sys.stdout.write("first" if os.environ["PCCL_RESTARTS"] == "0" else 100_000 * "x")
+sys.stdout.flush()
+os.kill(os.getpid(), 9) if os.environ["PCCL_RESTARTS"] == "0" else None
+""", "-n", "1", "--restarts", "1", "--label")
+    lines = found.stdout.splitlines()
+    assert found.returncode == 0 and lines[0] == "0: first" and len(lines) > 2, found.stdout[:200]
+
+
 DIE = """
 import os, sys, time
 if os.environ["LOCAL_RANK"] == "1":

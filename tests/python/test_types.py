@@ -87,11 +87,18 @@ class OnlyDlpack:
     def __init__(self, values):
         self.values = values
 
-    def __dlpack__(self, **_):
-        return self.values.__dlpack__()
+    def __dlpack__(self, **choices):
+        return self.values.__dlpack__(**choices)
 
     def __dlpack_device__(self):
         return self.values.__dlpack_device__()
+
+
+class OldDlpack(OnlyDlpack):
+    """As it was before it had versions."""
+
+    def __dlpack__(self, stream=None):
+        return self.values.__dlpack__()
 
 
 def test_dlpack_is_taken_where_it_lies_and_kept_alive():
@@ -102,6 +109,13 @@ def test_dlpack_is_taken_where_it_lies_and_kept_alive():
         buffer_of(OnlyDlpack(values.T), writable=True)
     with pytest.raises(ValueError, match="no type"):
         buffer_of(OnlyDlpack(np.zeros(2, np.complex64)), writable=True)
+    constant = values[1:]
+    constant.flags.writeable = False
+    assert buffer_of(OnlyDlpack(constant), writable=False).pointer == constant.ctypes.data
+    with pytest.raises(ValueError, match="read-only"):
+        buffer_of(OnlyDlpack(constant), writable=True)
+    assert buffer_of(OldDlpack(values), writable=True).pointer == values.ctypes.data
+    del constant
     alive = weakref.ref(values)
     del values
     gc.collect()

@@ -116,14 +116,43 @@ _DLPACK_CPU, _DLPACK_CUDA = 1, 2
 _capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _capsule_pointer.restype = ctypes.c_void_p
 _capsule_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_capsule_is = ctypes.pythonapi.PyCapsule_IsValid
+_capsule_is.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
-def _of_dlpack(value: Any) -> Buffer:
+class _DLManagedTensorVersioned(ctypes.Structure):
+    """What says more of it, since DLPack 1.0."""
+
+    _fields_ = [("version", ctypes.c_uint32 * 2), ("manager", ctypes.c_void_p), ("deleter", ctypes.c_void_p),
+                ("flags", ctypes.c_uint64), ("tensor", _DLTensor)]
+
+
+_DLPACK_READ_ONLY = 1
+
+
+def _capsule_of(value: Any) -> Any:
+    try:
+        return value.__dlpack__(max_version=(1, 0))
+    except TypeError:  # it is of before that
+        return value.__dlpack__()
+
+
+def _tensor_of(capsule: Any, writable: bool) -> _DLTensor:
+    if not _capsule_is(capsule, b"dltensor_versioned"):
+        return _DLTensor.from_address(_capsule_pointer(capsule, b"dltensor"))
+    managed = _DLManagedTensorVersioned.from_address(_capsule_pointer(capsule, b"dltensor_versioned"))
+    if writable and managed.flags & _DLPACK_READ_ONLY:
+        raise ValueError("the tensor is read-only: pass one that may be written to")
+    tensor: _DLTensor = managed.tensor
+    return tensor
+
+
+def _of_dlpack(value: Any, writable: bool) -> Buffer:
     device, _ = value.__dlpack_device__()
     if device not in (_DLPACK_CPU, _DLPACK_CUDA):
         raise ValueError(f"pccl knows tensors on cpu and cuda, not on DLPack's device {device}")
-    capsule = value.__dlpack__()  # never consumed: it frees what it holds when it goes, and is the owner until then
-    tensor = _DLTensor.from_address(_capsule_pointer(capsule, b"dltensor"))
+    capsule = _capsule_of(value)  # never consumed: it frees what it holds when it goes, and is the owner until then
+    tensor = _tensor_of(capsule, writable)
     shape = [tensor.shape[axis] for axis in range(tensor.ndim)]
     count = math.prod(shape)
     expected = 1
@@ -146,7 +175,7 @@ def buffer_of(value: Any, *, writable: bool) -> Buffer:
     if family == "torch":
         return _of_torch(value)
     if family == "dlpack":
-        return _of_dlpack(value)
+        return _of_dlpack(value, writable)
     try:
         return _of_memory(value, writable)
     except TypeError:

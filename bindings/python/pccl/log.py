@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class _Sink:
 
     def __init__(self, function: Callable[[Level, str], object]) -> None:
         self._lines: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
-        self._function = function
+        self.function = function
         def take(level: int, text: bytes, _: object) -> None:
             self._lines.put((level, text))
 
@@ -48,7 +49,7 @@ class _Sink:
     def _serve(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
-                self._function(Level(line[0]), line[1].decode("utf-8", "replace"))
+                self.function(Level(line[0]), line[1].decode("utf-8", "replace"))
             except Exception:
                 logging.getLogger("pccl").exception("the function that takes the log has failed")
 
@@ -95,4 +96,13 @@ def _quiet() -> None:
         set_callback(None)
 
 
+def _begin_anew() -> None:
+    """A child of fork() has no thread that would take its lines out."""
+    global _lock
+    _lock = threading.Lock()
+    if _sink is not None:
+        set_callback(_sink.function)
+
+
 atexit.register(_quiet)
+os.register_at_fork(after_in_child=_begin_anew)

@@ -91,9 +91,6 @@ class Run:
             self._look()
         if self._running():
             self._end(self._signal or signal.SIGTERM)
-        self._pump(0)
-        for peer in self._peers:
-            self._write_rest(peer)
         return 128 + self._signal if self._signal else int(self._is_lost())
 
     def _note(self, number: int, _: FrameType | None) -> None:
@@ -132,6 +129,8 @@ class Run:
             if status is None:
                 continue
             self._drain(peer)
+            self._write(peer, [peer.rest] if peer.rest else [])
+            peer.rest = b""
             peer.process = None
             if status == 0:
                 continue
@@ -180,10 +179,16 @@ class Run:
             output.close()  # type: ignore[attr-defined]
             return False
         *lines, peer.rest = (peer.rest + data).split(b"\n")
+        if len(peer.rest) >= _LINE_BYTES:
+            lines.append(peer.rest)
+            peer.rest = b""
+        self._write(peer, lines)
+        return True
+
+    def _write(self, peer: _Peer, lines: list[bytes]) -> None:
         for line in lines:
             sys.stdout.buffer.write(b"%d: %s\n" % (peer.number, line))
         sys.stdout.buffer.flush()
-        return True
 
     def _drain(self, peer: _Peer) -> None:
         """What a peer that has ended has written; a child of its own may hold the pipe open for longer."""
@@ -196,12 +201,8 @@ class Run:
             self._outputs.unregister(output)
             output.close()
 
-    def _write_rest(self, peer: _Peer) -> None:
-        if peer.rest:
-            sys.stdout.buffer.write(b"%d: %s\n" % (peer.number, peer.rest))
-            sys.stdout.buffer.flush()
 
-
+_LINE_BYTES = 65536  # of a labelled one: a progress bar may never end its own
 _PR_SET_PDEATHSIG = 1
 
 
