@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -154,6 +155,26 @@ def test_nobody_to_reduce_with(master):
 def test_a_master_that_is_not_there_is_told():
     with pytest.raises(ConnectionError, match="refused"):
         pccl.Communicator("127.0.0.1:9").connect(n_attempts=1)
+
+
+def test_everybody_waits_for_the_end_of_a_master(free_address):
+    with pccl.MasterNode(free_address) as node:
+        ended = []
+
+        def wait():
+            node.await_termination()
+            ended.append(True)
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(0.1)
+        assert not ended
+        node.interrupt()
+        for thread in threads:
+            thread.join(30)
+        assert len(ended) == 3
 
 
 def test_a_master_never_blocks_its_deletion():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
+import threading
 
 from . import _addresses
 from ._calls import run, status_of
@@ -17,6 +20,8 @@ class MasterNode:
 
     def __init__(self, listen_address: str, *, security: Security | None = None) -> None:
         self._handle = ctypes.c_void_p()
+        self._process = os.getpid()
+        self._waiting = threading.Lock()  # one thread for its end, and others for that
         address = _addresses.to_c(*_addresses.split(listen_address))
         PCCLError.check(lib.pcclCreateMaster(address, self._handle), "pcclCreateMaster")
         if security is not None:
@@ -31,15 +36,28 @@ class MasterNode:
         PCCLError.check(lib.pcclInterruptMaster(self._handle), "pcclInterruptMaster")
 
     def await_termination(self) -> None:
-        """Waits for its end, which is when somebody interrupts it; Ctrl-C ends the waiting."""
-        status, cause = run(lambda: status_of("pcclMasterAwaitTermination", self._handle), self.interrupt)
+        """Waits for its end, which is when somebody interrupts or closes it; Ctrl-C does the former."""
+        def wait() -> tuple[int, str]:
+            with self._waiting:
+                return status_of("pcclMasterAwaitTermination", self._handle)
+
+        status, cause = run(wait, self.interrupt)
         PCCLError.check(status, "pcclMasterAwaitTermination", cause)
 
     def close(self) -> None:
         """Stops it, if it runs, and frees it. Repeatable."""
-        if self._handle:
-            lib.pcclDestroyMaster(self._handle)
-            self._handle = ctypes.c_void_p()
+        if not self._handle:
+            return
+        is_alone = os.getpid() != self._process  # the threads are the parent's
+        if not is_alone:
+            lib.pcclInterruptMaster(self._handle)
+            # When the interpreter ends, threads that wait never come back.
+            if not self._waiting.acquire(blocking=not sys.is_finalizing()):
+                return
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        lib.pcclDestroyMaster(handle)
+        if not is_alone:
+            self._waiting.release()
 
     def __enter__(self) -> MasterNode:
         self.run()
