@@ -105,6 +105,25 @@ PCCL_EXPORT pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_inst
  */
 PCCL_EXPORT pcclResult_t pcclSetMasterAdmission(pcclMasterInstance_t *master_instance, const char *allow_file);
 
+/* Takes a line of an answer, without its end; gone when it returns. Must not call the library. */
+typedef void (*pcclLineCallback_t)(const char *line, void *context);
+
+/*
+ * Has a master that runs do what its operator says, one command in words, as pccl-master --do (which see):
+ *
+ *	list				one line for each peer that is here: "member group 0 epoch 3 rank 1 uuid ... at
+ *					192.0.2.7 key ... name ..."; "waiting" or "returned" stands for who is no member
+ *	evict WHOM [because TEXT]	out at once, told why; it may come back as another peer
+ *	ban WHOM [because TEXT]		likewise, and who has that key or name is refused until "unban WHOM", or as long
+ *					as this master runs; "bans" lists them
+ *
+ * WHOM is "uuid UUID", "key KEY" or "name NAME", as the list says it. `take` gets the lines of the answer before the
+ * call returns, and may be NULL. From any thread. pcclInvalidArgument: NULL, a line that says something else, or about
+ * nobody; pcclInvalidUsage: the master does not run, or bans nobody for its connections are plain; pcclOutOfMemory.
+ */
+PCCL_EXPORT pcclResult_t pcclCommandMaster(pcclMasterInstance_t *master_instance, const char *command,
+					   pcclLineCallback_t take PCCL_NULLABLE, void *context PCCL_NULLABLE);
+
 #ifdef __cplusplus
 }
 #endif

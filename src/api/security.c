@@ -36,3 +36,13 @@ pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_instance, const 
 		return pccl_fail(pcclInvalidUsage, "the master belongs to the process that forked this one");
 	return pccl_master_server_protect(master_instance, security);
 }
+
+pcclResult_t pcclCommandMaster(pcclMasterInstance_t *master_instance, const char *command, pcclLineCallback_t take,
+			       void *context)
+{
+	if (master_instance == NULL || command == NULL)
+		return pccl_fail(pcclInvalidArgument, "%s is NULL", command == NULL ? "command" : "the master");
+	if (pccl_master_server_is_inherited(master_instance))
+		return pccl_fail(pcclInvalidUsage, "the master belongs to the process that forked this one");
+	return pccl_master_server_command(master_instance, command, take, context);
+}

@@ -9,6 +9,7 @@
 #include <openssl/sha.h>
 
 #include "base/fail.h"
+#include "base/hex.h"
 
 #define PURPOSE_BYTES 32u
 #define TEXT_BYTES (PURPOSE_BYTES + PCCL_BINDING_BYTES)
@@ -96,39 +97,8 @@ struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_
 
 void pccl_key_text(const struct pccl_key *key, char out[PCCL_KEY_TEXT_BYTES])
 {
-	static const char digits[] = "0123456789abcdef";
-	char *at = out + sizeof(key_prefix) - 1;
-	size_t i;
-
 	memcpy(out, key_prefix, sizeof(key_prefix) - 1);
-	for (i = 0; i < PCCL_KEY_BYTES; i++) {
-		*at++ = digits[key->data[i] >> 4];
-		*at++ = digits[key->data[i] & 15];
-	}
-	*at = '\0';
-}
-
-static int digit_of(char character)
-{
-	if (character >= '0' && character <= '9')
-		return character - '0';
-	return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-}
-
-bool pccl_key_read_hex(const char *text, size_t bytes, uint8_t out[PCCL_KEY_BYTES])
-{
-	size_t i;
-
-	if (bytes != 2u * PCCL_KEY_BYTES)
-		return false;
-	for (i = 0; i < PCCL_KEY_BYTES; i++) {
-		int high = digit_of(text[2 * i]), low = digit_of(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	pccl_hex_write(key->data, PCCL_KEY_BYTES, out + sizeof(key_prefix) - 1);
 }
 
 bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out)
@@ -136,7 +106,7 @@ bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out)
 	const size_t prefix_bytes = sizeof(key_prefix) - 1;
 
 	return bytes > prefix_bytes && memcmp(text, key_prefix, prefix_bytes) == 0 &&
-	       pccl_key_read_hex(text + prefix_bytes, bytes - prefix_bytes, key_out->data);
+	       pccl_hex_read(text + prefix_bytes, bytes - prefix_bytes, key_out->data, PCCL_KEY_BYTES);
 }
 
 static void write_text(enum pccl_role role, const struct pccl_binding *binding, uint8_t out[TEXT_BYTES])

@@ -74,8 +74,6 @@ void pccl_key_wipe(struct pccl_key_pair *pair);
 void pccl_key_text(const struct pccl_key *key, char out[PCCL_KEY_TEXT_BYTES]);
 /* `bytes` of text. False: it is no key. */
 bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out);
-/* The digits alone. */
-bool pccl_key_read_hex(const char *text, size_t bytes, uint8_t out[PCCL_KEY_BYTES]);
 
 /* The secret of a key's owner. */
 struct pccl_secret pccl_identity_secret(const struct pccl_key *key, const uint8_t salt[PCCL_SALT_BYTES]);

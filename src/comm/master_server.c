@@ -1,312 +1,22 @@
 /* The shell around the master machine: one thread, one listening port, a channel per peer. */
-#include "comm/master_server.h"
+#include "comm/master_server_internal.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/fail.h"
-#include "base/log.h"
-#include "base/log_rate.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "base/time.h"
 #include "comm/protection.h"
 #include "comm/thread.h"
-#include "comm/visitor.h"
-#include "membership/master/master.h"
-#include "transport/link/channel.h"
-#include "transport/link/hello.h"
 #include "transport/loop/fork.h"
-
-struct client {
-	struct pcclMasterInstanceState_t *instance;
-	struct pccl_channel *channel;
-	uint64_t id; /* never reused */
-	struct pccl_visitor visitor;
-	bool has_registered; /* in that group */
-	uint32_t group;
-	struct client *next;
-};
-
-struct pcclMasterInstanceState_t {
-	pthread_mutex_t lock; /* of the next seven */
-	bool ran;
-	bool interrupted;
-	bool joined;		     /* somebody waits, or has waited, for the thread */
-	bool rereads;		     /* the task is on its way to the thread, with */
-	bool changes_list;	     /* a new list, */
-	struct pccl_allowed *coming; /* this one, */
-	struct pccl_wires *fresh;    /* and new credentials; NULL: not with those */
-	struct pccl_task reread;
-	struct pccl_allowed *allowed; /* who may join; NULL: everybody. The thread's, once it runs */
-
-	unsigned generation; /* see pccl_fork_generation() */
-	struct pccl_address address;
-	struct pccl_wires *wires;  /* NULL: the environment says, when it begins to run */
-	struct pccl_key_pair keys; /* once it runs; drawn, if it was given none */
-	pthread_t thread;
-	struct pccl_loop *loop;
-	struct pccl_doorman *doorman;
-	struct pccl_master *master;
-	struct pccl_timer timer;
-	struct client *clients;
-	struct client *next_examined; /* while all are */
-	uint64_t next_id;
-	struct pccl_log_rate garbage; /* lines about it, */
-	struct pccl_log_rate lost;    /* about callers that want somebody else, */
-	struct pccl_log_rate refused; /* and about callers from where nobody may call */
-};
-
-static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event);
-
-static struct client *find_client(const pcclMasterInstance_t *instance, uint64_t id)
-{
-	struct client *client;
-
-	for (client = instance->clients; client != NULL; client = client->next)
-		if (client->id == id)
-			return client;
-	return NULL;
-}
-
-static void drop_client(struct client *client, bool flush)
-{
-	struct client **link = &client->instance->clients;
-
-	while (*link != client)
-		link = &(*link)->next;
-	*link = client->next;
-	if (client->instance->next_examined == client)
-		client->instance->next_examined = client->next;
-	pccl_channel_close(client->channel, flush);
-	pccl_free(client);
-}
-
-static void client_gone(struct client *client, const char *reason, bool flush)
-{
-	char text[200];
-	struct pccl_master_event event = {.type = PCCL_MASTER_CLOSED, .connection = client->id, .text = text};
-	pcclMasterInstance_t *instance = client->instance;
-
-	pccl_text_copy(text, sizeof(text), reason);
-	drop_client(client, flush);
-	step(instance, &event);
-}
-
-/* Past the machine. If memory is short, then not. */
-static void tell(const struct client *client, const struct pccl_message *message)
-{
-	uint8_t *data;
-	size_t bytes;
-
-	if (pccl_message_encode(message, &data, &bytes) == pcclSuccess)
-		pccl_channel_send(client->channel, data, bytes);
-}
-
-/* The master's first word, for those who know which masters are theirs. */
-static void greet(const struct client *client)
-{
-	struct pccl_message message = {.type = PCCL_MESSAGE_PROOF};
-
-	if (client->visitor.is_protected &&
-	    pccl_visitor_greet(&client->visitor, &client->instance->keys, &message.body.proof) == pcclSuccess)
-		tell(client, &message);
-}
-
-/* Who may not register, or stay, is told why, by pccl_fail_text(). Whom the machine knows it dismisses. */
-static void turn_away(struct client *client)
-{
-	struct pccl_message message = {.type = PCCL_MESSAGE_REFUSED, .body.notice.result = pcclMasterConnectionFailed};
-	struct pccl_master_event dismiss = {.type = PCCL_MASTER_DISMISS, .connection = client->id};
-	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
-	char *text = message.body.notice.text;
-
-	pccl_text_copy(text, sizeof(message.body.notice.text), pccl_fail_text());
-	if (more != NULL)
-		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
-	if (client->has_registered) {
-		dismiss.text = text;
-		step(client->instance, &dismiss);
-	} else {
-		tell(client, &message);
-		client_gone(client, text, true);
-	}
-}
-
-static pcclResult_t examine_registration(struct client *client, const struct pccl_message_register *registration)
-{
-	pcclResult_t result = pccl_visitor_check(&client->visitor, registration);
-
-	if (result == pcclSuccess)
-		result = pccl_visitor_may_join(&client->visitor, client->instance->allowed, registration->group);
-	client->has_registered = result == pcclSuccess;
-	client->group = registration->group;
-	return result;
-}
-
-static pcclResult_t examine(struct client *client, const struct pccl_message *message)
-{
-	if (message->type == PCCL_MESSAGE_PROOF)
-		return pccl_visitor_prove(&client->visitor, &message->body.proof);
-	if (message->type == PCCL_MESSAGE_REGISTER)
-		return examine_registration(client, &message->body.registration);
-	return pcclSuccess;
-}
-
-/* What the machine is not to hear ends here. */
-static void hear(struct client *client, struct pccl_master_event *event)
-{
-	bool is_proof = event->message->type == PCCL_MESSAGE_PROOF;
-	pcclResult_t result = examine(client, event->message);
-
-	if (result == pcclSuccess && !is_proof) {
-		step(client->instance, event);
-		return;
-	}
-	pccl_message_destroy(event->message);
-	if (result != pcclSuccess)
-		turn_away(client);
-}
-
-static void channel_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
-{
-	struct client *client = context;
-	struct pccl_master_event event = {.type = PCCL_MASTER_MESSAGE, .connection = client->id};
-	const char *more;
-
-	if (pccl_message_decode(data, bytes, &event.message) == pcclSuccess) {
-		if (pccl_visitor_is_within_reach(event.message)) {
-			hear(client, &event);
-			return;
-		}
-		pccl_message_destroy(event.message);
-	}
-	more = pccl_log_rate(&client->instance->garbage, pccl_loop_now(client->instance->loop));
-	if (more != NULL)
-		pccl_log_warn("hung up %s: %s%s", pccl_channel_remote(channel), pccl_fail_text(), more);
-	client_gone(client, pccl_fail_text(), false);
-}
-
-static pcclResult_t channel_expects(void *context, struct pccl_channel *channel, uint32_t bytes)
-{
-	const struct client *client = context;
-
-	(void)channel;
-	return pccl_master_expect(client->instance->master, client->id, bytes);
-}
-
-static void channel_broken(void *context, struct pccl_channel *channel, const char *reason)
-{
-	(void)channel;
-	client_gone(context, reason, false);
-}
-
-static const struct pccl_channel_events channel_events = {
-	.expect = channel_expects, .message = channel_message, .broken = channel_broken};
-
-static void carry_out(pcclMasterInstance_t *instance, struct pccl_master_action *action)
-{
-	struct client *client = find_client(instance, action->connection);
-	uint8_t *data;
-	size_t bytes;
-
-	if (action->type == PCCL_MASTER_SEND) {
-		pcclResult_t result = pcclSuccess;
-
-		if (client != NULL)
-			result = pccl_message_encode(action->message, &data, &bytes);
-		pccl_message_destroy(action->message);
-		if (client != NULL && result == pcclSuccess)
-			pccl_channel_send(client->channel, data, bytes);
-		else if (client != NULL)
-			/* Out of memory: the peer comes back and hears it then. */
-			client_gone(client, pccl_fail_text(), false);
-	} else if (client != NULL) {
-		drop_client(client, true);
-	}
-}
-
-static void step(pcclMasterInstance_t *instance, struct pccl_master_event *event)
-{
-	struct pccl_master_action action;
-	uint64_t deadline_ns;
-
-	event->now_ns = pccl_loop_now(instance->loop);
-	pccl_master_step(instance->master, event);
-	while (pccl_master_poll(instance->master, &action))
-		carry_out(instance, &action);
-	deadline_ns = pccl_master_deadline(instance->master);
-	if (deadline_ns == UINT64_MAX)
-		pccl_loop_timer_clear(instance->loop, &instance->timer);
-	else
-		pccl_loop_timer_set(instance->loop, &instance->timer, deadline_ns);
-}
 
 static void timer_fired(struct pccl_timer *timer)
 {
 	struct pccl_master_event event = {.type = PCCL_MASTER_TICK};
 
-	step(timer->context, &event);
-}
-
-static void arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
-{
-	pcclMasterInstance_t *instance = context;
-	struct pccl_master_event event = {.type = PCCL_MASTER_ACCEPTED};
-	struct client *client = hello->purpose == PCCL_PURPOSE_CONTROL ? pccl_zalloc(sizeof(*client)) : NULL;
-	struct pccl_address remote;
-	const char *more;
-
-	if (client == NULL) {
-		more = pccl_log_rate(&instance->lost, pccl_loop_now(instance->loop));
-		if (more != NULL)
-			pccl_log_info("hung up a caller that takes the master for a peer%s", more);
-		stream->transport->close(stream, false);
-		return;
-	}
-	if (pccl_wires_admit(instance->wires, stream) != pcclSuccess) {
-		more = pccl_log_rate(&instance->refused, pccl_loop_now(instance->loop));
-		if (more != NULL)
-			pccl_log_warn("refused a caller: %s%s", pccl_fail_text(), more);
-		pccl_hello_refuse(instance->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());
-		pccl_free(client);
-		return;
-	}
-	client->instance = instance;
-	client->id = ++instance->next_id;
-	if (pccl_channel_adopt(instance->loop, stream, &channel_events, client, &client->channel) != pcclSuccess) {
-		pccl_free(client);
-		return;
-	}
-	if (pccl_visitor_arrive(&client->visitor, client->channel, pccl_wires_are_protected(instance->wires)) !=
-	    pcclSuccess) {
-		pccl_channel_close(client->channel, false);
-		pccl_free(client);
-		return;
-	}
-	client->next = instance->clients;
-	instance->clients = client;
-	greet(client);
-	event.connection = client->id;
-	event.text = pccl_channel_remote(client->channel);
-	if (pccl_address_numeric(event.text, 0, &remote) == pcclSuccess)
-		event.origin = pccl_address_origin(&remote);
-	step(instance, &event);
-}
-
-/* Who is on the list no more goes, and others may on the way. */
-static void dismiss_struck_off(pcclMasterInstance_t *instance)
-{
-	struct client *client;
-
-	for (client = instance->clients; client != NULL; client = instance->next_examined) {
-		instance->next_examined = client->next;
-		if (client->has_registered &&
-		    pccl_visitor_may_join(&client->visitor, instance->allowed, client->group) != pcclSuccess)
-			turn_away(client);
-	}
+	pccl_master_server_step(timer->context, &event);
 }
 
 /* There is a new list, or there are new credentials. */
@@ -327,7 +37,7 @@ static void run_reread(struct pccl_task *task)
 	pthread_mutex_unlock(&instance->lock);
 	if (fresh != NULL)
 		pccl_wires_renew(instance->wires, fresh);
-	dismiss_struck_off(instance);
+	pccl_master_server_examine(instance);
 }
 
 static void *run(void *context)
@@ -336,8 +46,7 @@ static void *run(void *context)
 
 	pccl_loop_run(instance->loop);
 	pccl_loop_timer_clear(instance->loop, &instance->timer);
-	while (instance->clients != NULL)
-		drop_client(instance->clients, false);
+	pccl_master_server_hang_up(instance);
 	pccl_doorman_destroy(instance->doorman);
 	instance->doorman = NULL;
 	return NULL;
@@ -359,6 +68,7 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 	}
 	instance->generation = pccl_fork_generation();
 	pthread_mutex_init(&instance->lock, NULL);
+	pthread_cond_init(&instance->answered, NULL);
 	instance->timer.fire = timer_fired;
 	instance->timer.context = instance;
 	instance->reread.run = run_reread;
@@ -413,8 +123,8 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 	if (result != pcclSuccess)
 		goto fail_master;
 	result = pccl_doorman_create(instance->loop, pccl_wire_for(instance->wires, &instance->address),
-				     &instance->address, port, PCCL_HELLO_TIMEOUT_NS, arrived, instance,
-				     &instance->doorman);
+				     &instance->address, port, PCCL_HELLO_TIMEOUT_NS, pccl_master_server_arrived,
+				     instance, &instance->doorman);
 	if (result != pcclSuccess)
 		goto fail_listen;
 	result = pccl_thread_start(&instance->thread, "pccl-master", run, instance);
@@ -462,8 +172,13 @@ static pcclResult_t renew(pcclMasterInstance_t *instance, struct pccl_wires *wir
 pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pcclSecurity_t *security)
 {
 	struct pccl_wires *wires;
-	pcclResult_t result = pccl_protection_open(security, &wires);
+	pcclResult_t result;
+	bool ran;
 
+	pthread_mutex_lock(&instance->lock);
+	ran = instance->ran;
+	pthread_mutex_unlock(&instance->lock);
+	result = ran ? pccl_protection_reopen(security, &wires) : pccl_protection_open(security, &wires);
 	if (result != pcclSuccess)
 		return result;
 	pthread_mutex_lock(&instance->lock);
@@ -571,6 +286,8 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 	pccl_allowed_destroy(instance->allowed);
 	pccl_wires_destroy(instance->wires);
 	pccl_key_wipe(&instance->keys);
+	pccl_free(instance->banned);
+	pthread_cond_destroy(&instance->answered);
 	pthread_mutex_destroy(&instance->lock);
 	pccl_free(instance);
 }

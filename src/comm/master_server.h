@@ -20,6 +20,12 @@ pcclResult_t pccl_master_server_protect(pcclMasterInstance_t *instance, const pc
  * pcclOutOfMemory. */
 pcclResult_t pccl_master_server_allow(pcclMasterInstance_t *instance, const char *path);
 
+/* Carries a command of its operator's out (comm/master_command.h) and hands the lines of the answer to `take`, unless
+ * that is NULL. pcclInvalidArgument: it is none, or is about nobody; pcclInvalidUsage: the master does not run, or is
+ * plain; pcclOutOfMemory. */
+pcclResult_t pccl_master_server_command(pcclMasterInstance_t *instance, const char *line, pcclLineCallback_t take,
+					void *context);
+
 /* Listens and serves. pcclInvalidUsage (it can't be bound, or has run), pcclOutOfMemory. */
 pcclResult_t pccl_master_server_run(pcclMasterInstance_t *instance);
 

@@ -147,16 +147,34 @@ static pcclResult_t merge(pcclSecurity_t *security)
 	return result;
 }
 
+/* Fills in what the environment says. */
+static pcclResult_t gather(const pcclSecurity_t *given, pcclSecurity_t *security)
+{
+	pcclResult_t result = given != NULL ? pccl_sized_read(&security_kind, given, security) : pcclSuccess;
+
+	if (result != pcclSuccess)
+		return result;
+	if (security->reserved_mode != 0)
+		return pccl_fail(pcclInvalidArgument, "reserved_mode of the security settings is not 0");
+	return merge(security);
+}
+
 pcclResult_t pccl_protection_open(const pcclSecurity_t *given, struct pccl_wires **wires_out)
 {
 	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
-	pcclResult_t result = given != NULL ? pccl_sized_read(&security_kind, given, &security) : pcclSuccess;
+	pcclResult_t result = gather(given, &security);
 
 	*wires_out = NULL;
-	if (result != pcclSuccess)
-		return result;
-	if (security.reserved_mode != 0)
-		return pccl_fail(pcclInvalidArgument, "reserved_mode of the security settings is not 0");
-	result = merge(&security);
+	return result == pcclSuccess ? pccl_wires_create(&security, wires_out) : result;
+}
+
+pcclResult_t pccl_protection_reopen(const pcclSecurity_t *given, struct pccl_wires **wires_out)
+{
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	pcclResult_t result = gather(given, &security);
+
+	*wires_out = NULL;
+	security.identity_file = NULL;
+	security.master_keys = NULL;
 	return result == pcclSuccess ? pccl_wires_create(&security, wires_out) : result;
 }

@@ -1,11 +1,15 @@
 /* pccl-master: admits peers and decides outcomes; a shell around the public master calls. */
+#include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <ccoip.h>
 #include <pccl/diagnostics.h>
@@ -13,11 +17,13 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "comm/control_socket.h"
 #include "transport/address.h"
 
 static const char usage[] =
 	"usage: pccl-master [--listen HOST:PORT] [--security MODE] [--secret-file FILE] [--key FILE]\n"
-	"                   [--allow FILE] [--log-level LEVEL]\n"
+	"                   [--allow FILE] [--control SOCKET] [--log-level LEVEL]\n"
+	"       pccl-master --control SOCKET --do COMMAND\n"
 	"       pccl-master --generate-secret\n"
 	"       pccl-master --show-key FILE\n"
 	"\n"
@@ -36,21 +42,34 @@ static const char usage[] =
 	"  --allow FILE         who may join, of those who have the secret or a certificate: a line for each, key KEY "
 	"or\n"
 	"                       name NAME (in its certificate), perhaps with \" groups 0,3-5\"; as PCCL_ALLOW_FILE.\n"
+	"  --control SOCKET     make a socket there, for this user only, by which the master is told what to do; as\n"
+	"                       PCCL_CONTROL_SOCKET\n"
+	"  --do COMMAND         tell the master at that socket, print its answer, and end\n"
 	"  --show-key FILE      print what others know such a key by, a peer's as well, make it if need be, and end\n"
 	"  --log-level LEVEL    TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)\n"
 	"  --version            print the version\n"
 	"  --help               print this\n"
 	"\n"
+	"Commands: list                          who is here\n"
+	"          evict WHOM [because TEXT]     out at once; it may come back as another peer\n"
+	"          ban WHOM [because TEXT]       the same, and it may not come back while this master runs, until\n"
+	"          unban WHOM\n"
+	"          bans                          who is banned\n"
+	"          reload                        as SIGHUP\n"
+	"WHOM is uuid UUID, key KEY or name NAME, as the list says it; a uuid can't be banned.\n"
+	"\n"
 	"SIGHUP, where there is a secret file, a certificate or a list: they are read again. They count for "
 	"connections\n"
-	"from then on, but who is not on the list any more is evicted.\n"
+	"from then on, but who is not on the list any more is evicted. The master's own key stays.\n"
 	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n"
-	"Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.\n";
+	"Exit status: 0 ended by a signal, or the command is done, 1 it could not start, or be done, 2 bad flags.\n";
 
 struct options {
 	const char *listen;
 	const char *log_level;
-	const char *allow; /* NULL: everybody */
+	const char *allow;   /* NULL: everybody */
+	const char *control; /* NULL: no socket */
+	const char *command; /* NULL: be a master */
 	pcclSecurity_t security;
 };
 
@@ -104,6 +123,8 @@ static int parse(int argc, char **argv, struct options *options)
 					      {"secret-file", required_argument, NULL, 'f'},
 					      {"generate-secret", no_argument, NULL, 'g'},
 					      {"allow", required_argument, NULL, 'a'},
+					      {"control", required_argument, NULL, 'c'},
+					      {"do", required_argument, NULL, 'd'},
 					      {"key", required_argument, NULL, 'k'},
 					      {"show-key", required_argument, NULL, 'K'},
 					      {"log-level", required_argument, NULL, 'v'},
@@ -112,7 +133,7 @@ static int parse(int argc, char **argv, struct options *options)
 					      {NULL, 0, NULL, 0}};
 	int flag;
 
-	while ((flag = getopt_long(argc, argv, "a:l:s:f:gk:K:v:Vh", longs, NULL)) != -1) {
+	while ((flag = getopt_long(argc, argv, "a:c:d:l:s:f:gk:K:v:Vh", longs, NULL)) != -1) {
 		switch (flag) {
 		case 'l':
 			options->listen = optarg;
@@ -131,6 +152,12 @@ static int parse(int argc, char **argv, struct options *options)
 			return print_secret();
 		case 'a':
 			options->allow = optarg;
+			break;
+		case 'c':
+			options->control = optarg;
+			break;
+		case 'd':
+			options->command = optarg;
 			break;
 		case 'k':
 			options->security.identity_file = optarg;
@@ -210,67 +237,171 @@ static bool has_files(const struct options *options)
 	       getenv("PCCL_CERTIFICATE_FILE") != NULL;
 }
 
-/* What is wrong with one does not keep the other. */
-static void read_again(pcclMasterInstance_t *master, const struct options *options)
-{
-	bool good = true;
+struct service {
+	pcclMasterInstance_t *master;
+	const struct options *options;
+	int signals;
+	int control; /* -1: none */
+};
 
-	if (pcclSetMasterSecurity(master, &options->security) != pcclSuccess) {
-		good = false;
-		fprintf(stderr, "pccl-master: its credentials stay as they were: %s\n", pcclGetLastError(NULL));
+/* What is wrong with one does not keep the other. */
+static pcclResult_t read_again(const struct service *service, pcclLineCallback_t say, void *context)
+{
+	const struct options *options = service->options;
+	pcclResult_t credentials = pcclSetMasterSecurity(service->master, &options->security), list;
+	char line[PCCL_FAIL_TEXT_BYTES + 64];
+
+	if (credentials != pcclSuccess) {
+		(void)snprintf(line, sizeof(line), "its credentials stay as they were: %s", pcclGetLastError(NULL));
+		say(line, context);
 	}
-	if (pcclSetMasterAdmission(master, options->allow) != pcclSuccess) {
-		good = false;
-		fprintf(stderr, "pccl-master: who may join stays as it was: %s\n", pcclGetLastError(NULL));
+	list = pcclSetMasterAdmission(service->master, options->allow);
+	if (list != pcclSuccess) {
+		(void)snprintf(line, sizeof(line), "who may join stays as it was: %s", pcclGetLastError(NULL));
+		say(line, context);
 	}
-	if (good)
-		fputs("pccl-master: files were read again\n", stderr);
+	if (credentials == pcclSuccess && list == pcclSuccess)
+		say("files were read again", context);
+	return credentials != pcclSuccess ? credentials : list;
+}
+
+static void say_line(const char *line, void *context)
+{
+	(void)context;
+	fprintf(stderr, "pccl-master: %s\n", line);
+}
+
+static pcclResult_t obey(void *context, const char *line, pcclLineCallback_t take, void *answer)
+{
+	const struct service *service = context;
+
+	pccl_log_info("its operator says: %s", line);
+	if (strcmp(line, "reload") == 0)
+		return has_files(service->options) ? read_again(service, take, answer)
+						   : pccl_fail(pcclInvalidUsage, "it has no files to read again");
+	return pcclCommandMaster(service->master, line, take, answer);
+}
+
+/* 0: none has come that ends it. */
+static int take_signal(const struct service *service)
+{
+	struct signalfd_siginfo taken;
+
+	if (read(service->signals, &taken, sizeof(taken)) != (ssize_t)sizeof(taken))
+		return 0;
+	if (taken.ssi_signo != SIGHUP)
+		return (int)taken.ssi_signo;
+	(void)read_again(service, say_line, NULL);
+	return 0;
 }
 
 /* Until a signal ends it. Returns that. */
-static int serve(pcclMasterInstance_t *master, const sigset_t *signals, const struct options *options)
+static int serve(struct service *service)
 {
-	int signal_number;
+	struct pollfd watched[] = {{.fd = service->signals, .events = POLLIN},
+				   {.fd = service->control, .events = POLLIN}};
+	int signal_number = 0;
 
-	while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
-		read_again(master, options);
+	while (signal_number == 0) {
+		if (poll(watched, 2, -1) < 0)
+			continue;
+		if (watched[1].revents != 0)
+			pccl_control_serve(service->control, obey, service);
+		if (watched[0].revents != 0)
+			signal_number = take_signal(service);
+	}
 	return signal_number;
+}
+
+/* Before there are threads, which take what the first one has blocked over. */
+static int watch_signals(bool with_hangup)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (with_hangup)
+		sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+static pcclResult_t start(ccoip_socket_address_t address, struct service *service)
+{
+	const struct options *options = service->options;
+	pcclResult_t result = pcclCreateMaster(address, &service->master);
+
+	if (service->signals < 0)
+		return pccl_fail(pcclSystemError, "signals can't be watched: %s", strerror(errno));
+	if (result == pcclSuccess)
+		result = pcclSetMasterSecurity(service->master, &options->security);
+	if (result == pcclSuccess)
+		result = pcclSetMasterAdmission(service->master, options->allow);
+	if (result == pcclSuccess && options->control != NULL)
+		result = pccl_control_listen(options->control, &service->control);
+	if (result == pcclSuccess)
+		result = pcclRunMaster(service->master);
+	return result;
+}
+
+static void say_hello(const struct options *options, uint16_t port)
+{
+	const char *identity = options->security.identity_file;
+	char key[PCCL_KEY_TEXT_BYTES];
+
+	if (identity == NULL)
+		identity = getenv("PCCL_IDENTITY_FILE");
+	if (identity != NULL && pcclDescribeKey(identity, key) == pcclSuccess)
+		fprintf(stderr, "pccl-master: its key is %s\n", key);
+	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options->listen, port);
+}
+
+static void print_line(const char *line, void *context)
+{
+	(void)context;
+	(void)puts(line);
+}
+
+static int command(const struct options *options)
+{
+	if (options->control == NULL) {
+		fputs("pccl-master: --do needs --control SOCKET, that of a master which runs\n", stderr);
+		return 2;
+	}
+	if (pccl_control_ask(options->control, options->command, print_line, NULL) != pcclSuccess ||
+	    fflush(stdout) != 0)
+		return fail("--do", EXIT_FAILURE);
+	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {"[::]", NULL, getenv("PCCL_ALLOW_FILE"), PCCL_SECURITY_INITIALIZER};
-	char key[PCCL_KEY_TEXT_BYTES];
-	const char *identity;
+	struct options options = {.listen = "[::]",
+				  .allow = getenv("PCCL_ALLOW_FILE"),
+				  .control = getenv("PCCL_CONTROL_SOCKET"),
+				  .security = PCCL_SECURITY_INITIALIZER};
+	struct service service = {.options = &options, .control = -1};
 	ccoip_socket_address_t address;
-	pcclMasterInstance_t *master;
-	sigset_t ends;
 	int status = parse(argc, argv, &options), signal_number;
 
 	if (status >= 0)
 		return status;
+	if (options.command != NULL)
+		return command(&options);
 	if (!set_log_level(options.log_level))
 		return 2;
 	if (find_address(options.listen, &address) != pcclSuccess)
 		return fail("--listen", 2);
 	raise_descriptors();
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	if (has_files(&options))
-		sigaddset(&ends, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &ends, NULL);
-	if (pcclCreateMaster(address, &master) != pcclSuccess ||
-	    pcclSetMasterSecurity(master, &options.security) != pcclSuccess ||
-	    pcclSetMasterAdmission(master, options.allow) != pcclSuccess || pcclRunMaster(master) != pcclSuccess)
+	service.signals = watch_signals(has_files(&options));
+	if (start(address, &service) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
-	identity =
-		options.security.identity_file != NULL ? options.security.identity_file : getenv("PCCL_IDENTITY_FILE");
-	if (identity != NULL && pcclDescribeKey(identity, key) == pcclSuccess)
-		fprintf(stderr, "pccl-master: its key is %s\n", key);
-	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options.listen, address.port);
-	signal_number = serve(master, &ends, &options);
-	pcclDestroyMaster(master);
+	say_hello(&options, address.port);
+	signal_number = serve(&service);
+	if (service.control >= 0)
+		(void)unlink(options.control);
+	pcclDestroyMaster(service.master);
 	fprintf(stderr, "pccl-master: ended by %s\n", strsignal(signal_number));
 	return EXIT_SUCCESS;
 }

@@ -191,6 +191,39 @@ def test_a_master_takes_its_secret_from_a_file_or_the_environment(tmp_path, free
     assert found.returncode == 1 and "none" in found.stderr
 
 
+def test_a_master_has_a_key_and_a_list(tmp_path, free_address):
+    secret, key, ours, list_file = pccl.generate_secret(), tmp_path / "master", tmp_path / "ours", tmp_path / "list"
+    said = python_m("pccl.master", "--show-key", str(key)).stdout.strip()
+    assert said == pccl.describe_key(key)
+    list_file.write_text(f"key {pccl.describe_key(ours)}\n")
+    security = pccl.Security(secret=secret, identity_file=ours, master_keys=said)
+    misled = pccl.Security(secret=secret, identity_file=ours, master_keys=pccl.describe_key(ours))
+    with Master(free_address, "--key", key, "--allow", list_file, PCCL_SECRET=secret) as master:
+        assert enters(free_address, security)
+        assert not enters(free_address, pccl.Security(secret=secret)) and not enters(free_address, misled)
+        list_file.write_text("# nobody\n")
+        master.process.send_signal(signal.SIGHUP)
+        assert "read again" in next(line for line in master.process.stderr if "pccl.master:" in line)
+        assert not enters(free_address, security)
+
+
+def test_a_master_in_this_process_obeys(free_address):
+    secret = pccl.generate_secret()
+    with pccl.MasterNode(free_address, security=pccl.Security(secret=secret)) as master:
+        communicator = pccl.Communicator(free_address, settings=pccl.Settings(security=pccl.Security(secret=secret)))
+        communicator.connect(1)
+        line, = master.command("list")
+        words = line.split()
+        assert words[:3] == ["member", "group", "0"] and "pccl-key-" in line
+        assert master.command(f"ban key {words[words.index('key') + 1]} because of this test") == [line]
+        with pytest.raises(pccl.errors.EvictedError, match="banned this peer: of this test"):
+            while True:
+                communicator.update_topology()
+        communicator.close()
+        with pytest.raises(pccl.errors.PCCLError, match="no command"):
+            master.command("lists")
+
+
 def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 

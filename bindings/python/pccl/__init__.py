@@ -8,7 +8,7 @@ from .errors import PCCLError, Result
 from ._master import MasterNode
 from .operations import Handle, OperationInfo
 from .settings import (Checksums, FailurePolicy, Input, LateMembers, Overflow, Plan, Rounding, Security, SecurityMode,
-                       Settings, Transport, Verify, Zstd, generate_secret)
+                       Settings, Transport, Verify, Zstd, describe_key, generate_secret)
 from .shared_state import SharedState, TensorInfo
 from .types import (Attribute, DataType, DeviceType, DistributionHint, QuantizationAlgorithm, QuantizationOptions,
                     ReduceDescriptor, ReduceInfo, ReduceOp, ReduceOperandDescriptor, SharedStateSyncInfo,
@@ -20,7 +20,7 @@ __all__ = [
     "QuantizationAlgorithm", "QuantizationOptions", "ReduceDescriptor", "ReduceInfo", "ReduceOp", "ReduceOpDescriptor",
     "ReduceOperandDescriptor", "Result", "Rounding", "Security", "SecurityMode", "Settings", "SharedState",
     "SharedStateSyncInfo", "SharedStateSyncStrategy", "TensorInfo", "Transport", "Verify", "Zstd", "cuda", "diloco",
-    "errors", "generate_secret", "log", "state",
+    "describe_key", "errors", "generate_secret", "log", "state",
 ]
 
 PCCLError.check(_lib.pcclInit(), "pcclInit")

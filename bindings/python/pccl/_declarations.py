@@ -503,6 +503,9 @@ class pcclSecurity_t(c.Structure):
     ]
 
 
+pcclLineCallback_t = c.CFUNCTYPE(None, c.c_char_p, c.c_void_p)
+
+
 class pcclStateSyncOptions_t(c.Structure):
     _fields_ = [
         ("size", c.c_size_t),
@@ -639,6 +642,7 @@ FUNCTIONS = {
     "pcclDescribeKey": (c.c_int, [c.c_char_p, c.c_char * 80]),
     "pcclSetMasterSecurity": (c.c_int, [c.c_void_p, c.POINTER(pcclSecurity_t)]),
     "pcclSetMasterAdmission": (c.c_int, [c.c_void_p, c.c_char_p]),
+    "pcclCommandMaster": (c.c_int, [c.c_void_p, c.c_char_p, pcclLineCallback_t, c.c_void_p]),
     "pcclStateSync": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateSyncInfo_t)]),
     "pcclStateCheck": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t), c.POINTER(pcclStateSyncOptions_t), c.POINTER(pcclStateDrift_t)]),
     "pcclStateLend": (c.c_int, [c.c_void_p, c.POINTER(pcclSharedState_t)]),

@@ -8,6 +8,7 @@ import sys
 import threading
 
 from . import _addresses
+from . import _declarations as d
 from ._calls import run, status_of
 from ._library import lib
 from .errors import PCCLError
@@ -16,20 +17,51 @@ from .settings import Security
 
 class MasterNode:
     """Admits peers and decides outcomes. Runs on a thread of the library's own. security: how its connections are
-    protected; None: as the environment says."""
+    protected; None: as the environment says. allow: a file of who may join; None: everybody who can prove that."""
 
-    def __init__(self, listen_address: str, *, security: Security | None = None) -> None:
+    def __init__(self, listen_address: str, *, security: Security | None = None,
+                 allow: str | os.PathLike[str] | None = None) -> None:
         self._handle = ctypes.c_void_p()
         self._process = os.getpid()
         self._waiting = threading.Lock()  # one thread for its end, and others for that
+        self._security = security or Security()
+        self._allow = None if allow is None else os.fsencode(allow)
         address = _addresses.to_c(*_addresses.split(listen_address))
         PCCLError.check(lib.pcclCreateMaster(address, self._handle), "pcclCreateMaster")
         if security is not None:
-            PCCLError.check(lib.pcclSetMasterSecurity(self._handle, security.to_c()), "pcclSetMasterSecurity")
+            self._set_security()
+        if allow is not None:
+            self._set_admission()
+
+    def _set_security(self) -> None:
+        PCCLError.check(lib.pcclSetMasterSecurity(self._handle, self._security.to_c()), "pcclSetMasterSecurity")
+
+    def _set_admission(self) -> None:
+        PCCLError.check(lib.pcclSetMasterAdmission(self._handle, self._allow), "pcclSetMasterAdmission")
 
     def run(self) -> None:
         """Listens and serves; returns at once."""
         PCCLError.check(lib.pcclRunMaster(self._handle), "pcclRunMaster")
+
+    def read_again(self) -> None:
+        """Its secret or certificates and its list of who may join, while it runs; what is wrong with one does not keep
+        the other, and what was before stays in its place."""
+        try:
+            self._set_security()
+        finally:
+            self._set_admission()
+
+    def command(self, line: str) -> list[str]:
+        """What its operator says, as `pccl-master --do`: "list", "evict WHOM because TEXT", "ban WHOM", "unban WHOM",
+        "bans". The lines of the answer."""
+        lines: list[str] = []
+
+        def add(text: bytes, _: object) -> None:
+            lines.append(text.decode(errors="replace"))
+
+        take = d.pcclLineCallback_t(add)
+        PCCLError.check(lib.pcclCommandMaster(self._handle, line.encode(), take, None), "pcclCommandMaster")
+        return lines
 
     def interrupt(self) -> None:
         """Asks it to stop; does not wait."""

@@ -10,14 +10,15 @@ import sys
 
 from ._master import MasterNode
 from .errors import PCCLError
-from .settings import Security, SecurityMode, generate_secret
+from .settings import Security, SecurityMode, describe_key, generate_secret
 
 _MANUAL = """
 Secrets are never arguments, which everybody on this machine can read: they come in a file or in the environment, as
 for peers. What a flag does not say one of these variables does: PCCL_SECURITY, PCCL_SECRET_FILE, PCCL_SECRET,
-PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE. Without any of them peers of this host
-only may join.
+PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE, PCCL_IDENTITY_FILE, PCCL_ALLOW_FILE.
+Without any of them peers of this host only may join.
 
+SIGHUP, where a file was given: secret, certificates and list are read again.
 SIGINT and SIGTERM end it; running operations of the peers go on without a master.
 Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.
 """
@@ -37,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--certificate-file", metavar="FILE", help="PEM: this master's")
     add("--key-file", metavar="FILE", help="PEM: its private key")
     add("--revoked-file", metavar="FILE", help="PEM: a list of certificates that do not count any more")
+    add("--key", metavar="FILE", help="the master's own key, for PCCL_MASTER_KEYS of its peers; made on first use")
+    add("--allow", metavar="FILE", default=os.environ.get("PCCL_ALLOW_FILE"),
+        help="who may join: lines of key KEY or name NAME, perhaps with groups 0,3-5")
+    add("--show-key", metavar="FILE", help="print what others know such a key by, make it if need be, and end")
     add("--generate-secret", action="store_true", help="print a new join secret for all peers and masters, and end")
     add("--log-level", metavar="LEVEL", help="TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)")
     return parser
@@ -58,11 +63,36 @@ def _raise_descriptors() -> None:
 def _start(options: argparse.Namespace) -> MasterNode:
     security = Security(options.security, secret_file=options.secret_file, authority_file=options.authority_file,
                         certificate_file=options.certificate_file, key_file=options.key_file,
-                        revoked_file=options.revoked_file)
+                        revoked_file=options.revoked_file, identity_file=options.key)
     _set_log_level(options.log_level)
-    master = MasterNode(options.listen, security=security)
+    master = MasterNode(options.listen, security=security, allow=options.allow)
     master.run()
     return master
+
+
+def _has_files(options: argparse.Namespace) -> bool:
+    names = ("PCCL_SECRET_FILE", "PCCL_CERTIFICATE_FILE")
+    return bool(options.secret_file or options.certificate_file or options.allow or any(map(os.environ.get, names)))
+
+
+def _serve(master: MasterNode, signals: set[signal.Signals]) -> None:
+    """Until one that ends it."""
+    while signal.sigwait(signals) == signal.SIGHUP:
+        try:
+            master.read_again()
+            words = "files were read again"
+        except PCCLError as error:
+            words = f"what was before stays: {error}"
+        print(f"pccl.master: {words}", file=sys.stderr, flush=True)
+
+
+def _show_key(path: str) -> int:
+    try:
+        print(describe_key(path))
+    except PCCLError as error:
+        print(f"pccl.master: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,8 +101,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.generate_secret:
         print(generate_secret())
         return 0
+    if options.show_key is not None:
+        return _show_key(options.show_key)
     _raise_descriptors()
     signals = {signal.SIGINT, signal.SIGTERM}
+    if _has_files(options):
+        signals.add(signal.SIGHUP)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         master = _start(options)
@@ -80,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"pccl.master: {error}", file=sys.stderr)
         return 1
     print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
-    signal.sigwait(signals)
+    _serve(master, signals)
     master.close()
     return 0
 

@@ -171,6 +171,13 @@ def generate_secret() -> str:
     return text.value.decode()
 
 
+def describe_key(path: str | os.PathLike[str]) -> str:
+    """What others know the key in a file by, for lists of who may join and for master_keys; made if need be."""
+    text = (ctypes.c_char * 80)()
+    PCCLError.check(lib.pcclDescribeKey(os.fsencode(path), text), "pcclDescribeKey")
+    return text.value.decode()
+
+
 @dataclass
 class Settings:
     """All choices of a communicator. None and 0 mean: as the environment says (PCCL_MASTERS and so on), or the default.

@@ -65,4 +65,26 @@ uint64_t pccl_master_deadline(const struct pccl_master *master);
  * until it is whole, with all that others have begun; hang up. */
 pcclResult_t pccl_master_expect(struct pccl_master *master, uint64_t connection, uint32_t bytes);
 
+enum pccl_master_place {
+	PCCL_PLACE_MEMBER,   /* of the group's view */
+	PCCL_PLACE_RETURNED, /* of some earlier one, in a group that is being rebuilt */
+	PCCL_PLACE_WAITING   /* for its admission */
+};
+
+/* Somebody who has registered and is connected. */
+struct pccl_master_entry {
+	uint64_t connection;
+	pcclRankUuid_t uuid;
+	uint32_t group;
+	enum pccl_master_place place;
+	uint32_t rank; /* MEMBER, as the next */
+	uint32_t epoch;
+	const char *remote; /* numeric */
+};
+
+typedef void (*pccl_master_lister)(void *context, const struct pccl_master_entry *entry);
+
+/* Lists them, those who came last first. `take` does not step the machine. */
+void pccl_master_list(const struct pccl_master *master, pccl_master_lister take, void *context);
+
 #endif

@@ -17,6 +17,7 @@
  *	master_quorum.c	 may this master decide?
  *	master_return.c	 rebuilding a group from the members that come back
  *	master_world.c	 the world's numbers
+ *	master_list.c	 who is here, for its operator
  */
 #ifndef PCCL_MEMBERSHIP_MASTER_INTERNAL_H
 #define PCCL_MEMBERSHIP_MASTER_INTERNAL_H

@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 
 #include "base/fail.h"
+#include "base/hex.h"
 #include "transport/files.h"
 
 #define PREFIX "pccl-private-key-"
@@ -62,7 +63,8 @@ static pcclResult_t read_key(FILE *file, const char *path, uint8_t seed_out[PCCL
 
 	while (!found && fgets(line, sizeof(line), file) != NULL)
 		found = strncmp(line, PREFIX, PREFIX_BYTES) == 0 &&
-			pccl_key_read_hex(line + PREFIX_BYTES, strcspn(line + PREFIX_BYTES, "\r\n"), seed_out);
+			pccl_hex_read(line + PREFIX_BYTES, strcspn(line + PREFIX_BYTES, "\r\n"), seed_out,
+				      PCCL_KEY_BYTES);
 	OPENSSL_cleanse(line, sizeof(line));
 	return found ? pcclSuccess
 		     : pccl_fail(pcclInvalidArgument, "%s holds no key: a line of \"" PREFIX "\" and 64 digits", path);

@@ -459,6 +459,40 @@ static void who_may_not_stay_is_out_at_once_whether_it_goes_or_not(void **state)
 	assert_true(world->now_ns == now_ns);
 }
 
+struct seen {
+	struct pccl_master_entry entries[4];
+	uint32_t count;
+};
+
+static void note_entry(void *context, const struct pccl_master_entry *entry)
+{
+	struct seen *seen = context;
+
+	assert_true(seen->count < 4);
+	seen->entries[seen->count++] = *entry;
+}
+
+/* Those who came last first; who has gone, or has not registered, is not there. */
+static void operators_are_told_who_is_here(void **state)
+{
+	struct small_world *world = *state;
+	struct seen seen = {.count = 0};
+
+	small_gather(world, 2);
+	small_join(world, 2, 0, 1);
+	small_settle(world);
+	pccl_master_list(world->masters[0], note_entry, &seen);
+	assert_int_equal(seen.count, 3);
+	assert_int_equal(seen.entries[0].place, PCCL_PLACE_WAITING);
+	assert_int_equal(seen.entries[2].place, PCCL_PLACE_MEMBER);
+	assert_int_equal(seen.entries[2].epoch, small_epoch(world, 0));
+	assert_int_equal(seen.entries[2].rank + seen.entries[1].rank, 1);
+	small_dismiss(world, 2);
+	seen.count = 0;
+	pccl_master_list(world->masters[0], note_entry, &seen);
+	assert_int_equal(seen.count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +520,7 @@ int main(void)
 		CASE(overslept_master_evicts_nobody),
 		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
 		CASE(a_tired_master_evicts_the_silent),
+		CASE(operators_are_told_who_is_here),
 		CASE(who_may_not_stay_is_out_at_once_whether_it_goes_or_not),
 		CASE(world_numbers_come_with_the_answer_of_a_joint_call),
 	};
