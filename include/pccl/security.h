@@ -49,7 +49,8 @@ typedef struct pcclSecurity_t {
 				  * all, so that a secret can be changed in two rounds of restarts while a run goes on;
 				  * blank lines and lines that begin with # do not count */
 	const char *authority_file;   /* PCCL_AUTHORITY_FILE: PEM, of whose certificates count */
-	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority */
+	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority. If it
+				       * has an extended key usage: serverAuth of a master, clientAuth of a peer */
 	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key */
 	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, a list of those that do not count any more; optional */
 	const char

@@ -14,13 +14,14 @@
 #include "comm/control_socket.h"
 #include "lib/check.h"
 #include "lib/peers.h"
+#include "unit/transport/tls/authority.h"
 
 enum { TEXT_BYTES = 4096 };
 
 /* Files of a test, in a folder of its own. */
 struct files {
 	char folder[32];
-	char control[64];
+	char control[128];
 	char secret[64];
 	char master_key[64];
 	char key[64];			/* of one peer, */
@@ -240,12 +241,141 @@ static void secrets_change_under_a_run_though_the_keys_file_is_gone(void **state
 	peers_finish(world);
 }
 
+/* ---- certificates ---------------------------------------------------------------------------------------------- */
+
+static struct authority authority;
+
+static void show_certificate(const char *name, bool revokes)
+{
+	char path[128], file[64];
+
+	authority_path(&authority, "authority.pem", path);
+	setenv("PCCL_AUTHORITY_FILE", path, 1);
+	(void)snprintf(file, sizeof(file), "%s.pem", name);
+	authority_path(&authority, file, path);
+	setenv("PCCL_CERTIFICATE_FILE", path, 1);
+	(void)snprintf(file, sizeof(file), "%s.key", name);
+	authority_path(&authority, file, path);
+	setenv("PCCL_KEY_FILE", path, 1);
+	authority_path(&authority, "revoked.pem", path);
+	if (revokes)
+		setenv("PCCL_REVOKED_FILE", path, 1);
+	else
+		unsetenv("PCCL_REVOKED_FILE");
+}
+
+static long masters_serial;
+
+static int open_certified_world(void **state)
+{
+	authority_create(&authority);
+	masters_serial = authority_issue_for(&authority, "master", 10, "serverAuth");
+	authority_revoke(&authority, authority_issue_for(&authority, "nobody", 10, NULL));
+	authority_issue_for(&authority, "worker", 10, "clientAuth");
+	authority_path(&authority, "control", files.control);
+	if (peers_open(state) != 0)
+		return -1;
+	show_certificate("master", true);
+	setenv("PCCL_CONTROL_SOCKET", files.control, 1);
+	peers_start_master(*state, WORLD_PROGRAM);
+	unsetenv("PCCL_CONTROL_SOCKET");
+	show_certificate("worker", false);
+	peers_start_master(*state, WORLD_PROGRAM); /* that has no business being one */
+	return 0;
+}
+
+static int close_certified_world(void **state)
+{
+	static const char *const names[] = {"authority.pem", "revoked.pem", "master.pem", "master.key", "worker.pem",
+					    "worker.key",    "nobody.pem",  "nobody.key", "late.pem",	"late.key"};
+	int status = peers_close(state);
+
+	unsetenv("PCCL_AUTHORITY_FILE");
+	unsetenv("PCCL_CERTIFICATE_FILE");
+	unsetenv("PCCL_KEY_FILE");
+	unsetenv("PCCL_REVOKED_FILE");
+	unlink(files.control);
+	authority_destroy(&authority, names, sizeof(names) / sizeof(names[0]));
+	return status;
+}
+
+static void check_turned_away(struct world_peer *me, const char *words)
+{
+	me->config.connect_timeout_ms = 300000; /* that is not what it waits for */
+	CHECK_RESULT(pcclSuccess, pcclInit());
+	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
+	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	if (strstr(pcclGetLastError(me->comm), words) == NULL)
+		peer_fail(__FILE__, __LINE__, pcclGetLastError(me->comm));
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+}
+
+static void call_a_worker_that_plays_master(struct world_peer *me)
+{
+	me->params.master_address.port = me->world->masters[1].port;
+	check_turned_away(me, "its certificate is for another role");
+}
+
+static void call_with_a_revoked_certificate(struct world_peer *me)
+{
+	check_turned_away(me, "it says that this side's certificate was revoked");
+}
+
+static void join_two_at_work(struct world_peer *me)
+{
+	peer_join(me);
+	peer_grow(me, 3);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+static void work_while_certificates_change(struct world_peer *me)
+{
+	int64_t sum = 0;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	while (sum < 1000) {
+		CHECK_RESULT(pcclSuccess, peer_sum(me, 1, peer_gate_is_open(me, 1) ? 1000 : 1, &sum));
+		CHECK(sum % 999 == 2);
+	}
+	peer_grow(me, 3);
+	peer_meet(me, 3);
+	peer_leave(me);
+}
+
+/* The master's certificate is revoked, and so is another; the newcomer, which asks for the list, meets the new one. */
+static void certificates_have_roles_and_change_under_a_run(void **state)
+{
+	struct world *world = *state;
+	char text[TEXT_BYTES];
+
+	peers_start(world, 2, work_while_certificates_change, NULL);
+	peers_start(world, 1, call_a_worker_that_plays_master, NULL);
+	peers_await_all(world, 0, 2, 1);
+	authority_revoke(&authority, masters_serial);
+	authority_issue_for(&authority, "master", 10, "serverAuth");
+	authority_revoke(&authority, authority_issue_for(&authority, "late", 10, "clientAuth"));
+	tell(pcclSuccess, text, "reload");
+	tell(pcclSuccess, text, "list"); /* what was read counts by now */
+	assert_non_null(strstr(text, " name worker\n"));
+	show_certificate("late", false);
+	peers_start(world, 1, call_with_a_revoked_certificate, NULL);
+	show_certificate("worker", true);
+	peers_start(world, 1, join_two_at_work, NULL);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(operators_evict_and_ban_whom_they_see, open_world, close_world),
 		cmocka_unit_test_setup_teardown(secrets_change_under_a_run_though_the_keys_file_is_gone, open_world,
 						close_world),
+		cmocka_unit_test_setup_teardown(certificates_have_roles_and_change_under_a_run, open_certified_world,
+						close_certified_world),
 	};
 
 	return cmocka_run_group_tests_name("operator", tests, NULL, NULL);

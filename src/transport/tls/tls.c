@@ -14,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
@@ -106,8 +107,16 @@ static bool flush(void *state, int fd)
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
-static pcclResult_t connect_ends(struct tls_connection *connection, const struct pccl_tls *tls, bool dialled)
+/* OpenSSL takes who is dialled for a server, and who dials for a client: of peers both are the latter. */
+static void expect_client(SSL *ssl)
 {
+	(void)SSL_set_purpose(ssl, X509_PURPOSE_SSL_CLIENT);
+	(void)SSL_set_trust(ssl, X509_TRUST_SSL_CLIENT);
+}
+
+static pcclResult_t connect_ends(struct tls_connection *connection, const struct pccl_tls_wire *wire, bool dialled)
+{
+	const struct pccl_tls *tls = wire->tls;
 	BIO *in, *out;
 
 	connection->ssl = SSL_new(tls->context);
@@ -123,6 +132,8 @@ static pcclResult_t connect_ends(struct tls_connection *connection, const struct
 	BIO_set_init(out, 1);
 	SSL_set_bio(connection->ssl, in, out);
 	SSL_set_mode(connection->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (wire->expects_peers)
+		expect_client(connection->ssl);
 	if (dialled)
 		SSL_set_connect_state(connection->ssl);
 	else
@@ -140,7 +151,7 @@ static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialle
 		return pcclOutOfMemory;
 	memset(connection, 0, offsetof(struct tls_connection, out));
 	connection->fd = fd;
-	result = connect_ends(connection, (const struct pccl_tls *)self, dialled);
+	result = connect_ends(connection, (const struct pccl_tls_wire *)self, dialled);
 	if (result != pcclSuccess)
 		pccl_free(connection);
 	else

@@ -34,6 +34,12 @@ void pccl_tls_renew(struct pccl_tls *tls, struct pccl_tls *fresh);
 /* After all streams and listeners of its wire. */
 void pccl_tls_destroy(struct pccl_tls *tls);
 
+/*
+ * Who dials with the first expects a master, with the second a peer; who is dialled expects a peer. A certificate that
+ * says by its extended key usage what it is for is held to that: a master's is a server's (serverAuth), a peer's a
+ * client's (clientAuth), also where it is dialled by another one.
+ */
 const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls);
+const struct pccl_transport *pccl_tls_wire_between_peers(const struct pccl_tls *tls);
 
 #endif

@@ -192,7 +192,8 @@ pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_t
 	if (tls == NULL)
 		return pcclOutOfMemory;
 	(void)mlock(tls, sizeof(*tls)); /* where it is allowed: secrets are not to be swapped out */
-	tls->wire = pccl_tls_slots;
+	tls->to_masters = (struct pccl_tls_wire){pccl_tls_slots, tls, false};
+	tls->to_peers = (struct pccl_tls_wire){pccl_tls_slots, tls, true};
 	tls->method = pccl_tls_make_method();
 	result = tls->method != NULL ? load(tls, config) : pcclOutOfMemory;
 	if (result != pcclSuccess) {
@@ -207,7 +208,7 @@ void pccl_tls_renew(struct pccl_tls *tls, struct pccl_tls *fresh)
 {
 	struct pccl_tls before = *tls;
 
-	/* The wire and the method stay: streams and listeners know them. A handshake that has begun goes on with the
+	/* The wires and the method stay: streams and listeners know them. A handshake that has begun goes on with the
 	 * old context, but looks for secrets here. */
 	memcpy(tls->secrets, fresh->secrets, sizeof(tls->secrets));
 	memcpy(tls->names, fresh->names, sizeof(tls->names));
@@ -234,5 +235,10 @@ void pccl_tls_destroy(struct pccl_tls *tls)
 
 const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls)
 {
-	return &tls->wire;
+	return &tls->to_masters.slots;
+}
+
+const struct pccl_transport *pccl_tls_wire_between_peers(const struct pccl_tls *tls)
+{
+	return &tls->to_peers.slots;
 }

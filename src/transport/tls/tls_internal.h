@@ -9,8 +9,14 @@
 
 #define PCCL_TLS_NAME_BYTES 16u
 
+struct pccl_tls_wire {
+	struct pccl_transport slots; /* first: so a wire is found by what the transport hands out */
+	const struct pccl_tls *tls;
+	bool expects_peers; /* of who is dialled */
+};
+
 struct pccl_tls {
-	struct pccl_transport wire; /* first: the wire is where its credentials are */
+	struct pccl_tls_wire to_masters, to_peers;
 	SSL_CTX *context;
 	BIO_METHOD *method; /* from OpenSSL to a connection's buffer */
 	struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX];

@@ -31,6 +31,9 @@ static const struct {
 	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "its authority did not make this side's certificate"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "it says that this side's certificate has expired"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "it says that this side's certificate was revoked"},
+	{SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
+	 "it says that this side's certificate is for another role: a master's is a server's (extended key usage "
+	 "serverAuth), a peer's a client's (clientAuth)"},
 	{SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "it does not take this side's certificate"},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "what it sent was changed on the way"},
 };
@@ -43,6 +46,14 @@ static const char *words_for(int reason)
 		if (known[i].reason == reason)
 			return known[i].words;
 	return NULL;
+}
+
+static const char *words_for_certificate(long status)
+{
+	if (status == X509_V_ERR_INVALID_PURPOSE)
+		return "its certificate is for another role: a master's is a server's (extended key usage serverAuth), "
+		       "a peer's a client's (clientAuth)";
+	return X509_verify_cert_error_string(status);
 }
 
 /* One call may leave several errors; the last that says something counts. Empties the queue. NULL: none does. */
@@ -59,7 +70,7 @@ static const char *find_words(const SSL *ssl, bool in_handshake, bool *unfit_out
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || words_for(reason) != NULL)
 			*unfit_out = reason != SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC;
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-			words = X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+			words = words_for_certificate(SSL_get_verify_result(ssl));
 		else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING && in_handshake)
 			words = "it hung up during the handshake: its security may be none";
 		else if (words_for(reason) != NULL)

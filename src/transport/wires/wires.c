@@ -157,8 +157,9 @@ const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const
 
 const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wires, const struct pccl_address *address)
 {
+	(void)address;
 	if (wires->tls != NULL)
-		return pccl_wire_for(wires, address);
+		return pccl_tls_wire_between_peers(wires->tls);
 	if (wires->rdma)
 		return &pccl_rdma;
 	return wires->memory ? &pccl_shm : &pccl_shm_declining;

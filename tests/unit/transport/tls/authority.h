@@ -14,12 +14,15 @@
 #include <openssl/x509v3.h>
 
 #define AUTHORITY_DAY_S (24L * 3600)
+#define AUTHORITY_REVOKED_MAX 4
 
 struct authority {
 	char folder[64];
 	EVP_PKEY *key;
 	X509 *certificate;
 	long serial;
+	long revoked[AUTHORITY_REVOKED_MAX];
+	size_t revoked_count;
 };
 
 static inline void authority_path(const struct authority *authority, const char *name, char out[128])
@@ -38,14 +41,22 @@ static inline FILE *authority_open(const struct authority *authority, const char
 	return file;
 }
 
-/* A certificate that ends `days` from now (it began ten days ago), signed by `authority`, or by itself. */
+static inline void authority_add(X509 *certificate, int nid, const char *value)
+{
+	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	assert_non_null(extension);
+	X509_add_ext(certificate, extension, -1);
+	X509_EXTENSION_free(extension);
+}
+
+/* A certificate that ends `days` from now (it began ten days ago), signed by `authority`, or by itself. `usage` is its
+ * extended key usage, or NULL. */
 static inline X509 *authority_sign(struct authority *authority, const char *subject, EVP_PKEY *key, int days,
-				   bool by_itself)
+				   bool by_itself, const char *usage)
 {
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
-	X509_EXTENSION *basic =
-		X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, by_itself ? "critical,CA:TRUE" : "CA:FALSE");
 
 	X509_set_version(certificate, 2);
 	ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++authority->serial);
@@ -54,8 +65,9 @@ static inline X509 *authority_sign(struct authority *authority, const char *subj
 	X509_set_pubkey(certificate, key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject, -1, -1, 0);
 	X509_set_issuer_name(certificate, by_itself ? name : X509_get_subject_name(authority->certificate));
-	X509_add_ext(certificate, basic, -1);
-	X509_EXTENSION_free(basic);
+	authority_add(certificate, NID_basic_constraints, by_itself ? "critical,CA:TRUE" : "CA:FALSE");
+	if (usage != NULL)
+		authority_add(certificate, NID_ext_key_usage, usage);
 	assert_true(X509_sign(certificate, by_itself ? key : authority->key, EVP_sha256()) > 0);
 	return certificate;
 }
@@ -76,15 +88,15 @@ static inline void authority_create(struct authority *authority)
 	assert_non_null(mkdtemp(authority->folder));
 	authority->key = EVP_EC_gen("P-256");
 	assert_non_null(authority->key);
-	authority->certificate = authority_sign(authority, "test authority", authority->key, 10, true);
+	authority->certificate = authority_sign(authority, "test authority", authority->key, 10, true, NULL);
 	authority_write(authority, "authority.pem", authority->certificate);
 }
 
 /* Writes NAME.pem and NAME.key; returns the serial number. */
-static inline long authority_issue(struct authority *authority, const char *name, int days)
+static inline long authority_issue_for(struct authority *authority, const char *name, int days, const char *usage)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *certificate = authority_sign(authority, name, key, days, false);
+	X509 *certificate = authority_sign(authority, name, key, days, false, usage);
 	char file_name[64];
 	FILE *file;
 
@@ -99,28 +111,43 @@ static inline long authority_issue(struct authority *authority, const char *name
 	return authority->serial;
 }
 
-/* Writes revoked.pem with one serial number. */
-static inline void authority_revoke(struct authority *authority, long serial)
+static inline long authority_issue(struct authority *authority, const char *name, int days)
 {
-	X509_CRL *list = X509_CRL_new();
+	return authority_issue_for(authority, name, days, NULL);
+}
+
+static inline void authority_add_revoked(X509_CRL *list, long serial, ASN1_TIME *when)
+{
 	X509_REVOKED *entry = X509_REVOKED_new();
 	ASN1_INTEGER *number = ASN1_INTEGER_new();
-	ASN1_TIME *now = X509_gmtime_adj(NULL, -3600);
-	ASN1_TIME *next = X509_gmtime_adj(NULL, AUTHORITY_DAY_S);
-	FILE *file = authority_open(authority, "revoked.pem");
 
 	ASN1_INTEGER_set(number, serial);
 	X509_REVOKED_set_serialNumber(entry, number);
-	X509_REVOKED_set_revocationDate(entry, now);
+	X509_REVOKED_set_revocationDate(entry, when);
+	X509_CRL_add0_revoked(list, entry);
+	ASN1_INTEGER_free(number);
+}
+
+/* Writes revoked.pem with this serial number and all before. */
+static inline void authority_revoke(struct authority *authority, long serial)
+{
+	X509_CRL *list = X509_CRL_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, -3600);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, AUTHORITY_DAY_S);
+	FILE *file = authority_open(authority, "revoked.pem");
+	size_t i;
+
+	assert_true(authority->revoked_count < AUTHORITY_REVOKED_MAX);
+	authority->revoked[authority->revoked_count++] = serial;
 	X509_CRL_set_version(list, 1);
 	X509_CRL_set_issuer_name(list, X509_get_subject_name(authority->certificate));
 	X509_CRL_set1_lastUpdate(list, now);
 	X509_CRL_set1_nextUpdate(list, next);
-	X509_CRL_add0_revoked(list, entry);
+	for (i = 0; i < authority->revoked_count; i++)
+		authority_add_revoked(list, authority->revoked[i], now);
 	assert_true(X509_CRL_sign(list, authority->key, EVP_sha256()) > 0);
 	assert_int_equal(PEM_write_X509_CRL(file, list), 1);
 	fclose(file);
-	ASN1_INTEGER_free(number);
 	ASN1_TIME_free(now);
 	ASN1_TIME_free(next);
 	X509_CRL_free(list);

@@ -12,7 +12,8 @@
 #include "unit/transport/tls/authority.h"
 
 static const char *const files[] = {"authority.pem", "member.pem",  "member.key",  "expired.pem",
-				    "expired.key",   "traitor.pem", "traitor.key", "revoked.pem"};
+				    "expired.key",   "traitor.pem", "traitor.key", "revoked.pem",
+				    "server.pem",    "server.key",  "client.pem",  "client.key"};
 
 static struct authority ours;
 static struct authority theirs;
@@ -70,6 +71,8 @@ static int set_up(void **state)
 	authority_issue(&ours, "member", 10);
 	authority_issue(&ours, "expired", -1);
 	authority_revoke(&ours, authority_issue(&ours, "traitor", 10));
+	authority_issue_for(&ours, "server", 10, "serverAuth");
+	authority_issue_for(&ours, "client", 10, "clientAuth");
 	authority_issue(&theirs, "member", 10);
 	by_secret = with_secrets("s");
 	by_certificate = with_certificate(&ours, &ours, "member", true);
@@ -154,6 +157,41 @@ static void certificates_that_do_not_count_are_refused(void **state)
 	check_certificate(with_certificate(&theirs, &theirs, "member", false), "certificate", "authority");
 }
 
+static void check_welcome(const struct pccl_transport *dials, const struct pccl_transport *listens)
+{
+	static struct wire wire;
+	struct wire_kind kind = {listens, "127.0.0.1", NULL}, other = {dials, "127.0.0.1", NULL};
+
+	wire_listen(&wire, &kind);
+	wire.kind = &other;
+	wire_dial(&wire);
+	WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire_is_up(&wire.acceptor));
+	wire_destroy(&wire);
+}
+
+static void certificates_are_for_the_role_that_they_name(void **state)
+{
+	static const char local[] = "its certificate is for another role",
+			  remote[] = "this side's certificate is for another";
+	struct pccl_tls *server = with_certificate(&ours, &ours, "server", false);
+	struct pccl_tls *client = with_certificate(&ours, &ours, "client", false);
+	struct pccl_tls *either = with_certificate(&ours, &ours, "member", false);
+
+	(void)state;
+	check_welcome(pccl_tls_wire(client), pccl_tls_wire(server));
+	check_welcome(pccl_tls_wire_between_peers(client), pccl_tls_wire_between_peers(client));
+	check_welcome(pccl_tls_wire(client), pccl_tls_wire(either));
+	check_welcome(pccl_tls_wire_between_peers(either), pccl_tls_wire_between_peers(client));
+	/* a peer that plays a master, a master that plays a peer, dialled and dialling */
+	check_refused(pccl_tls_wire(client), pccl_tls_wire(client), local, remote);
+	check_refused(pccl_tls_wire_between_peers(client), pccl_tls_wire_between_peers(server), local, remote);
+	check_refused(pccl_tls_wire(server), pccl_tls_wire(server), remote, local);
+	check_refused(pccl_tls_wire_between_peers(server), pccl_tls_wire_between_peers(client), remote, local);
+	pccl_tls_destroy(server);
+	pccl_tls_destroy(client);
+	pccl_tls_destroy(either);
+}
+
 static void secret_and_certificate_do_not_meet(void **state)
 {
 	(void)state;
@@ -186,20 +224,12 @@ static void plain_and_tls_do_not_meet(void **state)
 
 static void new_secret_is_taken_while_the_old_one_still_is(void **state)
 {
-	static struct wire wire;
 	struct pccl_tls *old = with_secrets("on");
 	struct pccl_tls *new = with_secrets("no");
-	struct wire_kind kinds[] = {{pccl_tls_wire(old), "127.0.0.1", NULL}, {pccl_tls_wire(new), "127.0.0.1", NULL}};
-	size_t i;
 
 	(void)state;
-	for (i = 0; i < 2; i++) {
-		wire_listen(&wire, &kinds[i]);
-		wire.kind = &kinds[1 - i];
-		wire_dial(&wire);
-		WIRE_UNTIL(&wire, wire.dialer.calls[WIRE_OPENED] == 1 && wire.acceptor.stream != NULL);
-		wire_destroy(&wire);
-	}
+	check_welcome(pccl_tls_wire(new), pccl_tls_wire(old));
+	check_welcome(pccl_tls_wire(old), pccl_tls_wire(new));
 	pccl_tls_destroy(old);
 	pccl_tls_destroy(new);
 }
@@ -359,6 +389,7 @@ int main(void)
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(another_secret_is_refused),
 		cmocka_unit_test(certificates_that_do_not_count_are_refused),
+		cmocka_unit_test(certificates_are_for_the_role_that_they_name),
 		cmocka_unit_test(secret_and_certificate_do_not_meet),
 		cmocka_unit_test(plain_and_tls_do_not_meet),
 		cmocka_unit_test(new_secret_is_taken_while_the_old_one_still_is),
