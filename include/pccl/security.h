@@ -59,7 +59,8 @@ typedef struct pcclSecurity_t {
 				 * key for each communicator, masters have none. Not for plain connections */
 	const char *master_keys; /* PCCL_MASTER_KEYS: of peers: the keys of the only masters that count, as pccl-master
 				  * prints its own, at most 16 with commas between. NULL: whoever has the secret, or a
-				  * certificate, can be a master of who calls it */
+				  * certificate, can be a master of who calls it. Of masters with identity_file: besides
+				  * its own, whose signatures it believes on what peers bring of views */
 	uint64_t reserved[2];
 } pcclSecurity_t;
 

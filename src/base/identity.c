@@ -12,15 +12,18 @@
 #include "base/hex.h"
 
 #define PURPOSE_BYTES 32u
-#define TEXT_BYTES (PURPOSE_BYTES + PCCL_BINDING_BYTES)
+#define ABOUT_BYTES 32u /* of a binding, and of an imprint */
 
-/* What is signed: this, and the binding. A key that signs other things as well signs nothing that begins so. */
+/* What is signed: this, and the binding, or the imprint. A key that signs other things as well signs nothing that
+ * begins so. */
 static const char purposes[][PURPOSE_BYTES] = {
 	[PCCL_ROLE_PEER] = "pccl: I am at this connection",
 	[PCCL_ROLE_MASTER] = "pccl: this is my master's port",
 	[PCCL_ROLE_CALLER] = "pccl: I call a member",
 	[PCCL_ROLE_CALLED] = "pccl: a member has called me",
 };
+
+static const char seal_purpose[PURPOSE_BYTES] = "pccl: a master says this";
 
 static const char key_prefix[] = "pccl-key-";
 
@@ -109,45 +112,53 @@ bool pccl_key_parse(const char *text, size_t bytes, struct pccl_key *key_out)
 	       pccl_hex_read(text + prefix_bytes, bytes - prefix_bytes, key_out->data, PCCL_KEY_BYTES);
 }
 
-static void write_text(enum pccl_role role, const struct pccl_binding *binding, uint8_t out[TEXT_BYTES])
-{
-	memcpy(out, purposes[role], PURPOSE_BYTES);
-	memcpy(out + PURPOSE_BYTES, binding->data, PCCL_BINDING_BYTES);
-}
-
-pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, enum pccl_role role, const struct pccl_binding *binding,
-			     struct pccl_proof *proof)
+/* Signs what the key is used for, and what about. */
+static pcclResult_t sign(const struct pccl_key_pair *pair, const char purpose[PURPOSE_BYTES],
+			 const uint8_t about[ABOUT_BYTES], uint8_t signature[PCCL_SIGNATURE_BYTES])
 {
 	EVP_PKEY *private_key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, pair->seed, sizeof(pair->seed));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t text[TEXT_BYTES];
-	size_t bytes = sizeof(proof->signature);
+	uint8_t text[PURPOSE_BYTES + ABOUT_BYTES];
+	size_t bytes = PCCL_SIGNATURE_BYTES;
 	bool done;
 
-	write_text(role, binding, text);
+	memcpy(text, purpose, PURPOSE_BYTES);
+	memcpy(text + PURPOSE_BYTES, about, ABOUT_BYTES);
 	done = private_key != NULL && context != NULL &&
 	       EVP_DigestSignInit(context, NULL, NULL, NULL, private_key) == 1 &&
-	       EVP_DigestSign(context, proof->signature, &bytes, text, sizeof(text)) == 1 &&
-	       bytes == sizeof(proof->signature);
+	       EVP_DigestSign(context, signature, &bytes, text, sizeof(text)) == 1 && bytes == PCCL_SIGNATURE_BYTES;
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(private_key);
 	return done ? pcclSuccess : fail_key("sign with an Ed25519 key");
 }
 
-bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding)
+static bool holds(const struct pccl_key *by, const char purpose[PURPOSE_BYTES], const uint8_t about[ABOUT_BYTES],
+		  const uint8_t signature[PCCL_SIGNATURE_BYTES])
 {
-	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, proof->key.data, sizeof(proof->key.data));
+	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, by->data, sizeof(by->data));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t text[TEXT_BYTES];
-	bool holds;
+	uint8_t text[PURPOSE_BYTES + ABOUT_BYTES];
+	bool does;
 
-	write_text(role, binding, text);
-	holds = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
-		EVP_DigestVerify(context, proof->signature, sizeof(proof->signature), text, sizeof(text)) == 1;
+	memcpy(text, purpose, PURPOSE_BYTES);
+	memcpy(text + PURPOSE_BYTES, about, ABOUT_BYTES);
+	does = key != NULL && context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+	       EVP_DigestVerify(context, signature, PCCL_SIGNATURE_BYTES, text, sizeof(text)) == 1;
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(key);
 	ERR_clear_error();
-	return holds;
+	return does;
+}
+
+pcclResult_t pccl_proof_sign(const struct pccl_key_pair *pair, enum pccl_role role, const struct pccl_binding *binding,
+			     struct pccl_proof *proof)
+{
+	return sign(pair, purposes[role], binding->data, proof->signature);
+}
+
+bool pccl_proof_holds(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding)
+{
+	return holds(&proof->key, purposes[role], binding->data, proof->signature);
 }
 
 bool pccl_proof_is_of(const struct pccl_proof *proof, enum pccl_role role, const struct pccl_binding *binding,
@@ -164,4 +175,33 @@ pcclResult_t pccl_proof_make(const struct pccl_signer *signer, enum pccl_role ro
 	proof_out->key = signer->keys->key;
 	memcpy(proof_out->salt, signer->salt, sizeof(proof_out->salt));
 	return pccl_proof_sign(signer->keys, role, binding, proof_out);
+}
+
+/* ---- seals --------------------------------------------------------------------------------------------------- */
+
+struct pccl_imprint pccl_imprint_of(const uint8_t *data, size_t bytes)
+{
+	struct pccl_imprint imprint;
+
+	(void)SHA256(data, bytes, imprint.data);
+	return imprint;
+}
+
+bool pccl_seal_is_set(const struct pccl_seal *seal)
+{
+	static const struct pccl_key none;
+
+	return memcmp(&seal->key, &none, sizeof(none)) != 0;
+}
+
+pcclResult_t pccl_seal_make(const struct pccl_key_pair *pair, const struct pccl_imprint *imprint,
+			    struct pccl_seal *seal_out)
+{
+	seal_out->key = pair->key;
+	return sign(pair, seal_purpose, imprint->data, seal_out->signature);
+}
+
+bool pccl_seal_holds(const struct pccl_seal *seal, const struct pccl_imprint *imprint)
+{
+	return holds(&seal->key, seal_purpose, imprint->data, seal->signature);
 }

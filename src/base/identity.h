@@ -103,4 +103,39 @@ pcclResult_t pccl_proof_make(const struct pccl_signer *signer, enum pccl_role ro
 
 bool pccl_identity_admits(const struct pccl_secret *secret, const pcclRankUuid_t *caller, const struct pccl_pass *pass);
 
+/* ---- seals: what a master has said, signed, so that another master need not believe who brings it ---- */
+
+#define PCCL_IMPRINT_BYTES 32
+
+/* SHA-256 of what is sealed. */
+struct pccl_imprint {
+	uint8_t data[PCCL_IMPRINT_BYTES];
+};
+
+struct pccl_seal {
+	struct pccl_key key; /* of who has made it; zeros: there is none */
+	uint8_t signature[PCCL_SIGNATURE_BYTES];
+};
+
+struct pccl_imprint pccl_imprint_of(const uint8_t *data, size_t bytes);
+
+/* Is there one? It may be anybody's, about anything. */
+bool pccl_seal_is_set(const struct pccl_seal *seal);
+
+/* pcclSystemError. */
+pcclResult_t pccl_seal_make(const struct pccl_key_pair *pair, const struct pccl_imprint *imprint,
+			    struct pccl_seal *seal_out);
+/* Was it made with the key that it names, about this? Says nothing of whose key that is. */
+bool pccl_seal_holds(const struct pccl_seal *seal, const struct pccl_imprint *imprint);
+
+/* By what a master seals, and knows others' seals: in functions, so that its machine runs with other ones, too. */
+struct pccl_sealer {
+	/* pcclSystemError. */
+	pcclResult_t (*make)(const struct pccl_sealer *sealer, const struct pccl_imprint *imprint,
+			     struct pccl_seal *seal_out);
+	/* May what was sealed with the key be believed? */
+	bool (*trusts)(const struct pccl_sealer *sealer, const struct pccl_key *key);
+	bool (*holds)(const struct pccl_seal *seal, const struct pccl_imprint *imprint);
+};
+
 #endif

@@ -114,6 +114,7 @@ static pcclResult_t start(pcclMasterInstance_t *instance)
 		return pccl_fail(pcclInvalidUsage, "%s", pccl_fail_text());
 	if (instance->allowed != NULL && !pccl_wires_are_protected(instance->wires))
 		return fail_unprotected();
+	config.sealer = pccl_sealing_open(&instance->sealing, instance->wires);
 	result = take_keys(instance);
 	if (result == pcclSuccess)
 		result = pccl_loop_create(&instance->loop);

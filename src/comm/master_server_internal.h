@@ -9,6 +9,7 @@
 #include "base/log_rate.h"
 #include "comm/master_command.h"
 #include "comm/master_server.h"
+#include "comm/sealing.h"
 #include "comm/visitor.h"
 #include "membership/master/master.h"
 #include "transport/link/channel.h"
@@ -44,6 +45,7 @@ struct pcclMasterInstanceState_t {
 	struct pccl_address address;
 	struct pccl_wires *wires;  /* NULL: the environment says, when it begins to run */
 	struct pccl_key_pair keys; /* once it runs; drawn, if it was given none */
+	struct pccl_sealing sealing;
 	pthread_t thread;
 	struct pccl_loop *loop;
 	struct pccl_doorman *doorman;

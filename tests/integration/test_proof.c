@@ -1,8 +1,10 @@
 /* Who registers at a protected master, or calls a member, proves by a key that its secret is its own: others' secrets,
- * signatures and passes, which a master of somebody else's has seen, are of no use. A real master; most peers are
- * played by the test. */
+ * signatures and passes, which a master of somebody else's has seen, are of no use. What members bring to a master of
+ * others' counts by what those have signed. Real masters; most peers are played by the test. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <pccl/security.h>
 
@@ -76,18 +78,23 @@ static void turn_until(const struct caller *caller, const bool *done)
 	}
 }
 
-static void call(struct caller *caller, const struct world_peer *me)
+static void call_master(struct caller *caller, const struct world_peer *me, unsigned master)
 {
 	struct pccl_place place;
 
 	memset(caller, 0, sizeof(*caller));
 	CHECK_RESULT(pcclSuccess, pccl_loop_create(&caller->loop));
 	CHECK_RESULT(pcclSuccess, pccl_protection_open(NULL, &caller->wires));
-	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", me->world->masters[0].port, &place.address));
+	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", me->world->masters[master].port, &place.address));
 	place.transport = pccl_wire_for(caller->wires, &place.address);
 	CHECK_RESULT(pcclSuccess, pccl_channel_dial(caller->loop, &place, 1, 30 * WORLD_SECOND_NS, &events, caller,
 						    &caller->channel));
 	turn_until(caller, &caller->is_open);
+}
+
+static void call(struct caller *caller, const struct world_peer *me)
+{
+	call_master(caller, me, 0);
 }
 
 static void hang_up(const struct caller *caller)
@@ -114,18 +121,25 @@ static void say_proof(const struct caller *caller, const struct pccl_proof *proo
 	say(caller, &message);
 }
 
-static void say_register(struct caller *caller, const struct pccl_secret *secret)
+static struct pccl_member describe(const struct pccl_secret *secret)
+{
+	struct pccl_member self = {.lanes = 1, .streams = 1, .masters = 1, .address_count = 1};
+
+	self.uuid = pccl_identity_uuid(secret);
+	self.addresses[0].port = 4242;
+	return self;
+}
+
+/* `last`: the view that it brings, or NULL. */
+static void say_register_with(struct caller *caller, const struct pccl_secret *secret, struct pccl_install *last)
 {
 	struct pccl_message message = {.type = PCCL_MESSAGE_REGISTER};
 	struct pccl_message_register *registration = &message.body.registration;
 	uint64_t end_ns = peers_now_ns() + 30 * WORLD_SECOND_NS;
 
 	registration->secret = *secret;
-	registration->self.uuid = pccl_identity_uuid(secret);
-	registration->self.addresses[0].port = 4242;
-	registration->self.address_count = 1;
-	registration->self.lanes = registration->self.streams = 1;
-	registration->self.masters = 1;
+	registration->self = describe(secret);
+	registration->last = last;
 	registration->may_found = true;
 	registration->heartbeat_interval_ns = WORLD_SECOND_NS;
 	registration->heartbeat_timeout_ns = 60 * WORLD_SECOND_NS;
@@ -134,6 +148,11 @@ static void say_register(struct caller *caller, const struct pccl_secret *secret
 		CHECK(peers_now_ns() < end_ns);
 		pccl_loop_turn(caller->loop, pccl_loop_now(caller->loop) + 10 * WORLD_MS_NS);
 	}
+}
+
+static void say_register(struct caller *caller, const struct pccl_secret *secret)
+{
+	say_register_with(caller, secret, NULL);
 }
 
 static struct pccl_proof sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding)
@@ -408,11 +427,135 @@ static void nobody_calls_members_in_anothers_name(void **state)
 	unsetenv("PCCL_SECRET");
 }
 
+/* ---- what members bring to masters ------------------------------------------------------------------------------- */
+
+struct keyed {
+	char paths[WORLD_MASTERS_MAX][40];
+	struct pccl_key keys[WORLD_MASTERS_MAX];
+	char texts[WORLD_MASTERS_MAX * PCCL_KEY_TEXT_BYTES]; /* for PCCL_MASTER_KEYS */
+};
+
+/* Brings a view of its own making, under a seal of the key, with the name of the other one. NULL: under none. */
+static void bring(struct caller *caller, const struct world_peer *me, const struct pccl_key_pair *signs,
+		  const struct pccl_key *names)
+{
+	struct pccl_key_pair own = {.seed = {3}};
+	struct pccl_install made_up = {.view = {.epoch = 1000, .lanes = 1, .streams = 1, .member_count = 1}};
+	struct pccl_imprint imprint;
+	struct pccl_member self;
+	struct pccl_secret secret;
+	struct pccl_proof proof;
+
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&own));
+	call_master(caller, me, 1);
+	proof = sign(&own, &caller->bond.binding);
+	secret = pccl_identity_secret(&proof.key, proof.salt);
+	self = describe(&secret);
+	made_up.view.members = &self;
+	if (signs != NULL) {
+		CHECK_RESULT(pcclSuccess, pccl_install_imprint(&made_up, &imprint));
+		CHECK_RESULT(pcclSuccess, pccl_seal_make(signs, &imprint, &made_up.seal));
+		made_up.seal.key = *names;
+	}
+	say_proof(caller, &proof);
+	say_register_with(caller, &secret, &made_up);
+}
+
+/* It has the join secret, as former members have, and may say what it likes. */
+static void forge_views(struct world_peer *me)
+{
+	const struct keyed *keyed = me->argument;
+	struct pccl_key_pair own = {.seed = {4}};
+	struct caller caller;
+
+	CHECK_RESULT(pcclSuccess, pccl_key_make(&own));
+	bring(&caller, me, NULL, NULL);
+	check_refused(&caller, "no master has signed the view");
+	bring(&caller, me, &own, &own.key);
+	check_refused(&caller, "none of PCCL_MASTER_KEYS");
+	bring(&caller, me, &own, &keyed->keys[0]);
+	check_refused(&caller, "not what a master has signed");
+	peer_reach(me, 1);
+}
+
+/* Goes on at the second master, which finds that the first one has signed what the members bring. */
+static void lose_a_master(struct world_peer *me)
+{
+	const struct keyed *keyed = me->argument;
+	pcclSecurity_t security = PCCL_SECURITY_INITIALIZER;
+	char second[40];
+	int64_t sum;
+
+	(void)snprintf(second, sizeof(second), "127.0.0.1:%u", me->world->masters[1].port);
+	security.master_keys = keyed->texts;
+	me->config.security = &security;
+	me->config.masters = second;
+	peer_join(me);
+	peer_grow(me, 2);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	CHECK_RESULT(pcclSuccess, pcclUpdateTopology(me->comm)); /* this takes a master */
+	CHECK(peer_world_size(me) == 2);
+	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
+	CHECK(sum == 2);
+	peer_meet(me, 2);
+	peer_leave(me);
+}
+
+/* Each master has a key of its own, and knows the other's. */
+static void start_keyed_masters(struct world *world, struct keyed *keyed)
+{
+	unsigned i;
+
+	for (i = 0; i < WORLD_MASTERS_MAX; i++) {
+		char text[PCCL_KEY_TEXT_BYTES];
+
+		strcpy(keyed->paths[i], "/tmp/pccl-test-key.XXXXXX");
+		assert_true(mkdtemp(keyed->paths[i]) != NULL);
+		assert_int_equal(rmdir(keyed->paths[i]), 0); /* a name that was free a moment ago */
+		assert_int_equal(pcclDescribeKey(keyed->paths[i], text), pcclSuccess);
+		assert_true(pccl_key_parse(text, strlen(text), &keyed->keys[i]));
+		if (i > 0)
+			strcat(keyed->texts, ",");
+		strcat(keyed->texts, text);
+	}
+	assert_int_equal(setenv("PCCL_MASTER_KEYS", keyed->texts, 1), 0);
+	for (i = 0; i < WORLD_MASTERS_MAX; i++) {
+		assert_int_equal(setenv("PCCL_IDENTITY_FILE", keyed->paths[i], 1), 0);
+		peers_start_master(world, WORLD_PROGRAM);
+	}
+	unsetenv("PCCL_IDENTITY_FILE");
+	unsetenv("PCCL_MASTER_KEYS");
+}
+
+static void masters_believe_what_masters_have_signed(void **state)
+{
+	struct keyed keyed = {.texts = ""};
+	char secret[PCCL_SECRET_TEXT_BYTES];
+	struct world *world = *state;
+	unsigned i;
+
+	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
+	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
+	start_keyed_masters(world, &keyed);
+	peers_start(world, 2, lose_a_master, &keyed);
+	peers_await_all(world, 0, 2, 1);
+	peers_start(world, 1, forge_views, &keyed);
+	peers_await(world, 2, 1);
+	peers_kill_master(world, 0);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+	unsetenv("PCCL_SECRET");
+	for (i = 0; i < WORLD_MASTERS_MAX; i++)
+		unlink(keyed.paths[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(masters_believe_what_masters_have_signed, peers_open, peers_close),
 	};
 
 	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);

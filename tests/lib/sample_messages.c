@@ -52,6 +52,12 @@ static void fill_member(struct pccl_member *member, uint8_t number)
 	member->masters = 2;
 }
 
+static void fill_seal(struct pccl_seal *seal)
+{
+	memset(seal->key.data, 0x44, sizeof(seal->key.data));
+	memset(seal->signature, 0x55, sizeof(seal->signature));
+}
+
 static void fill_install(struct pccl_install *install)
 {
 	uint32_t index;
@@ -97,6 +103,7 @@ static void fill_install(struct pccl_install *install)
 	install->decisions[0].holders[2] = bits_of(UINT64_MAX, 63);
 	install->decisions[1].tag = UINT64_MAX;
 	install->decisions[1].verdict = PCCL_VERDICT_EXPIRE;
+	fill_seal(&install->seal);
 }
 
 static void fill_answer(struct pccl_answer *answer)
@@ -134,6 +141,7 @@ static void fill_register(struct pccl_message_register *registration, bool retur
 	registration->promises[0].epoch = 10;
 	registration->promises[0].member_count = 2;
 	registration->promises[0].members = uuids_of(2);
+	fill_seal(&registration->promises[0].seal);
 	registration->promises[1].master = uuid_of(102);
 	registration->promises[1].members = uuids_of(0);
 }
@@ -176,6 +184,7 @@ static void fill_second_half(struct pccl_message *message)
 		body->prepare.epoch = 10;
 		body->prepare.members = uuids_of(3);
 		body->prepare.member_count = 3;
+		fill_seal(&body->prepare.seal);
 		break;
 	case PCCL_MESSAGE_INSTALL:
 		fill_install(&body->install);

@@ -457,4 +457,5 @@ void sim_calm_down(struct sim *sim)
 		if (sim_peer_lives(&sim->nodes[left]) && sim->nodes[left].stuck)
 			sim_peer_stop(sim, &sim->nodes[left], false);
 	}
+	sim_forgers_end(sim);
 }

@@ -192,6 +192,12 @@ void sim_plan_gentle(struct sim *sim)
 	uint64_t seed = plan->seed;
 	uint64_t reset_ns = (200 + pccl_rng_hash(seed, 52) % 2000) * SIM_MS;
 
+	if (seed >= SIM_FORGING_SEEDS) {
+		plan->known_masters = SIM_MASTERS;
+		plan->master_crash_ns = 1500 * SIM_MS;
+		plan->peaceful = false;
+		return;
+	}
 	if (seed >= SIM_LYING_SEEDS && sim->shells != NULL) {
 		shell_plan_lying(sim);
 		return;

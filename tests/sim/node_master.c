@@ -53,6 +53,7 @@ static void die_at_once(struct sim *sim, struct sim_node *node)
 
 static void feed(struct sim *sim, struct sim_node *node, struct pccl_master_event *event)
 {
+	bool is_forged = event->type == PCCL_MASTER_MESSAGE && check_is_forged(sim, event->message);
 	struct pccl_master_action action;
 
 	sim_count_step(sim);
@@ -61,6 +62,8 @@ static void feed(struct sim *sim, struct sim_node *node, struct pccl_master_even
 	while (pccl_master_poll(node->master, &action)) {
 		bool dies = is_sabotaged(sim, node, &action);
 
+		if (action.type == PCCL_MASTER_SEND)
+			check_told(sim, node, action.message, is_forged && action.connection == event->connection);
 		carry_out(sim, node, &action);
 		if (dies) {
 			die_at_once(sim, node);
@@ -75,7 +78,8 @@ void sim_master_start(struct sim *sim, struct sim_node *node)
 	struct pccl_master_config config = {.heartbeat_interval_ns = sim->plan.heartbeat_interval_ns,
 					    .heartbeat_timeout_ns = sim->plan.heartbeat_timeout_ns,
 					    .complaint_window_ns = 100 * SIM_MS,
-					    .return_grace_ns = sim->plan.return_grace_ns};
+					    .return_grace_ns = sim->plan.return_grace_ns,
+					    .sealer = sim_sealer(sim, node->id)};
 
 	if (node->alive)
 		return;

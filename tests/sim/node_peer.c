@@ -38,6 +38,7 @@ static void send_message(struct sim *sim, struct sim_node *node, struct pccl_mes
 	struct sim_packet packet = {.type = SIM_MESSAGE, .connection = node->connection};
 
 	sim_trace(sim, "node %u sends %s", node->id, pccl_message_name(message->type));
+	sim_forge(sim, node, message);
 	if (pccl_message_encode(message, &packet.bytes, &packet.byte_count) != pcclSuccess)
 		sim_fail(sim, "a message of node %u can't be encoded", node->id);
 	else if (sim_rogue_is(sim, node->id))
@@ -55,6 +56,7 @@ static void install(struct sim *sim, struct sim_node *node, const struct pccl_in
 	check_gentle_install(sim, node, what);
 	pccl_install_fini(&node->view);
 	(void)pccl_install_copy(what, &node->view);
+	sim_forger_install(sim, node);
 	(void)pccl_view_rank(&node->view.view, &node->uuid, &node->rank);
 	node->frozen = false;
 	node->installed_ns = sim->now_ns;

@@ -12,6 +12,8 @@
  *	links.c		links between peers, as far as membership hears of them; resets; gentle runs
  *	check.c		the checkers: they see what the callers see, never the machines
  *	check_gentle.c	what holds when little goes wrong
+ *	seals.c		masters' signatures, and what no master may believe
+ *	forger.c	peers that bring masters what no master has signed
  *	rogue.h		a member that lies
  *	memory.c	the heap, counted
  *	shell.h		level 2: sessions, executors and buffers in place of ops.c
@@ -44,6 +46,8 @@
 	UINT64_C(0x100000000) /* from there on: nothing goes wrong but that links are long and lose much */
 /* From there on, level 2: members send others results with a changed bit, and all verify theirs. */
 #define SIM_LYING_SEEDS UINT64_C(0x200000000)
+/* From there on: some peers forge what they bring to masters, which change often. */
+#define SIM_FORGING_SEEDS UINT64_C(0x300000000)
 #define SIM_LONG_TRIP_NS (200 * SIM_MS)
 
 /* What a run does with its trace. */
@@ -64,6 +68,7 @@ enum sim_gentle {
 
 struct sim_check;
 struct sim_rogue;
+struct sim_seals;
 struct shell;
 struct shell_world;
 
@@ -140,9 +145,11 @@ struct sim_node {
 	pcclResult_t end_result;
 	bool frozen; /* from FREEZE to INSTALL */
 	uint32_t freeze_epoch;
-	bool stuck;		  /* does not answer FREEZE any more */
-	bool vanished;		  /* died with its host: nobody is told */
-	struct pccl_install view; /* a copy of the last install; no members: none yet */
+	bool stuck;		      /* does not answer FREEZE any more */
+	bool vanished;		      /* died with its host: nobody is told */
+	struct pccl_install view;     /* a copy of the last install; no members: none yet */
+	struct pccl_install old_view; /* a forger's first */
+	bool has_lied;		      /* with a view that has been in force, about which it has */
 	uint32_t rank;
 	uint64_t linked;       /* level 1: nodes to which a link has been up, as bits */
 	uint64_t installed_ns; /* its view */
@@ -245,7 +252,8 @@ struct sim {
 	uint32_t cut[SIM_NODES][SIM_NODES]; /* from, to: cuts in force */
 	struct sim_pipe *pipes;
 	struct sim_check *check;
-	struct sim_rogue *rogue;    /* NULL: all are honest */
+	struct sim_rogue *rogue;    /* NULL: all are honest, but for forgers */
+	struct sim_seals *seals;    /* NULL: masters sign nothing */
 	struct shell_world *shells; /* level 2; else NULL */
 	uint64_t steps;
 	uint64_t second;
@@ -302,6 +310,29 @@ void sim_peer_met(struct sim *sim, struct sim_node *node, const struct sim_event
 bool sim_is_parted(const struct sim *sim, uint32_t left, uint32_t right);
 void sim_peer_feed(struct sim *sim, struct sim_node *node, struct pccl_peer_event *event);
 bool sim_peer_lives(const struct sim_node *node); /* alive and not ended */
+
+/* seals.c */
+
+/* Masters have keys, and know each other's. */
+void sim_seals_create(struct sim *sim);
+void sim_seals_destroy(struct sim *sim);
+/* The master's; NULL: it signs nothing. */
+const struct pccl_sealer *sim_sealer(const struct sim *sim, uint32_t master);
+/* By a key that is nobody's but the forger's. */
+struct pccl_seal sim_seal_alone(const struct pccl_imprint *imprint);
+/* Does a message to a master bring what no master has ever signed? */
+bool check_is_forged(const struct sim *sim, const struct pccl_message *message);
+/* What a master says to somebody, who has come with such a message or not. */
+void check_told(struct sim *sim, const struct sim_node *master, const struct pccl_message *message, bool hears_forged);
+
+/* forger.c */
+bool sim_is_forger(const struct sim *sim, uint32_t node);
+/* Changes what the node sends, if it is one. */
+void sim_forge(struct sim *sim, struct sim_node *node, struct pccl_message *message);
+/* Keeps a view for later. */
+void sim_forger_install(struct sim *sim, struct sim_node *node);
+/* Those go whom a master may have believed: it can't know which of a member's views is the last. */
+void sim_forgers_end(struct sim *sim);
 
 /* program.c */
 void sim_program(struct sim *sim, struct sim_node *node);

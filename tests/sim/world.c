@@ -311,8 +311,10 @@ static void clean_up(struct sim *sim)
 		pccl_master_destroy(sim->nodes[index].master);
 		pccl_peer_destroy(sim->nodes[index].peer);
 		pccl_install_fini(&sim->nodes[index].view);
+		pccl_install_fini(&sim->nodes[index].old_view);
 	}
 	sim_net_fini(sim);
+	sim_seals_destroy(sim);
 	check_destroy(sim->check);
 	free(sim->heap);
 	if (sim_memory_outstanding() != 0)
@@ -343,6 +345,8 @@ static struct sim *create(uint64_t seed, uint32_t level, enum sim_telling tellin
 	(void)sim_add_node(sim);
 	(void)sim_add_node(sim);
 	sim_plan_draw(sim, seed);
+	if (seed >= SIM_FORGING_SEEDS || pccl_rng_hash(seed, 901) % 2 == 0)
+		sim_seals_create(sim);
 	if (level == 2)
 		shell_world_create(sim);
 	sim_plan_gentle(sim);

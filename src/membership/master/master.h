@@ -20,6 +20,7 @@ struct pccl_master_config {
 	uint64_t heartbeat_timeout_ns;
 	uint64_t complaint_window_ns; /* how long to collect complaints before deciding who goes */
 	uint64_t return_grace_ns;     /* after a majority has returned to a new master: how long to wait for the rest */
+	const struct pccl_sealer *sealer; /* borrowed; NULL: it signs nothing, and believes what it is told of views */
 };
 
 enum pccl_master_event_type {

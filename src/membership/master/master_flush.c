@@ -6,7 +6,7 @@
  * Witnesses: newcomers that another master may have made members without their knowing. They are asked as well,
  * so that they carry the promise, but they are not in the view.
  */
-#include "membership/master/master_internal.h"
+#include "membership/master/master_seal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -171,7 +171,8 @@ static pcclResult_t tell_laggards(struct pccl_master *master, struct pccl_group 
 	return pcclSuccess;
 }
 
-static struct pccl_message *make_prepare(const struct pccl_change *change)
+static struct pccl_message *make_prepare(const struct pccl_master *master, uint32_t group,
+					 const struct pccl_change *change)
 {
 	struct pccl_message *message = pccl_message_create(PCCL_MESSAGE_PREPARE);
 	struct pccl_message_prepare *prepare;
@@ -190,6 +191,10 @@ static struct pccl_message *make_prepare(const struct pccl_change *change)
 	prepare->member_count = change->member_count;
 	for (rank = 0; rank < change->member_count; rank++)
 		prepare->members[rank] = change->recipients[rank]->self.uuid;
+	if (pccl_seal_prepare(master, group, prepare) != pcclSuccess) {
+		pccl_message_destroy(message);
+		return NULL;
+	}
 	return message;
 }
 
@@ -242,7 +247,7 @@ static bool have_others_answered(const struct pccl_change *change)
 
 static void ask_members(struct pccl_master *master, struct pccl_group *group)
 {
-	struct pccl_message *message = make_prepare(&group->change);
+	struct pccl_message *message = make_prepare(master, group->id, &group->change);
 
 	if (message == NULL) {
 		pccl_group_retry(master, group);
@@ -262,7 +267,7 @@ static void start_change(struct pccl_master *master, struct pccl_group *group, s
 	draft->members_asked = group->change.members_asked || draft->survivor_count == draft->recipient_count;
 	assert(draft->member_count > 0 && (group->base == NULL || draft->epoch > group->base->view.epoch));
 	draft->run = name_run(master, group, draft);
-	message = make_prepare(draft);
+	message = make_prepare(master, group->id, draft);
 	if (message == NULL || tell_laggards(master, group) != pcclSuccess) {
 		pccl_message_destroy(message);
 		pccl_free(draft->recipients);

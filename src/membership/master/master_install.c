@@ -1,6 +1,6 @@
 /* The end of a view change: all have answered, the ops are decided, the view comes in force. Groups that admit
  * ranks of the same bundle install together or not at all. */
-#include "membership/master/master_internal.h"
+#include "membership/master/master_seal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -137,7 +137,7 @@ static void fill_cause(const struct pccl_group *group, struct pccl_install *next
 }
 
 /* Everything that may fail, before anything is said. */
-static pcclResult_t make_next(struct pccl_group *group)
+static pcclResult_t make_next(const struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_change *change = &group->change;
 	struct pccl_install *next;
@@ -155,6 +155,8 @@ static pcclResult_t make_next(struct pccl_group *group)
 	next->newcomers = change->survivor_count < change->member_count;
 	next->lone = change->member_count == 1 && (group->base == NULL || group->base->lone);
 	fill_cause(group, next);
+	if (pccl_seal_install(master, next) != pcclSuccess)
+		return pcclOutOfMemory;
 	pccl_free(change->seats);
 	change->seats = pccl_calloc(change->member_count, sizeof(*change->seats));
 	pccl_message_destroy(change->message);
@@ -293,7 +295,7 @@ void pccl_change_install(struct pccl_master *master, struct pccl_group *group)
 			return;
 	}
 	for (other = master->groups; other != NULL; other = other->next) {
-		if (other->joint && make_next(other) != pcclSuccess) {
+		if (other->joint && make_next(master, other) != pcclSuccess) {
 			pccl_group_retry(master, group);
 			return;
 		}

@@ -5,6 +5,7 @@
  *	master_client.c	 connections: heartbeats, hanging up, what a lost client means to its group
  *	master_broken.c	 connections that end without a word: who is dead?
  *	master_register.c  REGISTER: newcomers, returning members
+ *	master_seal.c	 what it says of views it signs, and what it is told of them has to be signed
  *	master_group.c	 groups: memory, the one routine that looks at a group after every event
  *	master_vote.c	 joint calls and admission
  *	master_meet.c	 introductions: who is reached by whom before a view has both
@@ -16,8 +17,7 @@
  *	master_complaint.c  broken links, operations whose deadlines passed
  *	master_quorum.c	 may this master decide?
  *	master_return.c	 rebuilding a group from the members that come back
- *	master_world.c	 the world's numbers
- *	master_list.c	 who is here, for its operator
+ *	master_world.c, master_list.c  the world's numbers; who is here, for its operator
  */
 #ifndef PCCL_MEMBERSHIP_MASTER_INTERNAL_H
 #define PCCL_MEMBERSHIP_MASTER_INTERNAL_H

@@ -1,5 +1,5 @@
 /* REGISTER: who comes, and what it is to its group. */
-#include "membership/master/master_internal.h"
+#include "membership/master/master_seal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -242,8 +242,9 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 		yield_to_return(master, group);
 	}
 	if (group->base != NULL && last->view.epoch > group->base->view.epoch) {
-		/* It would need a majority of the members here, who would have promised it. */
-		if (pccl_promises_none(group)) {
+		/* It would need a majority of the members here, who would have promised it. But what is signed was in
+		 * force: then those have come with a view that they had before. */
+		if (master->config.sealer == NULL && pccl_promises_none(group)) {
 			evict(master, client, "the later view that it claims can't be");
 			return;
 		}
@@ -322,6 +323,8 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 				    "this peer can't show the secret of the uuid that it calls its own");
 		return;
 	}
+	if (!pccl_seals_check(master, client, registration))
+		return;
 	if (registration->last == NULL && registration->promise_count == 0 && !registration->may_found &&
 	    !is_known(pccl_group_find(master, registration->group), registration)) {
 		welcome(master, client, false);

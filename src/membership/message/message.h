@@ -58,6 +58,7 @@ struct pccl_promise {
 	uint32_t epoch;
 	uint32_t member_count;
 	pcclRankUuid_t *members; /* in rank order; owned */
+	struct pccl_seal seal;	 /* of that master, over all this and the group */
 };
 
 /* The outcome of a joint call. Joint calls are counted from the view that last added members, its `origin`: the first
@@ -146,6 +147,7 @@ struct pccl_message_prepare {
 	uint32_t epoch;
 	uint32_t member_count;
 	pcclRankUuid_t *members; /* in rank order; owned */
+	struct pccl_seal seal;	 /* over the promise that an answer to this is */
 };
 
 /* For the receiver alone; who is of the view before has those of its members. */
@@ -223,6 +225,10 @@ pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **d
 /* Decodes; everything comes from outside and is checked: pcclInvalidArgument, or pcclOutOfMemory. The caller owns
  * *message_out (pccl_message_destroy), which is NULL on failure. */
 pcclResult_t pccl_message_decode(const uint8_t *data, size_t bytes, struct pccl_message **message_out);
+
+/* What a master's seal is about, of a view and of a promise to be in one of the group. Only pcclOutOfMemory. */
+pcclResult_t pccl_install_imprint(const struct pccl_install *install, struct pccl_imprint *imprint_out);
+pcclResult_t pccl_promise_imprint(uint32_t group, const struct pccl_promise *promise, struct pccl_imprint *imprint_out);
 
 /* The type in words, for logs. Static. */
 const char *pccl_message_name(enum pccl_message_type type);

@@ -15,7 +15,7 @@
 #define DECISION_BYTES_MIN (8 + 4 + 8 + 1 + 4 + 4 + 4 + 1 + 4)
 #define REPORT_BYTES_MIN (8 + 4 + 8 + 1 + 1 + 1 + 16 + 4 + 4 + 4 + 1 + 1)
 #define LINK_BYTES (2 + 2 + 4 + 4)
-#define PROMISE_BYTES_MIN (16 + 16 + 4 + 4)
+#define PROMISE_BYTES_MIN (16 + 16 + 4 + 4 + 1)
 #define RESULT_MAX 199
 
 static bool get_flag(struct pccl_reader *reader)
@@ -234,6 +234,16 @@ static void get_decision(struct pccl_reader *reader, struct pccl_op_decision *de
 	}
 }
 
+static void get_seal(struct pccl_reader *reader, struct pccl_seal *seal)
+{
+	if (!get_flag(reader))
+		return;
+	pccl_get_bytes(reader, seal->key.data, PCCL_KEY_BYTES);
+	pccl_get_bytes(reader, seal->signature, PCCL_SIGNATURE_BYTES);
+	if (!pccl_seal_is_set(seal))
+		reader->bad = true;
+}
+
 static void get_install(struct pccl_reader *reader, struct pccl_install *install)
 {
 	struct pccl_view *view = &install->view;
@@ -253,7 +263,6 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	install->previous_epoch = pccl_get_u32(reader);
 	install->lone = get_flag(reader);
 	install->newcomers = get_flag(reader);
-	get_world(reader, &install->world);
 	get_links(reader, &install->links, view->member_count);
 	get_text(reader, install->cause, sizeof(install->cause));
 	if (view->epoch == 0 || (install->lone && view->member_count != 1) || install->previous_epoch >= view->epoch ||
@@ -268,6 +277,8 @@ static void get_install(struct pccl_reader *reader, struct pccl_install *install
 	for (index = 1; index < install->decision_count && !reader->bad; index++)
 		if (pccl_op_decision_compare(&install->decisions[index - 1], &install->decisions[index]) >= 0)
 			reader->bad = true;
+	get_world(reader, &install->world);
+	get_seal(reader, &install->seal);
 }
 
 static void get_answer(struct pccl_reader *reader, struct pccl_answer *answer)
@@ -289,6 +300,7 @@ static void get_promise(struct pccl_reader *reader, struct pccl_promise *promise
 	get_uuid(reader, &promise->run);
 	promise->epoch = pccl_get_u32(reader);
 	promise->members = get_uuids(reader, &promise->member_count);
+	get_seal(reader, &promise->seal);
 }
 
 static void get_register(struct pccl_reader *reader, struct pccl_message_register *registration)
@@ -482,6 +494,7 @@ static void get_body(struct pccl_reader *reader, struct pccl_message *message)
 		get_uuid(reader, &body->prepare.run);
 		body->prepare.epoch = pccl_get_u32(reader);
 		body->prepare.members = get_uuids(reader, &body->prepare.member_count);
+		get_seal(reader, &body->prepare.seal);
 		break;
 	case PCCL_MESSAGE_PASSES:
 		get_passes(reader, &body->passes);

@@ -113,7 +113,19 @@ static void put_decision(struct pccl_writer *writer, const struct pccl_op_decisi
 	}
 }
 
-static void put_install(struct pccl_writer *writer, const struct pccl_install *install)
+static void put_seal(struct pccl_writer *writer, const struct pccl_seal *seal)
+{
+	bool is_set = pccl_seal_is_set(seal);
+
+	put_flag(writer, is_set);
+	if (!is_set)
+		return;
+	pccl_put_bytes(writer, seal->key.data, PCCL_KEY_BYTES);
+	pccl_put_bytes(writer, seal->signature, PCCL_SIGNATURE_BYTES);
+}
+
+/* What a seal is about. */
+static void put_change(struct pccl_writer *writer, const struct pccl_install *install)
 {
 	uint32_t index;
 
@@ -128,12 +140,26 @@ static void put_install(struct pccl_writer *writer, const struct pccl_install *i
 	pccl_put_u32(writer, install->previous_epoch);
 	put_flag(writer, install->lone);
 	put_flag(writer, install->newcomers);
-	put_world(writer, &install->world);
 	put_links(writer, &install->links);
 	pccl_put_string(writer, install->cause);
 	pccl_put_u32(writer, install->decision_count);
 	for (index = 0; index < install->decision_count; index++)
 		put_decision(writer, &install->decisions[index]);
+}
+
+static void put_install(struct pccl_writer *writer, const struct pccl_install *install)
+{
+	put_change(writer, install);
+	put_world(writer, &install->world);
+	put_seal(writer, &install->seal);
+}
+
+static void put_promise(struct pccl_writer *writer, const struct pccl_promise *promise)
+{
+	put_uuid(writer, &promise->master);
+	put_uuid(writer, &promise->run);
+	pccl_put_u32(writer, promise->epoch);
+	put_uuids(writer, promise->members, promise->member_count);
 }
 
 static void put_answer(struct pccl_writer *writer, const struct pccl_answer *answer)
@@ -163,12 +189,8 @@ static void put_register(struct pccl_writer *writer, const struct pccl_message_r
 	put_answer(writer, &registration->answered);
 	pccl_put_u32(writer, registration->promise_count);
 	for (index = 0; index < registration->promise_count; index++) {
-		const struct pccl_promise *promise = &registration->promises[index];
-
-		put_uuid(writer, &promise->master);
-		put_uuid(writer, &promise->run);
-		pccl_put_u32(writer, promise->epoch);
-		put_uuids(writer, promise->members, promise->member_count);
+		put_promise(writer, &registration->promises[index]);
+		put_seal(writer, &registration->promises[index].seal);
 	}
 }
 
@@ -196,6 +218,14 @@ static void put_prepared(struct pccl_writer *writer, const struct pccl_message_p
 			put_bitmap(writer, report->held, report->segment_count);
 		put_participants(writer, report->participants, report->segment_count);
 	}
+}
+
+static void put_prepare(struct pccl_writer *writer, const struct pccl_message_prepare *prepare)
+{
+	put_uuid(writer, &prepare->run);
+	pccl_put_u32(writer, prepare->epoch);
+	put_uuids(writer, prepare->members, prepare->member_count);
+	put_seal(writer, &prepare->seal);
 }
 
 static void put_notice(struct pccl_writer *writer, const struct pccl_message_notice *notice)
@@ -264,8 +294,9 @@ static void put_proof(struct pccl_writer *writer, const struct pccl_proof *proof
 	pccl_put_bytes(writer, proof->signature, PCCL_SIGNATURE_BYTES);
 }
 
-static void put_message(struct pccl_writer *writer, const struct pccl_message *message)
+static void put_message(struct pccl_writer *writer, const void *what)
 {
+	const struct pccl_message *message = what;
 	const union pccl_message_body *body = &message->body;
 
 	pccl_put_u8(writer, (uint8_t)message->type);
@@ -306,9 +337,7 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 		put_flag(writer, body->welcome.registered);
 		break;
 	case PCCL_MESSAGE_PREPARE:
-		put_uuid(writer, &body->prepare.run);
-		pccl_put_u32(writer, body->prepare.epoch);
-		put_uuids(writer, body->prepare.members, body->prepare.member_count);
+		put_prepare(writer, &body->prepare);
 		break;
 	case PCCL_MESSAGE_PASSES:
 		put_passes(writer, &body->passes);
@@ -338,7 +367,9 @@ static void put_message(struct pccl_writer *writer, const struct pccl_message *m
 	}
 }
 
-pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **data_out, size_t *bytes_out)
+/* What `put` writes into a fresh buffer. pcclOutOfMemory; pcclInvalidArgument: it is longer than `limit`. */
+static pcclResult_t write_out(void (*put)(struct pccl_writer *writer, const void *what), const void *what, size_t limit,
+			      uint8_t **data_out, size_t *bytes_out)
 {
 	size_t capacity = FIRST_GUESS_BYTES;
 	struct pccl_writer writer;
@@ -351,16 +382,73 @@ pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **d
 		if (data == NULL)
 			return pcclOutOfMemory;
 		writer = pccl_writer_over(data, capacity);
-		put_message(&writer, message);
+		put(&writer, what);
 		if (!writer.overflow)
 			break;
 		pccl_free(data);
-		if (capacity >= PCCL_FRAME_PAYLOAD_MAX)
-			return pccl_fail(pcclInvalidArgument, "the message %s does not fit into %u bytes",
-					 pccl_message_name(message->type), PCCL_FRAME_PAYLOAD_MAX);
-		capacity = capacity > PCCL_FRAME_PAYLOAD_MAX / 4 ? PCCL_FRAME_PAYLOAD_MAX : 4 * capacity;
+		if (capacity >= limit)
+			return pcclInvalidArgument;
+		capacity = capacity > limit / 4 ? limit : 4 * capacity;
 	}
 	*data_out = data;
 	*bytes_out = (size_t)(writer.at - data);
 	return pcclSuccess;
+}
+
+pcclResult_t pccl_message_encode(const struct pccl_message *message, uint8_t **data_out, size_t *bytes_out)
+{
+	pcclResult_t result = write_out(put_message, message, PCCL_FRAME_PAYLOAD_MAX, data_out, bytes_out);
+
+	if (result == pcclInvalidArgument)
+		return pccl_fail(pcclInvalidArgument, "the message %s does not fit into %u bytes",
+				 pccl_message_name(message->type), PCCL_FRAME_PAYLOAD_MAX);
+	return result;
+}
+
+/* ---- what seals are about: the type of the message first, so that no text is that of another kind ---- */
+
+static void put_sealed_install(struct pccl_writer *writer, const void *what)
+{
+	pccl_put_u8(writer, PCCL_MESSAGE_INSTALL);
+	put_change(writer, what);
+}
+
+struct grouped_promise {
+	uint32_t group;
+	const struct pccl_promise *promise;
+};
+
+static void put_sealed_promise(struct pccl_writer *writer, const void *what)
+{
+	const struct grouped_promise *grouped = what;
+
+	pccl_put_u8(writer, PCCL_MESSAGE_PREPARE);
+	pccl_put_u32(writer, grouped->group);
+	put_promise(writer, grouped->promise);
+}
+
+static pcclResult_t take_imprint(void (*put)(struct pccl_writer *writer, const void *what), const void *what,
+				 struct pccl_imprint *imprint_out)
+{
+	uint8_t *data;
+	size_t bytes;
+	pcclResult_t result = write_out(put, what, SIZE_MAX, &data, &bytes);
+
+	if (result != pcclSuccess)
+		return pcclOutOfMemory;
+	*imprint_out = pccl_imprint_of(data, bytes);
+	pccl_free(data);
+	return pcclSuccess;
+}
+
+pcclResult_t pccl_install_imprint(const struct pccl_install *install, struct pccl_imprint *imprint_out)
+{
+	return take_imprint(put_sealed_install, install, imprint_out);
+}
+
+pcclResult_t pccl_promise_imprint(uint32_t group, const struct pccl_promise *promise, struct pccl_imprint *imprint_out)
+{
+	const struct grouped_promise grouped = {group, promise};
+
+	return take_imprint(put_sealed_promise, &grouped, imprint_out);
 }

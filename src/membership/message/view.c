@@ -135,6 +135,7 @@ pcclResult_t pccl_install_copy(const struct pccl_install *from, struct pccl_inst
 	to_out->newcomers = from->newcomers;
 	to_out->world = from->world;
 	memcpy(to_out->cause, from->cause, sizeof(to_out->cause));
+	to_out->seal = from->seal;
 	if (pccl_links_copy(&from->links, &to_out->links) != pcclSuccess)
 		goto fail_decisions;
 	to_out->decisions = pccl_calloc(from->decision_count, sizeof(*to_out->decisions));

@@ -114,6 +114,7 @@ struct pccl_install {
 	struct pccl_world world;
 	struct pccl_links links; /* between the members, for plans: the view's, so its epoch is their version */
 	char cause[PCCL_CAUSE_TEXT_BYTES]; /* why the view changed, in words */
+	struct pccl_seal seal;		   /* of the master that has made it, over all this but `world` */
 };
 
 /* Frees what the struct owns and zeroes it; takes zeroed memory. */

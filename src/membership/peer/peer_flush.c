@@ -41,7 +41,8 @@ static pcclResult_t remember_promise(struct pccl_peer *peer, const struct pccl_m
 				    .run = prepare->run,
 				    .epoch = prepare->epoch,
 				    .member_count = prepare->member_count,
-				    .members = prepare->members};
+				    .members = prepare->members,
+				    .seal = prepare->seal};
 	struct pccl_promise promise;
 	uint32_t index = place_for_promise(peer);
 

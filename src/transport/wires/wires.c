@@ -126,14 +126,19 @@ const struct pccl_key_pair *pccl_wires_identity(const struct pccl_wires *wires)
 	return wires->has_identity ? &wires->identity : NULL;
 }
 
-bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *master)
+bool pccl_wires_list(const struct pccl_wires *wires, const struct pccl_key *master)
 {
 	uint32_t i;
 
 	for (i = 0; i < wires->master_count; i++)
-		if (master != NULL && memcmp(&wires->masters[i], master, sizeof(*master)) == 0)
+		if (memcmp(&wires->masters[i], master, sizeof(*master)) == 0)
 			return true;
-	return wires->master_count == 0;
+	return false;
+}
+
+bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *master)
+{
+	return wires->master_count == 0 || (master != NULL && pccl_wires_list(wires, master));
 }
 
 void pccl_wires_share_memory(struct pccl_wires *wires)

@@ -33,6 +33,8 @@ pcclResult_t pccl_wires_generate_secret(char text_out[PCCL_SECRET_TEXT_BYTES]);
 const struct pccl_key_pair *pccl_wires_identity(const struct pccl_wires *wires);
 /* May whoever has proven to have the key be this side's master? NULL: no key; then not if masters' keys are known. */
 bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *master);
+/* Is it one of the masters' keys that this side was given? */
+bool pccl_wires_list(const struct pccl_wires *wires, const struct pccl_key *master);
 
 /* What others know the key in a file by. pcclInvalidArgument, pcclSystemError. */
 pcclResult_t pccl_wires_describe_key(const char *path, char text_out[PCCL_KEY_TEXT_BYTES]);

@@ -6,7 +6,7 @@
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
 # A .mutant file says: what it breaks; in which file (or files, with commas between, where one guard stands behind
-# another), and on which level, unless the file's own, and whether it is rare,
+# another), and on which level, unless the file's own ("forging": 1, among forgers), and whether it is rare,
 # or, for what the simulator does not run, in which unit test it shows, or which fuzz target's corpus has an input that
 # shows it (fuzz/fuzz_NAME); the sed script that does it. A rare one shows in few histories: it is looked for in ten times
 # as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or
@@ -57,7 +57,8 @@ build() { # [TEST]
 # A mutant is looked for where its file is at work: the machines alone (1), or with sessions and executors (2).
 run() { # LEVEL|TEST SEEDS
 	[[ $1 == */* ]] && { (cd "$work" && PCCL_FUZZ_MUTATIONS=0 timeout 300 "build/release/test/$1") > "$work/out" 2>&1; return; }
-	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" > "$work/out" 2>&1
+	[[ $1 == forging ]] && set -- 1 "$2" --from 12884901888
+	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" "${@:3}" > "$work/out" 2>&1
 }
 
 build || { head -20 "$work/err"; exit 1; }

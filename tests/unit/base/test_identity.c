@@ -191,6 +191,48 @@ static void a_secret_belongs_to_a_key_and_a_salt(void **state)
 	assert_memory_equal(secret.data, own, sizeof(own));
 }
 
+static void seal_is_of_one_key_and_about_one_thing(void **state)
+{
+	struct pccl_key_pair master = {.seed = {1}}, member = {.seed = {2}};
+	struct pccl_imprint imprint = pccl_imprint_of((const uint8_t *)"view", 4);
+	struct pccl_imprint other = pccl_imprint_of((const uint8_t *)"vieW", 4);
+	struct pccl_seal seal = {{{0}}, {0}}, forged;
+
+	(void)state;
+	assert_false(pccl_seal_is_set(&seal));
+	assert_int_equal(pccl_key_make(&master), pcclSuccess);
+	assert_int_equal(pccl_key_make(&member), pcclSuccess);
+	assert_int_equal(pccl_seal_make(&master, &imprint, &seal), pcclSuccess);
+	assert_true(pccl_seal_is_set(&seal) && pccl_seal_holds(&seal, &imprint));
+	assert_memory_equal(&seal.key, &master.key, sizeof(seal.key));
+	assert_false(pccl_seal_holds(&seal, &other));
+	assert_int_equal(pccl_seal_make(&member, &imprint, &forged), pcclSuccess);
+	forged.key = master.key;
+	assert_false(pccl_seal_holds(&forged, &imprint));
+	seal.signature[PCCL_SIGNATURE_BYTES - 1] ^= 1;
+	assert_false(pccl_seal_holds(&seal, &imprint));
+}
+
+/* A master signs connections with the same key, and who calls it has a say in what those are told from others by. */
+static void proof_is_no_seal(void **state)
+{
+	struct pccl_key_pair master = {.seed = {1}};
+	struct pccl_binding binding = {{7}};
+	struct pccl_imprint imprint = {{7}};
+	struct pccl_proof proof = {.salt = {0}};
+	struct pccl_seal seal;
+	int role;
+
+	(void)state;
+	assert_int_equal(pccl_key_make(&master), pcclSuccess);
+	for (role = PCCL_ROLE_PEER; role <= PCCL_ROLE_CALLED; role++) {
+		assert_int_equal(pccl_proof_sign(&master, (enum pccl_role)role, &binding, &proof), pcclSuccess);
+		seal.key = master.key;
+		memcpy(seal.signature, proof.signature, sizeof(seal.signature));
+		assert_false(pccl_seal_holds(&seal, &imprint));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +244,8 @@ int main(void)
 		cmocka_unit_test(a_member_proves_which_one_it_is),
 		cmocka_unit_test(a_proof_is_of_one_key_and_one_connection),
 		cmocka_unit_test(a_secret_belongs_to_a_key_and_a_salt),
+		cmocka_unit_test(seal_is_of_one_key_and_about_one_thing),
+		cmocka_unit_test(proof_is_no_seal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

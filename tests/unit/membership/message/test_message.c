@@ -333,6 +333,74 @@ static void every_type_and_vote_has_a_name(void **state)
 	assert_string_equal(pccl_vote_name(PCCL_VOTE_OPTIMIZE), "pcclOptimizeTopology");
 }
 
+static struct pccl_imprint imprint_of(const struct pccl_install *install)
+{
+	struct pccl_imprint imprint;
+
+	assert_int_equal(pccl_install_imprint(install, &imprint), pcclSuccess);
+	return imprint;
+}
+
+/* Changes one byte of the sample's INSTALL at a time: what decodes still, and is another view, has another imprint. */
+static void seal_is_about_all_of_a_view_but_the_world(void **state)
+{
+	struct pccl_message *message = sample_message(11), *copy;
+	struct pccl_imprint whole = imprint_of(&message->body.install), other;
+	uint32_t same = 0;
+	uint8_t *data;
+	size_t bytes, at;
+
+	(void)state;
+	assert_int_equal(message->type, PCCL_MESSAGE_INSTALL);
+	assert_int_equal(pccl_message_encode(message, &data, &bytes), pcclSuccess);
+	for (at = 1; at < bytes; at++) {
+		data[at] ^= 1;
+		if (pccl_message_decode(data, bytes, &copy) == pcclSuccess) {
+			other = imprint_of(&copy->body.install);
+			same += memcmp(&whole, &other, sizeof(whole)) == 0;
+			pccl_message_destroy(copy);
+		}
+		data[at] ^= 1;
+	}
+	assert_int_equal(same, sizeof(struct pccl_world) + PCCL_KEY_BYTES + PCCL_SIGNATURE_BYTES);
+	pccl_free(data);
+	pccl_message_destroy(message);
+}
+
+static struct pccl_imprint promise_imprint(uint32_t group, const struct pccl_promise *promise)
+{
+	struct pccl_imprint imprint;
+
+	assert_int_equal(pccl_promise_imprint(group, promise, &imprint), pcclSuccess);
+	return imprint;
+}
+
+static void seal_is_about_all_of_a_promise_and_its_group(void **state)
+{
+	struct pccl_message *message = sample_message(1);
+	struct pccl_promise *promise = &message->body.registration.promises[0], changed = *promise;
+	struct pccl_imprint imprints[7];
+	size_t i, j;
+
+	(void)state;
+	imprints[0] = promise_imprint(5, promise);
+	imprints[1] = promise_imprint(6, promise);
+	changed.master.data[15] ^= 1;
+	imprints[2] = promise_imprint(5, &changed);
+	changed.run.data[15] ^= 1;
+	imprints[3] = promise_imprint(5, &changed);
+	changed.epoch++;
+	imprints[4] = promise_imprint(5, &changed);
+	changed.member_count--;
+	imprints[5] = promise_imprint(5, &changed);
+	changed.members[0].data[0] ^= 1;
+	imprints[6] = promise_imprint(5, &changed);
+	for (i = 0; i < 7; i++)
+		for (j = 0; j < i; j++)
+			assert_memory_not_equal(&imprints[i], &imprints[j], sizeof(imprints[i]));
+	pccl_message_destroy(message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +418,8 @@ int main(void)
 		cmocka_unit_test(message_beyond_a_frame_is_not_encoded),
 		cmocka_unit_test(shared_message_lives_until_its_last_holder),
 		cmocka_unit_test(every_type_and_vote_has_a_name),
+		cmocka_unit_test(seal_is_about_all_of_a_view_but_the_world),
+		cmocka_unit_test(seal_is_about_all_of_a_promise_and_its_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
