@@ -6,6 +6,7 @@
 #include "base/fail.h"
 
 #define SCRATCH_BYTES (1u << 20)
+#define EAGER_BYTES (64u << 10) /* addresses are dear where each peer is new, and under sanitizers */
 #define PACKED_SLOTS 6
 
 static void *must(void *memory)
@@ -288,6 +289,7 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 	const struct pccl_lane_config config = {.exec = {.lane = index,
 							 .lanes = shell->lane_count,
 							 .scratch_bytes = SCRATCH_BYTES,
+							 .eager_most = EAGER_BYTES,
 							 .packed_slots = PACKED_SLOTS,
 							 .packer = {.choose = choose, .learn = learn, .context = lane}},
 						.heartbeat_interval_ns = shell->sim->plan.heartbeat_interval_ns,

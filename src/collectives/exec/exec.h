@@ -74,6 +74,7 @@ struct pccl_exec_config {
 	size_t encoded_bytes;	/* of one op that wait to be acknowledged, raised to two segments; 0: 16 MiB */
 	uint32_t packed_slots;	/* segments of all ops that are compressed and wait likewise; 0: 16 for each rank */
 	uint32_t announced_max; /* the same for all; 0: pccl_exec_announced_max() */
+	uint32_t eager_most;	/* the same for all; no more than so many eager bytes; 0: any */
 	struct pccl_packer packer;
 	/* Does the carrier take checksums of segments for this rank? What goes to several that get one has it from
 	 * here. NULL: for all. */

@@ -143,6 +143,8 @@ static pcclResult_t make_pools(struct pccl_exec *exec, uint32_t ranks, size_t re
 {
 	early_forget(exec);
 	exec->eager_bytes = pccl_exec_eager_bytes(ranks, exec->config.lanes);
+	if (exec->config.eager_most > 0 && exec->config.eager_most < exec->eager_bytes)
+		exec->eager_bytes = exec->config.eager_most;
 	exec->announced_max = exec->config.announced_max;
 	if (exec->announced_max == 0)
 		exec->announced_max = pccl_exec_announced_max(ranks, exec->config.lanes);
