@@ -31,7 +31,7 @@ struct pccl_session_config {
 	pcclPlan_t plan;
 	pcclFailurePolicy_t policy;
 	pcclZstd_t zstd;
-	uint64_t one_lane_bytes; /* ops of no more than so many have one lane, all others all; the same at all members */
+	uint64_t one_lane_bytes; /* ops of no more than so many are on one lane only; the same at all members */
 	/* For tests, the same at all members: tags are forgotten after so many ops on average, and so many may be told
 	 * at first. 0: as many as are good. */
 	uint32_t forget_every;

@@ -71,8 +71,7 @@ struct world *world_create(const struct world_config *config)
 			struct pccl_exec_config exec = {.lane = lane,
 							.lanes = config->lanes,
 							.scratch_bytes = config->scratch_bytes,
-							.eager_most = 64u
-								      << 10, /* addresses are dear under sanitizers */
+							.eager_most = 1u << 16, /* for sanitizers */
 							.encoded_bytes = config->encoded_bytes,
 							.packed_slots = config->packed_slots,
 							.announced_max = config->announced_max};

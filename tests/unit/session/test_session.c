@@ -89,7 +89,6 @@ static void an_op_may_choose_compression_for_itself(void **state)
 	pccl_session_destroy(session);
 }
 
-/* Of three lanes the one of its tag has all of it. */
 static void a_small_op_stays_on_one_lane(void **state)
 {
 	const struct pccl_session_config config = {.lanes = 3, .one_lane_bytes = 1024};

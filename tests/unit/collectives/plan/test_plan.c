@@ -516,7 +516,6 @@ static void small_ops_take_one_hop_and_large_ones_two(void **state)
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 64, 4096, &links), pcclPlanDirect);
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 2, 256 << 10, &links), pcclPlanOneshot);
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 2, (256 << 10) + 1, &links), pcclPlanDirect);
-	assert_int_equal(pccl_plan_choose(PCCL_ALL_GATHER, 2, 256 << 10, &links), pcclPlanDirect);
 	assert_int_equal(pccl_plan_choose(PCCL_ALL_REDUCE, 256, 1u << 30, &links), pcclPlanRing);
 	assert_int_equal(pccl_plan_choose(PCCL_BROADCAST, 256, 1u << 30, &links), pcclPlanDirect);
 	assert_int_equal(pccl_plan_choose(PCCL_REDUCE, 256, 1u << 30, &links), pcclPlanDirect);
