@@ -103,9 +103,11 @@ static enum pccl_verdict judge(const struct pccl_decide_input *input, const stru
 		return PCCL_VERDICT_MISMATCH;
 	if (tally->complete_count == count)
 		return PCCL_VERDICT_COMMIT;
+	if (tally->failed) /* callers there have that error */
+		return PCCL_VERDICT_ABORT;
 	if (has_expired(input, mentions[0].report))
 		return PCCL_VERDICT_EXPIRE;
-	if (tally->failed || has_lost_root(input, tally))
+	if (has_lost_root(input, tally))
 		return PCCL_VERDICT_ABORT;
 	if (tally->policy == (uint8_t)pcclPolicyRepair)
 		return tally->repairable ? PCCL_VERDICT_REPAIR : PCCL_VERDICT_RETRY;

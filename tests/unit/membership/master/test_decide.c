@@ -222,6 +222,9 @@ static void expired_op_ends_unless_it_is_complete(void **state)
 	table.input.expired = &expired;
 	table.input.expired_count = 1;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
+	table.reports[1].policy = PCCL_POLICY_FAILED; /* its caller has another error already */
+	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+	table.reports[1].policy = pcclPolicyRetry;
 	table.reports[0].complete = true;
 	table.reports[1].complete = true;
 	table.reports[2].complete = true;
