@@ -55,7 +55,7 @@ def test_arrays_that_were_replaced_are_told(master):
     with join(master, 1) as communicator:
         model = {"a": np.zeros(3, np.float32)}
         with pccl.diloco.Trainer(communicator, model, interval=1) as trainer:
-            trainer.step()
+            trainer.step(weight=np.float32(3))
             model["a"] = model["a"] + 1
             with pytest.raises(ValueError, match="'a' lies elsewhere"):
                 trainer.step()

@@ -234,6 +234,8 @@ def test_bad_choices_are_refused_in_words(master):
         assert caught.value.cause
     with pytest.raises(ValueError, match="secret_file has a zero byte"):
         pccl.Communicator(master, settings=pccl.Settings(security=pccl.Security(secret_file="secret\0s")))
+    with pytest.raises(ValueError, match="peer_group is a number"):
+        pccl.Communicator(master, 2**32)  # would be group 0
     with pytest.raises(ValueError, match="streams can't be -1"):
         pccl.Communicator(master, settings=pccl.Settings(streams=-1))
     with join(master, 1) as alone:
@@ -241,8 +243,13 @@ def test_bad_choices_are_refused_in_words(master):
             alone.all_reduce_with(np.zeros(3), plan=pccl.FailurePolicy.RETRY)
         with pytest.raises(pccl.errors.TooFewPeersError):
             alone.all_reduce_with(np.zeros(3), op="avg")
+        with pytest.raises(pccl.errors.TooFewPeersError):
+            alone.all_reduce_with(np.zeros(3), tag=np.int64(7))
         with pytest.raises(ValueError, match="at least one"):
             alone.connect(0)
+        for function in (pccl.state.lend, pccl.state.check):
+            with pytest.raises(ValueError, match="unequal: no tensor has the name 'b'"):
+                function(alone, {"a": np.zeros(3)}, unequal=["b"])
         with pytest.raises(TypeError, match="no 'colour'"):
             alone.all_reduce_with(np.zeros(3), colour="red")
         with pytest.raises(ValueError, match="tag is a number"):

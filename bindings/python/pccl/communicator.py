@@ -109,6 +109,9 @@ class Communicator(Operations):
 
     def __init__(self, address: str | None = None, peer_group: int = 0, p2p_connection_pool_size: int = 0, *,
                  settings: Settings | None = None) -> None:
+        for name, value in (("peer_group", peer_group), ("p2p_connection_pool_size", p2p_connection_pool_size)):
+            if not 0 <= value < 2**32:
+                raise ValueError(f"{name} is a number from 0 to {2**32 - 1}, not {value}")
         self._life = Life()
         params = d.pcclCommCreateParams_t(peer_group=peer_group, p2p_connection_pool_size=p2p_connection_pool_size)
         if address is not None:

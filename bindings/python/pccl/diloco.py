@@ -164,9 +164,9 @@ class Trainer:
         due = ctypes.c_bool()
         PCCLError.check(lib.pcclDilocoIsDue(self._engine, due), "pcclDilocoIsDue")
         if due.value:
-            self._call("pcclDilocoStep", weight)
+            self._call("pcclDilocoStep", float(weight))
         else:
-            PCCLError.check(lib.pcclDilocoStep(self._engine, weight), "pcclDilocoStep")
+            PCCLError.check(lib.pcclDilocoStep(self._engine, float(weight)), "pcclDilocoStep")
 
     def flush(self) -> None:
         """Waits for all rounds that have begun, and takes them over. All members do after as many steps."""

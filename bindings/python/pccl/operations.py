@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import operator
 import threading
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -174,9 +175,10 @@ def choice_number(name: str, value: Any) -> int:
         return number(_WORDS[name], value)
     if name not in _NUMBERS:
         raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
-    if not isinstance(value, int) or not 0 <= value < _NUMBERS[name]:
+    found = operator.index(value) if hasattr(value, "__index__") else -1  # NumPy has integers of its own
+    if not 0 <= found < _NUMBERS[name]:
         raise ValueError(f"{name} is a number from 0 to {_NUMBERS[name] - 1}, not {value!r}")
-    return value
+    return found
 
 
 class Operations:

@@ -50,7 +50,14 @@ class SyncInfo:
     rx_wire_bytes: int
 
 
+def _check_names(what: str, names: Collection[str], tensors: Mapping[str, Any]) -> None:
+    unknown = set(names) - set(tensors)
+    if unknown:
+        raise ValueError(f"{what}: no tensor has the name {sorted(unknown)[0]!r}")
+
+
 def _state_of(tensors: Mapping[str, Any], revision: int = 0, unequal: Collection[str] = ()) -> SharedState:
+    _check_names("unequal", unequal, tensors)
     state = SharedState([TensorInfo.of(tensor, name, allow_content_inequality=name in unequal)
                          for name, tensor in tensors.items()])
     state.revision = revision
@@ -166,9 +173,7 @@ def _options_of(tensors: Mapping[str, Any], strategy: SharedStateSyncStrategy | 
     options = d.pcclStateSyncOptions_t(size=ctypes.sizeof(d.pcclStateSyncOptions_t), threads=threads,
                                        strategy=number(d.pcclEnumSyncStrategy, strategy))
     if changed is not None:
-        unknown = set(changed) - set(tensors)
-        if unknown:
-            raise ValueError(f"changed: no tensor has the name {sorted(unknown)[0]!r}")
+        _check_names("changed", changed, tensors)
         options.dirty = (ctypes.c_bool * len(tensors))(*[name in changed for name in tensors])
     return options
 
