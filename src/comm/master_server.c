@@ -68,6 +68,7 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 	}
 	instance->generation = pccl_fork_generation();
 	pthread_mutex_init(&instance->lock, NULL);
+	pthread_mutex_init(&instance->joining, NULL);
 	pthread_cond_init(&instance->answered, NULL);
 	instance->timer.fire = timer_fired;
 	instance->timer.context = instance;
@@ -260,18 +261,19 @@ pcclResult_t pccl_master_server_interrupt(pcclMasterInstance_t *instance)
 
 pcclResult_t pccl_master_server_await(pcclMasterInstance_t *instance)
 {
-	pcclResult_t result = pcclSuccess;
-	bool join = false;
+	bool ran;
 
 	pthread_mutex_lock(&instance->lock);
-	if (!instance->ran)
-		result = pccl_fail(pcclInvalidUsage, "the master never ran");
-	join = instance->ran && !instance->joined;
-	instance->joined = instance->ran;
+	ran = instance->ran;
 	pthread_mutex_unlock(&instance->lock);
-	if (join)
+	if (!ran)
+		return pccl_fail(pcclInvalidUsage, "the master never ran");
+	pthread_mutex_lock(&instance->joining); /* others wait for who was first */
+	if (!instance->joined)
 		pthread_join(instance->thread, NULL);
-	return result;
+	instance->joined = true;
+	pthread_mutex_unlock(&instance->joining);
+	return pcclSuccess;
 }
 
 void pccl_master_server_destroy(pcclMasterInstance_t *instance)
@@ -289,6 +291,7 @@ void pccl_master_server_destroy(pcclMasterInstance_t *instance)
 	pccl_key_wipe(&instance->keys);
 	pccl_free(instance->banned);
 	pthread_cond_destroy(&instance->answered);
+	pthread_mutex_destroy(&instance->joining);
 	pthread_mutex_destroy(&instance->lock);
 	pccl_free(instance);
 }

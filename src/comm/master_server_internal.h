@@ -27,10 +27,11 @@ struct pccl_master_client {
 };
 
 struct pcclMasterInstanceState_t {
-	pthread_mutex_t lock; /* of the next seven, and of orders */
+	pthread_mutex_t joining; /* of the next one */
+	bool joined;		 /* the thread has ended */
+	pthread_mutex_t lock;	 /* of the next six, and of orders */
 	bool ran;
 	bool interrupted;
-	bool joined;		     /* somebody waits, or has waited, for the thread */
 	bool rereads;		     /* the task is on its way to the thread, with */
 	bool changes_list;	     /* a new list, */
 	struct pccl_allowed *coming; /* this one, */

@@ -1,6 +1,7 @@
 /* Calls that are wrong, at the wrong time, or without hope: the codes that programs written for PCCL 1.0 rely on. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -403,6 +404,30 @@ static void a_port_in_use_is_named_and_a_range_has_others(void **state)
 
 /* ---- masters ------------------------------------------------------------------------------------------------- */
 
+static pcclMasterInstance_t *awaited;
+static unsigned returned; /* threads */
+
+static void *await_master(void *unused)
+{
+	CHECK_RESULT(pcclSuccess, pcclMasterAwaitTermination(awaited));
+	__atomic_add_fetch(&returned, 1, __ATOMIC_SEQ_CST);
+	return unused;
+}
+
+/* Whoever comes first joins the thread; the others have to wait as well. */
+static void is_awaited_by_two(pcclMasterInstance_t *master)
+{
+	pthread_t threads[2];
+
+	awaited = master;
+	CHECK(pthread_create(&threads[0], NULL, await_master, NULL) == 0);
+	CHECK(pthread_create(&threads[1], NULL, await_master, NULL) == 0);
+	peers_sleep_ms(50);
+	CHECK(__atomic_load_n(&returned, __ATOMIC_SEQ_CST) == 0);
+	CHECK_RESULT(pcclSuccess, pcclInterruptMaster(master));
+	CHECK(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
+}
+
 static void lives_as_a_master(struct world_peer *me)
 {
 	const uint16_t port = peers_free_port(2);
@@ -424,7 +449,7 @@ static void lives_as_a_master(struct world_peer *me)
 	(void)snprintf(text, sizeof(text), "%u", port);
 	CHECK(strstr(pcclGetLastError(NULL), text) != NULL);
 	CHECK_RESULT(pcclSuccess, pcclDestroyMaster(second));
-	CHECK_RESULT(pcclSuccess, pcclInterruptMaster(master));
+	is_awaited_by_two(master);
 	CHECK_RESULT(pcclSuccess, pcclInterruptMaster(master));
 	CHECK_RESULT(pcclSuccess, pcclMasterAwaitTermination(master));
 	CHECK_RESULT(pcclSuccess, pcclDestroyMaster(master));
