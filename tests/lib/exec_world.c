@@ -79,7 +79,6 @@ struct world *world_create(const struct world_config *config)
 			exec.packer.choose = choose_packing;
 			exec.packer.learn = learn_packing;
 			exec.packer.context = world;
-
 			assert_int_equal(pccl_exec_create(&exec, &world->peers[peer].execs[lane]), pcclSuccess);
 		}
 	}

@@ -89,36 +89,6 @@ static void an_op_may_choose_compression_for_itself(void **state)
 	pccl_session_destroy(session);
 }
 
-static void a_small_op_stays_on_one_lane(void **state)
-{
-	const struct pccl_session_config config = {.lanes = 3, .one_lane_bytes = 1024};
-	struct pccl_exec_outcome outcome = {.result = pcclSuccess};
-	struct pccl_op_request small = sum_of(256, 5), large = sum_of(257, 5);
-	struct pccl_install install = install_of(1, 2, true);
-	struct pccl_command *command;
-	struct pccl_session *session;
-	struct pccl_op *op;
-	uint32_t lane;
-
-	(void)state;
-	install.view.lanes = 3;
-	assert_int_equal(pccl_session_create(&config, &session), pcclSuccess);
-	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
-	for (lane = 0; lane < 3; lane++)
-		expect(session, PCCL_COMMAND_INSTALL);
-	assert_int_equal(pccl_session_launch(session, &small, &op), pcclSuccess);
-	command = expect(session, PCCL_COMMAND_LAUNCH);
-	assert_int_equal(command->lane, 2);
-	assert_true(command->launch.geometry.on_one_lane);
-	outcome.cookie = command->launch.cookie;
-	pccl_session_outcome(session, 2, &outcome);
-	expect(session, PCCL_COMMAND_ENDED);
-	pccl_session_release(session, op);
-	assert_int_equal(pccl_session_launch(session, &large, &op), pcclSuccess);
-	assert_false(expect(session, PCCL_COMMAND_LAUNCH)->launch.geometry.on_one_lane);
-	pccl_session_destroy(session);
-}
-
 static void sequences_count_up_per_tag_and_start_again_when_newcomers_join(void **state)
 {
 	struct pccl_session *session = session_in_view(2);
@@ -584,7 +554,6 @@ int main(void)
 		cmocka_unit_test(a_deadline_finds_no_lane_to_ask_when_all_have_ended),
 		cmocka_unit_test(an_op_beyond_the_largest_is_refused_in_words),
 		cmocka_unit_test(an_op_may_choose_compression_for_itself),
-		cmocka_unit_test(a_small_op_stays_on_one_lane),
 		cmocka_unit_test(sequences_count_up_per_tag_and_start_again_when_newcomers_join),
 		cmocka_unit_test(an_aborted_op_ends_with_connection_lost),
 		cmocka_unit_test(a_retried_op_is_launched_again_in_the_new_view),
