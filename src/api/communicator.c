@@ -63,7 +63,7 @@ pcclResult_t pcclCommAbort(pcclComm_t *communicator)
 	pcclResult_t result = pccl_library_check_comm(communicator, &monitor);
 
 	if (result == pcclSuccess)
-		pccl_monitor_abort(monitor);
+		pccl_monitor_abort(monitor, NULL);
 	return result;
 }
 

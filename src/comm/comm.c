@@ -17,6 +17,8 @@
 struct pcclComm_t {
 	struct pccl_self self;
 	unsigned generation; /* see pccl_fork_generation() */
+	uint32_t holders;    /* its user, and engines */
+	bool is_destroyed;   /* by its user */
 	struct pccl_monitor *monitor;
 	struct pccl_control *control;
 	struct pccl_lane_thread *lanes[PCCL_LANES_MAX];
@@ -56,6 +58,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	if (comm == NULL)
 		return pcclOutOfMemory;
 	comm->generation = pccl_fork_generation();
+	comm->holders = 1;
 	comm->self.master_address = params->master_address;
 	comm->self.group = params->peer_group;
 	comm->self.classic = classic;
@@ -236,12 +239,32 @@ bool pccl_comm_rejoin(pcclComm_t *comm, pcclResult_t *result_out)
 	return true;
 }
 
-void pccl_comm_destroy(pcclComm_t *comm)
+void pccl_comm_hold(pcclComm_t *comm)
 {
+	__atomic_add_fetch(&comm->holders, 1, __ATOMIC_RELAXED);
+}
+
+void pccl_comm_release(pcclComm_t *comm)
+{
+	if (__atomic_sub_fetch(&comm->holders, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
 	pccl_monitor_retire(comm->monitor);
 	stop(comm);
 	pccl_monitor_destroy(comm->monitor);
 	pccl_wires_destroy(comm->self.wires);
 	pccl_key_wipe(&comm->self.keys);
 	pccl_free(comm);
+}
+
+void pccl_comm_destroy(pcclComm_t *comm)
+{
+	__atomic_store_n(&comm->is_destroyed, true, __ATOMIC_RELEASE);
+	if (__atomic_load_n(&comm->holders, __ATOMIC_ACQUIRE) > 1)
+		pccl_monitor_abort(comm->monitor, "the communicator was destroyed");
+	pccl_comm_release(comm);
+}
+
+bool pccl_comm_is_destroyed(const pcclComm_t *comm)
+{
+	return __atomic_load_n(&comm->is_destroyed, __ATOMIC_ACQUIRE);
 }

@@ -20,8 +20,14 @@ pcclResult_t pccl_comm_connect(pcclComm_t *comm);
  * join again, and nothing was done. */
 bool pccl_comm_rejoin(pcclComm_t *comm, pcclResult_t *result_out);
 
-/* Leaves, waits for the calls that are inside, ends the threads, frees. */
+/* Its user lets it go: it leaves the group. When nobody holds it any more it waits for the calls that are inside, ends
+ * the threads, frees. */
 void pccl_comm_destroy(pcclComm_t *comm);
+
+/* Who works for its user in threads of their own hold it, for the user may destroy it while they do. */
+void pccl_comm_hold(pcclComm_t *comm);
+void pccl_comm_release(pcclComm_t *comm);
+bool pccl_comm_is_destroyed(const pcclComm_t *comm);
 
 /* It was made by an ancestor of this process: its threads are not here, and its locks may be held for ever. */
 bool pccl_comm_is_inherited(const pcclComm_t *comm);

@@ -41,10 +41,10 @@ void pccl_monitor_destroy(struct pccl_monitor *monitor)
 {
 	if (monitor == NULL)
 		return;
+	assert(monitor->reservations == NULL); /* who reserves holds the communicator */
 	pccl_monitor_clear(monitor);
 	pccl_monitor_forget_loan(monitor, true);
 	pccl_monitor_forget_doomed(monitor);
-	pccl_monitor_forget_reservations(monitor);
 	pthread_cond_destroy(&monitor->changed);
 	pthread_mutex_destroy(&monitor->lock);
 	pccl_free(monitor);
@@ -331,10 +331,10 @@ static void leave_group(struct pccl_monitor *monitor, const char *detail)
 	pccl_monitor_end_locked(monitor, pcclAborted, detail);
 }
 
-void pccl_monitor_abort(struct pccl_monitor *monitor)
+void pccl_monitor_abort(struct pccl_monitor *monitor, const char *why)
 {
 	pthread_mutex_lock(&monitor->lock);
-	leave_group(monitor, abort_text);
+	leave_group(monitor, why != NULL ? why : abort_text);
 	pthread_mutex_unlock(&monitor->lock);
 }
 

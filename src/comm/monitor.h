@@ -72,8 +72,8 @@ void pccl_monitor_clear(struct pccl_monitor *monitor);
  * communicator was aborted. */
 void pccl_monitor_end_connect(struct pccl_monitor *monitor, pcclResult_t result);
 
-/* Leaves; whoever is blocked returns pcclAborted. */
-void pccl_monitor_abort(struct pccl_monitor *monitor);
+/* Leaves; whoever is blocked returns pcclAborted. `why` in words, static; NULL: the user has asked for it. */
+void pccl_monitor_abort(struct pccl_monitor *monitor, const char *why);
 
 /* Leaves, and returns when no call is inside any more. */
 void pccl_monitor_retire(struct pccl_monitor *monitor);

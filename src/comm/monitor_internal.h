@@ -137,11 +137,10 @@ pcclResult_t pccl_monitor_begin_state_call(struct pccl_monitor *monitor, const c
 pcclResult_t pccl_monitor_as_known(const struct pccl_monitor *monitor, pcclResult_t result, pcclResult_t failure);
 
 /* monitor_reserve.c, under the lock. Nothing is to be awaited but ops of reservations; is one of these busy? May this
- * thread launch under the tag: pcclInvalidArgument. They lose the monitor. */
+ * thread launch under the tag: pcclInvalidArgument. */
 bool pccl_monitor_is_quiet(const struct pccl_monitor *monitor);
 bool pccl_monitor_is_reserved_busy(const struct pccl_monitor *monitor);
 pcclResult_t pccl_monitor_check_reserved(const struct pccl_monitor *monitor, uint64_t tag);
-void pccl_monitor_forget_reservations(struct pccl_monitor *monitor);
 
 /* monitor_classic.c, under the lock */
 

@@ -115,13 +115,3 @@ bool pccl_monitor_is_reserved_busy(const struct pccl_monitor *monitor)
 		at = at->next;
 	return at != NULL;
 }
-
-void pccl_monitor_forget_reservations(struct pccl_monitor *monitor)
-{
-	struct pccl_reservation *at;
-
-	while ((at = monitor->reservations) != NULL) {
-		monitor->reservations = at->next;
-		at->monitor = NULL;
-	}
-}

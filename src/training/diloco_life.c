@@ -136,6 +136,7 @@ pcclResult_t pccl_diloco_create(pcclComm_t *comm, const pcclTensorInfo_t *tensor
 	*engine_out = NULL;
 	if (engine == NULL)
 		return pcclOutOfMemory;
+	pccl_comm_hold(comm);
 	engine->comm = comm;
 	engine->generation = pccl_fork_generation();
 	engine->quorum.has_news = settings->quorum > 0; /* its first step begins the gatherings */
@@ -209,6 +210,7 @@ void pccl_diloco_destroy(struct pccl_diloco *engine)
 	pccl_diloco_release(engine);
 	pthread_cond_destroy(&engine->changed);
 	pthread_mutex_destroy(&engine->lock);
+	pccl_comm_release(engine->comm);
 	pccl_free(engine);
 }
 
@@ -219,5 +221,5 @@ bool pccl_diloco_is_inherited(const struct pccl_diloco *engine)
 
 bool pccl_diloco_is_orphan(const struct pccl_diloco *engine)
 {
-	return engine->reservation.monitor == NULL;
+	return pccl_comm_is_destroyed(engine->comm);
 }

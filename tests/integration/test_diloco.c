@@ -300,6 +300,42 @@ static void steps_between_rounds_are_cheap_and_parameters_may_be_elsewhere(void 
 	assert_true(peers_told(world, 0, 0) < 1000 * peers_patience());
 }
 
+/* One of two destroys its communicator with rounds in flight; then the other one, which trained on. */
+static void destroys_its_communicator_first(struct world_peer *me)
+{
+	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
+	struct training_model model;
+	pcclDiloco_t *engines[2];
+	unsigned i;
+
+	peer_join(me);
+	peer_grow(me, 2);
+	training_init(&model, 0);
+	settings.mode = pcclDilocoDelayed;
+	settings.interval = 2;
+	settings.fragments = 2;
+	for (i = 0; i < 2; i++, settings.tag += 1u << 20)
+		CHECK_RESULT(pcclSuccess,
+			     pcclDilocoCreate(me->comm, model.tensors, TRAINING_TENSORS, &settings, &engines[i]));
+	training_steps(&model, engines[0], 4);
+	if (peer_rank(me) == 1)
+		training_steps(&model, engines[0], 4);
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+	for (i = 0; i < 2; i++) {
+		CHECK_RESULT(pcclInvalidUsage, pcclDilocoStep(engines[i], 1));
+		CHECK(strstr(pcclGetLastError(NULL), "communicator has been destroyed") != NULL);
+		CHECK_RESULT(pcclInvalidUsage, pcclDilocoFlush(engines[i]));
+		CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engines[i]));
+	}
+}
+
+static void engines_outlive_their_communicator(void **state)
+{
+	peers_start_master(*state, WORLD_PROGRAM);
+	peers_start(*state, 2, destroys_its_communicator_first, NULL);
+	peers_finish(*state);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, peers_open, peers_close)
 
 int main(void)
@@ -312,6 +348,7 @@ int main(void)
 		CASE(training_by_co2_is_what_arithmetic_says),
 		CASE(peers_with_other_settings_are_told),
 		CASE(peers_whose_parameters_differ_are_told),
+		CASE(engines_outlive_their_communicator),
 		CASE(steps_between_rounds_are_cheap_and_parameters_may_be_elsewhere),
 	};
 
