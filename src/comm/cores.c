@@ -1,6 +1,7 @@
 #include "comm/cores.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static hwloc_topology_t machine; /* NULL: it can't be looked at; kept until the process ends */
 
-/* What the container hides is counted, too: it tells why there are few. */
+/* What the container hides is counted, too: it tells why there are few. Variables may give hwloc another machine to
+ * look at, for other programs. */
 static void load_machine(void)
 {
 	hwloc_topology_t topology;
@@ -20,7 +22,7 @@ static void load_machine(void)
 	if (hwloc_topology_init(&topology) != 0)
 		return;
 	if (hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) == 0 &&
-	    hwloc_topology_load(topology) == 0)
+	    hwloc_topology_load(topology) == 0 && hwloc_topology_is_thissystem(topology) != 0)
 		machine = topology;
 	else
 		hwloc_topology_destroy(topology);
@@ -147,9 +149,17 @@ static uint32_t own_quota(void)
 
 /* ---- both ------------------------------------------------------------------------------------------------------ */
 
+/* Threads of processors, for want of a machine that tells of cores. */
+static uint32_t bound_threads(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
 void pccl_cores_find(struct pccl_cores *cores_out)
 {
-	struct pccl_cores found = {.machine = 0, .bound = 1, .quota = own_quota()};
+	struct pccl_cores found = {.machine = 0, .quota = own_quota()};
 
 	(void)pthread_once(&once, load_machine);
 	if (machine != NULL) {
@@ -157,6 +167,8 @@ void pccl_cores_find(struct pccl_cores *cores_out)
 
 		found.machine = cores > 0 ? (uint32_t)cores : 0;
 		found.bound = bound_cores();
+	} else {
+		found.bound = bound_threads();
 	}
 	*cores_out = found;
 }

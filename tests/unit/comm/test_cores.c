@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "comm/cores.h"
@@ -29,6 +30,28 @@ static uint32_t cores_of(const char *what, const char *allowed)
 	hwloc_bitmap_free(set);
 	hwloc_topology_destroy(topology);
 	return cores;
+}
+
+/* As it may be for other programs. First of all, for the machine is looked at once: by a child. */
+static void another_machine_that_hwloc_is_given_counts_for_nothing(void **state)
+{
+	struct pccl_cores cores;
+	cpu_set_t all;
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		(void)setenv("HWLOC_SYNTHETIC", "pack:8 core:128 pu:1", 1);
+		pccl_cores_find(&cores);
+		_exit(sched_getaffinity(0, sizeof(all), &all) == 0 && cores.machine == 0 &&
+				      cores.bound == (uint32_t)CPU_COUNT(&all)
+			      ? 0
+			      : 1);
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 static void cores_count_once_and_only_where_they_may_be_used(void **state)
@@ -149,6 +172,7 @@ static void a_thread_that_is_bound_has_fewer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(another_machine_that_hwloc_is_given_counts_for_nothing),
 		cmocka_unit_test(cores_count_once_and_only_where_they_may_be_used),
 		cmocka_unit_test(lanes_are_half_the_cores),
 		cmocka_unit_test(a_control_group_has_no_more_than_those_above_it),
