@@ -71,19 +71,17 @@ def test_a_trainer_ends_before_its_communicator(master):
     trainer.close()
 
 
-def train_module(number, count, address):
+def train_module(number, communicator, dtype):
     import torch
 
-    torch.set_num_threads(1)  # peers share the processors
     torch.manual_seed(1)
-    model = torch.nn.Linear(10, 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    inputs = torch.randn(400, 10, generator=torch.Generator().manual_seed(number))
+    model = torch.nn.Linear(10, 2).to(dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    inputs = torch.randn(100, 10, generator=torch.Generator().manual_seed(number)).to(dtype)
     wanted = inputs[:, :2]
-    with join(address, count) as communicator, pccl.diloco.Trainer(communicator, model, interval=5,
-                                                                   momentum=0.5) as trainer:
+    with pccl.diloco.Trainer(communicator, model, interval=5, momentum=0.5) as trainer:
         losses = []
-        for _ in range(100):
+        for _ in range(30):
             optimizer.zero_grad()
             loss = torch.nn.functional.mse_loss(model(inputs), wanted)
             loss.backward()
@@ -91,10 +89,34 @@ def train_module(number, count, address):
             trainer.step(weight=len(inputs))
             losses.append(loss.item())
         assert losses[-1] < losses[0] / 10
+        outer = torch.frombuffer(bytearray(trainer.state_dict()["diloco.outer/weight"]), dtype=torch.float32)
+        assert torch.equal(model.weight.flatten(), outer.to(dtype))
         return model.weight.flatten().tolist()
+
+
+def train_modules(number, count, address):
+    import torch
+
+    torch.set_num_threads(1)  # peers share the processors
+    with join(address, count) as communicator:
+        return [train_module(number, communicator, dtype) for dtype in (torch.float32, torch.bfloat16)]
 
 
 def test_a_module_of_torch_learns_on_all_peers(master, run_peers):
     pytest.importorskip("torch")
-    answers = run_peers(train_module, 2, master)
+    answers = run_peers(train_modules, 2, master)
     assert answers[0] == answers[1]
+
+
+def test_parameters_of_torch_that_can_not_be_copied_are_named(master, monkeypatch):
+    torch = pytest.importorskip("torch")
+    half = torch.zeros(4, 4, dtype=torch.float16)
+    with join(master, 1) as communicator:
+        for model, words in (({"a": half, "b": np.zeros(3, np.float32)}, "'b' is no tensor of torch"),
+                             ({"a": half.T[:2]}, "'a' is not contiguous"), ({"a": half.long()}, "'a' is of INT64"),
+                             ({"a": half.to("meta")}, "'a' has no data")):
+            with pytest.raises(ValueError, match=words):
+                pccl.diloco.Trainer(communicator, model)
+        monkeypatch.setattr(torch, "frombuffer", None)
+        with pytest.raises(pccl.errors.InternalError, match="the callback `read` failed"):
+            pccl.diloco.Trainer(communicator, {"a": half})

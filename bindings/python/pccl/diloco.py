@@ -11,9 +11,11 @@ include/pccl/diloco.h is the manual of what lies below: modes, rules, losses, st
 from __future__ import annotations
 
 import ctypes
+import importlib
+import logging
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,7 +28,7 @@ from .communicator import Communicator
 from .errors import InvalidUsageError, PCCLError, Result
 from .settings import Rounding, Zstd, number
 from .shared_state import TensorInfo
-from .types import DataType, DeviceType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
+from .types import DataType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
 
 
 class Mode(Enum):
@@ -88,6 +90,49 @@ def _place_of(parameter: Any) -> int:
     return int(parameter.data_ptr()) if hasattr(parameter, "data_ptr") else buffer_of(parameter, writable=True).pointer
 
 
+def _lies_elsewhere(parameter: Any) -> bool:
+    """Is it torch's, of floats that are not float32 in the memory of the host?"""
+    return hasattr(parameter, "is_floating_point") and bool(parameter.is_floating_point()) and (
+        parameter.device.type != "cpu" or parameter.element_size() != 4)
+
+
+class _Copies:
+    """Reads and writes parameters of torch, wherever they are, for the library, which knows them as float32."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        for name, parameter in parameters.items():
+            if hasattr(parameter, "full_tensor"):
+                raise ValueError(f"'{name}' is a DTensor, which is spread over ranks: pass a mapping of to_local()s")
+            if not hasattr(parameter, "is_floating_point") or not parameter.is_floating_point():
+                raise ValueError(f"'{name}' is no tensor of torch's with floats, as others of the parameters are")
+            if not parameter.is_contiguous():
+                raise ValueError(f"'{name}' is not contiguous")
+        self.infos = [TensorInfo(name, each.data_ptr(), numel=each.numel(), dtype=DataType.FLOAT)
+                      for name, each in parameters.items()]
+        self._flat = [each.detach().view(-1) for each in parameters.values()]
+        self.read = d.pcclDilocoRead_t(self._read)
+        self.write = d.pcclDilocoWrite_t(self._write)
+
+    def _read(self, _: object, tensor: int, first: int, count: int, to: Any) -> int:
+        return self._copy(tensor, first, count, to, lambda ours, theirs: theirs.copy_(ours))
+
+    def _write(self, _: object, tensor: int, first: int, count: int, origin: Any) -> int:
+        return self._copy(tensor, first, count, origin, lambda ours, theirs: ours.copy_(theirs))
+
+    def _copy(self, tensor: int, first: int, count: int, place: Any, copy: Callable[[Any, Any], object]) -> int:
+        try:
+            torch: Any = importlib.import_module("torch")
+            ours = self._flat[tensor][first:first + count]
+            memory = (ctypes.c_float * count).from_address(ctypes.addressof(place.contents))
+            if ours.device.type != "cpu":
+                torch.accelerator.synchronize(ours.device)  # whatever stream they are trained on
+            copy(ours, torch.frombuffer(memory, dtype=torch.float32))
+        except Exception:
+            logging.getLogger("pccl").exception("parameter '%s' can't be copied", self.infos[tensor].name)
+            return d.pcclInternalError
+        return d.pcclSuccess
+
+
 _WORDS: dict[str, int] = {"mode": d.pcclEnumDilocoMode, "rule": d.pcclEnumDilocoRule,
                           "division": d.pcclEnumDilocoDivision, "codec": d.pcclEnumCodec,
                           "codec_down": d.pcclEnumCodec, "rounding": d.pcclEnumRounding, "zstd": d.pcclEnumZstd}
@@ -107,11 +152,13 @@ def _settings(choices: dict[str, Any], fragment_of: Sequence[int] | None) -> d.p
 
 
 class Trainer:
-    """The engine around the float32 parameters of a model: those of a torch.nn.Module that require gradients, or a
-    mapping of names to NumPy arrays, torch tensors on the host, or buffers. They are used where they lie and have to
-    stay there; at the beginning they are the same on all peers (broadcast them, or pccl.state.sync()). All peers choose
-    alike. Not to be called by two threads at a time. ValueError, InvalidArgumentError: a tensor or a choice that can't
-    be. MismatchError, from step() on: peers have different tensors or choices, or drifted apart.
+    """The engine around the parameters of a model: those of a torch.nn.Module that require gradients, or a mapping of
+    names to NumPy arrays, torch tensors, or buffers. Those of float32 on the host are used where they lie; torch's on a
+    device, or of other floats, are copied when a round begins or is taken over (what rounding takes away is part of the
+    next pseudo-gradient). All have to stay where they are; at the beginning they are the same on all peers (broadcast
+    them, or pccl.state.sync()). All peers choose alike. Not to be called by two threads at a time. ValueError,
+    InvalidArgumentError: a tensor or a choice that can't be. MismatchError, from step() on: peers have different
+    tensors or choices, or drifted apart.
 
     interval: inner steps between two rounds of a fragment. mode, fragments, overlap (steps), alpha: see the manual.
     learning_rate, momentum: of the outer optimizer. codec: how pseudo-gradients travel, with error_feedback what it
@@ -129,11 +176,12 @@ class Trainer:
                  quorum: int = 0, grace_ms: int = 0) -> None:
         choices = {name: value for name, value in locals().items()
                    if name not in ("self", "communicator", "model", "fragment_of")}
-        infos = [TensorInfo.of(tensor, name) for name, tensor in _parameters_of(model).items()]
+        parameters = _parameters_of(model)
+        copies = _Copies(parameters) if any(map(_lies_elsewhere, parameters.values())) else None
+        infos = copies.infos if copies else [TensorInfo.of(tensor, name) for name, tensor in parameters.items()]
         for info in infos:
-            if info.dtype is not DataType.FLOAT or info.device_type is not DeviceType.CPU:
-                raise ValueError(f"'{info.name}' is of {info.dtype.name} on {info.device_type.name}: parameters are of "
-                                 "float32 on the host")
+            if info.dtype is not DataType.FLOAT:
+                raise ValueError(f"'{info.name}' is of {info.dtype.name}: parameters are of float32")
         if fragment_of is not None and len(fragment_of) != len(infos):
             raise ValueError(f"fragment_of has {len(fragment_of)} entries for {len(infos)} tensors")
         tensors = (d.pcclTensorInfo_t * len(infos))()
@@ -143,11 +191,14 @@ class Trainer:
         self._communicator = communicator
         self._infos = infos
         self._model = model
+        settings = _settings(choices, fragment_of)
+        if copies is not None:
+            settings.read, settings.write = copies.read, copies.write
         engine = ctypes.c_void_p()
-        PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), _settings(choices, fragment_of),
-                                             engine), "pcclDilocoCreate")
+        PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), settings, engine),
+                        "pcclDilocoCreate")
         self._open_engine = engine
-        self._finalizer = weakref.finalize(self, _end, engine, infos, communicator)
+        self._finalizer = weakref.finalize(self, _end, engine, infos, communicator, copies)
         communicator._life.end_before(self._finalizer)
 
     @property
@@ -261,5 +312,5 @@ def _copy_in(tensors: list[d.pcclTensorInfo_t], state: Mapping[str, bytes]) -> N
 
 
 def _end(engine: ctypes.c_void_p, *_: Any) -> None:
-    """Keeps tensors and communicator alive until the engine has ended."""
+    """Keeps tensors, communicator and callbacks alive until the engine has ended."""
     lib.pcclDilocoDestroy(engine)
