@@ -231,9 +231,9 @@ typedef struct pcclDilocoStatistics_t {
  * now and until the engine ends. The outer parameters begin as what the local ones are: these have to be the same on
  * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 7 copies of the parameters, by mode and
  * codec. No network activity. A communicator that is destroyed before its engines leaves its group at once and is freed
- * with the last of them; what needs it is pcclInvalidUsage from then on. pcclInvalidArgument: a tensor or a setting that
- * can't be, which the last error names, with those that can: an unknown value of an enumeration, a setting of another
- * mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory, pcclSystemError.
+ * with the last of them; what needs it is pcclInvalidUsage from then on. pcclInvalidArgument: a tensor or a setting
+ * that can't be, which the last error names, with those that can: an unknown value of an enumeration, a setting of
+ * another mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory, pcclSystemError.
  */
 PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *tensors, size_t count,
 					  const pcclDilocoSettings_t *settings PCCL_NULLABLE,
