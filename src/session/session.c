@@ -397,8 +397,7 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 	} else {
 		pccl_geometry_cut(op->request.kind, ranks_to_cut_for(session, op->request.kind), operation->count,
 				  element_bytes, op->codecs.align_elements, g);
-		g->on_one_lane =
-			g->chunk_count * g->chunk_elements * element_bytes <= session->config.one_lane_bytes;
+		g->on_one_lane = g->chunk_count * g->chunk_elements * element_bytes <= session->config.one_lane_bytes;
 	}
 	pccl_free(op->held);
 	op->held = pccl_calloc(pccl_bitmap_words(op->geometry.segment_count) + 1, sizeof(*op->held));
