@@ -190,10 +190,18 @@ pcclResult_t pccl_monitor_lend(struct pccl_monitor *monitor, struct pccl_loan *l
 	return result;
 }
 
+/* A PCCL 1.0 program joins again: the lanes that read what it has lent are on their way out. */
+static bool is_being_forgotten(const struct pccl_monitor *monitor)
+{
+	return monitor->state == PCCL_MONITOR_JOINING && monitor->loan != NULL && monitor->loan->chunks == NULL;
+}
+
 void pccl_monitor_take_back(struct pccl_monitor *monitor)
 {
 	pthread_mutex_lock(&monitor->lock);
 	monitor->callers++;
+	while (is_being_forgotten(monitor))
+		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
 	pccl_monitor_wait_for_turn(monitor);
 	if ((monitor->state == PCCL_MONITOR_MEMBER || monitor->state == PCCL_MONITOR_ENDED) && !is_fetching(monitor))
 		end_loan(monitor);
@@ -211,6 +219,7 @@ void pccl_monitor_forget_loan(struct pccl_monitor *monitor, bool for_good)
 		return; /* the next attempt to connect goes on */
 	destroy(monitor->loan);
 	monitor->loan = NULL;
+	pthread_cond_broadcast(&monitor->changed);
 }
 
 /* ---- borrowing ------------------------------ */

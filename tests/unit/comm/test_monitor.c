@@ -2,9 +2,11 @@
 #include "comm/monitor.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "comm/monitor_internal.h"
 #include "lib/check.h"
 
 static struct {
@@ -15,6 +17,9 @@ static struct {
 	bool joins; /* that the machine was told, and has not answered */
 	bool votes;
 	bool ends;
+	bool forgets; /* the lanes that a loan was read by are gone, or about to be told */
+	bool is_taken_back;
+	bool is_taken_too_early;
 } desk;
 
 /* Under the monitor's lock. */
@@ -98,15 +103,10 @@ static void drop_commands(void)
 	}
 }
 
-/* Else two members that branch on what the same call has left them with go different ways. */
-static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
+static void open_desk(pthread_t *thread)
 {
 	const struct pccl_monitor_threads threads = {.tell = tell, .wake = wake};
-	const struct pccl_joint_call update = {.vote = PCCL_VOTE_UPDATE, .failure = pcclUpdateTopologyFailed};
-	struct pccl_standing standing;
-	pthread_t thread;
 
-	(void)state;
 	memset(&desk, 0, sizeof(desk));
 	pthread_mutex_init(&desk.lock, NULL);
 	pthread_cond_init(&desk.told, NULL);
@@ -114,14 +114,14 @@ static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
 	desk.self.classic = true;
 	desk.self.settings.lanes = 1;
 	assert_int_equal(pccl_monitor_create(&desk.self, &desk.monitor), pcclSuccess);
-	assert_int_equal(pthread_create(&thread, NULL, play, NULL), 0);
+	assert_int_equal(pthread_create(thread, NULL, play, NULL), 0);
 	assert_int_equal(pccl_monitor_begin_connect(desk.monitor), pcclSuccess);
 	assert_int_equal(pccl_monitor_join(desk.monitor, &threads), pcclSuccess);
 	pccl_monitor_end_connect(desk.monitor, pcclSuccess);
-	assert_int_equal(pccl_monitor_joint(desk.monitor, &update, NULL), pcclSuccess);
-	assert_int_equal(pccl_monitor_attributes(desk.monitor, &standing), pcclSuccess);
-	assert_int_equal(standing.world.peers, 3);
-	assert_int_equal(standing.members, 3);
+}
+
+static void close_desk(pthread_t thread)
+{
 	pthread_mutex_lock(&desk.lock);
 	desk.ends = true;
 	pthread_cond_broadcast(&desk.told);
@@ -134,9 +134,84 @@ static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
 	pthread_mutex_destroy(&desk.lock);
 }
 
+/* Else two members that branch on what the same call has left them with go different ways. */
+static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
+{
+	const struct pccl_joint_call update = {.vote = PCCL_VOTE_UPDATE, .failure = pcclUpdateTopologyFailed};
+	struct pccl_standing standing;
+	pthread_t thread;
+
+	(void)state;
+	open_desk(&thread);
+	assert_int_equal(pccl_monitor_joint(desk.monitor, &update, NULL), pcclSuccess);
+	assert_int_equal(pccl_monitor_attributes(desk.monitor, &standing), pcclSuccess);
+	assert_int_equal(standing.world.peers, 3);
+	assert_int_equal(standing.members, 3);
+	close_desk(thread);
+}
+
+static void *take_back(void *context)
+{
+	(void)context;
+	pccl_monitor_take_back(desk.monitor);
+	pthread_mutex_lock(&desk.lock);
+	desk.is_taken_back = true;
+	desk.is_taken_too_early = !desk.forgets;
+	pthread_mutex_unlock(&desk.lock);
+	return NULL;
+}
+
+/* True: it waits, or is back already. */
+static bool is_inside_or_back(void)
+{
+	bool yes;
+
+	pthread_mutex_lock(&desk.monitor->lock);
+	pthread_mutex_lock(&desk.lock);
+	yes = desk.monitor->callers > 1 || desk.is_taken_back;
+	pthread_mutex_unlock(&desk.lock);
+	pthread_mutex_unlock(&desk.monitor->lock);
+	return yes;
+}
+
+/* Another thread of the program has it join again, as PCCL 1.0's may. */
+static void what_was_lent_is_back_when_no_lane_of_before_is_left(void **state)
+{
+	uint8_t data[100] = {0};
+	pcclTensorInfo_t info = {.name = "a", .data = data, .count = sizeof(data)};
+	pcclSharedState_t lent = {.count = 1, .infos = &info};
+	struct pccl_inventory *inventory;
+	struct pccl_loan *loan;
+	pthread_t thread, taker;
+	pcclResult_t result;
+
+	(void)state;
+	open_desk(&thread);
+	assert_int_equal(pccl_inventory_create(&lent, &inventory), pcclSuccess);
+	assert_int_equal(pccl_loan_create(inventory, NULL, false, NULL, &loan), pcclSuccess);
+	assert_int_equal(pccl_monitor_lend(desk.monitor, loan), pcclSuccess);
+	pccl_monitor_end(desk.monitor, pcclEvicted, "its seat is taken");
+	assert_true(pccl_monitor_begin_rejoin(desk.monitor, &result));
+	assert_int_equal(result, pcclSuccess);
+	assert_int_equal(pthread_create(&taker, NULL, take_back, NULL), 0);
+	while (!is_inside_or_back())
+		sched_yield();
+	drop_commands();
+	pthread_mutex_lock(&desk.lock);
+	desk.forgets = true;
+	pthread_mutex_unlock(&desk.lock);
+	pccl_monitor_detach(desk.monitor);
+	pccl_monitor_clear(desk.monitor);
+	pthread_join(taker, NULL);
+	assert_false(desk.is_taken_too_early);
+	pccl_monitor_end_connect(desk.monitor, pcclMasterConnectionFailed);
+	close_desk(thread);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_lent_is_back_when_no_lane_of_before_is_left),
 		cmocka_unit_test(all_who_made_a_joint_call_see_the_world_of_its_answer),
 	};
 
