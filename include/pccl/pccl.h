@@ -347,14 +347,14 @@ typedef struct pcclOperation_t {
 	/* Of the view in which it is to be done (pcclGetEpoch()), given by all members alike: in any other it ends with
 	 * pcclRankConnectionLost, when it is launched too late, too. 0: in whichever is in force. */
 	uint32_t epoch;
-	uint32_t reserved[2];
+	uint32_t stay_ms, reserved[1]; /* Async functions return when it has ended, or so much later */
 } pcclOperation_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INITIALIZER \
 	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
 	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, pcclOverflowRefuse, 0, \
-	 {0}}
+	 0, {0}}
 /* clang-format on */
 
 typedef struct pcclParticipants_t { /* a run of elements that have the contributions of as many peers */

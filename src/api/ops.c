@@ -45,7 +45,7 @@ pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_o
 		return pccl_fail(pcclInvalidArgument, "the handle is NULL");
 	result = pccl_library_check_comm(communicator, &monitor);
 	if (result == pcclSuccess)
-		result = pccl_monitor_launch(monitor, request, &handle_out->tag, &handle_out->launch);
+		result = pccl_monitor_launch_and_stay(monitor, request, &handle_out->tag, &handle_out->launch);
 	if (result == pcclSuccess)
 		handle_out->comm = (pcclComm_t *)(uintptr_t)communicator; /* const is about the caller's view */
 	return result;

@@ -98,6 +98,10 @@ pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_s
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request, uint64_t *tag_out,
 				 uint64_t *launch_out);
 
+/* The same, and stays as operation.stay_ms says. */
+pcclResult_t pccl_monitor_launch_and_stay(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+					  uint64_t *tag_out, uint64_t *launch_out);
+
 /* Launches an op and waits for its end, as pccl_monitor_launch() and pccl_monitor_await() do. *launched_out: a failure
  * is that of the await. */
 pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op_request *request,

@@ -120,6 +120,10 @@ void pccl_monitor_forget_loan(struct pccl_monitor *monitor, bool for_good);
 pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_op_request *request,
 				struct pccl_op **op_out);
 void pccl_monitor_add_waiter(struct pccl_op *op, struct pccl_waiter *waiter);
+void pccl_monitor_remove_waiter(struct pccl_op *op, const struct pccl_waiter *waiter); /* it has not ended */
+/* How callers name the op. NULL: what became of its launch will be asked for by the tag alone. */
+void pccl_monitor_name(const struct pccl_op_request *request, const struct pccl_op *op, uint64_t *tag_out,
+		       uint64_t *launch_out);
 /* Has the op ended by then? PCCL_NEVER: it has. Once it has it may be gone, unless it is this caller's to release. */
 bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op, uint64_t limit_ns);
 /* That has passed. */

@@ -37,14 +37,20 @@ pcclResult_t pccl_monitor_start(struct pccl_monitor *monitor, const struct pccl_
 	return result;
 }
 
+void pccl_monitor_name(const struct pccl_op_request *request, const struct pccl_op *op, uint64_t *tag_out,
+		       uint64_t *launch_out)
+{
+	*tag_out = op == NULL ? request->operation.tag : op->request.operation.tag;
+	*launch_out = op == NULL ? PCCL_ANY_LAUNCH : op->launch;
+}
+
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request, uint64_t *tag_out,
 				 uint64_t *launch_out)
 {
 	struct pccl_op *op;
 	pcclResult_t result;
 
-	*launch_out = PCCL_ANY_LAUNCH;
-	*tag_out = request->operation.tag;
+	pccl_monitor_name(request, NULL, tag_out, launch_out);
 	if (request->operation.tag == PCCL_STATE_TAG)
 		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
 				 (unsigned long long)PCCL_STATE_TAG);
@@ -52,10 +58,7 @@ pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl
 	if (result != pcclSuccess)
 		return launch_late(monitor, request->operation.tag, result);
 	result = pccl_monitor_start(monitor, request, &op);
-	if (op != NULL) {
-		*launch_out = op->launch;
-		*tag_out = op->request.operation.tag;
-	}
+	pccl_monitor_name(request, op, tag_out, launch_out);
 	pccl_monitor_leave(monitor);
 	return result;
 }
@@ -96,7 +99,7 @@ void pccl_monitor_add_waiter(struct pccl_op *op, struct pccl_waiter *waiter)
 	op->waiter = waiter;
 }
 
-static void remove_waiter(struct pccl_op *op, const struct pccl_waiter *waiter)
+void pccl_monitor_remove_waiter(struct pccl_op *op, const struct pccl_waiter *waiter)
 {
 	struct pccl_waiter *before = op->waiter;
 
@@ -126,7 +129,7 @@ bool pccl_monitor_wait_for_end(struct pccl_monitor *monitor, struct pccl_op *op,
 			pccl_monitor_act_on_deadline(monitor, op);
 	}
 	if (!waiter.ended)
-		remove_waiter(op, &waiter);
+		pccl_monitor_remove_waiter(op, &waiter);
 	pthread_cond_destroy(&waiter.woken);
 	return waiter.ended;
 }

@@ -132,7 +132,7 @@ def be_interrupted(number, count, address):
         assert not handle.done()
         with pytest.raises(KeyboardInterrupt):
             interrupt_soon()
-            communicator.all_reduce(np.zeros(9), np.zeros(9), op=pccl.ReduceOp.SUM, tag=3)
+            communicator.all_reduce_with(np.zeros(9), tag=3, stay_ms=2000)  # in the launch itself
         with pytest.raises(pccl.errors.AbortedError):
             communicator.barrier()
         return True

@@ -41,13 +41,13 @@ class _Helper:
         return reply
 
 
-_SLICE_MS = 100
+SLICE_MS = 100
 
 
 def wait_for(handle: d.pcclHandle_t) -> None:
     """Blocks until the operation can be awaited at once, or something is wrong that awaiting it will tell."""
     done = ctypes.c_bool()
-    while not done.value and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
+    while not done.value and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
         pass
 
 
@@ -133,7 +133,7 @@ class Life:
         self._inside.append(threading.get_ident())
         try:
             done = ctypes.c_bool()
-            while not (done.value or self.is_over) and lib.pcclTestFor(handle, _SLICE_MS, done) == d.pcclSuccess:
+            while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
                 pass
             if self.is_over:
                 return d.pcclAborted, "the communicator was closed before the operation was awaited"
@@ -142,13 +142,18 @@ class Life:
             self.forget(buffers)
             return status, cause
         except BaseException:
-            if aborts and not self.is_over:
-                self.abort()
-                lib.pcclAwait(handle, None)  # and what is written is written
-                self.forget(buffers)
+            if aborts:
+                self.abandon(handle, buffers)
             raise
         finally:
             self.__exit__()
+
+    def abandon(self, handle: d.pcclHandle_t, buffers: Any) -> None:
+        """Nothing is written into the buffers any more. For a thread inside."""
+        if not self.is_over:
+            self.abort()
+            lib.pcclAwait(handle, None)  # and what is written is written
+            self.forget(buffers)
 
     def end(self) -> None:
         """Leaves the group and frees the communicator. What waits in other threads gets AbortedError."""

@@ -331,7 +331,8 @@ class pcclOperation_t(c.Structure):
         ("input", c.c_int),
         ("codec_overflow", c.c_int),
         ("epoch", c.c_uint32),
-        ("reserved", c.c_uint32 * 2),
+        ("stay_ms", c.c_uint32),
+        ("reserved", c.c_uint32 * 1),
     ]
 
 

@@ -55,7 +55,23 @@ def _of_torch(tensor: Any) -> Buffer:
                   DeviceType.from_torch_device_type(tensor.device.type), tensor)
 
 
+_natives: dict[Any, DataType] = {}  # NumPy's types in the byte order of this machine
+_maskless: set[type[Any]] = set()
+_CPU = DeviceType.CPU
+_from_buffer = ctypes.c_char.from_buffer
+
+
 def _of_numpy(array: Any, writable: bool) -> Buffer:
+    datatype = _natives.get(array.dtype)
+    if datatype is not None and type(array) in _maskless:
+        try:  # what can be had so is contiguous and writable
+            return Buffer(ctypes.addressof(_from_buffer(array)), array.size, datatype, _CPU, array)
+        except (TypeError, ValueError):
+            pass
+    return _of_any_numpy(array, writable)
+
+
+def _of_any_numpy(array: Any, writable: bool) -> Buffer:
     if hasattr(array, "mask"):
         raise ValueError("the array is masked: pass its filled()")
     if not array.dtype.isnative:
@@ -66,12 +82,9 @@ def _of_numpy(array: Any, writable: bool) -> Buffer:
         raise ValueError("the array is not contiguous: pass numpy.ascontiguousarray() of it")
     if writable and not flags.writeable:
         raise ValueError("the array is read-only: pass one that may be written to")
-    datatype = DataType.from_numpy_dtype(array.dtype)
-    try:
-        pointer = ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):  # read-only, empty, or of a type that is not NumPy's own: this takes longer
-        pointer = array.ctypes.data
-    return Buffer(pointer, array.size, datatype, DeviceType.CPU, array)
+    datatype = _natives[array.dtype] = DataType.from_numpy_dtype(array.dtype)
+    _maskless.add(type(array))  # pyright: ignore[reportUnknownArgumentType]
+    return Buffer(array.ctypes.data, array.size, datatype, _CPU, array)
 
 
 def _of_memory(value: Any, writable: bool) -> Buffer:
@@ -186,7 +199,10 @@ def buffer_of(value: Any, *, writable: bool) -> Buffer:
 def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
     """Input and output of an all-reduce: alike in kind, type and size, in the memory of the host."""
     right = buffer_of(recv, writable=True)
-    left = right if send is recv else buffer_of(send, writable=False)
+    if send is recv:
+        check_host(right)
+        return right, right
+    left = buffer_of(send, writable=False)
     if (_family_of(send) == "torch") != (_family_of(recv) == "torch"):
         raise ValueError("send and recv must both be torch tensors, or neither")
     if left.datatype is not right.datatype:
@@ -200,5 +216,5 @@ def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
 def check_host(*buffers: Buffer) -> None:
     """Collectives take what is in the memory of the host."""
     for buffer in buffers:
-        if buffer.device is not DeviceType.CPU:
+        if buffer.device is not _CPU:
             raise ValueError("the tensors must be in the memory of the host: pass their cpu()")

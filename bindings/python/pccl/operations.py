@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import Life
+from ._calls import SLICE_MS, Life
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidArgumentError, PCCLError
@@ -42,7 +42,8 @@ class Choices(CodecChoices, total=False):
     tag: names the operation; at most one in flight per tag; default 0. timeout_ms: default the communicator's.
     plan, failure_policy: default the communicator's. residual: error feedback, floats (doubles for float64) as many as
     there are elements, at first 0; it belongs to the operation until that has been awaited. input: what becomes of the
-    input if the operation fails. epoch: of the view that it is of; default any."""
+    input if the operation fails. epoch: of the view that it is of; default any. stay_ms: the call returns when the
+    operation has ended, or so much later; functions without _async stay anyway."""
 
     tag: int
     timeout_ms: int
@@ -50,13 +51,15 @@ class Choices(CodecChoices, total=False):
     failure_policy: FailurePolicy | str
     input: Input | str
     epoch: int
+    stay_ms: int
     residual: Any
 
 
 _WORDS = {"plan": d.pcclEnumPlan, "failure_policy": d.pcclEnumFailurePolicy, "codec": d.pcclEnumCodec,
           "codec_down": d.pcclEnumCodec, "codec_datatype": d.pcclEnumDataType, "rounding": d.pcclEnumRounding,
           "codec_overflow": d.pcclEnumOverflow, "zstd": d.pcclEnumZstd, "input": d.pcclEnumInput}
-_NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32, "epoch": 2**32}
+_NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**32, "epoch": 2**32,
+            "stay_ms": 2**32}
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 _PLANS = {plan.value: plan for plan in Plan}
@@ -78,6 +81,8 @@ class Handle:
     """An operation in flight. Any thread may wait(), any number of them, any number of times; in asyncio, `await
     handle` does. Ctrl-C in wait() leaves the operation in flight. Who lets go of a handle leaves it so, too, and its
     tag taken: buffers are kept alive by the communicator until the operation was awaited, or that is closed."""
+
+    __slots__ = ("_communicator", "_handle", "_name", "_buffers", "_lock", "_outcome", "__weakref__")
 
     def __init__(self, communicator: Any, handle: d.pcclHandle_t, name: str, buffers: tuple[Buffer, ...]) -> None:
         self._communicator = communicator
@@ -148,7 +153,8 @@ class Handle:
 
 def _operation(count: int, datatype: DataType, op: ReduceOp | str, choices: Choices, root: int = 0
                ) -> tuple[d.pcclOperation_t, tuple[Buffer, ...]]:
-    made = d.pcclOperation_t(_OPERATION_BYTES, count, datatype.value, number(d.pcclEnumRedOp, op))
+    kind = op._value_ if type(op) is ReduceOp else number(d.pcclEnumRedOp, op)
+    made = d.pcclOperation_t(_OPERATION_BYTES, count, datatype._value_, kind)
     buffers: tuple[Buffer, ...] = ()
     if root != 0:
         choices = {**choices, "root": root}  # type: ignore[typeddict-unknown-key]
@@ -171,14 +177,21 @@ def _operation(count: int, datatype: DataType, op: ReduceOp | str, choices: Choi
 
 def choice_number(name: str, value: Any) -> int:
     """What pcclOperation_t has for a choice."""
-    if name in _WORDS:
-        return number(_WORDS[name], value)
-    if name not in _NUMBERS:
+    limit = _NUMBERS.get(name)
+    if limit is None:
+        if name in _WORDS:
+            return number(_WORDS[name], value)
         raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
     found = operator.index(value) if hasattr(value, "__index__") else -1  # NumPy has integers of its own
-    if not 0 <= found < _NUMBERS[name]:
-        raise ValueError(f"{name} is a number from 0 to {_NUMBERS[name] - 1}, not {value!r}")
+    if not 0 <= found < limit:
+        raise ValueError(f"{name} is a number from 0 to {limit - 1}, not {value!r}")
     return found
+
+
+def _staying(choices: Choices) -> Choices:
+    """The thread that launches moves the data itself, as in a call of C that blocks; a signal may wait so long."""
+    choices.setdefault("stay_ms", SLICE_MS)
+    return choices
 
 
 class Operations:
@@ -209,7 +222,16 @@ class Operations:
     def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t,
                 buffers: tuple[Buffer, ...]) -> Handle:
         handle = d.pcclHandle_t()
-        self._hold_and_check(buffers, name, getattr(lib, name + "Async"), *pointers, operation, self._comm, handle)
+        with self._life:
+            try:
+                self._hold_and_check(buffers, name, getattr(lib, name + "Async"), *pointers, operation, self._comm,
+                                     handle)
+            except PCCLError:
+                raise
+            except BaseException:  # of a signal handler: nobody will have the handle
+                if operation.stay_ms and handle.comm:
+                    self._life.abandon(handle, buffers)
+                raise
         return Handle(self, handle, name, buffers)
 
     def _hold_and_check(self, buffers: tuple[Buffer, ...], name: str, launch: Any, *arguments: Any) -> None:
@@ -230,7 +252,7 @@ class Operations:
     def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                         **choices: Unpack[Choices]) -> OperationInfo:
         """all_reduce_with_async(), and waits for it."""
-        return self.all_reduce_with_async(send, recv, op=op, **choices)._wait_or_abort()
+        return self.all_reduce_with_async(send, recv, op=op, **_staying(choices))._wait_or_abort()
 
     def broadcast_async(self, recv: Any, send: Any | None = None, *, root: int = 0,
                         **choices: Unpack[Choices]) -> Handle:
@@ -242,7 +264,7 @@ class Operations:
     def broadcast(self, recv: Any, send: Any | None = None, *, root: int = 0,
                   **choices: Unpack[Choices]) -> OperationInfo:
         """broadcast_async(), and waits for it."""
-        return self.broadcast_async(recv, send, root=root, **choices)._wait_or_abort()
+        return self.broadcast_async(recv, send, root=root, **_staying(choices))._wait_or_abort()
 
     def _ranked(self, part: Buffer, whole: Buffer) -> None:
         check_host(part, whole)
@@ -264,7 +286,7 @@ class Operations:
     def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                        **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_scatter_async(), and waits for it."""
-        return self.reduce_scatter_async(send, recv, op=op, **choices)._wait_or_abort()
+        return self.reduce_scatter_async(send, recv, op=op, **_staying(choices))._wait_or_abort()
 
     def all_gather_async(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> Handle:
         """recv, world_size times as large as send = the members' send one after the other in rank order."""
@@ -275,7 +297,7 @@ class Operations:
 
     def all_gather(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> OperationInfo:
         """all_gather_async(), and waits for it."""
-        return self.all_gather_async(send, recv, **choices)._wait_or_abort()
+        return self.all_gather_async(send, recv, **_staying(choices))._wait_or_abort()
 
     def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                      **choices: Unpack[Choices]) -> Handle:
@@ -294,7 +316,7 @@ class Operations:
     def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_async(), and waits for it."""
-        return self.reduce_async(send, recv, root=root, op=op, **choices)._wait_or_abort()
+        return self.reduce_async(send, recv, root=root, op=op, **_staying(choices))._wait_or_abort()
 
     def _counts(self, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
         """For each member, of a buffer that holds all their parts."""
@@ -340,7 +362,7 @@ class Operations:
     def gather(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                **choices: Unpack[Choices]) -> OperationInfo:
         """gather_async(), and waits for it."""
-        return self.gather_async(send, recv, counts=counts, root=root, **choices)._wait_or_abort()
+        return self.gather_async(send, recv, counts=counts, root=root, **_staying(choices))._wait_or_abort()
 
     def scatter_async(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                       **choices: Unpack[Choices]) -> Handle:
@@ -351,7 +373,7 @@ class Operations:
     def scatter(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                 **choices: Unpack[Choices]) -> OperationInfo:
         """scatter_async(), and waits for it."""
-        return self.scatter_async(recv, send, counts=counts, root=root, **choices)._wait_or_abort()
+        return self.scatter_async(recv, send, counts=counts, root=root, **_staying(choices))._wait_or_abort()
 
     def all_to_all_async(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
                          recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:
@@ -376,7 +398,7 @@ class Operations:
                    recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> OperationInfo:
         """all_to_all_async(), and waits for it."""
         return self.all_to_all_async(send, recv, send_counts=send_counts, recv_counts=recv_counts,
-                                     **choices)._wait_or_abort()
+                                     **_staying(choices))._wait_or_abort()
 
     def _transfer(self, name: str, buffer: Buffer, rank: int, choices: Choices) -> Handle:
         check_host(buffer)
@@ -392,7 +414,7 @@ class Operations:
 
     def send(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """send_async(), and waits until the other one has everything."""
-        return self.send_async(buffer, rank, **choices)._wait_or_abort()
+        return self.send_async(buffer, rank, **_staying(choices))._wait_or_abort()
 
     def recv_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
         """From the member that has this rank now: see send_async()."""
@@ -400,7 +422,7 @@ class Operations:
 
     def recv(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """recv_async(), and waits for it."""
-        return self.recv_async(buffer, rank, **choices)._wait_or_abort()
+        return self.recv_async(buffer, rank, **_staying(choices))._wait_or_abort()
 
     def barrier_async(self, **choices: Unpack[Choices]) -> Handle:
         """Ends when every member has called it. Only tag, timeout_ms and failure_policy count."""
@@ -409,4 +431,4 @@ class Operations:
 
     def barrier(self, **choices: Unpack[Choices]) -> None:
         """barrier_async(), and waits for it."""
-        self.barrier_async(**choices)._wait_or_abort()
+        self.barrier_async(**_staying(choices))._wait_or_abort()
