@@ -162,8 +162,8 @@ typedef enum pcclFailurePolicy_t {
 	pcclPolicyRepair = 102
 } pcclFailurePolicy_t;
 
-/* In place, keep saves what results overwrite, in a copy, for a failure. Give up saves nothing (but in `oneshot`), goes
- * with the policy `abort` only, and any view change ends the operation. Members need not choose alike. */
+/* In place, keep saves what results overwrite, for a failure. Give up saves nothing (but in `oneshot`), is for `abort`
+ * only, and a loss ends it (any view change, if it is verified or no all-reduce). Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
 /* How data travels; peers need not choose alike. Auto: shared memory between processes of one user in one network and
@@ -344,8 +344,8 @@ typedef struct pcclOperation_t {
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
 	pcclInput_t input;
 	pcclOverflow_t codec_overflow; /* pcclQuantBF16 and pcclQuantFP16 */
-	/* Of the view in which it is to be done (pcclGetEpoch()), given by all members alike: in any other it ends with
-	 * pcclRankConnectionLost, when it is launched too late, too. 0: in whichever is in force. */
+	/* Of a view with whose members it is to be done (pcclGetEpoch()), given by all alike: with others in force, at
+	 * the launch too, it ends with pcclRankConnectionLost, whatever rank it names. 0: with those in force. */
 	uint32_t epoch;
 	uint32_t stay_ms, reserved[1]; /* Async functions return when it has ended, or so much later */
 } pcclOperation_t;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/bitmap.h"
-#include "base/choice.h"
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -231,108 +230,6 @@ struct pccl_op *pccl_session_next_op(const struct pccl_session *session, const s
 	return next;
 }
 
-/* Of all fields, also of those that the operation does not read. */
-static pcclResult_t check_choices(const pcclOperation_t *operation)
-{
-	const struct pccl_choice choices[] = {
-		{"datatype", pcclEnumDataType, (int)operation->datatype},
-		{"op", pcclEnumRedOp, (int)operation->op},
-		{"plan", pcclEnumPlan, (int)operation->plan},
-		{"failure_policy", pcclEnumFailurePolicy, (int)operation->failure_policy},
-		{"codec", pcclEnumCodec, (int)operation->codec},
-		{"codec_down", pcclEnumCodec, (int)operation->codec_down},
-		{"codec_datatype", pcclEnumDataType, (int)operation->codec_datatype},
-		{"rounding", pcclEnumRounding, (int)operation->rounding},
-		{"zstd", pcclEnumZstd, (int)operation->zstd},
-		{"input", pcclEnumInput, (int)operation->input},
-		{"codec_overflow", pcclEnumOverflow, (int)operation->codec_overflow},
-	};
-
-	return pccl_choices_check(choices, sizeof(choices) / sizeof(choices[0]));
-}
-
-/* The policy that an operation has in the end. */
-static pcclFailurePolicy_t policy_of(const struct pccl_session *session, const pcclOperation_t *operation)
-{
-	pcclFailurePolicy_t policy = operation->failure_policy;
-
-	if (policy == pcclPolicyDefault)
-		policy = session->config.policy;
-	return policy == pcclPolicyDefault ? pcclPolicyAbort : policy;
-}
-
-static pcclResult_t check_input(const struct pccl_session *session, const pcclOperation_t *operation)
-{
-	if (operation->input == pcclInputGiveUp && policy_of(session, operation) != pcclPolicyAbort)
-		return pccl_fail(pcclInvalidArgument,
-				 "input is given up, and the failure policy is to do the operation again, which needs "
-				 "it: choose pcclPolicyAbort");
-	return pcclSuccess;
-}
-
-static pcclResult_t check_buffers(const struct pccl_session *session, const struct pccl_op_request *request)
-{
-	bool is_root = request->operation.root == session->rank;
-	bool reads = request->kind != PCCL_BROADCAST || is_root;
-	bool writes = request->kind != PCCL_REDUCE || is_root;
-
-	if (request->kind == PCCL_BARRIER || request->operation.count == 0 ||
-	    pccl_collective_moves_parts((int)request->kind))
-		return pcclSuccess;
-	if (reads && request->input == NULL)
-		return pccl_fail(pcclInvalidArgument, "sendbuff is NULL for %zu elements", request->operation.count);
-	if (writes && request->output == NULL)
-		return pccl_fail(pcclInvalidArgument, "recvbuff is NULL for %zu elements", request->operation.count);
-	return pcclSuccess;
-}
-
-bool pccl_session_is_by_rank(enum pccl_collective kind)
-{
-	return kind == PCCL_REDUCE_SCATTER || kind == PCCL_ALL_GATHER;
-}
-
-static pcclResult_t check_size(const struct pccl_session *session, const struct pccl_op_request *request)
-{
-	size_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
-	uint64_t parts = pccl_session_is_by_rank(request->kind) ? session->ranks : 1;
-
-	if (request->operation.count <= PCCL_OP_BYTES_MAX / element_bytes / parts)
-		return pcclSuccess;
-	return pccl_fail(pcclInvalidArgument,
-			 "%zu elements of %zu bytes are too many: an operation's whole buffer may have "
-			 "%llu GiB",
-			 request->operation.count, element_bytes, (unsigned long long)(PCCL_OP_BYTES_MAX >> 30));
-}
-
-/* Everything about the request that is wrong by itself or in the state of the communicator. */
-static pcclResult_t check_request(const struct pccl_session *session, const struct pccl_op_request *request)
-{
-	const pcclOperation_t *operation = &request->operation;
-
-	if (session->end_result != pcclSuccess)
-		return pccl_fail(session->end_result, "%s", session->end_detail);
-	if (check_choices(operation) != pcclSuccess || check_input(session, operation) != pcclSuccess ||
-	    check_size(session, request) != pcclSuccess)
-		return pcclInvalidArgument;
-	if (request->kind == PCCL_TRANSFER && (operation->root >= session->ranks || operation->root == session->rank))
-		return pccl_fail(pcclInvalidArgument, "rank %u is not another one of a world of %u", operation->root,
-				 session->ranks);
-	if (operation->tag == PCCL_TAG_OWN)
-		return pccl_fail(pcclInvalidArgument, "tag %llu is the library's own",
-				 (unsigned long long)operation->tag);
-	if (pccl_session_find(session, pccl_session_tag(session, request)) != NULL)
-		return pccl_fail(pcclInvalidArgument, "tag %llu is in use by an operation that was not awaited yet",
-				 (unsigned long long)operation->tag);
-	if (session->ranks < 2)
-		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
-	if (pccl_collective_has_root((int)request->kind) && operation->root >= session->ranks)
-		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", operation->root,
-				 session->ranks);
-	if (session->op_count >= PCCL_MAX_OPERATIONS + (session->forgetting.op != NULL))
-		return pccl_fail(pcclTooManyOperations, "%d operations are in flight already", PCCL_MAX_OPERATIONS);
-	return check_buffers(session, request);
-}
-
 /* Bytes of input that this op's results overwrite, in place; 0 if it is not in place. */
 static size_t bytes_in_place(const struct pccl_session *session, const struct pccl_op_request *request)
 {
@@ -390,7 +287,7 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 	const size_t element_bytes = pccl_dtype_bytes(operation->datatype);
 	struct pccl_geometry *g = &op->geometry;
 
-	if (check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
+	if (pccl_session_check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
 		return pcclInvalidArgument;
 	if (pccl_collective_moves_parts((int)op->request.kind)) {
 		pccl_session_cut_parts(session, op);
@@ -461,9 +358,27 @@ static void resolve_defaults(const struct pccl_session *session, pcclOperation_t
 {
 	if (operation->plan == pcclPlanAuto)
 		operation->plan = session->config.plan;
-	operation->failure_policy = policy_of(session, operation);
+	operation->failure_policy = pccl_session_policy(session, operation);
 	if (operation->zstd == pcclZstdDefault)
 		operation->zstd = session->config.zstd;
+}
+
+/* What has come too late to be done needs a number, as it has one elsewhere, and nothing else. */
+static pcclResult_t create_late(const struct pccl_op_request *request, struct pccl_op **op_out)
+{
+	struct pccl_op *op = pccl_zalloc(sizeof(*op));
+
+	if (op == NULL)
+		return pcclOutOfMemory;
+	op->request = *request;
+	op->request.sends = op->request.receives = NULL;
+	op->late = true;
+	op->held = pccl_calloc(1, sizeof(*op->held));
+	*op_out = op;
+	if (op->held != NULL)
+		return pcclSuccess;
+	pccl_session_op_free(op);
+	return pcclOutOfMemory;
 }
 
 pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct pccl_op_request *request,
@@ -514,13 +429,16 @@ uint32_t pccl_session_next(const struct pccl_session *session, uint64_t tag)
 pcclResult_t pccl_session_launch(struct pccl_session *session, const struct pccl_op_request *request,
 				 struct pccl_op **op_out)
 {
-	pcclResult_t result = check_request(session, request);
+	pcclResult_t result = pccl_session_check(session, request);
 	struct pccl_op *op;
 
 	if (result != pcclSuccess)
 		return result;
 	pccl_session_forget_if_due(session);
-	result = pccl_session_op_create(session, request, &op);
+	if (pccl_session_is_late(session, request))
+		result = create_late(request, &op);
+	else
+		result = pccl_session_op_create(session, request, &op);
 	if (result != pcclSuccess)
 		return result;
 	op->key.tag = pccl_session_tag(session, request);

@@ -120,6 +120,7 @@ struct pccl_op {
 	struct pccl_part *parts; /* of what moves them; NULL: none */
 	uint32_t part_count;
 	uint32_t members_since;	      /* at launch: see the session */
+	bool late;		      /* launched for a view that was not in force: has a number, and fails */
 	struct pccl_attempt *attempt; /* the running one; NULL while it waits for a view, and after it has ended */
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */

@@ -162,7 +162,7 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 		report_out->policy = (uint8_t)pcclPolicyAbort;
 	if (op->gives_up) /* its input is gone */
 		report_out->policy = PCCL_POLICY_FAILED;
-	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE;
+	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE && !(op->gives_up && op->verifies);
 	report_out->complete = op->complete;
 	report_out->segment_count = op->geometry.segment_count;
 	return pccl_session_report_participants(op, report_out);
@@ -347,7 +347,7 @@ void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, cons
 
 	assert(op->attempt == NULL && !op->settled && !session->frozen);
 	assert(op->numbered);
-	if (op->request.operation.epoch != 0 && op->request.operation.epoch != session->epoch) {
+	if (op->late || pccl_session_is_late(session, &op->request)) {
 		pccl_session_op_fail(session, op, pcclRankConnectionLost,
 				     "the operation is of a view that is not in force any more");
 		return;

@@ -39,6 +39,16 @@ void pccl_session_cut_parts(const struct pccl_session *session, struct pccl_op *
 /* Of an op whose view is not in force any more nothing is left, and it has lost its root. */
 void pccl_session_fit_parts(const struct pccl_session *session, struct pccl_op *op);
 
+/* session_check.c */
+/* Everything about the request that is wrong by itself or in the state of the communicator. */
+pcclResult_t pccl_session_check(const struct pccl_session *session, const struct pccl_op_request *request);
+/* The whole buffer's; the view may have grown since the launch. */
+pcclResult_t pccl_session_check_size(const struct pccl_session *session, const struct pccl_op_request *request);
+/* The policy that an operation has in the end. */
+pcclFailurePolicy_t pccl_session_policy(const struct pccl_session *session, const pcclOperation_t *operation);
+/* Is what has this epoch of another view than the one in force? Views with the same members count as one. */
+bool pccl_session_is_late(const struct pccl_session *session, const struct pccl_op_request *request);
+
 /* Without whom an op can't be redone: its root, or the sender. */
 const pcclRankUuid_t *pccl_session_source(const struct pccl_session *session, const struct pccl_op *op);
 /* Puts the marks of a transfer, or of what is none, into the hash of a call. */

@@ -34,11 +34,15 @@ uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_
 	const pcclRankUuid_t *own, *other;
 	uint64_t tag = request->operation.tag;
 
-	if (request->kind != PCCL_TRANSFER || request->operation.root >= session->ranks)
+	if (request->kind != PCCL_TRANSFER)
 		return tag;
 	/* A launch for an older view is numbered and fails: it must not count where others had another partner then. */
+	if (pccl_session_is_late(session, request))
+		return pccl_rng_hash(pccl_rng_hash(tag, request->operation.epoch), request->operation.root);
+	if (request->operation.root >= session->ranks)
+		return tag; /* refused */
 	if (request->operation.epoch != 0)
-		tag = pccl_rng_hash(tag, request->operation.epoch);
+		tag = pccl_rng_hash(tag, session->members_since);
 	own = &session->members[session->rank];
 	other = &session->members[request->operation.root];
 	return request->is_sender ? hash_ends(tag, own, other) : hash_ends(tag, other, own);

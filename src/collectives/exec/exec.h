@@ -188,7 +188,8 @@ pcclResult_t pccl_exec_launch(struct pccl_exec *exec, const struct pccl_exec_lau
 void pccl_exec_freeze(struct pccl_exec *exec);
 
 /* What this lane holds of an op, for the flush: sets the bits of its own segments whose result is complete in `output`;
- * *complete_out: it has sent (or was entitled to send) DONE, that is holds all of its share and has START from all.
+ * *complete_out: it has sent (or was entitled to send) DONE, that is holds all of its share, has handed out all parts,
+ * and has START from all.
  * For ops whose outcome was not polled yet; for others it sets no bit and says false. */
 void pccl_exec_report(const struct pccl_exec *exec, const void *cookie, uint64_t *held_bits, bool *complete_out);
 

@@ -116,7 +116,7 @@ void op_settle(struct pccl_exec *exec, struct op *op)
 		op_refused(exec, op);
 		return;
 	}
-	if (!op->complete && (op->held_count < op->needed_count || op->receiving > 0))
+	if (!op->complete && (op->held_count < op->needed_count || op->receiving > 0 || op->owed > 0))
 		return;
 	if (op->verifies && !op->checking)
 		verify_begin(exec, op);

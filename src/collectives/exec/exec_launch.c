@@ -384,6 +384,8 @@ static void log_own(struct pccl_exec *exec, struct op *op)
 		if (route->result_to_count == 0 || op_own(exec, op, local) == op_output(exec, op, local))
 			result_copy_own(exec, op, local);
 		result_log(exec, op, local, false);
+		if (pccl_collective_moves_parts(op->launch.signature.kind))
+			op->owed += route->result_to_count;
 	}
 }
 

@@ -407,6 +407,7 @@ static void send_result(struct pccl_exec *exec, struct op *op, uint32_t rank, st
 	out.is_coded = op->coded && result_is_coded(exec, op, out.local);
 	out.kind = out.is_coded ? TOKEN_ENCODED : TOKEN_INERT;
 	out.crc = op->log[peer->results_seen++].crc;
+	op->owed -= op->owed > 0;
 	if (!peer->started)
 		eager_spend(peer, out.bytes);
 	if (!pccl_bitmap_test(op->held, out.local))

@@ -269,6 +269,7 @@ struct op {
 	/* results that go out, in the order in which they were ready */
 	struct logged *log;
 	uint32_t log_count;
+	uint32_t owed;	    /* of what moves parts: results that were not handed out yet */
 	bool coded;	    /* at least one way */
 	struct coder coder; /* if so */
 	bool packs;	    /* some of its segments may travel compressed from here */
@@ -285,7 +286,8 @@ struct op {
 	uint32_t refused_count; /* ranks that told why */
 	uint32_t receiving;	/* payloads that are on their way into its memory */
 	bool checking;		/* all of the share is held, and is being compared with that of others */
-	bool complete;		/* all of the share is held, and all have started; and have the same, if it verifies */
+	bool complete;		/* all of the share is held, all parts are handed out, and all have started; and have
+				 * the same, if it verifies */
 	bool failing;		/* an element can't be carried, or results differ: ends when all have started */
 	bool refusing;		/* tells others that it has failed */
 	struct refusal refusal; /* why */

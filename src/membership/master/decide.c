@@ -103,11 +103,14 @@ static enum pccl_verdict judge(const struct pccl_decide_input *input, const stru
 		return PCCL_VERDICT_MISMATCH;
 	if (tally->complete_count == count)
 		return PCCL_VERDICT_COMMIT;
-	if (tally->failed) /* callers there have that error */
+	if (tally->failed && !tally->repairable) /* callers there have that error */
 		return PCCL_VERDICT_ABORT;
 	if (has_expired(input, mentions[0].report))
 		return PCCL_VERDICT_EXPIRE;
-	if (has_lost_root(input, tally))
+	/* Its input is given up. What any result has overwritten is held somewhere. */
+	if (tally->failed && input->nobody_lost)
+		return PCCL_VERDICT_REPAIR;
+	if (tally->failed || has_lost_root(input, tally))
 		return PCCL_VERDICT_ABORT;
 	if (tally->policy == (uint8_t)pcclPolicyRepair)
 		return tally->repairable ? PCCL_VERDICT_REPAIR : PCCL_VERDICT_RETRY;
@@ -173,7 +176,7 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 
 	bytes += differ ? tally.segment_count * sizeof(uint16_t) : 0;
 	if (verdict == PCCL_VERDICT_REPAIR && bytes > PCCL_HOLDERS_BYTES_MAX - *holders_bytes)
-		verdict = PCCL_VERDICT_RETRY;
+		verdict = tally.failed ? PCCL_VERDICT_ABORT : PCCL_VERDICT_RETRY;
 	decision->tag = mentions[0].report->tag;
 	decision->sequence = mentions[0].report->sequence;
 	decision->signature = mentions[0].report->signature;

@@ -39,7 +39,9 @@ struct pccl_decide_input {
  * An op that one reporter calls complete was launched by all; who does not report it then has returned success. So:
  *	they launched different things	MISMATCH (also those of different roots)
  *	all reporters complete		COMMIT: somebody may have returned success
+ *	it failed at a member		ABORT
  *	its deadline passed		EXPIRE
+ *	its input is given up		REPAIR if nobody was lost and it can be cut into segments, else ABORT
  *	its root is gone		ABORT
  *	policy abort, or unclear	ABORT, but RETRY if nobody was lost
  *	policy retry			RETRY

@@ -111,10 +111,73 @@ static void an_op_of_a_view_is_done_in_no_other(void **state)
 	pccl_session_destroy(session);
 }
 
+static void a_new_epoch_of_the_same_members_does_not_end_what_is_of_the_one_before(void **state)
+{
+	struct pccl_session *session = session_in_view(2);
+	struct pccl_install same = install_of(2, 2, false);
+	struct pccl_op_decision decision = {.tag = 7, .verdict = PCCL_VERDICT_RETRY};
+	struct pccl_op_request request = sum_of(100, 7);
+	struct pccl_op *op;
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	request.operation.epoch = 1;
+	op = launched(session, request, &cookie);
+	freeze(session);
+	decision.signature = op->signature;
+	same.decision_count = 1;
+	same.decisions = &decision;
+	assert_int_equal(pccl_session_install(session, &same, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_CANCEL);
+	expect(session, PCCL_COMMAND_INSTALL);
+	expect(session, PCCL_COMMAND_LAUNCH);
+	request.operation.tag = 8;
+	launched(session, request, &cookie); /* of epoch 1 still */
+	request.kind = PCCL_TRANSFER;
+	request.operation.root = 1;
+	op = launched(session, request, &cookie);
+	request.operation.epoch = 2; /* which the other end may have seen already */
+	assert_int_equal(pccl_session_tag(session, &request), op->key.tag);
+	pccl_session_destroy(session);
+}
+
+/* Whoever was its root, and whatever its counts were, which have as many entries as there were members. */
+static void what_is_late_is_lost_whatever_it_names(void **state)
+{
+	const enum pccl_collective kinds[] = {PCCL_BROADCAST, PCCL_REDUCE, PCCL_GATHER, PCCL_SCATTER, PCCL_TRANSFER};
+	struct pccl_session *session = session_in_view(3);
+	struct pccl_op_request request;
+	uint32_t epoch, i;
+	struct pccl_op *op;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	for (epoch = 2; epoch < 4; epoch++) {
+		const struct pccl_install install = install_of(epoch, 4 - epoch, false);
+
+		freeze(session);
+		(void)pccl_session_collect(session, 0, NULL);
+		assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+		expect(session, PCCL_COMMAND_INSTALL);
+		for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			request = sum_of(100, 7);
+			request.kind = kinds[i];
+			request.operation.root = 2;
+			request.operation.epoch = 1;
+			assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
+			expect_lost(session, op);
+		}
+	}
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_op_of_a_view_is_done_in_no_other),
+		cmocka_unit_test(a_new_epoch_of_the_same_members_does_not_end_what_is_of_the_one_before),
+		cmocka_unit_test(what_is_late_is_lost_whatever_it_names),
 		cmocka_unit_test(a_table_of_links_is_the_views_own),
 		cmocka_unit_test(without_memory_for_its_table_a_view_is_not_installed),
 	};

@@ -87,8 +87,8 @@ class Launcher:
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
                 root: int = 0, timeout: Any = None, tag: int | None = None, fields: Mapping[str, int] = _NONE
                 ) -> Launch:
-        """`name`: the library's function; `fields`: further ones of pcclOperation_t. The input is given up: PyTorch
-        promises nothing about it after a failure."""
+        """`name`: the library's function; `fields`: further ones of pcclOperation_t. An all-reduce gives
+        its input up: PyTorch promises nothing about it after a failure."""
         communicator = self._communicator
         if communicator is None:
             raise RuntimeError("the process group was destroyed")
@@ -101,7 +101,8 @@ class Launcher:
             operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root,
                                           timeout_ms or self._timeout_ms)
             operation.failure_policy = d.pcclPolicyAbort
-            operation.input = d.pcclInputGiveUp
+            if name == "pcclAllReduceWith":
+                operation.input = d.pcclInputGiveUp
             operation.epoch = self._epoch
             for field, value in fields.items():
                 setattr(operation, field, value)

@@ -249,6 +249,53 @@ static void report_tells_what_is_held(void **state)
 }
 
 /* A refusal of a member although all seem to agree ends the op too: it will not finish. */
+/* Rank 0 sends 100 floats to rank 1, or the other way round. */
+static void make_transfer(struct desk *desk, bool sends, struct pccl_part *parts)
+{
+	const uint64_t counts[RANKS] = {0, 100, 0}, none[RANKS] = {0};
+	uint32_t count = pccl_parts_make(sends ? counts : none, sends ? none : counts, RANKS, 0, parts);
+
+	open_desk(desk, pcclPlanDirect, 100);
+	pccl_plan_destroy(desk->plan);
+	pccl_parts_cut(parts, count, 2, sizeof(float), 1, &desk->geometry);
+	assert_int_equal(pccl_plan_create(PCCL_TRANSFER, pcclPlanDirect, RANKS, 0, 1, &desk->geometry, &desk->plan),
+			 pcclSuccess);
+	desk->launch.signature.kind = PCCL_TRANSFER;
+	desk->launch.signature.count = 0;
+	desk->launch.geometry = desk->geometry;
+	desk->launch.plan = desk->plan;
+	desk->launch.partner = 1;
+	launch(desk);
+}
+
+/* Else a sender would have success with a receiver that was lost before anything went there. */
+static void a_sender_is_complete_when_all_is_handed_out(void **state)
+{
+	struct pccl_part parts[2][2 * RANKS];
+	struct desk desk, other;
+	struct pccl_frame_send send;
+	uint64_t held[1] = {0};
+	bool complete = true;
+
+	(void)state;
+	make_transfer(&other, false, parts[0]);
+	assert_true(pccl_exec_next(other.exec, 1, &send));
+	memcpy(other.start, send.payload, START_BYTES);
+	make_transfer(&desk, true, parts[1]);
+	memcpy(desk.start, other.start, START_BYTES);
+	deliver_start(&desk, 1, 0);
+	assert_true(pccl_exec_next(desk.exec, 1, &send));
+	assert_int_equal(send.frame.type, PCCL_FRAME_START);
+	pccl_exec_report(desk.exec, &desk, held, &complete);
+	assert_false(complete);
+	assert_true(pccl_exec_next(desk.exec, 1, &send));
+	assert_int_equal(send.frame.type, PCCL_FRAME_RESULT);
+	pccl_exec_report(desk.exec, &desk, held, &complete);
+	assert_true(complete);
+	close_desk(&desk);
+	close_desk(&other);
+}
+
 static void a_refusal_ends_an_op_that_all_have_started(void **state)
 {
 	struct pccl_frame refuse = make_frame(PCCL_FRAME_REFUSE, 0);
@@ -493,6 +540,7 @@ int main(void)
 		cmocka_unit_test(done_goes_out_after_the_op_has_ended),
 		cmocka_unit_test(waits_for_names_those_who_have_not_started_then_those_not_done),
 		cmocka_unit_test(report_tells_what_is_held),
+		cmocka_unit_test(a_sender_is_complete_when_all_is_handed_out),
 		cmocka_unit_test(a_refusal_ends_an_op_that_all_have_started),
 		cmocka_unit_test(an_op_cancelled_for_a_mismatch_still_tells_the_others),
 		cmocka_unit_test(an_op_cancelled_for_another_reason_is_silent),

@@ -211,6 +211,20 @@ static void nobody_lost_means_nothing_is_aborted(void **state)
 	assert_int_equal(verdict(&table), PCCL_VERDICT_RETRY);
 }
 
+static void a_given_up_input_is_repaired_if_nobody_was_lost(void **state)
+{
+	struct table table;
+
+	(void)state;
+	fill(&table, pcclPolicyAbort);
+	table.reports[1].policy = PCCL_POLICY_FAILED;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+	table.input.nobody_lost = true;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_REPAIR);
+	table.reports[1].repairable = false; /* what has failed by itself, too */
+	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+}
+
 static void expired_op_ends_unless_it_is_complete(void **state)
 {
 	const struct pccl_expired_op expired = {.tag = 7, .sequence = 1};
@@ -223,7 +237,10 @@ static void expired_op_ends_unless_it_is_complete(void **state)
 	table.input.expired_count = 1;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
 	table.reports[1].policy = PCCL_POLICY_FAILED; /* its caller has another error already */
+	table.reports[1].repairable = false;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
+	table.reports[1].repairable = true; /* it has given up its input */
+	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
 	table.reports[1].policy = pcclPolicyRetry;
 	table.reports[0].complete = true;
 	table.reports[1].complete = true;
@@ -366,6 +383,7 @@ int main(void)
 		cmocka_unit_test(a_broadcast_is_redone_as_long_as_its_root_lives),
 		cmocka_unit_test(broadcasts_of_different_roots_are_a_mismatch),
 		cmocka_unit_test(nobody_lost_means_nothing_is_aborted),
+		cmocka_unit_test(a_given_up_input_is_repaired_if_nobody_was_lost),
 		cmocka_unit_test(expired_op_ends_unless_it_is_complete),
 		cmocka_unit_test(repair_names_the_holders_by_new_rank),
 		cmocka_unit_test(a_repair_tells_how_many_are_in_each_segment),
