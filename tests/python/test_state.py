@@ -63,9 +63,18 @@ def test_files_of_others_are_read_if_the_caller_says_so(tmp_path):
     assert str(tmp_path) in str(caught.value) and "accept_foreign" in str(caught.value)
     mask = np.array([True, False, True])  # of a type that pccl has not: bytes
     safetensors.save_file({"weight": np.arange(4), "mask": mask}, tmp_path / "a")
-    found = {"weight": np.zeros(4, np.int64), "mask": np.zeros(3, np.uint8)}
-    pccl.state.load(tmp_path / "a", found, accept_foreign=True)
-    assert (found["weight"] == np.arange(4)).all() and (found["mask"] == mask).all()
+    for kind in (np.uint8, bool):
+        found = {"weight": np.zeros(4, np.int64), "mask": np.zeros(3, kind)}
+        pccl.state.load(tmp_path / "a", found, accept_foreign=True)
+        assert (found["weight"] == np.arange(4)).all() and (found["mask"] == mask).all()
+
+
+def test_truth_values_are_saved_as_bytes(tmp_path):
+    mask = np.array([[True, False], [False, True]])
+    pccl.state.save(tmp_path / "a", {"mask": mask})
+    again = np.zeros_like(mask)
+    pccl.state.load(tmp_path / "a", {"mask": again})
+    assert (again == mask).all()
 
 
 def test_a_flipped_bit_is_seen(tmp_path):
@@ -128,6 +137,7 @@ def test_a_model_and_its_optimizer_are_one_state(tmp_path, kind, choices):
     def make(seed):
         torch.manual_seed(seed)
         model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6), torch.nn.Linear(6, 2))
+        model.register_buffer("mask", torch.tensor([seed == 1, True]))
         return model, getattr(torch.optim, kind)(model.parameters(), lr=0.01, **choices)
 
     model, optimizer = make(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,13 @@ from .buffers import buffer_of
 from .errors import PCCLError
 from .settings import text_of
 from .types import DataType, DeviceType
+
+
+def _as_known(tensor: Any) -> Any:
+    kind = str(getattr(tensor, "dtype", ""))
+    if kind == "torch.bool":
+        return tensor.view(importlib.import_module("torch").uint8)
+    return tensor.view("uint8") if kind == "bool" else tensor
 
 
 class TensorInfo:
@@ -34,9 +42,10 @@ class TensorInfo:
 
     @classmethod
     def of(cls, tensor: Any, name: str, *, allow_content_inequality: bool = False) -> TensorInfo:
-        """Of a torch tensor, a NumPy array or a buffer. ValueError: not contiguous, read-only, a DTensor."""
+        """Of a torch tensor, a NumPy array or a buffer. Truth values are bytes here: nothing is reckoned with them.
+        ValueError: not contiguous, read-only, a DTensor."""
         try:
-            buffer = buffer_of(tensor, writable=True)
+            buffer = buffer_of(_as_known(tensor), writable=True)
         except ValueError as error:
             raise ValueError(f"tensor '{name}': {error}") from error
         made = cls(name, buffer.pointer, numel=buffer.count, dtype=buffer.datatype, device_type=buffer.device,
