@@ -3,13 +3,16 @@
 import array
 import ctypes
 import gc
+import ipaddress
 import pickle
+import socket
 import weakref
 
 import pytest
 
 import pccl
 from pccl import _addresses
+from pccl import _declarations as declarations
 from pccl.buffers import buffer_of, pair_of
 
 np = pytest.importorskip("numpy")
@@ -175,6 +178,16 @@ def test_addresses_are_read_as_people_write_them():
             _addresses.split(wrong)
     with pytest.raises(ValueError, match="not known"):
         _addresses.to_c("no.such.host.invalid", 1)
+
+
+@pytest.mark.parametrize("hosts, taken", [(["::1", "127.0.0.1"], "127.0.0.1"), (["::1"], "::1"),
+                                          (["2001:db8::1", "192.0.2.1"], "2001:db8::1")])
+def test_localhost_is_what_most_listen_at(monkeypatch, hosts, taken):
+    found = [(0, 0, 0, "", (host, 9)) for host in hosts]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    made = _addresses.to_c("somewhere", 9).inet
+    kind = made.ipv4 if made.protocol == declarations.inetIPv4 else made.ipv6
+    assert bytes(kind.data) == ipaddress.ip_address(taken).packed
 
 
 def test_errors_say_each_thing_once():

@@ -29,7 +29,10 @@ def to_c(host: str, port: int) -> d.ccoip_socket_address_t:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise ValueError(f"the host '{host}' is not known: {error}") from None
-        address = ipaddress.ip_address(found[0][4][0])
+        addresses = [ipaddress.ip_address(each[4][0]) for each in found]
+        if all(each.is_loopback for each in addresses):
+            addresses.sort(key=lambda each: each.version)  # localhost is often ::1 first, where fewer listen
+        address = addresses[0]
     made = d.ccoip_socket_address_t(port=port)
     made.inet.protocol = d.inetIPv4 if address.version == 4 else d.inetIPv6
     (made.inet.ipv4 if address.version == 4 else made.inet.ipv6).data[:] = list(address.packed)
