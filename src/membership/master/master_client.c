@@ -259,6 +259,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 {
 	struct pccl_group *group = client->group;
 	bool was_waiting = client->state == PCCL_CLIENT_WAITING;
+	bool was_introduced = was_waiting && client->meeting_count + client->meet_tries > 0;
 
 	if (client->state == PCCL_CLIENT_CLOSING)
 		return;
@@ -266,8 +267,6 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	assert(group != NULL || client->state == PCCL_CLIENT_CALLER);
 	if (group != NULL) {
 		leave_change(group, client);
-		if (was_waiting && loss == PCCL_LOSS_EVICTED)
-			pccl_meet_part(master, client);
 		pccl_meet_forget(master, client);
 		if (client->state == PCCL_CLIENT_SEATED)
 			leave_seat(master, client, loss, why);
@@ -287,6 +286,8 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	pccl_client_set_state(master, client, PCCL_CLIENT_CLOSING);
 	client->group = NULL;
 	client->admitting = false;
+	if (was_introduced && loss == PCCL_LOSS_EVICTED)
+		pccl_meet_part(master, group, client);
 	if (was_waiting)
 		break_bundle(master, client);
 }

@@ -285,6 +285,7 @@ struct pccl_master {
 	uint64_t promised_ns; /* the deadline that the last step asked for */
 	uint64_t serial;
 	uint32_t meet_number;
+	bool is_parting; /* tells others of one that must go */
 	struct pccl_origin origins[PCCL_ORIGINS_MAX];
 	uint32_t origin_count;
 	struct pccl_floor {
@@ -480,9 +481,8 @@ bool pccl_meet_has_failed(const struct pccl_master *master, const struct pccl_cl
 /* Does the update that all members have called wait for what comes of an introduction? */
 bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group);
 
-/* It has to go: members end the links that they have to it. */
-void pccl_meet_part(struct pccl_master *master, struct pccl_client *newcomer);
-
+/* It has to go: all others of the group end the links that they have to it. */
+void pccl_meet_part(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *gone);
 /* Who is lost to its group is met by nobody. */
 void pccl_meet_forget(struct pccl_master *master, const struct pccl_client *gone);
 

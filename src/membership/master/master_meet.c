@@ -134,14 +134,18 @@ static void introduce(struct pccl_master *master, struct pccl_client *to, struct
 	tell(master, master->meet_number, to, others, count, dials, anew);
 }
 
-void pccl_meet_part(struct pccl_master *master, struct pccl_client *newcomer)
+void pccl_meet_part(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *gone)
 {
-	uint32_t index = newcomer->meeting_count;
+	struct pccl_client *client;
 
-	/* From the end: who is lost for want of memory leaves the list. */
-	while (index-- > 0)
-		if (is_member(newcomer->meetings[index].with))
-			tell(master, PCCL_MEET_PART, newcomer->meetings[index].with, &newcomer, 1, false, false);
+	if (master->is_parting) /* it is lost for want of memory to tell it of another */
+		return;
+	master->is_parting = true;
+	/* Newcomers as well: they may be members soon. Who does not know it pays no heed. */
+	for (client = master->clients; client != NULL; client = client->next)
+		if (client->group == group)
+			tell(master, PCCL_MEET_PART, client, &gone, 1, false, false);
+	master->is_parting = false;
 }
 
 uint32_t pccl_meet_ask(struct pccl_master *master, struct pccl_client *member, struct pccl_client *about)

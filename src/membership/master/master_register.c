@@ -214,6 +214,16 @@ static bool has_ended(const struct pccl_master *master, const pcclRankUuid_t *ru
 	return false;
 }
 
+/* Are most of the members of one view in a later one? */
+static bool has_most(const struct pccl_view *later, const struct pccl_view *view)
+{
+	uint32_t rank, at, count = 0;
+
+	for (rank = 0; rank < view->member_count; rank++)
+		count += pccl_view_rank(later, &view->members[rank].uuid, &at);
+	return 2 * count > view->member_count;
+}
+
 static void on_return(struct pccl_master *master, struct pccl_group *group, struct pccl_client *client,
 		      struct pccl_message_register *registration)
 {
@@ -243,8 +253,9 @@ static void on_return(struct pccl_master *master, struct pccl_group *group, stru
 	}
 	if (group->base != NULL && last->view.epoch > group->base->view.epoch) {
 		/* It would need a majority of the members here, who would have promised it. But what is signed was in
-		 * force: then those have come with a view that they had before. */
-		if (master->config.sealer == NULL && pccl_promises_none(group)) {
+		 * force: if it has that majority, they have come with a view that they had before. */
+		if (pccl_promises_none(group) &&
+		    (master->config.sealer == NULL || !has_most(&last->view, &group->base->view))) {
 			evict(master, client, "the later view that it claims can't be");
 			return;
 		}

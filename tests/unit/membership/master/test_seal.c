@@ -435,6 +435,29 @@ static void old_view_that_comes_first_gives_way(void **state)
 	assert_int_equal(desk.ears[9].install.view.member_count, 3); /* it is told, in case it lacks that */
 }
 
+/* Who was alone once goes on from there at another master, until its epochs are higher, and brings that to the group. */
+static void view_that_most_are_not_in_ends_no_group(void **state)
+{
+	struct pccl_message *later;
+	struct pccl_install *claim;
+	uint32_t number;
+
+	(void)state;
+	gather();
+	later = return_of(3);
+	claim = later->body.registration.last;
+	claim->view.members[0] = claim->view.members[2];
+	claim->view.member_count = 1;
+	claim->links.count = 0;
+	claim->view.epoch += 30;
+	seal_with(SECOND, claim);
+	enter(9, later);
+	pass(2500);
+	assert_int_equal(desk.ears[9].heard[PCCL_MESSAGE_EVICTED], 1);
+	for (number = 1; number <= 2; number++)
+		assert_int_equal(desk.ears[number].heard[PCCL_MESSAGE_EVICTED], 0);
+}
+
 /* The highest epoch that there may be, so that the group would have none left; whoever says so. */
 static void forged_epochs_raise_no_floor(void **state)
 {
@@ -536,6 +559,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(seal_of_an_old_view_fits_no_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_view_is_not_gone_on_from, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_view_that_comes_first_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(view_that_most_are_not_in_ends_no_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(forged_epochs_raise_no_floor, setup, teardown),
 		cmocka_unit_test_setup_teardown(true_promises_are_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(promises_that_nobody_was_asked_for_are_refused, setup, teardown),
