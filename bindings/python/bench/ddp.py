@@ -3,15 +3,16 @@
 
 A round has so many steps on one backend, then on the other; a figure is the median of the rounds, the ratio that of the
 ratios of rounds. The last line is all of it as JSON. --all-reduce: megabytes of one torch.distributed.all_reduce()
-instead of a model, to be compared with allreduce-bench."""
+instead of a model, and in the same rounds what allreduce-bench --give-up does: the library's own call."""
 
 import argparse
+import ctypes
 import json
 import os
 import statistics
 import time
 
-import pccl.torch  # noqa: F401
+import pccl.torch
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -39,6 +40,19 @@ def all_reduce_step(group, megabytes):
     return lambda: dist.all_reduce(tensor, group=group)
 
 
+def c_step(communicator, megabytes):
+    d, lib = pccl._declarations, pccl._library.lib
+    tensor = torch.zeros(int(megabytes * 2**20 / 4))
+    operation = d.pcclOperation_t(ctypes.sizeof(d.pcclOperation_t), tensor.numel(), d.pcclFloat, d.pcclSum)
+    operation.tag, operation.input = 2**62, d.pcclInputGiveUp
+
+    def step():
+        pccl.PCCLError.check(lib.pcclAllReduceWith(tensor.data_ptr(), tensor.data_ptr(), operation,
+                                                   communicator._comm, None), "pcclAllReduceWith")
+
+    return step
+
+
 def seconds(step, group, steps):
     dist.barrier(group)
     begin = time.perf_counter()
@@ -59,6 +73,8 @@ def main():
     groups = {"pccl": dist.group.WORLD, "gloo": dist.new_group(backend="gloo")}
     make = all_reduce_step if options.all_reduce else ddp_step
     steps = {name: make(group, options.megabytes) for name, group in groups.items()}
+    if options.all_reduce:
+        groups["c"], steps["c"] = groups["pccl"], c_step(groups["pccl"].communicator, options.megabytes)
     found = {name: [] for name in groups}
     for number in range(options.rounds + 1):  # the first warms up
         for name in sorted(groups, reverse=number % 2 == 1):
@@ -66,9 +82,13 @@ def main():
     found = {name: each[1:] for name, each in found.items()}
     if dist.get_rank() == 0:
         answer = {f"{name}_per_second": round(1 / statistics.median(each), 2) for name, each in found.items()}
-        ratios = [theirs / mine for mine, theirs in zip(*found.values(), strict=True)]
-        answer["ratio"] = round(statistics.median(ratios), 3)
+        def over(name):
+            return round(statistics.median(theirs / mine for mine, theirs in zip(found["pccl"], found[name],
+                                                                                strict=True)), 3)
+
+        answer["ratio"] = over("gloo")
         if options.all_reduce:
+            answer["c_ratio"] = over("c")
             bus = 2 * (dist.get_world_size() - 1) / dist.get_world_size() * options.megabytes * 2**20
             answer["pccl_bus_gb_per_second"] = round(bus / statistics.median(found["pccl"]) / 1e9, 2)
         print(json.dumps(answer))
