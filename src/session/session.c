@@ -287,7 +287,7 @@ static pcclResult_t cut(const struct pccl_session *session, struct pccl_op *op)
 	const size_t element_bytes = pccl_dtype_bytes(operation->datatype);
 	struct pccl_geometry *g = &op->geometry;
 
-	if (pccl_session_check_size(session, &op->request) != pcclSuccess) /* the view may have grown since the launch */
+	if (pccl_session_check_size(session, &op->request) != pcclSuccess) /* the view may have grown since then */
 		return pcclInvalidArgument;
 	if (pccl_collective_moves_parts((int)op->request.kind)) {
 		pccl_session_cut_parts(session, op);
