@@ -63,15 +63,16 @@ typedef enum pcclZstd_t {
 /*
  * Checksums (CRC32C) of the elements that this peer sends; members need not choose alike. Without them, what the
  * network damages and its own checksums let pass goes into the results unnoticed. By default all have them that leave
- * the host: those sent from an address of the host to the same address, straight to a process on the same kernel, only
- * pass through its memory, as they do within the processes. Without checksums a large plain operation takes up to
- * a quarter less processor time. Frame headers and what goes to the master are checked always.
+ * the host, except inside TLS, which finds all damage by itself. Those sent from an address of the host to the same
+ * address, straight to a process on the same kernel, do not: they only pass through its memory, as they do within the
+ * processes. Without checksums a large plain operation takes up to a quarter less processor time. Frame headers and
+ * what goes to the master are checked always.
  */
 typedef enum pcclChecksums_t {
 	pcclChecksumsDefault = 0, /* pcclChecksumsAuto */
 	pcclChecksumsOn = 100,
 	pcclChecksumsOff = 101, /* nowhere: for networks that are trusted as memory is */
-	pcclChecksumsAuto = 102 /* where they leave the host */
+	pcclChecksumsAuto = 102 /* where they leave the host, and TLS does not seal them anyway */
 } pcclChecksums_t;
 
 /*

@@ -85,6 +85,7 @@ struct pccl_bond {
 struct pccl_transport {
 	const char *name;
 	const struct pccl_byte_calls *bytes; /* of wires that are an engine (engine/engine.h); else NULL */
+	bool seals; /* nothing that it carries can be changed on the way without breaking the stream */
 
 	/* Listens on `address` (port 0: any); *port_out is the port bound. accepted() gets each new stream, which has
 	 * no events yet and reads nothing: attach() it, or close() it. "::" serves IPv4 too. Failure: pcclSystemError

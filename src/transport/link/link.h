@@ -109,7 +109,7 @@ void pccl_link_renew(struct pccl_link *link, uint64_t deadline_ns);
 bool pccl_link_is_up(const struct pccl_link *link);
 /* Do segments that are sent over some of the streams get checksums? By default those do that leave the host: all but
  * what goes to a process on this kernel over a connection without anybody in between, both ends of which have one
- * address. */
+ * address, and what is sealed on the way. */
 bool pccl_link_checks(const struct pccl_link *link);
 /* For the watch over silent neighbours. */
 void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);

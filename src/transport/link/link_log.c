@@ -51,8 +51,9 @@ bool pccl_link_pop(struct pccl_link_stream *ls)
 bool pccl_link_stream_checks(const struct pccl_link_stream *ls)
 {
 	pcclChecksums_t checksums = ls->link->config.checksums;
+	bool is_safe = ls->is_local || (ls->stream != NULL && ls->stream->transport->seals);
 
-	return checksums == pcclChecksumsOn || (checksums != pcclChecksumsOff && !ls->is_local);
+	return checksums == pcclChecksumsOn || (checksums != pcclChecksumsOff && !is_safe);
 }
 
 /* Decided anew when a frame is sent again: the new connection may lead elsewhere. */

@@ -461,4 +461,4 @@ static const struct pccl_byte_calls sealed_bytes = {
 	.bond = bond,
 };
 
-const struct pccl_transport pccl_tls_slots = {.name = "tls", .bytes = &sealed_bytes, PCCL_ENGINE_SLOTS};
+const struct pccl_transport pccl_tls_slots = {.name = "tls", .bytes = &sealed_bytes, .seals = true, PCCL_ENGINE_SLOTS};
