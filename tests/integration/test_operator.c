@@ -164,8 +164,10 @@ static void obey(struct world_peer *me)
 		peer_reach(me, 3);
 		peers_sleep_ms(20);
 	}
-	if (me->index != 1)
+	if (me->index != 1) {
 		stay_until(me, 2, NULL);
+		peer_meet(me, 2); /* who left at once would not be seen */
+	}
 	peer_leave(me);
 }
 
