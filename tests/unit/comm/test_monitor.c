@@ -203,9 +203,9 @@ static void what_was_lent_is_back_when_no_lane_of_before_is_left(void **state)
 	pccl_monitor_detach(desk.monitor);
 	pccl_monitor_clear(desk.monitor);
 	pthread_join(taker, NULL);
-	assert_false(desk.is_taken_too_early);
 	pccl_monitor_end_connect(desk.monitor, pcclMasterConnectionFailed);
 	close_desk(thread);
+	assert_false(desk.is_taken_too_early);
 }
 
 int main(void)
