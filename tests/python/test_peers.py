@@ -177,6 +177,16 @@ def test_everybody_waits_for_the_end_of_a_master(free_address):
         assert len(ended) == 3
 
 
+def test_a_closed_master_is_waited_for_by_nobody_and_takes_no_commands(free_address):
+    node = pccl.MasterNode(free_address)
+    node.run()
+    assert node.command("list") == []
+    node.close()
+    node.await_termination()
+    with pytest.raises(pccl.PCCLError):
+        node.command("list")
+
+
 def test_a_master_never_blocks_its_deletion():
     node = pccl.MasterNode("[::1]:48999")
     node.run()

@@ -24,6 +24,7 @@ class MasterNode:
         self._handle = ctypes.c_void_p()
         self._process = os.getpid()
         self._waiting = threading.Lock()  # one thread for its end, and others for that
+        self._using = threading.RLock()  # it is not freed under another thread's call; a signal's may be in between
         self._security = security or Security()
         self._allow = None if allow is None else os.fsencode(allow)
         address = _addresses.to_c(*_addresses.split(listen_address))
@@ -41,15 +42,17 @@ class MasterNode:
 
     def run(self) -> None:
         """Listens and serves; returns at once."""
-        PCCLError.check(lib.pcclRunMaster(self._handle), "pcclRunMaster")
+        with self._using:
+            PCCLError.check(lib.pcclRunMaster(self._handle), "pcclRunMaster")
 
     def read_again(self) -> None:
         """Its secret or certificates and its list of who may join, while it runs; what is wrong with one does not keep
         the other, and what was before stays in its place."""
-        try:
-            self._set_security()
-        finally:
-            self._set_admission()
+        with self._using:
+            try:
+                self._set_security()
+            finally:
+                self._set_admission()
 
     def command(self, line: str) -> list[str]:
         """What its operator says, as `pccl-master --do`: "list", "evict WHOM because TEXT", "ban WHOM", "unban WHOM",
@@ -60,17 +63,21 @@ class MasterNode:
             lines.append(text.decode(errors="replace"))
 
         take = d.pcclLineCallback_t(add)
-        PCCLError.check(lib.pcclCommandMaster(self._handle, line.encode(), take, None), "pcclCommandMaster")
+        with self._using:
+            PCCLError.check(lib.pcclCommandMaster(self._handle, line.encode(), take, None), "pcclCommandMaster")
         return lines
 
     def interrupt(self) -> None:
         """Asks it to stop; does not wait."""
-        PCCLError.check(lib.pcclInterruptMaster(self._handle), "pcclInterruptMaster")
+        with self._using:
+            PCCLError.check(lib.pcclInterruptMaster(self._handle), "pcclInterruptMaster")
 
     def await_termination(self) -> None:
         """Waits for its end, which is when somebody interrupts or closes it; Ctrl-C does the former."""
         def wait() -> tuple[int, str]:
             with self._waiting:
+                if not self._handle:  # closed before it was this one's turn
+                    return d.pcclSuccess, ""
                 return status_of("pcclMasterAwaitTermination", self._handle)
 
         status, cause = run(wait, self.interrupt)
@@ -80,16 +87,24 @@ class MasterNode:
         """Stops it, if it runs, and frees it. Repeatable."""
         if not self._handle:
             return
-        is_alone = os.getpid() != self._process  # the threads are the parent's
-        if not is_alone:
-            lib.pcclInterruptMaster(self._handle)
-            # When the interpreter ends, threads that wait never come back.
-            if not self._waiting.acquire(blocking=not sys.is_finalizing()):
-                return
+        if os.getpid() != self._process:  # the threads are the parent's
+            self._free()
+            return
+        lib.pcclInterruptMaster(self._handle)
+        # When the interpreter ends, threads that wait never come back.
+        waits = not sys.is_finalizing()
+        if not self._waiting.acquire(blocking=waits):
+            return
+        try:
+            if self._using.acquire(blocking=waits):
+                self._free()
+                self._using.release()
+        finally:
+            self._waiting.release()
+
+    def _free(self) -> None:
         handle, self._handle = self._handle, ctypes.c_void_p()
         lib.pcclDestroyMaster(handle)
-        if not is_alone:
-            self._waiting.release()
 
     def __enter__(self) -> MasterNode:
         self.run()

@@ -16,7 +16,8 @@ _MANUAL = """
 Secrets are never arguments, which everybody on this machine can read: they come in a file or in the environment, as
 for peers. What a flag does not say one of these variables does: PCCL_SECURITY, PCCL_SECRET_FILE, PCCL_SECRET,
 PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE, PCCL_IDENTITY_FILE, PCCL_ALLOW_FILE.
-Without any of them peers of this host only may join.
+Without any of them peers of this host only may join. A master with a key signs views, and believes what it is told of
+them if it has signed that, or a master of its own PCCL_MASTER_KEYS: several masters of a run need keys, or none.
 
 SIGHUP, where a file was given: secret, certificates and list are read again.
 SIGINT and SIGTERM end it; running operations of the peers go on without a master.

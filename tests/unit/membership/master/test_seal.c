@@ -435,7 +435,7 @@ static void old_view_that_comes_first_gives_way(void **state)
 	assert_int_equal(desk.ears[9].install.view.member_count, 3); /* it is told, in case it lacks that */
 }
 
-/* Who was alone once goes on from there at another master, until its epochs are higher, and brings that to the group. */
+/* Who was alone once goes on from there at another master, until its epochs are higher, and then comes back. */
 static void view_that_most_are_not_in_ends_no_group(void **state)
 {
 	struct pccl_message *later;
