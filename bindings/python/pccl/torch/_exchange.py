@@ -1,38 +1,27 @@
-"""Reduce, gather, scatter, all-to-all, send and receive."""
+"""Reduce, gather, scatter, all-to-all."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import threading
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from .. import _declarations as d
-from ._collectives import Collectives, bytes_of, joined, listed, options_of, run_all, whole_of
+from ._collectives import bytes_of, joined, listed, options_of, run_all, whole_of
 from ._facade import Tensor, Tensors, c10d, torch
 from ._launcher import dense, is_plain, one_of
 from ._reduction import reduction_of
+from ._transfers import Transfers
 from ._work import Launch, Work
-
-_BETWEEN_TWO = 1 << 63  # tags of sends; those of collectives count from 0
-_SIGNAL = 1 << 62
-_LOOK_S = 0.001
 
 
 def _counts(values: Sequence[int]) -> Any:
     return (ctypes.c_size_t * len(values))(*values)
 
 
-class Exchange(Collectives):
-    """Parts may have any size. A send ends when the receiver has everything, as with gloo."""
-
-    def _set_up_exchange(self) -> None:
-        self._numbers: dict[tuple[str, int, int, bool], int] = {}  # of sends and receives so far
-        self._posted: dict[tuple[int, int], Launch] = {}  # receives of signals, by source and tag
-        self._posting = threading.RLock()
+class Exchange(Transfers):
+    """Parts may have any size."""
 
     # ---- reduce, gather, scatter
 
@@ -156,44 +145,6 @@ class Exchange(Collectives):
                                     [bytes_of(each) for each in input_tensors], opts)
         return self._work(launches, output_tensors, run_all(_copies(output_tensors, target.split(sizes))))
 
-    # ---- between two
-
-    def _between(self, name: str, tensor: Tensor | None, other: int, tag: int) -> Launch:
-        """Tags tell sends between the same two apart: PyTorch's, and a number that both ends count alike. Without a
-        tensor: the signal that comes with each, for receives from any source."""
-        if not 0 <= other < self._size or other == self._rank:
-            raise ValueError(f"{other} is no other rank of a group of {self._size}")
-        key = name, other, tag, tensor is None
-        with self._posting:
-            number = self._numbers.get(key, 0)
-            self._numbers[key] = number + 1
-            name_of_all = _BETWEEN_TWO | (tag & 0x3fffffff) << 32 | number & 0xffffffff
-            if tensor is None:
-                return self._launch(name, (None, other), 0, d.pcclUint8, None, tag=name_of_all | _SIGNAL)
-            return self._launch(name, (tensor.data_ptr(), other), bytes_of(tensor), d.pcclUint8, tensor,
-                                tag=name_of_all)
-
-    def send(self, tensors: Tensors, dstRank: int, tag: int = 0) -> Work:
-        buffer = dense(one_of(tensors, "send"))
-        with self._posting:
-            return self._work([self._between("pcclSend", None, dstRank, tag),
-                               self._between("pcclSend", buffer, dstRank, tag)], tensors)
-
-    def recv(self, tensors: Tensors, srcRank: int, tag: int = 0) -> Work:
-        tensor = one_of(tensors, "receive")
-        buffer = dense(tensor)
-        with self._posting:
-            signal = self._posted.pop((srcRank, tag), None) or self._between("pcclRecv", None, srcRank, tag)
-            launches = [signal, self._between("pcclRecv", buffer, srcRank, tag)]
-        return self._work(launches, tensors, functools.partial(tensor.copy_, buffer) if buffer is not tensor else None)
-
-    def recv_anysource(self, tensors: Tensors, tag: int = 0) -> Work:
-        """Signals are awaited from all others. Who gives one first is received from; signals still awaited are so for
-        later receives of that source and tag."""
-        work = _AnySource(self, one_of(tensors, "receive"), tag)
-        work.post()
-        return work
-
     def _check_list(self, tensors: Tensors, like: Tensor, what: str) -> None:
         if len(tensors) != self._size:
             raise ValueError(f"a {what} in a group of {self._size} takes as many tensors, not {len(tensors)}")
@@ -201,71 +152,6 @@ class Exchange(Collectives):
             if tensor.dtype != like.dtype or tensor.numel() != like.numel():
                 raise ValueError(f"tensors of a {what} are all alike, {like.numel()} elements of {like.dtype}, not "
                                  f"{tensor.numel()} of {tensor.dtype}")
-
-
-class _AnySource(Work):
-    """A receive whose source is known only at its end."""
-
-    def __init__(self, group: Exchange, tensor: Tensor, tag: int) -> None:
-        super().__init__((), [tensor], None, group._watcher, group._note_in_backward)
-        self._group = group
-        self._tensor = tensor
-        self._tag = tag
-        self._source = -1
-        self._inner: Work | None = None
-
-    def post(self) -> list[tuple[int, Launch]]:
-        """The signals that are awaited, in the order of sources."""
-        group = self._group
-        found: list[tuple[int, Launch]] = []
-        with group._posting:
-            for source in range(group._size):
-                if source != group._rank:
-                    if (source, self._tag) not in group._posted:
-                        group._posted[source, self._tag] = group._between("pcclRecv", None, source, self._tag)
-                    found.append((source, group._posted[source, self._tag]))
-        return found
-
-    def _take(self) -> bool:
-        """Receives, if there is a signal."""
-        group = self._group
-        with group._posting:
-            source = next((source for source, launch in self.post() if launch.is_done()), -1)
-            if source == -1:
-                return False
-            self._inner = group.recv([self._tensor], source, self._tag)
-        self._source = source
-        return True
-
-    def is_completed(self) -> bool:
-        with self._lock:
-            if self._inner is None and not self._take():
-                return False
-        return self._inner is not None and self._inner.is_completed()
-
-    def _take_by(self, deadline: float | None) -> bool:
-        with self._lock:
-            while self._inner is None and not self._take():
-                if deadline is not None and time.monotonic() > deadline:
-                    return False
-                self.post()[0][1].wait_until(time.monotonic() + _LOOK_S)
-        return True
-
-    def finish(self) -> Exception | None:
-        self._take_by(None)
-        assert self._inner is not None
-        self._error = self._inner.finish()
-        return self._error
-
-    def wait(self, timeout: timedelta = timedelta()) -> bool:
-        if timeout > timedelta() and not self._take_by(time.monotonic() + timeout.total_seconds()):
-            raise self.late(timeout)
-        return super().wait()
-
-    def source_rank(self) -> int:
-        return self._source
-
-    _source_rank = source_rank
 
 
 def _rooted(kind: Any, given: Any, timeout: Any) -> Any:

@@ -22,7 +22,7 @@ class ProcessGroup(Exchange, ProcessGroupBase):
                  timeout_ms: int, is_default: bool) -> None:
         super().__init__(rank, size)
         self._set_up(communicator, rank, size, timeout_ms, began)
-        self._set_up_exchange()
+        self._set_up_transfers()
         self._store = store
         self._is_default = is_default
         self._name = self._description = ""
@@ -65,6 +65,7 @@ class ProcessGroup(Exchange, ProcessGroupBase):
         communicator = self._communicator
         if communicator is None:
             raise RuntimeError("the process group was destroyed")
+        self._answer_signals()
         self._drain()
         self._communicator = None
         return communicator

@@ -118,8 +118,11 @@ class Launcher:
         pending = self._pending
         while pending and pending[0].ended:
             pending.popleft()
-        if len(pending) >= _MANY and pending[0].is_done():
-            pending[0].finish()
+        if len(pending) >= _MANY:
+            if pending[0].is_done():
+                pending[0].finish()
+            else:
+                pending.rotate(-1)  # it may be in flight for long: then look at others
         pending.append(launch)
 
     def _work(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None = None) -> Work:

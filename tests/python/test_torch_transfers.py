@@ -1,0 +1,88 @@
+"""Receives from any source, and operations beside one whose time-out passes."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+import pccl.torch  # noqa: E402
+from pccl.torch import CollectiveTimeoutError  # noqa: E402
+
+
+def tell(rank, value, tag=0):
+    dist.send(torch.tensor([float(value)]), rank, tag=tag)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def check_line(rank):
+    """What comes goes to the first in line, in the order in which a rank has sent it, and nobody has to wait for it."""
+    if rank != 0:
+        dist.barrier()
+        for value in range(3):
+            tell(0, 10 * rank + value)
+        dist.barrier()
+        return
+    tensors = [torch.zeros(1) for _ in range(6)]
+    works = [dist.irecv(tensors[0]), dist.irecv(tensors[1]), dist.irecv(tensors[2], 1),
+             dist.irecv(tensors[3]), dist.irecv(tensors[4]), dist.irecv(tensors[5])]
+    dist.barrier()
+    wait_until(lambda: works[5]._matched.is_set())  # nobody waits
+    dist.barrier()
+    for work in works:
+        work.wait()
+    got = [int(tensor.item()) for tensor in tensors]
+    assert [value for value in got if value < 20] == [10, 11, 12]
+    assert [value for value in got if value >= 20] == [20, 21, 22]
+    assert got[2] < 20 and [work._source_rank() for work in works] == [value // 10 for value in got]
+
+
+def check_time_outs(rank, count):
+    """One passes, and ends nothing else: neither what is in flight, nor what comes after."""
+    short = dist.new_group(timeout=timedelta(seconds=1))
+    if rank == 0:
+        with pytest.raises(CollectiveTimeoutError, match="no rank has sent"):
+            dist.recv(torch.zeros(1), group=short, tag=7)
+        dist.barrier()
+        value = torch.zeros(1)
+        assert dist.recv(value, group=short, tag=7) == 1 and value.item() == 5
+    else:
+        dist.barrier()
+        if rank == 1:
+            dist.send(torch.tensor([5.0]), 0, group=short, tag=7)
+    tensors = [torch.full((100000,), rank + 1.0) for _ in range(3)]
+    works = []
+    if rank != count - 1:
+        works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
+        with pytest.raises(CollectiveTimeoutError):
+            pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
+    else:
+        time.sleep(2)
+        works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
+        with pytest.raises(CollectiveTimeoutError):
+            pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
+    for work, tensor in zip(works, tensors, strict=True):
+        work.wait()
+        assert torch.equal(tensor, torch.full((100000,), count * (count + 1) / 2))
+    dist.barrier()
+
+
+def transfers(rank, count):
+    dist.init_process_group("pccl")
+    check_line(rank)
+    check_time_outs(rank, count)
+    return pccl.torch.reconfigure()[1]  # rank 0 awaits signals still
+
+
+def test_receives_stand_in_line_and_a_time_out_ends_nothing_else(run_ranks):  # noqa: F811
+    assert set(run_ranks(transfers, 3).values()) == {3}
