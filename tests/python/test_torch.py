@@ -220,12 +220,12 @@ def check_exchanges(rank, count):
         found = {}
         for _ in range(2 * (count - 1)):
             tensor = torch.empty(2)
-            source = dist.recv(tensor)
+            source = dist.recv(tensor, tag=3)  # the next messages have another
             found.setdefault(source, []).append(tensor[0].item())
         assert found == {other: [other, other + 0.5] for other in range(1, count)}
     else:
-        dist.send(torch.full((2,), float(rank)), 0)
-        dist.send(torch.full((2,), rank + 0.5), 0)
+        dist.send(torch.full((2,), float(rank)), 0, tag=3)
+        dist.send(torch.full((2,), rank + 0.5), 0, tag=3)
     pair = [torch.empty(3), torch.full((3,), float(rank))]
     for work in dist.batch_isend_irecv([dist.P2POp(dist.isend, pair[1], successor),
                                         dist.P2POp(dist.irecv, pair[0], before)]):
