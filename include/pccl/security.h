@@ -121,7 +121,9 @@ typedef void (*pcclLineCallback_t)(const char *line, void *context);
  *
  * WHOM is "uuid UUID", "key KEY" or "name NAME", as the list says it. `take` gets the lines of the answer before the
  * call returns, and may be NULL. From any thread. pcclInvalidArgument: NULL, a line that says something else, or about
- * nobody; pcclInvalidUsage: the master does not run, or bans nobody for its connections are plain; pcclOutOfMemory.
+ * nobody; pcclInvalidUsage: the master does not run, or bans nobody for its connections are plain, or somebody stays
+ * who is needed: with several masters, those who stay have to be a majority (a ban counts for it none the less, once it
+ * has gone); pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclCommandMaster(pcclMasterInstance_t *master_instance, const char *command,
 					   pcclLineCallback_t take PCCL_NULLABLE, void *context PCCL_NULLABLE);

@@ -19,6 +19,7 @@
 #define LINE_BYTES 1024
 #define PATIENCE_NS (2 * PCCL_SECOND_NS)
 #define BACKLOG 4
+#define REST_MS 100
 
 static const char error_word[] = "error: ";
 static const char good_word[] = "ok";
@@ -114,8 +115,8 @@ static bool make_room(struct text *text, size_t bytes)
 	size_t room = 2 * text->room + bytes + 1;
 	char *data;
 
-	if (text->room - text->bytes > bytes)
-		return true;
+	if (text->is_short || text->room - text->bytes > bytes)
+		return !text->is_short;
 	data = pccl_realloc(text->data, room);
 	text->is_short = data == NULL;
 	if (data == NULL)
@@ -235,8 +236,10 @@ void pccl_control_serve(int fd, pccl_control_handler handle, void *context)
 {
 	int caller = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (caller < 0)
+	if (caller < 0) { /* there are no descriptors left, say: who calls stays in line */
+		(void)poll(NULL, 0, REST_MS);
 		return;
+	}
 	pccl_fork_own(caller);
 	answer(caller, handle, context);
 	pccl_fork_close(caller);

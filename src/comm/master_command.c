@@ -79,7 +79,9 @@ static pcclResult_t read_words(char *line, struct pccl_command *command)
 		;
 	if (i == sizeof(verbs) / sizeof(verbs[0]))
 		return pccl_fail(pcclInvalidArgument,
-				 "\"%.20s\" is no command: list, bans, evict WHOM, ban WHOM or unban WHOM", line);
+				 "\"%.20s\" is no command: list, bans, evict WHOM, ban WHOM or unban WHOM; "
+				 "pccl-master has reload, too",
+				 line);
 	command->verb = verbs[i].verb;
 	if (!verbs[i].has_subject)
 		return *rest == '\0' ? pcclSuccess

@@ -48,7 +48,7 @@ static void answer(struct order *order, const char *format, ...)
 	if (order->room - order->bytes < bytes + 2) {
 		text = pccl_realloc(order->text, room);
 		if (text == NULL) {
-			order->result = pcclOutOfMemory;
+			order->result = pccl_fail(pcclOutOfMemory, "the master is out of memory");
 			return;
 		}
 		order->text = text;
@@ -109,7 +109,7 @@ static pcclResult_t find_guests(pcclMasterInstance_t *instance, struct guests *g
 		guests->room++;
 	guests->list = pccl_calloc(guests->room + 1, sizeof(*guests->list));
 	if (guests->list == NULL)
-		return pcclOutOfMemory;
+		return pccl_fail(pcclOutOfMemory, "the master is out of memory");
 	guests->next = instance->clients;
 	pccl_master_list(instance->master, take_guest, guests);
 	qsort(guests->list, guests->count, sizeof(*guests->list), compare_guests);
@@ -145,32 +145,38 @@ static void list(struct order *order)
 
 /* ---- who goes ------------------------------------------------------------------------------------------------ */
 
-/* All whom it is about. The machine may hang up others on the way. */
-static void evict(struct order *order)
+/* Nothing, if it has gone with another one, or is somebody else. */
+static void evict_guest(struct order *order, const struct guest *guest)
 {
 	const struct pccl_command *command = &order->command;
-	pcclMasterInstance_t *instance = order->instance;
-	struct pccl_master_client *client;
+	uint64_t connection = guest->entry.connection;
+	struct pccl_master_client *client = pccl_master_server_find(order->instance, connection);
+
+	if (client == NULL || !pccl_subject_is(&command->subject, &guest->entry.uuid, &client->visitor))
+		return;
+	if (pccl_master_needs(order->instance->master, connection)) {
+		order->result = pccl_fail(pcclInvalidUsage,
+					  "who is at %s is needed: with several masters, those who stay have to be a "
+					  "majority; try again when there are more, or end its process",
+					  guest->entry.remote);
+		return;
+	}
+	list_guest(order, guest);
+	(void)pccl_fail(pcclEvicted, "the operator of its master has %s this peer%s%s",
+			command->verb == PCCL_VERB_BAN ? "banned" : "evicted", command->because[0] != '\0' ? ": " : "",
+			command->because);
+	pccl_master_server_turn_away(client);
+}
+
+/* All whom it is about, until one of them is needed. */
+static void evict(struct order *order)
+{
 	struct guests guests;
-	size_t i, count = 0;
+	size_t i;
 
-	order->result = find_guests(instance, &guests);
-	for (i = 0; i < guests.count && order->result == pcclSuccess; i++) {
-		const struct guest *guest = &guests.list[i];
-
-		if (!pccl_subject_is(&command->subject, &guest->entry.uuid, &guest->client->visitor))
-			continue;
-		list_guest(order, guest);
-		guests.list[count++] = *guest;
-	}
-	for (i = 0; i < count; i++) {
-		client = pccl_master_server_find(instance, guests.list[i].entry.connection);
-		(void)pccl_fail(pcclEvicted, "the operator of its master has %s this peer%s%s",
-				command->verb == PCCL_VERB_BAN ? "banned" : "evicted",
-				command->because[0] != '\0' ? ": " : "", command->because);
-		if (client != NULL)
-			pccl_master_server_turn_away(client);
-	}
+	order->result = find_guests(order->instance, &guests);
+	for (i = 0; i < guests.count && order->result == pcclSuccess; i++)
+		evict_guest(order, &guests.list[i]);
 	pccl_free(guests.list);
 }
 
@@ -211,7 +217,7 @@ static pcclResult_t add_ban(pcclMasterInstance_t *instance, const struct pccl_su
 				 BANS_MAX);
 	banned = pccl_realloc(instance->banned, (instance->banned_count + 1) * sizeof(*banned));
 	if (banned == NULL)
-		return pcclOutOfMemory;
+		return pccl_fail(pcclOutOfMemory, "the master is out of memory");
 	banned[instance->banned_count++] = *subject;
 	instance->banned = banned;
 	return pcclSuccess;

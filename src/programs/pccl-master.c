@@ -272,12 +272,21 @@ static void say_line(const char *line, void *context)
 	fprintf(stderr, "pccl-master: %s\n", line);
 }
 
+/* Blanks do not count. */
+static bool is_reload(const char *line)
+{
+	static const char word[] = "reload";
+	const char *begin = line + strspn(line, " \t"), *end = begin + strlen(word);
+
+	return strncmp(begin, word, strlen(word)) == 0 && end[strspn(end, " \t")] == '\0';
+}
+
 static pcclResult_t obey(void *context, const char *line, pcclLineCallback_t take, void *answer)
 {
 	const struct service *service = context;
 
 	pccl_log_info("its operator says: %s", line);
-	if (strcmp(line, "reload") == 0)
+	if (is_reload(line))
 		return has_files(service->options) ? read_again(service, take, answer)
 						   : pccl_fail(pcclInvalidUsage, "it has no files to read again");
 	return pcclCommandMaster(service->master, line, take, answer);

@@ -88,4 +88,8 @@ typedef void (*pccl_master_lister)(void *context, const struct pccl_master_entry
 /* Lists them, those who came last first. `take` does not step the machine. */
 void pccl_master_list(const struct pccl_master *master, pccl_master_lister take, void *context);
 
+/* Would those who stay be no majority without it, where other masters might have one? Who is told that it is out still
+ * counts as alive, for it may have gone to one of them. */
+bool pccl_master_needs(const struct pccl_master *master, uint64_t connection);
+
 #endif

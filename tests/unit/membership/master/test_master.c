@@ -493,6 +493,35 @@ static void operators_are_told_who_is_here(void **state)
 	assert_int_equal(seen.count, 2);
 }
 
+/* With several masters, who is told to go might go to another one. */
+static void operators_are_told_who_is_needed(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	small_gather(world, 2);
+	assert_false(pccl_master_needs(world->masters[0], world->peers[0].connection));
+	small_master_start(world, 1);
+	for (index = 2; index < 5; index++) {
+		small_join(world, index, 1, 2); /* another group */
+		small_pass(world, 6000);
+	}
+	for (index = 0; index < 3; index++) {
+		small_vote_if_member(world, 2, PCCL_VOTE_UPDATE);
+		small_vote_if_member(world, 3, PCCL_VOTE_UPDATE);
+		small_vote_if_member(world, 4, PCCL_VOTE_UPDATE);
+		small_pass(world, 3000);
+	}
+	assert_int_equal(small_size(world, 2), 3);
+	for (index = 2; index < 5; index++)
+		assert_false(pccl_master_needs(world->masters[0], world->peers[index].connection));
+	small_leave(world, 4);
+	small_settle(world);
+	assert_true(pccl_master_needs(world->masters[0], world->peers[2].connection)); /* of equals the lowest rank */
+	assert_false(pccl_master_needs(world->masters[0], world->peers[3].connection));
+	assert_false(pccl_master_needs(world->masters[0], 77));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +550,7 @@ int main(void)
 		CASE(a_nap_of_the_master_evicts_nobody_however_short_the_time_outs),
 		CASE(a_tired_master_evicts_the_silent),
 		CASE(operators_are_told_who_is_here),
+		CASE(operators_are_told_who_is_needed),
 		CASE(who_may_not_stay_is_out_at_once_whether_it_goes_or_not),
 		CASE(world_numbers_come_with_the_answer_of_a_joint_call),
 	};
