@@ -267,11 +267,16 @@ static bool is_barred(const struct wire *wire, bool *refused_out)
 void wire_connect(struct wire *wire)
 {
 	struct sim *sim = wire->sim;
-	struct sim_node *node = &sim->nodes[wire->other_node];
+	struct sim_node *node;
 	struct wire *other;
-	bool refused;
-	bool barred = is_barred(wire, &refused);
+	bool refused, barred;
 
+	if (wire->other_node >= sim->node_count) { /* a rogue's address */
+		wire_break(wire, "nobody is there");
+		return;
+	}
+	node = &sim->nodes[wire->other_node];
+	barred = is_barred(wire, &refused);
 	if (wire_is_cut(sim, wire->node, node->id) || wire_is_cut(sim, node->id, wire->node) || node->vanished ||
 	    (barred && !refused)) {
 		wire->dialled_ns = sim->now_ns + STALL_NS;
