@@ -66,3 +66,12 @@ void pccl_text_copy(char *out, size_t bytes, const char *text)
 		cut(out, bytes);
 	clean(out);
 }
+
+char *pccl_text_trim(char *text)
+{
+	size_t bytes = strlen(text);
+
+	while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1]) != NULL)
+		text[--bytes] = '\0';
+	return text + strspn(text, " \t");
+}

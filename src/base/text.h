@@ -14,4 +14,7 @@ void pccl_text_format(char *out, size_t bytes, const char *format, ...) __attrib
 /* The text alone; it may be `out`. */
 void pccl_text_copy(char *out, size_t bytes, const char *text);
 
+/* Cuts blanks and ends of lines off the end, and returns where the first word begins. */
+char *pccl_text_trim(char *text);
+
 #endif

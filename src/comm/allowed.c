@@ -7,6 +7,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "transport/files.h"
 
 #define ENTRIES_MAX 65536u
@@ -70,19 +71,6 @@ static bool read_groups(const char *text, struct entry *entry)
 	}
 }
 
-static char *skip_blanks(char *text)
-{
-	return text + strspn(text, " \t");
-}
-
-static void cut_blanks(char *text)
-{
-	size_t bytes = strlen(text);
-
-	while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1]) != NULL)
-		text[--bytes] = '\0';
-}
-
 /* Cuts off what follows the word, NULL: it is not there. */
 static char *split_at(char *text, const char *word)
 {
@@ -91,15 +79,15 @@ static char *split_at(char *text, const char *word)
 	if (found == NULL)
 		return NULL;
 	*found = '\0';
-	cut_blanks(text);
-	return skip_blanks(found + strlen(word));
+	(void)pccl_text_trim(text);
+	return pccl_text_trim(found + strlen(word));
 }
 
 static pcclResult_t read_entry(char *line, struct entry *entry)
 {
 	static const char word[] = " groups"; /* blanks at the end are cut off already */
 	char *groups = split_at(line, " groups ");
-	char *what = skip_blanks(line + strcspn(line, " \t"));
+	char *what = pccl_text_trim(line + strcspn(line, " \t"));
 	size_t bytes = strlen(what);
 
 	if (groups == NULL && bytes >= sizeof(word) && strcmp(what + bytes - (sizeof(word) - 1), word) == 0)
@@ -120,11 +108,10 @@ static pcclResult_t read_entry(char *line, struct entry *entry)
 
 static pcclResult_t add_line(struct pccl_allowed *allowed, char *text)
 {
-	char *line = skip_blanks(text);
+	char *line = pccl_text_trim(text);
 	uint32_t room = allowed->room != 0 ? 2 * allowed->room : 16;
 	struct entry *entries;
 
-	cut_blanks(line);
 	if (*line == '\0' || *line == '#')
 		return pcclSuccess;
 	if (allowed->count == ENTRIES_MAX)

@@ -18,19 +18,6 @@ static const struct {
 	     {"ban", PCCL_VERB_BAN, true},
 	     {"unban", PCCL_VERB_UNBAN, true}};
 
-static char *skip_blanks(char *text)
-{
-	return text + strspn(text, " \t");
-}
-
-static void cut_blanks(char *text)
-{
-	size_t bytes = strlen(text);
-
-	while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1]) != NULL)
-		text[--bytes] = '\0';
-}
-
 /* Cuts the first word off, and returns what follows it. */
 static char *split(char *text)
 {
@@ -39,7 +26,7 @@ static char *split(char *text)
 	if (*end == '\0')
 		return end;
 	*end = '\0';
-	return skip_blanks(end + 1);
+	return pccl_text_trim(end + 1);
 }
 
 static pcclResult_t read_subject(char *text, struct pccl_subject *subject)
@@ -88,7 +75,7 @@ static pcclResult_t read_words(char *line, struct pccl_command *command)
 				     : pccl_fail(pcclInvalidArgument, "nothing follows \"%s\"", verbs[i].word);
 	if (because != NULL) {
 		*because = '\0';
-		cut_blanks(rest);
+		(void)pccl_text_trim(rest);
 		pccl_text_copy(command->because, sizeof(command->because), because + strlen(" because "));
 	}
 	if (read_subject(rest, &command->subject) != pcclSuccess)
@@ -109,8 +96,7 @@ pcclResult_t pccl_command_parse(const char *line, struct pccl_command *command_o
 	if (bytes == PCCL_COMMAND_BYTES)
 		return pccl_fail(pcclInvalidArgument, "a command has less than %d characters", PCCL_COMMAND_BYTES);
 	memcpy(words, line, bytes + 1);
-	cut_blanks(words);
-	return read_words(skip_blanks(words), command_out);
+	return read_words(pccl_text_trim(words), command_out);
 }
 
 bool pccl_subject_equal(const struct pccl_subject *left, const struct pccl_subject *right)

@@ -76,6 +76,16 @@ static void a_text_may_be_cut_in_place(void **state)
 	assert_string_equal(text, "one two...");
 }
 
+static void lines_of_words_begin_and_end_with_one(void **state)
+{
+	char line[] = " \tone two \t\r\n", blank[] = " \n", none[] = "";
+
+	(void)state;
+	assert_string_equal(pccl_text_trim(line), "one two");
+	assert_string_equal(pccl_text_trim(blank), "");
+	assert_string_equal(pccl_text_trim(none), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +95,7 @@ int main(void)
 		cmocka_unit_test(no_character_is_cut_in_two),
 		cmocka_unit_test(control_characters_go),
 		cmocka_unit_test(a_text_may_be_cut_in_place),
+		cmocka_unit_test(lines_of_words_begin_and_end_with_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
