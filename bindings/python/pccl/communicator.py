@@ -144,7 +144,7 @@ class Communicator(Operations):
 
     def abort(self) -> None:
         """Frees every call that is blocked on this communicator, in any thread; only close() is left then."""
-        PCCLError.check(lib.pcclCommAbort(self._comm), "pcclCommAbort")
+        self._ask("pcclCommAbort")
 
     def close(self) -> None:
         """Leaves the group and frees everything. Trainers end, and so does what is in flight, with AbortedError, also
@@ -161,30 +161,35 @@ class Communicator(Operations):
 
     # ---- the world
 
+    def _ask(self, name: str, *arguments: Any) -> None:
+        """A function of the library that does not wait."""
+        with self._life:
+            PCCLError.check(getattr(lib, name)(self._comm, *arguments), name)
+
     def get_attribute(self, attribute: Attribute) -> int:
         value = ctypes.c_int()
-        PCCLError.check(lib.pcclGetAttribute(self._comm, attribute.value, value), "pcclGetAttribute")
+        self._ask("pcclGetAttribute", attribute.value, value)
         return value.value
 
     @property
     def rank(self) -> int:
         """This peer's place in the group; changes when members leave."""
         value = ctypes.c_uint32()
-        PCCLError.check(lib.pcclGetRank(self._comm, value), "pcclGetRank")
+        self._ask("pcclGetRank", value)
         return value.value
 
     @property
     def epoch(self) -> int:
         """The number of the view in force; it only grows."""
         value = ctypes.c_uint64()
-        PCCLError.check(lib.pcclGetEpoch(self._comm, value), "pcclGetEpoch")
+        self._ask("pcclGetEpoch", value)
         return value.value
 
     @property
     def uuid(self) -> uuid.UUID:
         """This peer's identity, new with every communicator."""
         value = d.pcclRankUuid_t()
-        PCCLError.check(lib.pcclGetUuid(self._comm, value), "pcclGetUuid")
+        self._ask("pcclGetUuid", value)
         return uuid.UUID(bytes=bytes(value.data))
 
     @property
@@ -240,8 +245,9 @@ class Communicator(Operations):
         descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
         handle = d.pcclAsyncReduceOp_t()
         buffers = (left, right)
-        self._hold_and_check(buffers, "pcclAllReduce", lib.pcclAllReduceAsync, left.pointer, right.pointer, descriptor,
-                             self._comm, handle)
+        with self._life:
+            self._hold_and_check(buffers, "pcclAllReduce", lib.pcclAllReduceAsync, left.pointer, right.pointer,
+                                 descriptor, self._comm, handle)
         return AsyncReduceHandle(self, handle, buffers)
 
     def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,
