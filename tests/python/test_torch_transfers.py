@@ -51,8 +51,11 @@ def check_time_outs(rank, count):
     """One passes, and ends nothing else: neither what is in flight, nor what comes after."""
     short = dist.new_group(timeout=timedelta(seconds=1))
     if rank == 0:
+        future = dist.irecv(torch.zeros(1), group=short, tag=7).get_future()
         with pytest.raises(CollectiveTimeoutError, match="no rank has sent"):
             dist.recv(torch.zeros(1), group=short, tag=7)
+        with pytest.raises(RuntimeError, match="no rank has sent"):
+            future.wait()
         dist.barrier()
         value = torch.zeros(1)
         assert dist.recv(value, group=short, tag=7) == 1 and value.item() == 5

@@ -136,14 +136,13 @@ class Transfers(Collectives):
         for work in self._lines.pop(tag, []):
             work.fail(error)
 
-    def _leave_line(self, work: _InLine) -> bool:
-        """False: it has left already."""
+    def _give_up(self, work: _InLine, error: Exception) -> None:
+        """Unless it has left the line already."""
         with self._posting:
             line = self._lines.get(work.tag, [])
-            if work not in line:
-                return False
-            line.remove(work)
-            return True
+            if work in line:
+                line.remove(work)
+                work.fail(error)
 
     def _answer_signals(self) -> None:
         """The group ends with nobody lost: signals that are awaited still are given by their sources, or they would
@@ -200,13 +199,15 @@ class _InLine(Work):
 
     def _come(self, is_waited: bool) -> bool:
         """Has it a source, or come to its end?"""
-        left_s = None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
-        if self._matched.wait(left_s if is_waited else 0):
-            return True
-        if left_s != 0 or not self._group._leave_line(self):
-            return self._matched.is_set()
-        self.fail(error_of(d.pcclTimeout, "torch.distributed.recv", "no rank has sent anything"))
-        return True
+        while True:
+            left_s = None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
+            if self._matched.wait(left_s if is_waited else 0):
+                return True
+            if left_s == 0:
+                late = error_of(d.pcclTimeout, "torch.distributed.recv", "no rank has sent anything")
+                self._group._give_up(self, late)
+            elif not is_waited:
+                return False
 
     def finish(self) -> Exception | None:
         self._come(True)
