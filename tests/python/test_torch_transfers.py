@@ -33,6 +33,10 @@ def check_line(rank):
             tell(0, 10 * rank + value)
         dist.barrier()
         return
+    for alien in (torch.zeros(1, device="meta"), torch.zeros(1).to_sparse()):
+        for source in (None, 1):
+            with pytest.raises(ValueError, match="takes"):
+                dist.irecv(alien, source)
     tensors = [torch.zeros(1) for _ in range(6)]
     works = [dist.irecv(tensors[0]), dist.irecv(tensors[1]), dist.irecv(tensors[2], 1),
              dist.irecv(tensors[3]), dist.irecv(tensors[4]), dist.irecv(tensors[5])]

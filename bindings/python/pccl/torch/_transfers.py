@@ -11,6 +11,7 @@ import contextlib
 import functools
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from .. import _declarations as d
@@ -75,24 +76,26 @@ class Transfers(Collectives):
 
     def recv(self, tensors: Tensors, srcRank: int, tag: int = 0) -> Work:
         tensor = one_of(tensors, "receive")
+        buffer = dense(tensor)
         self._check_other(srcRank)
         ends, key = ("pcclRecv", srcRank, tag), (srcRank, tag)
         with self._posting:
             if self._lines.get(tag) or key in self._awaited or key in self._here:
-                return self._stand_in_line(tensor, srcRank, tag)
-            buffer = dense(tensor)
+                return self._stand_in_line(tensor, buffer, srcRank, tag)
             number = self._take_number(ends)
             launches = [self._transfer(ends, number, None), self._transfer(ends, number, buffer)]
-        return self._work(launches, tensors, functools.partial(tensor.copy_, buffer) if buffer is not tensor else None)
+        return self._work(launches, tensors, _copy(buffer, tensor))
 
     # ---- from any source
 
     def recv_anysource(self, tensors: Tensors, tag: int = 0) -> Work:
+        tensor = one_of(tensors, "receive")
+        buffer = dense(tensor)
         with self._posting:
-            return self._stand_in_line(one_of(tensors, "receive"), -1, tag)
+            return self._stand_in_line(tensor, buffer, -1, tag)
 
-    def _stand_in_line(self, tensor: Tensor, source: int, tag: int) -> Work:
-        work = _InLine(self, tensor, source, tag)
+    def _stand_in_line(self, tensor: Tensor, buffer: Tensor, source: int, tag: int) -> Work:
+        work = _InLine(self, tensor, buffer, source, tag)
         self._lines.setdefault(tag, []).append(work)
         self._serve(tag)
         return work
@@ -170,25 +173,27 @@ class Transfers(Collectives):
                         self._transfer(ends, self._take_number(ends), None)
 
 
+def _copy(buffer: Tensor, tensor: Tensor) -> Callable[[], None] | None:
+    """What is to be done when the buffer has come."""
+    return None if buffer is tensor else functools.partial(tensor.copy_, buffer)
+
+
 class _InLine(Work):
     """A receive that waits for a signal."""
 
-    def __init__(self, group: Transfers, tensor: Tensor, source: int, tag: int) -> None:
-        super().__init__((), [tensor], None, group._watcher, group._note_in_backward)
+    def __init__(self, group: Transfers, tensor: Tensor, buffer: Tensor, source: int, tag: int) -> None:
+        super().__init__((), [tensor], _copy(buffer, tensor), group._watcher, group._note_in_backward)
         self.source, self.tag = source, tag
         self._group = group
-        self._tensor = tensor
+        self._buffer = buffer
         self._matched = threading.Event()
         self._deadline = time.monotonic() + group._timeout_ms / 1000 if group._timeout_ms > 0 else None
 
     def receive(self, source: int, number: int) -> None:
         """While posting."""
         self.source = source
-        buffer = dense(self._tensor)
-        if buffer is not self._tensor:
-            self._then = functools.partial(self._tensor.copy_, buffer)
         try:
-            self._launches = [self._group._transfer(("pcclRecv", source, self.tag), number, buffer)]
+            self._launches = [self._group._transfer(("pcclRecv", source, self.tag), number, self._buffer)]
         except Exception as error:
             self._error = error
         self._matched.set()
