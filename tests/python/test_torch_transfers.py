@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +38,8 @@ def check_line(rank):
         for source in (None, 1):
             with pytest.raises(ValueError, match="takes"):
                 dist.irecv(alien, source)
+        with pytest.raises(ValueError, match="takes"):
+            pccl.torch.codec_hook(pccl.torch.CodecState(), SimpleNamespace(buffer=lambda alien=alien: alien))
     tensors = [torch.zeros(1) for _ in range(6)]
     works = [dist.irecv(tensors[0]), dist.irecv(tensors[1]), dist.irecv(tensors[2], 1),
              dist.irecv(tensors[3]), dist.irecv(tensors[4]), dist.irecv(tensors[5])]

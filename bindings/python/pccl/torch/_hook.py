@@ -8,6 +8,7 @@ from .. import _declarations as d
 from ..operations import CodecChoices, choice_number
 from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch
 from ._group import ProcessGroup
+from ._launcher import dense
 from ._reduction import reduction_of
 from ._work import Launch
 
@@ -66,18 +67,18 @@ def codec_hook(state: CodecState, bucket: GradBucket) -> TensorFuture:
     group = dist.group.WORLD if state.process_group is None else state.process_group
     if not isinstance(group, ProcessGroup):
         raise TypeError("pccl.torch.codec_hook() is for groups of the backend pccl")
-    buffer = bucket.buffer()
+    buffer = dense(bucket.buffer())
     if not buffer.is_floating_point():
         raise ValueError(f"codecs are for floating point gradients, not for {buffer.dtype}")
     launches: list[Launch] = []
     if group._size > 1:
-        launches.append(_launch(state, group, bucket))
+        launches.append(_launch(state, group, bucket, buffer))
     work = group._work(launches, [buffer], functools.partial(state._count, launches))
     return work.get_future().then(_tensor_of)
 
 
-def _launch(state: CodecState, group: ProcessGroup, bucket: Any) -> Launch:
-    buffer, residual = bucket.buffer(), None
+def _launch(state: CodecState, group: ProcessGroup, bucket: Any, buffer: Tensor) -> Launch:
+    residual = None
     reduction = reduction_of(dist.ReduceOp(dist.ReduceOp.AVG), buffer)
     fields = dict(state._fields)
     if state.error_feedback:
