@@ -91,6 +91,13 @@ def transfers(rank, count):
     dist.init_process_group("pccl")
     check_line(rank)
     check_time_outs(rank, count)
+    store = dist.group.WORLD.get_group_store()
+    if rank == 2:
+        store.wait(["late"])
+    with pytest.raises(CollectiveTimeoutError, match="reconfigure"):
+        pccl.torch.reconfigure(timeout=timedelta(seconds=0.3))
+    if rank == 0:
+        store.set("late", "")
     return pccl.torch.reconfigure()[1]  # rank 0 awaits signals still
 
 

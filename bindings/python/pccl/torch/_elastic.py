@@ -147,15 +147,15 @@ def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple
 
     Members that are lost meanwhile are done without. If it fails it does so on all members with the same class of
     error, and they may call it again."""
-    if job.kept is None:
-        group = dist.group.WORLD
-        if not isinstance(group, ProcessGroup):
-            raise RuntimeError("pccl.torch.reconfigure() is for a default group of the backend pccl")
-        job.kept = group.give_back()
-    if dist.is_initialized():
-        dist.destroy_process_group()
     span: timedelta = timeout or dist.constants.default_pg_timeout
     try:
+        if job.kept is None:
+            group = dist.group.WORLD
+            if not isinstance(group, ProcessGroup):
+                raise RuntimeError("pccl.torch.reconfigure() is for a default group of the backend pccl")
+            job.kept = group.give_back(span)
+        if dist.is_initialized():
+            dist.destroy_process_group()
         return _adopt(_agree(job.kept, at_least, span, False), span)
     except PCCLError as error:
         raise error_of(error.result.value, "pccl.torch.reconfigure", error.cause) from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import weakref
+from datetime import timedelta
 from typing import Any
 
 from ..communicator import Communicator
+from ..errors import PCCLError
 from ._exchange import Exchange
 from ._facade import ProcessGroupBase, dist
 from ._launcher import milliseconds
@@ -60,15 +63,19 @@ class ProcessGroup(Exchange, ProcessGroupBase):
         """Of operations that come without one."""
         self._timeout_ms = milliseconds(timeout)
 
-    def give_back(self) -> Communicator:
-        """Waits for what is in flight, and takes the communicator from the group, which is over."""
+    def give_back(self, timeout: timedelta | None = None) -> Communicator:
+        """Waits for what is in flight, and takes the communicator from the group, which is over. If it fails, the group
+        has it still."""
         communicator = self._communicator
         if communicator is None:
             raise RuntimeError("the process group was destroyed")
-        self._answer_signals()
+        self._answer_signals(timeout)
+        self._release()
+        return communicator
+
+    def _release(self) -> None:
         self._drain()
         self._communicator = None
-        return communicator
 
     def shutdown(self) -> None:
         """Leaves the group."""
@@ -93,7 +100,9 @@ def take_back(world: World) -> None:
     job.adopted, job.kept = None, world.communicator
     for group in list(_alive):
         if group.communicator is world.communicator:
-            group.give_back()
+            with contextlib.suppress(PCCLError):
+                group._answer_signals(None)
+            group._release()  # nobody has awaited anything in it yet
             _alive.discard(group)
 
 

@@ -7,7 +7,6 @@ source are in line with it: what comes goes to the first in line that may have i
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import threading
 import time
@@ -147,30 +146,34 @@ class Transfers(Collectives):
                 line.remove(work)
                 work.fail(error)
 
-    def _answer_signals(self) -> None:
+    def _answer_signals(self, timeout: timedelta | None) -> None:
         """The group ends with nobody lost: signals that are awaited still are given by their sources, or they would
-        never end. All ranks call this."""
-        if self._size == 1:
+        never end. All ranks call this; when one does not come in time, it raises that, and may be called again."""
+        communicator = self._communicator
+        if communicator is None or self._size == 1:
             return
-        with contextlib.suppress(PCCLError):
+        try:
             with self._posting:
                 for tag in list(self._lines):
                     self._fail_line(tag, lost("the group has ended"))
                 mine = torch.tensor([[source, tag] for source, tag in self._awaited], dtype=torch.int64).view(-1, 2)
             counts = torch.empty(self._size, dtype=torch.int64)
-            self._work(self._gather_bytes(counts, torch.tensor([len(mine)]), None), ()).wait()
+            self._work(self._gather_bytes(counts, torch.tensor([len(mine)]), timeout), ()).wait()
             most = int(counts.max())
             if most == 0:
                 return
             everybodys = torch.empty((self._size, most, 2), dtype=torch.int64)
             padded = torch.full((most, 2), -1, dtype=torch.int64)
             padded[:len(mine)] = mine
-            self._work(self._gather_bytes(everybodys, padded, None), ()).wait()
+            self._work(self._gather_bytes(everybodys, padded, timeout), ()).wait()
             for rank, pairs in enumerate(everybodys.tolist()):
                 for source, tag in pairs:
                     if source == self._rank:
                         ends = "pcclSend", rank, tag
-                        self._transfer(ends, self._take_number(ends), None)
+                        self._transfer(ends, self._take_number(ends), None, timeout)
+        except PCCLError as error:
+            if error.result is Result.TIMEOUT and communicator.world_size == self._size:
+                raise
 
 
 def _copy(buffer: Tensor, tensor: Tensor) -> Callable[[], None] | None:
