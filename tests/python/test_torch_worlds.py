@@ -13,7 +13,7 @@ import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.torch  # noqa: E402
-from pccl.torch import PeersLostError, _elastic  # noqa: E402
+from pccl.torch import CollectiveError, PeersLostError, _elastic  # noqa: E402
 
 
 def die_at(name, step):
@@ -94,6 +94,13 @@ def fail_once_to_begin(rank, count):
         if error is not None:
             raise error
 
+    def deaf(*arguments):
+        _elastic._serve = serve
+        raise OSError("no such host")
+
+    serve, _elastic._serve = _elastic._serve, deaf
+    with pytest.raises(CollectiveError, match="rank 0 can't serve.*no such host"):
+        pccl.torch.reconfigure()
     dist.init_process_group = failing
     for words in ("before", "after"):
         with pytest.raises(RuntimeError, match=words):

@@ -27,7 +27,8 @@ from ._launcher import milliseconds
 from ._meeting import World, dial, job, peer_group
 
 _TAG = 2**63 - 1  # of what is agreed between two worlds
-_ENTRY = struct.Struct("<16sQ???228s")
+_ADDRESS_BYTES = 228
+_ENTRY = struct.Struct(f"<16sQ???{_ADDRESS_BYTES}s")
 _POLL_S = 0.01
 _TRY_S = 1
 _REACH_S = 10  # so long a store that is served already may take to answer
@@ -48,7 +49,8 @@ def _own_address() -> str:
 
 class _Entry(NamedTuple):
     """What a member says at a step of the agreement: who it is, how many it wants to be, whether nobody has asked for
-    newcomers yet that it knows of, whether it serves a store, or can't reach the one of this address."""
+    newcomers yet that it knows of, whether it serves a store, or can't reach the one of this address. Both: it can't
+    serve one, and the address says why."""
 
     identity: bytes
     at_least: int
@@ -122,6 +124,9 @@ def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_new
         except (RankConnectionLostError, TooFewPeersError):
             continue
         first = entries[0]
+        if first.serves and first.is_cut_off:
+            raise error_of(d.pcclRankConnectionFailed, "torch.distributed",
+                           f"rank 0 can't serve a store: {first.address}")
         if first.serves and all(each.address == first.address for each in entries):
             cut_off = [rank for rank, each in enumerate(entries) if each.is_cut_off]
             if cut_off:
@@ -129,8 +134,11 @@ def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_new
                                f"ranks {cut_off} can't reach the store of rank 0 at {first.address}")
             return World(communicator, store, epoch, entries.index(mine), size)
         if first.identity == mine.identity and not first.serves:
-            store, address = _serve(timeout, size)
-            mine = mine._replace(serves=True, is_cut_off=False, address=address)
+            try:
+                store, address = _serve(timeout, size)
+                mine = mine._replace(serves=True, is_cut_off=False, address=address)
+            except (OSError, dist.DistError) as error:
+                mine = mine._replace(serves=True, is_cut_off=True, address=ascii(error)[:_ADDRESS_BYTES])
         elif first.serves and first.address != mine.address:
             store = _reach(communicator, first.address, timeout, size)
             mine = mine._replace(address=first.address, is_cut_off=store is None)
