@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,3 +112,22 @@ def fail_once_to_begin(rank, count):
 
 def test_reconfigure_can_be_called_again_when_the_group_could_not_be_made(run_ranks):  # noqa: F811
     assert run_ranks(fail_once_to_begin, 2) == {0: ((0, 2), 2.0), 1: ((1, 2), 2.0)}
+
+
+def test_who_is_lost_while_a_store_is_dialled_cuts_nobody_off(monkeypatch):
+    communicator = SimpleNamespace(uuid=uuid.uuid4(), world_size=3)
+    stores = iter([None, "a store"])
+
+    def exchange(_, mine, timeout):
+        first = mine._replace(identity=b"first", serves=True, is_cut_off=False, address="1 host")
+        third = first._replace(identity=b"third", serves=False)
+        return [first, mine, third][:communicator.world_size], 7
+
+    def reach(*_):
+        communicator.world_size = 2
+        return next(stores)
+
+    monkeypatch.setattr(_elastic, "_exchange", exchange)
+    monkeypatch.setattr(_elastic, "_reach", reach)
+    world = _elastic._agree(communicator, 1, timedelta(seconds=1), True)
+    assert (world.store, world.rank, world.size) == ("a store", 1, 2)

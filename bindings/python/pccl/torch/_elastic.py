@@ -141,7 +141,8 @@ def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_new
                 mine = mine._replace(serves=True, is_cut_off=True, address=ascii(error)[:_ADDRESS_BYTES])
         elif first.serves and first.address != mine.address:
             store = _reach(communicator, first.address, timeout, size)
-            mine = mine._replace(address=first.address, is_cut_off=store is None)
+            if store is not None or communicator.world_size == size:  # else it may be tried again
+                mine = mine._replace(address=first.address, is_cut_off=store is None)
 
 
 def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple[int, int]:
