@@ -89,12 +89,12 @@ class Launcher:
                 ) -> Launch:
         """`name`: the library's function; `fields`: further ones of pcclOperation_t. An all-reduce gives
         its input up: PyTorch promises nothing about it after a failure."""
-        communicator = self._communicator
-        if communicator is None:
-            raise RuntimeError("the process group was destroyed")
         timeout_ms = 0 if timeout is None else milliseconds(timeout)
         handle = d.pcclHandle_t()
         with self._launching:
+            communicator = self._communicator
+            if communicator is None:
+                raise RuntimeError("the process group was destroyed")
             self._check(communicator)
             if tag is None:
                 tag, self._sequence = self._sequence, self._sequence + 1
@@ -154,7 +154,8 @@ class Launcher:
 
     def _end(self) -> None:
         """Leaves the group. What is in flight ends with an error."""
-        communicator, self._communicator = self._communicator, None
+        with self._launching:  # threads of signals may be at it; from here on they find no communicator
+            communicator, self._communicator = self._communicator, None
         if communicator is None:
             return
         if any(not launch.is_done() for launch in self._pending):
