@@ -39,7 +39,7 @@ static void open_buffers(const struct world_peer *me, pcclDataType_t datatype, s
 	size_t i;
 
 	b->datatype = datatype;
-	b->count = COUNT / WORLD / peers_patience() * WORLD;
+	b->count = COUNT;
 	b->bytes = b->count * values_bytes(datatype);
 	b->input = malloc(b->bytes);
 	b->output = malloc(b->bytes);
@@ -246,6 +246,8 @@ static void repairs(struct world_peer *me)
 	peer_join(me);
 	peer_grow(me, WORLD);
 	open_buffers(me, pcclBFloat16, &b);
+	b.count /= peers_patience();
+	b.bytes = b.count * values_bytes(b.datatype);
 	for (round = 0; round < ROUNDS; round++) {
 		pcclOperation_t operation = sum_of(&b, pcclZstdDefault);
 
