@@ -4,8 +4,8 @@ NPROC := $(shell nproc)
 # A make of our own gets a -j unless the user gave one.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
 REACH_ITEM := "integration/reach::tests/integration/reach.sh"
-# A hundred peers at once, and what measures: they have the machine for themselves.
-ALONE := $(filter %/test_churn %/test_bench,$(INTEGRATION))
+# A hundred peers at once, what measures, and what packs, for minutes under a sanitizer: they have the machine alone.
+ALONE := $(filter %/test_churn %/test_bench %/test_zstd,$(INTEGRATION))
 PAIRS = $(filter-out $(ALONE),$(INTEGRATION))
 # The longest of all: begun first, it leaves no core idle at the end.
 SIM_ITEM := $(if $(SIM),simulator::$(SIM))
