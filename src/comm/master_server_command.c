@@ -132,15 +132,21 @@ static void list_guest(struct order *order, const struct guest *guest)
 	       visitor->bond.name[0] != '\0' ? " name " : "", visitor->bond.name);
 }
 
-static void list(struct order *order)
+/* Until something is wrong. */
+static void for_guests(struct order *order, void (*act)(struct order *order, const struct guest *guest))
 {
 	struct guests guests;
 	size_t i;
 
 	order->result = find_guests(order->instance, &guests);
 	for (i = 0; i < guests.count && order->result == pcclSuccess; i++)
-		list_guest(order, &guests.list[i]);
+		act(order, &guests.list[i]);
 	pccl_free(guests.list);
+}
+
+static void list(struct order *order)
+{
+	for_guests(order, list_guest);
 }
 
 /* ---- who goes ------------------------------------------------------------------------------------------------ */
@@ -171,13 +177,7 @@ static void evict_guest(struct order *order, const struct guest *guest)
 /* All whom it is about, until one of them is needed. */
 static void evict(struct order *order)
 {
-	struct guests guests;
-	size_t i;
-
-	order->result = find_guests(order->instance, &guests);
-	for (i = 0; i < guests.count && order->result == pcclSuccess; i++)
-		evict_guest(order, &guests.list[i]);
-	pccl_free(guests.list);
+	for_guests(order, evict_guest);
 }
 
 static void evict_only(struct order *order)

@@ -263,12 +263,6 @@ static bool is_dead(const struct pccl_master *master, const struct pccl_group *g
 
 /* ---- the end ------------------------------------------------------------------------------------------------- */
 
-/* Does the group need it for a quorum, if it lives? */
-static bool is_needed(const struct pccl_group *group)
-{
-	return group->needs_quorum || pccl_promises_bind(group);
-}
-
 static void leave_for_good(struct pccl_group *group, const pcclRankUuid_t *uuid)
 {
 	uint32_t rank;
@@ -302,7 +296,7 @@ void pccl_broken_evaluate(const struct pccl_master *master, struct pccl_group *g
 		if (dead)
 			pccl_group_note_dead(group, &uuid);
 		/* That it did not come back proves as little as silence. */
-		if (dead || !is_needed(group))
+		if (dead || !pccl_group_needs_quorum(group))
 			leave_for_good(group, &uuid);
 	}
 }

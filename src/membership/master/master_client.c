@@ -314,8 +314,7 @@ static bool is_needed(const struct pccl_client *client)
 {
 	if (client->state == PCCL_CLIENT_RETURNED)
 		return true;
-	return client->state == PCCL_CLIENT_SEATED &&
-	       (client->group->needs_quorum || pccl_promises_bind(client->group));
+	return client->state == PCCL_CLIENT_SEATED && pccl_group_needs_quorum(client->group);
 }
 
 static void give_up(struct pccl_master *master, struct pccl_client *client, const char *why)

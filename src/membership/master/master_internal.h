@@ -575,12 +575,12 @@ bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_
  * that has promised nothing: whatever later view of the run were in force elsewhere, they would have promised it. NULL:
  * the group has no run here, and all may be true. */
 bool pccl_promise_counts(const struct pccl_group *group, uint32_t index, const pcclRankUuid_t *run);
-
 /* Is such a majority here? */
 bool pccl_promises_none(const struct pccl_group *group);
-
 /* May a view be in force elsewhere that follows the one here? */
 bool pccl_promises_bind(const struct pccl_group *group);
+/* Then, and with several masters, only a majority goes on, and so who may live is needed for it. */
+bool pccl_group_needs_quorum(const struct pccl_group *group);
 
 /* Was the uuid promised to be in a view that may be in force somewhere? */
 bool pccl_promises_name(const struct pccl_group *group, const pcclRankUuid_t *uuid);

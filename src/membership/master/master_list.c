@@ -54,7 +54,6 @@ bool pccl_master_needs(const struct pccl_master *master, uint64_t connection)
 		return false;
 	if (client->state == PCCL_CLIENT_RETURNED)
 		return true;
-	return client->state == PCCL_CLIENT_SEATED &&
-	       (client->group->needs_quorum || pccl_promises_bind(client->group)) &&
+	return client->state == PCCL_CLIENT_SEATED && pccl_group_needs_quorum(client->group) &&
 	       !is_quorum_without(client->group, client->seat);
 }

@@ -105,6 +105,11 @@ bool pccl_promises_bind(const struct pccl_group *group)
 	return false;
 }
 
+bool pccl_group_needs_quorum(const struct pccl_group *group)
+{
+	return group->needs_quorum || pccl_promises_bind(group);
+}
+
 bool pccl_quorum_of_promises(const struct pccl_group *group, const pcclRankUuid_t *run, uint32_t epoch,
 			     struct pccl_client *const *clients, uint32_t client_count)
 {
