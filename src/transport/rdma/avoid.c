@@ -7,35 +7,86 @@
 
 #define HOSTS 64u
 #define WHILE_NS (60 * PCCL_SECOND_NS)
+#define DOUBTS 16u
 
-/* Under the lock: the newest ones, in a ring. */
-static struct {
-	struct pccl_address host;
-	uint64_t until_ns;
-} avoided[HOSTS];
-static uint32_t next;
+struct host {
+	struct pccl_address address;
+	uint64_t until_ns; /* 0: nobody */
+	uint32_t doubts;   /* it is avoided from DOUBTS on */
+};
+
+/* Under the lock. */
+static struct host avoided[HOSTS];
 static bool is_off;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static struct host *find(const struct pccl_address *address)
+{
+	uint32_t i;
+
+	for (i = 0; i < HOSTS; i++)
+		if (avoided[i].until_ns != 0 && pccl_address_same_host(&avoided[i].address, address))
+			return &avoided[i];
+	return NULL;
+}
+
+/* In place of who is forgotten first. */
+static struct host *enter(const struct pccl_address *address)
+{
+	struct host *host = &avoided[0];
+	uint32_t i;
+
+	for (i = 1; i < HOSTS; i++)
+		if (avoided[i].until_ns < host->until_ns)
+			host = &avoided[i];
+	*host = (struct host){.address = *address};
+	return host;
+}
+
+static void add(const struct pccl_address *address, uint64_t now_ns, uint32_t doubts)
+{
+	struct host *host;
+
+	pthread_mutex_lock(&lock);
+	host = find(address);
+	if (host == NULL)
+		host = enter(address);
+	host->doubts = (host->until_ns > now_ns ? host->doubts : 0) + doubts;
+	host->until_ns = is_off ? 0 : now_ns + WHILE_NS;
+	pthread_mutex_unlock(&lock);
+}
+
 void pccl_avoid_add(const struct pccl_address *host, uint64_t now_ns)
 {
+	add(host, now_ns, DOUBTS);
+}
+
+void pccl_avoid_doubt(const struct pccl_address *host, uint64_t now_ns)
+{
+	add(host, now_ns, 1);
+}
+
+void pccl_avoid_trust(const struct pccl_address *address)
+{
+	struct host *host;
+
 	pthread_mutex_lock(&lock);
-	avoided[next].host = *host;
-	avoided[next].until_ns = is_off ? 0 : now_ns + WHILE_NS;
-	next = (next + 1) % HOSTS;
+	host = find(address);
+	if (host != NULL)
+		host->until_ns = 0;
 	pthread_mutex_unlock(&lock);
 }
 
 bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns)
 {
-	bool found = false;
-	uint32_t i;
+	const struct host *found;
+	bool has;
 
 	pthread_mutex_lock(&lock);
-	for (i = 0; i < HOSTS && !found; i++)
-		found = avoided[i].until_ns > now_ns && pccl_address_same_host(&avoided[i].host, host);
+	found = find(host);
+	has = found != NULL && found->until_ns > now_ns && found->doubts >= DOUBTS;
 	pthread_mutex_unlock(&lock);
-	return found;
+	return has;
 }
 
 void pccl_avoid_nobody(bool ever)

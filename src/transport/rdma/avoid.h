@@ -10,6 +10,10 @@
 #include "transport/address.h"
 
 void pccl_avoid_add(const struct pccl_address *host, uint64_t now_ns);
+/* It has offered RDMA, and did not come to a pair: it is avoided when it has done so often. */
+void pccl_avoid_doubt(const struct pccl_address *host, uint64_t now_ns);
+/* It has come to one: what there was before is forgotten. */
+void pccl_avoid_trust(const struct pccl_address *host);
 bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns);
 
 /* For tests: nobody is avoided; nor from now on, if `ever`. */

@@ -11,6 +11,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "transport/loop/fork.h"
+#include "transport/loop/loop.h"
 #include "transport/rdma/device.h"
 #include "transport/rdma/flow.h"
 
@@ -38,8 +39,9 @@ struct pccl_pair {
 	uint32_t first_packet;
 	uint64_t far_ring; /* of the other side, once joined */
 	uint32_t far_key;
-	uint32_t unacked; /* sends */
-	uint64_t acks;
+	uint32_t unacked;    /* sends */
+	uint64_t unacked_ns; /* when the first one after none was queued */
+	uint64_t acked_ns;   /* when the last acknowledgement was seen */
 	uint64_t acked_bytes;
 	bool sent_armed;
 	bool heard_armed;
@@ -323,7 +325,8 @@ bool pccl_pair_send(struct pccl_pair *pair, size_t at, size_t bytes, uint32_t sa
 	error = ibv_post_send(pair->queues, &request, &bad);
 	if (error != 0)
 		return fail_pair(pair, "sending", strerror(error));
-	pair->unacked++;
+	if (pair->unacked++ == 0)
+		pair->unacked_ns = pccl_clock_ns();
 	return true;
 }
 
@@ -369,9 +372,10 @@ bool pccl_pair_note_sent(struct pccl_pair *pair)
 		count = poll(pair, pair->sent, done, BATCH, "sending");
 		for (i = 0; i < count; i++) {
 			pair->unacked--;
-			pair->acks++;
 			pair->acked_bytes += done[i].wr_id;
 		}
+		if (count > 0)
+			pair->acked_ns = pccl_clock_ns();
 	} while (count == BATCH);
 	return pair->failure[0] == '\0';
 }
@@ -386,9 +390,16 @@ bool pccl_pair_all_acked(const struct pccl_pair *pair)
 	return pair->unacked == 0;
 }
 
-uint64_t pccl_pair_acks(const struct pccl_pair *pair)
+uint64_t pccl_pair_acked_ns(const struct pccl_pair *pair)
 {
-	return pair->acks;
+	return pair->acked_ns;
+}
+
+uint64_t pccl_pair_waits_since_ns(const struct pccl_pair *pair)
+{
+	if (pair->unacked == 0)
+		return 0;
+	return pair->acked_ns > pair->unacked_ns ? pair->acked_ns : pair->unacked_ns;
 }
 
 void pccl_pair_hear_bell(struct pccl_pair *pair)

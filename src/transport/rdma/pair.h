@@ -47,8 +47,10 @@ bool pccl_pair_note_sent(struct pccl_pair *pair);
 /* Bytes that the other side's device has. */
 uint64_t pccl_pair_acked(const struct pccl_pair *pair);
 bool pccl_pair_all_acked(const struct pccl_pair *pair);
-/* Messages, with bytes or without, so far. */
-uint64_t pccl_pair_acks(const struct pccl_pair *pair);
+/* When that was last so of any message, with bytes or without; 0: never yet. */
+uint64_t pccl_pair_acked_ns(const struct pccl_pair *pair);
+/* Since when nothing has been acknowledged though something is on its way; 0: nothing is. */
+uint64_t pccl_pair_waits_since_ns(const struct pccl_pair *pair);
 
 /* The bell rings for what comes from now on; for acknowledgements, too, if `sends`. What came before is to be looked
  * for afterwards. False: the pair is broken. */

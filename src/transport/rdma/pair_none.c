@@ -94,7 +94,13 @@ bool pccl_pair_all_acked(const struct pccl_pair *pair)
 	return true;
 }
 
-uint64_t pccl_pair_acks(const struct pccl_pair *pair)
+uint64_t pccl_pair_acked_ns(const struct pccl_pair *pair)
+{
+	(void)pair;
+	return 0;
+}
+
+uint64_t pccl_pair_waits_since_ns(const struct pccl_pair *pair)
 {
 	(void)pair;
 	return 0;

@@ -316,35 +316,26 @@ static bool has_arrived(void *state)
 {
 	struct pccl_rdma_stream *stream = state;
 	const uint64_t now_ns = pccl_clock_ns();
+	bool closed_before = stream->closes;
 
+	stream->closes = true;
 	if (is_all_there(stream))
 		return true;
-	if (stream->stuck_ns != 0 && now_ns - stream->stuck_ns > PCCL_RDMA_LONG_NS)
+	if (!closed_before && now_ns > pccl_pair_waits_since_ns(stream->pair) + PCCL_RDMA_LONG_NS)
 		pccl_avoid_add(&stream->remote, now_ns);
-	stream->stuck_ns = 0;
 	return false;
 }
 
 static bool count(void *state, uint64_t now_ns, struct pccl_stream_counters *counters)
 {
 	struct pccl_rdma_stream *stream = state;
-	uint64_t acked;
 
+	(void)now_ns;
 	if (stream->stage != PCCL_RDMA_JOINED)
 		return false;
 	(void)pccl_pair_note_sent(stream->pair);
-	if (pccl_pair_all_acked(stream->pair) || pccl_pair_acks(stream->pair) != stream->acks)
-		stream->stuck_ns = 0;
-	else if (stream->stuck_ns == 0)
-		stream->stuck_ns = now_ns;
-	stream->acks = pccl_pair_acks(stream->pair);
-	acked = pccl_pair_acked(stream->pair) - stream->probed;
-	if (acked != stream->acked) {
-		stream->acked = acked;
-		stream->acked_ns = now_ns;
-	}
-	counters->acked_bytes = stream->acked;
-	counters->acked_ns = stream->acked_ns;
+	counters->acked_bytes = pccl_pair_acked(stream->pair) - stream->probed;
+	counters->acked_ns = pccl_pair_acked_ns(stream->pair);
 	return true;
 }
 

@@ -24,16 +24,13 @@ struct pccl_rdma_stream {
 	enum pccl_rdma_stage stage;
 	bool end_said; /* nothing more will be written */
 	bool waits_for_sends;
+	bool closes;		    /* has_arrived() was asked */
 	struct pccl_pair *pair;	    /* NULL: none */
 	struct pccl_address remote; /* once there is a pair */
 	uint64_t trial_ns;	    /* AWAITS_READY: since when */
 	struct pccl_flow flow;
-	int failure;	   /* errno that write() and read() return; 0: none */
-	uint64_t probed;   /* bytes that were acknowledged before the first ones of frames */
-	uint64_t acked;	   /* as last seen by count(), */
-	uint64_t acked_ns; /* which saw it grow then */
-	uint64_t acks;	   /* as last seen by it, of all messages, */
-	uint64_t stuck_ns; /* and since when it has seen no more, though there are to be; 0: not so */
+	int failure;	 /* errno that write() and read() return; 0: none */
+	uint64_t probed; /* bytes that were acknowledged before the first ones of frames */
 	size_t said_bytes;
 	uint8_t said[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES]; /* of the other side's next message */
 };

@@ -10,6 +10,11 @@
 #include "transport/rdma/rdma_internal.h"
 
 #define PROBE_BYTES 4096 /* as the largest packets have: a way may let small ones through only */
+/* Pairs that are made for who has only offered so far: half of the callers that wait at a door. Each is a MiB and three
+ * descriptors. */
+#define TRIALS_MAX 128u
+
+static uint32_t trials; /* of the process; atomic */
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
 static void note_decline(const char *cause)
@@ -20,12 +25,27 @@ static void note_decline(const char *cause)
 		pccl_log_info("no RDMA with a peer, TCP goes on: %s", cause);
 }
 
+/* An accepted stream has a pair, and nothing has gone through it yet. */
+static bool is_on_trial(const struct pccl_rdma_stream *stream)
+{
+	return stream->stage == PCCL_RDMA_AWAITS_END || stream->stage == PCCL_RDMA_AWAITS_PASSAGE;
+}
+
+static void end_trial(struct pccl_rdma_stream *stream)
+{
+	if (is_on_trial(stream))
+		(void)__atomic_sub_fetch(&trials, 1, __ATOMIC_RELAXED);
+}
+
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
 	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > PCCL_RDMA_LONG_NS)
 		pccl_avoid_add(&stream->remote, now_ns);
+	if (is_on_trial(stream))
+		pccl_avoid_doubt(&stream->remote, now_ns);
+	end_trial(stream);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
 }
@@ -39,6 +59,9 @@ static enum pccl_shake go_plain(struct pccl_rdma_stream *stream)
 
 static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 {
+	if (is_on_trial(stream))
+		pccl_avoid_trust(&stream->remote);
+	end_trial(stream);
 	stream->probed = pccl_pair_acked(stream->pair);
 	stream->stage = PCCL_RDMA_JOINED;
 	return PCCL_SHAKE_DONE;
@@ -110,11 +133,18 @@ static enum pccl_shake offer(struct pccl_rdma_stream *stream, int fd)
 	return say(stream, fd, PCCL_TERMS_OFFER) ? go_on(stream, PCCL_RDMA_AWAITS_ANSWER) : go_plain(stream);
 }
 
+/* A pair costs more than an offer, and anybody may offer. */
 static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 {
+	if (is_avoided(fd))
+		return decline(stream, fd, "the other side has come to no pair lately");
+	if (__atomic_load_n(&trials, __ATOMIC_RELAXED) >= TRIALS_MAX)
+		return decline(stream, fd, "too many others are at it");
 	if (!make_pair(stream, fd))
 		return decline(stream, fd, pccl_fail_text());
-	return say(stream, fd, PCCL_TERMS_TAKEN) ? go_on(stream, PCCL_RDMA_AWAITS_END) : go_plain(stream);
+	(void)__atomic_add_fetch(&trials, 1, __ATOMIC_RELAXED);
+	stream->stage = PCCL_RDMA_AWAITS_END;
+	return say(stream, fd, PCCL_TERMS_TAKEN) ? PCCL_SHAKE_GOES_ON : go_plain(stream);
 }
 
 static bool join(struct pccl_rdma_stream *stream)

@@ -40,11 +40,11 @@ static void of_many_the_last_are_remembered(void **state)
 	pccl_avoid_nobody(false);
 	for (i = 0; i < 1000; i++) {
 		address = host(i, 1);
-		pccl_avoid_add(&address, SECOND);
+		pccl_avoid_add(&address, SECOND + i);
 	}
 	for (i = 0; i < 1000; i++) {
 		address = host(i, 1);
-		assert_int_equal(pccl_avoid_has(&address, SECOND), i >= 1000 - 64);
+		assert_int_equal(pccl_avoid_has(&address, 2 * SECOND), i >= 1000 - 64);
 	}
 	pccl_avoid_nobody(true);
 	assert_false(pccl_avoid_has(&address, SECOND));
@@ -55,11 +55,50 @@ static void of_many_the_last_are_remembered(void **state)
 	assert_true(pccl_avoid_has(&address, SECOND));
 }
 
+static void who_is_doubted_often_is_avoided(void **state)
+{
+	struct pccl_address one = host(1, 1000), other = host(2, 1000);
+	uint32_t i;
+
+	(void)state;
+	pccl_avoid_nobody(false);
+	for (i = 0; i < 15; i++)
+		pccl_avoid_doubt(&one, SECOND);
+	pccl_avoid_doubt(&other, SECOND);
+	assert_false(pccl_avoid_has(&one, SECOND));
+	pccl_avoid_trust(&one);
+	for (i = 0; i < 16; i++) {
+		assert_false(pccl_avoid_has(&one, SECOND));
+		pccl_avoid_doubt(&one, SECOND);
+	}
+	assert_true(pccl_avoid_has(&one, SECOND));
+	assert_false(pccl_avoid_has(&other, SECOND));
+	pccl_avoid_doubt(&one, 61 * SECOND); /* long after */
+	assert_false(pccl_avoid_has(&one, 61 * SECOND));
+}
+
+static void who_comes_twice_takes_one_place(void **state)
+{
+	struct pccl_address first = host(1, 1000), address;
+	uint32_t i;
+
+	(void)state;
+	pccl_avoid_nobody(false);
+	pccl_avoid_add(&first, SECOND);
+	for (i = 0; i < 1000; i++) {
+		address = host(2 + i % 63, 1);
+		pccl_avoid_add(&address, SECOND);
+	}
+	assert_true(pccl_avoid_has(&first, SECOND));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_host_is_avoided_for_a_minute_whatever_its_port),
 		cmocka_unit_test(of_many_the_last_are_remembered),
+		cmocka_unit_test(who_is_doubted_often_is_avoided),
+		cmocka_unit_test(who_comes_twice_takes_one_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,12 @@
 #define ROPE_WIRE pccl_rdma
 #include "unit/transport/rope.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "lib/device.h"
 #include "transport/rdma/avoid.h"
+#include "transport/rdma/terms.h"
 
 static const struct standin_verbs *standin;
 static const struct wire_kind rdma = {&pccl_rdma, "127.0.0.1", NULL};
@@ -99,7 +103,6 @@ static void check_link(const struct rope_end *end, const char *way)
 static void a_link_whose_way_is_closed_goes_on_over_tcp(void **state)
 {
 	static struct rope rope;
-	struct pccl_link_heard heard;
 	uint64_t end_ns;
 
 	(void)state;
@@ -113,10 +116,8 @@ static void a_link_whose_way_is_closed_goes_on_over_tcp(void **state)
 	rope_load(&rope.dialer, 20, 1000, 2);
 	pccl_link_kick(rope.dialer.link);
 	end_ns = pccl_clock_ns() + UINT64_C(700000000);
-	while (pccl_clock_ns() < end_ns) { /* as a lane does */
+	while (pccl_clock_ns() < end_ns) /* nobody looks at what has been acknowledged */
 		pccl_loop_turn(rope.loop, pccl_clock_ns() + 20000000);
-		pccl_link_heard(rope.dialer.link, &heard);
-	}
 	assert_int_equal(rope.dialer.acked_count, 10);
 	pccl_link_renew(rope.dialer.link, pccl_clock_ns() + UINT64_C(1800000000));
 	ROPE_UNTIL(&rope, rope.dialer.acked_count == 30 || rope.dialer.lost_count > 0);
@@ -127,6 +128,109 @@ static void a_link_whose_way_is_closed_goes_on_over_tcp(void **state)
 	rope_close(&rope);
 }
 
+/* ---- a flood of offers --------------------------------------------------------------------------------------- */
+
+#define TRIALS 128 /* at a time */
+#define TRIALS_IN_VAIN 16
+
+struct flood {
+	struct wire wire; /* who is flooded: its loop and address */
+	struct wire_end ends[TRIALS + 2];
+	uint32_t count;
+};
+
+static void add_end(void *context, struct pccl_stream *stream)
+{
+	struct flood *flood = context;
+	struct wire_end *end = &flood->ends[flood->count++ % (TRIALS + 2)];
+
+	memset(end, 0, sizeof(*end));
+	end->transport = &pccl_rdma;
+	end->stream = stream;
+	end->close_at = WIRE_BROKEN;
+	assert_int_equal(pccl_rdma.attach(stream, flood->wire.loop, &wire_events, end), pcclSuccess);
+}
+
+static void begin_flood(struct flood *flood)
+{
+	uint16_t port;
+
+	memset(flood, 0, sizeof(*flood));
+	assert_int_equal(pccl_loop_create(&flood->wire.loop), pcclSuccess);
+	assert_int_equal(pccl_address_numeric(rdma.host, 0, &flood->wire.address), pcclSuccess);
+	assert_int_equal(pccl_rdma.listen(&pccl_rdma, flood->wire.loop, &flood->wire.address, add_end, flood,
+					  &flood->wire.listener, &port),
+			 pcclSuccess);
+	pccl_address_set_port(&flood->wire.address, port);
+}
+
+static void end_flood(struct flood *flood)
+{
+	uint32_t i;
+
+	for (i = 0; i < TRIALS + 2; i++)
+		wire_close(&flood->ends[i], false);
+	pccl_rdma.close_listener(flood->wire.listener);
+	pccl_loop_destroy(flood->wire.loop);
+}
+
+/* Connects, offers, and says nothing more. */
+static int offer(struct flood *flood, enum pccl_terms_word *answer_out)
+{
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+	uint8_t word[PCCL_TERMS_WORD_BYTES];
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&flood->wire.address.storage, flood->wire.address.bytes), 0);
+	pccl_terms_encode_word(PCCL_TERMS_OFFER, word);
+	assert_int_equal(send(fd, word, sizeof(word), MSG_NOSIGNAL), sizeof(word));
+	WIRE_UNTIL(&flood->wire, recv(fd, word, sizeof(word), MSG_DONTWAIT | MSG_PEEK) == sizeof(word));
+	assert_true(pccl_terms_decode_word(word, answer_out));
+	return fd;
+}
+
+static void strangers_who_offer_open_so_many_devices(void **state)
+{
+	static struct flood flood;
+	enum pccl_terms_word answer;
+	int fds[TRIALS + 2], i;
+
+	(void)state;
+	begin_flood(&flood);
+	for (i = 0; i < TRIALS + 2; i++) {
+		fds[i] = offer(&flood, &answer);
+		assert_int_equal(answer, i < TRIALS ? PCCL_TERMS_TAKEN : PCCL_TERMS_DECLINED);
+	}
+	for (i = 0; i < TRIALS + 2; i++)
+		close(fds[i]);
+	end_flood(&flood);
+	assert_int_equal(standin->left(), 0);
+}
+
+static void vanish(struct flood *flood, int fd)
+{
+	close(fd);
+	WIRE_UNTIL(&flood->wire, standin->left() == 0);
+}
+
+static void who_only_offers_again_and_again_is_declined(void **state)
+{
+	static struct flood flood;
+	enum pccl_terms_word answer;
+	int i;
+
+	(void)state;
+	begin_flood(&flood);
+	for (i = 0; i < 2 * TRIALS_IN_VAIN - 1; i++) {
+		vanish(&flood, offer(&flood, &answer));
+		assert_int_equal(answer, PCCL_TERMS_TAKEN);
+		if (i == TRIALS_IN_VAIN - 2)
+			check_way("rdma"); /* so there is somebody honest */
+	}
+	vanish(&flood, offer(&flood, &answer));
+	assert_int_equal(answer, PCCL_TERMS_DECLINED);
+	end_flood(&flood);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +239,8 @@ int main(void)
 		cmocka_unit_test_setup(a_way_that_broke_is_not_tried_again, forget_all),
 		cmocka_unit_test_setup(an_end_is_no_break, forget_all),
 		cmocka_unit_test_setup(a_link_whose_way_is_closed_goes_on_over_tcp, forget_all),
+		cmocka_unit_test_setup(strangers_who_offer_open_so_many_devices, forget_all),
+		cmocka_unit_test_setup(who_only_offers_again_and_again_is_declined, forget_all),
 	};
 
 	standin = check_standin_verbs();
