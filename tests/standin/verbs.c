@@ -67,7 +67,7 @@ static bool rules[STANDIN_RULES], has_failed;
 static void (*watcher)(void *context);
 static void *watcher_context;
 static long to_fail, left, carried;
-static struct ibv_device device = {.node_type = IBV_NODE_CA, .name = "standin0"};
+static struct ibv_device devices[] = {{.name = "standin0"}, {.name = "standin1"}};
 
 static void die(const char *what)
 {
@@ -217,7 +217,8 @@ static enum ibv_wc_status carry(struct pair *pair, const struct send *send)
 	void *to;
 
 	if (rules[STANDIN_CUT] || (rules[STANDIN_NARROW] && send->place.length > 1500) || far == NULL ||
-	    far->far != pair->base.qp_num || (far->base.state != IBV_QPS_RTR && far->base.state != IBV_QPS_RTS))
+	    far->base.context->device != pair->base.context->device || far->far != pair->base.qp_num ||
+	    (far->base.state != IBV_QPS_RTR && far->base.state != IBV_QPS_RTS))
 		return IBV_WC_RETRY_EXC_ERR;
 	if (far->receives == 0)
 		return IBV_WC_RNR_RETRY_EXC_ERR;
@@ -316,10 +317,11 @@ EXPORT int ibv_fork_init(void)
 
 EXPORT struct ibv_device **ibv_get_device_list(int *count)
 {
-	struct ibv_device **list = calloc(2, sizeof(*list));
+	struct ibv_device **list = calloc(3, sizeof(*list));
 
-	list[0] = &device;
-	*count = 1;
+	list[0] = &devices[0];
+	list[1] = &devices[1];
+	*count = 2;
 	return list;
 }
 
@@ -391,11 +393,11 @@ EXPORT int _ibv_query_gid_ex(struct ibv_context *context, uint32_t port, uint32_
 	static const uint8_t gids[GIDS][16] = {
 		{0xfe, 0x80, [15] = 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}, {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
-	(void)context;
 	if (port != 1 || index >= GIDS || flags != 0 || entry_bytes != sizeof(*entry) ||
 	    (rules[STANDIN_NO_ADDRESS] && index > 0))
 		return ENODATA;
 	memcpy(entry->gid.raw, gids[index], 16);
+	entry->gid.raw[15] += context->device == &devices[1];
 	entry->gid_index = index;
 	entry->port_num = 1;
 	entry->gid_type = index == 1 ? IBV_GID_TYPE_ROCE_V1 : IBV_GID_TYPE_ROCE_V2;

@@ -1,6 +1,6 @@
 /*
- * A stand-in for libibverbs: a library of that name with the functions that pccl calls, and one device that has the
- * address 127.0.0.1 and reaches itself. Queue pairs are of this process; what is sent is carried by a thread, in order,
+ * A stand-in for libibverbs: a library of that name with the functions that pccl calls, and two devices that have
+ * the addresses 127.0.0.1 and 127.0.0.2, of which each reaches itself. Queue pairs are of this process; what is sent is carried by a thread, in order,
  * and checked as a device would: keys, ranges, receives that are there. The program ends if it breaks the rules of
  * verbs.
  */

@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "transport/loop/fork.h"
+#include "transport/rdma/rails.h"
 
 #define VARIABLE "PCCL_RDMA_DEVICE"
 #define GIDS_MAX 256u /* looked at, of a port */
@@ -48,9 +49,10 @@ static bool read_number(const char **text, unsigned long most, unsigned long *nu
 	return true;
 }
 
-static pcclResult_t read_variable(const char *text, struct wish *wish)
+/* One of the devices in the list. */
+static pcclResult_t read_item(const char *text, struct wish *wish)
 {
-	size_t bytes = strcspn(text, ":");
+	size_t bytes = strcspn(text, ":,");
 	const char *rest = text + bytes;
 	unsigned long port = 0, index = 0;
 	bool good = bytes > 0 && bytes < sizeof(wish->name);
@@ -67,15 +69,49 @@ static pcclResult_t read_variable(const char *text, struct wish *wish)
 		wish->index = (int)index;
 	}
 	wish->port = (uint8_t)port;
-	if (!good || *rest != '\0')
-		return pccl_fail(pcclSystemError, VARIABLE "=%s is not name[:port[:index]]", text);
+	if (!good || (*rest != '\0' && *rest != ','))
+		return pccl_fail(pcclSystemError, VARIABLE ": \"%s\" is not name[:port[:index]][,...]", text);
 	return pcclSuccess;
 }
 
-/* RoCE of the second version, which can be routed, rather than the first. */
-static int rank(const struct ibv_gid_entry *entry)
+static const char *get_variable(void)
 {
-	return entry->gid_type == IBV_GID_TYPE_ROCE_V1 ? 1 : 2;
+	const char *text = getenv(VARIABLE);
+
+	return text != NULL ? text : "";
+}
+
+uint32_t pccl_device_rails(void)
+{
+	const char *text = get_variable();
+	uint32_t count = 1;
+
+	for (; *text != '\0' && count < PCCL_RAILS_MAX; text++)
+		count += *text == ',';
+	return count;
+}
+
+static pcclResult_t read_variable(uint32_t rail, struct wish *wish)
+{
+	const char *text = get_variable();
+
+	if (*text == '\0')
+		return pcclSuccess;
+	for (rail %= pccl_device_rails(); rail > 0; rail--)
+		text = strchr(text, ',') + 1;
+	return read_item(text, wish);
+}
+
+/* The one of the connection's address; RoCE of the second version, which can be routed, rather than the first; and an
+ * address that can. 0: it doesn't serve. */
+static int rank(const struct ibv_gid_entry *entry, const struct wish *wish)
+{
+	const bool is_wished = memcmp(entry->gid.raw, wish->gid, sizeof(wish->gid)) == 0;
+	const bool is_link_local = entry->gid.raw[0] == 0xfe && (entry->gid.raw[1] & 0xc0) == 0x80;
+
+	if (wish->name[0] == '\0' && !is_wished)
+		return 0;
+	return 1 + 4 * is_wished + 2 * (entry->gid_type != IBV_GID_TYPE_ROCE_V1) + !is_link_local;
 }
 
 /* The entry of the port's table that serves best. */
@@ -91,12 +127,9 @@ static bool choose_gid(struct pccl_device *device, const struct wish *wish, int 
 		memset(&entry, 0, sizeof(entry));
 		if (device->verbs->query_gid_ex(device->context, device->port, i, &entry, 0, sizeof(entry)) != 0)
 			continue;
-		if (wish->name[0] == '\0' && memcmp(entry.gid.raw, wish->gid, sizeof(wish->gid)) != 0)
+		if (rank(&entry, wish) <= best)
 			continue;
-		/* Whatever it is called: of several that serve, the one of the connection's address. */
-		if (rank(&entry) + 2 * (memcmp(entry.gid.raw, wish->gid, sizeof(wish->gid)) == 0) <= best)
-			continue;
-		best = rank(&entry) + 2 * (memcmp(entry.gid.raw, wish->gid, sizeof(wish->gid)) == 0);
+		best = rank(&entry, wish);
 		device->gid_index = (uint8_t)i;
 		memcpy(device->gid, entry.gid.raw, sizeof(device->gid));
 	}
@@ -170,16 +203,16 @@ static pcclResult_t fail_nothing(const struct pccl_address *local, const struct 
 
 	pccl_address_text(local, text);
 	if (wish->name[0] != '\0')
-		return pccl_fail(pcclSystemError, "no RDMA device is as " VARIABLE "=%s says, with a port that is up",
-				 getenv(VARIABLE));
+		return pccl_fail(pcclSystemError,
+				 "no RDMA device is %s as " VARIABLE "=%s says, with a port that is up", wish->name,
+				 get_variable());
 	if (count <= 0)
 		return pccl_fail(pcclSystemError, "this host has no RDMA device");
 	return pccl_fail(pcclSystemError, "no RDMA device here has the address %s on a port that is up", text);
 }
 
-pcclResult_t pccl_device_open(const struct pccl_address *local, struct pccl_device *device_out)
+pcclResult_t pccl_device_open(const struct pccl_address *local, uint32_t rail, struct pccl_device *device_out)
 {
-	const char *variable = getenv(VARIABLE);
 	struct wish wish = {.index = -1};
 	struct ibv_device **list;
 	pcclResult_t result;
@@ -190,8 +223,8 @@ pcclResult_t pccl_device_open(const struct pccl_address *local, struct pccl_devi
 	result = pccl_verbs_load(&device_out->verbs);
 	if (result == pcclSuccess && !pccl_device_gid_of(local, wish.gid))
 		result = pccl_fail(pcclSystemError, "neither IPv4 nor IPv6");
-	if (result == pcclSuccess && variable != NULL && variable[0] != '\0')
-		result = read_variable(variable, &wish);
+	if (result == pcclSuccess)
+		result = read_variable(rail, &wish);
 	if (result != pcclSuccess)
 		return result;
 	device_out->chosen = wish.name[0] != '\0';

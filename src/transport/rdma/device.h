@@ -20,8 +20,11 @@ struct pccl_device {
 	bool chosen;  /* by the environment, so it may be on another network than the connection */
 };
 
-/* What PCCL_RDMA_DEVICE=name[:port[:index]] says, else what has the address; pcclSystemError: nothing has. */
-pcclResult_t pccl_device_open(const struct pccl_address *local, struct pccl_device *device_out);
+/* How many devices PCCL_RDMA_DEVICE lists; 1: none. */
+uint32_t pccl_device_rails(void);
+/* What PCCL_RDMA_DEVICE=name[:port[:index]][,...] says, of several the rail-th, counted round; else what has the
+ * address. pcclSystemError: nothing is so. */
+pcclResult_t pccl_device_open(const struct pccl_address *local, uint32_t rail, struct pccl_device *device_out);
 void pccl_device_close(struct pccl_device *device);
 
 /* What RoCE calls an address. False: neither IPv4 nor IPv6. */

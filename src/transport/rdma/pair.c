@@ -137,7 +137,12 @@ static pcclResult_t make_domain(struct pccl_pair *pair)
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_pair_create(const struct pccl_address *local, struct pccl_pair **pair_out)
+uint32_t pccl_pair_rails(void)
+{
+	return pccl_device_rails();
+}
+
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out)
 {
 	struct pccl_pair *pair = pccl_zalloc(sizeof(*pair));
 	pcclResult_t result;
@@ -145,7 +150,7 @@ pcclResult_t pccl_pair_create(const struct pccl_address *local, struct pccl_pair
 	*pair_out = NULL;
 	if (pair == NULL)
 		return pcclOutOfMemory;
-	result = pccl_device_open(local, &pair->device);
+	result = pccl_device_open(local, rail, &pair->device);
 	if (result == pcclSuccess)
 		result = make_domain(pair);
 	if (result == pcclSuccess)
@@ -194,6 +199,19 @@ void pccl_pair_destroy(struct pccl_pair *pair)
 }
 
 /* ---- joining ------------------------------------------------------------------------------------------------- */
+
+const char *pccl_pair_device(const struct pccl_pair *pair)
+{
+	return pair->device.verbs->get_device_name(pair->device.context->device);
+}
+
+void pccl_pair_describe(const struct pccl_pair *pair, char out[PCCL_PAIR_DESCRIBE_BYTES])
+{
+	const struct pccl_device *device = &pair->device;
+
+	(void)snprintf(out, PCCL_PAIR_DESCRIBE_BYTES, "%s port %u, GID %u, packets of %u bytes", pccl_pair_device(pair),
+		       device->port, device->gid_index, 128u << device->mtu);
+}
 
 void pccl_pair_tell(const struct pccl_pair *pair, struct pccl_terms_end *end_out)
 {

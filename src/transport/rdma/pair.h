@@ -15,10 +15,17 @@
 
 struct pccl_pair;
 
-/* `local` is this side's address of the connection beside it: the device's, by default. pcclSystemError, in words. */
-pcclResult_t pccl_pair_create(const struct pccl_address *local, struct pccl_pair **pair_out);
+/* Devices that connections are spread over: what PCCL_RDMA_DEVICE lists, else 1. */
+uint32_t pccl_pair_rails(void);
+/* `local` is this side's address of the connection beside it: the device's, by default. `rail`, counted round, is which
+ * one of several devices. pcclSystemError, in words. */
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out);
 void pccl_pair_destroy(struct pccl_pair *pair);
 
+#define PCCL_PAIR_DESCRIBE_BYTES 128
+/* Device, port, GID and size of packets, for people. */
+void pccl_pair_describe(const struct pccl_pair *pair, char out[PCCL_PAIR_DESCRIBE_BYTES]);
+const char *pccl_pair_device(const struct pccl_pair *pair);
 /* This side's end. */
 void pccl_pair_tell(const struct pccl_pair *pair, struct pccl_terms_end *end_out);
 /* Joins it with the other side's, which comes from outside and is at the other end of the connection beside it. Both

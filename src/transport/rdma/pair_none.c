@@ -3,9 +3,15 @@
 
 #include "base/fail.h"
 
-pcclResult_t pccl_pair_create(const struct pccl_address *local, struct pccl_pair **pair_out)
+uint32_t pccl_pair_rails(void)
+{
+	return 1;
+}
+
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out)
 {
 	(void)local;
+	(void)rail;
 	*pair_out = NULL;
 	return pccl_fail(pcclSystemError, "this library is built without RDMA");
 }
@@ -13,6 +19,18 @@ pcclResult_t pccl_pair_create(const struct pccl_address *local, struct pccl_pair
 void pccl_pair_destroy(struct pccl_pair *pair)
 {
 	(void)pair;
+}
+
+const char *pccl_pair_device(const struct pccl_pair *pair)
+{
+	(void)pair;
+	return "";
+}
+
+void pccl_pair_describe(const struct pccl_pair *pair, char out[PCCL_PAIR_DESCRIBE_BYTES])
+{
+	(void)pair;
+	out[0] = '\0';
 }
 
 void pccl_pair_tell(const struct pccl_pair *pair, struct pccl_terms_end *end_out)

@@ -358,7 +358,7 @@ static const char *name(const void *state)
 {
 	const struct pccl_rdma_stream *stream = state;
 
-	return stream->stage == PCCL_RDMA_JOINED ? "rdma" : "tcp";
+	return stream->stage == PCCL_RDMA_JOINED ? stream->way : "tcp";
 }
 
 static const struct pccl_byte_calls calls = {

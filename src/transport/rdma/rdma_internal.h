@@ -6,6 +6,7 @@
 #include "transport/engine/engine.h"
 #include "transport/rdma/flow.h"
 #include "transport/rdma/pair.h"
+#include "transport/rdma/rails.h"
 #include "transport/rdma/terms.h"
 
 enum pccl_rdma_stage {
@@ -28,9 +29,11 @@ struct pccl_rdma_stream {
 	struct pccl_pair *pair;	    /* NULL: none */
 	struct pccl_address remote; /* once there is a pair */
 	uint64_t trial_ns;	    /* AWAITS_READY: since when */
+	struct pccl_rail rail;	    /* dialled, with a pair or on the way to one */
 	struct pccl_flow flow;
 	int failure;	 /* errno that write() and read() return; 0: none */
 	uint64_t probed; /* bytes that were acknowledged before the first ones of frames */
+	char way[80];	 /* for people */
 	size_t said_bytes;
 	uint8_t said[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES]; /* of the other side's next message */
 };

@@ -1,5 +1,6 @@
 /* How a stream comes to a pair of queues, or goes on over its connection: see terms.h. */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/fail.h"
@@ -46,6 +47,7 @@ void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 	if (is_on_trial(stream))
 		pccl_avoid_doubt(&stream->remote, now_ns);
 	end_trial(stream);
+	pccl_rail_give_back(&stream->rail);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
 }
@@ -63,6 +65,7 @@ static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 		pccl_avoid_trust(&stream->remote);
 	end_trial(stream);
 	stream->probed = pccl_pair_acked(stream->pair);
+	(void)snprintf(stream->way, sizeof(stream->way), "rdma over %s", pccl_pair_device(stream->pair));
 	stream->stage = PCCL_RDMA_JOINED;
 	return PCCL_SHAKE_DONE;
 }
@@ -75,6 +78,8 @@ static bool say(struct pccl_rdma_stream *stream, int fd, enum pccl_terms_word wo
 	struct pccl_terms_end end;
 
 	pccl_terms_encode_word(word, bytes);
+	if (word == PCCL_TERMS_OFFER)
+		pccl_terms_encode_offer((uint8_t)stream->rail.index, bytes);
 	if (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED) {
 		pccl_pair_tell(stream->pair, &end);
 		pccl_terms_encode_end(&end, bytes + count);
@@ -101,11 +106,19 @@ static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *re
 	return false;
 }
 
+/* The rail is for the dialler to choose: then both sides have the same one. */
 static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 {
 	struct pccl_address local;
+	uint32_t rail;
 
-	return get_ends(fd, &local, &stream->remote) && pccl_pair_create(&local, &stream->pair) == pcclSuccess;
+	if (!get_ends(fd, &local, &stream->remote))
+		return false;
+	if (stream->stage == PCCL_RDMA_OFFERS)
+		rail = pccl_rail_take(&stream->rail, &stream->remote, pccl_pair_rails());
+	else
+		rail = pccl_terms_offer_rail(stream->said);
+	return pccl_pair_create(&local, rail, &stream->pair) == pcclSuccess;
 }
 
 static bool is_avoided(int fd)

@@ -9,6 +9,7 @@
 #define MAGIC 0x504d4853u /* "SHMP" read as little-endian, as an offer of shared memory has it */
 #define VERSION 128	  /* of the words, the ends, and what goes through a pair; shm/ has others, from 1 on */
 #define VERSION_AT 4	  /* in a word */
+#define RAIL_AT 6	  /* in an offer */
 #define MTU_MAX 5
 
 void pccl_terms_encode_word(enum pccl_terms_word word, uint8_t out[PCCL_TERMS_WORD_BYTES])
@@ -19,6 +20,17 @@ void pccl_terms_encode_word(enum pccl_terms_word word, uint8_t out[PCCL_TERMS_WO
 	pccl_put_u32(&writer, MAGIC);
 	pccl_put_u8(&writer, VERSION);
 	pccl_put_u8(&writer, (uint8_t)word);
+}
+
+void pccl_terms_encode_offer(uint8_t rail, uint8_t out[PCCL_TERMS_WORD_BYTES])
+{
+	pccl_terms_encode_word(PCCL_TERMS_OFFER, out);
+	out[RAIL_AT] = rail;
+}
+
+uint8_t pccl_terms_offer_rail(const uint8_t in[PCCL_TERMS_WORD_BYTES])
+{
+	return in[RAIL_AT];
 }
 
 bool pccl_terms_decode_word(const uint8_t in[PCCL_TERMS_WORD_BYTES], enum pccl_terms_word *word_out)

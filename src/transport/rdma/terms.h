@@ -48,6 +48,9 @@ struct pccl_terms_end {
 };
 
 void pccl_terms_encode_word(enum pccl_terms_word word, uint8_t out[PCCL_TERMS_WORD_BYTES]);
+/* An offer of the rail-th of several devices that both sides may have. */
+void pccl_terms_encode_offer(uint8_t rail, uint8_t out[PCCL_TERMS_WORD_BYTES]);
+uint8_t pccl_terms_offer_rail(const uint8_t in[PCCL_TERMS_WORD_BYTES]);
 /* False: it is none, or of another version; DECLINED is understood in all. */
 bool pccl_terms_decode_word(const uint8_t in[PCCL_TERMS_WORD_BYTES], enum pccl_terms_word *word_out);
 /* Do these bytes, the first of a connection, begin a word? More of them may say no. */

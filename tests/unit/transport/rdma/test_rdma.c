@@ -210,7 +210,7 @@ static struct stranger come(struct wire *wire)
 	stranger.local.bytes = sizeof(stranger.local.storage);
 	assert_int_equal(getsockname(stranger.fd, (struct sockaddr *)&stranger.local.storage, &stranger.local.bytes),
 			 0);
-	assert_int_equal(pccl_pair_create(&stranger.local, &stranger.pair), pcclSuccess);
+	assert_int_equal(pccl_pair_create(&stranger.local, 0, &stranger.pair), pcclSuccess);
 	return stranger;
 }
 
@@ -474,7 +474,7 @@ static void a_receive_that_can_not_be_posted_breaks_the_pair(void **state)
 		skip();
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &local), pcclSuccess);
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(pccl_pair_create(&local, &pairs[i]), pcclSuccess);
+		assert_int_equal(pccl_pair_create(&local, 0, &pairs[i]), pcclSuccess);
 		pccl_pair_tell(pairs[i], &ends[i]);
 	}
 	for (i = 0; i < 2; i++)

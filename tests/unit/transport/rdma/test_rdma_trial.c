@@ -231,6 +231,50 @@ static void who_only_offers_again_and_again_is_declined(void **state)
 	end_flood(&flood);
 }
 
+/* ---- several devices ----------------------------------------------------------------------------------------- */
+
+static void check_device(const struct wire_end *end, const char *way)
+{
+	char text[PCCL_STREAM_DESCRIBE_BYTES];
+
+	pccl_rdma.describe(end->stream, text, sizeof(text));
+	assert_memory_equal(text, way, strlen(way));
+}
+
+/* Both sides of a connection have the same one: the other one is in another network. */
+static void connections_are_spread_over_the_devices_that_are_listed(void **state)
+{
+	static struct flood flood;
+	static struct wire_end dialers[3];
+	int i;
+
+	(void)state;
+	setenv("PCCL_RDMA_DEVICE", "standin0,standin1", 1);
+	begin_flood(&flood);
+	for (i = 0; i < 3; i++) {
+		struct wire_end *end = &dialers[i];
+
+		memset(end, 0, sizeof(*end));
+		end->transport = &pccl_rdma;
+		assert_int_equal(pccl_rdma.dial(&pccl_rdma, flood.wire.loop, &flood.wire.address, &wire_events, end,
+						&end->stream),
+				 pcclSuccess);
+		WIRE_UNTIL(&flood.wire, end->calls[WIRE_OPENED] == 1 && wire_is_up(&flood.ends[i]));
+		check_device(end, i % 2 == 0 ? "rdma over standin0" : "rdma over standin1");
+		check_device(&flood.ends[i], i % 2 == 0 ? "rdma over standin0" : "rdma over standin1");
+		if (i == 1) /* its place is the next one's */
+			wire_close(&dialers[0], false);
+	}
+	for (i = 0; i < 3; i++)
+		wire_close(&dialers[i], false);
+	end_flood(&flood);
+	setenv("PCCL_RDMA_DEVICE", "standin0,:", 1);
+	check_way("rdma over standin0");
+	setenv("PCCL_RDMA_DEVICE", "standin2", 1);
+	check_way("tcp");
+	unsetenv("PCCL_RDMA_DEVICE");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup(a_link_whose_way_is_closed_goes_on_over_tcp, forget_all),
 		cmocka_unit_test_setup(strangers_who_offer_open_so_many_devices, forget_all),
 		cmocka_unit_test_setup(who_only_offers_again_and_again_is_declined, forget_all),
+		cmocka_unit_test_setup(connections_are_spread_over_the_devices_that_are_listed, forget_all),
 	};
 
 	standin = check_standin_verbs();

@@ -1,0 +1,55 @@
+#include "transport/rdma/rails.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#define TO_THE_SAME (1u << 16) /* outweighs all those to others */
+
+static struct pccl_rail *taken; /* under the lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint32_t load_of(uint32_t index, const struct pccl_address *to)
+{
+	const struct pccl_rail *other;
+	uint32_t load = 0;
+
+	for (other = taken; other != NULL; other = other->next)
+		if (other->index == index)
+			load += pccl_address_equal(&other->to, to) ? TO_THE_SAME : 1;
+	return load;
+}
+
+uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, uint32_t count)
+{
+	uint32_t index, least = UINT32_MAX;
+
+	pthread_mutex_lock(&lock);
+	for (index = 0; index < count; index++) {
+		const uint32_t load = load_of(index, to);
+
+		if (load < least) {
+			least = load;
+			rail->index = index;
+		}
+	}
+	rail->is_taken = true;
+	rail->to = *to;
+	rail->next = taken;
+	taken = rail;
+	pthread_mutex_unlock(&lock);
+	return rail->index;
+}
+
+void pccl_rail_give_back(struct pccl_rail *rail)
+{
+	struct pccl_rail **at;
+
+	if (!rail->is_taken)
+		return;
+	pthread_mutex_lock(&lock);
+	for (at = &taken; *at != rail; at = &(*at)->next)
+		;
+	*at = rail->next;
+	rail->is_taken = false;
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,25 @@
+/* Which of several devices each connection goes over that is dialled. Any thread; of the whole process. */
+#ifndef PCCL_TRANSPORT_RDMA_RAILS_H
+#define PCCL_TRANSPORT_RDMA_RAILS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transport/address.h"
+
+#define PCCL_RAILS_MAX 16u
+
+/* A connection's place in the list of those that are there; zeroed: it has none. */
+struct pccl_rail {
+	struct pccl_rail *next;
+	struct pccl_address to;
+	uint32_t index;
+	bool is_taken;
+};
+
+/* Of `count` rails the one that fewest connections to that address and port go over, and of those the one with fewest
+ * to anybody: so lanes and streams of every neighbour are spread. It counts until it is given back. */
+uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, uint32_t count);
+void pccl_rail_give_back(struct pccl_rail *rail);
+
+#endif
