@@ -46,7 +46,7 @@ endif
 
 # RDMA needs the headers of libibverbs to be built, and the library, which it loads, to be used.
 WITH_VERBS ?= $(shell printf '\043include <infiniband/verbs.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo 1 || echo 0)
-VERBS_SRC := $(addprefix src/transport/rdma/,verbs.c device.c pair.c)
+VERBS_SRC := $(addprefix src/transport/rdma/,verbs.c device.c pair.c survey.c)
 NO_VERBS_SRC := src/transport/rdma/pair_none.c
 
 PROG_SRC := $(wildcard src/programs/*.c)

@@ -52,7 +52,7 @@ may_include() {
 	src/training/*) echo base sync transport/loop comm training ;;
 	src/comm/*) echo base collectives membership transport/. transport/loop transport/link transport/wires session sync device comm ;;
 	src/api/*) echo base collectives membership transport/. transport/loop transport/link session sync device store comm training api ;;
-	src/programs/*) echo base transport/. comm programs ;; # what they parse and print are addresses and choices
+	src/programs/*) echo base transport/. transport/rdma comm programs ;; # what they parse and print are addresses and choices
 	bench/*) echo bench ;;
 	tests/* | comm/* | api/*) echo any ;;
 	esac

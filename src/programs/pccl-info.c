@@ -17,6 +17,8 @@
 #include "base/fail.h"
 #include "comm/cores.h"
 #include "transport/address.h"
+#include "transport/rdma/pair.h"
+#include "transport/rdma/survey.h"
 
 #define LINE_BYTES 256
 #define VERSION "%d.%d.%d"
@@ -24,6 +26,8 @@
 #define ADVICE_MAX 16
 #define FAR_S 0.1		  /* a round trip between continents */
 #define WINDOW_WANTED (32u << 20) /* bytes: 2.5 Gbit/s over it */
+#define LOCKED_WANTED (64u << 20) /* bytes: of connections over RDMA, with a MiB each */
+#define PACKET_WANTED 4096u
 
 static const char usage[] =
 	"usage: pccl-info [HOST:PORT]\n"
@@ -143,7 +147,10 @@ static void show_interface(const struct ifaddrs *at, const struct pccl_address *
 		       at->ifa_name, mtu);
 }
 
-static void show_interfaces(const struct pccl_address *source)
+typedef void (*show_address)(const struct ifaddrs *at, const struct pccl_address *address, bool leads);
+
+/* Those that peers may dial, and the one that leads there. Returns how many there are. */
+static unsigned for_addresses(const struct pccl_address *source, show_address show)
 {
 	struct ifaddrs *list = NULL;
 	const struct ifaddrs *at;
@@ -151,7 +158,7 @@ static void show_interfaces(const struct pccl_address *source)
 	unsigned shown = 0;
 
 	if (getifaddrs(&list) != 0)
-		return;
+		return 0;
 	for (at = list; at != NULL; at = at->ifa_next) {
 		bool leads;
 
@@ -160,11 +167,16 @@ static void show_interfaces(const struct pccl_address *source)
 		leads = source != NULL && pccl_address_same_host(&address, source);
 		if (!leads && (pccl_address_is_loopback(&address) || pccl_address_is_link_local(&address)))
 			continue;
-		show_interface(at, &address, leads);
+		show(at, &address, leads);
 		shown++;
 	}
 	freeifaddrs(list);
-	if (shown == 0)
+	return shown;
+}
+
+static void show_interfaces(const struct pccl_address *source)
+{
+	if (for_addresses(source, show_interface) == 0)
 		say("address", "none but loopback: peers of this host only");
 }
 
@@ -191,6 +203,92 @@ static bool find_source(const char *there, struct pccl_address *source_out)
 		perror("pccl-info: there is no way from here");
 	(void)close(fd);
 	return found;
+}
+
+/* ---- RDMA ------------------------------------------------------------------------------------------------------ */
+
+static void show_port(void *context, const struct pccl_survey_port *port)
+{
+	char path[LINE_BYTES], node[LINE_BYTES], rate[LINE_BYTES], gids[PCCL_SURVEY_GIDS * PCCL_SURVEY_GID_BYTES] = "";
+	size_t used = 0;
+	uint32_t i;
+
+	(void)context;
+	if (port->port == 0) {
+		say("rdma", "%s can't be opened: is this user allowed to use /dev/infiniband?", port->device);
+		return;
+	}
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/device/numa_node", port->device);
+	(void)read_line(path, node);
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/%u/rate", port->device, port->port);
+	(void)read_line(path, rate);
+	for (i = 0; i < port->gid_count; i++)
+		used += (size_t)snprintf(gids + used, sizeof(gids) - used, "%s%s", i == 0 ? "; GID " : ", ",
+					 port->gids[i]);
+	say("rdma", "%s port %u: %s, %s%s%s%s%s, packets of %u bytes%s", port->device, port->port,
+	    port->up ? "up" : "down", port->link, *rate != '\0' ? ", " : "", rate, *node != '\0' ? ", node " : "", node,
+	    port->packet_bytes, gids);
+	if (port->up && port->packet_bytes < PACKET_WANTED && port->packet_bytes < port->packet_most)
+		advise("%s port %u could carry packets of %u bytes rather than %u: a larger MTU for its network",
+		       port->device, port->port, port->packet_most < PACKET_WANTED ? port->packet_most : PACKET_WANTED,
+		       port->packet_bytes);
+}
+
+/* As a connection of this address would: all that it takes is made, and ended again. */
+static void try_pair(const char *whose, const struct pccl_address *address, uint32_t rail)
+{
+	char text[PCCL_PAIR_DESCRIBE_BYTES];
+	struct pccl_pair *pair;
+
+	if (pccl_pair_create(address, rail, &pair) != pcclSuccess) {
+		say("rdma", "%s: over TCP: %s", whose, pccl_fail_text());
+		return;
+	}
+	pccl_pair_describe(pair, text);
+	say("rdma", "%s: over %s", whose, text);
+	pccl_pair_destroy(pair);
+}
+
+static void show_choice(const struct ifaddrs *at, const struct pccl_address *address, bool leads)
+{
+	char host[PCCL_ADDRESS_BYTES];
+
+	(void)at;
+	(void)leads;
+	pccl_address_text(address, host);
+	try_pair(host, address, 0);
+}
+
+/* The same for all addresses. */
+static void show_rails(void)
+{
+	const struct pccl_address none = {.storage.ss_family = AF_INET};
+	char whose[LINE_BYTES];
+	uint32_t rail;
+
+	for (rail = 0; rail < pccl_pair_rails(); rail++) {
+		snprintf(whose, sizeof(whose), "PCCL_RDMA_DEVICE, %u of %u", rail + 1, pccl_pair_rails());
+		try_pair(whose, &none, rail);
+	}
+}
+
+static void show_rdma(const struct pccl_address *source)
+{
+	const char *wire = getenv("PCCL_TRANSPORT"), *listed = getenv("PCCL_RDMA_DEVICE");
+	struct rlimit locked;
+
+	if (pccl_survey(show_port, NULL) != pcclSuccess) {
+		say("rdma", "none: %s", pccl_fail_text());
+		return;
+	}
+	if (listed != NULL && *listed != '\0')
+		show_rails();
+	else
+		(void)for_addresses(source, show_choice);
+	if (wire == NULL || strcmp(wire, "rdma") != 0)
+		advise("PCCL_TRANSPORT=rdma on both sides, without security: else the devices are not used");
+	if (getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur < LOCKED_WANTED)
+		advise("ulimit -l unlimited: each connection over RDMA locks a MiB");
 }
 
 /* ---- TCP ------------------------------------------------------------------------------------------------------- */
@@ -262,6 +360,7 @@ static int show(const char *there)
 	say("pccl", VERSION, VERSION_NUMBERS);
 	show_processors();
 	show_interfaces(there != NULL && found ? &source : NULL);
+	show_rdma(there != NULL && found ? &source : NULL);
 	show_buffers();
 	show_congestion();
 	show_limits();

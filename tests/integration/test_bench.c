@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <pccl.h>
 
@@ -271,12 +272,37 @@ static void the_machine_is_described(void **state)
 	unsetenv("PCCL_LANES");
 }
 
+/* With the stand-in for libibverbs, where that was built. */
+static void devices_for_rdma_are_described(void **state)
+{
+	const char *build = getenv("PCCL_BUILD");
+	char path[512];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/test/standin/libibverbs.so.1", build == NULL ? "build/release" : build);
+	if (access(path, F_OK) != 0) {
+		expect_of("pccl-info", "", 0, "rdma           none: ");
+		skip();
+	}
+	*strrchr(path, '/') = '\0';
+	setenv("LD_LIBRARY_PATH", path, 1);
+	expect_of("pccl-info", "127.0.0.1", 0, "standin1 port 1: up, Ethernet, packets of 4096 bytes; GID 0 fe80::2");
+	expect_of("pccl-info", "127.0.0.1", 0, "127.0.0.1: over standin0 port 1, GID 2, packets of 4096 bytes");
+	expect_of("pccl-info", "", 0, "PCCL_TRANSPORT=rdma on both sides");
+	setenv("PCCL_RDMA_DEVICE", "standin1,lost0", 1);
+	expect_of("pccl-info", "", 0, "PCCL_RDMA_DEVICE, 1 of 2: over standin1 port 1, GID 2");
+	expect_of("pccl-info", "", 0, "PCCL_RDMA_DEVICE, 2 of 2: over TCP: no RDMA device is lost0");
+	unsetenv("PCCL_RDMA_DEVICE");
+	unsetenv("LD_LIBRARY_PATH");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_flags_are_explained_and_exit_2),
 		cmocka_unit_test(bad_flags_of_the_master_are_explained_and_exit_2),
 		cmocka_unit_test(the_machine_is_described),
+		cmocka_unit_test(devices_for_rdma_are_described),
 		cmocka_unit_test(the_master_tells_its_version),
 		cmocka_unit_test(help_names_every_flag),
 		cmocka_unit_test(a_row_of_json_has_the_promised_fields_in_order),

@@ -1,7 +1,17 @@
-/* In place of pair.c in a library that is built without verbs: there are no pairs. */
+/* In place of pair.c and survey.c in a library that is built without verbs: there are no pairs, and no devices. */
 #include "transport/rdma/pair.h"
 
 #include "base/fail.h"
+#include "transport/rdma/survey.h"
+
+#define CAUSE "this library is built without RDMA"
+
+pcclResult_t pccl_survey(void (*tell)(void *context, const struct pccl_survey_port *port), void *context)
+{
+	(void)tell;
+	(void)context;
+	return pccl_fail(pcclSystemError, CAUSE);
+}
 
 uint32_t pccl_pair_rails(void)
 {
@@ -13,7 +23,7 @@ pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, s
 	(void)local;
 	(void)rail;
 	*pair_out = NULL;
-	return pccl_fail(pcclSystemError, "this library is built without RDMA");
+	return pccl_fail(pcclSystemError, CAUSE);
 }
 
 void pccl_pair_destroy(struct pccl_pair *pair)
