@@ -198,7 +198,15 @@ void pccl_lane_link_adopt(struct pccl_lane_link *link, struct pccl_lane_guest *b
 	pccl_free(guest);
 }
 
-void pccl_lane_link_turn_away(struct pccl_lane_guest *base)
+void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *base)
+{
+	struct guest *guest = (struct guest *)base;
+
+	pccl_hello_refuse(loop, guest->stream, PCCL_WELCOME_LATER, "it is in no view here, or has called once more");
+	pccl_free(guest);
+}
+
+void pccl_lane_link_hang_up(struct pccl_lane_guest *base)
 {
 	struct guest *guest = (struct guest *)base;
 

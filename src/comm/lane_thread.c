@@ -47,8 +47,9 @@ static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, c
 
 static void turn_away(void *context, struct pccl_lane_guest *guest)
 {
-	(void)context;
-	pccl_lane_link_turn_away(guest);
+	const struct pccl_lane_thread *thread = context;
+
+	pccl_lane_link_turn_away(thread->loop, guest);
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)
@@ -232,7 +233,7 @@ static void run_adopt(struct pccl_task *task)
 	struct pccl_lane_thread *thread = work->thread;
 
 	if (thread->stopped) {
-		pccl_lane_link_turn_away(work->guest);
+		pccl_lane_link_hang_up(work->guest);
 	} else {
 		pccl_lane_adopt(thread->lane, work->guest, pccl_loop_now(thread->loop));
 		set_timer(thread);
@@ -247,7 +248,7 @@ void pccl_lane_thread_adopt(struct pccl_lane_thread *thread, struct pccl_stream 
 
 	if (work == NULL) {
 		if (guest != NULL)
-			pccl_lane_link_turn_away(guest);
+			pccl_lane_link_hang_up(guest);
 		else
 			stream->transport->close(stream, false);
 		return;

@@ -9,7 +9,9 @@
 #include <pccl/security.h>
 
 #include "base/fail.h"
+#include "base/hex.h"
 #include "base/memory.h"
+#include "comm/control_socket.h"
 #include "comm/protection.h"
 #include "lib/check.h"
 #include "lib/peers.h"
@@ -245,6 +247,7 @@ struct guest {
 	uint8_t text[PCCL_WELCOME_TEXT_BYTES + 1];
 	bool is_open;
 	bool is_answered;
+	bool is_broken;
 };
 
 static void guest_opened(void *context, struct pccl_stream *stream)
@@ -292,9 +295,10 @@ static void ignore_sent(void *context, struct pccl_stream *stream, void *token)
 
 static void guest_broken(void *context, struct pccl_stream *stream, const char *reason)
 {
-	const struct guest *guest = context;
+	struct guest *guest = context;
 
 	(void)stream;
+	guest->is_broken = true;
 	if (!guest->is_answered)
 		peer_fail(__FILE__, __LINE__, reason);
 }
@@ -331,15 +335,21 @@ static void say_hello(struct guest *guest)
 
 	frame.payload_bytes = (uint32_t)pccl_hello_encode(&guest->hello, guest->bytes);
 	CHECK(guest->stream->transport->send(guest->stream, &frame, guest->bytes, NULL));
+}
+
+static void check_told(struct guest *guest, enum pccl_welcome welcome, const char *words)
+{
 	turn_until(guest->caller, &guest->is_answered);
+	CHECK(guest->welcome.aux == welcome);
+	if (strstr((char *)guest->text, words) == NULL)
+		peer_fail(__FILE__, __LINE__, (char *)guest->text);
+	guest->stream->transport->close(guest->stream, false);
 }
 
 static void check_turned_away(struct guest *guest)
 {
 	say_hello(guest);
-	CHECK(guest->welcome.aux == PCCL_WELCOME_NEVER);
-	CHECK(strstr((char *)guest->text, "it can't show that it is who it says") != NULL);
-	guest->stream->transport->close(guest->stream, false);
+	check_told(guest, PCCL_WELCOME_NEVER, "it can't show that it is who it says");
 }
 
 static struct pccl_proof prove(const struct pccl_signer *signer, enum pccl_role role,
@@ -349,6 +359,44 @@ static struct pccl_proof prove(const struct pccl_signer *signer, enum pccl_role 
 
 	CHECK_RESULT(pcclSuccess, pccl_proof_make(signer, role, binding, &proof));
 	return proof;
+}
+
+static void ignore_line(const char *line, void *context)
+{
+	(void)line;
+	(void)context;
+}
+
+static void have_it_evicted(const char *control, const pcclRankUuid_t *uuid)
+{
+	char command[64] = "evict uuid ";
+
+	pccl_hex_write(uuid->data, sizeof(uuid->data), command + strlen(command));
+	CHECK_RESULT(pcclSuccess, pccl_control_ask(control, command, ignore_line, NULL));
+}
+
+/* What it showed yesterday counts for that connection alone; and with its own key and pass it is in no view any more: a
+ * stream waits for one that has its caller, until that calls once more. */
+static void call_with_yesterdays_token(struct caller *caller, const struct pccl_signer *owner, struct guest *yesterdays)
+{
+	struct guest guests[2], stale;
+	unsigned i;
+
+	turn_until(caller, &yesterdays->is_broken);
+	yesterdays->stream->transport->close(yesterdays->stream, false);
+	dial_member(&stale, caller, &yesterdays->hello.from);
+	stale.hello.proves = true;
+	stale.hello.proof = yesterdays->hello.proof;
+	check_turned_away(&stale);
+	for (i = 0; i < 2; i++) {
+		dial_member(&guests[i], caller, &yesterdays->hello.from);
+		guests[i].hello.proves = true;
+		guests[i].hello.proof = prove(owner, PCCL_ROLE_CALLER, &guests[i].bond.binding);
+		say_hello(&guests[i]);
+	}
+	check_told(&guests[0], PCCL_WELCOME_LATER, "it is in no view here");
+	CHECK(!guests[1].is_answered);
+	guests[1].stream->transport->close(guests[1].stream, false);
 }
 
 /* It has the pass of the one that was introduced, as every master has: only the one with the key is let in. */
@@ -395,12 +443,14 @@ static void try_to_call_in_anothers_name(struct world_peer *me)
 	guest.hello.proves = true;
 	guest.hello.proof = prove(&owner, PCCL_ROLE_CALLER, &guest.bond.binding);
 	say_hello(&guest);
+	turn_until(&caller, &guest.is_answered);
 	CHECK(guest.welcome.aux == PCCL_WELCOME_YES);
 	CHECK_RESULT(pcclSuccess, pccl_greeting_decode(guest.text, guest.welcome.payload_bytes, &greeting));
 	CHECK(greeting.proves);
 	CHECK(pccl_proof_is_of(&greeting.proof, PCCL_ROLE_CALLED, &guest.bond.binding, &caller.met.uuid));
 	CHECK(!pccl_proof_is_of(&greeting.proof, PCCL_ROLE_CALLED, &guest.bond.binding, &uuid));
-	guest.stream->transport->close(guest.stream, false);
+	have_it_evicted(me->argument, &uuid);
+	call_with_yesterdays_token(&caller, &owner, &guest);
 	hang_up(&caller);
 	peer_reach(me, 1);
 }
@@ -413,18 +463,23 @@ static void is_called(struct world_peer *me)
 	peer_leave(me);
 }
 
-static void nobody_calls_members_in_anothers_name(void **state)
+static void nobody_calls_members_in_anothers_name_or_when_it_has_left(void **state)
 {
-	char secret[PCCL_SECRET_TEXT_BYTES];
+	char secret[PCCL_SECRET_TEXT_BYTES], folder[] = "/tmp/pccl-test-proof.XXXXXX", control[64];
 	struct world *world = *state;
 
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(control, sizeof(control), "%s/control", folder);
 	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
 	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
+	assert_int_equal(setenv("PCCL_CONTROL_SOCKET", control, 1), 0);
 	peers_start_master(world, WORLD_PROGRAM);
+	unsetenv("PCCL_CONTROL_SOCKET");
 	peers_start(world, 1, is_called, NULL);
-	peers_start(world, 1, try_to_call_in_anothers_name, NULL);
+	peers_start(world, 1, try_to_call_in_anothers_name, control);
 	peers_finish(world);
 	unsetenv("PCCL_SECRET");
+	assert_int_equal(rmdir(folder), 0);
 }
 
 /* ---- what members bring to masters ------------------------------------------------------------------------------- */
@@ -554,7 +609,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name_or_when_it_has_left, peers_open,
+						peers_close),
 		cmocka_unit_test_setup_teardown(masters_believe_what_masters_have_signed, peers_open, peers_close),
 	};
 

@@ -28,8 +28,9 @@ static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, c
 
 static void turn_away(void *context, struct pccl_lane_guest *guest)
 {
-	(void)context;
-	pccl_lane_link_turn_away(guest);
+	struct shell_lane *lane = context;
+
+	pccl_lane_link_turn_away(&lane->loop, guest);
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)
@@ -345,7 +346,7 @@ void shell_lane_destroy(struct shell_lane *lane)
 	pccl_lane_close(lane->lane);
 	while ((work = take_work(lane)) != NULL) {
 		if (work->guest != NULL)
-			pccl_lane_link_turn_away(work->guest);
+			pccl_lane_link_hang_up(work->guest);
 		else
 			pccl_command_free(work->command);
 		free(work);
