@@ -12,157 +12,18 @@
 #include "base/hex.h"
 #include "base/memory.h"
 #include "comm/control_socket.h"
-#include "comm/protection.h"
+#include "lib/caller.h"
 #include "lib/check.h"
-#include "lib/peers.h"
-#include "membership/message/message.h"
-#include "transport/link/channel.h"
 #include "transport/link/hello.h"
-
-/* One that calls the master, and what it was answered. */
-struct caller {
-	struct pccl_loop *loop;
-	struct pccl_wires *wires;
-	struct pccl_channel *channel;
-	struct pccl_bond bond;
-	bool is_open;
-	enum pccl_message_type answer; /* 0: none yet */
-	struct pccl_member met;	       /* whom it was introduced to */
-	bool has_met;
-	char text[PCCL_CAUSE_TEXT_BYTES];
-};
-
-static void on_opened(void *context, struct pccl_channel *channel)
-{
-	struct caller *caller = context;
-
-	caller->is_open = true;
-	CHECK(pccl_channel_bond(channel, &caller->bond));
-}
-
-static void on_message(void *context, struct pccl_channel *channel, const uint8_t *data, size_t bytes)
-{
-	struct caller *caller = context;
-	struct pccl_message *message;
-
-	(void)channel;
-	CHECK_RESULT(pcclSuccess, pccl_message_decode(data, bytes, &message));
-	if (message->type == PCCL_MESSAGE_MEET) {
-		caller->met = message->body.meet.strangers.members[0];
-		caller->has_met = true;
-	}
-	if (caller->answer == 0 && message->type != PCCL_MESSAGE_PROOF) { /* the master proves something, too */
-		caller->answer = message->type;
-		if (message->type == PCCL_MESSAGE_REFUSED)
-			strcpy(caller->text, message->body.notice.text);
-	}
-	pccl_message_destroy(message);
-}
-
-static void on_broken(void *context, struct pccl_channel *channel, const char *reason)
-{
-	const struct caller *caller = context;
-
-	(void)channel;
-	if (caller->answer == 0)
-		peer_fail(__FILE__, __LINE__, reason);
-}
-
-static const struct pccl_channel_events events = {.opened = on_opened, .message = on_message, .broken = on_broken};
-
-static void turn_until(const struct caller *caller, const bool *done)
-{
-	uint64_t end_ns = peers_now_ns() + 30 * WORLD_SECOND_NS;
-
-	while (!*done) {
-		CHECK(peers_now_ns() < end_ns);
-		pccl_loop_turn(caller->loop, pccl_loop_now(caller->loop) + 10 * WORLD_MS_NS);
-	}
-}
-
-static void call_master(struct caller *caller, const struct world_peer *me, unsigned master)
-{
-	struct pccl_place place;
-
-	memset(caller, 0, sizeof(*caller));
-	CHECK_RESULT(pcclSuccess, pccl_loop_create(&caller->loop));
-	CHECK_RESULT(pcclSuccess, pccl_protection_open(NULL, &caller->wires));
-	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", me->world->masters[master].port, &place.address));
-	place.transport = pccl_wire_for(caller->wires, &place.address);
-	CHECK_RESULT(pcclSuccess, pccl_channel_dial(caller->loop, &place, 1, 30 * WORLD_SECOND_NS, &events, caller,
-						    &caller->channel));
-	turn_until(caller, &caller->is_open);
-}
 
 static void call(struct caller *caller, const struct world_peer *me)
 {
-	call_master(caller, me, 0);
-}
-
-static void hang_up(const struct caller *caller)
-{
-	pccl_channel_close(caller->channel, false);
-	pccl_loop_destroy(caller->loop);
-	pccl_wires_destroy(caller->wires);
-}
-
-static void say(const struct caller *caller, const struct pccl_message *message)
-{
-	uint8_t *data;
-	size_t bytes;
-
-	CHECK_RESULT(pcclSuccess, pccl_message_encode(message, &data, &bytes));
-	pccl_channel_send(caller->channel, data, bytes);
-}
-
-static void say_proof(const struct caller *caller, const struct pccl_proof *proof)
-{
-	struct pccl_message message = {.type = PCCL_MESSAGE_PROOF};
-
-	message.body.proof = *proof;
-	say(caller, &message);
-}
-
-static struct pccl_member describe(const struct pccl_secret *secret)
-{
-	struct pccl_member self = {.lanes = 1, .streams = 1, .masters = 1, .address_count = 1};
-
-	self.uuid = pccl_identity_uuid(secret);
-	self.addresses[0].port = 4242;
-	return self;
-}
-
-/* `last`: the view that it brings, or NULL. */
-static void say_register_with(struct caller *caller, const struct pccl_secret *secret, struct pccl_install *last)
-{
-	struct pccl_message message = {.type = PCCL_MESSAGE_REGISTER};
-	struct pccl_message_register *registration = &message.body.registration;
-	uint64_t end_ns = peers_now_ns() + 30 * WORLD_SECOND_NS;
-
-	registration->secret = *secret;
-	registration->self = describe(secret);
-	registration->last = last;
-	registration->may_found = true;
-	registration->heartbeat_interval_ns = WORLD_SECOND_NS;
-	registration->heartbeat_timeout_ns = 60 * WORLD_SECOND_NS;
-	say(caller, &message);
-	while (caller->answer == 0) {
-		CHECK(peers_now_ns() < end_ns);
-		pccl_loop_turn(caller->loop, pccl_loop_now(caller->loop) + 10 * WORLD_MS_NS);
-	}
+	caller_dial(caller, me, 0);
 }
 
 static void say_register(struct caller *caller, const struct pccl_secret *secret)
 {
-	say_register_with(caller, secret, NULL);
-}
-
-static struct pccl_proof sign(const struct pccl_key_pair *pair, const struct pccl_binding *binding)
-{
-	struct pccl_proof proof = {.key = pair->key, .salt = {1}};
-
-	CHECK_RESULT(pcclSuccess, pccl_proof_sign(pair, PCCL_ROLE_PEER, binding, &proof));
-	return proof;
+	caller_register(caller, secret, NULL);
 }
 
 static void check_refused(const struct caller *caller, const char *words)
@@ -170,7 +31,7 @@ static void check_refused(const struct caller *caller, const char *words)
 	CHECK(caller->answer == PCCL_MESSAGE_REFUSED);
 	if (strstr(caller->text, words) == NULL)
 		peer_fail(__FILE__, __LINE__, caller->text);
-	hang_up(caller);
+	caller_hang_up(caller);
 }
 
 static void try_to_take_a_seat(struct world_peer *me)
@@ -183,9 +44,9 @@ static void try_to_take_a_seat(struct world_peer *me)
 	CHECK_RESULT(pcclSuccess, pccl_key_make(&owners));
 	CHECK_RESULT(pcclSuccess, pccl_key_make(&thiefs));
 	call(&owner, me);
-	shown = sign(&owners, &owner.bond.binding);
+	shown = caller_sign(&owners, &owner.bond.binding);
 	secret = pccl_identity_secret(&shown.key, shown.salt);
-	say_proof(&owner, &shown);
+	caller_say_proof(&owner, &shown);
 	say_register(&owner, &secret);
 	CHECK(owner.answer == PCCL_MESSAGE_WELCOME);
 
@@ -194,31 +55,31 @@ static void try_to_take_a_seat(struct world_peer *me)
 	check_refused(&thief, "does not prove by a key");
 
 	call(&thief, me);
-	say_proof(&thief, &shown); /* it has seen it somewhere */
+	caller_say_proof(&thief, &shown); /* it has seen it somewhere */
 	say_register(&thief, &secret);
 	check_refused(&thief, "for another connection");
 
 	call(&thief, me);
-	stolen = sign(&thiefs, &thief.bond.binding);
-	say_proof(&thief, &stolen);
+	stolen = caller_sign(&thiefs, &thief.bond.binding);
+	caller_say_proof(&thief, &stolen);
 	say_register(&thief, &secret);
 	check_refused(&thief, "the secret of another one");
 
 	call(&thief, me);
-	stolen = sign(&thiefs, &thief.bond.binding);
+	stolen = caller_sign(&thiefs, &thief.bond.binding);
 	stolen.key = owners.key;
-	say_proof(&thief, &stolen);
+	caller_say_proof(&thief, &stolen);
 	say_register(&thief, &secret);
 	check_refused(&thief, "another key than it shows");
 
 	/* The owner itself may come back by another connection. */
 	call(&thief, me);
-	shown = sign(&owners, &thief.bond.binding);
-	say_proof(&thief, &shown);
+	shown = caller_sign(&owners, &thief.bond.binding);
+	caller_say_proof(&thief, &shown);
 	say_register(&thief, &secret);
 	CHECK(thief.answer == PCCL_MESSAGE_WELCOME);
-	hang_up(&thief);
-	hang_up(&owner);
+	caller_hang_up(&thief);
+	caller_hang_up(&owner);
 }
 
 static void nobody_takes_a_seat_by_what_a_master_was_told(void **state)
@@ -326,7 +187,7 @@ static void dial_member(struct guest *guest, struct caller *caller, const pcclRa
 	transport = pccl_wire_for(caller->wires, &address);
 	CHECK_RESULT(pcclSuccess,
 		     transport->dial(transport, caller->loop, &address, &guest_events, guest, &guest->stream));
-	turn_until(caller, &guest->is_open);
+	caller_turn_until(caller, &guest->is_open);
 }
 
 static void say_hello(struct guest *guest)
@@ -339,7 +200,7 @@ static void say_hello(struct guest *guest)
 
 static void check_told(struct guest *guest, enum pccl_welcome welcome, const char *words)
 {
-	turn_until(guest->caller, &guest->is_answered);
+	caller_turn_until(guest->caller, &guest->is_answered);
 	CHECK(guest->welcome.aux == welcome);
 	if (strstr((char *)guest->text, words) == NULL)
 		peer_fail(__FILE__, __LINE__, (char *)guest->text);
@@ -382,7 +243,7 @@ static void call_with_yesterdays_token(struct caller *caller, const struct pccl_
 	struct guest guests[2], stale;
 	unsigned i;
 
-	turn_until(caller, &yesterdays->is_broken);
+	caller_turn_until(caller, &yesterdays->is_broken);
 	yesterdays->stream->transport->close(yesterdays->stream, false);
 	dial_member(&stale, caller, &yesterdays->hello.from);
 	stale.hello.proves = true;
@@ -416,13 +277,13 @@ static void try_to_call_in_anothers_name(struct world_peer *me)
 	CHECK_RESULT(pcclSuccess, pccl_key_make(&owners));
 	CHECK_RESULT(pcclSuccess, pccl_key_make(&thiefs));
 	call(&caller, me);
-	shown = sign(&owners, &caller.bond.binding);
+	shown = caller_sign(&owners, &caller.bond.binding);
 	secret = pccl_identity_secret(&shown.key, shown.salt);
 	uuid = pccl_identity_uuid(&secret);
-	say_proof(&caller, &shown);
+	caller_say_proof(&caller, &shown);
 	say_register(&caller, &secret);
 	CHECK(caller.answer == PCCL_MESSAGE_WELCOME);
-	turn_until(&caller, &caller.has_met);
+	caller_turn_until(&caller, &caller.has_met);
 
 	dial_member(&guest, &caller, &uuid);
 	check_turned_away(&guest);
@@ -443,7 +304,7 @@ static void try_to_call_in_anothers_name(struct world_peer *me)
 	guest.hello.proves = true;
 	guest.hello.proof = prove(&owner, PCCL_ROLE_CALLER, &guest.bond.binding);
 	say_hello(&guest);
-	turn_until(&caller, &guest.is_answered);
+	caller_turn_until(&caller, &guest.is_answered);
 	CHECK(guest.welcome.aux == PCCL_WELCOME_YES);
 	CHECK_RESULT(pcclSuccess, pccl_greeting_decode(guest.text, guest.welcome.payload_bytes, &greeting));
 	CHECK(greeting.proves);
@@ -451,7 +312,7 @@ static void try_to_call_in_anothers_name(struct world_peer *me)
 	CHECK(!pccl_proof_is_of(&greeting.proof, PCCL_ROLE_CALLED, &guest.bond.binding, &uuid));
 	have_it_evicted(me->argument, &uuid);
 	call_with_yesterdays_token(&caller, &owner, &guest);
-	hang_up(&caller);
+	caller_hang_up(&caller);
 	peer_reach(me, 1);
 }
 
@@ -502,18 +363,18 @@ static void bring(struct caller *caller, const struct world_peer *me, const stru
 	struct pccl_proof proof;
 
 	CHECK_RESULT(pcclSuccess, pccl_key_make(&own));
-	call_master(caller, me, 1);
-	proof = sign(&own, &caller->bond.binding);
+	caller_dial(caller, me, 1);
+	proof = caller_sign(&own, &caller->bond.binding);
 	secret = pccl_identity_secret(&proof.key, proof.salt);
-	self = describe(&secret);
+	self = caller_describe(&secret);
 	made_up.view.members = &self;
 	if (signs != NULL) {
 		CHECK_RESULT(pcclSuccess, pccl_install_imprint(&made_up, &imprint));
 		CHECK_RESULT(pcclSuccess, pccl_seal_make(signs, &imprint, &made_up.seal));
 		made_up.seal.key = *names;
 	}
-	say_proof(caller, &proof);
-	say_register_with(caller, &secret, &made_up);
+	caller_say_proof(caller, &proof);
+	caller_register(caller, &secret, &made_up);
 }
 
 /* It has the join secret, as former members have, and may say what it likes. */
