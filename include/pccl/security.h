@@ -52,7 +52,8 @@ typedef struct pcclSecurity_t {
 	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority. If it
 				       * has an extended key usage: serverAuth of a master, clientAuth of a peer */
 	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key */
-	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, a list of those that do not count any more; optional */
+	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, lists of those that do not count any more, one of each
+				       * authority of a chain; optional */
 	const char
 		*identity_file;	 /* PCCL_IDENTITY_FILE: this side's own Ed25519 key, by which a master's list of who may
 				 * join, or peers that pin their masters, know it; made on first use. NULL: peers draw a

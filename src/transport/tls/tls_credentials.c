@@ -113,6 +113,7 @@ static pcclResult_t fail_file(const char *path, const char *what)
 	return pcclInvalidArgument;
 }
 
+/* Each authority of a chain needs its list: without one nobody would know that it, or what it made, was revoked. */
 static pcclResult_t load_revoked(struct pccl_tls *tls, const char *path)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(tls->context);
@@ -122,7 +123,7 @@ static pcclResult_t load_revoked(struct pccl_tls *tls, const char *path)
 		return pcclOutOfMemory;
 	if (X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
 		return fail_file(path, "no list of revoked certificates");
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return pcclSuccess;
 }
 

@@ -28,14 +28,16 @@ static const struct {
 	{SSL_R_TLSV1_ALERT_DECRYPT_ERROR, "it has another join secret, or trusts another authority"},
 	{SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "it has no certificate"},
 	{SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "it asks for a certificate"},
-	{SSL_R_TLSV1_ALERT_UNKNOWN_CA, "its authority did not make this side's certificate"},
-	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "it says that this side's certificate has expired"},
+	{SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+	 "its authority did not make this side's certificate, or it lacks a list of those revoked"},
+	{SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED,
+	 "it says that this side's certificate has expired, or its list of those revoked"},
 	{SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, "it says that this side's certificate was revoked"},
 	{SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
 	 "it says that this side's certificate is for another role: a master's is a server's (extended key usage "
 	 "serverAuth), a peer's a client's (clientAuth)"},
 	{SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "it does not take this side's certificate"},
-	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "what it sent was changed on the way"},
+	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "what it sent was changed on the way, or is of another connection"},
 };
 
 static const char *words_for(int reason)
@@ -50,6 +52,11 @@ static const char *words_for(int reason)
 
 static const char *words_for_certificate(long status)
 {
+	if (status == X509_V_ERR_UNABLE_TO_GET_CRL)
+		return "PCCL_REVOKED_FILE has no list of an authority that its certificate comes from: it needs one of "
+		       "each, the lists of those in between as well";
+	if (status == X509_V_ERR_CRL_HAS_EXPIRED)
+		return "a list in PCCL_REVOKED_FILE has expired: its authority has to make a new one";
 	if (status == X509_V_ERR_INVALID_PURPOSE)
 		return "its certificate is for another role: a master's is a server's (extended key usage serverAuth), "
 		       "a peer's a client's (clientAuth)";

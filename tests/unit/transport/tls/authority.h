@@ -50,11 +50,13 @@ static inline void authority_add(X509 *certificate, int nid, const char *value)
 	X509_EXTENSION_free(extension);
 }
 
-/* A certificate that ends `days` from now (it began ten days ago), signed by `authority`, or by itself. `usage` is its
- * extended key usage, or NULL. */
+/* A certificate that ends `days` from now (it began ten days ago), signed by `authority`, or by itself if that has none
+ * yet. `usage` is its extended key usage, NULL: it says none; "authority": it is one. */
 static inline X509 *authority_sign(struct authority *authority, const char *subject, EVP_PKEY *key, int days,
-				   bool by_itself, const char *usage)
+				   const char *usage)
 {
+	bool by_itself = authority->certificate == NULL,
+	     is_authority = usage != NULL && strcmp(usage, "authority") == 0;
 	X509 *certificate = X509_new();
 	X509_NAME *name = X509_get_subject_name(certificate);
 
@@ -65,8 +67,8 @@ static inline X509 *authority_sign(struct authority *authority, const char *subj
 	X509_set_pubkey(certificate, key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject, -1, -1, 0);
 	X509_set_issuer_name(certificate, by_itself ? name : X509_get_subject_name(authority->certificate));
-	authority_add(certificate, NID_basic_constraints, by_itself ? "critical,CA:TRUE" : "CA:FALSE");
-	if (usage != NULL)
+	authority_add(certificate, NID_basic_constraints, is_authority ? "critical,CA:TRUE" : "CA:FALSE");
+	if (usage != NULL && !is_authority)
 		authority_add(certificate, NID_ext_key_usage, usage);
 	assert_true(X509_sign(certificate, by_itself ? key : authority->key, EVP_sha256()) > 0);
 	return certificate;
@@ -80,23 +82,30 @@ static inline void authority_write(const struct authority *authority, const char
 	fclose(file);
 }
 
-/* Writes authority.pem. */
-static inline void authority_create(struct authority *authority)
+/* Writes authority.pem. `above` has made its certificate, NULL: it has itself. */
+static inline void authority_create_below(struct authority *authority, struct authority *above)
 {
 	memset(authority, 0, sizeof(*authority));
 	strcpy(authority->folder, "/tmp/pccl-test-tls.XXXXXX");
 	assert_non_null(mkdtemp(authority->folder));
 	authority->key = EVP_EC_gen("P-256");
 	assert_non_null(authority->key);
-	authority->certificate = authority_sign(authority, "test authority", authority->key, 10, true, NULL);
+	authority->certificate =
+		authority_sign(above != NULL ? above : authority, above != NULL ? "authority below" : "test authority",
+			       authority->key, 10, "authority");
 	authority_write(authority, "authority.pem", authority->certificate);
+}
+
+static inline void authority_create(struct authority *authority)
+{
+	authority_create_below(authority, NULL);
 }
 
 /* Writes NAME.pem and NAME.key; returns the serial number. */
 static inline long authority_issue_for(struct authority *authority, const char *name, int days, const char *usage)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *certificate = authority_sign(authority, name, key, days, false, usage);
+	X509 *certificate = authority_sign(authority, name, key, days, usage);
 	char file_name[64];
 	FILE *file;
 

@@ -192,6 +192,66 @@ static void certificates_are_for_the_role_that_they_name(void **state)
 	pccl_tls_destroy(either);
 }
 
+static void add_file(const struct authority *from, const struct authority *to, const char *name)
+{
+	char paths[2][128], data[8192];
+	FILE *source, *target;
+	size_t bytes;
+
+	authority_path(from, name, paths[0]);
+	authority_path(to, name, paths[1]);
+	source = fopen(paths[0], "r");
+	target = fopen(paths[1], "a");
+	assert_true(source != NULL && target != NULL);
+	bytes = fread(data, 1, sizeof(data), source);
+	assert_in_range(bytes, 1, sizeof(data) - 1);
+	assert_int_equal(fwrite(data, 1, bytes, target), bytes);
+	assert_int_equal(fclose(source) | fclose(target), 0);
+}
+
+static void check_below(struct pccl_tls *worker, const char *dialler_words, const char *listener_words)
+{
+	struct pccl_tls *listening = with_certificate(&ours, &ours, "member", true);
+
+	if (listener_words != NULL)
+		check_refused(pccl_tls_wire(worker), pccl_tls_wire(listening), dialler_words, listener_words);
+	else
+		check_welcome(pccl_tls_wire(worker), pccl_tls_wire(listening));
+	pccl_tls_destroy(listening);
+}
+
+/* With lists, one of each authority is asked for; so that one in between can be revoked, with all that it has made. */
+static void authorities_in_between_can_be_revoked(void **state)
+{
+	static const char *const names[] = {"authority.pem", "worker.pem", "worker.key",
+					    "nobody.pem",    "nobody.key", "revoked.pem"};
+	struct authority below;
+	struct pccl_tls *worker;
+	char path[128];
+	long serial;
+	FILE *file;
+
+	(void)state;
+	authority_create_below(&below, &ours);
+	serial = ours.serial;
+	authority_issue(&below, "worker", 10);
+	authority_revoke(&below, authority_issue(&below, "nobody", 10));
+	authority_path(&below, "worker.pem", path);
+	file = fopen(path, "a"); /* with what leads to the authority */
+	assert_non_null(file);
+	assert_int_equal(PEM_write_X509(file, below.certificate), 1);
+	fclose(file);
+	worker = with_certificate(&ours, &below, "worker", false);
+	check_below(worker, "lacks a list", "PCCL_REVOKED_FILE has no list of an authority");
+	add_file(&below, &ours, "revoked.pem");
+	check_below(worker, NULL, NULL);
+	authority_revoke(&ours, serial);
+	add_file(&below, &ours, "revoked.pem");
+	check_below(worker, "revoked", "certificate revoked");
+	pccl_tls_destroy(worker);
+	authority_destroy(&below, names, sizeof(names) / sizeof(names[0]));
+}
+
 static void secret_and_certificate_do_not_meet(void **state)
 {
 	(void)state;
@@ -390,6 +450,7 @@ int main(void)
 		cmocka_unit_test(another_secret_is_refused),
 		cmocka_unit_test(certificates_that_do_not_count_are_refused),
 		cmocka_unit_test(certificates_are_for_the_role_that_they_name),
+		cmocka_unit_test(authorities_in_between_can_be_revoked),
 		cmocka_unit_test(secret_and_certificate_do_not_meet),
 		cmocka_unit_test(plain_and_tls_do_not_meet),
 		cmocka_unit_test(new_secret_is_taken_while_the_old_one_still_is),
