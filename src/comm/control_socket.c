@@ -1,10 +1,12 @@
 #include "comm/control_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,6 +22,7 @@
 #define PATIENCE_NS (2 * PCCL_SECOND_NS)
 #define BACKLOG 4
 #define REST_MS 100
+#define LOCK_MS 1
 
 static const char error_word[] = "error: ";
 static const char good_word[] = "ok";
@@ -52,6 +55,35 @@ static bool dial(int fd, const struct sockaddr_un *address)
 	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
 }
 
+/* Until the file is closed nobody else looks at what is in the folder, or makes a socket there. Another user might hold
+ * the lock for ever, and some file systems have none: who starts two masters at once there has two. */
+static pcclResult_t lock_folder(const char *path, int *fd_out)
+{
+	uint64_t end_ns = pccl_clock_ns() + PATIENCE_NS;
+	struct sockaddr_un folder;
+	char *end;
+	int fd;
+
+	memcpy(folder.sun_path, path, strlen(path) + 1);
+	end = strrchr(folder.sun_path, '/');
+	if (end != NULL)
+		end[end == folder.sun_path] = '\0';
+	fd = open(end != NULL ? folder.sun_path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return pccl_fail(pcclInvalidArgument, "%s can't be a socket: its folder: %s", path, strerror(errno));
+	pccl_fork_own(fd);
+	*fd_out = fd;
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR)) {
+		if (pccl_clock_ns() < end_ns) {
+			(void)poll(NULL, 0, LOCK_MS);
+			continue;
+		}
+		pccl_fork_close(fd);
+		return pccl_fail(pcclInvalidArgument, "%s can't be a socket: somebody has locked its folder", path);
+	}
+	return pcclSuccess;
+}
+
 /* A socket that nobody listens on any more goes. */
 static pcclResult_t clear_path(const struct sockaddr_un *address)
 {
@@ -75,29 +107,41 @@ static pcclResult_t clear_path(const struct sockaddr_un *address)
 	return pcclSuccess;
 }
 
-pcclResult_t pccl_control_listen(const char *path, int *fd_out)
+static pcclResult_t make_socket(const struct sockaddr_un *address, int *fd_out)
 {
-	struct sockaddr_un address;
-	pcclResult_t result = name_socket(path, &address);
+	pcclResult_t result = clear_path(address);
 	int fd;
 
-	*fd_out = -1;
-	if (result == pcclSuccess)
-		result = clear_path(&address);
 	if (result != pcclSuccess)
 		return result;
 	fd = open_socket(SOCK_NONBLOCK);
 	if (fd < 0)
 		return pcclSystemError;
 	/* A socket has its mode before it has its name, so it is nobody else's for no moment. */
-	if (fchmod(fd, S_IRUSR | S_IWUSR) != 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+	if (fchmod(fd, S_IRUSR | S_IWUSR) != 0 || bind(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 ||
 	    listen(fd, BACKLOG) != 0) {
-		result = pccl_fail(pcclInvalidArgument, "%s can't be a socket: %s", path, strerror(errno));
+		result = pccl_fail(pcclInvalidArgument, "%s can't be a socket: %s", address->sun_path, strerror(errno));
 		pccl_fork_close(fd);
 		return result;
 	}
 	*fd_out = fd;
 	return pcclSuccess;
+}
+
+pcclResult_t pccl_control_listen(const char *path, int *fd_out)
+{
+	struct sockaddr_un address;
+	pcclResult_t result = name_socket(path, &address);
+	int lock = -1;
+
+	*fd_out = -1;
+	if (result == pcclSuccess)
+		result = lock_folder(path, &lock);
+	if (result != pcclSuccess)
+		return result;
+	result = make_socket(&address, fd_out);
+	pccl_fork_close(lock);
+	return result;
 }
 
 /* ---- texts that grow ----------------------------------------------------------------------------------------- */

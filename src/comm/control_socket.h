@@ -7,8 +7,9 @@
 
 #include <pccl/security.h>
 
-/* Makes it. What a master that has ended has left there is replaced. pcclInvalidArgument: it can't be there, for
- * another master listens, the path is too long, something else is there, ... */
+/* Makes it. What a master that has ended has left there is replaced; of several that start at once one has it.
+ * pcclInvalidArgument: it can't be there, for another master listens, the path is too long, something else is there,
+ * somebody keeps its folder locked for two seconds, ... */
 pcclResult_t pccl_control_listen(const char *path, int *fd_out);
 
 /* Does what the line says and hands the lines of the answer to `take`. A failure is told by pccl_fail_text(). */

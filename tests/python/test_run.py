@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import time
 import pytest
 
 import pccl
+from pccl import _control
 from test_operations import join
 
 np = pytest.importorskip("numpy")
@@ -205,6 +207,25 @@ def test_a_master_has_a_key_and_a_list(tmp_path, free_address):
         master.process.send_signal(signal.SIGHUP)
         assert "read again" in next(line for line in master.process.stderr if "pccl.master:" in line)
         assert not enters(free_address, security)
+
+
+def test_a_master_has_a_socket_for_its_operator(tmp_path, free_address):
+    path = str(tmp_path / "control")
+    with Master(free_address, "--control", path):
+        assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
+        assert _control.ask(path, "list") == []
+        for line, words in (("lists", "no command"), ("reload", "no files"), ("evict name nobody", "nobody here is")):
+            with pytest.raises(ValueError, match=words):
+                _control.ask(path, line)
+        with pytest.raises(ValueError, match="another master listens there"):
+            _control.listen(path)
+        told = subprocess.run([BENCH.with_name("pccl-master"), "--control", path, "--do", "bans"], timeout=LIMIT_S)
+        assert told.returncode == 0
+    assert not os.path.exists(path)
+    _control.listen(path).close()  # as one that was killed leaves it
+    with Master(free_address, "--control", path):
+        found = python_m("pccl.master", "--control", path, "--do", "evict uuid 0")
+        assert found.returncode == 1 and "is no uuid" in found.stderr
 
 
 def test_a_master_in_this_process_obeys(free_address):

@@ -6,8 +6,11 @@ import argparse
 import os
 import resource
 import signal
+import socket
 import sys
+import threading
 
+from . import _control
 from ._master import MasterNode
 from .errors import PCCLError
 from .settings import Security, SecurityMode, describe_key, generate_secret
@@ -15,9 +18,10 @@ from .settings import Security, SecurityMode, describe_key, generate_secret
 _MANUAL = """
 Secrets are never arguments, which everybody on this machine can read: they come in a file or in the environment, as
 for peers. What a flag does not say one of these variables does: PCCL_SECURITY, PCCL_SECRET_FILE, PCCL_SECRET,
-PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE, PCCL_IDENTITY_FILE, PCCL_ALLOW_FILE.
-Without any of them peers of this host only may join. A master with a key signs views, and believes what it is told of
-them if it has signed that, or a master of its own PCCL_MASTER_KEYS: several masters of a run need keys, or none.
+PCCL_AUTHORITY_FILE, PCCL_CERTIFICATE_FILE, PCCL_KEY_FILE, PCCL_REVOKED_FILE, PCCL_IDENTITY_FILE, PCCL_ALLOW_FILE,
+PCCL_CONTROL_SOCKET. Without any of them peers of this host only may join. A master with a key signs views, and
+believes what it is told of them if it has signed that, or a master of its own PCCL_MASTER_KEYS: several masters of a
+run need keys, or none.
 
 SIGHUP, where a file was given: secret, certificates and list are read again.
 SIGINT and SIGTERM end it; running operations of the peers go on without a master.
@@ -42,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--key", metavar="FILE", help="the master's own key, for PCCL_MASTER_KEYS of its peers; made on first use")
     add("--allow", metavar="FILE", default=os.environ.get("PCCL_ALLOW_FILE"),
         help="who may join: lines of key KEY or name NAME, perhaps with groups 0,3-5")
+    add("--control", metavar="SOCKET", default=os.environ.get("PCCL_CONTROL_SOCKET"),
+        help="make a socket there, for this user only, by which the master is told what to do")
+    add("--do", metavar="COMMAND", help="tell the master at that socket (list, evict, ban, unban, bans, as pccl-master "
+        "says them, or reload), print its answer, and end")
     add("--show-key", metavar="FILE", help="print what others know such a key by, make it if need be, and end")
     add("--generate-secret", action="store_true", help="print a new join secret for all peers and masters, and end")
     add("--log-level", metavar="LEVEL", help="TRACE DEBUG INFO WARN ERR FATAL NONE (default INFO, or PCCL_LOG_LEVEL)")
@@ -76,6 +84,25 @@ def _has_files(options: argparse.Namespace) -> bool:
     return bool(options.secret_file or options.certificate_file or options.allow or any(map(os.environ.get, names)))
 
 
+def _obey(master: MasterNode, options: argparse.Namespace, line: str) -> list[str]:
+    if line.strip() != "reload":
+        return master.command(line)
+    if not _has_files(options):
+        raise ValueError("it has no files to read again")
+    master.read_again()
+    return ["files were read again"]
+
+
+def _listen(master: MasterNode, options: argparse.Namespace) -> socket.socket | None:
+    """To its operator, on a thread."""
+    if options.control is None:
+        return None
+    listener = _control.listen(options.control)
+    threading.Thread(target=_control.serve, args=(listener, lambda line: _obey(master, options, line)),
+                     daemon=True).start()
+    return listener
+
+
 def _serve(master: MasterNode, signals: set[signal.Signals]) -> None:
     """Until one that ends it."""
     while signal.sigwait(signals) == signal.SIGHUP:
@@ -96,6 +123,19 @@ def _show_key(path: str) -> int:
     return 0
 
 
+def _tell(options: argparse.Namespace) -> int:
+    if options.control is None:
+        print("pccl.master: --do needs --control SOCKET, that of a master which runs", file=sys.stderr)
+        return 2
+    try:
+        for line in _control.ask(options.control, options.do):
+            print(line)
+    except ValueError as error:
+        print(f"pccl.master: --do: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a master until SIGINT or SIGTERM."""
     options = _parser().parse_args(arguments)
@@ -104,6 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.show_key is not None:
         return _show_key(options.show_key)
+    if options.do is not None:
+        return _tell(options)
     _raise_descriptors()
     signals = {signal.SIGINT, signal.SIGTERM}
     if _has_files(options):
@@ -111,11 +153,15 @@ def main(arguments: list[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         master = _start(options)
+        listener = _listen(master, options)
     except (PCCLError, ValueError) as error:
         print(f"pccl.master: {error}", file=sys.stderr)
         return 1
     print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
     _serve(master, signals)
+    if listener is not None:
+        os.unlink(options.control)
+        listener.shutdown(socket.SHUT_RDWR)
     master.close()
     return 0
 

@@ -77,6 +77,37 @@ static void one_master_has_a_socket_of_this_user(void **state)
 	check_no_socket(folder, "is no socket");
 }
 
+static pthread_barrier_t together;
+
+static void *listen_too(void *fd)
+{
+	(void)pthread_barrier_wait(&together);
+	(void)pccl_control_listen(path, fd);
+	return NULL;
+}
+
+/* Where one was killed: neither removes what the other has just made. */
+static void of_two_masters_that_start_at_once_one_has_it(void **state)
+{
+	enum { ROUNDS = 300 };
+	pthread_t threads[2];
+	int fds[2], round, i;
+
+	(void)state;
+	assert_int_equal(pthread_barrier_init(&together, NULL, 2), 0);
+	close(listen_there());
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < 2; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, listen_too, &fds[i]), 0);
+		for (i = 0; i < 2; i++)
+			pthread_join(threads[i], NULL);
+		assert_true((fds[0] >= 0) != (fds[1] >= 0));
+		check_no_socket(path, "another master listens there");
+		close(fds[0] >= 0 ? fds[0] : fds[1]);
+	}
+	pthread_barrier_destroy(&together);
+}
+
 /* ---- callers ------------------------------------------------------------------------------------------------- */
 
 static pcclResult_t echo(void *context, const char *line, pcclLineCallback_t take, void *answer)
@@ -185,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_master_has_a_socket_of_this_user, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(of_two_masters_that_start_at_once_one_has_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(commands_are_answered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(callers_that_say_nothing_or_too_much_are_hung_up, set_up, tear_down),
 	};
