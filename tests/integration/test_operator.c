@@ -274,6 +274,7 @@ static int open_certified_world(void **state)
 	masters_serial = authority_issue_for(&authority, "master", 10, "serverAuth");
 	authority_revoke(&authority, authority_issue_for(&authority, "nobody", 10, NULL));
 	authority_issue_for(&authority, "worker", 10, "clientAuth");
+	authority_issue_for(&authority, "worker-2", 10, "clientAuth");
 	authority_path(&authority, "control", files.control);
 	if (peers_open(state) != 0)
 		return -1;
@@ -288,8 +289,9 @@ static int open_certified_world(void **state)
 
 static int close_certified_world(void **state)
 {
-	static const char *const names[] = {"authority.pem", "revoked.pem", "master.pem", "master.key", "worker.pem",
-					    "worker.key",    "nobody.pem",  "nobody.key", "late.pem",	"late.key"};
+	static const char *const names[] = {"authority.pem", "revoked.pem", "master.pem",   "master.key",
+					    "worker.pem",    "worker.key",  "nobody.pem",   "nobody.key",
+					    "late.pem",	     "late.key",    "worker-2.pem", "worker-2.key"};
 	int status = peers_close(state);
 
 	unsetenv("PCCL_AUTHORITY_FILE");
@@ -323,12 +325,15 @@ static void call_with_a_revoked_certificate(struct world_peer *me)
 	check_turned_away(me, "it says that this side's certificate was revoked");
 }
 
-static void join_two_at_work(struct world_peer *me)
+/* The operator means it, by the name in its certificate, and no other. */
+static void join_two_at_work_and_be_banned(struct world_peer *me)
 {
 	peer_join(me);
 	peer_grow(me, 3);
-	peer_meet(me, 3);
-	peer_leave(me);
+	peer_reach(me, 1);
+	stay_until(me, 0, "the operator of its master has banned this peer: by name");
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+	check_turned_away(me, "the operator of its master has banned this peer");
 }
 
 static void work_while_certificates_change(struct world_peer *me)
@@ -343,7 +348,8 @@ static void work_while_certificates_change(struct world_peer *me)
 		CHECK(sum % 999 == 2);
 	}
 	peer_grow(me, 3);
-	peer_meet(me, 3);
+	stay_until(me, 2, NULL);
+	peer_meet(me, 2);
 	peer_leave(me);
 }
 
@@ -352,6 +358,7 @@ static void certificates_have_roles_and_change_under_a_run(void **state)
 {
 	struct world *world = *state;
 	char text[TEXT_BYTES];
+	unsigned newcomer;
 
 	peers_start(world, 2, work_while_certificates_change, NULL);
 	peers_start(world, 1, call_a_worker_that_plays_master, NULL);
@@ -364,9 +371,15 @@ static void certificates_have_roles_and_change_under_a_run(void **state)
 	assert_non_null(strstr(text, " name worker\n"));
 	show_certificate("late", false);
 	peers_start(world, 1, call_with_a_revoked_certificate, NULL);
-	show_certificate("worker", true);
-	peers_start(world, 1, join_two_at_work, NULL);
+	show_certificate("worker-2", true);
+	newcomer = peers_start(world, 1, join_two_at_work_and_be_banned, NULL);
 	peers_open_gate(world, 1);
+	peers_await(world, newcomer, 1);
+	tell(pcclInvalidArgument, text, "evict name worke");
+	assert_non_null(strstr(text, "nobody here is name worke"));
+	tell(pcclSuccess, text, "ban name worker-2 because by name");
+	assert_int_equal(count_lines(text, "member group 0 epoch "), 1);
+	assert_non_null(strstr(text, " name worker-2\n"));
 	peers_finish(world);
 }
 
