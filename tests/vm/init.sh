@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # The first process of the machine that run.sh starts: makes it one in which programs of the host run, with a soft-RoCE
-# device on lo, runs the script that it was given, and switches it off.
+# device on lo and another one on a network of its own, runs the script that it was given, and switches it off.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t devtmpfs dev /dev
@@ -45,6 +45,10 @@ for driver in /all/etc/libibverbs.d/*; do
 	[ "${driver##*/}" = rxe.driver ] || rm -f "$driver"
 done
 chroot /all rdma link add rxe_lo type rxe netdev lo || fail "no soft-RoCE device"
+chroot /all ip link add dummy0 mtu 9000 type dummy && chroot /all ip address add 10.99.0.1/24 dev dummy0 &&
+	chroot /all ip link set dummy0 up && chroot /all rdma link add rxe_dummy type rxe netdev dummy0 ||
+	fail "no second soft-RoCE device"
+: >/all/run/job/begun
 chroot /all /bin/bash /run/job/go </dev/null >/dev/hvc0 2>&1
 echo $? >/all/run/job/status
 off

@@ -4,16 +4,18 @@
 #	tests/vm/run.sh CACHE SCRIPT
 #
 # Debian's kernel is emulated by QEMU, without its drivers for disks and networks: the machine has this one's files,
-# read-only with a layer of memory above them, no network but lo, and on that a soft-RoCE device. CACHE keeps the kernel
-# and what was made of it. The script runs as root in the same folder, with PCCL_TEST_RDMA=device, and what it writes
-# comes here as it is written. The exit status is the script's, 125 if the machine did not get that far.
-# PCCL_VM_TIMEOUT: seconds for all of it, 540 by default. Status 77: this machine can't do that; the last line says why.
+# read-only with a layer of memory above them, no network but lo and one that ends nowhere, and on each a soft-RoCE device.
+# CACHE keeps the kernel and what was made of it. The script runs as root in the same folder, with PCCL_TEST_RDMA=device
+# and PCCL_TEST_SHORT as it is here, and what it writes comes here as it is written. The exit status is the script's, 125
+# if it did not get to its end. Status 77: this machine can't do that; the last line says why.
+# PCCL_VM_TIMEOUT: seconds for all of it, 540 by default; PCCL_VM_BOOT_TIMEOUT: until the script begins, 180.
 set -u
 
 cache=$1
 script=$2
 here=$(cd "$(dirname "$0")" && pwd)
 limit=${PCCL_VM_TIMEOUT:-540}
+boot_limit=${PCCL_VM_BOOT_TIMEOUT:-180}
 
 say() {
 	echo "tests/vm: $*"
@@ -32,7 +34,7 @@ done
 
 # ---- what is loaded, and in which order --------------------------------------------------------------------------
 
-wanted="virtio_pci virtio_console 9pnet_virtio 9p overlay crc32_generic crc32_pclmul ib_uverbs rdma_rxe"
+wanted="virtio_pci virtio_console 9pnet_virtio 9p overlay crc32_generic crc32_pclmul dummy ib_uverbs rdma_rxe"
 
 # The files of modules and of all that they need, each after those.
 declare -A file_of=() listed=()
@@ -64,7 +66,7 @@ list_modules() {
 
 # A package's file, without installing it.
 fetch() {
-	(cd "$cache" && apt-get -q -o APT::Sandbox::User=root download "$1") >/dev/null 2>&1
+	(cd "$cache" && timeout 300 apt-get -q -o APT::Sandbox::User=root download "$1") >/dev/null 2>&1
 	for file in "$cache/$1"_*.deb; do
 		[ -s "$file" ] && echo "$file" && return
 	done
@@ -120,6 +122,7 @@ fi
 
 # ---- the run --------------------------------------------------------------------------------------------------------
 
+SECONDS=0
 job=$(mktemp -d)
 machine=
 clean_up() {
@@ -131,9 +134,10 @@ trap 'exit 130' INT TERM HUP
 
 {
 	printf 'cd %q || exit 125\nexport PATH=%q HOME=/root LANG=C.UTF-8\n' "$PWD" "$PATH"
-	printf 'export PCCL_TEST_RDMA=device\nexec bash %q\n' "$script"
+	printf 'export PCCL_TEST_RDMA=device PCCL_TEST_SHORT=%q\nexec bash %q\n' "${PCCL_TEST_SHORT:-}" "$script"
 } >"$job/go"
 
+# All of it is emulated, with or without /dev/kvm, which where this was written is slower than that.
 # All of memory that it may have, for its layer of memory is in that, too.
 timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -no-user-config \
 	-no-reboot -display none -kernel "$cache/kernel" -initrd "$cache/initrd" \
@@ -143,6 +147,13 @@ timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2
 	-virtfs local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap \
 	-virtfs local,path="$job",mount_tag=job,security_model=none </dev/null &
 machine=$!
+while [ ! -e "$job/begun" ] && kill -0 "$machine" 2>/dev/null && [ $SECONDS -lt "$boot_limit" ]; do
+	sleep 0.5
+done
+if [ ! -e "$job/begun" ]; then
+	tail -n 30 "$job/console"
+	skip "the machine was not up after $SECONDS s, so RDMA was NOT tested; above is its console"
+fi
 wait "$machine"
 ended=$?
 machine=
