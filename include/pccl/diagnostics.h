@@ -34,7 +34,8 @@ typedef enum pcclEnum_t {
 	pcclEnumDilocoDivision = 19,
 	pcclEnumSecurity = 20, /* pcclSecurityMode_t */
 	pcclEnumTransport = 21,
-	pcclEnumVerify = 22
+	pcclEnumVerify = 22,
+	pcclEnumBinding = 23
 } pcclEnum_t;
 
 /* The word of an enumeration's value, "ring", "bfloat16", "pcclTimeout"; "?" if there is no such value. Never NULL;

@@ -31,8 +31,8 @@
  * pcclInput_t), and the next call may be made in the view in force; a receive buffer out of place holds anything.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
- * 100 up. Larger things have headers beside this: codecs.h, master.h, parts.h (included here), diagnostics.h, state.h,
- * diloco.h; security.h, stats.h, as they come.
+ * 100 up. Larger things have headers beside this: codecs.h, transport.h, master.h, parts.h (included here),
+ * diagnostics.h, state.h, diloco.h; security.h, stats.h, as they come.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
 #ifndef PCCL_H
@@ -40,6 +40,7 @@
 
 #include "ccoip_inet.h"
 #include "codecs.h"
+#include "transport.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -166,15 +167,6 @@ typedef enum pcclFailurePolicy_t {
  * only, and a loss ends it (any view change, if it is verified or no all-reduce). Members need not choose alike. */
 typedef enum pcclInput_t { pcclInputKeep = 0, pcclInputGiveUp = 100 } pcclInput_t;
 
-/* How data travels; peers need not choose alike. Auto: shared memory between processes of one user in one network and
- * PID namespace where security is none (1 MiB a connection, for 32 of a process at most); else TCP, or TLS. */
-typedef enum pcclTransport_t {
-	pcclTransportDefault = 0, /* pcclTransportAuto */
-	pcclTransportAuto = 100,
-	pcclTransportTcp = 101, /* within a host, too */
-	pcclTransportRdma = 102 /* where both have devices and no security; else TCP: docs/parts/rdma.md */
-} pcclTransport_t;
-
 /* Members late for a joint call: wait for them (the master logs who they are); fail (the default): who called gets
  * pcclTimeout, nothing has happened, calling again goes on where it was; evict (fail if fewer than half called). */
 typedef enum pcclLate_t { pcclLateDefault = 0, pcclLateWait = 100, pcclLateFail = 101, pcclLateEvict = 102 } pcclLate_t;
@@ -284,8 +276,7 @@ typedef struct pcclConfig_t {
 	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial, "host", "host:port", or several of
 					 * these with commas between; default: as the master sees it, and the
 					 * addresses of the interfaces */
-	uint16_t port_first;		/* PCCL_PORT=first[-last]: listening port range; default any free port */
-	uint16_t port_last;
+	uint16_t port_first, port_last; /* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
 					 * cores that the caller may use (affinity, control group), 1 to 4 */
 	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
@@ -307,14 +298,15 @@ typedef struct pcclConfig_t {
 	const struct pcclSecurity_t *security; /* of all connections: security.h; NULL: the environment says */
 	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp|rdma */
 	pcclVerify_t verify;		       /* PCCL_VERIFY=off|digest */
-	uint32_t reserved[2];
+	pcclBinding_t binding;		       /* PCCL_BINDING=auto|off */
+	uint32_t reserved[1];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
 	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, pcclTransportDefault, pcclVerifyDefault, \
-	 {0, 0}}
+	 pcclBindingDefault, {0}}
 /* clang-format on */
 
 /*

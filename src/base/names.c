@@ -122,6 +122,13 @@ static const struct word verifies[] = {
 	{NULL, 0},
 };
 
+static const struct word bindings[] = {
+	{"default", pcclBindingDefault},
+	{"auto", pcclBindingAuto},
+	{"off", pcclBindingOff},
+	{NULL, 0},
+};
+
 static const struct word strategies[] = {
 	{"enforce-popular", PCCL_SHARED_STATE_SYNC_STRATEGY_ENFORCE_POPULAR},
 	{"receive-only", PCCL_SHARED_STATE_SYNC_STRATEGY_RECEIVE_ONLY},
@@ -207,6 +214,7 @@ static const struct word *const tables[] = {
 	[pcclEnumSecurity] = securities,
 	[pcclEnumTransport] = transports,
 	[pcclEnumVerify] = verifies,
+	[pcclEnumBinding] = bindings,
 };
 
 static const struct word *table_of(pcclEnum_t which)

@@ -38,17 +38,34 @@ uint32_t pccl_cores_among(hwloc_topology_t topology, hwloc_const_cpuset_t allowe
 	return count;
 }
 
+hwloc_topology_t pccl_cores_machine(void)
+{
+	(void)pthread_once(&once, load_machine);
+	return machine;
+}
+
+void pccl_cores_allowed(hwloc_cpuset_t allowed_out)
+{
+	hwloc_topology_t topology = pccl_cores_machine();
+
+	if (topology == NULL) {
+		hwloc_bitmap_zero(allowed_out);
+		return;
+	}
+	if (hwloc_get_cpubind(topology, allowed_out, HWLOC_CPUBIND_THREAD) != 0)
+		(void)hwloc_bitmap_copy(allowed_out, hwloc_topology_get_allowed_cpuset(topology));
+	(void)hwloc_bitmap_and(allowed_out, allowed_out, hwloc_topology_get_allowed_cpuset(topology));
+}
+
 /* A processor of which hwloc knows no cores has threads at least. */
 static uint32_t bound_cores(void)
 {
 	hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
-	uint32_t count = 0;
+	uint32_t count;
 
 	if (allowed == NULL)
 		return 1;
-	if (hwloc_get_cpubind(machine, allowed, HWLOC_CPUBIND_THREAD) != 0)
-		(void)hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(machine));
-	(void)hwloc_bitmap_and(allowed, allowed, hwloc_topology_get_allowed_cpuset(machine));
+	pccl_cores_allowed(allowed);
 	count = pccl_cores_among(machine, allowed);
 	if (count == 0)
 		count = (uint32_t)hwloc_bitmap_weight(allowed);
@@ -161,8 +178,7 @@ void pccl_cores_find(struct pccl_cores *cores_out)
 {
 	struct pccl_cores found = {.machine = 0, .quota = own_quota()};
 
-	(void)pthread_once(&once, load_machine);
-	if (machine != NULL) {
+	if (pccl_cores_machine() != NULL) {
 		const int cores = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE);
 
 		found.machine = cores > 0 ? (uint32_t)cores : 0;

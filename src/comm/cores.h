@@ -17,6 +17,11 @@ void pccl_cores_find(struct pccl_cores *cores_out);
 /* I/O threads for so many cores: one for two, four at most, for the other cores train. */
 uint32_t pccl_cores_lanes(const struct pccl_cores *cores);
 
+/* The machine, for all threads to look at; NULL: it can't be looked at. Those of its processors that this thread, and
+ * the container it is in, may run on. */
+hwloc_topology_t pccl_cores_machine(void);
+void pccl_cores_allowed(hwloc_cpuset_t allowed_out);
+
 /* ---- parts of it, for tests ---------------------------------------------------------------------------------- */
 
 /* Cores with at least one thread in `allowed`. */

@@ -158,6 +158,11 @@ bool pccl_lane_link_checks(const struct pccl_lane_link *link)
 	return pccl_link_checks(unwrap_const(link));
 }
 
+bool pccl_lane_link_leaves(const struct pccl_lane_link *link, struct pccl_address *local_out)
+{
+	return pccl_link_leaves(unwrap_const(link), local_out);
+}
+
 void pccl_lane_link_heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
 {
 	struct pccl_link_heard heard;

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/time.h"
+#include "comm/bind.h"
 #include "comm/lane_links.h"
 #include "comm/lane_pace.h"
 #include "comm/lane_state.h"
@@ -31,6 +32,8 @@ struct pccl_lane_thread {
 	struct pccl_timer timer; /* the lane's deadline */
 	struct pccl_task work;	 /* posted while the monitor has commands */
 	bool invited;		 /* atomic: to park */
+	bool linked;		 /* anew, since the thread has looked where it should run */
+	bool bound;		 /* it has looked for good */
 	fenv_t environment;	 /* of the caller who drives */
 	bool stopped;
 };
@@ -125,8 +128,9 @@ static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 
 static void linked(void *context, uint32_t epoch)
 {
-	const struct pccl_lane_thread *thread = context;
+	struct pccl_lane_thread *thread = context;
 
+	thread->linked = true;
 	pccl_monitor_linked(thread->monitor, epoch);
 }
 
@@ -296,6 +300,26 @@ static bool is_invited(const struct pccl_lane_thread *thread)
 	return __atomic_load_n(&thread->invited, __ATOMIC_RELAXED) && !pccl_lane_is_busy(thread->lane);
 }
 
+/* ---- where it runs -------------------------------------------------------------------------------------------- */
+
+/* By the first link that leaves the host. The thread itself: a caller who drives stays where he is. */
+static void look_where_to_run(struct pccl_lane_thread *thread)
+{
+	const struct pccl_settings *settings = &thread->self->settings;
+	struct pccl_address local;
+	uint32_t rank;
+
+	thread->linked = false;
+	for (rank = 0; rank < pccl_lane_ranks(thread->lane) && !thread->bound; rank++) {
+		const struct pccl_lane_link *link = pccl_lane_link_to(thread->lane, rank);
+
+		if (link == NULL || !pccl_lane_link_leaves(link, &local))
+			continue;
+		pccl_bind_thread(&local, settings->lanes, thread->index);
+		thread->bound = true;
+	}
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
 static void *run(void *context)
@@ -306,6 +330,8 @@ static void *run(void *context)
 	fesetenv(FE_DFL_ENV);
 	while (!pccl_loop_is_stopping(thread->loop)) {
 		pccl_loop_turn(thread->loop, UINT64_MAX);
+		if (thread->linked && !thread->bound)
+			look_where_to_run(thread);
 		if (is_invited(thread) && !pccl_loop_park(thread->loop, PATIENCE_NS))
 			__atomic_store_n(&thread->invited, false, __ATOMIC_RELAXED);
 	}
@@ -417,6 +443,7 @@ pcclResult_t pccl_lane_thread_create(const struct pccl_self *self, struct pccl_m
 	thread->self = self;
 	thread->monitor = monitor;
 	thread->index = index;
+	thread->bound = self->settings.binding == pcclBindingOff;
 	thread->work.run = run_commands;
 	thread->work.context = thread;
 	thread->timer.fire = on_timer;

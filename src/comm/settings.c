@@ -291,7 +291,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 {
 	pcclConfig_t full = PCCL_CONFIG_INITIALIZER;
 	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, state_zstd = pcclZstdAuto,
-	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto, verify = pcclVerifyOff;
+	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto, verify = pcclVerifyOff,
+	    binding = pcclBindingAuto;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -330,7 +331,11 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 					      pcclTransportAuto, &transport);
 	if (result == pcclSuccess)
 		result = pccl_settings_choice("PCCL_VERIFY", (int)full.verify, pcclEnumVerify, pcclVerifyOff, &verify);
+	if (result == pcclSuccess)
+		result = pccl_settings_choice("PCCL_BINDING", (int)full.binding, pcclEnumBinding, pcclBindingAuto,
+					      &binding);
 	settings_out->security = full.security;
+	settings_out->binding = (pcclBinding_t)binding;
 	settings_out->verify = (pcclVerify_t)verify;
 	settings_out->transport = (pcclTransport_t)transport;
 	settings_out->late_members = (pcclLate_t)late;

@@ -34,6 +34,7 @@ struct pccl_settings {
 	pcclChecksums_t checksums;
 	pcclLate_t late_members;
 	pcclTransport_t transport;
+	pcclBinding_t binding;
 	uint64_t bundle_id;
 	uint32_t bundle_size;
 	const pcclSecurity_t *security; /* the caller's, while the communicator is being made; may be NULL */

@@ -15,7 +15,9 @@
 
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "comm/bind.h"
 #include "comm/cores.h"
+#include "comm/settings.h"
 #include "transport/address.h"
 #include "transport/rdma/pair.h"
 #include "transport/rdma/survey.h"
@@ -24,6 +26,7 @@
 #define VERSION "%d.%d.%d"
 #define VERSION_NUMBERS pcclGetVersion() / 10000, pcclGetVersion() / 100 % 100, pcclGetVersion() % 100
 #define ADVICE_MAX 16
+#define INTERFACES_MAX 16
 #define FAR_S 0.1		  /* a round trip between continents */
 #define WINDOW_WANTED (32u << 20) /* bytes: 2.5 Gbit/s over it */
 #define LOCKED_WANTED (64u << 20) /* bytes: of connections over RDMA, with a MiB each */
@@ -174,10 +177,78 @@ static unsigned for_addresses(const struct pccl_address *source, show_address sh
 	return shown;
 }
 
+static uint32_t lanes_here(void)
+{
+	const char *given = getenv("PCCL_LANES");
+	const unsigned long lanes = given != NULL ? strtoul(given, NULL, 10) : 0;
+	struct pccl_cores cores;
+
+	if (lanes > 0 && lanes <= PCCL_LANES_MAX)
+		return (uint32_t)lanes;
+	pccl_cores_find(&cores);
+	return pccl_cores_lanes(&cores);
+}
+
+static void say_binding(const char *interface, const char *lanes, hwloc_const_cpuset_t set, enum pccl_bind bind)
+{
+	char list[LINE_BYTES];
+
+	(void)hwloc_bitmap_list_snprintf(list, sizeof(list), set);
+	say("binding", "%s over %s to processors %s: %s", lanes, interface, list, pccl_bind_words(bind));
+}
+
+/* Which of the cores near it each lane would get. */
+static void show_lanes(const char *interface)
+{
+	const uint32_t lanes = lanes_here();
+	hwloc_bitmap_t set = hwloc_bitmap_alloc();
+	enum pccl_bind bind = set != NULL ? pccl_bind_look(interface, lanes, 0, set) : PCCL_BIND_UNKNOWN;
+	char name[32];
+	uint32_t lane;
+
+	if (bind == PCCL_BIND_SHARED)
+		say_binding(interface, "lanes", set, bind);
+	else if (bind != PCCL_BIND_APART)
+		say("binding", "lanes over %s run anywhere: %s", interface, pccl_bind_words(bind));
+	for (lane = 0; lane < lanes && bind == PCCL_BIND_APART; lane++) {
+		bind = pccl_bind_look(interface, lanes, lane, set);
+		(void)snprintf(name, sizeof(name), "lane %u", lane);
+		say_binding(interface, name, set, bind);
+	}
+	if (bind == PCCL_BIND_FAR)
+		advise("no core that this process may use is near %s: give it some of that node", interface);
+	hwloc_bitmap_free(set);
+}
+
+/* Once for an interface of several addresses. */
+static void show_binding(const struct ifaddrs *at, const struct pccl_address *address, bool leads)
+{
+	static char shown[INTERFACES_MAX][IF_NAMESIZE];
+	static uint32_t shown_count;
+	uint32_t i;
+
+	(void)address;
+	(void)leads;
+	for (i = 0; i < shown_count; i++)
+		if (strcmp(shown[i], at->ifa_name) == 0)
+			return;
+	if (shown_count == INTERFACES_MAX)
+		return;
+	(void)snprintf(shown[shown_count++], IF_NAMESIZE, "%s", at->ifa_name);
+	show_lanes(at->ifa_name);
+}
+
 static void show_interfaces(const struct pccl_address *source)
 {
+	int binding = pcclBindingAuto;
+
 	if (for_addresses(source, show_interface) == 0)
 		say("address", "none but loopback: peers of this host only");
+	(void)pccl_settings_choice("PCCL_BINDING", 0, pcclEnumBinding, pcclBindingAuto, &binding);
+	if (binding == pcclBindingOff)
+		say("binding", "off, as PCCL_BINDING says");
+	else
+		(void)for_addresses(source, show_binding);
 }
 
 /* By which of our addresses the way there begins. A datagram socket that connects sends nothing. */

@@ -270,6 +270,10 @@ static void the_machine_is_described(void **state)
 	setenv("PCCL_LANES", "3", 1);
 	expect_of("pccl-info", "", 0, "3, as PCCL_LANES says");
 	unsetenv("PCCL_LANES");
+	expect_of("pccl-info", "127.0.0.1:48148", 0, "lanes over lo run anywhere");
+	setenv("PCCL_BINDING", "off", 1);
+	expect_of("pccl-info", "127.0.0.1:48148", 0, "off, as PCCL_BINDING says");
+	unsetenv("PCCL_BINDING");
 }
 
 /* With the stand-in for libibverbs, where that was built. */

@@ -35,6 +35,7 @@ static const struct choice choices[] = {
 	CHOICE(CONFIG, pcclConfig_t, late_members, "evict"),
 	CHOICE(CONFIG, pcclConfig_t, transport, "tcp"),
 	CHOICE(CONFIG, pcclConfig_t, verify, "digest"),
+	CHOICE(CONFIG, pcclConfig_t, binding, "off"),
 	CHOICE(SECURITY, pcclSecurity_t, mode, "psk"),
 	CHOICE(PARAMS, pcclCommCreateParams_t, master_address.inet.protocol, "inetIPv6"),
 	CHOICE(MASTER, ccoip_socket_address_t, inet.protocol, "inetIPv6"),

@@ -82,6 +82,17 @@ class ccoip_socket_address_t(c.Structure):
         ("port", c.c_uint16),
     ]
 
+# pcclTransport_t
+pcclTransportDefault = 0
+pcclTransportAuto = 100
+pcclTransportTcp = 101
+pcclTransportRdma = 102
+
+# pcclBinding_t
+pcclBindingDefault = 0
+pcclBindingAuto = 100
+pcclBindingOff = 101
+
 # pcclResult_t
 pcclSuccess = 0
 pcclNotInitialized = 1
@@ -161,12 +172,6 @@ pcclPolicyRepair = 102
 # pcclInput_t
 pcclInputKeep = 0
 pcclInputGiveUp = 100
-
-# pcclTransport_t
-pcclTransportDefault = 0
-pcclTransportAuto = 100
-pcclTransportTcp = 101
-pcclTransportRdma = 102
 
 # pcclLate_t
 pcclLateDefault = 0
@@ -306,7 +311,8 @@ class pcclConfig_t(c.Structure):
         ("security", c.c_void_p),
         ("transport", c.c_int),
         ("verify", c.c_int),
-        ("reserved", c.c_uint32 * 2),
+        ("binding", c.c_int),
+        ("reserved", c.c_uint32 * 1),
     ]
 
 
@@ -384,6 +390,7 @@ pcclEnumDilocoDivision = 19
 pcclEnumSecurity = 20
 pcclEnumTransport = 21
 pcclEnumVerify = 22
+pcclEnumBinding = 23
 
 # pcclLogLevel_t
 pcclLogTrace = 1

@@ -88,6 +88,14 @@ class Verify(Enum):
     DIGEST = d.pcclVerifyDigest
 
 
+class Binding(Enum):
+    """Do I/O threads run near the network card that carries their links?"""
+
+    DEFAULT = d.pcclBindingDefault
+    AUTO = d.pcclBindingAuto
+    OFF = d.pcclBindingOff
+
+
 class LateMembers(Enum):
     """What becomes of a joint call that members have not made in time."""
 
@@ -112,7 +120,7 @@ _ENUMS = {d.pcclEnumDataType: "DataType", d.pcclEnumRedOp: "ReduceOp", d.pcclEnu
           d.pcclEnumFailurePolicy: "FailurePolicy", d.pcclEnumLogLevel: "Level", d.pcclEnumOverflow: "Overflow",
           d.pcclEnumInput: "Input", d.pcclEnumLate: "LateMembers", d.pcclEnumDilocoMode: "Mode",
           d.pcclEnumDilocoRule: "Rule", d.pcclEnumDilocoDivision: "Division", d.pcclEnumSecurity: "SecurityMode",
-          d.pcclEnumTransport: "Transport", d.pcclEnumVerify: "Verify"}
+          d.pcclEnumTransport: "Transport", d.pcclEnumVerify: "Verify", d.pcclEnumBinding: "Binding"}
 
 
 def number(which: int, value: Enum | str) -> int:
@@ -207,6 +215,7 @@ class Settings:
     security: Security | None = None
     transport: Transport | str = Transport.DEFAULT
     verify: Verify | str = Verify.DEFAULT
+    binding: Binding | str = Binding.DEFAULT
 
     def to_c(self) -> d.pcclConfig_t:
         """The structure, which keeps its texts alive."""
@@ -223,7 +232,7 @@ class Settings:
         for which, name in ((d.pcclEnumFailurePolicy, "failure_policy"), (d.pcclEnumPlan, "plan"),
                             (d.pcclEnumZstd, "zstd"), (d.pcclEnumChecksums, "checksums"),
                             (d.pcclEnumLate, "late_members"), (d.pcclEnumTransport, "transport"),
-                            (d.pcclEnumVerify, "verify")):
+                            (d.pcclEnumVerify, "verify"), (d.pcclEnumBinding, "binding")):
             setattr(made, name, number(which, getattr(self, name)))
         if self.security is not None:
             security = self.security.to_c()

@@ -401,6 +401,21 @@ bool pccl_link_checks(const struct pccl_link *link)
 	return false;
 }
 
+bool pccl_link_leaves(const struct pccl_link *link, struct pccl_address *local_out)
+{
+	struct pccl_address remote;
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++) {
+		const struct pccl_link_stream *ls = &link->streams[i];
+
+		if (ls->state == PCCL_LINK_UP && !ls->is_local &&
+		    ls->stream->transport->ends(ls->stream, local_out, &remote))
+			return true;
+	}
+	return false;
+}
+
 static uint64_t later(uint64_t left, uint64_t right)
 {
 	return left > right ? left : right;

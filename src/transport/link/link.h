@@ -111,6 +111,8 @@ bool pccl_link_is_up(const struct pccl_link *link);
  * what goes to a process on this kernel over a connection without anybody in between, both ends of which have one
  * address, and what is sealed on the way. */
 bool pccl_link_checks(const struct pccl_link *link);
+/* The address here of a stream that is up and leaves the host. False: there is none. */
+bool pccl_link_leaves(const struct pccl_link *link, struct pccl_address *local_out);
 /* For the watch over silent neighbours. */
 void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);
 /* Adds what pccl_stream_counters says of the way, of the streams that are up now: when one breaks, the sums fall. */

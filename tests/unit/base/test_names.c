@@ -4,7 +4,7 @@
 
 #include "lib/check.h"
 
-#define ENUMS 23 /* values of pcclEnum_t */
+#define ENUMS 24 /* values of pcclEnum_t */
 
 static void every_name_leads_back_to_its_value(void **state)
 {

@@ -27,7 +27,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_BUNDLE",
 					"PCCL_LOG_LEVEL",
 					"PCCL_ZSTD",
-					"PCCL_CHECKSUMS"};
+					"PCCL_CHECKSUMS",
+					"PCCL_BINDING"};
 
 static int clear_environment(void **state)
 {
@@ -107,6 +108,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_BUNDLE", "18446744073709551615/8", 1);
 	setenv("PCCL_ZSTD", "auto", 1);
 	setenv("PCCL_CHECKSUMS", "off", 1);
+	setenv("PCCL_BINDING", "off", 1);
 	setenv("PCCL_JOINT_TIMEOUT_MS", "15", 1);
 	setenv("PCCL_LATE_MEMBERS", "evict", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
@@ -129,6 +131,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.bundle_size, 8);
 	assert_int_equal(settings.zstd, pcclZstdAuto);
 	assert_int_equal(settings.checksums, pcclChecksumsOff);
+	assert_int_equal(settings.binding, pcclBindingOff);
 	assert_int_equal(settings.joint_timeout_ns, 15 * MS);
 	assert_int_equal(settings.late_members, pcclLateEvict);
 }
