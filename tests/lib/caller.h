@@ -1,5 +1,5 @@
-/* A peer that a test plays: it calls a real master, as PCCL_SECRET and the rest of the environment say, and sends what it
- * likes. In a process of a world (peers.h). */
+/* A peer that a test plays: it calls a real master, as PCCL_SECRET and the rest of the environment say, and sends what
+ * it likes. In a process of a world (peers.h). */
 #ifndef PCCL_TESTS_CALLER_H
 #define PCCL_TESTS_CALLER_H
 

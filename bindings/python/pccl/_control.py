@@ -12,7 +12,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from .errors import PCCLError
 
@@ -21,7 +21,7 @@ _PATIENCE_S = 2.0
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def _locked(folder: str) -> Generator[None, None, None]:
     """Nobody else makes a socket there meanwhile; file systems without locks go without."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     end = time.monotonic() + _PATIENCE_S

@@ -98,8 +98,11 @@ def _listen(master: MasterNode, options: argparse.Namespace) -> socket.socket | 
     if options.control is None:
         return None
     listener = _control.listen(options.control)
-    threading.Thread(target=_control.serve, args=(listener, lambda line: _obey(master, options, line)),
-                     daemon=True).start()
+
+    def obey(line: str) -> list[str]:
+        return _obey(master, options, line)
+
+    threading.Thread(target=_control.serve, args=(listener, obey), daemon=True).start()
     return listener
 
 
