@@ -218,26 +218,6 @@ static int connect_with(const struct authority *authority, uint16_t port, const 
 	return run(command, out, 8192);
 }
 
-static void set_files(const struct authority *authority)
-{
-	static const char *const variables[] = {"PCCL_AUTHORITY_FILE", "PCCL_CERTIFICATE_FILE", "PCCL_KEY_FILE"};
-	char path[128];
-	unsigned i;
-
-	unsetenv("PCCL_SECRET");
-	for (i = 0; i < 3; i++) {
-		authority_path(authority, files[i], path);
-		setenv(variables[i], path, 1);
-	}
-}
-
-static void unset_files(void)
-{
-	unsetenv("PCCL_AUTHORITY_FILE");
-	unsetenv("PCCL_CERTIFICATE_FILE");
-	unsetenv("PCCL_KEY_FILE");
-}
-
 static void nothing_but_tls_1_3_is_spoken(void **state)
 {
 	static const char *const older[] = {"-tls1_2", "-tls1_1", "-tls1", "-no_tls1_3",
@@ -252,7 +232,8 @@ static void nothing_but_tls_1_3_is_spoken(void **state)
 		skip();
 	authority_create(&authority);
 	authority_issue(&authority, "worker", 10);
-	set_files(&authority);
+	unsetenv("PCCL_SECRET");
+	authority_show(&authority, "worker");
 	port = world->masters[peers_start_master(world, WORLD_PROGRAM)].port;
 	for (i = 0; i < sizeof(older) / sizeof(older[0]); i++)
 		if (connect_with(&authority, port, older[i], out) == 0 || strstr(out, "Cipher is (NONE)") == NULL)
@@ -263,7 +244,7 @@ static void nothing_but_tls_1_3_is_spoken(void **state)
 	if (connect_with(&authority, port, "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384", out) == 0)
 		fail_msg("%s", out);
 	peers_finish(world);
-	unset_files();
+	authority_hide();
 	authority_destroy(&authority, files, 3);
 }
 

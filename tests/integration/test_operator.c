@@ -249,16 +249,9 @@ static struct authority authority;
 
 static void show_certificate(const char *name, bool revokes)
 {
-	char path[128], file[64];
+	char path[128];
 
-	authority_path(&authority, "authority.pem", path);
-	setenv("PCCL_AUTHORITY_FILE", path, 1);
-	(void)snprintf(file, sizeof(file), "%s.pem", name);
-	authority_path(&authority, file, path);
-	setenv("PCCL_CERTIFICATE_FILE", path, 1);
-	(void)snprintf(file, sizeof(file), "%s.key", name);
-	authority_path(&authority, file, path);
-	setenv("PCCL_KEY_FILE", path, 1);
+	authority_show(&authority, name);
 	authority_path(&authority, "revoked.pem", path);
 	if (revokes)
 		setenv("PCCL_REVOKED_FILE", path, 1);
@@ -294,9 +287,7 @@ static int close_certified_world(void **state)
 					    "late.pem",	     "late.key",    "worker-2.pem", "worker-2.key"};
 	int status = peers_close(state);
 
-	unsetenv("PCCL_AUTHORITY_FILE");
-	unsetenv("PCCL_CERTIFICATE_FILE");
-	unsetenv("PCCL_KEY_FILE");
+	authority_hide();
 	unsetenv("PCCL_REVOKED_FILE");
 	unlink(files.control);
 	authority_destroy(&authority, names, sizeof(names) / sizeof(names[0]));

@@ -15,6 +15,41 @@
 #include "lib/caller.h"
 #include "lib/check.h"
 #include "transport/link/hello.h"
+#include "unit/transport/tls/authority.h"
+
+static struct authority authority;
+
+static int open_by_secret(void **state)
+{
+	char secret[PCCL_SECRET_TEXT_BYTES];
+
+	if (pcclGenerateSecret(secret) != pcclSuccess || setenv("PCCL_SECRET", secret, 1) != 0)
+		return -1;
+	return peers_open(state);
+}
+
+static int close_by_secret(void **state)
+{
+	unsetenv("PCCL_SECRET");
+	return peers_close(state);
+}
+
+static int open_by_certificate(void **state)
+{
+	authority_create(&authority);
+	authority_issue(&authority, "member", 10);
+	authority_show(&authority, "member");
+	return peers_open(state);
+}
+
+static int close_by_certificate(void **state)
+{
+	static const char *const files[] = {"authority.pem", "member.pem", "member.key"};
+
+	authority_hide();
+	authority_destroy(&authority, files, 3);
+	return peers_close(state);
+}
 
 static void call(struct caller *caller, const struct world_peer *me)
 {
@@ -84,15 +119,11 @@ static void try_to_take_a_seat(struct world_peer *me)
 
 static void nobody_takes_a_seat_by_what_a_master_was_told(void **state)
 {
-	char secret[PCCL_SECRET_TEXT_BYTES];
 	struct world *world = *state;
 
-	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
-	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
 	peers_start_master(world, WORLD_PROGRAM);
 	peers_start(world, 1, try_to_take_a_seat, NULL);
 	peers_finish(world);
-	unsetenv("PCCL_SECRET");
 }
 
 /* ---- members ----------------------------------------------------------------------------------------------------- */
@@ -326,20 +357,17 @@ static void is_called(struct world_peer *me)
 
 static void nobody_calls_members_in_anothers_name_or_when_it_has_left(void **state)
 {
-	char secret[PCCL_SECRET_TEXT_BYTES], folder[] = "/tmp/pccl-test-proof.XXXXXX", control[64];
+	char folder[] = "/tmp/pccl-test-proof.XXXXXX", control[64];
 	struct world *world = *state;
 
 	assert_non_null(mkdtemp(folder));
 	(void)snprintf(control, sizeof(control), "%s/control", folder);
-	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
-	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
 	assert_int_equal(setenv("PCCL_CONTROL_SOCKET", control, 1), 0);
 	peers_start_master(world, WORLD_PROGRAM);
 	unsetenv("PCCL_CONTROL_SOCKET");
 	peers_start(world, 1, is_called, NULL);
 	peers_start(world, 1, try_to_call_in_anothers_name, control);
 	peers_finish(world);
-	unsetenv("PCCL_SECRET");
 	assert_int_equal(rmdir(folder), 0);
 }
 
@@ -447,12 +475,9 @@ static void start_keyed_masters(struct world *world, struct keyed *keyed)
 static void masters_believe_what_masters_have_signed(void **state)
 {
 	struct keyed keyed = {.texts = ""};
-	char secret[PCCL_SECRET_TEXT_BYTES];
 	struct world *world = *state;
 	unsigned i;
 
-	assert_int_equal(pcclGenerateSecret(secret), pcclSuccess);
-	assert_int_equal(setenv("PCCL_SECRET", secret, 1), 0);
 	start_keyed_masters(world, &keyed);
 	peers_start(world, 2, lose_a_master, &keyed);
 	peers_await_all(world, 0, 2, 1);
@@ -461,19 +486,19 @@ static void masters_believe_what_masters_have_signed(void **state)
 	peers_kill_master(world, 0);
 	peers_open_gate(world, 1);
 	peers_finish(world);
-	unsetenv("PCCL_SECRET");
 	for (i = 0; i < WORLD_MASTERS_MAX; i++)
 		unlink(keyed.paths[i]);
 }
 
+#define TESTS(by)                                                                                                    \
+	cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, open_by_##by, close_by_##by), \
+		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name_or_when_it_has_left,           \
+						open_by_##by, close_by_##by),                                        \
+		cmocka_unit_test_setup_teardown(masters_believe_what_masters_have_signed, open_by_##by, close_by_##by)
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(nobody_takes_a_seat_by_what_a_master_was_told, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(nobody_calls_members_in_anothers_name_or_when_it_has_left, peers_open,
-						peers_close),
-		cmocka_unit_test_setup_teardown(masters_believe_what_masters_have_signed, peers_open, peers_close),
-	};
+	const struct CMUnitTest tests[] = {TESTS(secret), TESTS(certificate)};
 
 	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);
 }

@@ -221,11 +221,11 @@ def test_a_master_has_a_socket_for_its_operator(tmp_path, free_address):
             _control.listen(path)
         told = subprocess.run([BENCH.with_name("pccl-master"), "--control", path, "--do", "bans"], timeout=LIMIT_S)
         assert told.returncode == 0
-    assert not os.path.exists(path)
-    _control.listen(path).close()  # as one that was killed leaves it
-    with Master(free_address, "--control", path):
         found = python_m("pccl.master", "--control", path, "--do", "evict uuid 0")
         assert found.returncode == 1 and "is no uuid" in found.stderr
+    assert not os.path.exists(path)
+    _control.listen(path).close()
+    _control.listen(path).close()  # where one that was killed has left it
 
 
 def test_a_master_in_this_process_obeys(free_address):

@@ -327,9 +327,11 @@ static void bundle_waits_until_it_is_whole(void **state)
 	small_pass(world, 500);
 	assert_int_equal(small_size(world, 0), 0);
 	small_join_bundle(world, 1, 1, 9, 2);
+	small_join_bundle(world, 2, 2, 5, 0); /* of nobody, says somebody */
 	small_settle(world);
 	assert_int_equal(small_size(world, 0), 1);
 	assert_int_equal(small_size(world, 1), 1);
+	assert_int_equal(small_size(world, 2), 1);
 }
 
 static void bundle_joins_all_its_groups_together_or_none(void **state)

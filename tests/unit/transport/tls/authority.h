@@ -162,6 +162,28 @@ static inline void authority_revoke(struct authority *authority, long serial)
 	X509_CRL_free(list);
 }
 
+/* In the environment of who is secured by it; not its list of those revoked. */
+static inline void authority_show(const struct authority *authority, const char *name)
+{
+	char path[128], file_name[64];
+
+	authority_path(authority, "authority.pem", path);
+	setenv("PCCL_AUTHORITY_FILE", path, 1);
+	snprintf(file_name, sizeof(file_name), "%s.pem", name);
+	authority_path(authority, file_name, path);
+	setenv("PCCL_CERTIFICATE_FILE", path, 1);
+	snprintf(file_name, sizeof(file_name), "%s.key", name);
+	authority_path(authority, file_name, path);
+	setenv("PCCL_KEY_FILE", path, 1);
+}
+
+static inline void authority_hide(void)
+{
+	unsetenv("PCCL_AUTHORITY_FILE");
+	unsetenv("PCCL_CERTIFICATE_FILE");
+	unsetenv("PCCL_KEY_FILE");
+}
+
 static inline void authority_destroy(struct authority *authority, const char *const *names, size_t count)
 {
 	char path[128];
