@@ -59,8 +59,8 @@ two_devices() {
 }
 
 check "transport suite" "$build/test/unit/transport/rdma/test_rdma"
-collectives="allreduce broadcast"
-[ -n "${PCCL_TEST_SHORT:-}" ] || collectives="$collectives reducescatter allgather"
+collectives=broadcast
+[ -n "${PCCL_TEST_SHORT:-}" ] || collectives="$collectives allreduce reducescatter allgather"
 for collective in $collectives; do
 	check "$collective of two" "$bench" --local 2 --transport rdma --check --collective $collective \
 		--sizes 4K,512K --iters 1 --warmup 0
