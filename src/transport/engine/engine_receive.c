@@ -292,6 +292,12 @@ static void on_read_error(struct pccl_engine *engine, int error)
 		pccl_engine_break_lost(engine, engine->write_error);
 }
 
+/* What was received may have been unpacked at once, which takes long where the processor is slow or busy. */
+static bool has_had_its_turn(const struct pccl_engine *engine, uint64_t received_bytes)
+{
+	return received_bytes >= BYTES_PER_TURN || (received_bytes > 0 && pccl_loop_is_long(engine->loop));
+}
+
 void pccl_engine_receive(struct pccl_engine *engine)
 {
 	uint64_t start_bytes = engine->counters.received_bytes;
@@ -303,7 +309,7 @@ void pccl_engine_receive(struct pccl_engine *engine)
 		bool more;
 		ssize_t got;
 
-		if (engine->counters.received_bytes - start_bytes >= BYTES_PER_TURN) {
+		if (has_had_its_turn(engine, engine->counters.received_bytes - start_bytes)) {
 			pccl_loop_defer(engine->loop, &engine->read_hook);
 			return;
 		}

@@ -12,11 +12,27 @@
 #include "transport/link/crossing.h"
 #include "transport/link/link_stream.h"
 
+#define PULL_LEAST 2u
+
 /* ---- pulling ------------------------------------------------------------------------------------------------- */
+
+/* What is pulled may have to be packed first, which takes long where the processor is slow or busy: then a turn pulls no
+ * more than a few frames for each link, and neighbours are heard in between. */
+static bool may_pull(struct pccl_link *link)
+{
+	uint64_t now_ns = pccl_loop_now(link->config.loop);
+
+	if (link->pull_ns != now_ns) {
+		link->pull_ns = now_ns;
+		link->pull_count = 0;
+	}
+	return link->pull_count < PULL_LEAST || !pccl_loop_is_long(link->config.loop);
+}
 
 static bool pull(struct pccl_link *link, struct pccl_frame_send *send_out)
 {
 	link->asked = true;
+	link->pull_count++;
 	if (!link->pending_valid)
 		return link->events->next(link->context, link, send_out);
 	*send_out = link->pending;
@@ -76,6 +92,10 @@ void pccl_link_kick(struct pccl_link *link)
 	while (idle_count < link->config.streams) {
 		struct pccl_link_stream *ls = &link->streams[link->turn];
 
+		if (!may_pull(link)) {
+			pccl_loop_defer(link->config.loop, &link->hook);
+			break;
+		}
 		link->turn = (uint16_t)((link->turn + 1) % link->config.streams);
 		if (ls->state == PCCL_LINK_UP && ls->has_room && feed(ls))
 			idle_count = 0;

@@ -13,12 +13,14 @@
 #define BACKOFF_FIRST_NS (20 * PCCL_MS_NS)
 #define BACKOFF_MOST_NS (500 * PCCL_MS_NS)
 #define ATTEMPTS_MOST 32u		/* or so; with a long timeout they come less often */
-#define ATTEMPT_LEAST_NS PCCL_SECOND_NS /* an attempt gets a third of the connect timeout, but at least this */
+#define ATTEMPT_SHARE 3u		/* an attempt gets this part of the longer time-out, */
+#define ATTEMPT_LEAST_NS PCCL_SECOND_NS /* but at least this */
 #define GREETING_NS PCCL_SECOND_NS	/* for WELCOME, if another place may have it */
 #define FRUITLESS_MOST 8u		/* then redialling doesn't help, */
 #define FRUITLESS_SILENT 3u /* if it was for silence: connections are made, but what goes over them vanishes */
 #define OTHER_SIDE_NS (500 * PCCL_MS_NS) /* for the side whose turn it is to dial, before the other does as well, */
 #define OTHER_SIDE_SHARE 4u		 /* and no more than this part of the time there is */
+#define ANSWER_SHARE 4u			 /* of the time there is: it is left for WELCOME, however late HELLO is said */
 
 static const struct pccl_stream_events stream_events;
 
@@ -217,12 +219,16 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	pccl_loop_defer(ls->link->config.loop, &ls->link->hook);
 }
 
+static uint64_t attempt_ns(const struct pccl_link_stream *ls)
+{
+	uint64_t timeout_ns = later(ls->link->config.connect_timeout_ns, timeout_of(ls));
+
+	return later(timeout_ns / ATTEMPT_SHARE, ATTEMPT_LEAST_NS);
+}
+
 static void start_attempt(struct pccl_link_stream *ls)
 {
-	const struct pccl_link_config *config = &ls->link->config;
-
-	ls->attempt_end_ns =
-		earlier(now_of(ls) + later(config->connect_timeout_ns / 3, ATTEMPT_LEAST_NS), ls->deadline_ns);
+	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), ls->deadline_ns);
 	ls->state = PCCL_LINK_DIALLING;
 	ls->dialler.first = ls->link->place;
 	pccl_dialler_start(&ls->dialler);
@@ -339,6 +345,7 @@ static void say_hello(struct pccl_link_stream *ls)
 static void on_connected(void *context, struct pccl_stream *stream, uint32_t place)
 {
 	struct pccl_link_stream *ls = context;
+	uint64_t last_ns;
 
 	assert(ls->state == PCCL_LINK_DIALLING);
 	ls->place = place;
@@ -353,8 +360,11 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	ls->dialled = true;
 	ls->hello_ns = now_of(ls);
 	say_hello(ls);
-	if (pccl_dialler_has_more(&ls->dialler))
-		set_timer(ls, earlier(now_of(ls) + GREETING_NS, ls->attempt_end_ns));
+	/* Kernels make connections: whether the neighbour comes to look is only known from now on. */
+	last_ns = later(ls->deadline_ns, now_of(ls) + timeout_of(ls) / ANSWER_SHARE);
+	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), last_ns);
+	set_timer(ls, pccl_dialler_has_more(&ls->dialler) ? earlier(now_of(ls) + GREETING_NS, ls->attempt_end_ns)
+							  : ls->attempt_end_ns);
 }
 
 static void on_dialled_in_vain(void *context, const char *reason)

@@ -85,6 +85,8 @@ struct pccl_link {
 	bool broken; /* none is up, and the user knows */
 	bool pulling;
 	bool asked; /* in the last pull: for a frame */
+	uint64_t pull_ns;    /* the loop's turn that asked last, */
+	uint32_t pull_count; /* how often it did */
 	bool pending_valid;
 	struct pccl_frame_send pending; /* pulled, but its stream had no room after all */
 	uint16_t turn;			/* index of the stream that gets the next frame */

@@ -19,6 +19,7 @@
 
 #define EVENTS_PER_TURN 64
 #define TIMERS_PER_TURN 256
+#define LONG_NS (10 * PCCL_MS_NS)
 #define LINGER_NS (250 * PCCL_MS_NS) /* what leftovers get when the loop ends */
 
 /* Whoever makes it AWAKE is the loop's thread until it parks. */
@@ -63,6 +64,11 @@ uint64_t pccl_clock_ns(void)
 uint64_t pccl_loop_now(const struct pccl_loop *loop)
 {
 	return loop->now_ns;
+}
+
+bool pccl_loop_is_long(const struct pccl_loop *loop)
+{
+	return pccl_clock_ns() > loop->now_ns + LONG_NS;
 }
 
 /* ---- other threads ------------------------------------------------------------------------------------------- */
@@ -347,9 +353,9 @@ void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 {
 	assert(loop->event_count == 0); /* not inside a turn */
 	wait_for_events(loop, until_ns);
-	fire_timers(loop);
 	handle_events(loop);
 	run_tasks(loop);
+	fire_timers(loop); /* what is there by now has not come too late, however long the thread was kept from looking */
 	run_hooks(loop);
 }
 

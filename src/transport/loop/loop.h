@@ -2,7 +2,7 @@
  * One thread's event loop: file descriptors, timers, work posted from other threads, work put off to the end of the
  * turn. Small enough to read at once. It sleeps in epoll_wait() and uses no processor time while nothing happens.
  *
- * A turn: wait; read the clock; fire the timers that are due; call ready() of the descriptors; run posted tasks; run
+ * A turn: wait; read the clock; call ready() of the descriptors; run posted tasks; fire the timers that are due; run
  * deferred hooks. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
  */
 #ifndef PCCL_TRANSPORT_LOOP_H
@@ -98,6 +98,9 @@ uint64_t pccl_clock_ns(void);
 /* Monotonic time of this turn, read once per turn. */
 uint64_t pccl_loop_now(const struct pccl_loop *loop);
 
+/* This turn has lasted for so long that what can wait is better done in the next one, when others have been heard. */
+bool pccl_loop_is_long(const struct pccl_loop *loop);
+
 /* Starts or changes watching. Level-triggered: ready() comes again as long as it holds. EPOLLERR and EPOLLHUP come
  * unasked, but with events 0 the descriptor is silent altogether. Returns pcclSystemError. */
 pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, uint32_t events);
@@ -106,7 +109,7 @@ pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, u
  * not even in this turn. Call it before the descriptor is closed. */
 void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch);
 
-/* Sets or moves the timer; a time that has passed fires in the next turn (within timer callbacks: in this one). */
+/* Sets or moves the timer; a time that has passed fires in this turn (within hooks: in the next one). */
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns);
 /* For a timer that is not set, too. */
 void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer);

@@ -35,6 +35,7 @@ struct rope_end {
 	uint8_t acked[ROPE_FRAMES];
 	uint32_t acked_count;
 	const void *cookie; /* of frames pulled from now on */
+	uint64_t packs_ns;  /* what each takes before it can go */
 
 	/* What it gets. */
 	bool hold;
@@ -93,12 +94,15 @@ static inline void rope_called(struct rope_end *end, enum rope_call call)
 static inline bool rope_next(void *context, struct pccl_link *link, struct pccl_frame_send *send_out)
 {
 	struct rope_end *end = context;
+	uint64_t packed_ns = end->packs_ns > 0 ? pccl_clock_ns() + end->packs_ns : 0;
 	uint32_t number = end->next;
 
 	(void)link;
 	if (number == end->frame_count)
 		return false;
 	end->next++;
+	while (packed_ns > 0 && pccl_clock_ns() < packed_ns)
+		;
 	memset(send_out, 0, sizeof(*send_out));
 	send_out->frame.type = PCCL_FRAME_PARTIAL;
 	send_out->frame.segment = number;

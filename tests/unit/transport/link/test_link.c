@@ -102,6 +102,27 @@ static void discarded_frames_count_when_a_stream_breaks(void **state)
 }
 
 /* What was pulled may have changed other things, and nobody looks at those if the link does not say so. */
+/* Where frames take long to make, others are heard in between. */
+static void turn_pulls_few_frames_that_take_long(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && rope.waiter.up_count == 1);
+	rope.dialer.packs_ns = 6000000;
+	rope_load(&rope.dialer, 12, 1000, 1);
+	assert_in_range(rope.dialer.next, 0, 2);
+	while (rope.dialer.next < 12) {
+		before = rope.dialer.next;
+		pccl_loop_turn(rope.loop, pccl_clock_ns() + 1000000000u);
+		assert_in_range(rope.dialer.next, before + 1, before + 2);
+	}
+	ROPE_UNTIL(&rope, all_done());
+	rope_close(&rope);
+}
+
 static void link_that_pulls_by_itself_says_so(void **state)
 {
 	uint32_t before;
@@ -372,6 +393,7 @@ int main(void)
 		cmocka_unit_test(small_frames_survive_cuts_in_headers_and_handshakes),
 		cmocka_unit_test(discarded_frames_count_when_a_stream_breaks),
 		cmocka_unit_test(link_that_pulls_by_itself_says_so),
+		cmocka_unit_test(turn_pulls_few_frames_that_take_long),
 		cmocka_unit_test(frame_that_is_acknowledged_early_stays_until_it_is_sent),
 		cmocka_unit_test(frames_of_one_way_traffic_are_acknowledged),
 		cmocka_unit_test(held_link_pulls_no_more_than_its_log_and_goes_on_after_resume),
