@@ -31,7 +31,7 @@
  * pcclInput_t), and the next call may be made in the view in force; a receive buffer out of place holds anything.
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
- * 100 up. Larger things have headers beside this: codecs.h, transport.h, master.h, parts.h (included here),
+ * 100 up. Larger things have headers beside this: codecs.h, transport.h, master.h, parts.h, slices.h (included here),
  * diagnostics.h, state.h, diloco.h; security.h, stats.h, as they come.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
@@ -339,14 +339,15 @@ typedef struct pcclOperation_t {
 	/* Of a view with whose members it is to be done (pcclGetEpoch()), given by all alike: with others in force, at
 	 * the launch too, it ends with pcclRankConnectionLost, whatever rank it names. 0: with those in force. */
 	uint32_t epoch;
-	uint32_t stay_ms, reserved[1]; /* Async functions return when it has ended, or so much later */
+	struct pcclOperationInfo_t *info; /* slices.h */
+	uint32_t stay_ms, reserved[1];	  /* Async functions return when it has ended, or so much later: slices.h */
 } pcclOperation_t;
 
 /* clang-format off */
 #define PCCL_OPERATION_INITIALIZER \
 	{sizeof(pcclOperation_t), 0, pcclFloat, pcclSum, 0, 0, 0, pcclPlanAuto, pcclPolicyDefault, pcclQuantNone, \
 	 pcclQuantNone, pcclUint8, 0, pcclRoundNearest, NULL, pcclZstdDefault, pcclInputKeep, pcclOverflowRefuse, 0, \
-	 0, {0}}
+	 NULL, 0, {0}}
 /* clang-format on */
 
 typedef struct pcclParticipants_t { /* a run of elements that have the contributions of as many peers */
@@ -560,10 +561,6 @@ PCCL_EXPORT pcclResult_t pcclAwait(const pcclHandle_t *handle, pcclOperationInfo
  * pcclInvalidArgument: no such operation, or a NULL pointer. */
 PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
 
-/* pcclTest(), which waits for the end for so long at most: for who has to look at something else now and then, as
- * interpreters have at signals. Any number of threads may. */
-PCCL_EXPORT pcclResult_t pcclTestFor(const pcclHandle_t *handle, uint32_t timeout_ms, bool *done_out);
-
 /* Makes the named tensors bit-identical on all members of the group, which all make this call. One state is elected:
  * that of members that took part in the last call that succeeded, then that of the highest revision (at most one beyond
  * the last), then the one that most have, then the lowest rank's. RECEIVE_ONLY has no vote, SEND_ONLY receives nothing.
@@ -588,5 +585,6 @@ PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicat
 
 #include "master.h"
 #include "parts.h"
+#include "slices.h"
 
 #endif

@@ -27,9 +27,10 @@ static pcclResult_t launch(enum pccl_collective kind, const void *input, void *o
 			   const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
 	struct pccl_op_request request;
+	bool awaited;
 	pcclResult_t result = fill(kind, input, output, operation, &request);
 
-	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out) : result;
+	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out, &awaited) : result;
 }
 
 static pcclResult_t run(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
@@ -86,22 +87,38 @@ static void translate_info(const pcclOperationInfo_t *info, pcclReduceInfo_t *re
 	reduce_info_out->rx_bytes = info->rx_bytes;
 }
 
-pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
-				const pcclComm_t *communicator, pcclAsyncReduceOp_t *reduce_handle_out)
+pcclResult_t pcclAllReduceFor(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
+			      const pcclComm_t *communicator, uint32_t stay_ms, pcclAsyncReduceOp_t *reduce_handle_out,
+			      pcclReduceInfo_t *reduce_info_out)
 {
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	struct pccl_op_request request;
 	pcclOperation_t operation;
-	pcclHandle_t handle;
+	pcclHandle_t handle = {NULL, 0, 0};
+	bool awaited = false;
 	pcclResult_t result = translate(descriptor, &operation);
 
+	operation.stay_ms = stay_ms;
+	operation.info = stay_ms == 0 ? NULL : &info;
 	if (result == pcclSuccess && reduce_handle_out == NULL)
 		result = pccl_fail(pcclInvalidArgument, "the handle is NULL");
 	if (result == pcclSuccess)
-		result = launch(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, communicator, &handle);
-	if (result == pcclSuccess) {
+		result = fill(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, &request);
+	if (result == pcclSuccess)
+		result = pccl_ops_launch(communicator, &request, &handle, &awaited);
+	if (result == pcclSuccess || awaited) {
 		reduce_handle_out->comm = handle.comm;
 		reduce_handle_out->tag = handle.tag;
 	}
-	return pccl_library_result(communicator, result, pcclInvalidUsage);
+	if (awaited)
+		translate_info(&info, reduce_info_out);
+	return pccl_library_result(communicator, result, awaited ? pcclRankConnectionLost : pcclInvalidUsage);
+}
+
+pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
+				const pcclComm_t *communicator, pcclAsyncReduceOp_t *reduce_handle_out)
+{
+	return pcclAllReduceFor(sendbuff, recvbuff, descriptor, communicator, 0, reduce_handle_out, NULL);
 }
 
 pcclResult_t pcclAwaitAsyncReduce(const pcclAsyncReduceOp_t *reduce_handle, pcclReduceInfo_t *reduce_info_out)
@@ -206,9 +223,10 @@ pcclResult_t pcclReduceAsync(const void *sendbuff, void *recvbuff, const pcclOpe
 static pcclResult_t launch_parts(struct pccl_op_request request, const pcclOperation_t *operation,
 				 const pcclComm_t *communicator, pcclHandle_t *handle_out)
 {
+	bool awaited;
 	pcclResult_t result = pccl_ops_read(operation, &request.operation);
 
-	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out) : result;
+	return result == pcclSuccess ? pccl_ops_launch(communicator, &request, handle_out, &awaited) : result;
 }
 
 static pcclResult_t run_parts(struct pccl_op_request request, const pcclOperation_t *operation,

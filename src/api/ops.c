@@ -35,22 +35,6 @@ static void write_info(const pcclOperationInfo_t *from, pcclOperationInfo_t *to)
 		pccl_sized_write(&info_kind, from, to);
 }
 
-pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
-			     pcclHandle_t *handle_out)
-{
-	struct pccl_monitor *monitor;
-	pcclResult_t result;
-
-	if (handle_out == NULL)
-		return pccl_fail(pcclInvalidArgument, "the handle is NULL");
-	result = pccl_library_check_comm(communicator, &monitor);
-	if (result == pcclSuccess)
-		result = pccl_monitor_launch_and_stay(monitor, request, &handle_out->tag, &handle_out->launch);
-	if (result == pcclSuccess)
-		handle_out->comm = (pcclComm_t *)(uintptr_t)communicator; /* const is about the caller's view */
-	return result;
-}
-
 static pcclResult_t check_handle(const pcclHandle_t *handle, struct pccl_monitor **monitor_out)
 {
 	pcclResult_t result = pccl_library_check();
@@ -73,6 +57,36 @@ static pcclOperationInfo_t full_info(const pcclOperationInfo_t *info_out)
 		info.range_capacity = info_out->range_capacity;
 	}
 	return info;
+}
+
+pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
+			     pcclHandle_t *handle_out, bool *awaited_out)
+{
+	pcclOperationInfo_t *info_out = request->operation.info;
+	pcclOperationInfo_t info;
+	struct pccl_launched launched;
+	struct pccl_monitor *monitor;
+	pcclResult_t result = pccl_ops_check_info(info_out);
+
+	*awaited_out = false;
+	if (result == pcclSuccess && handle_out == NULL)
+		result = pccl_fail(pcclInvalidArgument, "the handle is NULL");
+	if (result == pcclSuccess)
+		result = pccl_library_check_comm(communicator, &monitor);
+	if (result != pcclSuccess)
+		return result;
+	info = full_info(info_out);
+	result = pccl_monitor_launch_and_stay(monitor, request, info_out == NULL ? NULL : &info, &launched);
+	*awaited_out = launched.awaited;
+	if (launched.awaited)
+		write_info(&info, info_out);
+	if (result == pcclSuccess || launched.awaited) {
+		handle_out->tag = launched.tag;
+		handle_out->launch = launched.launch;
+		/* const is about the caller's view */
+		handle_out->comm = launched.awaited ? NULL : (pcclComm_t *)(uintptr_t)communicator;
+	}
+	return result;
 }
 
 pcclResult_t pccl_ops_run(const pcclComm_t *communicator, const struct pccl_op_request *request,

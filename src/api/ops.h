@@ -6,11 +6,12 @@
 
 #include "session/session.h"
 
-/* Launches; *handle_out names the op. */
+/* Launches, and stays as the operation says; *handle_out names the op. *awaited_out: it has ended and been awaited, and
+ * the handle's comm is NULL; a failure is that of the op, not of its launch. */
 pcclResult_t pccl_ops_launch(const pcclComm_t *communicator, const struct pccl_op_request *request,
-			     pcclHandle_t *handle_out);
+			     pcclHandle_t *handle_out, bool *awaited_out);
 
-/* Both in one; *launched_out: a failure is that of the op, not of its launch. */
+/* Launches and awaits; *launched_out: a failure is that of the op, not of its launch. */
 pcclResult_t pccl_ops_run(const pcclComm_t *communicator, const struct pccl_op_request *request,
 			  pcclOperationInfo_t *info_out, bool *launched_out);
 

@@ -98,9 +98,15 @@ pcclResult_t pccl_monitor_attributes(struct pccl_monitor *monitor, struct pccl_s
 pcclResult_t pccl_monitor_launch(struct pccl_monitor *monitor, const struct pccl_op_request *request, uint64_t *tag_out,
 				 uint64_t *launch_out);
 
-/* The same, and stays as operation.stay_ms says. */
+struct pccl_launched {
+	uint64_t tag, launch; /* as of pccl_monitor_launch() */
+	bool awaited;	      /* as by pccl_monitor_await(): a failure is that of it */
+};
+
+/* The same, and stays as operation.stay_ms says. What has ended then is awaited, if there is a place for what that
+ * tells: `info_out` may be NULL. */
 pcclResult_t pccl_monitor_launch_and_stay(struct pccl_monitor *monitor, const struct pccl_op_request *request,
-					  uint64_t *tag_out, uint64_t *launch_out);
+					  pcclOperationInfo_t *info_out, struct pccl_launched *launched_out);
 
 /* Launches an op and waits for its end, as pccl_monitor_launch() and pccl_monitor_await() do. *launched_out: a failure
  * is that of the await. */

@@ -32,8 +32,9 @@ static bool take_lane(struct pccl_monitor *monitor, void *lane)
 	return false;
 }
 
-/* Until the op has ended. Once it has it may be gone, unless it is this caller's to release. */
-static void drive(struct pccl_monitor *monitor, struct pccl_op *op, void *lane, uint64_t limit_ns)
+/* Until the limit, or the op has ended: then it says so, and the op may be gone, unless it is this caller's to
+ * release. */
+static bool drive(struct pccl_monitor *monitor, struct pccl_op *op, void *lane, uint64_t limit_ns)
 {
 	struct pccl_waiter waiter = {.lane = lane};
 
@@ -50,25 +51,28 @@ static void drive(struct pccl_monitor *monitor, struct pccl_op *op, void *lane, 
 	}
 	if (!waiter.ended)
 		pccl_monitor_remove_waiter(op, &waiter);
+	return waiter.ended;
 }
 
 /* Under the lock, which the lane's driver gives back together with the lane. */
 static pcclResult_t run_driving(struct pccl_monitor *monitor, const struct pccl_op_request *request, void *lane,
-				pcclOperationInfo_t *info_out, bool *launched_out)
+				uint64_t limit_ns, pcclOperationInfo_t *info_out, struct pccl_launched *launched_out)
 {
 	struct pccl_op *op;
+	bool ended = false;
 	pcclResult_t result = pccl_monitor_start(monitor, request, &op);
 
-	*launched_out = result == pcclSuccess;
+	pccl_monitor_name(request, op, &launched_out->tag, &launched_out->launch);
 	if (op != NULL) {
-		op->awaited = true;
-		drive(monitor, op, lane, PCCL_NEVER);
+		op->awaited = info_out != NULL;
+		ended = drive(monitor, op, lane, limit_ns);
+		if (!ended)
+			op->awaited = false;
 	}
 	monitor->threads.give(lane);
-	if (op != NULL)
+	launched_out->awaited = ended && info_out != NULL;
+	if (launched_out->awaited)
 		result = pccl_monitor_finish(monitor, op, info_out);
-	else if (result == pcclSuccess && pccl_monitor_take_doomed(monitor, request->operation.tag))
-		result = pcclRankConnectionLost;
 	pccl_monitor_leave(monitor);
 	return result;
 }
@@ -87,41 +91,41 @@ static void *enter_driving(struct pccl_monitor *monitor, const struct pccl_op_re
 	return NULL;
 }
 
-pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op_request *request,
-			      pcclOperationInfo_t *info_out, bool *launched_out)
-{
-	void *lane = enter_driving(monitor, request);
-	uint64_t tag, launch;
-	pcclResult_t result;
-
-	if (lane != NULL)
-		return run_driving(monitor, request, lane, info_out, launched_out);
-	result = pccl_monitor_launch(monitor, request, &tag, &launch);
-	*launched_out = result == pcclSuccess;
-	return result == pcclSuccess ? pccl_monitor_await(monitor, tag, launch, info_out) : result;
-}
-
 pcclResult_t pccl_monitor_launch_and_stay(struct pccl_monitor *monitor, const struct pccl_op_request *request,
-					  uint64_t *tag_out, uint64_t *launch_out)
+					  pcclOperationInfo_t *info_out, struct pccl_launched *launched_out)
 {
 	const uint32_t stay_ms = request->operation.stay_ms;
 	const uint64_t limit_ns = stay_ms == 0 ? 0 : pccl_clock_ns() + stay_ms * PCCL_MS_NS;
 	void *lane = stay_ms == 0 ? NULL : enter_driving(monitor, request);
-	struct pccl_op *op;
+	bool done = false;
 	pcclResult_t result;
-	bool done;
 
-	if (lane == NULL) {
-		result = pccl_monitor_launch(monitor, request, tag_out, launch_out);
-		if (result == pcclSuccess && stay_ms > 0 && *launch_out != PCCL_ANY_LAUNCH)
-			(void)pccl_monitor_test(monitor, *tag_out, *launch_out, limit_ns, &done);
+	if (lane != NULL)
+		return run_driving(monitor, request, lane, limit_ns, info_out, launched_out);
+	launched_out->awaited = false;
+	result = pccl_monitor_launch(monitor, request, &launched_out->tag, &launched_out->launch);
+	if (result != pcclSuccess || stay_ms == 0 || launched_out->launch == PCCL_ANY_LAUNCH)
 		return result;
-	}
-	result = pccl_monitor_start(monitor, request, &op);
-	pccl_monitor_name(request, op, tag_out, launch_out);
-	if (op != NULL)
-		drive(monitor, op, lane, limit_ns);
-	monitor->threads.give(lane);
-	pccl_monitor_leave(monitor);
-	return result;
+	(void)pccl_monitor_test(monitor, launched_out->tag, launched_out->launch, limit_ns, &done);
+	if (!done || info_out == NULL)
+		return pcclSuccess;
+	launched_out->awaited = true;
+	return pccl_monitor_await(monitor, launched_out->tag, launched_out->launch, info_out);
+}
+
+pcclResult_t pccl_monitor_run(struct pccl_monitor *monitor, const struct pccl_op_request *request,
+			      pcclOperationInfo_t *info_out, bool *launched_out)
+{
+	void *lane = enter_driving(monitor, request);
+	struct pccl_launched launched = {0, 0, false};
+	pcclResult_t result;
+
+	if (lane != NULL)
+		result = run_driving(monitor, request, lane, PCCL_NEVER, info_out, &launched);
+	else
+		result = pccl_monitor_launch(monitor, request, &launched.tag, &launched.launch);
+	*launched_out = result == pcclSuccess || launched.awaited;
+	if (result != pcclSuccess || launched.awaited)
+		return result;
+	return pccl_monitor_await(monitor, launched.tag, launched.launch, info_out);
 }

@@ -98,53 +98,6 @@ static void sixty_four_operations_run_at_once_in_any_order(void **state)
 	peers_finish(world);
 }
 
-/* Calls that stay return when the operation has ended, or when their time is up; one after the other, so that they
- * come to drive the lane. */
-static void stays_until_the_end(struct world_peer *me)
-{
-	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	int64_t value = 1, sum = 0;
-	pcclHandle_t handle;
-	bool done;
-	unsigned i;
-
-	peer_join(me);
-	peer_grow(me, 2);
-	operation.count = 1;
-	operation.datatype = pcclInt64;
-	operation.stay_ms = 60 * 1000;
-	for (i = 0; i < 300; i++) {
-		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(&value, &sum, &operation, me->comm, &handle));
-		CHECK_RESULT(pcclSuccess, pcclTest(&handle, &done));
-		CHECK(done);
-		CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
-		CHECK(sum == 2);
-	}
-	operation.stay_ms = me->index == 0 ? 10 : 0;
-	for (i = 0; i < 5; i++) {
-		if (me->index == 1)
-			peer_meet(me, 2);
-		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(&value, &sum, &operation, me->comm, &handle));
-		CHECK_RESULT(pcclSuccess, pcclTest(&handle, &done));
-		CHECK(me->index == 1 || !done);
-		if (me->index == 0)
-			peer_meet(me, 2);
-		CHECK_RESULT(pcclSuccess, pcclAwait(&handle, NULL));
-		CHECK(sum == 2);
-	}
-	peer_meet(me, 2);
-	peer_leave(me);
-}
-
-static void calls_that_stay_return_at_the_end_or_in_time(void **state)
-{
-	struct world *world = *state;
-
-	peers_start_master(world, WORLD_EMBEDDED);
-	peers_start(world, 2, stays_until_the_end, NULL);
-	peers_finish(world);
-}
-
 /* Thousands are launched before the first is awaited, everywhere in another order. */
 static void launches_thousands(struct world_peer *me)
 {
@@ -561,7 +514,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_threads_with_tags_in_opposite_order_finish, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(who_blocks_drives_for_all, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(calls_that_stay_return_at_the_end_or_in_time, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(eight_threads_reduce_at_once, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(several_threads_may_wait_for_one_operation, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_handle_may_be_awaited_by_another_thread, peers_open, peers_close),

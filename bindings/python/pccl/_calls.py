@@ -14,7 +14,7 @@ from typing import Any
 
 from . import _declarations as d
 from ._library import last_error, lib
-from .errors import InvalidUsageError, PCCLError, Result
+from .errors import AbortedError, InvalidUsageError, PCCLError, Result
 
 _Reply = queue.SimpleQueue[tuple[Any, BaseException | None]]
 
@@ -82,6 +82,32 @@ def status_of(name: str, *arguments: Any) -> tuple[int, str]:
     return status, last_error() if status != d.pcclSuccess else ""
 
 
+class Call:
+    """What a call that waits lends the library; used again and again, but never by two at a time. What is as it was the
+    last time is not written anew: `what` it is, and, as long as `memory` is as it was `seen`, what that has `told`."""
+
+    __slots__ = ("handle", "info", "what", "memory", "seen", "told")
+
+    def __init__(self, info: type[ctypes.Structure]) -> None:
+        self.handle = d.pcclHandle_t()
+        self.memory = bytearray(ctypes.sizeof(info))  # of the info
+        self.info: Any = info.from_buffer(self.memory)
+        self.what: object = None
+        self.seen: Any = b""
+        self.told: Any = None
+
+    def await_it(self) -> int:
+        """The result of what the handle names; fills the info."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """At the info."""
+        self.seen = bytes(self.memory)
+
+
+_TOO_LATE = "the communicator was closed before the operation was awaited"
+
+
 class Life:
     """Of a communicator. What its operations use stays for as long as they may use it, whoever lets go of their
     handles; and it is not freed while another thread is in a call on it."""
@@ -126,6 +152,34 @@ class Life:
     def __exit__(self, *_: object) -> None:
         self._inside.remove(threading.get_ident())
 
+    def stay(self, call: Call, launch: Callable[..., int], arguments: tuple[Any, ...], buffers: Any) -> int:
+        """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
+        raises meanwhile, nothing is written into the buffers any more."""
+        inside, thread = self._inside, threading.get_ident()
+        inside.append(thread)  # before it looks: end() looks the other way round
+        try:
+            if self.is_over:
+                raise _closed()
+            status = launch(*arguments)
+            return status if call.handle.comm is None else self._await_in_slices(call)
+        except BaseException:
+            if call.handle.comm is not None:
+                self.hold(buffers)
+                self.abandon(call.handle, buffers)
+            raise
+        finally:
+            inside.remove(thread)
+
+    def _await_in_slices(self, call: Call) -> int:
+        done = ctypes.c_bool()
+        while not (done.value or self.is_over) and lib.pcclTestFor(call.handle, SLICE_MS, done) == d.pcclSuccess:
+            pass
+        if self.is_over:
+            raise AbortedError(Result.ABORTED, "pccl.Communicator", _TOO_LATE)
+        status = call.await_it()
+        call.handle.comm = None
+        return status
+
     def finish(self, handle: d.pcclHandle_t, buffers: Any, await_it: Callable[[], int], aborts: bool
                ) -> tuple[int, str]:
         """Result and cause of an operation, when it has ended. If a signal handler raises meanwhile: with `aborts`
@@ -136,7 +190,7 @@ class Life:
             while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
                 pass
             if self.is_over:
-                return d.pcclAborted, "the communicator was closed before the operation was awaited"
+                return d.pcclAborted, _TOO_LATE
             status = await_it()
             cause = last_error() if status != d.pcclSuccess else ""
             self.forget(buffers)

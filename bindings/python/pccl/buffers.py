@@ -4,9 +4,10 @@ copied; what can't be used as it is raises ValueError."""
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .types import DataType, DeviceType
 
@@ -15,65 +16,50 @@ _KINDS = {"b": "int", "h": "int", "i": "int", "l": "int", "q": "int", "n": "int"
           "I": "uint", "L": "uint", "Q": "uint", "N": "uint", "e": "float", "f": "float", "d": "float"}
 
 
-@dataclass(slots=True)
-class Buffer:
+class Buffer(NamedTuple):
     """Contiguous elements. `owner` keeps them alive."""
 
     pointer: int
-    count: int
+    count: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     datatype: DataType
     device: DeviceType
     owner: Any
 
 
-_families: dict[type[Any], str] = {}
+_new: Any = getattr(tuple, "__new__")  # noqa: B009  # without a type
+_buffer: Callable[[tuple[Any, ...]], Buffer] = functools.partial(_new, Buffer)  # without a call of Python
+_CPU = DeviceType.CPU
 
 
-def _family_of(value: Any) -> str:
-    """Whose kind of buffer it is. Looked up once for each type."""
-    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
-    return _families.get(kind) or _families.setdefault(kind, _find_family(kind))
+def _of_dtensor(tensor: Any, _: bool) -> Buffer:
+    raise ValueError("a DTensor is spread over ranks: pass its to_local()")
 
 
-def _find_family(kind: type[Any]) -> str:
-    if kind.__module__.partition(".")[0] == "torch" or any(
-            base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__):
-        return "torch"
-    if any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
-        return "numpy"
-    return "dlpack" if hasattr(kind, "__dlpack__") else "memory"
-
-
-def _of_torch(tensor: Any) -> Buffer:
-    if hasattr(tensor, "full_tensor"):
-        raise ValueError("a DTensor is spread over ranks: pass its to_local()")
+def _of_torch(tensor: Any, _: bool) -> Buffer:
     if tensor.requires_grad and not tensor.is_leaf:
         raise ValueError("the tensor is part of a graph: pass its detach()")
     if not tensor.is_contiguous():
         raise ValueError("the tensor is not contiguous: pass its contiguous()")
     return Buffer(tensor.data_ptr(), tensor.numel(), DataType.from_torch_dtype(tensor.dtype),
-                  DeviceType.from_torch_device_type(tensor.device.type), tensor)
+                  _CPU if tensor.is_cpu else DeviceType.from_torch_device_type(tensor.device.type), tensor)
 
 
 _natives: dict[Any, DataType] = {}  # NumPy's types in the byte order of this machine
-_maskless: set[type[Any]] = set()
-_CPU = DeviceType.CPU
 _from_buffer = ctypes.c_char.from_buffer
+_address_of = ctypes.addressof
 
 
 def _of_numpy(array: Any, writable: bool) -> Buffer:
     datatype = _natives.get(array.dtype)
-    if datatype is not None and type(array) in _maskless:
+    if datatype is not None:
         try:  # what can be had so is contiguous and writable
-            return Buffer(ctypes.addressof(_from_buffer(array)), array.size, datatype, _CPU, array)
+            return _buffer((_address_of(_from_buffer(array)), array.size, datatype, _CPU, array))
         except (TypeError, ValueError):
             pass
     return _of_any_numpy(array, writable)
 
 
 def _of_any_numpy(array: Any, writable: bool) -> Buffer:
-    if hasattr(array, "mask"):
-        raise ValueError("the array is masked: pass its filled()")
     if not array.dtype.isnative:
         raise ValueError("the array has another byte order than this machine: pass array.astype() of its "
                          "dtype.newbyteorder('=')")
@@ -83,12 +69,19 @@ def _of_any_numpy(array: Any, writable: bool) -> Buffer:
     if writable and not flags.writeable:
         raise ValueError("the array is read-only: pass one that may be written to")
     datatype = _natives[array.dtype] = DataType.from_numpy_dtype(array.dtype)
-    _maskless.add(type(array))  # pyright: ignore[reportUnknownArgumentType]
     return Buffer(array.ctypes.data, array.size, datatype, _CPU, array)
 
 
+def _of_masked(array: Any, _: bool) -> Buffer:
+    raise ValueError("the array is masked: pass its filled()")
+
+
 def _of_memory(value: Any, writable: bool) -> Buffer:
-    view = memoryview(value)
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise ValueError(f"pccl takes NumPy arrays, torch tensors, DLPack and buffers, not "
+                         f"{type(value).__name__}") from None
     if not view.c_contiguous:
         raise ValueError("the buffer is not contiguous")
     if writable and view.readonly:
@@ -97,7 +90,7 @@ def _of_memory(value: Any, writable: bool) -> Buffer:
     if kind is None:
         raise ValueError(f"pccl has no type for a buffer of format '{view.format}'")
     datatype = DataType._by_name(f"{kind}{8 * view.itemsize}", view.format)
-    return Buffer(_address(view), view.nbytes // view.itemsize, datatype, DeviceType.CPU, view)
+    return Buffer(_address(view), view.nbytes // view.itemsize, datatype, _CPU, view)
 
 
 class _PyBuffer(ctypes.Structure):
@@ -180,36 +173,44 @@ def _of_dlpack(value: Any, writable: bool) -> Buffer:
                   DeviceType.CPU if device == _DLPACK_CPU else DeviceType.CUDA, capsule)
 
 
+_takers: dict[Any, Callable[[Any, bool], Buffer]] = {}  # for each type that was seen
+
+
+def _taker_of(value: Any) -> Callable[[Any, bool], Buffer]:
+    """Knows where values of this type have their elements."""
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
+    return _takers.get(kind) or _takers.setdefault(kind, _find_taker(kind))
+
+
+def _find_taker(kind: type[Any]) -> Callable[[Any, bool], Buffer]:
+    if kind.__module__.partition(".")[0] == "torch" or any(
+            base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__):
+        return _of_dtensor if hasattr(kind, "full_tensor") else _of_torch
+    if any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
+        return _of_masked if hasattr(kind, "mask") else _of_numpy
+    return _of_dlpack if hasattr(kind, "__dlpack__") else _of_memory
+
+
 def buffer_of(value: Any, *, writable: bool) -> Buffer:
     """The elements of a NumPy array, a torch tensor, or anything with DLPack or the buffer protocol."""
-    family = _family_of(value)
-    if family == "numpy":
-        return _of_numpy(value, writable)
-    if family == "torch":
-        return _of_torch(value)
-    if family == "dlpack":
-        return _of_dlpack(value, writable)
-    try:
-        return _of_memory(value, writable)
-    except TypeError:
-        raise ValueError(f"pccl takes NumPy arrays, torch tensors, DLPack and buffers, not "
-                         f"{type(value).__name__}") from None
+    return (_takers.get(type(value)) or _taker_of(value))(value, writable)
 
 
 def pair_of(send: Any, recv: Any) -> tuple[Buffer, Buffer]:
     """Input and output of an all-reduce: alike in kind, type and size, in the memory of the host."""
-    right = buffer_of(recv, writable=True)
-    if send is recv:
+    right = (_takers.get(type(recv)) or _taker_of(recv))(recv, True)
+    if right.device is not _CPU:
         check_host(right)
+    if send is recv:
         return right, right
     left = buffer_of(send, writable=False)
-    if (_family_of(send) == "torch") != (_family_of(recv) == "torch"):
+    if (_taker_of(send) is _of_torch) != (_taker_of(recv) is _of_torch):
         raise ValueError("send and recv must both be torch tensors, or neither")
     if left.datatype is not right.datatype:
         raise ValueError(f"send is of {left.datatype.name}, recv of {right.datatype.name}")
     if left.count != right.count:
         raise ValueError(f"send has {left.count} elements, recv {right.count}")
-    check_host(left, right)
+    check_host(left)
     return left, right
 
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from . import _addresses
 from . import _declarations as d
-from ._calls import Life, blocking
+from ._calls import SLICE_MS, Call, Life, blocking
 from ._library import lib
 from .buffers import Buffer, pair_of
 from .errors import MasterConnectionFailedError, PCCLError
 from .operations import Operations
 from .settings import Settings
 from .shared_state import SharedState
-from .types import (Attribute, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp, ReduceOperandDescriptor,
-                    SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization)
+from .types import (Attribute, DataType, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp,
+                    ReduceOperandDescriptor, SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization)
 
 
 class ReduceOpDescriptor:
@@ -53,6 +53,32 @@ def _info_of(info: d.pcclReduceInfo_t) -> ReduceInfo:
     return ReduceInfo(info.local_world_size, info.tx_bytes, info.rx_bytes)
 
 
+class _Call(Call):
+    __slots__ = ("handle_of_1_0", "descriptor")
+
+    def __init__(self) -> None:
+        super().__init__(d.pcclReduceInfo_t)
+        self.handle_of_1_0 = d.pcclAsyncReduceOp_t.from_buffer(self.handle)  # it begins as that
+        self.descriptor = d.pcclReduceDescriptor_t(quantization_options=no_quantization().to_c())
+
+    def await_it(self) -> int:
+        return int(lib.pcclAwaitAsyncReduce(self.handle_of_1_0, self.info))
+
+    def describe(self, count: int, datatype: DataType, op: ReduceOp, tag: int) -> None:
+        self.descriptor.count = count
+        self.descriptor.src_descriptor.datatype = datatype.value
+        self.descriptor.op = op.value
+        self.descriptor.tag = tag
+        self.what = count, datatype, op, tag
+
+    def look(self) -> None:
+        super().look()
+        self.told = _info_of(self.info)
+
+
+_spare: list[_Call] = []
+
+
 class AsyncReduceHandle:
     """An all-reduce in flight. Its tensors are kept alive until it was awaited, or its communicator is closed."""
 
@@ -77,25 +103,22 @@ class AsyncReduceHandle:
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:
         """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
-        return self._outcome or self._finish(False)
+        return self._outcome or self._finish()
 
-    def _finish(self, aborts: bool) -> tuple[bool, int, ReduceInfo]:
+    def _finish(self) -> tuple[bool, int, ReduceInfo]:
         with self._lock:
             if self._outcome is None:
                 info = d.pcclReduceInfo_t()
                 status, self._cause = self._communicator._life.finish(
                     self._any_launch(), self._buffers, lambda: int(lib.pcclAwaitAsyncReduce(self._handle, info)),
-                    aborts)
+                    False)
                 self._outcome = (status == d.pcclSuccess, status, _info_of(info))
                 self._buffers = ()
             return self._outcome
 
     def result(self) -> ReduceInfo:
         """wait(), but a failure is raised."""
-        return self._result(False)
-
-    def _result(self, aborts: bool) -> ReduceInfo:
-        _, status, info = self._outcome or self._finish(aborts)
+        _, status, info = self.wait()
         PCCLError.check(status, "pcclAllReduce", self._cause)
         return info
 
@@ -233,9 +256,26 @@ class Communicator(Operations):
                    quantization_options: QuantizationOptions | None = None) -> ReduceInfo:
         """recv = the reduction of all members' send: torch tensors, NumPy arrays or buffers, alike in type and size;
         the same object twice works in place. A failure raises, and send is as it was."""
-        handle = self.all_reduce_async(send, recv, op=op, tag=tag, operand_descriptor=operand_descriptor,
-                                       quantization_options=quantization_options)
-        return handle._result(True)
+        left, right = pair_of(send, recv)
+        try:
+            call = _spare.pop()
+        except IndexError:
+            call = _Call()
+        descriptor, what = call.descriptor, (left.count, left.datatype, op, tag)
+        if operand_descriptor or quantization_options:
+            descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
+        elif call.what != what:
+            call.describe(*what)
+        life = self._life
+        status = life.stay(call, lib.pcclAllReduceFor, (left.pointer, right.pointer, descriptor, life._comm, SLICE_MS,
+                                                        call.handle_of_1_0, call.info), (left, right))
+        if status != d.pcclSuccess:
+            PCCLError.check(status, "pcclAllReduce")
+        if call.memory != call.seen:
+            call.look()
+        info: ReduceInfo = call.told
+        _spare.append(call)
+        return info
 
     def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
                          operand_descriptor: ReduceOperandDescriptor | None = None,

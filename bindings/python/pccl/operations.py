@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import SLICE_MS, Life
+from ._calls import SLICE_MS, Call, Life
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidArgumentError, PCCLError
@@ -109,8 +109,7 @@ class Handle:
                 info = d.pcclOperationInfo_t(size=_INFO_BYTES)
                 status, cause = self._communicator._life.finish(
                     self._handle, self._buffers, lambda: int(lib.pcclAwait(self._handle, info)), aborts)
-                self._outcome = status, cause, OperationInfo(info.epoch, info.participants_min, info.participants_max,
-                                                             info.tx_bytes, info.rx_bytes, _PLANS[info.plan])
+                self._outcome = status, cause, _told(info)
                 self._buffers = ()
             return self._outcome
 
@@ -188,10 +187,66 @@ def choice_number(name: str, value: Any) -> int:
     return found
 
 
-def _staying(choices: Choices) -> Choices:
-    """The thread that launches moves the data itself, as in a call of C that blocks; a signal may wait so long."""
-    choices.setdefault("stay_ms", SLICE_MS)
-    return choices
+class _Call(Call):
+    __slots__ = ("operation",)
+
+    def __init__(self) -> None:
+        super().__init__(d.pcclOperationInfo_t)
+        self.info.size = _INFO_BYTES
+        self.operation = self.staying(d.pcclOperation_t(_OPERATION_BYTES))
+
+    def staying(self, operation: d.pcclOperation_t) -> d.pcclOperation_t:
+        """The thread that launches moves the data itself, as in a call of C that blocks; a signal may wait so long."""
+        operation.stay_ms = operation.stay_ms or SLICE_MS
+        operation.info = ctypes.addressof(self.info)
+        return operation
+
+    def await_it(self) -> int:
+        return int(lib.pcclAwait(self.handle, self.info))
+
+    def describe(self, count: int, datatype: DataType, op: ReduceOp | str) -> None:
+        self.operation.count = count
+        self.operation.datatype = datatype._value_
+        self.operation.op = number(d.pcclEnumRedOp, op)
+        self.what = count, datatype, op
+
+    def look(self) -> None:
+        super().look()
+        self.told = _told(self.info)
+
+
+def _told(info: d.pcclOperationInfo_t) -> OperationInfo:
+    return OperationInfo(info.epoch, info.participants_min, info.participants_max, info.tx_bytes, info.rx_bytes,
+                         _PLANS[info.plan])
+
+
+_spare: list[_Call] = []
+_LAUNCHES: dict[str, Any] = {f"pccl{name}": getattr(lib, f"pccl{name}Async") for name in (
+    "AllReduceWith", "Broadcast", "ReduceScatter", "AllGather", "Reduce", "Gather", "Scatter", "AllToAll", "Send",
+    "Recv", "Barrier")}
+_What = tuple[int, DataType, "ReduceOp | str"]  # number of elements, their type, what becomes of them
+# The library's function, its first arguments, buffers to keep alive, what it is, root.
+_Request = tuple[str, tuple[Any, ...], tuple[Buffer, ...], _What, int]
+_BARRIER: _Request = ("pcclBarrier", (), (), (0, DataType.UINT8, ReduceOp.SUM), 0)
+
+
+def _all_reduce(send: Any, recv: Any | None, op: ReduceOp | str) -> _Request:
+    left, right = pair_of(send, send if recv is None else recv)
+    return ("pcclAllReduceWith", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, op), 0)
+
+
+def _broadcast(recv: Any, send: Any | None, root: int) -> _Request:
+    left, right = pair_of(recv if send is None else send, recv)
+    return ("pcclBroadcast", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, ReduceOp.SUM),
+            root)
+
+
+def _transfer(name: str, value: Any, rank: int) -> _Request:
+    buffer = buffer_of(value, writable=name == "pcclRecv")
+    check_host(buffer)
+    if not 0 <= rank < 2**32:
+        raise ValueError(f"{rank} is no rank")
+    return name, (buffer.pointer, rank), (buffer,), (buffer.count, buffer.datatype, ReduceOp.SUM), 0
 
 
 class Operations:
@@ -224,7 +279,7 @@ class Operations:
         handle = d.pcclHandle_t()
         with self._life:
             try:
-                self._hold_and_check(buffers, name, getattr(lib, name + "Async"), *pointers, operation, self._comm,
+                self._hold_and_check(buffers, name, _LAUNCHES[name], *pointers, operation, self._comm,
                                      handle)
             except PCCLError:
                 raise
@@ -242,29 +297,54 @@ class Operations:
             self._life.forget(buffers)
             raise
 
+    def _start(self, choices: Choices, request: _Request) -> Handle:
+        name, pointers, buffers, what, root = request
+        operation, more = _operation(*what, choices, root)
+        return self._launch(name, pointers, operation, buffers + more)
+
+    def _run(self, choices: Choices, request: _Request) -> OperationInfo:
+        """_start(), and waits for it: by one call of the library, if that takes no longer than a slice."""
+        name, pointers, buffers, what, root = request
+        try:
+            call = _spare.pop()
+        except IndexError:
+            call = _Call()
+        operation = call.operation
+        if choices or root:
+            operation, more = _operation(*what, choices, root)
+            call.staying(operation)
+            buffers += more
+        elif call.what != what:
+            call.describe(*what)
+        life = self._life
+        status = life.stay(call, _LAUNCHES[name], (*pointers, operation, life._comm, call.handle), buffers)
+        if status != d.pcclSuccess:
+            PCCLError.check(status, name)
+        if call.memory != call.seen:
+            call.look()
+        info: OperationInfo = call.told
+        _spare.append(call)
+        return info
+
     def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                               **choices: Unpack[Choices]) -> Handle:
         """recv = the reduction of all members' send, alike in type and size. Without recv: in place."""
-        left, right = pair_of(send, send if recv is None else recv)
-        operation, more = _operation(right.count, right.datatype, op, choices)
-        return self._launch("pcclAllReduceWith", (left.pointer, right.pointer), operation, (left, right, *more))
+        return self._start(choices, _all_reduce(send, recv, op))
 
     def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                         **choices: Unpack[Choices]) -> OperationInfo:
         """all_reduce_with_async(), and waits for it."""
-        return self.all_reduce_with_async(send, recv, op=op, **_staying(choices))._wait_or_abort()
+        return self._run(choices, _all_reduce(send, recv, op))
 
     def broadcast_async(self, recv: Any, send: Any | None = None, *, root: int = 0,
                         **choices: Unpack[Choices]) -> Handle:
         """Every member's recv = the send of the member that has rank `root` now. Without send: the root's recv."""
-        left, right = pair_of(recv if send is None else send, recv)
-        operation, more = _operation(right.count, right.datatype, ReduceOp.SUM, choices, root)
-        return self._launch("pcclBroadcast", (left.pointer, right.pointer), operation, (left, right, *more))
+        return self._start(choices, _broadcast(recv, send, root))
 
     def broadcast(self, recv: Any, send: Any | None = None, *, root: int = 0,
                   **choices: Unpack[Choices]) -> OperationInfo:
         """broadcast_async(), and waits for it."""
-        return self.broadcast_async(recv, send, root=root, **_staying(choices))._wait_or_abort()
+        return self._run(choices, _broadcast(recv, send, root))
 
     def _ranked(self, part: Buffer, whole: Buffer) -> None:
         check_host(part, whole)
@@ -275,34 +355,36 @@ class Operations:
             raise ValueError(f"a world of {self.world_size} with {part.count} elements each has {wanted}, "
                              f"not {whole.count}")
 
+    def _reduce_scatter(self, send: Any, recv: Any, op: ReduceOp | str) -> _Request:
+        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+        self._ranked(right, left)
+        return ("pcclReduceScatter", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, op), 0)
+
     def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                              **choices: Unpack[Choices]) -> Handle:
         """Rank r's recv = the reduction of part r of all members' send, which has world_size parts as large as recv."""
-        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
-        self._ranked(right, left)
-        operation, more = _operation(right.count, right.datatype, op, choices)
-        return self._launch("pcclReduceScatter", (left.pointer, right.pointer), operation, (left, right, *more))
+        return self._start(choices, self._reduce_scatter(send, recv, op))
 
     def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                        **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_scatter_async(), and waits for it."""
-        return self.reduce_scatter_async(send, recv, op=op, **_staying(choices))._wait_or_abort()
+        return self._run(choices, self._reduce_scatter(send, recv, op))
+
+    def _all_gather(self, send: Any, recv: Any) -> _Request:
+        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
+        self._ranked(left, right)
+        return ("pcclAllGather", (left.pointer, right.pointer), (left, right),
+                (left.count, left.datatype, ReduceOp.SUM), 0)
 
     def all_gather_async(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> Handle:
         """recv, world_size times as large as send = the members' send one after the other in rank order."""
-        left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
-        self._ranked(left, right)
-        operation, more = _operation(left.count, left.datatype, ReduceOp.SUM, choices)
-        return self._launch("pcclAllGather", (left.pointer, right.pointer), operation, (left, right, *more))
+        return self._start(choices, self._all_gather(send, recv))
 
     def all_gather(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> OperationInfo:
         """all_gather_async(), and waits for it."""
-        return self.all_gather_async(send, recv, **_staying(choices))._wait_or_abort()
+        return self._run(choices, self._all_gather(send, recv))
 
-    def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
-                     **choices: Unpack[Choices]) -> Handle:
-        """The recv of the member that has rank `root` now = the reduction of all members' send. Only the root needs a
-        recv; without one there: in place."""
+    def _reduce(self, send: Any, recv: Any | None, root: int, op: ReduceOp | str) -> _Request:
         if self.rank == root:
             left, right = pair_of(send, send if recv is None else recv)
             pointers, buffers = (left.pointer, right.pointer), (left, right)
@@ -310,13 +392,18 @@ class Operations:
             left = buffer_of(send, writable=False)
             check_host(left)
             pointers, buffers = (left.pointer, 0), (left, left)
-        operation, more = _operation(left.count, left.datatype, op, choices, root)
-        return self._launch("pcclReduce", pointers, operation, (*buffers, *more))
+        return "pcclReduce", pointers, buffers, (left.count, left.datatype, op), root
+
+    def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
+                     **choices: Unpack[Choices]) -> Handle:
+        """The recv of the member that has rank `root` now = the reduction of all members' send. Only the root needs a
+        recv; without one there: in place."""
+        return self._start(choices, self._reduce(send, recv, root, op))
 
     def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_async(), and waits for it."""
-        return self.reduce_async(send, recv, root=root, op=op, **_staying(choices))._wait_or_abort()
+        return self._run(choices, self._reduce(send, recv, root, op))
 
     def _counts(self, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
         """For each member, of a buffer that holds all their parts."""
@@ -329,8 +416,7 @@ class Operations:
             raise ValueError(f"{what} are {world} numbers of elements that add up to {whole.count}, not {counts}")
         return (ctypes.c_size_t * world)(*counts)
 
-    def _rooted(self, name: str, part: Any, whole: Any | None, counts: Sequence[int] | None, root: int,
-                choices: Choices) -> Handle:
+    def _rooted(self, name: str, part: Any, whole: Any | None, counts: Sequence[int] | None, root: int) -> _Request:
         """A gather or scatter: of the parts of all, which the root has or gets, and this member's own."""
         gathers = name == "pcclGather"
         own = buffer_of(part, writable=not gathers)
@@ -350,35 +436,32 @@ class Operations:
                                  f"{everything.datatype.name}")
             pointers = (own.pointer, everything.pointer) if gathers else (everything.pointer, own.pointer)
             buffers = (own, everything)
-        operation, more = _operation(own.count, own.datatype, ReduceOp.SUM, choices, root)
-        return self._launch(name, (*pointers, sizes), operation, (*buffers, *more))
+        return name, (*pointers, sizes), buffers, (own.count, own.datatype, ReduceOp.SUM), root
 
     def gather_async(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                      **choices: Unpack[Choices]) -> Handle:
         """The root's recv = the members' send one after the other in rank order. Sends may differ in size: then the
         root says `counts`, one of each member. Only the root needs recv."""
-        return self._rooted("pcclGather", send, recv, counts, root, choices)
+        return self._start(choices, self._rooted("pcclGather", send, recv, counts, root))
 
     def gather(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                **choices: Unpack[Choices]) -> OperationInfo:
         """gather_async(), and waits for it."""
-        return self.gather_async(send, recv, counts=counts, root=root, **_staying(choices))._wait_or_abort()
+        return self._run(choices, self._rooted("pcclGather", send, recv, counts, root))
 
     def scatter_async(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                       **choices: Unpack[Choices]) -> Handle:
         """Every member's recv = its part of the root's send. Parts may differ in size: then the root says `counts`, one
         of each member. Only the root needs send."""
-        return self._rooted("pcclScatter", recv, send, counts, root, choices)
+        return self._start(choices, self._rooted("pcclScatter", recv, send, counts, root))
 
     def scatter(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                 **choices: Unpack[Choices]) -> OperationInfo:
         """scatter_async(), and waits for it."""
-        return self.scatter_async(recv, send, counts=counts, root=root, **_staying(choices))._wait_or_abort()
+        return self._run(choices, self._rooted("pcclScatter", recv, send, counts, root))
 
-    def all_to_all_async(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
-                         recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:
-        """Part r of send goes to rank r, part r of recv comes from there. Parts that differ in size have counts, one of
-        each member: what one sends to another, that one must expect, or all get MismatchError."""
+    def _all_to_all(self, send: Any, recv: Any, send_counts: Sequence[int] | None, recv_counts: Sequence[int] | None
+                    ) -> _Request:
         left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
         check_host(left, right)
         if left.datatype is not right.datatype:
@@ -390,45 +473,41 @@ class Operations:
         world = self.world_size
         if sends is None and receives is not None:
             sends = (ctypes.c_size_t * world)(*[left.count // world] * world)
-        operation, more = _operation(right.count // world, right.datatype, ReduceOp.SUM, choices)
-        return self._launch("pcclAllToAll", (left.pointer, right.pointer, sends, receives), operation,
-                            (left, right, *more))
+        return ("pcclAllToAll", (left.pointer, right.pointer, sends, receives), (left, right),
+                (right.count // world, right.datatype, ReduceOp.SUM), 0)
+
+    def all_to_all_async(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
+                         recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:
+        """Part r of send goes to rank r, part r of recv comes from there. Parts that differ in size have counts, one of
+        each member: what one sends to another, that one must expect, or all get MismatchError."""
+        return self._start(choices, self._all_to_all(send, recv, send_counts, recv_counts))
 
     def all_to_all(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
                    recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> OperationInfo:
         """all_to_all_async(), and waits for it."""
-        return self.all_to_all_async(send, recv, send_counts=send_counts, recv_counts=recv_counts,
-                                     **_staying(choices))._wait_or_abort()
-
-    def _transfer(self, name: str, buffer: Buffer, rank: int, choices: Choices) -> Handle:
-        check_host(buffer)
-        if not 0 <= rank < 2**32:
-            raise ValueError(f"{rank} is no rank")
-        operation, more = _operation(buffer.count, buffer.datatype, ReduceOp.SUM, choices)
-        return self._launch(name, (buffer.pointer, rank), operation, (buffer, *more))
+        return self._run(choices, self._all_to_all(send, recv, send_counts, recv_counts))
 
     def send_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
         """To the member that has this rank now, which receives as much of the same type under the same tag. No other
         member has to do with it; a tag is each sender's and receiver's own."""
-        return self._transfer("pcclSend", buffer_of(buffer, writable=False), rank, choices)
+        return self._start(choices, _transfer("pcclSend", buffer, rank))
 
     def send(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """send_async(), and waits until the other one has everything."""
-        return self.send_async(buffer, rank, **_staying(choices))._wait_or_abort()
+        return self._run(choices, _transfer("pcclSend", buffer, rank))
 
     def recv_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
         """From the member that has this rank now: see send_async()."""
-        return self._transfer("pcclRecv", buffer_of(buffer, writable=True), rank, choices)
+        return self._start(choices, _transfer("pcclRecv", buffer, rank))
 
     def recv(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """recv_async(), and waits for it."""
-        return self.recv_async(buffer, rank, **_staying(choices))._wait_or_abort()
+        return self._run(choices, _transfer("pcclRecv", buffer, rank))
 
     def barrier_async(self, **choices: Unpack[Choices]) -> Handle:
         """Ends when every member has called it. Only tag, timeout_ms and failure_policy count."""
-        operation, more = _operation(0, DataType.UINT8, ReduceOp.SUM, choices)
-        return self._launch("pcclBarrier", (), operation, more)
+        return self._start(choices, _BARRIER)
 
     def barrier(self, **choices: Unpack[Choices]) -> None:
         """barrier_async(), and waits for it."""
-        self.barrier_async(**_staying(choices))._wait_or_abort()
+        self._run(choices, _BARRIER)
