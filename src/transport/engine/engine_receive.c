@@ -16,6 +16,8 @@
 #define BYTES_PER_TURN (512u << 10) /* then other streams, and sending, have their turn */
 #define BYTES_PER_DISCARD (1u << 20)
 #define SMALL_PAYLOAD_BYTES 4096u
+/* Where a header is due, at least: a read that gets less has got all there was, and needs no other to see that. */
+#define HEADER_READ_BYTES (4 * PCCL_FRAME_BYTES)
 
 static uint32_t buffered(const struct pccl_engine *engine)
 {
@@ -203,7 +205,7 @@ static bool digest(struct pccl_engine *engine)
 /* Where the next bytes go: the rest of the payload, then the buffer. Returns how many parts that are. */
 static size_t plan_read(struct pccl_engine *engine, struct iovec parts[2])
 {
-	uint32_t kept = buffered(engine);
+	uint32_t kept = buffered(engine), window = engine->window;
 	uint32_t direct = 0;
 	size_t count = 0;
 
@@ -215,11 +217,13 @@ static size_t plan_read(struct pccl_engine *engine, struct iovec parts[2])
 		direct = smaller(payload_left(engine), BYTES_PER_READ);
 		parts[count].iov_base = engine->destination + engine->payload_got;
 		parts[count++].iov_len = direct;
+		if (direct < payload_left(engine))
+			return count;
+	} else if (window < HEADER_READ_BYTES) {
+		window = HEADER_READ_BYTES;
 	}
-	if (engine->phase == PCCL_ENGINE_PAYLOAD && direct < payload_left(engine))
-		return count;
 	parts[count].iov_base = engine->buffer + kept;
-	parts[count].iov_len = engine->window > kept ? engine->window - kept : PCCL_FRAME_BYTES - kept;
+	parts[count].iov_len = window > kept ? window - kept : PCCL_FRAME_BYTES - kept;
 	return count + 1;
 }
 

@@ -8,8 +8,11 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/fail.h"
+#include "transport/engine/engine.h"
 #include "transport/engine/socket.h"
 #include "transport/tcp/tcp.h"
+
+#define PAYLOAD_BYTES 65536u
 
 static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1", NULL};
 static struct wire_kind ipv6 = {&pccl_tcp, "::1", NULL};
@@ -24,6 +27,41 @@ static int use_ipv6(void **state)
 {
 	*state = &ipv6;
 	return 0;
+}
+
+/* ---- system calls -------------------------------------------------------------------------------------------- */
+
+static uint32_t vain_reads;
+
+static ssize_t read_and_count(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
+{
+	const ssize_t got = pccl_tcp.bytes->read(state, fd, parts, part_count, more_out);
+
+	vain_reads += got < 0;
+	return got;
+}
+
+/* A read that is filled tells nothing of what is left. */
+static void a_small_frame_after_a_large_one_takes_one_read(void **state)
+{
+	static struct wire wire;
+	struct pccl_byte_calls bytes = *pccl_tcp.bytes;
+	struct pccl_transport counted = pccl_tcp;
+	const struct wire_kind kind = {&counted, "127.0.0.1", NULL};
+	uint8_t *payload = wire_payload(PAYLOAD_BYTES, 1);
+
+	(void)state;
+	bytes.read = read_and_count;
+	counted.bytes = &bytes;
+	wire_open(&wire, &kind);
+	assert_true(wire_send(&wire.dialer, 1, payload, PAYLOAD_BYTES));
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
+	vain_reads = 0;
+	assert_true(wire_send(&wire.dialer, 2, NULL, 0));
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 2);
+	assert_int_equal(vain_reads, 0);
+	wire_destroy(&wire);
+	free(payload);
 }
 
 /* ---- strangers ----------------------------------------------------------------------------------------------- */
@@ -234,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
+		cmocka_unit_test(a_small_frame_after_a_large_one_takes_one_read),
 		cmocka_unit_test(garbage_breaks_the_stream_in_words),
 		cmocka_unit_test(half_messages_break_the_stream_in_words),
 		cmocka_unit_test(damaged_payload_breaks_the_stream_and_is_not_delivered),
