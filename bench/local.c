@@ -51,6 +51,14 @@ struct bench_meeting *bench_meeting_create(uint32_t peers)
 	return meeting;
 }
 
+int bench_end(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	(void)fputs("what was printed could not be written\n", stderr);
+	return status == 0 ? 1 : status;
+}
+
 pid_t bench_spawn(int (*body)(uint32_t index, void *context), uint32_t index, void *context)
 {
 	pid_t parent = getpid();
@@ -65,7 +73,7 @@ pid_t bench_spawn(int (*body)(uint32_t index, void *context), uint32_t index, vo
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	exit(body(index, context));
+	exit(bench_end(body(index, context)));
 }
 
 static uint16_t free_port(void)

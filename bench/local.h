@@ -26,6 +26,9 @@ void bench_master_stop(struct bench_master *master, int signal_number);
  * id, -1 on failure. */
 pid_t bench_spawn(int (*body)(uint32_t index, void *context), uint32_t index, void *context);
 
+/* What a process of these programs ends with: `status`; 1 and a complaint if what it printed could not be written. */
+int bench_end(int status);
+
 /* Waits for `count` processes. When one of them fails the others are ended. Returns 0, or 1 if one failed. */
 int bench_reap(pid_t *pids, uint32_t count);
 

@@ -44,6 +44,26 @@ static bool set_security(const struct bench_options *options)
 	return pcclGenerateSecret(secret) == pcclSuccess && setenv("PCCL_SECRET", secret, 1) == 0;
 }
 
+static int run(const struct bench_options *options)
+{
+	switch (options->mode) {
+	case BENCH_MODE_LOCAL:
+		return options->loss ? bench_loss(options) : bench_local(options);
+	case BENCH_MODE_PEER:
+		return run_peer(options);
+	case BENCH_MODE_DEMO:
+		return bench_demo();
+	case BENCH_MODE_CHAOS:
+		return bench_chaos(options);
+	case BENCH_MODE_STATE:
+		return options->prefetch_mbit > 0 ? bench_prefetch(options) : bench_state(options);
+	case BENCH_MODE_HELP:
+		break;
+	}
+	bench_options_help(stdout);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct bench_options options;
@@ -57,20 +77,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "allreduce-bench: --security: %s\n", pcclGetLastError(NULL));
 		return 1;
 	}
-	switch (options.mode) {
-	case BENCH_MODE_LOCAL:
-		return options.loss ? bench_loss(&options) : bench_local(&options);
-	case BENCH_MODE_PEER:
-		return run_peer(&options);
-	case BENCH_MODE_DEMO:
-		return bench_demo();
-	case BENCH_MODE_CHAOS:
-		return bench_chaos(&options);
-	case BENCH_MODE_STATE:
-		return options.prefetch_mbit > 0 ? bench_prefetch(&options) : bench_state(&options);
-	case BENCH_MODE_HELP:
-		break;
-	}
-	bench_options_help(stdout);
-	return 0;
+	return bench_end(run(&options));
 }

@@ -16,7 +16,7 @@ static const char usage[] =
 	"  --steps N            inner steps of each; default 1000\n"
 	"  --interval H         steps between rounds of a fragment; default 50\n"
 	"  --fragments P        default 1; at most 59\n"
-	"  --overlap T          streaming: steps that an exchange has; default 5\n"
+	"  --overlap T          streaming: steps that an exchange has; default 5, or one less than a short --interval\n"
 	"  --alpha A            streaming: part of the local parameters that stays; default 0.5\n"
 	"  --rule NAME          nesterov or co2\n"
 	"  --learning-rate R, --momentum M   of the outer rule; default 0.7 and 0.9\n"
@@ -221,17 +221,19 @@ int main(int argc, char **argv)
 	int which;
 
 	options.settings.interval = 50;
-	options.settings.overlap = 5;
+	options.settings.overlap = UINT32_MAX;
 	while ((which = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (which == HELP) {
 			(void)fputs(usage, stdout);
-			return 0;
+			return bench_end(0);
 		}
 		if (!take(&options, which, optarg))
 			return 2;
 	}
 	if (optind < argc)
 		return fail("what is not an option is not known; see --help") ? 0 : 2;
+	if (options.settings.overlap == UINT32_MAX)
+		options.settings.overlap = options.settings.interval > 5 ? 5 : options.settings.interval - 1;
 	if (options.chaos && options.settings.quorum > 0)
 		return fail("newcomers join at a step that all make: with a quorum there is none") ? 0 : 2;
 	shared = bench_share(sizeof(*shared));
@@ -251,5 +253,5 @@ int main(int argc, char **argv)
 		report_json(&options, outcomes);
 	else
 		report_table(&options, outcomes);
-	return divergences > 0 ? 1 : 0;
+	return bench_end(divergences > 0 ? 1 : 0);
 }

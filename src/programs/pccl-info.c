@@ -440,6 +440,14 @@ static int show(const char *there)
 	return found ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int end_with(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fputs("pccl-info: what was printed could not be written\n", stderr);
+	return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -453,11 +461,11 @@ int main(int argc, char **argv)
 			fputs(usage, stdout);
 		else
 			printf("pccl-info " VERSION "\n", VERSION_NUMBERS);
-		return EXIT_SUCCESS;
+		return end_with(EXIT_SUCCESS);
 	}
 	if (argc - optind > 1) {
 		fputs("pccl-info: one HOST:PORT at most\n", stderr);
 		return 2;
 	}
-	return show(argc > optind ? argv[optind] : NULL);
+	return end_with(show(argc > optind ? argv[optind] : NULL));
 }

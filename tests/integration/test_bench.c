@@ -57,6 +57,8 @@ static void bad_flags_are_explained_and_exit_2(void **state)
 {
 	(void)state;
 	expect("--local 2 --frobnicate", 2, "--frobnicate");
+	expect("--help >/dev/full", 1, "");
+	expect("--local 2 --sizes 4K --iters 1 --warmup 0 >/dev/full", 1, "");
 	expect("--local 2 --sizes huge", 2, "--sizes");
 	expect("--local 2 --lanes 17", 2, "from 1 to 16");
 	expect("--local 2 --streams 17", 2, "from 1 to 16");
@@ -235,6 +237,8 @@ static void training_shows_losses_and_bytes(void **state)
 	(void)state;
 	assert_int_equal(run_program("diloco-train", flags, output), 0);
 	expect_fields(strstr(output, "{\"mode\": \"streaming\""), fields, sizeof(fields) / sizeof(fields[0]), true);
+	expect_of("diloco-train", "--modes streaming --peers 2 --steps 8 --interval 4", 0, "streaming");
+	expect_of("diloco-train", "--help >/dev/full", 1, "");
 	expect_of("diloco-train", "--modes fast", 2, "streaming");
 	expect_of("diloco-train", "--peers 1", 2, "from 2 to 16");
 	expect_of("diloco-train", "--link 20:40ms", 2, "RATE:RTT");
@@ -262,6 +266,7 @@ static void the_machine_is_described(void **state)
 {
 	(void)state;
 	expect_of("pccl-info", "", 0, "lanes ");
+	expect_of("pccl-info", ">/dev/full", 1, "");
 	expect_of("pccl-info", "127.0.0.1:48148", 0, "lo, MTU 65536: leads there");
 	expect_of("pccl-info", "127.0.0.1:48148:1", 1, "127.0.0.1:48148:1");
 	expect_of("pccl-info", "here there", 2, "one HOST:PORT");
