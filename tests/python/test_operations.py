@@ -14,6 +14,7 @@ import weakref
 import pytest
 
 import pccl
+from pccl import _calls
 
 np = pytest.importorskip("numpy")
 
@@ -140,6 +141,27 @@ def be_interrupted(number, count, address):
 
 def test_ctrl_c_interrupts_what_blocks(master, run_peers):
     assert run_peers(be_interrupted, 2, master) == {0: True, 1: True}
+
+
+def test_no_number_of_ctrl_cs_leaves_a_call_behind():
+    """It writes into memory that whoever is interrupted lets go of."""
+    ended, times = threading.Event(), []
+
+    def take_time():
+        os.kill(os.getpid(), signal.SIGINT)
+        ended.wait(30)
+        times.append("end")
+
+    def abort():
+        times.append("abort")
+        if len(times) == 3:
+            ended.set()
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        _calls.run(take_time, abort)
+    assert times == ["abort"] * 3 + ["end"]
 
 
 def pair(address):

@@ -145,6 +145,12 @@ def test_the_bench_checks_what_it_measures(flags):
     assert " same right" in found.stdout
 
 
+def test_the_bench_takes_whole_flags_only():
+    """Those of peers are what it was given but for --local."""
+    found = python_m("pccl.bench", "--loc", "2")
+    assert found.returncode == 2 and "--loc" in found.stderr
+
+
 class Master:
     """`python -m pccl.master` in a process of its own, for as long as the block lasts."""
 

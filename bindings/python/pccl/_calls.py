@@ -16,7 +16,13 @@ from . import _declarations as d
 from ._library import last_error, lib
 from .errors import AbortedError, InvalidUsageError, PCCLError, Result
 
-_Reply = queue.SimpleQueue[tuple[Any, BaseException | None]]
+class _Reply:
+    """To come: what a function returned or raised."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.value: Any = None
+        self.error: BaseException | None = None
 
 
 class _Helper:
@@ -30,13 +36,14 @@ class _Helper:
         while True:
             function, reply = self._inbox.get()
             try:
-                reply.put((function(), None))
+                reply.value = function()
             except BaseException as error:
-                reply.put((None, error))
+                reply.error = error
+            reply.ended.set()
             del function, reply
 
     def ask(self, function: Callable[[], Any]) -> _Reply:
-        reply: _Reply = queue.SimpleQueue()
+        reply = _Reply()
         self._inbox.put((function, reply))
         return reply
 
@@ -61,19 +68,29 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     if threading.current_thread() is not threading.main_thread():
         return function()
     helper = _idle.pop() if _idle else _Helper()
-    reply = helper.ask(function)
     try:
-        value, error = reply.get()
+        reply = helper.ask(function)
+        reply.ended.wait()
     except BaseException:
         if on_interrupt is not None:
-            on_interrupt()
-            reply.get()
+            _outlast(helper, on_interrupt)
             _idle.append(helper)
         raise
     _idle.append(helper)
-    if error is not None:
-        raise error
-    return value
+    if reply.error is not None:
+        raise reply.error
+    return reply.value
+
+
+def _outlast(helper: _Helper, on_interrupt: Callable[[], Any]) -> None:
+    """Whatever else a signal handler raises: what the helper was asked for uses memory that the caller lets go of."""
+    while True:
+        try:
+            on_interrupt()
+            helper.ask(lambda: None).ended.wait()  # it makes one call after the other
+            return
+        except BaseException:
+            pass
 
 
 def status_of(name: str, *arguments: Any) -> tuple[int, str]:

@@ -202,7 +202,7 @@ def _be_peer(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pccl.bench", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_MANUAL,
-        description="Measures and checks all-reduces from Python.")
+        description="Measures and checks all-reduces from Python.", allow_abbrev=False)  # peers get all but --local
     add = parser.add_argument
     add("--local", type=int, metavar="N", help="start a master and N peers on this machine (default 2)")
     add("--master", metavar="HOST:PORT", help="of a run across machines (default: PCCL_MASTERS)")

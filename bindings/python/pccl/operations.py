@@ -350,9 +350,10 @@ class Operations:
         check_host(part, whole)
         if part.datatype is not whole.datatype:
             raise ValueError(f"send and recv are of {part.datatype.name} and {whole.datatype.name}")
-        wanted = part.count * self.world_size
+        world = self.world_size  # once: it may change meanwhile
+        wanted = part.count * world
         if whole.count != wanted:
-            raise ValueError(f"a world of {self.world_size} with {part.count} elements each has {wanted}, "
+            raise ValueError(f"a world of {world} with {part.count} elements each has {wanted}, "
                              f"not {whole.count}")
 
     def _reduce_scatter(self, send: Any, recv: Any, op: ReduceOp | str) -> _Request:
@@ -405,9 +406,9 @@ class Operations:
         """reduce_async(), and waits for it."""
         return self._run(choices, self._reduce(send, recv, root, op))
 
-    def _counts(self, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
+    @staticmethod
+    def _counts(world: int, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
         """For each member, of a buffer that holds all their parts."""
-        world = self.world_size
         if counts is None:
             if whole.count % world != 0:
                 raise ValueError(f"{whole.count} elements are not the same for each of {world} members: say {what}")
@@ -429,8 +430,9 @@ class Operations:
                 raise ValueError(f"the root needs a {'recv' if gathers else 'send'} for the parts of all members")
             everything = buffer_of(whole, writable=gathers)
             check_host(everything)
-            sizes = self._counts(counts, everything, "counts")
-            mine = everything.count // self.world_size if sizes is None else sizes[root]
+            world = self.world_size
+            sizes = self._counts(world, counts, everything, "counts")
+            mine = everything.count // world if sizes is None else sizes[root]
             if everything.datatype is not own.datatype or mine != own.count:
                 raise ValueError(f"the root's part has {own.count} elements of {own.datatype.name}, not {mine} of "
                                  f"{everything.datatype.name}")
@@ -466,11 +468,11 @@ class Operations:
         check_host(left, right)
         if left.datatype is not right.datatype:
             raise ValueError(f"send and recv are of {left.datatype.name} and {right.datatype.name}")
-        sends = self._counts(send_counts, left, "send_counts")
-        receives = self._counts(recv_counts, right, "recv_counts")
+        world = self.world_size
+        sends = self._counts(world, send_counts, left, "send_counts")
+        receives = self._counts(world, recv_counts, right, "recv_counts")
         if sends is None and receives is None and left.count != right.count:
             raise ValueError(f"send has {left.count} elements, recv {right.count}: say send_counts and recv_counts")
-        world = self.world_size
         if sends is None and receives is not None:
             sends = (ctypes.c_size_t * world)(*[left.count // world] * world)
         return ("pcclAllToAll", (left.pointer, right.pointer, sends, receives), (left, right),
