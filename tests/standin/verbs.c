@@ -383,7 +383,7 @@ EXPORT int ibv_query_port(struct ibv_context *context, uint8_t number, struct _c
 	port->state = IBV_PORT_ACTIVE;
 	port->active_mtu = IBV_MTU_4096;
 	port->gid_tbl_len = GIDS;
-	port->link_layer = IBV_LINK_LAYER_ETHERNET;
+	port->link_layer = rules[STANDIN_NO_ADDRESS] ? IBV_LINK_LAYER_INFINIBAND : IBV_LINK_LAYER_ETHERNET;
 	return 0;
 }
 

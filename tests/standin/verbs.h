@@ -1,8 +1,8 @@
 /*
- * A stand-in for libibverbs: a library of that name with the functions that pccl calls, and two devices that have
- * the addresses 127.0.0.1 and 127.0.0.2, of which each reaches itself. Queue pairs are of this process; what is sent is carried by a thread, in order,
- * and checked as a device would: keys, ranges, receives that are there. The program ends if it breaks the rules of
- * verbs.
+ * A stand-in for libibverbs: a library of that name with the functions that pccl calls, and two devices that have the
+ * addresses 127.0.0.1 and 127.0.0.2, of which each reaches itself. Queue pairs are of this process; what is sent is
+ * carried by a thread, in order, and checked as a device would: keys, ranges, receives that are there. The program ends
+ * if it breaks the rules of verbs.
  */
 #ifndef PCCL_TESTS_STANDIN_VERBS_H
 #define PCCL_TESTS_STANDIN_VERBS_H
@@ -14,7 +14,7 @@ enum standin_rule {
 	STANDIN_CUT,	     /* nothing gets through, and senders are told so */
 	STANDIN_HELD,	     /* likewise, and they are told nothing */
 	STANDIN_NARROW,	     /* to messages of more than a packet of Ethernet, which does not get through */
-	STANDIN_NO_ADDRESS,  /* the device has not the one that it has */
+	STANDIN_NO_ADDRESS,  /* the devices have not those that they have, but are on InfiniBand */
 	STANDIN_NO_RECEIVES, /* can be posted */
 	STANDIN_RULES
 };

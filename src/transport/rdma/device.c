@@ -32,9 +32,10 @@ bool pccl_device_gid_of(const struct pccl_address *address, uint8_t gid_out[PCCL
 /* What is asked of a device: the address, or what the environment says. */
 struct wish {
 	uint8_t gid[PCCL_TERMS_GID_BYTES];
-	char name[64]; /* "": any */
-	uint8_t port;  /* 0: any */
-	int index;     /* -1: whichever there is */
+	char name[64];		/* "": any */
+	uint8_t port;		/* 0: any */
+	int index;		/* -1: whichever there is */
+	char on_infiniband[64]; /* a device that was found to be there */
 };
 
 static bool read_number(const char **text, unsigned long most, unsigned long *number_out)
@@ -136,7 +137,7 @@ static bool choose_gid(struct pccl_device *device, const struct wish *wish, int 
 	return best > 0;
 }
 
-static bool choose_port(struct pccl_device *device, const struct wish *wish)
+static bool choose_port(struct pccl_device *device, struct wish *wish)
 {
 	struct ibv_device_attr attributes;
 	struct ibv_port_attr port;
@@ -150,7 +151,12 @@ static bool choose_port(struct pccl_device *device, const struct wish *wish)
 		memset(&port, 0, sizeof(port));
 		device->port = (uint8_t)i;
 		if (device->verbs->query_port(device->context, device->port, &port) != 0 ||
-		    port.state != IBV_PORT_ACTIVE || !choose_gid(device, wish, port.gid_tbl_len))
+		    port.state != IBV_PORT_ACTIVE)
+			continue;
+		if (port.link_layer == IBV_LINK_LAYER_INFINIBAND)
+			(void)snprintf(wish->on_infiniband, sizeof(wish->on_infiniband), "%s",
+				       device->verbs->get_device_name(device->context->device));
+		if (!choose_gid(device, wish, port.gid_tbl_len))
 			continue;
 		device->lid = port.lid;
 		device->mtu = (uint8_t)port.active_mtu;
@@ -182,8 +188,7 @@ void pccl_device_close(struct pccl_device *device)
 	device->context = NULL;
 }
 
-static bool choose_device(struct pccl_device *device, const struct wish *wish, struct ibv_device *const *list,
-			  int count)
+static bool choose_device(struct pccl_device *device, struct wish *wish, struct ibv_device *const *list, int count)
 {
 	int i;
 
@@ -208,6 +213,11 @@ static pcclResult_t fail_nothing(const struct pccl_address *local, const struct 
 				 get_variable());
 	if (count <= 0)
 		return pccl_fail(pcclSystemError, "this host has no RDMA device");
+	if (wish->on_infiniband[0] != '\0')
+		return pccl_fail(pcclSystemError,
+				 "no RDMA device here has the address %s; %s is on InfiniBand, where no device has "
+				 "such addresses: " VARIABLE "=%s names it",
+				 text, wish->on_infiniband, wish->on_infiniband);
 	return pccl_fail(pcclSystemError, "no RDMA device here has the address %s on a port that is up", text);
 }
 

@@ -152,11 +152,18 @@ static void what_can_not_be_made_is_done_without(void **state)
 
 static void no_device_is_done_without(void **state)
 {
+	struct pccl_address local;
+	struct pccl_pair *pair;
+
 	(void)state;
 	if (standin == NULL)
 		skip();
 	standin->rule(STANDIN_NO_ADDRESS, true);
 	check_way(&pccl_rdma, &pccl_rdma, "tcp");
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &local), pcclSuccess);
+	assert_int_equal(pccl_pair_create(&local, 0, &pair), pcclSystemError);
+	assert_non_null(strstr(pccl_fail_text(), "on InfiniBand"));
+	assert_non_null(strstr(pccl_fail_text(), "PCCL_RDMA_DEVICE=standin1 names it"));
 	standin->rule(STANDIN_NO_ADDRESS, false);
 }
 
