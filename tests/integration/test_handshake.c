@@ -218,15 +218,44 @@ static int connect_with(const struct authority *authority, uint16_t port, const 
 	return run(command, out, 8192);
 }
 
+static void stays(struct world_peer *me)
+{
+	const uint16_t *port = me->argument;
+
+	me->config.port_first = *port;
+	peer_join(me);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	peer_leave(me);
+}
+
+static void check_port(const struct authority *authority, uint16_t port)
+{
+	static const char *const others[] = {"-tls1_2",	   "-tls1_1",
+					     "-tls1",	   "-tls1_2 -cipher ALL:@SECLEVEL=0",
+					     "-no_tls1_3", "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384"};
+	static const char *const ours[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"};
+	char out[8192], flags[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (connect_with(authority, port, others[i], out) == 0 || strstr(out, "Cipher is (NONE)") == NULL)
+			fail_msg("%s: %s", others[i], out);
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		(void)snprintf(flags, sizeof(flags), "-ciphersuites %s", ours[i]);
+		if (connect_with(authority, port, flags, out) != 0 || strstr(out, "New, TLSv1.3") == NULL ||
+		    strstr(out, ours[i]) == NULL || strstr(out, "Verification: OK") == NULL)
+			fail_msg("%s: %s", ours[i], out);
+	}
+}
+
+/* At masters and at peers. */
 static void nothing_but_tls_1_3_is_spoken(void **state)
 {
-	static const char *const older[] = {"-tls1_2", "-tls1_1", "-tls1", "-no_tls1_3",
-					    "-tls1_2 -cipher ALL:@SECLEVEL=0"};
 	struct world *world = *state;
+	const uint16_t port = peers_free_port(1);
 	struct authority authority;
 	char out[8192];
-	uint16_t port;
-	size_t i;
 
 	if (run("openssl version 2>&1", out, sizeof(out)) != 0)
 		skip();
@@ -234,15 +263,11 @@ static void nothing_but_tls_1_3_is_spoken(void **state)
 	authority_issue(&authority, "worker", 10);
 	unsetenv("PCCL_SECRET");
 	authority_show(&authority, "worker");
-	port = world->masters[peers_start_master(world, WORLD_PROGRAM)].port;
-	for (i = 0; i < sizeof(older) / sizeof(older[0]); i++)
-		if (connect_with(&authority, port, older[i], out) == 0 || strstr(out, "Cipher is (NONE)") == NULL)
-			fail_msg("%s: %s", older[i], out);
-	if (connect_with(&authority, port, "-tls1_3", out) != 0 || strstr(out, "New, TLSv1.3") == NULL)
-		fail_msg("%s", out);
-	assert_non_null(strstr(out, "Verification: OK"));
-	if (connect_with(&authority, port, "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384", out) == 0)
-		fail_msg("%s", out);
+	check_port(&authority, world->masters[peers_start_master(world, WORLD_PROGRAM)].port);
+	peers_start(world, 1, stays, &port);
+	peers_await(world, 0, 1);
+	check_port(&authority, port);
+	peers_open_gate(world, 1);
 	peers_finish(world);
 	authority_hide();
 	authority_destroy(&authority, files, 3);
