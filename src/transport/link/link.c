@@ -16,8 +16,8 @@
 
 /* ---- pulling ------------------------------------------------------------------------------------------------- */
 
-/* What is pulled may have to be packed first, which takes long where the processor is slow or busy: then a turn pulls no
- * more than a few frames for each link, and neighbours are heard in between. */
+/* What is pulled may have to be packed first, which takes long where the processor is slow or busy: then a turn pulls
+ * no more than a few frames for each link, and neighbours are heard in between. */
 static bool may_pull(struct pccl_link *link)
 {
 	uint64_t now_ns = pccl_loop_now(link->config.loop);

@@ -84,7 +84,7 @@ struct pccl_link {
 	bool up;     /* all streams have been up */
 	bool broken; /* none is up, and the user knows */
 	bool pulling;
-	bool asked; /* in the last pull: for a frame */
+	bool asked;	     /* in the last pull: for a frame */
 	uint64_t pull_ns;    /* the loop's turn that asked last, */
 	uint32_t pull_count; /* how often it did */
 	bool pending_valid;

@@ -355,7 +355,7 @@ void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 	wait_for_events(loop, until_ns);
 	handle_events(loop);
 	run_tasks(loop);
-	fire_timers(loop); /* what is there by now has not come too late, however long the thread was kept from looking */
+	fire_timers(loop); /* what is there by now is not late, however long the thread was kept from looking */
 	run_hooks(loop);
 }
 

@@ -102,6 +102,30 @@ static void discarded_frames_count_when_a_stream_breaks(void **state)
 }
 
 /* What was pulled may have changed other things, and nobody looks at those if the link does not say so. */
+/* The thread comes back from the dial when the time is over: the neighbour has not been asked yet. */
+static void who_says_hello_late_waits_for_an_answer(void **state)
+{
+	uint64_t deadline_ns;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope.dialer.config.places[0].address = rope.cutter.target;
+	rope_load(&rope.dialer, 10, 1000, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
+	rope.waiter.hold = true;
+	rope_load(&rope.dialer, 1, 1000, 2);
+	deadline_ns = pccl_clock_ns() + 250000000u;
+	pccl_link_renew(rope.dialer.link, deadline_ns);
+	pccl_loop_turn(rope.loop, 0);
+	while (pccl_clock_ns() < deadline_ns)
+		;
+	rope.waiter.hold = false;
+	ROPE_UNTIL(&rope, rope.dialer.acked_count == 11);
+	assert_int_equal(rope.dialer.lost_count, 0);
+	rope_close(&rope);
+}
+
 /* Where frames take long to make, others are heard in between. */
 static void turn_pulls_few_frames_that_take_long(void **state)
 {
@@ -393,6 +417,7 @@ int main(void)
 		cmocka_unit_test(small_frames_survive_cuts_in_headers_and_handshakes),
 		cmocka_unit_test(discarded_frames_count_when_a_stream_breaks),
 		cmocka_unit_test(link_that_pulls_by_itself_says_so),
+		cmocka_unit_test(who_says_hello_late_waits_for_an_answer),
 		cmocka_unit_test(turn_pulls_few_frames_that_take_long),
 		cmocka_unit_test(frame_that_is_acknowledged_early_stays_until_it_is_sent),
 		cmocka_unit_test(frames_of_one_way_traffic_are_acknowledged),

@@ -4,8 +4,6 @@
 
 #include "base/crc32c.h"
 
-#include <poll.h>
-
 #define MIB (1u << 20)
 
 static struct rope rope;
@@ -193,30 +191,6 @@ static void link_that_can_not_be_renewed_is_lost_at_the_deadline(void **state)
 	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1);
 	assert_in_range(pccl_clock_ns() - start_ns, 200000000u, 2000000000u);
 	assert_non_null(strstr(rope.dialer.reason, "up again"));
-	rope_close(&rope);
-}
-
-/* The thread comes back from the dial when the time is over: the neighbour has not been asked yet. */
-static void who_says_hello_late_waits_for_an_answer(void **state)
-{
-	uint64_t deadline_ns;
-
-	(void)state;
-	rope_open(&rope, 1);
-	rope.dialer.config.places[0].address = rope.cutter.target;
-	rope_load(&rope.dialer, 10, 1000, 1);
-	rope_tie_both(&rope);
-	ROPE_UNTIL(&rope, rope.dialer.acked_count == 10);
-	rope.waiter.hold = true;
-	rope_load(&rope.dialer, 1, 1000, 2);
-	deadline_ns = pccl_clock_ns() + 250000000u;
-	pccl_link_renew(rope.dialer.link, deadline_ns);
-	pccl_loop_turn(rope.loop, 0);
-	while (pccl_clock_ns() < deadline_ns)
-		poll(NULL, 0, 10);
-	rope.waiter.hold = false;
-	ROPE_UNTIL(&rope, rope.dialer.acked_count == 11);
-	assert_int_equal(rope.dialer.lost_count, 0);
 	rope_close(&rope);
 }
 
@@ -595,7 +569,6 @@ int main(void)
 		cmocka_unit_test(break_of_all_streams_is_told_and_so_is_the_first_that_is_up_again),
 		cmocka_unit_test(link_whose_connections_are_forgotten_is_renewed),
 		cmocka_unit_test(link_that_can_not_be_renewed_is_lost_at_the_deadline),
-		cmocka_unit_test(who_says_hello_late_waits_for_an_answer),
 		cmocka_unit_test(link_that_is_renewed_in_vain_is_lost),
 		cmocka_unit_test(link_that_breaks_for_good_is_lost_on_both_sides),
 		cmocka_unit_test(neighbour_that_made_its_link_anew_is_noticed),
