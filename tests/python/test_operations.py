@@ -143,6 +143,20 @@ def test_ctrl_c_interrupts_what_blocks(master, run_peers):
     assert run_peers(be_interrupted, 2, master) == {0: True, 1: True}
 
 
+def test_what_is_awaited_in_turn_shares_threads():
+    seen = []
+
+    def work(ended):
+        seen.append(threading.current_thread())
+        ended.set()
+
+    for _ in range(40):
+        ended = threading.Event()
+        _calls.start(lambda ended=ended: work(ended))
+        assert ended.wait(30)
+    assert len(set(seen)) < 20  # one, but for those that were not at rest yet
+
+
 def test_no_number_of_ctrl_cs_leaves_a_call_behind():
     """It writes into memory that whoever is interrupted lets go of."""
     ended, times = threading.Event(), []

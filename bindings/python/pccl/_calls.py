@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 from . import _declarations as d
@@ -29,23 +30,37 @@ class _Helper:
     """A thread that makes one call at a time."""
 
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[tuple[Callable[[], Any], _Reply]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Callable[[], Any], _Reply] | None] = queue.SimpleQueue()
         threading.Thread(target=self._serve, name="pccl-call", daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
-            function, reply = self._inbox.get()
+        while (asked := self._inbox.get()) is not None:
+            function, reply = asked
             try:
                 reply.value = function()
             except BaseException as error:
                 reply.error = error
             reply.ended.set()
-            del function, reply
+            del asked, function, reply
 
     def ask(self, function: Callable[[], Any]) -> _Reply:
         reply = _Reply()
         self._inbox.put((function, reply))
         return reply
+
+    def rest(self) -> None:
+        """Until somebody takes it; with many at rest it ends."""
+        if len(_idle) < _IDLE_MOST:
+            _idle.append(self)
+        else:
+            self._inbox.put(None)
+
+    @staticmethod
+    def take() -> _Helper:
+        try:
+            return _idle.pop()
+        except IndexError:
+            return _Helper()
 
 
 SLICE_MS = 100
@@ -58,6 +73,7 @@ def wait_for(handle: d.pcclHandle_t) -> None:
         pass
 
 
+_IDLE_MOST = 16
 _idle: list[_Helper] = []
 os.register_at_fork(after_in_child=_idle.clear)
 
@@ -67,19 +83,32 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     called, function() is waited for and the handler's exception goes on; without, function() runs on by itself."""
     if threading.current_thread() is not threading.main_thread():
         return function()
-    helper = _idle.pop() if _idle else _Helper()
+    helper = _Helper.take()
     try:
         reply = helper.ask(function)
         reply.ended.wait()
     except BaseException:
         if on_interrupt is not None:
             _outlast(helper, on_interrupt)
-            _idle.append(helper)
+            helper.rest()
         raise
-    _idle.append(helper)
+    helper.rest()
     if reply.error is not None:
         raise reply.error
     return reply.value
+
+
+def start(function: Callable[[], object]) -> None:
+    """function() runs in a thread that runs nothing else meanwhile: it may wait for others."""
+    helper = _Helper.take()
+
+    def work() -> None:
+        try:
+            function()
+        finally:
+            helper.rest()
+
+    helper.ask(work)
 
 
 def _outlast(helper: _Helper, on_interrupt: Callable[[], Any]) -> None:
@@ -161,18 +190,18 @@ class Life:
 
     def __enter__(self) -> None:
         """A thread goes into a call."""
-        self._inside.append(threading.get_ident())  # before it looks: end() looks the other way round
+        self._inside.append(get_ident())  # before it looks: end() looks the other way round
         if self.is_over:
             self.__exit__()
             raise _closed()
 
     def __exit__(self, *_: object) -> None:
-        self._inside.remove(threading.get_ident())
+        self._inside.remove(get_ident())
 
     def stay(self, call: Call, launch: Callable[..., int], arguments: tuple[Any, ...], buffers: Any) -> int:
         """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
         raises meanwhile, nothing is written into the buffers any more."""
-        inside, thread = self._inside, threading.get_ident()
+        inside, thread = self._inside, get_ident()
         inside.append(thread)  # before it looks: end() looks the other way round
         try:
             if self.is_over:
@@ -201,7 +230,7 @@ class Life:
                ) -> tuple[int, str]:
         """Result and cause of an operation, when it has ended. If a signal handler raises meanwhile: with `aborts`
         nothing is written into the buffers any more, else the operation goes on."""
-        self._inside.append(threading.get_ident())
+        self._inside.append(get_ident())
         try:
             done = ctypes.c_bool()
             while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
@@ -237,7 +266,7 @@ class Life:
         self._held.clear()
 
     def _await_others(self) -> None:
-        own = threading.get_ident()  # inside as well, if this is called by a signal handler
+        own = get_ident()  # inside as well, if this is called by a signal handler
         while any(each != own for each in list(self._inside)):
             lib.pcclCommAbort(self._comm)
             time.sleep(0.001)

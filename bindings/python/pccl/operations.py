@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import SLICE_MS, Call, Life
+from ._calls import SLICE_MS, Call, Life, start
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidArgumentError, PCCLError
@@ -62,6 +62,7 @@ _NUMBERS = {"tag": 2**64, "timeout_ms": 2**32, "codec_block": 2**32, "root": 2**
             "stay_ms": 2**32}
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
+_SUCCESS = d.pcclSuccess
 _PLANS = {plan.value: plan for plan in Plan}
 
 
@@ -129,7 +130,7 @@ class Handle:
         return self._await().__await__()
 
     async def _await(self) -> OperationInfo:
-        # A thread of its own: a pool's could all be waiting for operations that await others.
+        # A thread of its own meanwhile: those of a pool could all be waiting for operations that await others.
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
 
@@ -145,7 +146,7 @@ class Handle:
                     loop.call_soon_threadsafe(tell)
 
         if self._outcome is None:
-            threading.Thread(target=watch, name="pccl-await", daemon=True).start()
+            start(watch)
             await ended
         return self.wait()
 
@@ -230,11 +231,6 @@ _Request = tuple[str, tuple[Any, ...], tuple[Buffer, ...], _What, int]
 _BARRIER: _Request = ("pcclBarrier", (), (), (0, DataType.UINT8, ReduceOp.SUM), 0)
 
 
-def _all_reduce(send: Any, recv: Any | None, op: ReduceOp | str) -> _Request:
-    left, right = pair_of(send, send if recv is None else recv)
-    return ("pcclAllReduceWith", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, op), 0)
-
-
 def _broadcast(recv: Any, send: Any | None, root: int) -> _Request:
     left, right = pair_of(recv if send is None else send, recv)
     return ("pcclBroadcast", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, ReduceOp.SUM),
@@ -297,14 +293,14 @@ class Operations:
             self._life.forget(buffers)
             raise
 
-    def _start(self, choices: Choices, request: _Request) -> Handle:
-        name, pointers, buffers, what, root = request
+    def _start(self, choices: Choices, name: str, pointers: tuple[Any, ...], buffers: tuple[Buffer, ...], what: _What,
+               root: int = 0) -> Handle:
         operation, more = _operation(*what, choices, root)
         return self._launch(name, pointers, operation, buffers + more)
 
-    def _run(self, choices: Choices, request: _Request) -> OperationInfo:
+    def _run(self, choices: Choices, name: str, pointers: tuple[Any, ...], buffers: tuple[Buffer, ...], what: _What,
+             root: int = 0) -> OperationInfo:
         """_start(), and waits for it: by one call of the library, if that takes no longer than a slice."""
-        name, pointers, buffers, what, root = request
         try:
             call = _spare.pop()
         except IndexError:
@@ -318,7 +314,7 @@ class Operations:
             call.describe(*what)
         life = self._life
         status = life.stay(call, _LAUNCHES[name], (*pointers, operation, life._comm, call.handle), buffers)
-        if status != d.pcclSuccess:
+        if status != _SUCCESS:
             PCCLError.check(status, name)
         if call.memory != call.seen:
             call.look()
@@ -329,22 +325,26 @@ class Operations:
     def all_reduce_with_async(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                               **choices: Unpack[Choices]) -> Handle:
         """recv = the reduction of all members' send, alike in type and size. Without recv: in place."""
-        return self._start(choices, _all_reduce(send, recv, op))
+        left, right = pair_of(send, send if recv is None else recv)
+        return self._start(choices, "pcclAllReduceWith", (left.pointer, right.pointer), (left, right),
+                           (right.count, right.datatype, op))
 
     def all_reduce_with(self, send: Any, recv: Any | None = None, *, op: ReduceOp | str = ReduceOp.SUM,
                         **choices: Unpack[Choices]) -> OperationInfo:
         """all_reduce_with_async(), and waits for it."""
-        return self._run(choices, _all_reduce(send, recv, op))
+        left, right = pair_of(send, send if recv is None else recv)
+        return self._run(choices, "pcclAllReduceWith", (left.pointer, right.pointer), (left, right),
+                         (right.count, right.datatype, op))
 
     def broadcast_async(self, recv: Any, send: Any | None = None, *, root: int = 0,
                         **choices: Unpack[Choices]) -> Handle:
         """Every member's recv = the send of the member that has rank `root` now. Without send: the root's recv."""
-        return self._start(choices, _broadcast(recv, send, root))
+        return self._start(choices, *_broadcast(recv, send, root))
 
     def broadcast(self, recv: Any, send: Any | None = None, *, root: int = 0,
                   **choices: Unpack[Choices]) -> OperationInfo:
         """broadcast_async(), and waits for it."""
-        return self._run(choices, _broadcast(recv, send, root))
+        return self._run(choices, *_broadcast(recv, send, root))
 
     def _ranked(self, part: Buffer, whole: Buffer) -> None:
         check_host(part, whole)
@@ -364,12 +364,12 @@ class Operations:
     def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                              **choices: Unpack[Choices]) -> Handle:
         """Rank r's recv = the reduction of part r of all members' send, which has world_size parts as large as recv."""
-        return self._start(choices, self._reduce_scatter(send, recv, op))
+        return self._start(choices, *self._reduce_scatter(send, recv, op))
 
     def reduce_scatter(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                        **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_scatter_async(), and waits for it."""
-        return self._run(choices, self._reduce_scatter(send, recv, op))
+        return self._run(choices, *self._reduce_scatter(send, recv, op))
 
     def _all_gather(self, send: Any, recv: Any) -> _Request:
         left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
@@ -379,11 +379,11 @@ class Operations:
 
     def all_gather_async(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> Handle:
         """recv, world_size times as large as send = the members' send one after the other in rank order."""
-        return self._start(choices, self._all_gather(send, recv))
+        return self._start(choices, *self._all_gather(send, recv))
 
     def all_gather(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> OperationInfo:
         """all_gather_async(), and waits for it."""
-        return self._run(choices, self._all_gather(send, recv))
+        return self._run(choices, *self._all_gather(send, recv))
 
     def _reduce(self, send: Any, recv: Any | None, root: int, op: ReduceOp | str) -> _Request:
         if self.rank == root:
@@ -399,12 +399,12 @@ class Operations:
                      **choices: Unpack[Choices]) -> Handle:
         """The recv of the member that has rank `root` now = the reduction of all members' send. Only the root needs a
         recv; without one there: in place."""
-        return self._start(choices, self._reduce(send, recv, root, op))
+        return self._start(choices, *self._reduce(send, recv, root, op))
 
     def reduce(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                **choices: Unpack[Choices]) -> OperationInfo:
         """reduce_async(), and waits for it."""
-        return self._run(choices, self._reduce(send, recv, root, op))
+        return self._run(choices, *self._reduce(send, recv, root, op))
 
     @staticmethod
     def _counts(world: int, counts: Sequence[int] | None, whole: Buffer, what: str) -> Any:
@@ -444,23 +444,23 @@ class Operations:
                      **choices: Unpack[Choices]) -> Handle:
         """The root's recv = the members' send one after the other in rank order. Sends may differ in size: then the
         root says `counts`, one of each member. Only the root needs recv."""
-        return self._start(choices, self._rooted("pcclGather", send, recv, counts, root))
+        return self._start(choices, *self._rooted("pcclGather", send, recv, counts, root))
 
     def gather(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                **choices: Unpack[Choices]) -> OperationInfo:
         """gather_async(), and waits for it."""
-        return self._run(choices, self._rooted("pcclGather", send, recv, counts, root))
+        return self._run(choices, *self._rooted("pcclGather", send, recv, counts, root))
 
     def scatter_async(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                       **choices: Unpack[Choices]) -> Handle:
         """Every member's recv = its part of the root's send. Parts may differ in size: then the root says `counts`, one
         of each member. Only the root needs send."""
-        return self._start(choices, self._rooted("pcclScatter", recv, send, counts, root))
+        return self._start(choices, *self._rooted("pcclScatter", recv, send, counts, root))
 
     def scatter(self, recv: Any, send: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                 **choices: Unpack[Choices]) -> OperationInfo:
         """scatter_async(), and waits for it."""
-        return self._run(choices, self._rooted("pcclScatter", recv, send, counts, root))
+        return self._run(choices, *self._rooted("pcclScatter", recv, send, counts, root))
 
     def _all_to_all(self, send: Any, recv: Any, send_counts: Sequence[int] | None, recv_counts: Sequence[int] | None
                     ) -> _Request:
@@ -482,34 +482,34 @@ class Operations:
                          recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:
         """Part r of send goes to rank r, part r of recv comes from there. Parts that differ in size have counts, one of
         each member: what one sends to another, that one must expect, or all get MismatchError."""
-        return self._start(choices, self._all_to_all(send, recv, send_counts, recv_counts))
+        return self._start(choices, *self._all_to_all(send, recv, send_counts, recv_counts))
 
     def all_to_all(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
                    recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> OperationInfo:
         """all_to_all_async(), and waits for it."""
-        return self._run(choices, self._all_to_all(send, recv, send_counts, recv_counts))
+        return self._run(choices, *self._all_to_all(send, recv, send_counts, recv_counts))
 
     def send_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
         """To the member that has this rank now, which receives as much of the same type under the same tag. No other
         member has to do with it; a tag is each sender's and receiver's own."""
-        return self._start(choices, _transfer("pcclSend", buffer, rank))
+        return self._start(choices, *_transfer("pcclSend", buffer, rank))
 
     def send(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """send_async(), and waits until the other one has everything."""
-        return self._run(choices, _transfer("pcclSend", buffer, rank))
+        return self._run(choices, *_transfer("pcclSend", buffer, rank))
 
     def recv_async(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> Handle:
         """From the member that has this rank now: see send_async()."""
-        return self._start(choices, _transfer("pcclRecv", buffer, rank))
+        return self._start(choices, *_transfer("pcclRecv", buffer, rank))
 
     def recv(self, buffer: Any, rank: int, **choices: Unpack[Choices]) -> OperationInfo:
         """recv_async(), and waits for it."""
-        return self._run(choices, _transfer("pcclRecv", buffer, rank))
+        return self._run(choices, *_transfer("pcclRecv", buffer, rank))
 
     def barrier_async(self, **choices: Unpack[Choices]) -> Handle:
         """Ends when every member has called it. Only tag, timeout_ms and failure_policy count."""
-        return self._start(choices, _BARRIER)
+        return self._start(choices, *_BARRIER)
 
     def barrier(self, **choices: Unpack[Choices]) -> None:
         """barrier_async(), and waits for it."""
-        self._run(choices, _BARRIER)
+        self._run(choices, *_BARRIER)
