@@ -4,7 +4,7 @@ VM_CACHE ?= build/vm
 
 test-vm: ## RDMA over a soft-RoCE device, in an emulated machine (PCCL_TEST_RDMA=device: over a device of this one)
 	@$(MAKE) --no-print-directory deps-vm
-	@$(SUBMAKE) $(B)/bin/allreduce-bench $(B)/bin/pccl-master $(B)/test/unit/transport/rdma/test_rdma
+	@$(SUBMAKE) $(B)/bin/allreduce-bench $(B)/bin/pccl-master $(B)/bin/pccl-info $(B)/test/unit/transport/rdma/test_rdma
 	@export PCCL_TEST_SHORT=$(SHORT); if [ "$(PCCL_TEST_RDMA)" = device ]; then PCCL_BUILD=$(B) tests/vm/rdma.sh; \
 	else tests/vm/run.sh $(VM_CACHE) tests/vm/rdma.sh || [ $$? -eq 77 ]; fi
 

@@ -45,8 +45,8 @@ for driver in /all/etc/libibverbs.d/*; do
 	[ "${driver##*/}" = rxe.driver ] || rm -f "$driver"
 done
 chroot /all rdma link add rxe_lo type rxe netdev lo || fail "no soft-RoCE device"
-chroot /all ip link add dummy0 mtu 9000 type dummy && chroot /all ip address add 10.99.0.1/24 dev dummy0 &&
-	chroot /all ip link set dummy0 up && chroot /all rdma link add rxe_dummy type rxe netdev dummy0 ||
+chroot /all ip link add rdma0 type dummy && chroot /all ip address add 10.99.0.1/24 dev rdma0 &&
+	chroot /all ip link set rdma0 up && chroot /all rdma link add rxe_dummy type rxe netdev rdma0 ||
 	fail "no second soft-RoCE device"
 : >/all/run/job/begun
 chroot /all /bin/bash /run/job/go </dev/null >/dev/hvc0 2>&1

@@ -58,6 +58,14 @@ two_devices() {
 	[ $first -ge 200 ] && [ $second -ge 200 ]
 }
 
+# It makes what a connection would.
+described() {
+	"$build/bin/pccl-info" 127.0.0.1 | grep '127\.0\.0\.1: over .* port' && return
+	echo "---- pccl-info: 127.0.0.1 is over no device"
+	failed=$((failed + 1))
+}
+
+described
 check "transport suite" "$build/test/unit/transport/rdma/test_rdma"
 collectives=broadcast
 [ -n "${PCCL_TEST_SHORT:-}" ] || collectives="$collectives allreduce reducescatter allgather"
