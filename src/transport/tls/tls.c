@@ -34,13 +34,17 @@ struct tls_connection {
 	bool usable;   /* the handshake is done, and nothing has failed */
 	int failure;   /* errno that the next read() returns; 0: none */
 	bool said_end; /* close_notify is in the buffer, or gone */
+	size_t taken;  /* bytes that this call of read() or discard() has brought */
+	bool drained;  /* in it, the socket had less than there was room for, */
+	bool dry;      /* and all of that has been taken: there is no more just now */
+	bool ended;    /* the socket says that the other side has shut down */
 	size_t out_begin;
 	size_t out_end;
 	uint8_t out[OUT_BYTES];	      /* sealed, on its way to the socket */
 	uint8_t record[RECORD_BYTES]; /* where small pieces become one record */
 };
 
-/* ---- from OpenSSL to the buffer ------------------------------------------------------------------------------ */
+/* ---- between OpenSSL and the socket ------------------------------------------------------------------------ */
 
 static size_t room(const struct tls_connection *connection)
 {
@@ -61,11 +65,33 @@ static int take_sealed(BIO *bio, const char *bytes, int count)
 	return count;
 }
 
+/* Who has something, and was brought less than there was room for, does not ask the kernel again: the loop tells. */
+static int bring_sealed(BIO *bio, char *to, int bytes)
+{
+	struct tls_connection *connection = BIO_get_data(bio);
+	ssize_t got = -1;
+
+	BIO_clear_retry_flags(bio);
+	errno = EAGAIN;
+	if (!connection->drained || connection->taken == 0)
+		do
+			got = recv(connection->fd, to, (size_t)bytes, MSG_DONTWAIT);
+		while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		BIO_set_retry_read(bio);
+	connection->drained = got < bytes;
+	connection->ended = got == 0;
+	return (int)got;
+}
+
 static long control(BIO *bio, int command, long number, void *pointer)
 {
-	(void)bio;
+	const struct tls_connection *connection = BIO_get_data(bio);
+
 	(void)number;
 	(void)pointer;
+	if (command == BIO_CTRL_EOF)
+		return connection->ended;
 	return command == BIO_CTRL_FLUSH; /* it asks after each flight; we send when we can */
 }
 
@@ -73,7 +99,8 @@ BIO_METHOD *pccl_tls_make_method(void)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pccl");
 
-	if (method != NULL && BIO_meth_set_write(method, take_sealed) == 1 && BIO_meth_set_ctrl(method, control) == 1)
+	if (method != NULL && BIO_meth_set_write(method, take_sealed) == 1 &&
+	    BIO_meth_set_read(method, bring_sealed) == 1 && BIO_meth_set_ctrl(method, control) == 1)
 		return method;
 	BIO_meth_free(method);
 	return NULL;
@@ -117,20 +144,18 @@ static void expect_client(SSL *ssl)
 static pcclResult_t connect_ends(struct tls_connection *connection, const struct pccl_tls_wire *wire, bool dialled)
 {
 	const struct pccl_tls *tls = wire->tls;
-	BIO *in, *out;
+	BIO *bio;
 
 	connection->ssl = SSL_new(tls->context);
-	in = BIO_new_socket(connection->fd, BIO_NOCLOSE);
-	out = BIO_new(tls->method);
-	if (connection->ssl == NULL || in == NULL || out == NULL) {
-		BIO_free(in);
-		BIO_free(out);
+	bio = BIO_new(tls->method);
+	if (connection->ssl == NULL || bio == NULL) {
+		BIO_free(bio);
 		SSL_free(connection->ssl);
 		return pcclOutOfMemory;
 	}
-	BIO_set_data(out, connection);
-	BIO_set_init(out, 1);
-	SSL_set_bio(connection->ssl, in, out);
+	BIO_set_data(bio, connection);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(connection->ssl, bio, bio);
 	SSL_set_mode(connection->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (wire->expects_peers)
 		expect_client(connection->ssl);
@@ -224,6 +249,14 @@ static enum pccl_shake shake(void *state, int fd)
 	return PCCL_SHAKE_DONE;
 }
 
+/* Errors of others on this thread would be taken for the next call's. There are none as a rule, and to look is quicker
+ * than to clear. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
 /* Why SSL_read() brought nothing, as read() says it. */
@@ -254,38 +287,48 @@ static ssize_t explain(struct tls_connection *connection)
 	}
 }
 
+/* Without a call that would bring nothing. */
+static bool is_dry(const struct tls_connection *connection)
+{
+	return connection->taken > 0 && connection->drained && SSL_has_pending(connection->ssl) == 0;
+}
+
 /* Fills one part. False: there is no more just now, or ever. */
-static bool read_part(struct tls_connection *connection, uint8_t *to, size_t bytes, size_t *total)
+static bool read_part(struct tls_connection *connection, uint8_t *to, size_t bytes)
 {
 	size_t got, done;
 
-	for (done = 0; done < bytes; done += got, *total += got)
-		if (SSL_read_ex(connection->ssl, to + done, bytes - done, &got) != 1)
+	for (done = 0; done < bytes; done += got, connection->taken += got) {
+		connection->dry = is_dry(connection);
+		if (connection->dry || SSL_read_ex(connection->ssl, to + done, bytes - done, &got) != 1)
 			return false;
+	}
 	return true;
 }
 
 /* What was read before a failure is delivered first; the failure is told by the next call. */
-static ssize_t finish_read(struct tls_connection *connection, size_t total, bool filled, bool *more_out)
+static ssize_t finish_read(struct tls_connection *connection, bool filled, bool *more_out)
 {
-	ssize_t result = filled ? 1 : explain(connection);
+	ssize_t result = filled || connection->dry ? 1 : explain(connection);
 	int error = errno;
-	bool waits = !filled && result < 0 && error == EAGAIN;
+	bool waits = connection->dry || (result < 0 && error == EAGAIN);
 
 	(void)flush(connection, connection->fd); /* answers of TLS's own */
 	*more_out = !waits;
 	errno = error;
-	if (total == 0)
+	if (connection->taken == 0)
 		return result;
-	if (!filled && result < 0 && !waits)
+	if (result < 0 && !waits)
 		connection->failure = error == EPROTO ? EBADMSG : error; /* its words would be gone by then */
-	return (ssize_t)total;
+	return (ssize_t)connection->taken;
 }
 
 /* False with errno: an earlier call failed. */
 static bool may_read(struct tls_connection *connection)
 {
-	ERR_clear_error();
+	forget_errors();
+	connection->taken = 0;
+	connection->drained = connection->dry = false;
 	errno = connection->failure;
 	return connection->failure == 0;
 }
@@ -294,32 +337,31 @@ static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_
 {
 	struct tls_connection *connection = state;
 	bool filled = true;
-	size_t total = 0;
 	size_t i;
 
 	(void)fd;
 	if (!may_read(connection))
 		return -1;
 	for (i = 0; i < part_count && filled; i++)
-		filled = read_part(connection, parts[i].iov_base, parts[i].iov_len, &total);
-	return finish_read(connection, total, filled, more_out);
+		filled = read_part(connection, parts[i].iov_base, parts[i].iov_len);
+	return finish_read(connection, filled, more_out);
 }
 
 static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
 {
 	struct tls_connection *connection = state;
 	bool filled = true;
-	size_t total = 0;
 
 	(void)fd;
 	if (!may_read(connection))
 		return -1;
-	while (total < bytes && filled) {
-		size_t piece = bytes - total < RECORD_BYTES ? bytes - total : RECORD_BYTES;
+	while (connection->taken < bytes && filled) {
+		size_t left = bytes - connection->taken;
+		size_t piece = left < RECORD_BYTES ? left : RECORD_BYTES;
 
-		filled = read_part(connection, connection->record, piece, &total);
+		filled = read_part(connection, connection->record, piece);
 	}
-	return finish_read(connection, total, filled, more_out);
+	return finish_read(connection, filled, more_out);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
@@ -398,7 +440,7 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 
 	(void)fd;
 	*more_out = false;
-	ERR_clear_error();
+	forget_errors();
 	do {
 		if (!empty(connection))
 			return total > 0 ? (ssize_t)total : -1;

@@ -18,7 +18,7 @@ struct pccl_tls_wire {
 struct pccl_tls {
 	struct pccl_tls_wire to_masters, to_peers;
 	SSL_CTX *context;
-	BIO_METHOD *method; /* from OpenSSL to a connection's buffer */
+	BIO_METHOD *method; /* between OpenSSL and a connection's socket */
 	struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX];
 	uint8_t names[PCCL_JOIN_SECRETS_MAX][PCCL_TLS_NAME_BYTES]; /* what a secret is called on the wire */
 	uint32_t secret_count;
