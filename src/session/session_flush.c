@@ -160,8 +160,8 @@ static pcclResult_t fill_report(const struct pccl_session *session, const struct
 	if (pccl_session_is_by_rank(op->request.kind) ||
 	    (pccl_collective_moves_parts((int)op->request.kind) && op->request.kind != PCCL_TRANSFER))
 		report_out->policy = (uint8_t)pcclPolicyAbort;
-	if (op->gives_up) /* its input is gone */
-		report_out->policy = PCCL_POLICY_FAILED;
+	if (op->gives_up)
+		report_out->policy = PCCL_POLICY_SPENT;
 	report_out->repairable = op->request.kind == PCCL_ALL_REDUCE && !(op->gives_up && op->verifies);
 	report_out->complete = op->complete;
 	report_out->segment_count = op->geometry.segment_count;

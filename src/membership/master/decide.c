@@ -21,6 +21,7 @@ struct tally {
 	uint8_t policy; /* pcclPolicyAbort if they differ */
 	bool repairable;
 	bool failed;	     /* at some member, by itself */
+	bool spent;	     /* its input, at some member */
 	bool mismatched;     /* members have launched different things */
 	pcclRankUuid_t root; /* where there is one; else zeros */
 	uint32_t participants_min;
@@ -64,6 +65,7 @@ static struct tally count_mentions(const struct mention *mentions, uint32_t coun
 		tally.repairable =
 			tally.repairable && report->repairable && report->segment_count == first->segment_count;
 		tally.failed = tally.failed || report->policy == PCCL_POLICY_FAILED;
+		tally.spent = tally.spent || report->policy == PCCL_POLICY_SPENT;
 		tally.mismatched = tally.mismatched || report->policy == PCCL_POLICY_MISMATCHED ||
 				   report->signature != first->signature;
 		count_root(&tally, &report->root);
@@ -103,14 +105,14 @@ static enum pccl_verdict judge(const struct pccl_decide_input *input, const stru
 		return PCCL_VERDICT_MISMATCH;
 	if (tally->complete_count == count)
 		return PCCL_VERDICT_COMMIT;
-	if (tally->failed && !tally->repairable) /* callers there have that error */
+	if (tally->failed) /* callers there have that error */
 		return PCCL_VERDICT_ABORT;
 	if (has_expired(input, mentions[0].report))
 		return PCCL_VERDICT_EXPIRE;
-	/* Its input is given up. What any result has overwritten is held somewhere. */
-	if (tally->failed && input->nobody_lost)
+	/* What any result has overwritten is held somewhere. */
+	if (tally->spent && tally->repairable && input->nobody_lost)
 		return PCCL_VERDICT_REPAIR;
-	if (tally->failed || has_lost_root(input, tally))
+	if (tally->spent || has_lost_root(input, tally))
 		return PCCL_VERDICT_ABORT;
 	if (tally->policy == (uint8_t)pcclPolicyRepair)
 		return tally->repairable ? PCCL_VERDICT_REPAIR : PCCL_VERDICT_RETRY;
@@ -176,7 +178,7 @@ static pcclResult_t decide_op(const struct pccl_decide_input *input, const struc
 
 	bytes += differ ? tally.segment_count * sizeof(uint16_t) : 0;
 	if (verdict == PCCL_VERDICT_REPAIR && bytes > PCCL_HOLDERS_BYTES_MAX - *holders_bytes)
-		verdict = tally.failed ? PCCL_VERDICT_ABORT : PCCL_VERDICT_RETRY;
+		verdict = tally.spent ? PCCL_VERDICT_ABORT : PCCL_VERDICT_RETRY;
 	decision->tag = mentions[0].report->tag;
 	decision->sequence = mentions[0].report->sequence;
 	decision->signature = mentions[0].report->signature;

@@ -339,8 +339,7 @@ static void get_register(struct pccl_reader *reader, struct pccl_message_registe
 
 static bool is_policy(uint8_t policy)
 {
-	return policy == PCCL_POLICY_FAILED || policy == PCCL_POLICY_MISMATCHED ||
-	       (policy >= pcclPolicyAbort && policy <= pcclPolicyRepair);
+	return policy <= PCCL_POLICY_SPENT || (policy >= pcclPolicyAbort && policy <= pcclPolicyRepair);
 }
 
 static void get_prepared(struct pccl_reader *reader, struct pccl_message_prepared *prepared)

@@ -59,16 +59,17 @@ struct pccl_world {
 	uint32_t largest_group;
 };
 
-/* Instead of a policy: the op has failed at this member by itself, or can't be done again here; nobody may redo it. */
-#define PCCL_POLICY_FAILED 0	 /* a value can't be sent, or the input is gone */
-#define PCCL_POLICY_MISMATCHED 1 /* members launched different things */
+/* Instead of a policy: nobody may redo the op. */
+#define PCCL_POLICY_FAILED 0	 /* it has failed at this member by itself: a value can't be sent */
+#define PCCL_POLICY_MISMATCHED 1 /* so it has, for members launched different things */
+#define PCCL_POLICY_SPENT 2	 /* its input is given up here, and may be overwritten */
 
 /* What one member says in the flush of one op that has not ended at it. */
 struct pccl_op_report {
 	uint64_t tag;
 	uint32_t sequence;
 	uint64_t signature;	   /* a hash of what all members must have called alike */
-	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED or _MISMATCHED */
+	uint8_t policy;		   /* pcclFailurePolicy_t, or PCCL_POLICY_FAILED, _MISMATCHED or _SPENT */
 	bool repairable;	   /* an all-reduce: single segments can be redone */
 	bool complete;		   /* holds every result and knows that every member launched it */
 	pcclRankUuid_t root;	   /* of a broadcast or reduce, which can't be redone without it; else zeros */

@@ -352,7 +352,7 @@ static void what_has_given_its_input_up_is_never_done_again(void **state)
 	assert_int_equal(pccl_session_reports(session, &reports, &count), pcclSuccess);
 	assert_int_equal(count, 2);
 	for (i = 0; i < 2; i++)
-		assert_int_equal(reports[i].policy, reports[i].tag == 2 ? PCCL_POLICY_FAILED : pcclPolicyAbort);
+		assert_int_equal(reports[i].policy, reports[i].tag == 2 ? PCCL_POLICY_SPENT : pcclPolicyAbort);
 	pccl_op_reports_destroy(reports, count);
 	pccl_session_destroy(session);
 }

@@ -217,11 +217,11 @@ static void a_given_up_input_is_repaired_if_nobody_was_lost(void **state)
 
 	(void)state;
 	fill(&table, pcclPolicyAbort);
-	table.reports[1].policy = PCCL_POLICY_FAILED;
+	table.reports[1].policy = PCCL_POLICY_SPENT;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
 	table.input.nobody_lost = true;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_REPAIR);
-	table.reports[1].repairable = false; /* what has failed by itself, too */
+	table.reports[1].repairable = false;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
 }
 
@@ -237,9 +237,10 @@ static void expired_op_ends_unless_it_is_complete(void **state)
 	table.input.expired_count = 1;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
 	table.reports[1].policy = PCCL_POLICY_FAILED; /* its caller has another error already */
-	table.reports[1].repairable = false;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_ABORT);
-	table.reports[1].repairable = true; /* it has given up its input */
+	table.reports[1].policy = PCCL_POLICY_SPENT;
+	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
+	table.reports[1].repairable = false;
 	assert_int_equal(verdict(&table), PCCL_VERDICT_EXPIRE);
 	table.reports[1].policy = pcclPolicyRetry;
 	table.reports[0].complete = true;

@@ -192,6 +192,8 @@ static void impossible_participants_and_policies_are_refused(void **state)
 	(void)state;
 	assert_true(report_is_taken(0, PCCL_MEMBERS_MAX, abort_policy));
 	assert_true(report_is_taken(1, 1, PCCL_POLICY_FAILED));
+	assert_true(report_is_taken(1, 1, PCCL_POLICY_SPENT));
+	assert_false(report_is_taken(1, 1, PCCL_POLICY_SPENT + 1));
 	assert_false(report_is_taken(2, 1, abort_policy));
 	assert_false(report_is_taken(1, UINT32_MAX, abort_policy));
 	assert_false(report_is_taken(1, 1, (uint8_t)(pcclPolicyAbort - 1)));
