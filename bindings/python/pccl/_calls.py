@@ -66,13 +66,6 @@ class _Helper:
 SLICE_MS = 100
 
 
-def wait_for(handle: d.pcclHandle_t) -> None:
-    """Blocks until the operation can be awaited at once, or something is wrong that awaiting it will tell."""
-    done = ctypes.c_bool()
-    while not done.value and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
-        pass
-
-
 _IDLE_MOST = 16
 _idle: list[_Helper] = []
 os.register_at_fork(after_in_child=_idle.clear)

@@ -1,4 +1,4 @@
-"""The backend "pccl" of torch.distributed, for tensors in the memory of the host.
+"""The backend "pccl" of torch.distributed, for tensors in the memory of the host and on accelerators.
 
     import pccl.torch
     torch.distributed.init_process_group("pccl")

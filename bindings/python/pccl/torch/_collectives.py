@@ -7,9 +7,10 @@ from typing import Any
 
 from .. import _declarations as d
 from ._facade import Tensor, Tensors, c10d, dist, torch
-from ._launcher import Launcher, dense, is_plain, one_of
+from ._launcher import Launcher, Launches, dense, is_plain, milliseconds, one_of
 from ._reduction import Reduction, reduction_of
-from ._work import Launch, Work
+from ._staging import Move
+from ._work import Work
 
 
 def options_of(kind: Any, given: Any, timeout: Any = None) -> Any:
@@ -53,8 +54,8 @@ def joined(parts: Tensors) -> Tensor:
 
 
 class Collectives(Launcher):
-    """Tensors lie in the memory of the host. Those with gaps are copied; all others are sent and received where they
-    are."""
+    """Tensors with gaps are copied. All others are sent and received where they are if that is in the memory of the
+    host; else, and large ones of a group that has a member with an accelerator, in pieces: _staging.py."""
 
     # ---- all-reduce
 
@@ -68,7 +69,7 @@ class Collectives(Launcher):
         return self._all_reduce(tensors, options_of(c10d.AllreduceCoalescedOptions, opts))
 
     def _all_reduce(self, tensors: Tensors, opts: Any) -> Work:
-        launches: list[Launch] = []
+        launches: Launches = []
         ends: list[Any] = []
         for tensor in tensors:
             if tensor.layout is torch.sparse_coo:
@@ -82,18 +83,18 @@ class Collectives(Launcher):
                 with torch.no_grad():
                     buffer.mul_(reduction.factor)
             if self._size > 1:
-                launches.append(self._launch(
-                    "pcclAllReduceWith", (buffer.data_ptr(), buffer.data_ptr()), buffer.numel() * reduction.parts,
-                    reduction.datatype, buffer, op=reduction.op, timeout=opts.timeout))
+                launches.append(self._move(Move(
+                    "pcclAllReduceWith", buffer, buffer, buffer.numel() * reduction.parts, bytes_of(buffer),
+                    reduction.datatype, in_place=True, op=reduction.op), opts, len(tensors) == 1))
             if buffer is not tensor:
                 ends.append(functools.partial(tensor.copy_, buffer))
         return self._work(launches, tensors, run_all(ends))
 
-    def _all_reduce_gathered(self, tensor: Tensor, reduction: Reduction, opts: Any, launches: list[Launch],
+    def _all_reduce_gathered(self, tensor: Tensor, reduction: Reduction, opts: Any, launches: Launches,
                              ends: list[Any]) -> None:
         buffer = dense(tensor)
-        parts = torch.empty((self._size, *tensor.shape), dtype=tensor.dtype)
-        launches += self._gather_bytes(parts, buffer, opts.timeout)
+        parts = tensor.new_empty((self._size, *tensor.shape))
+        launches += self._gather_bytes(parts, buffer, opts, False)
         ends.append(lambda: tensor.copy_(functools.reduce(reduction.gather, parts.unbind(0))))
 
     def _all_reduce_sparse(self, tensor: Tensor, opts: Any) -> Work:
@@ -102,21 +103,20 @@ class Collectives(Launcher):
             raise ValueError("sparse tensors can be summed only")
         mine = tensor.coalesce()
         counts = torch.empty(self._size, dtype=torch.int64)
-        self._work(self._gather_bytes(counts, torch.tensor([mine._nnz()]), opts.timeout), ()).wait()
+        self._work(self._gather_bytes(counts, torch.tensor([mine._nnz()]), opts), ()).wait()
         most = int(counts.max())
-        indices = torch.zeros((mine.sparse_dim(), most), dtype=torch.int64)
-        values = torch.zeros((most, *mine.values().shape[1:]), dtype=mine.dtype)
+        indices = mine.indices().new_zeros((mine.sparse_dim(), most))
+        values = mine.values().detach().new_zeros((most, *mine.values().shape[1:]))
         indices[:, :mine._nnz()], values[:mine._nnz()] = mine.indices(), mine.values().detach()
-        all_indices = torch.empty((self._size, *indices.shape), dtype=indices.dtype)
-        all_values = torch.empty((self._size, *values.shape), dtype=values.dtype)
+        all_indices, all_values = (each.new_empty((self._size, *each.shape)) for each in (indices, values))
 
         def add() -> None:
             parts = [torch.sparse_coo_tensor(all_indices[rank, :, :count], all_values[rank, :count], tensor.shape)
                      for rank, count in enumerate(counts.tolist())]
             tensor.copy_(functools.reduce(torch.add, parts).coalesce())
 
-        launches = [*self._gather_bytes(all_indices, indices, opts.timeout),
-                    *self._gather_bytes(all_values, values, opts.timeout)]
+        launches = [*self._gather_bytes(all_indices, indices, opts, False),
+                    *self._gather_bytes(all_values, values, opts, False)]
         return self._work(launches, [tensor], add)
 
     # ---- broadcast
@@ -130,12 +130,14 @@ class Collectives(Launcher):
         opts = options_of(c10d.BroadcastOptions, opts)
         self._check_root(opts.rootRank)
         buffer = dense(tensor)
-        launches: list[Launch] = []
+        is_root = self._rank == opts.rootRank
+        launches: Launches = []
         if self._size > 1:
-            launches.append(self._launch(
-                "pcclBroadcast", (buffer.data_ptr(), buffer.data_ptr()), bytes_of(buffer), d.pcclUint8, buffer,
-                root=opts.rootRank, timeout=opts.timeout))
-        is_copied = buffer is not tensor and self._rank != opts.rootRank
+            size = bytes_of(buffer)
+            launches.append(self._move(Move(
+                "pcclBroadcast", buffer if is_root else None, None if is_root else buffer, size, size, d.pcclUint8,
+                in_place=True, root=opts.rootRank), opts))
+        is_copied = buffer is not tensor and not is_root
         return self._work(launches, tensors, functools.partial(tensor.copy_, buffer) if is_copied else None)
 
     def _check_root(self, root: int) -> None:
@@ -144,7 +146,7 @@ class Collectives(Launcher):
 
     # ---- all-gather
 
-    def _gather_bytes(self, whole: Tensor, part: Tensor, timeout: Any) -> list[Launch]:
+    def _gather_bytes(self, whole: Tensor, part: Tensor, opts: Any, is_alone: bool = True) -> Launches:
         """Both dense. The parts of all ranks come to `whole`."""
         if bytes_of(whole) != bytes_of(part) * self._size:
             raise ValueError(f"an all-gather of {self._size} parts of {bytes_of(part)} bytes needs "
@@ -152,10 +154,11 @@ class Collectives(Launcher):
         if self._size == 1:
             whole.detach().view(-1).view(torch.uint8).copy_(part.detach().reshape(-1).view(torch.uint8))
             return []
-        return [self._launch("pcclAllGather", (part.data_ptr(), whole.data_ptr()), bytes_of(part), d.pcclUint8,
-                             (part, whole), timeout=timeout)]
+        return [self._move(Move("pcclAllGather", part, whole, bytes_of(part), bytes_of(part), d.pcclUint8,
+                                target_rows=self._size), opts, is_alone)]
 
-    def _gather_into(self, outputs: Tensors, source: Tensor, opts: Any, ends: list[Any]) -> list[Launch]:
+    def _gather_into(self, outputs: Tensors, source: Tensor, opts: Any, ends: list[Any], is_alone: bool = True
+                     ) -> Launches:
         if len(outputs) != self._size:
             raise ValueError(f"an all-gather in a group of {self._size} has as many outputs, not {len(outputs)}")
         for output in outputs:
@@ -164,10 +167,10 @@ class Collectives(Launcher):
                                  f"{source.dtype}, not {output.numel()} of {output.dtype}")
         whole = whole_of(outputs)
         if whole is None:
-            whole = torch.empty((self._size, *source.shape), dtype=source.dtype)
+            whole = source.new_empty((self._size, *source.shape))
             for output, part in zip(outputs, whole, strict=True):
                 ends.append(functools.partial(output.copy_, part.view(output.shape)))
-        return self._gather_bytes(whole, dense(source), opts.timeout)
+        return self._gather_bytes(whole, dense(source), opts, is_alone)
 
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(input_tensors, torch.Tensor):
@@ -180,13 +183,13 @@ class Collectives(Launcher):
     def allgather_coalesced(self, output_lists: Any, input_list: Tensors, opts: Any = None) -> Work:
         """output_lists[rank][index]: where what input_list[index] of that rank has comes to."""
         opts = options_of(c10d.AllgatherOptions, opts)
-        launches: list[Launch] = []
+        launches: Launches = []
         ends: list[Any] = []
         if len(output_lists) != self._size or any(len(each) != len(input_list) for each in output_lists):
             raise ValueError(f"an all-gather of {len(input_list)} tensors in a group of {self._size} has as many "
                              "outputs for each rank")
         for index, source in enumerate(input_list):
-            launches += self._gather_into([each[index] for each in output_lists], source, opts, ends)
+            launches += self._gather_into([each[index] for each in output_lists], source, opts, ends, False)
         return self._work(launches, [tensor for each in output_lists for tensor in each], run_all(ends))
 
     def all_gather_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
@@ -194,13 +197,13 @@ class Collectives(Launcher):
 
     def all_gather_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
         opts = options_of(c10d.AllgatherOptions, opts)
-        launches: list[Launch] = []
+        launches: Launches = []
         ends: list[Any] = []
         for output, source in zip(outputs, inputs, strict=True):
             if output.dtype != source.dtype:
                 raise ValueError(f"an all-gather's output is of {output.dtype}, its input of {source.dtype}")
             whole = dense(output)
-            launches += self._gather_bytes(whole, dense(source), opts.timeout)
+            launches += self._gather_bytes(whole, dense(source), opts, len(outputs) == 1)
             if whole is not output:
                 ends.append(functools.partial(output.copy_, whole))
         return self._work(launches, outputs, run_all(ends))
@@ -210,17 +213,18 @@ class Collectives(Launcher):
 
     # ---- reduce-scatter
 
-    def _scatter_sum(self, output: Tensor, whole: Tensor, opts: Any, ends: list[Any]) -> list[Launch]:
+    def _scatter_sum(self, output: Tensor, whole: Tensor, opts: Any, ends: list[Any], is_alone: bool = True
+                     ) -> Launches:
         """`whole` is dense."""
         if output.dtype != whole.dtype or whole.numel() != output.numel() * self._size:
             raise ValueError(f"a reduce-scatter to {output.numel()} elements of {output.dtype} of {self._size} ranks "
                              f"has {output.numel() * self._size} inputs, not {whole.numel()} of {whole.dtype}")
         reduction = reduction_of(opts.reduceOp, whole)
         if reduction.gather is not None:
-            parts = torch.empty((self._size, self._size, output.numel()), dtype=output.dtype)
+            parts = whole.new_empty((self._size, self._size, output.numel()))
             ends.append(lambda: output.copy_(functools.reduce(reduction.gather, parts[:, self._rank].unbind(0)).view(
                 output.shape)))
-            return self._gather_bytes(parts, whole, opts.timeout)
+            return self._gather_bytes(parts, whole, opts, is_alone)
         if reduction.factor is not None:
             whole = whole.detach() * reduction.factor
         part = output if is_plain(output) else torch.empty_like(output, memory_format=torch.contiguous_format)
@@ -228,9 +232,9 @@ class Collectives(Launcher):
             part.detach().view(-1).copy_(whole.detach().reshape(-1))
         if part is not output:
             ends.append(functools.partial(output.copy_, part))
-        return [] if self._size == 1 else [self._launch(
-            "pcclReduceScatter", (whole.data_ptr(), part.data_ptr()), part.numel() * reduction.parts,
-            reduction.datatype, (whole, part), op=reduction.op, timeout=opts.timeout)]
+        return [] if self._size == 1 else [self._move(Move(
+            "pcclReduceScatter", whole, part, part.numel() * reduction.parts, bytes_of(part), reduction.datatype,
+            source_rows=self._size, op=reduction.op), opts, is_alone)]
 
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(output_tensors, torch.Tensor):
@@ -247,10 +251,10 @@ class Collectives(Launcher):
 
     def reduce_scatter_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
         opts = options_of(c10d.ReduceScatterOptions, opts)
-        launches: list[Launch] = []
+        launches: Launches = []
         ends: list[Any] = []
         for output, source in zip(outputs, inputs, strict=True):
-            launches += self._scatter_sum(output, dense(source), opts, ends)
+            launches += self._scatter_sum(output, dense(source), opts, ends, len(outputs) == 1)
         return self._work(launches, outputs, run_all(ends))
 
     _reduce_scatter_base = reduce_scatter_single
@@ -258,16 +262,19 @@ class Collectives(Launcher):
 
     # ---- barriers
 
-    def _barrier(self, timeout: Any) -> Work:
-        launches = [] if self._size == 1 else [self._launch("pcclBarrier", (), 0, d.pcclUint8, None, timeout=timeout)]
-        return self._work(launches, ())
+    def _barrier(self, opts: Any) -> Work:
+        return self._work([] if self._size == 1 else [self._launch(
+            "pcclBarrier", (), 0, d.pcclUint8, None, timeout_ms=milliseconds(opts.timeout), stays=not opts.asyncOp)],
+            ())
 
     def barrier(self, opts: Any = None, timeout: Any = None) -> Work:
-        return self._barrier(options_of(c10d.BarrierOptions, opts, timeout).timeout)
+        return self._barrier(options_of(c10d.BarrierOptions, opts, timeout))
 
     def monitored_barrier(self, timeout: Any = None, wait_all_ranks: bool = False) -> None:
         """A barrier whose CollectiveTimeoutError names all ranks that had not come, on every rank that had."""
-        self._barrier(timeout).wait()
+        opts = options_of(c10d.BarrierOptions, None, timeout)
+        opts.asyncOp = False
+        self._barrier(opts).wait()
 
 
 def run_all(ends: list[Any]) -> Any:

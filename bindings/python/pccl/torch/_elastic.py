@@ -20,6 +20,7 @@ from .. import _declarations as d
 from ..buffers import buffer_of
 from ..communicator import Communicator
 from ..errors import PCCLError, RankConnectionLostError, TooFewPeersError
+from ._devices import are_any
 from ._errors import error_of
 from ._facade import dist
 from ._group import ProcessGroup, take_back
@@ -27,8 +28,8 @@ from ._launcher import milliseconds
 from ._meeting import World, dial, job, peer_group
 
 _TAG = 2**63 - 1  # of what is agreed between two worlds
-_ADDRESS_BYTES = 228
-_ENTRY = struct.Struct(f"<16sQ???{_ADDRESS_BYTES}s")
+_ADDRESS_BYTES = 227
+_ENTRY = struct.Struct(f"<16sQ????{_ADDRESS_BYTES}s")
 _POLL_S = 0.01
 _TRY_S = 1
 _REACH_S = 10  # so long a store that is served already may take to answer
@@ -50,22 +51,23 @@ def _own_address() -> str:
 class _Entry(NamedTuple):
     """What a member says at a step of the agreement: who it is, how many it wants to be, whether nobody has asked for
     newcomers yet that it knows of, whether it serves a store, or can't reach the one of this address. Both: it can't
-    serve one, and the address says why."""
+    serve one, and the address says why. has_accelerator: it has to cut what is large."""
 
     identity: bytes
     at_least: int
     asks: bool
     serves: bool
     is_cut_off: bool
+    has_accelerator: bool
     address: str
 
     def pack(self) -> bytes:
-        return _ENTRY.pack(*self[:5], self.address.encode())
+        return _ENTRY.pack(*self[:6], self.address.encode())
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> _Entry:
-        identity, at_least, asks, serves, is_cut_off, address = values
-        return cls(identity, at_least, asks, serves, is_cut_off, address.rstrip(b"\0").decode())
+        identity, at_least, asks, serves, is_cut_off, has_accelerator, address = values
+        return cls(identity, at_least, asks, serves, is_cut_off, has_accelerator, address.rstrip(b"\0").decode())
 
 
 def _exchange(communicator: Communicator, mine: _Entry, timeout: timedelta) -> tuple[list[_Entry], int]:
@@ -109,7 +111,7 @@ def _reach(communicator: Communicator, address: str, timeout: timedelta, size: i
 def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_newcomer: bool) -> World:
     """The members agree on a world, step by step. Those that are lost meanwhile are done without. A newcomer has asked
     for newcomers by connecting."""
-    mine = _Entry(communicator.uuid.bytes, at_least, not is_newcomer, False, False, "")
+    mine = _Entry(communicator.uuid.bytes, at_least, not is_newcomer, False, False, are_any(), "")
     store: Any = None
     while True:
         try:
@@ -132,7 +134,8 @@ def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_new
             if cut_off:
                 raise error_of(d.pcclRankConnectionFailed, "torch.distributed",
                                f"ranks {cut_off} can't reach the store of rank 0 at {first.address}")
-            return World(communicator, store, epoch, entries.index(mine), size)
+            return World(communicator, store, epoch, entries.index(mine), size,
+                         any(each.has_accelerator for each in entries))
         if first.identity == mine.identity and not first.serves:
             try:
                 store, address = _serve(timeout, size)

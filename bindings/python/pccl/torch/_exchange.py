@@ -10,10 +10,11 @@ from typing import Any
 from .. import _declarations as d
 from ._collectives import bytes_of, joined, listed, options_of, run_all, whole_of
 from ._facade import Tensor, Tensors, c10d, torch
-from ._launcher import dense, is_plain, one_of
+from ._launcher import Launches, dense, is_plain, one_of
 from ._reduction import reduction_of
+from ._staging import Move
 from ._transfers import Transfers
-from ._work import Launch, Work
+from ._work import Work
 
 
 def _counts(values: Sequence[int]) -> Any:
@@ -36,26 +37,25 @@ class Exchange(Transfers):
         is_root = self._rank == opts.rootRank
         buffer = dense(tensor)
         if reduction.gather is not None:
-            parts = torch.empty((self._size, *tensor.shape), dtype=tensor.dtype)
+            parts = tensor.new_empty((self._size, *tensor.shape))
             return self._work(self._gather_parts(parts if is_root else None, buffer, opts), tensors, (
                 lambda: tensor.copy_(functools.reduce(reduction.gather, parts.unbind(0)))) if is_root else None)
         if reduction.factor is not None:
             buffer = buffer.detach() * reduction.factor
-        launches = [] if self._size == 1 else [self._launch(
-            "pcclReduce", (buffer.data_ptr(), buffer.data_ptr() if is_root else None),
-            buffer.numel() * reduction.parts, reduction.datatype, buffer, op=reduction.op, root=opts.rootRank,
-            timeout=opts.timeout)]
+        launches = [] if self._size == 1 else [self._move(Move(
+            "pcclReduce", buffer, buffer if is_root else None, buffer.numel() * reduction.parts, bytes_of(buffer),
+            reduction.datatype, in_place=is_root, op=reduction.op, root=opts.rootRank), opts)]
         is_copied = is_root and buffer is not tensor
         return self._work(launches, tensors, functools.partial(tensor.copy_, buffer) if is_copied else None)
 
-    def _gather_parts(self, whole: Tensor | None, part: Tensor, opts: Any) -> list[Launch]:
+    def _gather_parts(self, whole: Tensor | None, part: Tensor, opts: Any) -> Launches:
         """Both dense; `whole` on the root only."""
         if self._size == 1:
             assert whole is not None
             whole.detach().view(-1).copy_(part.detach().reshape(-1))
             return []
-        return [self._launch("pcclGather", (part.data_ptr(), None if whole is None else whole.data_ptr(), None),
-                             bytes_of(part), d.pcclUint8, (part, whole), root=opts.rootRank, timeout=opts.timeout)]
+        return [self._move(Move("pcclGather", part, whole, bytes_of(part), bytes_of(part), d.pcclUint8,
+                                target_rows=self._size, more=(None,), root=opts.rootRank), opts)]
 
     def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(input_tensors, torch.Tensor):
@@ -71,7 +71,7 @@ class Exchange(Transfers):
         self._check_list(outputs, source, "gather")
         whole, ends = whole_of(outputs), []
         if whole is None:
-            whole = torch.empty((self._size, *source.shape), dtype=source.dtype)
+            whole = source.new_empty((self._size, *source.shape))
             ends = _copies(outputs, whole)
         return self._work(self._gather_parts(whole, dense(source), opts), outputs, run_all(ends))
 
@@ -89,14 +89,14 @@ class Exchange(Transfers):
         elif input_tensors:
             raise ValueError("only the root of a scatter has inputs")
         part = output if is_plain(output) else torch.empty_like(output, memory_format=torch.contiguous_format)
-        launches: list[Launch] = []
+        launches: Launches = []
         if self._size == 1:
             assert whole is not None
             part.detach().view(-1).copy_(whole.view(-1))
         else:
-            launches.append(self._launch(
-                "pcclScatter", (None if whole is None else whole.data_ptr(), part.data_ptr(), None), bytes_of(part),
-                d.pcclUint8, (whole, part), root=opts.rootRank, timeout=opts.timeout))
+            launches.append(self._move(Move(
+                "pcclScatter", whole, part, bytes_of(part), bytes_of(part), d.pcclUint8, source_rows=self._size,
+                more=(None,), root=opts.rootRank), opts))
         return self._work(launches, [output], functools.partial(output.copy_, part) if part is not output else None)
 
     # ---- all-to-all
@@ -127,12 +127,12 @@ class Exchange(Transfers):
         return [size * row_bytes for size in sizes]
 
     def _all_to_all(self, target: Tensor, source: Tensor, receive: list[int], send: list[int], opts: Any
-                    ) -> list[Launch]:
+                    ) -> Launches:
         if self._size == 1:
             target.detach().view(-1).copy_(source.detach().reshape(-1))
             return []
-        return [self._launch("pcclAllToAll", (source.data_ptr(), target.data_ptr(), _counts(send), _counts(receive)),
-                             0, d.pcclUint8, (source, target), timeout=opts.timeout)]
+        return [self._move(Move("pcclAllToAll", source, target, 0, 0, d.pcclUint8,
+                                more=(_counts(send), _counts(receive))), opts)]
 
     def alltoall(self, output_tensors: Tensors, input_tensors: Tensors, opts: Any = None, timeout: Any = None) -> Work:
         if len(output_tensors) != self._size or len(input_tensors) != self._size:
@@ -140,7 +140,7 @@ class Exchange(Transfers):
         opts = options_of(c10d.AllToAllOptions, opts, timeout)
         source = joined(input_tensors)
         sizes = [output.numel() for output in output_tensors]
-        target = torch.empty(sum(sizes), dtype=output_tensors[0].dtype)
+        target = output_tensors[0].new_empty(sum(sizes))
         launches = self._all_to_all(target, source, [bytes_of(each) for each in output_tensors],
                                     [bytes_of(each) for each in input_tensors], opts)
         return self._work(launches, output_tensors, run_all(_copies(output_tensors, target.split(sizes))))

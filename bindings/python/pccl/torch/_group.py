@@ -11,9 +11,9 @@ from typing import Any
 from ..communicator import Communicator
 from ..errors import PCCLError
 from ._exchange import Exchange
-from ._facade import ProcessGroupBase, dist
+from ._facade import ProcessGroupBase, dist, torch
 from ._launcher import milliseconds
-from ._meeting import World, job, meet
+from ._meeting import Meeting, World, job, meet
 
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
@@ -21,10 +21,10 @@ _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 class ProcessGroup(Exchange, ProcessGroupBase):
     """A group of torch.distributed; init_process_group() and new_group() make it."""
 
-    def __init__(self, store: Any, rank: int, size: int, *, communicator: Communicator | None, began: int,
-                 timeout_ms: int, is_default: bool) -> None:
+    def __init__(self, store: Any, rank: int, size: int, *, meeting: Meeting, timeout_ms: int, is_default: bool
+                 ) -> None:
         super().__init__(rank, size)
-        self._set_up(communicator, rank, size, timeout_ms, began)
+        self._set_up(meeting, rank, size, timeout_ms)
         self._set_up_transfers()
         self._store = store
         self._is_default = is_default
@@ -90,9 +90,8 @@ class ProcessGroup(Exchange, ProcessGroupBase):
 def _create(options: Any, _: Any) -> ProcessGroup:
     ranks, rank, size = options.global_ranks_in_group, options.group_rank, options.group_size
     timeout_ms = milliseconds(options.timeout)
-    communicator, began = meet(options.store, rank, size, is_default=not ranks, timeout_ms=timeout_ms)
-    return ProcessGroup(options.store, rank, size, communicator=communicator, began=began, timeout_ms=timeout_ms,
-                        is_default=not ranks)
+    meeting = meet(options.store, rank, size, is_default=not ranks, timeout_ms=timeout_ms)
+    return ProcessGroup(options.store, rank, size, meeting=meeting, timeout_ms=timeout_ms, is_default=not ranks)
 
 
 def take_back(world: World) -> None:
@@ -124,7 +123,9 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
 
 
 def register() -> None:
-    dist.Backend.register_backend("pccl", _create, extended_api=True, devices=["cpu"])
+    here = torch.accelerator.current_accelerator()
+    dist.Backend.register_backend("pccl", _create, extended_api=True, devices=[
+        "cpu", *({"cuda"} if here is None else {"cuda", here.type})])
     atexit.register(_leave_all)
 
 

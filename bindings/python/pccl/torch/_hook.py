@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _declarations as d
 from ..operations import CodecChoices, choice_number
+from ._collectives import bytes_of
 from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch
 from ._group import ProcessGroup
-from ._launcher import dense
+from ._launcher import Launches, dense
 from ._reduction import reduction_of
+from ._staging import Move
 from ._work import Launch
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ class CodecState:
             kept = self._kept[bucket.index()] = _Kept(parameters, torch.zeros(buffer.numel(), dtype=kind))
         return kept.residual
 
-    def _count(self, launches: list[Launch]) -> None:
-        for info in (launch.info for launch in launches):
-            if info is not None:
+    def _count(self, launches: Launches) -> None:
+        for launch in launches:
+            for info in launch.infos():
                 self.tx_bytes += info.tx_bytes
                 self.rx_bytes += info.rx_bytes
 
@@ -70,23 +72,20 @@ def codec_hook(state: CodecState, bucket: GradBucket) -> TensorFuture:
     buffer = dense(bucket.buffer())
     if not buffer.is_floating_point():
         raise ValueError(f"codecs are for floating point gradients, not for {buffer.dtype}")
-    launches: list[Launch] = []
+    launches: Launches = []
     if group._size > 1:
         launches.append(_launch(state, group, bucket, buffer))
     work = group._work(launches, [buffer], functools.partial(state._count, launches))
     return work.get_future().then(_tensor_of)
 
 
-def _launch(state: CodecState, group: ProcessGroup, bucket: Any, buffer: Tensor) -> Launch:
-    residual = None
+def _launch(state: CodecState, group: ProcessGroup, bucket: Any, buffer: Tensor) -> Any:
     reduction = reduction_of(dist.ReduceOp(dist.ReduceOp.AVG), buffer)
-    fields = dict(state._fields)
-    if state.error_feedback:
-        residual = state._residual(bucket)
-        fields["residual"] = residual.data_ptr()
-    launch = group._launch("pcclAllReduceWith", (buffer.data_ptr(), buffer.data_ptr()), buffer.numel(),
-                           reduction.datatype, (buffer, residual), op=reduction.op, fields=fields)
-    launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
+    launch = group._move(Move(
+        "pcclAllReduceWith", buffer, buffer, buffer.numel(), bytes_of(buffer), reduction.datatype, in_place=True,
+        op=reduction.op, residual=state._residual(bucket) if state.error_feedback else None, fields=state._fields))
+    if isinstance(launch, Launch):
+        launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
     return launch
 
 

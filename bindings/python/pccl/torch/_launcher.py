@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import _declarations as d
+from .._calls import SLICE_MS
 from .._library import last_error, lib
 from ..communicator import Communicator
+from ._devices import HOST, device_of
 from ._errors import error_of, lost
 from ._facade import Tensor, Tensors, torch
+from ._meeting import Meeting
+from ._staging import Move, Staged, Stager
 from ._work import Launch, Watcher, Work
 
+Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _LONGEST_MS = 2**32 - 1
-_NONE: Mapping[str, int] = {}
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
 
@@ -34,8 +38,7 @@ def is_plain(tensor: Tensor) -> bool:
 
 def dense(tensor: Tensor) -> Tensor:
     """The tensor, or a copy of it without gaps and lazy signs."""
-    if tensor.device.type != "cpu":
-        raise ValueError(f"pccl's backend takes tensors in the memory of the host, not on {tensor.device}")
+    device_of(tensor)
     if tensor.layout is not torch.strided:
         raise ValueError(f"this collective takes dense tensors, not {tensor.layout}")
     if tensor.is_conj() or tensor.is_neg():
@@ -54,10 +57,10 @@ class Launcher:
     made in: once a member is lost, nothing is launched any more. World of one: there is no communicator, everything
     happens at once."""
 
-    def _set_up(self, communicator: Communicator | None, rank: int, size: int, timeout_ms: int, began: int) -> None:
-        """`began`: the epoch at which the communicator's present world did, if it had another one before. What was
-        decided about that one's operations must not meet those of this one."""
-        self._communicator = communicator
+    def _set_up(self, meeting: Meeting, rank: int, size: int, timeout_ms: int) -> None:
+        """What was decided about operations of the communicator's world before must not meet those of this one."""
+        self._communicator = communicator = meeting.communicator
+        self._cuts = meeting.cuts
         self._epoch = 0 if communicator is None else communicator.epoch
         if communicator is not None and (communicator.rank, communicator.world_size) != (rank, size):
             self._epoch = 0  # somebody was lost since: _check() says so
@@ -65,9 +68,10 @@ class Launcher:
         self._size = size
         self._timeout_ms = timeout_ms
         self._launching = threading.Lock()
-        self._sequence = self._first_tag = (began & 0x3fffffff) << 32
+        self._sequence = self._first_tag = (meeting.began & 0x3fffffff) << 32
         self._pending: collections.deque[Launch] = collections.deque()
         self._watcher = Watcher()
+        self._stager = Stager(self._launch)
         self._backward: tuple[int, list[Work]] = (-1, [])
 
     # ---- launching
@@ -84,48 +88,80 @@ class Launcher:
                            "on with those")
             self._epoch = epoch.value  # an operation was given up, but nobody was lost
 
+    def _present(self) -> Communicator:
+        """While launching."""
+        if self._communicator is None:
+            raise RuntimeError("the process group was destroyed")
+        return self._communicator
+
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
-                root: int = 0, timeout: Any = None, tag: int | None = None, fields: Mapping[str, int] = _NONE
-                ) -> Launch:
-        """`name`: the library's function; `fields`: further ones of pcclOperation_t. An all-reduce gives
-        its input up: PyTorch promises nothing about it after a failure."""
-        timeout_ms = 0 if timeout is None else milliseconds(timeout)
-        handle = d.pcclHandle_t()
+                root: int = 0, timeout_ms: int = 0, tag: int | None = None, stays: bool = False,
+                fields: Mapping[str, int] = {}) -> Launch:
+        """`name`: the library's function; `fields`: further ones of pcclOperation_t. An all-reduce gives its input up:
+        PyTorch promises nothing about it after a failure. stays: the caller is going to wait for it anyway, so its
+        thread moves the data for a while."""
         with self._launching:
-            communicator = self._communicator
-            if communicator is None:
-                raise RuntimeError("the process group was destroyed")
-            self._check(communicator)
+            communicator = self._present()
             if tag is None:
                 tag, self._sequence = self._sequence, self._sequence + 1
+        with communicator._life:
+            self._check(communicator)
             operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root,
                                           timeout_ms or self._timeout_ms)
             operation.failure_policy = d.pcclPolicyAbort
             if name == "pcclAllReduceWith":
                 operation.input = d.pcclInputGiveUp
             operation.epoch = self._epoch
+            operation.stay_ms = SLICE_MS if stays else 0
             for field, value in fields.items():
                 setattr(operation, field, value)
-            status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, handle)
+            launch = Launch(communicator._life, name, buffers)
+            status = d.pcclSuccess
+            try:
+                status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, launch.handle)
+            finally:  # a signal handler may have raised, and the operation be in flight
+                if status == d.pcclSuccess and launch.handle.comm:
+                    self._remember(launch)
             if status != d.pcclSuccess:
                 raise error_of(status, name, last_error())
-            launch = Launch(handle, name, buffers)
-            self._remember(launch)
         return launch
 
-    def _remember(self, launch: Launch) -> None:
-        """While launching: two threads may launch."""
-        pending = self._pending
-        while pending and pending[0].ended:
-            pending.popleft()
-        if len(pending) >= _MANY:
-            if pending[0].is_done():
-                pending[0].finish()
-            else:
-                pending.rotate(-1)  # it may be in flight for long: then look at others
-        pending.append(launch)
+    def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:
+        """Launches it where its tensors are, or in pieces. Members that have them elsewhere do the same. opts:
+        PyTorch's; is_alone: it is all of the call that they are of."""
+        tensors = [each for each in (move.source, move.target) if each is not None]
+        device = device_of(tensors[0])
+        if device_of(tensors[-1]) is not device:
+            raise ValueError(f"the tensors of a collective are on one device, not {tensors[0].device} and "
+                             f"{tensors[-1].device}")
+        timeout_ms = 0 if opts is None else milliseconds(opts.timeout)
+        piece_bytes = move.piece_bytes(self._size) if self._cuts else max(move.row_bytes, 1)
+        if device is HOST and move.row_bytes <= piece_bytes:
+            stays = is_alone and opts is not None and not opts.asyncOp
+            fields = move.fields if move.residual is None else {**move.fields, "residual": move.residual.data_ptr()}
+            return self._launch(move.name, move.pointers(move.source, move.target), move.row_count, move.datatype, move,
+                                op=move.op, root=move.root, timeout_ms=timeout_ms, stays=stays, fields=fields)
+        staged = Staged(move, device, piece_bytes, timeout_ms or self._timeout_ms)
+        with self._launching:
+            self._present()
+            staged.first_tag, self._sequence = self._sequence, self._sequence + staged.pieces
+            self._stager.add(staged)
+        return staged
 
-    def _work(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None = None) -> Work:
+    def _remember(self, launch: Launch) -> None:
+        pending = self._pending
+        with self._launching:
+            while pending and pending[0].ended:
+                pending.popleft()
+            if len(pending) >= _MANY:
+                if pending[0].is_done():
+                    pending[0].finish()
+                else:
+                    pending.rotate(-1)  # it may be in flight for long: then look at others
+            pending.append(launch)
+
+    def _work(self, launches: Sequence[Launch | Staged], outputs: Tensors, then: Callable[[], None] | None = None
+              ) -> Work:
         work = Work(launches, outputs, then, self._watcher, self._note_in_backward)
         if not launches:
             work.finish()
@@ -148,13 +184,14 @@ class Launcher:
 
     def _drain(self) -> None:
         """Waits for all that is in flight; it is known to end."""
+        self._stager.stop()
         while self._pending:
             self._pending.popleft().finish()
         self._watcher.stop()
 
     def _end(self) -> None:
         """Leaves the group. What is in flight ends with an error."""
-        with self._launching:  # threads of signals may be at it; from here on they find no communicator
+        with self._launching:  # others may be at it; from here on they find no communicator
             communicator, self._communicator = self._communicator, None
         if communicator is None:
             return

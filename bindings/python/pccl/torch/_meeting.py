@@ -20,9 +20,11 @@ from .._local import start_master
 from .._master import MasterNode
 from ..communicator import Communicator
 from ..settings import Settings
+from ._devices import are_any
 from ._errors import lost
 from ._facade import dist
 
+_HAS = "an accelerator"  # what a member says in the store
 _RANDOM = random.SystemRandom()
 
 
@@ -49,6 +51,7 @@ class World(NamedTuple):
     epoch: int
     rank: int
     size: int
+    cuts: bool
 
 
 class Job:
@@ -111,19 +114,27 @@ def _is_made_on(store: Any, made: Any) -> bool:
     return store is made
 
 
-def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int) -> tuple[Communicator | None, int]:
-    """Joins the group with all other ranks. None: a group of one needs nobody. And the epoch at which the world began,
-    if the communicator had another one before; else 0."""
+class Meeting(NamedTuple):
+    """communicator: None: a group of one needs nobody. began: the epoch at which the world did, if the communicator had
+    another one before; else 0. cuts: a member has an accelerator, so all cut what is large."""
+
+    communicator: Communicator | None
+    began: int
+    cuts: bool
+
+
+def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int) -> Meeting:
+    """Joins the group with all other ranks."""
     world = job.adopted
     if is_default and world is not None and _is_made_on(store, world.store):
         job.adopted = None
-        return world.communicator, world.epoch
+        return Meeting(world.communicator, world.epoch, world.cuts)
     if is_default:
         job.drop_adopted()
         job.find_masters(store, rank)
         number = peer_group()
     elif size == 1:
-        return None, 0
+        return Meeting(None, 0, False)
     else:
         number = _RANDOM.randrange(1, 2**32)
         if rank == 0:
@@ -131,24 +142,27 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         number = int(store.get("pccl/number"))
     communicator = dial(number, timeout_ms)
     try:
-        _join(communicator, store, rank, size, time.monotonic() + timeout_ms / 1000)
+        cuts = _join(communicator, store, rank, size, time.monotonic() + timeout_ms / 1000)
     except BaseException:
         communicator.close()
         raise
-    return communicator, 0
+    return Meeting(communicator, 0, cuts)
 
 
-def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline: float) -> None:
+def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline: float) -> bool:
+    """Has any member an accelerator? Ranks learn that of those before them by the last one of these."""
+    cuts = are_any()
     if rank > 0:
-        store.get(f"pccl/member/{rank - 1}")
-        store.set(f"pccl/coming/{rank}", "")
+        store.set(f"pccl/coming/{rank}", _HAS if cuts else "")
+        cuts = store.get(f"pccl/member/{rank - 1}").decode() == _HAS or cuts
     communicator.connect()
-    store.set(f"pccl/member/{rank}", "")
+    store.set(f"pccl/member/{rank}", _HAS if cuts else "")
     if (communicator.rank, communicator.world_size) != (rank, rank + 1):
         raise RuntimeError(f"rank {rank} has become {communicator.rank} of {communicator.world_size}: others have the "
                            "number of this group; give it one of its own in PCCL_PEER_GROUP")
     for newcomer in range(rank + 1, size):
-        store.get(f"pccl/coming/{newcomer}")  # joint calls before that would be in vain
+        # Joint calls before that would be in vain.
+        cuts = store.get(f"pccl/coming/{newcomer}").decode() == _HAS or cuts
         while communicator.world_size <= newcomer:
             if communicator.rank != rank or time.monotonic() > deadline:
                 raise lost(f"rank {newcomer} has not joined in time, or another one was lost meanwhile")
@@ -156,6 +170,7 @@ def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline
             time.sleep(0.001)
     if rank == 0:
         _clear(store, size)
+    return cuts
 
 
 def _clear(store: Any, size: int) -> None:

@@ -15,10 +15,11 @@ from datetime import timedelta
 
 from .. import _declarations as d
 from ..errors import PCCLError, Result
-from ._collectives import Collectives, bytes_of
+from ._collectives import Collectives, bytes_of, options_of, run_all
+from ._devices import from_host, to_host
 from ._errors import error_of, lost
-from ._facade import Tensor, Tensors, torch
-from ._launcher import dense, one_of
+from ._facade import Tensor, Tensors, c10d, torch
+from ._launcher import dense, milliseconds, one_of
 from ._work import Launch, Work
 
 _BETWEEN_TWO = 1 << 63  # tags of sends; those of collectives count from 0
@@ -54,7 +55,7 @@ class Transfers(Collectives):
         name_of_all = _BETWEEN_TWO | of_world << 32 | number % _RING
         if tensor is None:
             launch = self._launch(name, (None, other), 0, d.pcclUint8, None, tag=name_of_all | _SIGNAL,
-                                  timeout=timeout)
+                                  timeout_ms=0 if timeout is None else milliseconds(timeout))
         else:
             launch = self._launch(name, (tensor.data_ptr(), other), bytes_of(tensor), d.pcclUint8, tensor,
                                   tag=name_of_all)
@@ -66,8 +67,8 @@ class Transfers(Collectives):
             raise ValueError(f"{other} is no other rank of a group of {self._size}")
 
     def send(self, tensors: Tensors, dstRank: int, tag: int = 0) -> Work:
-        buffer = dense(one_of(tensors, "send"))
         self._check_other(dstRank)
+        buffer = to_host(dense(one_of(tensors, "send")))
         ends = "pcclSend", dstRank, tag
         with self._posting:
             number = self._take_number(ends)
@@ -75,26 +76,27 @@ class Transfers(Collectives):
 
     def recv(self, tensors: Tensors, srcRank: int, tag: int = 0) -> Work:
         tensor = one_of(tensors, "receive")
-        buffer = dense(tensor)
         self._check_other(srcRank)
+        buffer, then = _room_for(tensor)
         ends, key = ("pcclRecv", srcRank, tag), (srcRank, tag)
         with self._posting:
             if self._lines.get(tag) or key in self._awaited or key in self._here:
-                return self._stand_in_line(tensor, buffer, srcRank, tag)
+                return self._stand_in_line(tensor, buffer, then, srcRank, tag)
             number = self._take_number(ends)
             launches = [self._transfer(ends, number, None), self._transfer(ends, number, buffer)]
-        return self._work(launches, tensors, _copy(buffer, tensor))
+        return self._work(launches, tensors, then)
 
     # ---- from any source
 
     def recv_anysource(self, tensors: Tensors, tag: int = 0) -> Work:
         tensor = one_of(tensors, "receive")
-        buffer = dense(tensor)
+        buffer, then = _room_for(tensor)
         with self._posting:
-            return self._stand_in_line(tensor, buffer, -1, tag)
+            return self._stand_in_line(tensor, buffer, then, -1, tag)
 
-    def _stand_in_line(self, tensor: Tensor, buffer: Tensor, source: int, tag: int) -> Work:
-        work = _InLine(self, tensor, buffer, source, tag)
+    def _stand_in_line(self, tensor: Tensor, buffer: Tensor, then: Callable[[], None] | None, source: int, tag: int
+                       ) -> Work:
+        work = _InLine(self, tensor, buffer, then, source, tag)
         self._lines.setdefault(tag, []).append(work)
         self._serve(tag)
         return work
@@ -157,15 +159,16 @@ class Transfers(Collectives):
                 for tag in list(self._lines):
                     self._fail_line(tag, lost("the group has ended"))
                 mine = torch.tensor([[source, tag] for source, tag in self._awaited], dtype=torch.int64).view(-1, 2)
+            opts = options_of(c10d.AllgatherOptions, None, timeout)
             counts = torch.empty(self._size, dtype=torch.int64)
-            self._work(self._gather_bytes(counts, torch.tensor([len(mine)]), timeout), ()).wait()
+            self._work(self._gather_bytes(counts, torch.tensor([len(mine)]), opts), ()).wait()
             most = int(counts.max())
             if most == 0:
                 return
             everybodys = torch.empty((self._size, most, 2), dtype=torch.int64)
             padded = torch.full((most, 2), -1, dtype=torch.int64)
             padded[:len(mine)] = mine
-            self._work(self._gather_bytes(everybodys, padded, timeout), ()).wait()
+            self._work(self._gather_bytes(everybodys, padded, opts), ()).wait()
             for rank, pairs in enumerate(everybodys.tolist()):
                 for source, tag in pairs:
                     if source == self._rank:
@@ -176,16 +179,21 @@ class Transfers(Collectives):
                 raise
 
 
-def _copy(buffer: Tensor, tensor: Tensor) -> Callable[[], None] | None:
-    """What is to be done when the buffer has come."""
-    return None if buffer is tensor else functools.partial(tensor.copy_, buffer)
+def _room_for(tensor: Tensor) -> tuple[Tensor, Callable[[], None] | None]:
+    """Where to receive it, and what is to be done when it has come."""
+    whole = dense(tensor)
+    buffer, bring = from_host(whole)
+    if whole is tensor:
+        return buffer, bring
+    return buffer, run_all([*([] if bring is None else [bring]), functools.partial(tensor.copy_, whole)])
 
 
 class _InLine(Work):
     """A receive that waits for a signal."""
 
-    def __init__(self, group: Transfers, tensor: Tensor, buffer: Tensor, source: int, tag: int) -> None:
-        super().__init__((), [tensor], _copy(buffer, tensor), group._watcher, group._note_in_backward)
+    def __init__(self, group: Transfers, tensor: Tensor, buffer: Tensor, then: Callable[[], None] | None, source: int,
+                 tag: int) -> None:
+        super().__init__((), [tensor], then, group._watcher, group._note_in_backward)
         self.source, self.tag = source, tag
         self._group = group
         self._buffer = buffer

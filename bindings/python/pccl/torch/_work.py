@@ -12,9 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from .. import _declarations as d
-from .._calls import wait_for
-from .._library import last_error, lib
-from ..errors import PCCLError
+from .._calls import SLICE_MS, Life
+from .._library import lib
+from ..errors import InvalidUsageError, PCCLError
+from ._devices import HOST, Mark, device_of
 from ._errors import error_of
 from ._facade import Tensors, WorkBase, torch
 
@@ -25,32 +26,33 @@ class Launch:
     """One operation of the library in flight, by its name for people. Keeps its buffers alive. Any thread may finish()
     it, any number of times. info: what becomes of it, once somebody has put one there."""
 
-    __slots__ = ("handle", "name", "buffers", "ended", "info", "_error", "_lock")
+    __slots__ = ("handle", "name", "buffers", "ended", "info", "_life", "_error", "_lock")
 
-    def __init__(self, handle: d.pcclHandle_t, name: str, buffers: Any) -> None:
-        self.handle = handle
+    def __init__(self, life: Life, name: str, buffers: Any) -> None:
+        self.handle = d.pcclHandle_t()
         self.name = name
         self.buffers = buffers
         self.ended = False
         self.info: d.pcclOperationInfo_t | None = None
+        self._life = life
         self._error: PCCLError | None = None
         self._lock = threading.Lock()
 
+    def infos(self) -> list[d.pcclOperationInfo_t]:
+        return [] if self.info is None else [self.info]
+
     def is_done(self) -> bool:
         """Would finish() return at once?"""
-        done = ctypes.c_bool(True)
-        if not self.ended:
-            lib.pcclTest(self.handle, done)
-        return done.value
+        return self.wait_until(0)
 
     def finish(self) -> PCCLError | None:
         """Blocks until it has ended, and frees its tag. What went wrong; None: nothing."""
         with self._lock:
             if not self.ended:
-                wait_for(self.handle)
-                status = lib.pcclAwait(self.handle, self.info)
+                status, cause = self._life.finish(self.handle, self, lambda: int(lib.pcclAwait(self.handle, self.info)),
+                                                  False)
                 if status != d.pcclSuccess:
-                    self._error = error_of(status, self.name, last_error())
+                    self._error = error_of(status, self.name, cause)
                 self.ended = True
                 self.buffers = None
             return self._error
@@ -58,18 +60,23 @@ class Launch:
     def wait_until(self, deadline: float) -> bool:
         """Has it ended by then?"""
         done = ctypes.c_bool(self.ended)
-        while not done.value:
-            left_ms = math.ceil((deadline - time.monotonic()) * 1000)
-            if left_ms <= 0 or lib.pcclTestFor(self.handle, min(left_ms, 100), done) != d.pcclSuccess:
-                break
-        return done.value
+        left_ms = 0
+        try:
+            with self._life:
+                while not done.value and lib.pcclTestFor(self.handle, left_ms, done) == d.pcclSuccess:
+                    if not done.value and (left_ms := math.ceil((deadline - time.monotonic()) * 1000)) <= 0:
+                        return False
+                    left_ms = min(left_ms, SLICE_MS)
+        except InvalidUsageError:
+            pass
+        return True  # also if it was awaited just now, or the communicator closed
 
 
 class Work(WorkBase):
     """A collective of a group: operations of the library, and what is to be done in this process when all of them have
     ended well. Whoever asks first, in whatever thread, does that."""
 
-    def __init__(self, launches: Sequence[Launch], outputs: Tensors, then: Callable[[], None] | None,
+    def __init__(self, launches: Sequence[Any], outputs: Tensors, then: Callable[[], None] | None,
                  watcher: Watcher, on_future: Callable[[Work], None]) -> None:
         super().__init__()
         self._launches = launches
@@ -77,6 +84,8 @@ class Work(WorkBase):
         self._then = then
         self._watcher = watcher
         self._on_future = on_future
+        self._device = device_of(outputs[0]) if outputs else HOST
+        self._mark: Mark = None
         self._infers = torch.is_inference_mode_enabled()  # a mode of each thread
         self._lock = threading.Lock()
         self._ended = False
@@ -100,6 +109,7 @@ class Work(WorkBase):
                         self._error = error
                 self._then = None
                 self._launches = ()
+                self._mark = self._device.record()
                 self._ended = True
             return self._error
 
@@ -109,7 +119,12 @@ class Work(WorkBase):
             if not all(launch.is_done() for launch in self._launches):
                 return False
             self.finish()
+        self.follow()
         return True
+
+    def follow(self) -> None:
+        """When it has ended: what the thread's stream is given from now on is done after it."""
+        self._device.follow(self._mark)
 
     def is_success(self) -> bool:
         return self.is_completed() and self._error is None
@@ -126,6 +141,7 @@ class Work(WorkBase):
                 if not launch.wait_until(deadline):
                     raise self.late(timeout)
         error = self.finish()
+        self.follow()
         if error is not None:
             raise error
         return True
@@ -148,10 +164,11 @@ class Work(WorkBase):
     def get_future(self) -> Any:
         """A future of the list of outputs. A thread of the group's waits for the end."""
         if self._future is None:
-            raw = torch.futures.Future()
+            raw = torch.futures.Future(devices=self._device.devices)
             outputs, work = list(self._outputs), self
 
             def value(_: Any) -> Any:
+                work.follow()
                 if work._error is not None:
                     raise work._error
                 return outputs

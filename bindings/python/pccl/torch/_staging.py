@@ -1,0 +1,262 @@
+"""Collectives in pieces, through memory of the host: of tensors on accelerators, and of all that are large in a group
+that has a member with an accelerator, for members have to cut alike.
+
+Each piece is an operation of the library. One thread of the group's brings pieces to the host and launches them,
+another one awaits them and brings them back, so some are copied while others travel. Both keep to the order of calls,
+which is the same on all ranks: so the first piece that has not ended is in flight on every rank sooner or later.
+Whatever becomes of a piece, those after it are launched as well, or ranks would not be in step any more."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .. import _declarations as d
+from ._devices import HOST, Device, Mark, Pairs, bytes_in
+from ._facade import Tensor, torch
+from ._work import Launch
+
+PIECE_BYTES = 8 << 20  # these three: the same on all members
+_ROW_BYTES = 256 << 10  # of a piece, at least
+_GRAIN_BYTES = 4096
+_SLOTS = 4  # pieces on their way
+_KEPT_BYTES = 2 * PIECE_BYTES  # of a slot's memory: what has to be larger is not kept
+
+
+class Move(NamedTuple):
+    """An operation of the library, and its tensors: dense, on one device. Rows are the parts of several members, one
+    after the other. row_count: elements of the library's in a row, row_bytes: their size. None as a tensor: there is
+    none, or what it has needs not be brought there, or back. in_place: the library gets one memory for both."""
+
+    name: str
+    source: Tensor | None
+    target: Tensor | None
+    row_count: int
+    row_bytes: int
+    datatype: int
+    source_rows: int = 1
+    target_rows: int = 1
+    in_place: bool = False
+    more: tuple[Any, ...] = ()  # what the function takes after its two pointers
+    op: int = 0
+    root: int = 0
+    residual: Tensor | None = None
+    fields: Mapping[str, int] = {}
+
+    def pointers(self, source: Tensor | None, target: Tensor | None) -> tuple[Any, ...]:
+        """The function's first arguments, when its memory is there."""
+        left, right = (None if each is None else each.data_ptr() for each in (source, target))
+        if self.in_place:
+            left = right = left or right
+        return left, right, *self.more
+
+    def piece_bytes(self, size: int) -> int:
+        """Of a row, in a group of so many that cuts. It follows from what all members know."""
+        if self.name == "pcclAllToAll":  # what others give each other is known to them alone
+            return max(self.row_bytes, 1)
+        rows = size if self.name in _OF_ROWS else 1
+        return max(PIECE_BYTES // rows // _GRAIN_BYTES * _GRAIN_BYTES, _ROW_BYTES)
+
+
+_OF_ROWS = {"pcclAllGather", "pcclReduceScatter", "pcclGather", "pcclScatter"}
+
+
+def _rows(tensor: Tensor | None, count: int) -> Any:
+    """Each as bytes."""
+    if tensor is None:
+        return ()
+    flat = bytes_in(tensor)
+    return flat.view(count, flat.numel() // count).unbind(0)
+
+
+class Staged:
+    """A move in pieces. To who waits for it, what a Launch is."""
+
+    def __init__(self, move: Move, device: Device, piece_bytes: int, timeout_ms: int) -> None:
+        self.move = move
+        self.device = device
+        self.pieces = max(-(-move.row_bytes // piece_bytes), 1)
+        self.first_tag = 0  # what launches it gives it its tags
+        self.launches: list[Launch] = []
+        self.begin = device.record()
+        self._piece_bytes = piece_bytes
+        self._source, self._target = _rows(move.source, move.source_rows), _rows(move.target, move.target_rows)
+        self._deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms > 0 else None
+        self._end: Mark = None
+        self._error: Exception | None = None
+        self._ended = threading.Event()
+
+    # ---- who waits
+
+    def is_done(self) -> bool:
+        return self._ended.is_set()
+
+    def infos(self) -> list[d.pcclOperationInfo_t]:
+        """What has become of its operations."""
+        return [each.info for each in self.launches if each.info is not None]
+
+    def wait_until(self, deadline: float) -> bool:
+        return self._ended.wait(max(deadline - time.monotonic(), 0))
+
+    def finish(self) -> Exception | None:
+        """Blocks until it has ended. What the thread's stream is given from now on is done after that."""
+        self._ended.wait()
+        self.device.follow(self._end)
+        return self._error
+
+    # ---- who moves it
+
+    def cut(self, index: int) -> tuple[list[Tensor], list[Tensor], int]:
+        """What a piece has of the source's rows, and of the target's; its elements of a row."""
+        first = index * self._piece_bytes
+        last = self.move.row_bytes if index == self.pieces - 1 else first + self._piece_bytes
+        source, target = [row[first:last] for row in self._source], [row[first:last] for row in self._target]
+        if self.pieces == 1:
+            return list(self._source), list(self._target), self.move.row_count
+        return source, target, (last - first) * self.move.row_count // self.move.row_bytes
+
+    def residual_at(self, index: int) -> dict[str, int]:
+        residual = self.move.residual
+        if residual is None:
+            return {}
+        first = index * self._piece_bytes * self.move.row_count // max(self.move.row_bytes, 1)
+        return {"residual": residual.data_ptr() + first * residual.element_size()}
+
+    def left_ms(self) -> int:
+        """Until it is too late, at least 1; 0: it never is."""
+        return 0 if self._deadline is None else max(int((self._deadline - time.monotonic()) * 1000), 1)
+
+    def fail(self, error: Exception | None) -> None:
+        self._error = self._error or error
+
+    @property
+    def has_failed(self) -> bool:
+        return self._error is not None
+
+    def came(self, mark: Mark) -> None:
+        self._end = mark
+
+    def end(self) -> None:
+        self._ended.set()
+        try:
+            self.device.reach(self._end)  # until then its tensors stay
+        except Exception as error:
+            self.fail(error)
+        self._source = self._target = ()
+
+
+class _Slot:
+    """The memory of a piece on its way."""
+
+    def __init__(self) -> None:
+        self._device: Device = HOST
+        self._memory: Tensor | None = None
+        self._busy: Mark = None
+
+    def take(self, device: Device, size: int) -> Tensor:
+        """Memory of that device's, when what is copied from it has been."""
+        self._device.reach(self._busy)
+        memory, self._busy = self._memory, None
+        if memory is None or self._device is not device or memory.numel() < size:
+            memory = device.memory(size)
+            self._device, self._memory = device, memory if size <= _KEPT_BYTES else None
+        return memory[:size]
+
+    def keep(self, mark: Mark) -> None:
+        self._busy = mark
+
+
+class _Piece(NamedTuple):
+    staged: Staged
+    slot: _Slot
+    launch: Launch | None
+    back: Pairs
+    is_last: bool
+
+
+class Stager:
+    """The two threads of a group, from its first piece on, and what memory they have."""
+
+    def __init__(self, launch: Callable[..., Launch]) -> None:
+        self._launch = launch
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._inbox: queue.SimpleQueue[Staged | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+
+    def add(self, staged: Staged) -> None:
+        """In the order of tags."""
+        with self._lock:
+            if not self._threads:
+                for _ in range(_SLOTS):
+                    self._free.put(_Slot())
+                self._threads = [threading.Thread(target=run, name=f"pccl-{name}", daemon=True)
+                                 for run, name in ((self._bring_in, "in"), (self._bring_back, "out"))]
+                for thread in self._threads:
+                    thread.start()
+            self._inbox.put(staged)
+
+    def stop(self) -> None:
+        """When all has ended that it has."""
+        with self._lock:
+            if self._threads:
+                self._inbox.put(None)
+                for thread in self._threads:
+                    thread.join()
+                self._threads, self._free = [], queue.SimpleQueue()
+
+    def _bring_in(self) -> None:
+        with torch.inference_mode():  # tensors of that mode may be written to in it alone
+            while (staged := self._inbox.get()) is not None:
+                for index in range(staged.pieces):
+                    slot, launch = self._free.get(), None
+                    back: Pairs = ()
+                    try:
+                        launch, back = self._start(staged, index, slot)
+                        staged.launches.append(launch)
+                    except Exception as error:
+                        staged.fail(error)
+                    self._outbox.put(_Piece(staged, slot, launch, back, index == staged.pieces - 1))
+                del staged
+        self._outbox.put(None)
+
+    def _start(self, staged: Staged, index: int, slot: _Slot) -> tuple[Launch, Pairs]:
+        move, device = staged.move, staged.device
+        source, target, count = staged.cut(index)
+        if device is HOST and len(source) < 2 and len(target) < 2:  # it needs no memory of its own
+            ours, theirs = source, target
+        else:
+            sizes = [each.numel() for each in (source or target if move.in_place else [*source, *target])]
+            memory = slot.take(device, sum(sizes)).split(sizes)
+            ours, theirs = memory[:len(source)], memory[len(memory) - len(target):]
+        device.reach(device.copy_in(list(zip(ours, source, strict=True)), staged.begin))
+        pointers = move.pointers(ours[0] if ours else None, theirs[0] if theirs else None)
+        launch = self._launch(move.name, pointers, count, move.datatype, (ours, theirs), op=move.op, root=move.root,
+                              timeout_ms=staged.left_ms(), tag=staged.first_tag + index,
+                              fields={**move.fields, **staged.residual_at(index)})
+        launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
+        return launch, list(zip(theirs, target, strict=True))
+
+    def _bring_back(self) -> None:
+        with torch.inference_mode():
+            while (piece := self._outbox.get()) is not None:
+                staged, slot, launch, back, is_last = piece
+                mark: Mark = None
+                try:
+                    if launch is not None:
+                        staged.fail(launch.finish())
+                    if not staged.has_failed:
+                        mark = staged.device.copy_out(back)
+                        staged.came(mark)
+                except Exception as error:
+                    staged.fail(error)
+                slot.keep(mark)
+                self._free.put(slot)
+                if is_last:
+                    staged.end()
+                del piece, staged, slot, launch, back

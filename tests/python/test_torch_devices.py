@@ -1,0 +1,284 @@
+"""Collectives of tensors that are not in the memory of the host, on a stand-in for an accelerator: nothing that a
+stream of its is given happens before somebody waits for it, so who forgets to wait sees wrong data."""
+
+import collections
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+import pccl.torch  # noqa: E402
+from pccl.torch import CodecState, PeersLostError, _devices, _staging, codec_hook  # noqa: E402
+
+PIECE = 1 << 16
+
+
+class Stream:
+    """Work in order, done when somebody waits for it."""
+
+    def __init__(self):
+        self.given = collections.deque()
+        self.count = self.done = 0
+
+    def give(self, work):
+        self.given.append(work)
+        self.count += 1
+        return self, self.count
+
+    def reach(self, count):
+        while self.done < count:
+            self.given.popleft()()
+            self.done += 1
+
+
+class Lazy:
+    """The device. Each thread has a current stream of its own."""
+
+    devices = []
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.streams = threading.local()
+        self.coming, self.going = Stream(), Stream()
+        self.copies = []  # sizes
+        self.made = []
+
+    def current(self):
+        if not hasattr(self.streams, "current"):
+            self.streams.current = Stream()
+        return self.streams.current
+
+    def memory(self, size):
+        self.made.append(size)
+        return torch.full((size,), 0xee, dtype=torch.uint8)
+
+    def record(self):
+        with self.lock:
+            return self.current().give(lambda: None)
+
+    def follow(self, mark):
+        if threading.current_thread().name == "pccl-futures":
+            self.reach(mark)  # PyTorch's futures make streams follow, but only those of its own devices
+        elif mark is not None:
+            with self.lock:
+                self.current().give(lambda: mark[0].reach(mark[1]))
+
+    def reach(self, mark):
+        if threading.current_thread().name == "pccl-out":
+            time.sleep(0.005)  # or it would do what who waits for a work has forgotten
+        if mark is not None:
+            with self.lock:
+                mark[0].reach(mark[1])
+
+    def _copy(self, pairs, outwards):
+        with torch.inference_mode():
+            for ours, theirs in pairs:
+                left, right = (theirs, ours) if outwards else (ours, theirs)
+                plain(left).copy_(plain(right))
+
+    def copy_in(self, pairs, after):
+        with self.lock:
+            self.copies += [ours.numel() for ours, _ in pairs]
+            self.coming.give(lambda: self.reach(after))
+            return self.coming.give(lambda: self._copy(pairs, False))
+
+    def copy_out(self, pairs):
+        with self.lock:
+            self.copies += [ours.numel() for ours, _ in pairs]
+            return self.going.give(lambda: self._copy(pairs, True))
+
+    def compute(self, work):
+        with self.lock:
+            self.current().give(work)
+
+    def settle(self):
+        """All that the thread's current stream was given is done."""
+        self.reach(self.record())
+
+
+DEVICE = Lazy()
+
+
+class There(torch.Tensor):
+    """A tensor on the device. What PyTorch does with it happens in the thread's current stream."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") not in LAYOUT:
+            DEVICE.settle()
+        return super().__torch_function__(function, types, args, kwargs)
+
+
+LAYOUT = {"__get__", "numel", "detach", "view", "is_contiguous", "is_conj", "is_neg", "data_ptr", "element_size",
+          "size", "unbind", "__getitem__", "untyped_storage", "dim", "as_strided", "is_floating_point", "new_empty",
+          "reshape", "split"}
+
+
+def plain(tensor):
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(torch.Tensor)
+
+
+def there(tensor):
+    """On the device, after a while."""
+    with torch._C.DisableTorchFunctionSubclass():
+        made = torch.full_like(tensor, 77).as_subclass(There)
+    DEVICE.compute(lambda: plain(made).copy_(tensor))
+    return made
+
+
+def here(tensor):
+    """What it has when all that the current stream was given is done."""
+    if isinstance(tensor, There):
+        DEVICE.settle()
+    return plain(tensor).clone()
+
+
+def values(rank, count=3 * PIECE // 4 + 17, kind=torch.float32):
+    return (torch.arange(count) * (rank + 3) % 5).to(kind)
+
+
+def check_reductions(rank, count, make):
+    for kind, op, expected in ((torch.float32, dist.ReduceOp.SUM, lambda parts: sum(parts)),
+                               (torch.float64, dist.ReduceOp.AVG, lambda parts: sum(parts) / count),
+                               (torch.int32, dist.ReduceOp.BOR, lambda parts: parts[0] | parts[1] | parts[2])):
+        for size in (0, 1, 5000, 3 * PIECE // 4 + 17):
+            parts = [values(each, size, kind) for each in range(count)]
+            tensor, first = make(parts[rank]), make(parts[rank])
+            dist.all_reduce(tensor, op)
+            assert torch.equal(here(tensor), expected(parts).to(kind)), (kind, size)
+            dist.reduce(first, 1, op)
+            assert torch.equal(here(first), expected(parts).to(kind) if rank == 1 else parts[rank]), (kind, size)
+            parts = [values(each, size * count, kind) for each in range(count)]
+            output = make(torch.zeros(size, dtype=kind))
+            dist.reduce_scatter_single(output, make(parts[rank]), op)
+            assert torch.equal(here(output), expected(parts)[rank * size:(rank + 1) * size].to(kind)), (kind, size)
+    factor = make(values(rank))
+    dist.all_reduce(factor, dist._make_nccl_premul_sum(2.0))
+    assert torch.equal(here(factor), 2 * sum(values(each) for each in range(count)))
+    gaps = make(values(rank, 40000).view(200, 200))[:, ::2]
+    dist.all_reduce(gaps)
+    assert torch.equal(here(gaps), sum(values(each, 40000).view(200, 200) for each in range(count))[:, ::2])
+    several = [make(values(rank)), make(values(rank, 5))]
+    dist.all_reduce_coalesced(several)
+    assert torch.equal(here(several[0]), here(factor) / 2) and here(several[1]).numel() == 5
+
+
+def check_moves(rank, count, make):
+    whole = torch.stack([values(each) for each in range(count)])
+    tensor = make(values(rank))
+    dist.broadcast(tensor, 2)
+    assert torch.equal(here(tensor), values(2))
+    apart = [make(torch.zeros_like(whole[0])) for _ in range(count)]
+    dist.all_gather(apart, make(values(rank)))
+    single = make(torch.zeros_like(whole).view(-1))
+    dist.all_gather_single(single, make(values(rank)))
+    assert torch.equal(torch.stack([here(each) for each in apart]), whole) and torch.equal(here(single), whole.view(-1))
+    outputs = [make(torch.zeros_like(whole[0])) for _ in range(count)] if rank == 1 else None
+    dist.gather(make(values(rank)), outputs, 1)
+    assert rank != 1 or torch.equal(torch.stack([here(each) for each in outputs]), whole)
+    output = make(torch.zeros_like(whole[0]))
+    dist.scatter(output, [make(values(each)) for each in range(count)] if rank == 2 else None, 2)
+    assert torch.equal(here(output), values(rank))
+    part = make(torch.zeros_like(whole).view(-1))
+    dist.all_to_all_single(part, make(torch.cat([values(rank + each) for each in range(count)])))
+    assert torch.equal(here(part), torch.cat([values(each + rank) for each in range(count)]))
+    if rank == 0:
+        dist.send(make(values(5)), 1)
+        dist.send(make(values(6)), 1, tag=3)
+    elif rank == 1:
+        left, right = make(torch.zeros_like(whole[0])), make(torch.zeros_like(whole[0]))
+        dist.recv(left, 0)
+        assert dist.recv(right, tag=3) == 0
+        assert torch.equal(here(left), values(5)) and torch.equal(here(right), values(6))
+
+
+def check_works(rank, count, make):
+    """Several on their way; what a thread does after it has waited comes after it, in each thread."""
+    total = sum(values(each) for each in range(count))
+    tensors = [make(values(rank) * step) for step in range(6)]
+    works = [dist.all_reduce(each, async_op=True) for each in tensors]
+    assert torch.equal(works[0].get_future().wait()[0].as_subclass(torch.Tensor), total * 0)
+    thread = threading.Thread(target=works[3].wait)
+    thread.start()
+    thread.join()
+    assert works[3].wait() and torch.equal(here(tensors[3]), total * 3)
+    while not works[5].is_completed():
+        time.sleep(0.001)
+    assert torch.equal(here(tensors[5]), total * 5) and works[4].wait() and torch.equal(here(tensors[4]), total * 4)
+    with torch.inference_mode():
+        tensor = make(values(rank))
+        dist.all_reduce(tensor)
+    assert torch.equal(here(tensor), total)
+
+
+class Bucket:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def buffer(self):
+        return self.tensor
+
+    def parameters(self):
+        return [self]
+
+    def index(self):
+        return 0
+
+
+def check_hook(rank, count, make):
+    for feedback in (False, True):
+        state, bucket = CodecState(codec="int8", error_feedback=feedback), Bucket(make(values(rank)))
+        mean = codec_hook(state, bucket).wait()
+        exact = sum(values(each) for each in range(count)) / count
+        assert (here(mean) - exact).norm() < 0.01 * exact.norm()
+        assert state.tx_bytes < 0.6 * exact.nbytes * 4 / 3 and state.tx_bytes > 0.25 * exact.nbytes
+
+
+def set_up(rank, is_there):
+    _staging.PIECE_BYTES, _staging._ROW_BYTES, _staging._KEPT_BYTES = PIECE, PIECE // 4, 2 * PIECE
+    if is_there:
+        _devices.of_classes[There] = DEVICE
+        dist.distributed_c10d.has_torch_function = lambda tensors: False  # collectives take them as they are
+    dist.init_process_group("pccl")
+    return there if is_there else torch.clone
+
+
+def staged(rank, count, on_host):
+    make = set_up(rank, rank not in on_host)
+    assert dist.group.WORLD._cuts
+    for check in (check_reductions, check_moves, check_works, check_hook):
+        check(rank, count, make)
+    made, copied = len(DEVICE.made), len(DEVICE.copies)
+    for _ in range(4):
+        dist.all_reduce(make(values(rank)))
+    if rank not in on_host:  # memory is kept
+        assert len(DEVICE.copies) == copied + 4 * 2 * 4 and max(DEVICE.copies[copied:]) == PIECE
+        assert len(DEVICE.made) == made
+    halves = [dist.new_group(each) for each in ([0, 1], [2])]
+    assert halves[rank // 2]._cuts == (rank < 2 and not {0, 1} <= set(on_host))
+    tensor = make(values(rank))
+    dist.all_reduce(tensor, group=halves[rank // 2])
+    assert torch.equal(here(tensor), sum(values(each) for each in ([2] if rank == 2 else [0, 1])))
+    dist.barrier()
+    if rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(PeersLostError):
+            dist.all_reduce(make(values(rank)))
+    pccl.torch.reconfigure()
+    tensor = make(values(rank))
+    dist.all_reduce(tensor)
+    return torch.equal(here(tensor), values(0) + values(1)) and dist.group.WORLD._cuts
+
+
+@pytest.mark.parametrize("on_host", [(), (2,)])
+def test_what_is_on_a_device_is_waited_for_and_cut_alike_on_all_ranks(run_ranks, on_host):  # noqa: F811
+    assert run_ranks(staged, 3, on_host) == {0: True, 1: True}
