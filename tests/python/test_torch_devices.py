@@ -14,8 +14,11 @@ torch = pytest.importorskip("torch")
 import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
+import pccl.pieces  # noqa: E402
 import pccl.torch  # noqa: E402
-from pccl.torch import CodecState, PeersLostError, _devices, _staging, codec_hook  # noqa: E402
+from pccl import _devices  # noqa: E402
+from pccl.errors import MismatchError  # noqa: E402
+from pccl.torch import CodecState, PeersLostError, _staging, codec_hook  # noqa: E402
 
 PIECE = 1 << 16
 
@@ -242,6 +245,29 @@ def check_hook(rank, count, make):
         assert state.tx_bytes < 0.6 * exact.nbytes * 4 / 3 and state.tx_bytes > 0.25 * exact.nbytes
 
 
+def check_pieces(rank, count, make):
+    """What has no group of torch.distributed does the same, and ends alike on all members when a piece fails."""
+    communicator, choices = dist.group.WORLD.communicator, {"tag": 1 << 50, "piece_bytes": PIECE}
+    total = sum(values(each) for each in range(count))
+    for size in (0, 5, len(total)):
+        send, recv = make(values(rank, size)), make(torch.zeros(size))
+        infos = pccl.pieces.all_reduce(communicator, send, recv, **choices)
+        assert torch.equal(here(recv), total[:size]) and torch.equal(here(send), values(rank, size))
+        assert len(infos) == (4 if size > 5 else 1) and infos[0].participants_min == count
+        pccl.pieces.all_reduce(communicator, send, op="avg", codec="int8", **choices)
+        assert (here(send) - total[:size] / count).norm() <= 0.01 * total[:size].norm()
+        pccl.pieces.broadcast(communicator, send, root=1, **choices)
+        if rank == 1:
+            recv = send
+        dist.broadcast(recv, 1)
+        assert torch.equal(here(send), here(recv))
+    tensor = make(values(rank, 5 * PIECE // 4 - 1 - (rank == 0)))
+    with pytest.raises(MismatchError):  # of the fifth piece
+        pccl.pieces.all_reduce(communicator, tensor, **choices)
+    with pytest.raises(ValueError, match="alike"):
+        pccl.pieces.all_reduce(communicator, tensor, make(torch.zeros(1)), **choices)
+
+
 def set_up(rank, is_there):
     _staging.PIECE_BYTES, _staging._ROW_BYTES, _staging._KEPT_BYTES = PIECE, PIECE // 4, 2 * PIECE
     if is_there:
@@ -254,7 +280,7 @@ def set_up(rank, is_there):
 def staged(rank, count, on_host):
     make = set_up(rank, rank not in on_host)
     assert dist.group.WORLD._cuts
-    for check in (check_reductions, check_moves, check_works, check_hook):
+    for check in (check_reductions, check_moves, check_works, check_hook, check_pieces):
         check(rank, count, make)
     made, copied = len(DEVICE.made), len(DEVICE.copies)
     for _ in range(4):

@@ -218,4 +218,4 @@ def check_host(*buffers: Buffer) -> None:
     """Collectives take what is in the memory of the host."""
     for buffer in buffers:
         if buffer.device is not _CPU:
-            raise ValueError("the tensors must be in the memory of the host: pass their cpu()")
+            raise ValueError("the tensors must be in the memory of the host: pass their cpu(), or see pccl.pieces")

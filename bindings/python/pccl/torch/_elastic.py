@@ -20,7 +20,7 @@ from .. import _declarations as d
 from ..buffers import buffer_of
 from ..communicator import Communicator
 from ..errors import PCCLError, RankConnectionLostError, TooFewPeersError
-from ._devices import are_any
+from .._devices import are_any
 from ._errors import error_of
 from ._facade import dist
 from ._group import ProcessGroup, take_back

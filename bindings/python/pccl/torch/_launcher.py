@@ -13,7 +13,7 @@ from .. import _declarations as d
 from .._calls import SLICE_MS
 from .._library import last_error, lib
 from ..communicator import Communicator
-from ._devices import HOST, device_of
+from .._devices import HOST, device_of
 from ._errors import error_of, lost
 from ._facade import Tensor, Tensors, torch
 from ._meeting import Meeting
@@ -22,6 +22,7 @@ from ._work import Launch, Watcher, Work
 
 Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
+_INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 _LONGEST_MS = 2**32 - 1
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
@@ -112,10 +113,12 @@ class Launcher:
             if name == "pcclAllReduceWith":
                 operation.input = d.pcclInputGiveUp
             operation.epoch = self._epoch
-            operation.stay_ms = SLICE_MS if stays else 0
             for field, value in fields.items():
                 setattr(operation, field, value)
             launch = Launch(communicator._life, name, buffers)
+            if stays:
+                launch.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
+                operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
             status = d.pcclSuccess
             try:
                 status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, launch.handle)
@@ -124,6 +127,7 @@ class Launcher:
                     self._remember(launch)
             if status != d.pcclSuccess:
                 raise error_of(status, name, last_error())
+            launch.ended = launch.handle.comm is None  # and was awaited
         return launch
 
     def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:

@@ -20,7 +20,7 @@ from .._local import start_master
 from .._master import MasterNode
 from ..communicator import Communicator
 from ..settings import Settings
-from ._devices import are_any
+from .._devices import are_any
 from ._errors import lost
 from ._facade import dist
 

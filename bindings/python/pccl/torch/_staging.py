@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import _declarations as d
-from ._devices import HOST, Device, Mark, Pairs, bytes_in
+from .._devices import HOST, Device, Mark, Pairs, bytes_in
 from ._facade import Tensor, torch
 from ._work import Launch
 

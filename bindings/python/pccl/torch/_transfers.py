@@ -16,7 +16,7 @@ from datetime import timedelta
 from .. import _declarations as d
 from ..errors import PCCLError, Result
 from ._collectives import Collectives, bytes_of, options_of, run_all
-from ._devices import from_host, to_host
+from .._devices import from_host, to_host
 from ._errors import error_of, lost
 from ._facade import Tensor, Tensors, c10d, torch
 from ._launcher import dense, milliseconds, one_of

@@ -15,7 +15,7 @@ from .. import _declarations as d
 from .._calls import SLICE_MS, Life
 from .._library import lib
 from ..errors import InvalidUsageError, PCCLError
-from ._devices import HOST, Mark, device_of
+from .._devices import HOST, Mark, device_of
 from ._errors import error_of
 from ._facade import Tensors, WorkBase, torch
 

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ._facade import Tensor, torch
+if TYPE_CHECKING:
+    torch: Any
+else:
+    import torch
 
+Tensor = Any
 Mark = Any  # a place in a stream; None: what is there already
 Pairs = Sequence[tuple[Tensor, Tensor]]  # of bytes without gaps, as many on both sides: in the host's memory, and there
 
@@ -119,7 +123,7 @@ def are_any() -> bool:
 
 
 def device_of(tensor: Tensor) -> Device:
-    """ValueError: pccl's backend can't take it from there."""
+    """ValueError: pccl can't take it from there."""
     device = tensor.device
     if device.type == "cpu":
         kind: type[Any] = type(tensor)  # pyright: ignore[reportUnknownVariableType]
@@ -128,8 +132,7 @@ def device_of(tensor: Tensor) -> Device:
     if found is None:
         here = torch.accelerator.current_accelerator()
         if here is None or here.type != device.type:
-            raise ValueError(f"pccl's backend takes tensors in the memory of the host or on an accelerator, not on "
-                             f"{device}")
+            raise ValueError(f"pccl takes tensors in the memory of the host or on an accelerator, not on {device}")
         found = _accelerators.setdefault(device, Accelerator(device))
     return found
 
