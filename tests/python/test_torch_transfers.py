@@ -12,7 +12,7 @@ import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.torch  # noqa: E402
-from pccl.torch import CollectiveTimeoutError  # noqa: E402
+from pccl.torch import CollectiveError, CollectiveTimeoutError  # noqa: E402
 
 
 def tell(rank, value, tag=0):
@@ -87,8 +87,20 @@ def check_time_outs(rank, count):
     dist.barrier()
 
 
+def check_words(rank, count):
+    """Numbers that nobody has given are not spoken of."""
+    group = dist.new_group()
+    with pytest.raises(CollectiveError, match=r"launched collective 0 as .*all-reduce"):
+        dist.all_reduce(torch.ones(1 + rank), group=group)
+    if rank < 2:
+        work = dist.isend(torch.ones(1), 1, group, tag=9) if rank == 0 else dist.irecv(torch.ones(2), 0, group, tag=9)
+        with pytest.raises(CollectiveError, match="transfer 0 with tag 9 "):
+            work.wait()
+
+
 def transfers(rank, count):
     dist.init_process_group("pccl")
+    check_words(rank, count)
     check_line(rank)
     check_time_outs(rank, count)
     store = dist.group.WORLD.get_group_store()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .. import _declarations as d
 from .. import errors
 from .._library import lib
@@ -24,6 +26,11 @@ class CollectiveTimeoutError(errors.OperationTimeoutError, DistBackendError):
 
 _CLASSES: dict[Result, type[PCCLError]] = {Result.RANK_CONNECTION_LOST: PeersLostError,
                                            Result.TIMEOUT: CollectiveTimeoutError}
+
+
+def in_words(cause: str, tag: int, called: str) -> str:
+    """Tags of the library's are none that anybody has given."""
+    return re.sub(rf"\btag {tag}\b", called, cause)
 
 
 def error_of(status: int, name: str, cause: str) -> PCCLError:

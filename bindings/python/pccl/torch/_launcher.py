@@ -14,7 +14,7 @@ from .._calls import SLICE_MS
 from .._library import last_error, lib
 from ..communicator import Communicator
 from .._devices import HOST, device_of
-from ._errors import error_of, lost
+from ._errors import error_of, in_words, lost
 from ._facade import Tensor, Tensors, torch
 from ._meeting import Meeting
 from ._staging import Move, Staged, Stager
@@ -96,11 +96,11 @@ class Launcher:
         return self._communicator
 
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
-                root: int = 0, timeout_ms: int = 0, tag: int | None = None, stays: bool = False,
-                fields: Mapping[str, int] = {}) -> Launch:
+                root: int = 0, timeout_ms: int = 0, tag: int | None = None, called: str = "",
+                stays: bool = False, fields: Mapping[str, int] = {}) -> Launch:
         """`name`: the library's function; `fields`: further ones of pcclOperation_t. An all-reduce gives its input up:
         PyTorch promises nothing about it after a failure. stays: the caller is going to wait for it anyway, so its
-        thread moves the data for a while."""
+        thread moves the data for a while. called: what to say instead of the tag."""
         with self._launching:
             communicator = self._present()
             if tag is None:
@@ -115,7 +115,7 @@ class Launcher:
             operation.epoch = self._epoch
             for field, value in fields.items():
                 setattr(operation, field, value)
-            launch = Launch(communicator._life, name, buffers)
+            launch = Launch(communicator._life, name, called or f"collective {tag - self._first_tag}", buffers)
             if stays:
                 launch.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
                 operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
@@ -126,7 +126,7 @@ class Launcher:
                 if status == d.pcclSuccess and launch.handle.comm:
                     self._remember(launch)
             if status != d.pcclSuccess:
-                raise error_of(status, name, last_error())
+                raise error_of(status, name, in_words(last_error(), tag, launch.called))
             launch.ended = launch.handle.comm is None  # and was awaited
         return launch
 

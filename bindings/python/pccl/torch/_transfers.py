@@ -53,12 +53,13 @@ class Transfers(Collectives):
         name, other, tag = ends
         of_world = tag + (self._first_tag >> 32) * 0x9e3779b1 & 0x3fffffff
         name_of_all = _BETWEEN_TWO | of_world << 32 | number % _RING
+        called = f"transfer {number} with tag {tag}"
         if tensor is None:
-            launch = self._launch(name, (None, other), 0, d.pcclUint8, None, tag=name_of_all | _SIGNAL,
+            launch = self._launch(name, (None, other), 0, d.pcclUint8, None, tag=name_of_all | _SIGNAL, called=called,
                                   timeout_ms=0 if timeout is None else milliseconds(timeout))
         else:
             launch = self._launch(name, (tensor.data_ptr(), other), bytes_of(tensor), d.pcclUint8, tensor,
-                                  tag=name_of_all)
+                                  tag=name_of_all, called=called)
         self._latest[ends].append((number, launch))
         return launch
 

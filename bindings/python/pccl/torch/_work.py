@@ -16,21 +16,22 @@ from .._calls import SLICE_MS, Life
 from .._library import lib
 from ..errors import InvalidUsageError, PCCLError
 from .._devices import HOST, Mark, device_of
-from ._errors import error_of
+from ._errors import error_of, in_words
 from ._facade import Tensors, WorkBase, torch
 
 _NO_TIMEOUT = timedelta()
 
 
 class Launch:
-    """One operation of the library in flight, by its name for people. Keeps its buffers alive. Any thread may finish()
-    it, any number of times. info: what becomes of it, once somebody has put one there."""
+    """One operation of the library in flight, by its name for people; what they call its tag. Keeps its buffers alive.
+    Any thread may finish() it, any number of times. info: what becomes of it, once somebody has put one there."""
 
-    __slots__ = ("handle", "name", "buffers", "ended", "info", "_life", "_error", "_lock")
+    __slots__ = ("handle", "name", "called", "buffers", "ended", "info", "_life", "_error", "_lock")
 
-    def __init__(self, life: Life, name: str, buffers: Any) -> None:
+    def __init__(self, life: Life, name: str, called: str, buffers: Any) -> None:
         self.handle = d.pcclHandle_t()
         self.name = name
+        self.called = called
         self.buffers = buffers
         self.ended = False
         self.info: d.pcclOperationInfo_t | None = None
@@ -52,7 +53,7 @@ class Launch:
                 status, cause = self._life.finish(self.handle, self, lambda: int(lib.pcclAwait(self.handle, self.info)),
                                                   False)
                 if status != d.pcclSuccess:
-                    self._error = error_of(status, self.name, cause)
+                    self._error = error_of(status, self.name, in_words(cause, self.handle.tag, self.called))
                 self.ended = True
                 self.buffers = None
             return self._error
