@@ -536,31 +536,6 @@ static void what_came_before_damage_is_delivered_and_then_the_damage_is_told(voi
 
 /* ---- credentials --------------------------------------------------------------------------------------------- */
 
-static void secrets_survive_being_written_down(void **state)
-{
-	char text[PCCL_SECRET_TEXT_BYTES], again[PCCL_SECRET_TEXT_BYTES];
-	struct pccl_join_secret secret, damaged;
-	size_t bytes, i;
-
-	(void)state;
-	assert_int_equal(pccl_join_secret_generate(text), pcclSuccess);
-	assert_int_equal(pccl_join_secret_generate(again), pcclSuccess);
-	assert_string_not_equal(text, again);
-	bytes = strlen(text);
-	assert_int_equal(pccl_join_secret_parse(text, bytes, &secret), pcclSuccess);
-	for (i = 0; i < bytes; i++) {
-		char kept = text[i];
-
-		text[i] = kept == 'A' ? 'B' : 'A';
-		assert_int_equal(pccl_join_secret_parse(text, bytes, &damaged), pcclInvalidArgument);
-		assert_null(strstr(pccl_fail_text(), text + 12));
-		text[i] = kept;
-		assert_int_equal(pccl_join_secret_parse(text, i, &damaged), pcclInvalidArgument);
-	}
-	assert_int_equal(pccl_join_secret_parse(text, bytes, &damaged), pcclSuccess);
-	assert_memory_equal(&secret, &damaged, sizeof(secret));
-}
-
 static void bad_files_are_named(void **state)
 {
 	struct pccl_tls_config config = {.authority = "/nowhere/authority.pem", .certificate = "x", .key = "y"};
@@ -598,7 +573,6 @@ int main(void)
 		cmocka_unit_test(plain_streams_have_no_bond),
 		cmocka_unit_test(half_a_record_waits_for_the_rest_and_the_end_behind_it_is_heard),
 		cmocka_unit_test(what_came_before_damage_is_delivered_and_then_the_damage_is_told),
-		cmocka_unit_test(secrets_survive_being_written_down),
 		cmocka_unit_test(bad_files_are_named),
 	};
 	int failed;
