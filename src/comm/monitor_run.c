@@ -66,7 +66,7 @@ static pcclResult_t run_driving(struct pccl_monitor *monitor, const struct pccl_
 	if (op != NULL) {
 		op->awaited = info_out != NULL;
 		ended = drive(monitor, op, lane, limit_ns);
-		if (!ended)
+		if (!ended && info_out != NULL) /* else it may be another thread's that knows the tag */
 			op->awaited = false;
 	}
 	monitor->threads.give(lane);
