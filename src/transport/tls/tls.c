@@ -34,10 +34,12 @@ struct tls_connection {
 	bool usable;   /* the handshake is done, and nothing has failed */
 	int failure;   /* errno that the next read() returns; 0: none */
 	bool said_end; /* close_notify is in the buffer, or gone */
-	size_t taken;  /* bytes that this call of read() or discard() has brought */
-	bool drained;  /* in it, the socket had less than there was room for, */
-	bool dry;      /* and all of that has been taken: there is no more just now */
-	bool ended;    /* the socket says that the other side has shut down */
+	uint32_t records_per_key;
+	uint32_t sealed_count; /* records sealed with the key in use */
+	size_t taken;	       /* bytes that this call of read() or discard() has brought */
+	bool drained;	       /* in it, the socket had less than there was room for, */
+	bool dry;	       /* and all of that has been taken: there is no more just now */
+	bool ended;	       /* the socket says that the other side has shut down */
 	size_t out_begin;
 	size_t out_end;
 	uint8_t out[OUT_BYTES];	      /* sealed, on its way to the socket */
@@ -146,6 +148,7 @@ static pcclResult_t connect_ends(struct tls_connection *connection, const struct
 	const struct pccl_tls *tls = wire->tls;
 	BIO *bio;
 
+	connection->records_per_key = tls->records_per_key;
 	connection->ssl = SSL_new(tls->context);
 	bio = BIO_new(tls->method);
 	if (connection->ssl == NULL || bio == NULL) {
@@ -408,6 +411,15 @@ static size_t next_record(struct tls_connection *connection, struct cursor *curs
 	return bytes;
 }
 
+/* Right before a record: OpenSSL tells the other side before that. No key is to seal too many. */
+static bool keep_key_fresh(struct tls_connection *connection)
+{
+	if (connection->sealed_count++ < connection->records_per_key)
+		return true;
+	connection->sealed_count = 1;
+	return SSL_key_update(connection->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
+}
+
 /* Seals records until the buffer is full. Returns how many bytes of the parts are in it; 0 with errno: none. */
 static size_t seal_records(struct tls_connection *connection, struct cursor *cursor)
 {
@@ -420,7 +432,7 @@ static size_t seal_records(struct tls_connection *connection, struct cursor *cur
 
 		if (bytes == 0)
 			break;
-		if (SSL_write_ex(connection->ssl, from, bytes, &sealed) != 1) {
+		if (!keep_key_fresh(connection) || SSL_write_ex(connection->ssl, from, bytes, &sealed) != 1) {
 			connection->usable = false;
 			ERR_clear_error();
 			errno = EPIPE;

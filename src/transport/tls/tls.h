@@ -24,6 +24,7 @@ struct pccl_tls_config {
 	const char *certificate;
 	const char *key;
 	const char *revoked;
+	uint32_t records_per_key; /* 0: as many as are safe; for tests */
 };
 
 /* Copies what it needs. pcclInvalidArgument: a file, and what is wrong with it; pcclOutOfMemory. */

@@ -18,6 +18,9 @@
 /* That one system call may bring: three whole records, which stay in the nearest caches until they are opened. */
 #define READ_BYTES (3u * (SSL3_RT_MAX_PLAIN_LENGTH + 22u) + 8u)
 
+/* RFC 8446 (5.5) takes up to 2^24.5 for safe with AES-GCM. So many are 137 GB. */
+#define RECORDS_PER_KEY (1u << 23)
+
 static const unsigned char first_suite[] = {0x13, 0x01}; /* TLS_AES_128_GCM_SHA256 in RFC 8446, B.4 */
 
 /* What a session is for; it counts for nothing else. */
@@ -196,6 +199,7 @@ pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_t
 	(void)mlock(tls, sizeof(*tls)); /* where it is allowed: secrets are not to be swapped out */
 	tls->to_masters = (struct pccl_tls_wire){pccl_tls_slots, tls, false};
 	tls->to_peers = (struct pccl_tls_wire){pccl_tls_slots, tls, true};
+	tls->records_per_key = config->records_per_key != 0 ? config->records_per_key : RECORDS_PER_KEY;
 	tls->method = pccl_tls_make_method();
 	result = tls->method != NULL ? load(tls, config) : pcclOutOfMemory;
 	if (result != pcclSuccess) {

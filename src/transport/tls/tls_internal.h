@@ -22,6 +22,7 @@ struct pccl_tls {
 	struct pccl_join_secret secrets[PCCL_JOIN_SECRETS_MAX];
 	uint8_t names[PCCL_JOIN_SECRETS_MAX][PCCL_TLS_NAME_BYTES]; /* what a secret is called on the wire */
 	uint32_t secret_count;
+	uint32_t records_per_key;
 };
 
 /* tls_words.c: why the last call on `ssl` failed, for people, by pccl_fail(): the thread's queue of OpenSSL's errors is

@@ -1,17 +1,17 @@
 /* The TLS wire: the suite over a join secret and over certificates, and who is turned away, with which words. */
 #include "unit/transport/transport_suite.h"
 
-#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <openssl/ssl.h>
 
 #include "base/fail.h"
-#include "transport/engine/engine.h"
 #include "transport/tcp/tcp.h"
 #include "transport/tls/tls.h"
 #include "unit/transport/tls/authority.h"
+
+#define RECORDS_PER_KEY 3u
 
 static const char *const files[] = {"authority.pem", "member.pem",  "member.key",  "expired.pem",
 				    "expired.key",   "traitor.pem", "traitor.key", "revoked.pem",
@@ -35,7 +35,8 @@ static struct pccl_join_secret secret_of(uint8_t byte)
 /* Shows the secret made of the first byte; takes the others too. */
 static struct pccl_tls *with_secrets(const char *bytes)
 {
-	struct pccl_tls_config config = {.secret_count = (uint32_t)strlen(bytes)};
+	/* so few that all that is sent meets new keys */
+	struct pccl_tls_config config = {.secret_count = (uint32_t)strlen(bytes), .records_per_key = RECORDS_PER_KEY};
 	struct pccl_tls *tls;
 	uint32_t i;
 
@@ -404,136 +405,6 @@ static void plain_streams_have_no_bond(void **state)
 	wire_destroy(&wire);
 }
 
-/* ---- what one read finds ------------------------------------------------------------------------------------- */
-
-/* A dialler and its server, between whom the test carries what is sealed. */
-struct carried {
-	const struct pccl_byte_calls *bytes;
-	void *states[2];
-	int fds[2];    /* theirs */
-	int middle[2]; /* the other ends of those */
-	uint8_t sealed[4096];
-};
-
-static size_t take_sealed(struct carried *carried, int from)
-{
-	ssize_t got = recv(carried->middle[from], carried->sealed, sizeof(carried->sealed), MSG_DONTWAIT);
-
-	return got > 0 ? (size_t)got : 0;
-}
-
-static void bring_sealed(struct carried *carried, int to, size_t begin, size_t end)
-{
-	assert_int_equal(send(carried->middle[to], carried->sealed + begin, end - begin, 0), end - begin);
-}
-
-static void carried_open(struct carried *carried)
-{
-	const struct pccl_transport *transport = pccl_tls_wire(by_secret);
-	bool done[2] = {false, false};
-	int i, pair[2];
-
-	carried->bytes = transport->bytes;
-	for (i = 0; i < 2; i++) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-		carried->fds[i] = pair[0];
-		carried->middle[i] = pair[1];
-		assert_int_equal(transport->bytes->begin(transport, pair[0], i == 0, &carried->states[i]), pcclSuccess);
-	}
-	while (!done[0] || !done[1])
-		for (i = 0; i < 2; i++) {
-			if (!done[i])
-				done[i] = carried->bytes->shake(carried->states[i], carried->fds[i]) == PCCL_SHAKE_DONE;
-			bring_sealed(carried, 1 - i, 0, take_sealed(carried, i));
-		}
-}
-
-static void carried_close(struct carried *carried)
-{
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		carried->bytes->end(carried->states[i]);
-		close(carried->fds[i]);
-		close(carried->middle[i]);
-	}
-}
-
-/* One record of eight bytes, which the test holds then. */
-static size_t carried_write(struct carried *carried, const char *word)
-{
-	char text[8] = {0};
-	struct iovec part = {text, sizeof(text)};
-	bool more;
-
-	snprintf(text, sizeof(text), "%s", word);
-	assert_int_equal(carried->bytes->write(carried->states[0], carried->fds[0], &part, 1, &more), sizeof(text));
-	return take_sealed(carried, 0);
-}
-
-static ssize_t carried_read(struct carried *carried, char word[64], bool *more_out)
-{
-	struct iovec part = {word, 64};
-
-	memset(word, 0, 64);
-	return carried->bytes->read(carried->states[1], carried->fds[1], &part, 1, more_out);
-}
-
-static void half_a_record_waits_for_the_rest_and_the_end_behind_it_is_heard(void **state)
-{
-	struct carried carried;
-	char word[64];
-	size_t bytes;
-	bool more;
-
-	(void)state;
-	carried_open(&carried);
-	bytes = carried_write(&carried, "first");
-	bring_sealed(&carried, 1, 0, 9);
-	assert_int_equal(carried_read(&carried, word, &more), -1);
-	assert_int_equal(errno, EAGAIN);
-	bring_sealed(&carried, 1, 9, bytes);
-	assert_int_equal(carried_read(&carried, word, &more), 8);
-	assert_string_equal(word, "first");
-	assert_false(more);
-	assert_int_equal(carried_read(&carried, word, &more), -1);
-	assert_int_equal(errno, EAGAIN);
-	bytes = carried_write(&carried, "second");
-	bring_sealed(&carried, 1, 0, bytes);
-	shutdown(carried.middle[1], SHUT_WR);
-	assert_int_equal(carried_read(&carried, word, &more), 8);
-	assert_string_equal(word, "second");
-	assert_int_equal(carried_read(&carried, word, &more), -1); /* it was cut off, and not ended by its owner */
-	assert_int_equal(errno, ECONNRESET);
-	carried_close(&carried);
-}
-
-static void what_came_before_damage_is_delivered_and_then_the_damage_is_told(void **state)
-{
-	struct carried carried;
-	uint8_t good[256];
-	size_t good_bytes, bytes;
-	char word[64];
-	bool more;
-
-	(void)state;
-	carried_open(&carried);
-	good_bytes = carried_write(&carried, "good");
-	assert_in_range(good_bytes, 8, sizeof(good));
-	memcpy(good, carried.sealed, good_bytes);
-	bytes = carried_write(&carried, "damaged");
-	carried.sealed[bytes - 1] ^= 1;
-	memmove(carried.sealed + good_bytes, carried.sealed, bytes);
-	memcpy(carried.sealed, good, good_bytes);
-	bring_sealed(&carried, 1, 0, good_bytes + bytes);
-	assert_int_equal(carried_read(&carried, word, &more), 8);
-	assert_string_equal(word, "good");
-	assert_true(more);
-	assert_int_equal(carried_read(&carried, word, &more), -1);
-	assert_int_equal(errno, EBADMSG);
-	carried_close(&carried);
-}
-
 /* ---- credentials --------------------------------------------------------------------------------------------- */
 
 static void bad_files_are_named(void **state)
@@ -571,8 +442,6 @@ int main(void)
 		cmocka_unit_test(older_tls_is_refused),
 		cmocka_unit_test(both_ends_have_a_bond_that_no_other_connection_has),
 		cmocka_unit_test(plain_streams_have_no_bond),
-		cmocka_unit_test(half_a_record_waits_for_the_rest_and_the_end_behind_it_is_heard),
-		cmocka_unit_test(what_came_before_damage_is_delivered_and_then_the_damage_is_told),
 		cmocka_unit_test(bad_files_are_named),
 	};
 	int failed;
