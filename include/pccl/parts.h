@@ -59,7 +59,8 @@ PCCL_EXPORT pcclResult_t pcclAllToAllAsync(const void *sendbuff, void *recvbuff,
  * or both get pcclMismatch. pcclSend() returns when the receiver has everything. A member lost, whichever, ends an
  * operation in flight or not launched yet by the other end as pcclFailurePolicy_t says; if it is the other end, with
  * pcclRankConnectionLost, but for a receiver that has everything, and a sender whose receiver may have had. A time-out
- * ends it at both. pcclInvalidArgument: `rank` is this peer or no rank; a codec. participants: 2.
+ * ends it at both: where the other end has not called yet, the call that is due there gets pcclTimeout at once, and the
+ * next ones match each other. pcclInvalidArgument: `rank` is this peer or no rank; a codec. participants: 2.
  */
 PCCL_EXPORT pcclResult_t pcclSend(const void *sendbuff, uint32_t rank, const pcclOperation_t *operation,
 				  const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);

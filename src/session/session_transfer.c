@@ -38,7 +38,8 @@ uint64_t pccl_session_tag(const struct pccl_session *session, const struct pccl_
 		return tag;
 	/* A launch for an older view is numbered and fails: it must not count where others had another partner then. */
 	if (pccl_session_is_late(session, request))
-		return pccl_rng_hash(pccl_rng_hash(tag, request->operation.epoch), request->operation.root);
+		return pccl_rng_hash(pccl_rng_hash(tag, request->operation.epoch),
+				     2 * (uint64_t)request->operation.root + request->is_sender);
 	if (request->operation.root >= session->ranks)
 		return tag; /* refused */
 	if (request->operation.epoch != 0)

@@ -119,6 +119,31 @@ static void a_transfer_reports_its_sender_and_is_redone_with_another_rank(void *
 	pccl_session_destroy(session);
 }
 
+/* Both fail, but neither for the other one. */
+static void a_late_send_and_a_late_receive_are_two(void **state)
+{
+	struct pccl_session *session = session_in_view(3);
+	const struct pccl_install install = install_of(2, 2, false);
+	struct pccl_op *ops[2];
+	uint32_t i;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	freeze(session);
+	(void)pccl_session_collect(session, 0, NULL);
+	assert_int_equal(pccl_session_install(session, &install, 0), pcclSuccess);
+	expect(session, PCCL_COMMAND_INSTALL);
+	freeze(session);
+	for (i = 0; i < 2; i++) {
+		struct pccl_op_request request = transfer_of(1, i == 0, 7, pcclPolicyAbort);
+
+		request.operation.epoch = 1;
+		assert_int_equal(pccl_session_launch(session, &request, &ops[i]), pcclSuccess);
+	}
+	assert_true(ops[0]->key.tag != ops[1]->key.tag);
+	pccl_session_destroy(session);
+}
+
 /* Of others' transfers nobody keeps notes: they would stay for ever. */
 static void a_verdict_is_noted_by_who_may_launch_the_transfer(void **state)
 {
@@ -198,6 +223,7 @@ int main(void)
 		cmocka_unit_test(sender_receiver_and_tag_together_are_the_tag),
 		cmocka_unit_test(a_transfer_reports_its_sender_and_is_redone_with_another_rank),
 		cmocka_unit_test(parts_are_of_the_view_in_force_at_the_call),
+		cmocka_unit_test(a_late_send_and_a_late_receive_are_two),
 		cmocka_unit_test(a_verdict_is_noted_by_who_may_launch_the_transfer),
 	};
 
