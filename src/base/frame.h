@@ -10,7 +10,7 @@
 #include <pccl.h>
 
 #define PCCL_FRAME_MAGIC 0x4c434350u /* "PCCL" read as little-endian */
-#define PCCL_FRAME_VERSION 4	     /* grows with any change to what travels, messages included */
+#define PCCL_FRAME_VERSION 5	     /* grows with any change to what travels, messages included */
 #define PCCL_FRAME_BYTES 48
 #define PCCL_FRAME_PAYLOAD_MAX (16u << 20) /* no frame of any type carries more */
 

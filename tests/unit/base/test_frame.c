@@ -22,7 +22,7 @@ static const struct pccl_frame sample = {
 };
 
 /* The bytes of `sample`, by hand from the specification, but for the last four. */
-static const uint8_t sample_bytes[44] = {'P',  'C',  'C',  'L',	 4,    17,   1,	   2,	 0x06, 0x05, 0x04,
+static const uint8_t sample_bytes[44] = {'P',  'C',  'C',  'L',	 5,    17,   1,	   2,	 0x06, 0x05, 0x04,
 					 0x00, 0x0a, 0x09, 0x08, 0x07, 0x12, 0x11, 0x10, 0x0f, 0x0e, 0x0d,
 					 0x0c, 0x0b, 0x16, 0x15, 0x14, 0x13, 0x1a, 0x19, 0x18, 0x17, 0x1e,
 					 0x1d, 0x1c, 0x1b, 0x22, 0x21, 0x20, 0x1f, 0x26, 0x25, 0x24, 0x23};
@@ -127,7 +127,7 @@ static void a_stranger_is_refused_in_words(void **state)
 {
 	(void)state;
 	assert_refused(0, 'G', "not a frame");
-	assert_refused(4, 1, "protocol version 1, this side speaks 4");
+	assert_refused(4, 1, "protocol version 1, this side speaks 5");
 	assert_refused(11, 1 << 4, "over the limit");
 }
 

@@ -363,7 +363,7 @@ static void a_master_of_another_version_is_told_from_none(void **state)
 	assert_int_equal(send(fd, header, sizeof(header), 0), sizeof(header));
 	WIRE_UNTIL(&hall, hall.peer.calls[BROKEN] == 1);
 	assert_non_null(strstr(hall.peer.reason, "one of another version"));
-	assert_non_null(strstr(hall.peer.reason, "protocol version 9, this side speaks 4"));
+	assert_non_null(strstr(hall.peer.reason, "protocol version 9, this side speaks 5"));
 	close(fd);
 	close_hall();
 	close(door);
