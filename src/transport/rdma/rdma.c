@@ -31,6 +31,7 @@ static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialle
 	*state_out = stream;
 	if (stream == NULL)
 		return pcclOutOfMemory;
+	stream->turn_fd = -1;
 	stream->stage = dialled ? PCCL_RDMA_OFFERS : PCCL_RDMA_AWAITS_BEGINNING;
 	return pcclSuccess;
 }
@@ -343,7 +344,7 @@ static int bell(const void *state)
 {
 	const struct pccl_rdma_stream *stream = state;
 
-	return stream->pair != NULL ? pccl_pair_bell(stream->pair) : -1;
+	return stream->pair != NULL ? pccl_pair_bell(stream->pair) : stream->turn_fd;
 }
 
 static void hear_bell(void *state)

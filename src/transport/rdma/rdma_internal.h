@@ -8,11 +8,13 @@
 #include "transport/rdma/pair.h"
 #include "transport/rdma/rails.h"
 #include "transport/rdma/terms.h"
+#include "transport/rdma/trials.h"
 
 enum pccl_rdma_stage {
 	PCCL_RDMA_AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
 	PCCL_RDMA_AWAITS_OFFER,
-	PCCL_RDMA_OFFERS, /* dialled; nothing is said yet */
+	PCCL_RDMA_AWAITS_TURN, /* accepted: the offer is there, and too many others' trials are on */
+	PCCL_RDMA_OFFERS,      /* dialled; nothing is said yet */
 	PCCL_RDMA_AWAITS_ANSWER,
 	PCCL_RDMA_AWAITS_END,	  /* accepted: the dialler's end of the pair */
 	PCCL_RDMA_AWAITS_PASSAGE, /* accepted: what was sent through the pair is to be acknowledged */
@@ -27,8 +29,10 @@ struct pccl_rdma_stream {
 	bool waits_for_sends;
 	bool closes;		    /* has_arrived() was asked */
 	struct pccl_pair *pair;	    /* NULL: none */
-	struct pccl_address remote; /* once there is a pair */
-	uint64_t trial_ns;	    /* AWAITS_READY: since when */
+	struct pccl_address remote; /* once something is offered */
+	uint64_t trial_ns;	    /* AWAITS_READY, AWAITS_TURN: since when */
+	int turn_fd;		    /* AWAITS_TURN: a timer; else -1 */
+	struct pccl_trial trial;    /* accepted, on the way to a pair */
 	struct pccl_rail rail;	    /* dialled, with a pair or on the way to one */
 	struct pccl_flow flow;
 	int failure;	 /* errno that write() and read() return; 0: none */

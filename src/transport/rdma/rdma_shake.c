@@ -2,20 +2,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 #include "base/fail.h"
 #include "base/log.h"
 #include "transport/engine/socket.h"
+#include "transport/loop/fork.h"
 #include "transport/loop/loop.h"
 #include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
 
 #define PROBE_BYTES 4096 /* as the largest packets have: a way may let small ones through only */
-/* Pairs that are made for who has only offered so far: half of the callers that wait at a door. Each is a MiB and three
- * descriptors. */
-#define TRIALS_MAX 128u
-
-static uint32_t trials; /* of the process; atomic */
+#define TURN_NS \
+	(PCCL_SECOND_NS / 4 * 3) /* who offers waits so long for others' trials to end: a greeting has a second */
+#define TURN_LOOK_NS (PCCL_SECOND_NS / 100)
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
 static void note_decline(const char *cause)
@@ -32,10 +32,11 @@ static bool is_on_trial(const struct pccl_rdma_stream *stream)
 	return stream->stage == PCCL_RDMA_AWAITS_END || stream->stage == PCCL_RDMA_AWAITS_PASSAGE;
 }
 
-static void end_trial(struct pccl_rdma_stream *stream)
+static void end_wait(struct pccl_rdma_stream *stream)
 {
-	if (is_on_trial(stream))
-		(void)__atomic_sub_fetch(&trials, 1, __ATOMIC_RELAXED);
+	if (stream->turn_fd >= 0)
+		pccl_fork_close(stream->turn_fd);
+	stream->turn_fd = -1;
 }
 
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
@@ -46,7 +47,8 @@ void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 		pccl_avoid_add(&stream->remote, now_ns);
 	if (is_on_trial(stream))
 		pccl_avoid_doubt(&stream->remote, now_ns);
-	end_trial(stream);
+	end_wait(stream);
+	pccl_trial_end(&stream->trial);
 	pccl_rail_give_back(&stream->rail);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
@@ -63,7 +65,7 @@ static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 {
 	if (is_on_trial(stream))
 		pccl_avoid_trust(&stream->remote);
-	end_trial(stream);
+	pccl_trial_end(&stream->trial);
 	stream->probed = pccl_pair_acked(stream->pair);
 	(void)snprintf(stream->way, sizeof(stream->way), "rdma over %s", pccl_pair_device(stream->pair));
 	stream->stage = PCCL_RDMA_JOINED;
@@ -121,11 +123,11 @@ static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 	return pccl_pair_create(&local, rail, &stream->pair) == pcclSuccess;
 }
 
-static bool is_avoided(int fd)
+static bool is_avoided(struct pccl_rdma_stream *stream, int fd)
 {
-	struct pccl_address local, remote;
+	struct pccl_address local;
 
-	return get_ends(fd, &local, &remote) && pccl_avoid_has(&remote, pccl_clock_ns());
+	return get_ends(fd, &local, &stream->remote) && pccl_avoid_has(&stream->remote, pccl_clock_ns());
 }
 
 static enum pccl_shake go_on(struct pccl_rdma_stream *stream, enum pccl_rdma_stage stage)
@@ -137,7 +139,7 @@ static enum pccl_shake go_on(struct pccl_rdma_stream *stream, enum pccl_rdma_sta
 /* Without a device of its own it has nothing to offer. */
 static enum pccl_shake offer(struct pccl_rdma_stream *stream, int fd)
 {
-	if (is_avoided(fd))
+	if (is_avoided(stream, fd))
 		return go_plain(stream);
 	if (!make_pair(stream, fd)) {
 		note_decline(pccl_fail_text());
@@ -146,16 +148,31 @@ static enum pccl_shake offer(struct pccl_rdma_stream *stream, int fd)
 	return say(stream, fd, PCCL_TERMS_OFFER) ? go_on(stream, PCCL_RDMA_AWAITS_ANSWER) : go_plain(stream);
 }
 
+/* Others' trials end soon, unless they are strangers who want nothing else. */
+static enum pccl_shake await_turn(struct pccl_rdma_stream *stream, int fd)
+{
+	const struct itimerspec once = {.it_value = {.tv_nsec = TURN_LOOK_NS}};
+	const uint64_t now_ns = pccl_clock_ns();
+
+	if (stream->stage != PCCL_RDMA_AWAITS_TURN) {
+		stream->trial_ns = now_ns;
+		stream->turn_fd = pccl_fork_own(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+	}
+	if (now_ns - stream->trial_ns > TURN_NS || timerfd_settime(stream->turn_fd, 0, &once, NULL) != 0)
+		return decline(stream, fd, "too many others are at it");
+	return go_on(stream, PCCL_RDMA_AWAITS_TURN);
+}
+
 /* A pair costs more than an offer, and anybody may offer. */
 static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 {
-	if (is_avoided(fd))
+	if (is_avoided(stream, fd))
 		return decline(stream, fd, "the other side has come to no pair lately");
-	if (__atomic_load_n(&trials, __ATOMIC_RELAXED) >= TRIALS_MAX)
-		return decline(stream, fd, "too many others are at it");
+	if (!pccl_trial_begin(&stream->trial, &stream->remote))
+		return await_turn(stream, fd);
+	end_wait(stream);
 	if (!make_pair(stream, fd))
 		return decline(stream, fd, pccl_fail_text());
-	(void)__atomic_add_fetch(&trials, 1, __ATOMIC_RELAXED);
 	stream->stage = PCCL_RDMA_AWAITS_END;
 	return say(stream, fd, PCCL_TERMS_TAKEN) ? PCCL_SHAKE_GOES_ON : go_plain(stream);
 }
@@ -285,6 +302,8 @@ enum pccl_shake pccl_rdma_shake(void *state, int fd)
 
 	if (stream->stage == PCCL_RDMA_OFFERS)
 		return offer(stream, fd);
+	if (stream->stage == PCCL_RDMA_AWAITS_TURN)
+		return take(stream, fd);
 	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE)
 		return look_for_passage(stream, fd);
 	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
