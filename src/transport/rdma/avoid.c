@@ -6,6 +6,7 @@
 #include "base/time.h"
 
 #define HOSTS 64u
+#define HOSTS_OF_ONE (HOSTS / 2) /* of one origin: who has a network of addresses doesn't make the others forgotten */
 #define WHILE_NS (60 * PCCL_SECOND_NS)
 #define DOUBTS 16u
 
@@ -30,15 +31,39 @@ static struct host *find(const struct pccl_address *address)
 	return NULL;
 }
 
-/* In place of who is forgotten first. */
-static struct host *enter(const struct pccl_address *address)
+static bool is_avoided(const struct host *host, uint64_t now_ns)
 {
-	struct host *host = &avoided[0];
-	uint32_t i;
+	return host->until_ns > now_ns && host->doubts >= DOUBTS;
+}
 
-	for (i = 1; i < HOSTS; i++)
-		if (avoided[i].until_ns < host->until_ns)
+static bool is_from(const struct host *host, uint64_t origin)
+{
+	return host->until_ns != 0 && pccl_address_origin(&host->address) == origin;
+}
+
+/* Who is only doubted is forgotten before who is avoided, else who would be anyway. */
+static bool goes_first(const struct host *left, const struct host *right, uint64_t now_ns)
+{
+	if (is_avoided(left, now_ns) != is_avoided(right, now_ns))
+		return is_avoided(right, now_ns);
+	return left->until_ns < right->until_ns;
+}
+
+/* In place of who goes first. NULL: all are avoided, which a doubt doesn't outweigh. */
+static struct host *enter(const struct pccl_address *address, uint64_t now_ns, uint32_t doubts)
+{
+	const uint64_t origin = pccl_address_origin(address);
+	struct host *host = NULL;
+	uint32_t i, of_one = 0;
+
+	for (i = 0; i < HOSTS; i++)
+		of_one += is_from(&avoided[i], origin) ? 1 : 0;
+	for (i = 0; i < HOSTS; i++)
+		if ((of_one < HOSTS_OF_ONE || is_from(&avoided[i], origin)) &&
+		    (host == NULL || goes_first(&avoided[i], host, now_ns)))
 			host = &avoided[i];
+	if (is_avoided(host, now_ns) && doubts < DOUBTS)
+		return NULL;
 	*host = (struct host){.address = *address};
 	return host;
 }
@@ -50,9 +75,11 @@ static void add(const struct pccl_address *address, uint64_t now_ns, uint32_t do
 	pthread_mutex_lock(&lock);
 	host = find(address);
 	if (host == NULL)
-		host = enter(address);
-	host->doubts = (host->until_ns > now_ns ? host->doubts : 0) + doubts;
-	host->until_ns = is_off ? 0 : now_ns + WHILE_NS;
+		host = enter(address, now_ns, doubts);
+	if (host != NULL) {
+		host->doubts = (host->until_ns > now_ns ? host->doubts : 0) + doubts;
+		host->until_ns = is_off ? 0 : now_ns + WHILE_NS;
+	}
 	pthread_mutex_unlock(&lock);
 }
 
@@ -84,7 +111,7 @@ bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns)
 
 	pthread_mutex_lock(&lock);
 	found = find(host);
-	has = found != NULL && found->until_ns > now_ns && found->doubts >= DOUBTS;
+	has = found != NULL && is_avoided(found, now_ns);
 	pthread_mutex_unlock(&lock);
 	return has;
 }

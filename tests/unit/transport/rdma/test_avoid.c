@@ -55,6 +55,61 @@ static void of_many_the_last_are_remembered(void **state)
 	assert_true(pccl_avoid_has(&address, SECOND));
 }
 
+static void who_is_only_doubted_makes_nobody_forgotten(void **state)
+{
+	struct pccl_address address;
+	uint32_t i, k;
+
+	(void)state;
+	pccl_avoid_nobody(false);
+	for (i = 0; i < 63; i++) {
+		address = host(i, 1);
+		pccl_avoid_add(&address, SECOND);
+	}
+	for (i = 100; i < 200; i++) { /* one place is left for them */
+		address = host(i, 1);
+		pccl_avoid_doubt(&address, 2 * SECOND + i);
+	}
+	for (k = 0; k < 2; k++) {
+		for (i = 0; i < 63; i++) {
+			address = host(i, 1);
+			assert_true(pccl_avoid_has(&address, 3 * SECOND));
+		}
+		address = host(63, 1); /* takes it */
+		pccl_avoid_add(&address, 2 * SECOND);
+		assert_true(pccl_avoid_has(&address, 3 * SECOND));
+		for (i = 0; i < 16; i++) {
+			address = host(100, 1);
+			pccl_avoid_doubt(&address, 3 * SECOND);
+		}
+		assert_false(pccl_avoid_has(&address, 3 * SECOND));
+	}
+}
+
+static void one_network_has_half_of_the_places(void **state)
+{
+	struct pccl_address address;
+	char text[64];
+	uint32_t i;
+
+	(void)state;
+	pccl_avoid_nobody(false);
+	for (i = 0; i < 32; i++) {
+		address = host(i, 1);
+		pccl_avoid_add(&address, SECOND);
+	}
+	for (i = 0; i < 1000; i++) {
+		snprintf(text, sizeof(text), "2001:db8::%x", i);
+		assert_int_equal(pccl_address_numeric(text, 1, &address), pcclSuccess);
+		pccl_avoid_add(&address, 2 * SECOND);
+	}
+	assert_true(pccl_avoid_has(&address, 3 * SECOND));
+	for (i = 0; i < 32; i++) {
+		address = host(i, 1);
+		assert_true(pccl_avoid_has(&address, 3 * SECOND));
+	}
+}
+
 static void who_is_doubted_often_is_avoided(void **state)
 {
 	struct pccl_address one = host(1, 1000), other = host(2, 1000);
@@ -97,6 +152,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_host_is_avoided_for_a_minute_whatever_its_port),
 		cmocka_unit_test(of_many_the_last_are_remembered),
+		cmocka_unit_test(who_is_only_doubted_makes_nobody_forgotten),
+		cmocka_unit_test(one_network_has_half_of_the_places),
 		cmocka_unit_test(who_is_doubted_often_is_avoided),
 		cmocka_unit_test(who_comes_twice_takes_one_place),
 	};
