@@ -99,7 +99,7 @@ void pccl_avoid_trust(const struct pccl_address *address)
 
 	pthread_mutex_lock(&lock);
 	host = find(address);
-	if (host != NULL)
+	if (host != NULL && host->doubts < DOUBTS)
 		host->until_ns = 0;
 	pthread_mutex_unlock(&lock);
 }

@@ -12,7 +12,7 @@
 void pccl_avoid_add(const struct pccl_address *host, uint64_t now_ns);
 /* It has offered RDMA, and did not come to a pair: it is avoided when it has done so often. */
 void pccl_avoid_doubt(const struct pccl_address *host, uint64_t now_ns);
-/* It has come to one: what there was before is forgotten. */
+/* It has come to one: doubts are forgotten. That it is avoided is not: this may have begun before. */
 void pccl_avoid_trust(const struct pccl_address *host);
 bool pccl_avoid_has(const struct pccl_address *host, uint64_t now_ns);
 

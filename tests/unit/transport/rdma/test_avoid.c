@@ -132,6 +132,19 @@ static void who_is_doubted_often_is_avoided(void **state)
 	assert_false(pccl_avoid_has(&one, 61 * SECOND));
 }
 
+/* A trial may have been on when another stream got stuck, and ask for less of the way. */
+static void trust_ends_doubts_only(void **state)
+{
+	struct pccl_address one = host(1, 1000);
+
+	(void)state;
+	pccl_avoid_nobody(false);
+	pccl_avoid_add(&one, SECOND);
+	pccl_avoid_trust(&one);
+	assert_true(pccl_avoid_has(&one, SECOND));
+	assert_false(pccl_avoid_has(&one, 61 * SECOND));
+}
+
 static void who_comes_twice_takes_one_place(void **state)
 {
 	struct pccl_address first = host(1, 1000), address;
@@ -155,6 +168,7 @@ int main(void)
 		cmocka_unit_test(who_is_only_doubted_makes_nobody_forgotten),
 		cmocka_unit_test(one_network_has_half_of_the_places),
 		cmocka_unit_test(who_is_doubted_often_is_avoided),
+		cmocka_unit_test(trust_ends_doubts_only),
 		cmocka_unit_test(who_comes_twice_takes_one_place),
 	};
 
