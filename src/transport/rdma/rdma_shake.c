@@ -39,13 +39,21 @@ static void end_wait(struct pccl_rdma_stream *stream)
 	stream->turn_fd = -1;
 }
 
+/* Nothing gets through. Who hasn't come to run for so long finds out first what has got through meanwhile. */
+static bool is_stuck(const struct pccl_rdma_stream *stream, uint64_t now_ns)
+{
+	(void)pccl_pair_note_sent(stream->pair);
+	return !pccl_pair_all_acked(stream->pair) &&
+	       now_ns > pccl_pair_waits_since_ns(stream->pair) + PCCL_RDMA_LONG_NS;
+}
+
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
-	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > PCCL_RDMA_LONG_NS)
+	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE && is_stuck(stream, now_ns))
 		pccl_avoid_add(&stream->remote, now_ns);
-	if (is_on_trial(stream))
+	else if (is_on_trial(stream))
 		pccl_avoid_doubt(&stream->remote, now_ns);
 	end_wait(stream);
 	pccl_trial_end(&stream->trial);
@@ -197,6 +205,15 @@ static enum pccl_shake join_first(struct pccl_rdma_stream *stream, int fd)
 	return say(stream, fd, PCCL_TERMS_JOINED) ? go_on(stream, PCCL_RDMA_AWAITS_READY) : go_plain(stream);
 }
 
+/* The dialler's attempt is over. */
+static bool has_ended(int fd)
+{
+	uint8_t byte;
+	const ssize_t got = pccl_socket_peek(fd, &byte);
+
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 /* Is what was sent there? A path that lets nothing through shows now, and not when frames are lost. */
 static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
 {
@@ -210,7 +227,8 @@ static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
 		if (round == 0 && !pccl_pair_arm(stream->pair, true))
 			return decline(stream, fd, pccl_pair_failure(stream->pair));
 	}
-	return go_on(stream, PCCL_RDMA_AWAITS_PASSAGE);
+	(void)go_on(stream, PCCL_RDMA_AWAITS_PASSAGE);
+	return has_ended(fd) ? go_plain(stream) : PCCL_SHAKE_GOES_ON;
 }
 
 static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
@@ -220,6 +238,17 @@ static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
 	if (!pccl_pair_send(stream->pair, 0, PROBE_BYTES, PCCL_FLOW_PROBE))
 		return decline(stream, fd, pccl_pair_failure(stream->pair));
 	return look_for_passage(stream, fd);
+}
+
+/* Who doesn't answer may just not come to run; who says so that late has waited for passage in vain. */
+static enum pccl_shake hear_no(struct pccl_rdma_stream *stream)
+{
+	const uint64_t now_ns = pccl_clock_ns();
+
+	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > PCCL_RDMA_LONG_NS)
+		pccl_avoid_add(&stream->remote, now_ns);
+	note_decline("the other side declines");
+	return go_plain(stream);
 }
 
 /* Does this word come now? Another one than DECLINED ends the handshake: nothing that follows would be understood. */
@@ -233,10 +262,8 @@ static enum pccl_shake obey(struct pccl_rdma_stream *stream, int fd, enum pccl_t
 		return join_second(stream, fd);
 	if (word == PCCL_TERMS_READY && stream->stage == PCCL_RDMA_AWAITS_READY)
 		return go_joined(stream);
-	if (word == PCCL_TERMS_DECLINED && stream->stage != PCCL_RDMA_AWAITS_OFFER) {
-		note_decline("the other side declines");
-		return go_plain(stream);
-	}
+	if (word == PCCL_TERMS_DECLINED && stream->stage != PCCL_RDMA_AWAITS_OFFER)
+		return hear_no(stream);
 	(void)pccl_fail(pcclSystemError, "it is no peer of this version: it doesn't answer an offer of RDMA");
 	return PCCL_SHAKE_FAILED;
 }

@@ -10,6 +10,7 @@
 
 #include "lib/device.h"
 #include "transport/rdma/avoid.h"
+#include "transport/rdma/pair.h"
 #include "transport/rdma/terms.h"
 
 static const struct standin_verbs *standin;
@@ -50,12 +51,83 @@ static void a_trial_that_was_cut_short_is_not_repeated(void **state)
 	wire_listen(&wire, &rdma);
 	wire_dial(&wire);
 	WIRE_UNTIL(&wire, pccl_clock_ns() > begin_ns + UINT64_C(700000000));
+	wire_close(&wire.dialer, false);
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1);
 	wire_destroy(&wire);
 	check_way("tcp");
 	standin->rule(STANDIN_HELD, false);
 	check_way("tcp");
 	pccl_avoid_nobody(false); /* a minute later */
 	check_way("rdma");
+}
+
+static void hear_all(struct wire *wire, int fd, size_t bytes)
+{
+	uint8_t words[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES];
+
+	WIRE_UNTIL(wire, recv(fd, words, sizeof(words), MSG_DONTWAIT | MSG_PEEK) >= (ssize_t)bytes);
+	assert_int_equal(recv(fd, words, bytes, 0), bytes);
+}
+
+/* Accepts, and says all that comes before its trial. */
+static int accept_pair(struct wire *wire, int listener, struct pccl_pair **pair_out)
+{
+	uint8_t words[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES];
+	struct pccl_terms_end end;
+	int fd;
+
+	memset(&wire->dialer, 0, sizeof(wire->dialer));
+	wire->dialer.transport = &pccl_rdma;
+	assert_int_equal(pccl_rdma.dial(&pccl_rdma, wire->loop, &wire->address, &wire_events, &wire->dialer,
+					&wire->dialer.stream),
+			 pcclSuccess);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	hear_all(wire, fd, PCCL_TERMS_WORD_BYTES);
+	assert_int_equal(pccl_pair_create(&wire->address, 0, pair_out), pcclSuccess);
+	pccl_pair_tell(*pair_out, &end);
+	pccl_terms_encode_word(PCCL_TERMS_TAKEN, words);
+	pccl_terms_encode_end(&end, words + PCCL_TERMS_WORD_BYTES);
+	assert_int_equal(send(fd, words, sizeof(words), MSG_NOSIGNAL), sizeof(words));
+	hear_all(wire, fd, sizeof(words));
+	return fd;
+}
+
+static void who_does_not_come_to_run_closes_no_way(void **state)
+{
+	static struct wire wires[2];
+	const int listener = socket(AF_INET, SOCK_STREAM, 0);
+	uint8_t word[PCCL_TERMS_WORD_BYTES];
+	struct pccl_pair *pairs[2];
+	uint64_t end_ns;
+	int fds[2], i;
+
+	(void)state;
+	memset(wires, 0, sizeof(wires));
+	assert_int_equal(pccl_address_numeric(rdma.host, 0, &wires[0].address), pcclSuccess);
+	assert_int_equal(bind(listener, (struct sockaddr *)&wires[0].address.storage, wires[0].address.bytes), 0);
+	assert_int_equal(listen(listener, 2), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&wires[0].address.storage, &wires[0].address.bytes),
+			 0);
+	assert_int_equal(pccl_loop_create(&wires[0].loop), pcclSuccess);
+	wires[1] = wires[0];
+	for (i = 0; i < 2; i++)
+		fds[i] = accept_pair(&wires[i], listener, &pairs[i]);
+	end_ns = pccl_clock_ns() + UINT64_C(600000000);
+	WIRE_UNTIL(&wires[0], pccl_clock_ns() > end_ns);
+	wire_close(&wires[0].dialer, false);
+	assert_false(pccl_avoid_has(&wires[0].address, pccl_clock_ns()));
+	pccl_terms_encode_word(PCCL_TERMS_DECLINED, word);
+	assert_int_equal(send(fds[1], word, sizeof(word), MSG_NOSIGNAL), sizeof(word));
+	WIRE_UNTIL(&wires[1], wires[1].dialer.calls[WIRE_OPENED] == 1);
+	assert_true(pccl_avoid_has(&wires[1].address, pccl_clock_ns()));
+	wire_close(&wires[1].dialer, false);
+	for (i = 0; i < 2; i++) {
+		close(fds[i]);
+		pccl_pair_destroy(pairs[i]);
+	}
+	close(listener);
+	pccl_loop_destroy(wires[0].loop);
 }
 
 /* It may let trials through. */
@@ -312,6 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_way_that_lets_small_packets_through_only_is_done_without, forget_all),
 		cmocka_unit_test_setup(a_trial_that_was_cut_short_is_not_repeated, forget_all),
+		cmocka_unit_test_setup(who_does_not_come_to_run_closes_no_way, forget_all),
 		cmocka_unit_test_setup(a_way_that_broke_is_not_tried_again, forget_all),
 		cmocka_unit_test_setup(an_end_is_no_break, forget_all),
 		cmocka_unit_test_setup(a_link_whose_way_is_closed_goes_on_over_tcp, forget_all),
