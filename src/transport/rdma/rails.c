@@ -2,11 +2,22 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/random.h>
 
 #define TO_THE_SAME (1u << 16) /* outweighs all those to others */
 
 static struct pccl_rail *taken; /* under the lock */
+static uint32_t first;		/* drawn once; likewise */
+static bool is_drawn;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Without random numbers the same for all will do. */
+static void draw(void)
+{
+	if (!is_drawn && getrandom(&first, sizeof(first), GRND_NONBLOCK) != (ssize_t)sizeof(first))
+		first = 0;
+	is_drawn = true;
+}
 
 static uint32_t load_of(uint32_t index, const struct pccl_address *to)
 {
@@ -21,10 +32,12 @@ static uint32_t load_of(uint32_t index, const struct pccl_address *to)
 
 uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, uint32_t count)
 {
-	uint32_t index, least = UINT32_MAX;
+	uint32_t turn, least = UINT32_MAX;
 
 	pthread_mutex_lock(&lock);
-	for (index = 0; index < count; index++) {
+	draw();
+	for (turn = 0; turn < count; turn++) {
+		const uint32_t index = (first % count + turn) % count;
 		const uint32_t load = load_of(index, to);
 
 		if (load < least) {
