@@ -2,7 +2,8 @@
  * Where a lane's thread runs: on the cores near the network card that carries its links, and apart from the other
  * lanes, where there are so many of those that nothing is lost by it; else wherever the kernel wants. A set of cores,
  * never one: whoever else is bound there could hold the lane up. Memory needs nothing of its own: what a lane allocates
- * it touches first, so that it comes from the node it runs on.
+ * from then on it touches first, so that it comes from the node it runs on. The rings of shared memory and of RDMA are
+ * made with their links, those of the first ones before.
  */
 #ifndef PCCL_BIND_H
 #define PCCL_BIND_H
