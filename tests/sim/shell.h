@@ -41,6 +41,7 @@ struct shell_plan {
 	uint64_t command_ns;	  /* mean delay of what one thread posts to another */
 	uint64_t frame_ns;	  /* mean time of a header or a payload on a stream */
 	uint64_t lag_ns;	  /* at most: so long after something has come a thread runs */
+	uint32_t long_percent;	  /* of the looks at how long a turn lasts */
 	uint64_t pause_ns;	  /* mean pause of a program */
 	uint64_t link_timeout_ns; /* to come up again, and of silence */
 	uint64_t guest_ns;	  /* that a stream waits for its view */
@@ -91,6 +92,8 @@ struct shell_lane {
 	struct pccl_timer timer; /* the lane's deadline */
 	uint64_t installs;	 /* and freezes: what was accepted before one may not be written after it */
 	uint64_t choices;	 /* whether to compress */
+	uint64_t looks;		 /* whether a turn lasts for long, */
+	uint64_t long_ns;	 /* and the last that did */
 	struct work *first, *last;
 	uint64_t last_ns;
 };

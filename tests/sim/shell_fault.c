@@ -51,6 +51,8 @@ void shell_plan_draw(struct sim *sim)
 	/* This number, too, leaves those in seeds.txt as they were. */
 	if (pccl_rng_hash(sim->plan.seed, 111) % 4 == 0)
 		plan->one_lane_bytes = UINT64_C(1) << (9 + pccl_rng_hash(sim->plan.seed, 112) % 7);
+	if (pccl_rng_hash(sim->plan.seed, 121) % 3 == 0)
+		plan->long_percent = 1 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 122) % 60);
 	plan->vote_percent = (uint32_t)sim_between(sim, 5, 40);
 	if (pccl_rng_hash(sim->plan.seed, 51) % 3 == 0)
 		plan->state_percent = 10 + (uint32_t)(pccl_rng_hash(sim->plan.seed, 52) % 60);

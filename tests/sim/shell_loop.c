@@ -18,11 +18,18 @@ uint64_t pccl_clock_ns(void)
 	return ++calls;
 }
 
-/* Turns take no time. */
+/* Turns take no time, but in some worlds one is said to last for long from any look on. */
 bool pccl_loop_is_long(const struct pccl_loop *loop)
 {
-	(void)loop;
-	return false;
+	const struct sim *sim = loop->sim;
+	struct shell_lane *lane = loop->lane;
+	uint64_t which = pccl_rng_hash(sim->plan.seed + 44, (uint64_t)loop->node->id << 32 | loop->index);
+
+	if (lane == NULL || sim->shells->plan.long_percent == 0)
+		return false;
+	if (lane->long_ns != loop->now_ns && pccl_rng_hash(which, ++lane->looks) % 100 < sim->shells->plan.long_percent)
+		lane->long_ns = loop->now_ns;
+	return lane->long_ns == loop->now_ns;
 }
 
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns)
@@ -83,6 +90,8 @@ void loop_want(struct pccl_loop *loop, uint64_t time_ns)
 
 	if (time_ns < sim->now_ns)
 		time_ns = sim->now_ns;
+	if (time_ns <= loop->now_ns)
+		time_ns = loop->now_ns + 1; /* each turn has a time of its own */
 	if (loop->wake_ns != 0 && loop->wake_ns <= time_ns)
 		return;
 	if (sim->shells->plan.lag_ns > 0)
@@ -124,8 +133,8 @@ void loop_turn(struct pccl_loop *loop)
 	uint64_t wires_ns;
 
 	loop->now_ns = loop->sim->now_ns;
-	fire_timers(loop);
 	wires_turn(loop);
+	fire_timers(loop);
 	run_hooks(loop);
 	if (loop->hooks != NULL)
 		loop_want(loop, loop->now_ns + 1);

@@ -23,7 +23,7 @@ struct pccl_loop {
 };
 
 void shell_loop_init(struct shell *shell, struct pccl_loop *loop, uint32_t index);
-/* A turn: timers, what has come over wires, hooks; then the next one is asked for. */
+/* A turn: what has come over wires, timers, hooks; then the next one is asked for. */
 void loop_turn(struct pccl_loop *loop);
 /* One that was asked for. */
 void loop_event(struct pccl_loop *loop);
