@@ -101,7 +101,6 @@ static void discarded_frames_count_when_a_stream_breaks(void **state)
 	rope_close(&rope);
 }
 
-/* What was pulled may have changed other things, and nobody looks at those if the link does not say so. */
 /* The thread comes back from the dial when the time is over: the neighbour has not been asked yet. */
 static void who_says_hello_late_waits_for_an_answer(void **state)
 {
@@ -147,6 +146,7 @@ static void turn_pulls_few_frames_that_take_long(void **state)
 	rope_close(&rope);
 }
 
+/* What was pulled may have changed other things, and nobody looks at those if the link does not say so. */
 static void link_that_pulls_by_itself_says_so(void **state)
 {
 	uint32_t before;
