@@ -421,6 +421,14 @@ bool pccl_link_checks(const struct pccl_link *link)
 	return false;
 }
 
+bool pccl_link_stream_stays(const struct pccl_link_stream *ls, uint64_t host, uint16_t port)
+{
+	struct pccl_address local, remote;
+
+	return host != 0 && host == ls->link->config.host && ls->stream->transport->ends(ls->stream, &local, &remote) &&
+	       pccl_address_same_host(&local, &remote) && port == pccl_address_port(&remote);
+}
+
 bool pccl_link_leaves(const struct pccl_link *link, struct pccl_address *local_out)
 {
 	struct pccl_address remote;

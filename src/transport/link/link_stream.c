@@ -89,13 +89,20 @@ static uint64_t timeout_of(const struct pccl_link_stream *ls)
 			  : config->connect_timeout_ns;
 }
 
+static void set_deadline(struct pccl_link_stream *ls, uint64_t deadline_ns)
+{
+	ls->since_ns = now_of(ls);
+	ls->deadline_ns = deadline_ns;
+	ls->answer_end_ns = 0;
+}
+
 static void give_up(struct pccl_link_stream *ls)
 {
 	struct pccl_link *link = ls->link;
 
 	pccl_link_lose(link, "%s: stream %u of lane %u is not %s after %llu ms: %s", link->config.name, ls->index,
 		       link->config.lane, ls->was_up ? "up again" : "up",
-		       (unsigned long long)(timeout_of(ls) / PCCL_MS_NS),
+		       (unsigned long long)((now_of(ls) - ls->since_ns) / PCCL_MS_NS),
 		       ls->reason[0] != '\0' ? ls->reason : "the neighbour has not dialled");
 }
 
@@ -149,7 +156,7 @@ static void go_down(struct pccl_link_stream *ls)
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count, ls->reason);
 		return;
 	}
-	ls->deadline_ns = now_of(ls) + timeout_of(ls);
+	set_deadline(ls, now_of(ls) + timeout_of(ls));
 	if (!ls->dialled) {
 		await_call(ls);
 		return;
@@ -181,22 +188,12 @@ void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 	pccl_link_stream_drop(ls);
 	pccl_log_info("link to %s, lane %u, stream %u is silent: it is dialled again", link->config.name,
 		      link->config.lane, ls->index);
-	ls->deadline_ns = deadline_ns;
+	set_deadline(ls, deadline_ns);
 	ls->backoff_ns = BACKOFF_FIRST_NS;
 	set_timer(ls, now_of(ls));
 }
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
-
-/* What goes over the connection stays in the memory of this host: both sides run on one kernel, both ends have one
- * address, and the other end has the port that the other side says, so that nobody is in between. */
-static bool find_locality(const struct pccl_link_stream *ls, uint64_t host, uint16_t port)
-{
-	struct pccl_address local, remote;
-
-	return host != 0 && host == ls->link->config.host && ls->stream->transport->ends(ls->stream, &local, &remote) &&
-	       pccl_address_same_host(&local, &remote) && port == pccl_address_port(&remote);
-}
 
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 {
@@ -345,7 +342,6 @@ static void say_hello(struct pccl_link_stream *ls)
 static void on_connected(void *context, struct pccl_stream *stream, uint32_t place)
 {
 	struct pccl_link_stream *ls = context;
-	uint64_t last_ns;
 
 	assert(ls->state == PCCL_LINK_DIALLING);
 	ls->place = place;
@@ -360,9 +356,11 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	ls->dialled = true;
 	ls->hello_ns = now_of(ls);
 	say_hello(ls);
-	/* Kernels make connections: whether the neighbour comes to look is only known from now on. */
-	last_ns = later(ls->deadline_ns, now_of(ls) + timeout_of(ls) / ANSWER_SHARE);
-	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), last_ns);
+	/* Kernels make connections: whether the neighbour comes to look is only known from now on. Who has many places
+	 * that accept and say nothing gets no more time past the deadline for the later ones. */
+	if (ls->answer_end_ns == 0 || now_of(ls) < ls->deadline_ns)
+		ls->answer_end_ns = later(ls->deadline_ns, now_of(ls) + timeout_of(ls) / ANSWER_SHARE);
+	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), ls->answer_end_ns);
 	set_timer(ls, pccl_dialler_has_more(&ls->dialler) ? earlier(now_of(ls) + GREETING_NS, ls->attempt_end_ns)
 							  : ls->attempt_end_ns);
 }
@@ -399,8 +397,8 @@ static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *fr
 			       link->config.name, ls->index, link->config.lane, frame->received, ls->claimed);
 	} else {
 		ls->hellos_known = greeting.hellos;
-		ls->is_local =
-			find_locality(ls, frame->tag, pccl_address_port(&link->config.places[ls->place].address));
+		ls->is_local = pccl_link_stream_stays(ls, frame->tag,
+						      pccl_address_port(&link->config.places[ls->place].address));
 		come_up(ls, frame->received);
 	}
 }
@@ -438,7 +436,7 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	}
 	ls->stream = stream;
 	welcome.lane = (uint8_t)config->lane;
-	ls->is_local = find_locality(ls, hello->host, hello->port);
+	ls->is_local = pccl_link_stream_stays(ls, hello->host, hello->port);
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
@@ -591,7 +589,7 @@ void pccl_link_stream_start(struct pccl_link_stream *ls)
 	ls->dialler.failed = on_dialled_in_vain;
 	ls->dialler.context = ls;
 	ls->backoff_ns = BACKOFF_FIRST_NS;
-	ls->deadline_ns = now_of(ls) + ls->link->config.connect_timeout_ns;
+	set_deadline(ls, now_of(ls) + ls->link->config.connect_timeout_ns);
 	if (ls->link->config.dials)
 		set_timer(ls, now_of(ls));
 	else

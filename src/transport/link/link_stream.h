@@ -60,7 +60,9 @@ struct pccl_link_stream {
 	uint32_t claimed_at_up;
 	uint32_t fruitless_count; /* times in a row that it came up with frames to send, and nothing had moved before */
 	uint64_t backoff_ns;	  /* until the next attempt */
-	uint64_t deadline_ns;	  /* the link is lost if the stream is not up by then */
+	uint64_t since_ns;	  /* when the deadline was set */
+	uint64_t deadline_ns;	  /* the link is lost if the stream is not up by then, */
+	uint64_t answer_end_ns;	  /* or by then, if HELLO was said late; 0: none was said */
 	uint64_t attempt_end_ns;
 	struct pccl_dialler dialler;
 	uint32_t place;		 /* index of the one that is, or was last, connected */
@@ -104,6 +106,9 @@ void pccl_link_lose(struct pccl_link *link, const char *format, ...) __attribute
 /* Is the other side's link still the one that this one knows? If it was made anew before anything passed, it is from
  * now on, and streams to the old one go, but the one `on` which that is said. */
 bool pccl_link_knows(struct pccl_link *link, uint64_t instance, const struct pccl_link_stream *on);
+/* Does what goes over the connection stay in the memory of this host? Both sides run on one kernel, both ends have one
+ * address, and the other end has the port that the other side says, so that nobody is in between. */
+bool pccl_link_stream_stays(const struct pccl_link_stream *ls, uint64_t host, uint16_t port);
 
 /* link_log.c. Is the number one that the neighbour may claim? `limit` is the count of frames it can have. */
 bool pccl_link_may_claim(const struct pccl_link_stream *ls, uint32_t claim, uint32_t limit);
