@@ -18,6 +18,7 @@
 #include "transport/loop/timers.h"
 
 #define EVENTS_PER_TURN 64
+#define FULL_TURNS_MOST 16u /* turns in a row that hear no more than a part of what is there, and fire no timers */
 #define TIMERS_PER_TURN 256
 #define LONG_NS (10 * PCCL_MS_NS)
 #define LINGER_NS (250 * PCCL_MS_NS) /* what leftovers get when the loop ends */
@@ -51,6 +52,7 @@ struct pccl_loop {
 	struct epoll_event events[EVENTS_PER_TURN];
 	int event_index; /* the event that is being handled */
 	int event_count;
+	uint32_t full_turns; /* in a row: there may be more events than fit */
 };
 
 uint64_t pccl_clock_ns(void)
@@ -230,6 +232,13 @@ void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer)
 	timer->when_ns = 0;
 }
 
+/* Not while there may be more than one turn hears; but not for ever, or who talks enough could stop the timers. */
+static bool may_fire(struct pccl_loop *loop, bool full)
+{
+	loop->full_turns = full && loop->full_turns < FULL_TURNS_MOST ? loop->full_turns + 1 : 0;
+	return loop->full_turns == 0;
+}
+
 static void fire_timers(struct pccl_loop *loop)
 {
 	struct pccl_timer *timer = loop->timers.first;
@@ -351,11 +360,16 @@ static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 
 void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 {
+	bool full;
+
 	assert(loop->event_count == 0); /* not inside a turn */
 	wait_for_events(loop, until_ns);
+	full = loop->event_count == EVENTS_PER_TURN;
 	handle_events(loop);
 	run_tasks(loop);
-	fire_timers(loop); /* what is there by now is not late, however long the thread was kept from looking */
+	/* What is there by now is not late, however long the thread was kept from looking. */
+	if (may_fire(loop, full))
+		fire_timers(loop);
 	run_hooks(loop);
 }
 

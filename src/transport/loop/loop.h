@@ -3,7 +3,8 @@
  * turn. Small enough to read at once. It sleeps in epoll_wait() and uses no processor time while nothing happens.
  *
  * A turn: wait; read the clock; call ready() of the descriptors; run posted tasks; fire the timers that are due; run
- * deferred hooks. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
+ * deferred hooks. Where more descriptors are ready than one turn calls, timers wait until the rest have been called, or
+ * for 16 turns. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
  */
 #ifndef PCCL_TRANSPORT_LOOP_H
 #define PCCL_TRANSPORT_LOOP_H
@@ -109,7 +110,7 @@ pcclResult_t pccl_loop_watch(struct pccl_loop *loop, struct pccl_watch *watch, u
  * not even in this turn. Call it before the descriptor is closed. */
 void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch);
 
-/* Sets or moves the timer; a time that has passed fires in this turn (within hooks: in the next one). */
+/* Sets or moves the timer; a time that has passed fires with those of this turn (within hooks: of the next one). */
 void pccl_loop_timer_set(struct pccl_loop *loop, struct pccl_timer *timer, uint64_t when_ns);
 /* For a timer that is not set, too. */
 void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer);

@@ -310,7 +310,7 @@ static void close_pair(struct pair *pair)
 }
 
 struct lateness {
-	char order[4]; /* what came: a letter each */
+	char order[2000]; /* what came: a letter each */
 	struct pccl_watch watch;
 	struct pccl_timer timer;
 	struct pccl_task task;
@@ -339,7 +339,8 @@ static void what_is_there_comes_before_timers_that_are_due(void **state)
 	struct lateness late = {.watch = {.ready = note_ready, .context = &late},
 				.timer = {.fire = note_due, .context = &late},
 				.task = {.run = note_posted, .context = &late}};
-	int ends[2];
+	struct pccl_watch more[64];
+	int ends[2], i, turns;
 
 	assert_int_equal(pipe(ends), 0);
 	late.watch.fd = ends[0];
@@ -349,6 +350,18 @@ static void what_is_there_comes_before_timers_that_are_due(void **state)
 	pccl_loop_post(fixture->loop, &late.task);
 	pccl_loop_turn(fixture->loop, 0);
 	assert_string_equal(late.order, "rpt");
+	for (i = 0; i < 64; i++) {
+		more[i] = (struct pccl_watch){.fd = dup(ends[0]), .ready = note_ready, .context = &late};
+		assert_int_equal(pccl_loop_watch(fixture->loop, &more[i], EPOLLIN), pcclSuccess);
+	}
+	pccl_loop_timer_set(fixture->loop, &late.timer, 1);
+	for (turns = 0; strchr(late.order + 3, 't') == NULL && turns < 20; turns++)
+		pccl_loop_turn(fixture->loop, 0);
+	assert_in_range(turns, 2, 19); /* more than one turn hears has its say first, but not for ever */
+	for (i = 0; i < 64; i++) {
+		pccl_loop_unwatch(fixture->loop, &more[i]);
+		close(more[i].fd);
+	}
 	pccl_loop_unwatch(fixture->loop, &late.watch);
 	close(ends[0]);
 	close(ends[1]);
