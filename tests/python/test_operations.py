@@ -193,6 +193,28 @@ def pair(address):
     return found
 
 
+@pytest.mark.parametrize("after_s", [0.02, 0.25])  # in the launch, and in a later slice
+def test_signals_that_come_together_leave_nothing_in_flight(master, after_s):
+    """The handler of the second one raises as soon as the first one's exception is dealt with."""
+    def both():
+        for number in (signal.SIGINT, signal.SIGALRM):
+            os.kill(os.getpid(), number)
+
+    numbers = (signal.SIGINT, signal.SIGALRM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    one, other = pair(master)
+    try:
+        with one, other:
+            with pytest.raises(KeyboardInterrupt):
+                threading.Timer(after_s, both).start()
+                one.all_reduce_with(np.zeros(9))
+            with pytest.raises(pccl.errors.AbortedError):
+                one.barrier(tag=1, timeout_ms=5000)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def test_buffers_outlive_their_handles(master):
     """A handle that is dropped, as by an exception, leaves the operation in flight: the library goes on writing."""
     one, other = pair(master)

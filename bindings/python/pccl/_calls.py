@@ -154,7 +154,7 @@ class Life:
     def __init__(self) -> None:
         self._comm = ctypes.c_void_p()
         self._process = os.getpid()
-        self._held: dict[int, Any] = {}  # of operations that were not awaited, by identity
+        self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
         self._inside: list[int] = []  # threads in calls
         self._engines: list[Callable[[], object]] = []
         self.is_over = False
@@ -202,9 +202,15 @@ class Life:
             status = launch(*arguments)
             return status if call.handle.comm is None else self._await_in_slices(call)
         except BaseException:
-            if call.handle.comm is not None:
-                self.hold(buffers)
-                self.abandon(call.handle, buffers)
+            is_lent = call.handle.comm is not None
+            if is_lent:
+                self._held[call] = buffers  # without a call: a second signal's handler would raise as that begins
+            while is_lent:
+                try:
+                    self.abandon(call.handle, buffers)
+                    is_lent = False
+                except BaseException:
+                    pass
             raise
         finally:
             inside.remove(thread)
@@ -235,14 +241,18 @@ class Life:
             self.forget(buffers)
             return status, cause
         except BaseException:
-            if aborts:
-                self.abandon(handle, buffers)
+            while aborts:
+                try:
+                    self.abandon(handle, buffers)
+                    aborts = False
+                except BaseException:
+                    pass
             raise
         finally:
             self.__exit__()
 
     def abandon(self, handle: d.pcclHandle_t, buffers: Any) -> None:
-        """Nothing is written into the buffers any more. For a thread inside."""
+        """Nothing is written into the buffers any more. For a thread inside, again if a signal handler raises."""
         if not self.is_over:
             self.abort()
             lib.pcclAwait(handle, None)  # and what is written is written

@@ -280,8 +280,13 @@ class Operations:
             except PCCLError:
                 raise
             except BaseException:  # of a signal handler: nobody will have the handle
-                if operation.stay_ms and handle.comm:
-                    self._life.abandon(handle, buffers)
+                is_lent = operation.stay_ms and handle.comm
+                while is_lent:
+                    try:
+                        self._life.abandon(handle, buffers)
+                        is_lent = False
+                    except BaseException:
+                        pass
                 raise
         return Handle(self, handle, name, buffers)
 
