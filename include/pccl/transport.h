@@ -16,8 +16,9 @@ typedef enum pcclTransport_t {
 } pcclTransport_t;
 
 /* Where I/O threads run; peers need not choose alike. Auto: on the cores near the network card that carries their
- * links, of those that the thread that connects may use, if there are at least two for each lane; apart from each other
- * if there are four. Else, and where nothing tells what is near, wherever the system wants. `pccl-info` shows it. */
+ * links, of those that the thread that connects may use, if there are at least two for each lane of the group's peers
+ * on this host; apart from each other if there are four, and no other such peer. Else, and where nothing tells what is
+ * near, wherever the system wants. `pccl-info` shows it, as for a peer that is alone. */
 typedef enum pcclBinding_t {
 	pcclBindingDefault = 0, /* pcclBindingAuto */
 	pcclBindingAuto = 100,

@@ -28,7 +28,7 @@ const char *pccl_bind_words(enum pccl_bind bind)
 	case PCCL_BIND_FAR:
 		return "no core that may be used is near it";
 	case PCCL_BIND_FEW:
-		return "fewer than two cores for each lane are near it";
+		return "fewer than two cores for each lane of this host are near it";
 	case PCCL_BIND_SHARED:
 		return "near it";
 	case PCCL_BIND_APART:
@@ -107,14 +107,15 @@ static void cut(hwloc_topology_t topology, hwloc_const_cpuset_t set, uint32_t fi
 	(void)hwloc_bitmap_and(part_out, part_out, set);
 }
 
-static enum pccl_bind choose_among(hwloc_topology_t topology, hwloc_const_cpuset_t set, uint32_t lanes, uint32_t lane,
-				   hwloc_cpuset_t set_out)
+/* Peers can't agree about who has which cores: they share them. */
+static enum pccl_bind choose_among(hwloc_topology_t topology, hwloc_const_cpuset_t set, uint32_t peers, uint32_t lanes,
+				   uint32_t lane, hwloc_cpuset_t set_out)
 {
 	const uint32_t cores = pccl_cores_among(topology, set);
 
-	if (cores < SHARED_CORES * lanes)
+	if (cores / SHARED_CORES / lanes < peers)
 		return PCCL_BIND_FEW;
-	if (cores < APART_CORES * lanes) {
+	if (cores < APART_CORES * lanes || peers > 1) {
 		(void)hwloc_bitmap_copy(set_out, set);
 		return PCCL_BIND_SHARED;
 	}
@@ -123,12 +124,12 @@ static enum pccl_bind choose_among(hwloc_topology_t topology, hwloc_const_cpuset
 }
 
 enum pccl_bind pccl_bind_choose(hwloc_topology_t topology, hwloc_const_cpuset_t allowed, hwloc_const_cpuset_t near,
-				uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out)
+				uint32_t peers, uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out)
 {
 	hwloc_bitmap_t both;
 	enum pccl_bind bind;
 
-	assert(lane < lanes);
+	assert(peers > 0 && lane < lanes);
 	hwloc_bitmap_zero(set_out);
 	if (hwloc_bitmap_iszero(near))
 		return PCCL_BIND_UNKNOWN;
@@ -140,27 +141,40 @@ enum pccl_bind pccl_bind_choose(hwloc_topology_t topology, hwloc_const_cpuset_t 
 	if (both == NULL || hwloc_bitmap_and(both, allowed, near) != 0)
 		bind = PCCL_BIND_UNKNOWN;
 	else
-		bind = choose_among(topology, both, lanes, lane, set_out);
+		bind = choose_among(topology, both, peers, lanes, lane, set_out);
 	hwloc_bitmap_free(both);
 	return bind;
 }
 
 /* ---- on this machine ------------------------------------------------------------------------------------------- */
 
-enum pccl_bind pccl_bind_look(const char *interface, uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out)
+static enum pccl_bind look(const char *interface, hwloc_const_cpuset_t allowed, uint32_t peers, uint32_t lanes,
+			   uint32_t lane, hwloc_cpuset_t set_out)
 {
 	hwloc_topology_t machine = pccl_cores_machine();
-	hwloc_bitmap_t near = hwloc_bitmap_alloc(), allowed = hwloc_bitmap_alloc();
+	hwloc_bitmap_t near = hwloc_bitmap_alloc();
 	enum pccl_bind bind = PCCL_BIND_UNKNOWN;
 
 	hwloc_bitmap_zero(set_out);
-	if (machine != NULL && near != NULL && allowed != NULL) {
+	if (machine != NULL && near != NULL) {
 		pccl_bind_near(INTERFACES, interface, near);
+		bind = pccl_bind_choose(machine, allowed, near, peers, lanes, lane, set_out);
+	}
+	hwloc_bitmap_free(near);
+	return bind;
+}
+
+enum pccl_bind pccl_bind_look(const char *interface, uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out)
+{
+	hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+	enum pccl_bind bind = PCCL_BIND_UNKNOWN;
+
+	hwloc_bitmap_zero(set_out);
+	if (allowed != NULL) {
 		pccl_cores_allowed(allowed);
-		bind = pccl_bind_choose(machine, allowed, near, lanes, lane, set_out);
+		bind = look(interface, allowed, 1, lanes, lane, set_out);
 	}
 	hwloc_bitmap_free(allowed);
-	hwloc_bitmap_free(near);
 	return bind;
 }
 
@@ -181,22 +195,52 @@ static bool find_interface(const struct pccl_address *local, char name_out[IF_NA
 	return at != NULL;
 }
 
-void pccl_bind_thread(const struct pccl_address *local, uint32_t lanes, uint32_t lane)
+static bool begin(struct pccl_bound *bound)
+{
+	if (bound->before == NULL) {
+		bound->before = hwloc_bitmap_alloc();
+		if (bound->before != NULL)
+			pccl_cores_allowed(bound->before);
+	}
+	if (bound->now == NULL)
+		bound->now = hwloc_bitmap_alloc();
+	return bound->before != NULL && bound->now != NULL;
+}
+
+static bool go(hwloc_const_cpuset_t set)
+{
+	return hwloc_set_cpubind(pccl_cores_machine(), set, HWLOC_CPUBIND_THREAD) == 0;
+}
+
+void pccl_bind_thread(struct pccl_bound *bound, const struct pccl_address *local, uint32_t peers, uint32_t lanes,
+		      uint32_t lane)
 {
 	hwloc_bitmap_t set = hwloc_bitmap_alloc();
 	char interface[IF_NAMESIZE], list[LIST_BYTES];
 	enum pccl_bind bind;
 
-	if (set == NULL || !find_interface(local, interface)) {
+	if (set == NULL || !begin(bound) || !find_interface(local, interface)) {
 		hwloc_bitmap_free(set);
 		return;
 	}
-	bind = pccl_bind_look(interface, lanes, lane, set);
+	bind = look(interface, bound->before, peers, lanes, lane, set);
 	(void)hwloc_bitmap_list_snprintf(list, sizeof(list), set);
-	if (hwloc_bitmap_iszero(set) || hwloc_set_cpubind(pccl_cores_machine(), set, HWLOC_CPUBIND_THREAD) != 0)
-		pccl_log_debug("lane %u, over %s, runs anywhere: %s", lane, interface, pccl_bind_words(bind));
+	if (hwloc_bitmap_isequal(set, bound->now) || !go(hwloc_bitmap_iszero(set) ? bound->before : set)) {
+		pccl_log_debug("lane %u, over %s, runs where it did: %s", lane, interface, pccl_bind_words(bind));
+		hwloc_bitmap_free(set);
+		return;
+	}
+	if (hwloc_bitmap_iszero(set))
+		pccl_log_info("lane %u, over %s, runs anywhere: %s", lane, interface, pccl_bind_words(bind));
 	else
 		pccl_log_info("lane %u, over %s, runs on processors %s: %s", lane, interface, list,
 			      pccl_bind_words(bind));
-	hwloc_bitmap_free(set);
+	hwloc_bitmap_free(bound->now);
+	bound->now = set;
+}
+
+void pccl_bind_fini(struct pccl_bound *bound)
+{
+	hwloc_bitmap_free(bound->now);
+	hwloc_bitmap_free(bound->before);
 }

@@ -1,6 +1,7 @@
 /*
- * Where a lane's thread runs: on the cores near the network card that carries its links, and apart from the other
- * lanes, where there are so many of those that nothing is lost by it; else wherever the kernel wants. A set of cores,
+ * Where a lane's thread runs: on the cores near the network card that carries its links, where there are enough of
+ * those for the lanes of all peers of this host; apart from the other lanes, where there are so many that nothing is
+ * lost by it and no other peer is on this host; else wherever the kernel wants. A set of cores,
  * never one: whoever else is bound there could hold the lane up. Memory needs nothing of its own: what a lane allocates
  * from then on it touches first, so that it comes from the node it runs on. The rings of shared memory and of RDMA are
  * made with their links, those of the first ones before.
@@ -16,20 +17,31 @@ enum pccl_bind {
 	PCCL_BIND_UNKNOWN, /* nothing tells what is near, or there is no card: loopback, a tunnel, a container's */
 	PCCL_BIND_NEAR,	   /* all cores that the thread may run on are near: nothing to choose */
 	PCCL_BIND_FAR,	   /* none of them is */
-	PCCL_BIND_FEW,	   /* those that are near are fewer than two for each lane */
+	PCCL_BIND_FEW,	   /* those that are near are fewer than two for each lane of each peer */
 	PCCL_BIND_SHARED,  /* all lanes run on those that are near */
-	PCCL_BIND_APART	   /* each lane has its own of those: four at least */
+	PCCL_BIND_APART	   /* each has its own, four at least: no other peer is here */
 };
 
 /* For people: why. */
 const char *pccl_bind_words(enum pccl_bind bind);
 
-/* For this thread, as lane `lane` of `lanes`, whose links leave by that interface ("eth0"). For SHARED and APART
- * *set_out is what it may be bound to: whole cores, as far as the thread may use them already; else it is empty. */
+/* For this thread, as lane `lane` of `lanes` of a peer alone on its host, whose links leave by that interface ("eth0").
+ * For SHARED and APART *set_out is what it may be bound to: whole cores, as far as the thread may use them already;
+ * else it is empty. */
 enum pccl_bind pccl_bind_look(const char *interface, uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out);
 
-/* Binds this thread, if that is wise; `local` is the address that its links have here. */
-void pccl_bind_thread(const struct pccl_address *local, uint32_t lanes, uint32_t lane);
+/* Where a thread is bound. Zeroed at first. */
+struct pccl_bound {
+	hwloc_bitmap_t before; /* what it might use before */
+	hwloc_bitmap_t now;    /* empty: that */
+};
+
+/* Binds this thread, if that is wise, or lets it go again, if it no longer is; `local` is the address that its links
+ * have here, `peers` are on this host, this one included. Repeatable: peers come and go. */
+void pccl_bind_thread(struct pccl_bound *bound, const struct pccl_address *local, uint32_t peers, uint32_t lanes,
+		      uint32_t lane);
+
+void pccl_bind_fini(struct pccl_bound *bound);
 
 /* ---- parts of it, for tests ---------------------------------------------------------------------------------- */
 
@@ -39,6 +51,6 @@ void pccl_bind_near(const char *root, const char *interface, hwloc_cpuset_t near
 
 /* The decision. */
 enum pccl_bind pccl_bind_choose(hwloc_topology_t topology, hwloc_const_cpuset_t allowed, hwloc_const_cpuset_t near,
-				uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out);
+				uint32_t peers, uint32_t lanes, uint32_t lane, hwloc_cpuset_t set_out);
 
 #endif

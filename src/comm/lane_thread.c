@@ -33,7 +33,7 @@ struct pccl_lane_thread {
 	struct pccl_task work;	 /* posted while the monitor has commands */
 	bool invited;		 /* atomic: to park */
 	bool linked;		 /* anew, since the thread has looked where it should run */
-	bool bound;		 /* it has looked for good */
+	struct pccl_bound bound; /* where it runs */
 	fenv_t environment;	 /* of the caller who drives */
 	bool stopped;
 };
@@ -302,22 +302,30 @@ static bool is_invited(const struct pccl_lane_thread *thread)
 
 /* ---- where it runs -------------------------------------------------------------------------------------------- */
 
-/* By the first link that leaves the host. The thread itself: a caller who drives stays where he is. */
+/* In each view: by the first link that leaves the host, and by how many do not, for peers of a host share its cores. A
+ * link that has just been lost counts as one of those. The thread itself: a caller who drives stays where he is. */
 static void look_where_to_run(struct pccl_lane_thread *thread)
 {
 	const struct pccl_settings *settings = &thread->self->settings;
-	struct pccl_address local;
-	uint32_t rank;
+	struct pccl_address local, other;
+	bool leaves = false;
+	uint32_t peers = 1, rank;
 
 	thread->linked = false;
-	for (rank = 0; rank < pccl_lane_ranks(thread->lane) && !thread->bound; rank++) {
+	if (settings->binding == pcclBindingOff)
+		return;
+	for (rank = 0; rank < pccl_lane_ranks(thread->lane); rank++) {
 		const struct pccl_lane_link *link = pccl_lane_link_to(thread->lane, rank);
 
-		if (link == NULL || !pccl_lane_link_leaves(link, &local))
+		if (link == NULL)
 			continue;
-		pccl_bind_thread(&local, settings->lanes, thread->index);
-		thread->bound = true;
+		if (!pccl_lane_link_leaves(link, leaves ? &other : &local))
+			peers++;
+		else
+			leaves = true;
 	}
+	if (leaves)
+		pccl_bind_thread(&thread->bound, &local, peers, settings->lanes, thread->index);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -330,7 +338,7 @@ static void *run(void *context)
 	fesetenv(FE_DFL_ENV);
 	while (!pccl_loop_is_stopping(thread->loop)) {
 		pccl_loop_turn(thread->loop, UINT64_MAX);
-		if (thread->linked && !thread->bound)
+		if (thread->linked)
 			look_where_to_run(thread);
 		if (is_invited(thread) && !pccl_loop_park(thread->loop, PATIENCE_NS))
 			__atomic_store_n(&thread->invited, false, __ATOMIC_RELAXED);
@@ -443,7 +451,6 @@ pcclResult_t pccl_lane_thread_create(const struct pccl_self *self, struct pccl_m
 	thread->self = self;
 	thread->monitor = monitor;
 	thread->index = index;
-	thread->bound = self->settings.binding == pcclBindingOff;
 	thread->work.run = run_commands;
 	thread->work.context = thread;
 	thread->timer.fire = on_timer;
@@ -490,5 +497,6 @@ void pccl_lane_thread_destroy(struct pccl_lane_thread *thread)
 	pccl_loop_destroy(thread->loop);
 	pccl_lane_destroy(thread->lane);
 	destroy_transfers(thread);
+	pccl_bind_fini(&thread->bound);
 	pccl_free(thread);
 }

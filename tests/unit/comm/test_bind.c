@@ -41,19 +41,25 @@ static hwloc_topology_t synthetic(const char *what)
 }
 
 /* What becomes of one lane; the set is empty unless it is bound. */
-static void expect(hwloc_topology_t topology, const char *allowed, const char *near, uint32_t lanes, uint32_t lane,
-		   enum pccl_bind bind, const char *set)
+static void expect_among(hwloc_topology_t topology, const char *allowed, const char *near, uint32_t peers,
+			 uint32_t lanes, uint32_t lane, enum pccl_bind bind, const char *set)
 {
 	hwloc_bitmap_t may = set_of(allowed), close = set_of(near), found = hwloc_bitmap_alloc();
 
 	assert_non_null(found);
 	assert_int_equal(hwloc_bitmap_and(may, may, hwloc_topology_get_topology_cpuset(topology)), 0);
-	assert_int_equal(pccl_bind_choose(topology, may, close, lanes, lane, found), bind);
+	assert_int_equal(pccl_bind_choose(topology, may, close, peers, lanes, lane, found), bind);
 	assert_true(hwloc_bitmap_isincluded(found, may));
 	assert_set(found, set);
 	hwloc_bitmap_free(found);
 	hwloc_bitmap_free(close);
 	hwloc_bitmap_free(may);
+}
+
+static void expect(hwloc_topology_t topology, const char *allowed, const char *near, uint32_t lanes, uint32_t lane,
+		   enum pccl_bind bind, const char *set)
+{
+	expect_among(topology, allowed, near, 1, lanes, lane, bind, set);
 }
 
 static void lanes_run_near_their_card_and_apart_where_cores_are_many(void **state)
@@ -70,6 +76,20 @@ static void lanes_run_near_their_card_and_apart_where_cores_are_many(void **stat
 	expect(topology, EVERYTHING, "0-15", 5, 4, PCCL_BIND_SHARED, "0-15");
 	expect(topology, EVERYTHING, "0-15", 8, 0, PCCL_BIND_SHARED, "0-15");
 	expect(topology, EVERYTHING, "0-15", 9, 0, PCCL_BIND_FEW, "");
+	hwloc_topology_destroy(topology);
+}
+
+static void peers_of_a_host_share_what_is_near_if_it_is_enough_for_all(void **state)
+{
+	hwloc_topology_t topology = synthetic("pack:2 core:16 pu:1");
+
+	(void)state;
+	expect_among(topology, EVERYTHING, "0-15", 2, 2, 1, PCCL_BIND_SHARED, "0-15"); /* apart, if one were alone */
+	expect_among(topology, EVERYTHING, "0-15", 2, 4, 0, PCCL_BIND_SHARED, "0-15");
+	expect_among(topology, EVERYTHING, "0-15", 3, 4, 0, PCCL_BIND_FEW, "");
+	expect_among(topology, EVERYTHING, "0-15", 8, 1, 0, PCCL_BIND_SHARED, "0-15");
+	expect_among(topology, EVERYTHING, "0-15", 9, 1, 0, PCCL_BIND_FEW, "");
+	expect_among(topology, EVERYTHING, "0-15", UINT32_MAX, 4, 0, PCCL_BIND_FEW, "");
 	hwloc_topology_destroy(topology);
 }
 
@@ -291,6 +311,7 @@ static void what_is_near_an_interface_its_device_tells_or_those_below_it(void **
 static void loopback_binds_nobody(void **state)
 {
 	struct pccl_address loopback, nowhere;
+	struct pccl_bound bound = {NULL, NULL};
 	cpu_set_t before, after;
 	hwloc_bitmap_t set = set_of("7");
 
@@ -301,8 +322,9 @@ static void loopback_binds_nobody(void **state)
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &loopback), pcclSuccess);
 	assert_int_equal(pccl_address_numeric("203.0.113.7", 0, &nowhere), pcclSuccess);
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	pccl_bind_thread(&loopback, 1, 0);
-	pccl_bind_thread(&nowhere, 1, 0);
+	pccl_bind_thread(&bound, &loopback, 1, 1, 0);
+	pccl_bind_thread(&bound, &nowhere, 1, 1, 0);
+	pccl_bind_fini(&bound);
 	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
 	assert_true(CPU_EQUAL(&before, &after));
 }
@@ -311,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lanes_run_near_their_card_and_apart_where_cores_are_many),
+		cmocka_unit_test(peers_of_a_host_share_what_is_near_if_it_is_enough_for_all),
 		cmocka_unit_test(where_there_is_nothing_to_choose_nobody_is_bound),
 		cmocka_unit_test(nobody_leaves_what_the_caller_may_use),
 		cmocka_unit_test(two_lanes_never_share_a_core_of_two_threads),
