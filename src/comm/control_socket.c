@@ -22,6 +22,7 @@
 #define PATIENCE_NS (2 * PCCL_SECOND_NS)
 #define BACKLOG 4
 #define REST_MS 100
+#define LOCK_PATIENCE_NS (PCCL_SECOND_NS / 2)
 #define LOCK_MS 1
 
 static const char error_word[] = "error: ";
@@ -55,11 +56,13 @@ static bool dial(int fd, const struct sockaddr_un *address)
 	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
 }
 
-/* Until the file is closed nobody else looks at what is in the folder, or makes a socket there. Another user might hold
- * the lock for ever, and some file systems have none: who starts two masters at once there has two. */
-static pcclResult_t lock_folder(const char *path, int *fd_out)
+/* Until the file is closed nobody else looks at what is in the folder, or makes a socket there. Negative: it goes
+ * without that. Another user might hold the lock for ever, some folders may be entered and not be read, and some file
+ * systems have no locks: of two masters that start at once there, where one was killed, the second may remove the first
+ * one's socket. */
+static int lock_folder(const char *path)
 {
-	uint64_t end_ns = pccl_clock_ns() + PATIENCE_NS;
+	uint64_t end_ns = pccl_clock_ns() + LOCK_PATIENCE_NS;
 	struct sockaddr_un folder;
 	char *end;
 	int fd;
@@ -70,18 +73,12 @@ static pcclResult_t lock_folder(const char *path, int *fd_out)
 		end[end == folder.sun_path] = '\0';
 	fd = open(end != NULL ? folder.sun_path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return pccl_fail(pcclInvalidArgument, "%s can't be a socket: its folder: %s", path, strerror(errno));
+		return -1;
 	pccl_fork_own(fd);
-	*fd_out = fd;
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR)) {
-		if (pccl_clock_ns() < end_ns) {
-			(void)poll(NULL, 0, LOCK_MS);
-			continue;
-		}
-		pccl_fork_close(fd);
-		return pccl_fail(pcclInvalidArgument, "%s can't be a socket: somebody has locked its folder", path);
-	}
-	return pcclSuccess;
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR) &&
+	       pccl_clock_ns() < end_ns)
+		(void)poll(NULL, 0, LOCK_MS);
+	return fd;
 }
 
 /* A socket that nobody listens on any more goes. */
@@ -132,15 +129,15 @@ pcclResult_t pccl_control_listen(const char *path, int *fd_out)
 {
 	struct sockaddr_un address;
 	pcclResult_t result = name_socket(path, &address);
-	int lock = -1;
+	int lock;
 
 	*fd_out = -1;
-	if (result == pcclSuccess)
-		result = lock_folder(path, &lock);
 	if (result != pcclSuccess)
 		return result;
+	lock = lock_folder(path);
 	result = make_socket(&address, fd_out);
-	pccl_fork_close(lock);
+	if (lock >= 0)
+		pccl_fork_close(lock);
 	return result;
 }
 

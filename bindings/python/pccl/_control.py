@@ -18,27 +18,29 @@ from .errors import PCCLError
 
 _LINE_BYTES = 1024
 _PATIENCE_S = 2.0
+_LOCK_PATIENCE_S = 0.5
 
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Generator[None, None, None]:
-    """Nobody else makes a socket there meanwhile; file systems without locks go without."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    end = time.monotonic() + _PATIENCE_S
+    """Nobody else makes a socket there meanwhile, unless it can't be locked or another user keeps the lock."""
+    fd = -1
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    end = time.monotonic() + _LOCK_PATIENCE_S
     try:
-        while True:
+        while fd >= 0:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError as error:
-                if error.errno != errno.EWOULDBLOCK:
+                if error.errno != errno.EWOULDBLOCK or time.monotonic() > end:
                     break
-                if time.monotonic() > end:
-                    raise
                 time.sleep(0.005)
         yield
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
 def _clear(path: str) -> None:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -106,6 +107,26 @@ static void of_two_masters_that_start_at_once_one_has_it(void **state)
 		close(fds[0] >= 0 ? fds[0] : fds[1]);
 	}
 	pthread_barrier_destroy(&together);
+}
+
+/* Another user may do so to a folder like /tmp. */
+static void who_keeps_the_folder_locked_keeps_no_master_from_starting(void **state)
+{
+	int holder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(holder >= 0);
+	assert_int_equal(flock(holder, LOCK_EX), 0);
+	close(listen_there());
+	close(holder);
+}
+
+static void a_folder_that_may_not_be_read_has_room_for_a_socket(void **state)
+{
+	(void)state;
+	assert_int_equal(chmod(folder, S_IWUSR | S_IXUSR), 0);
+	close(listen_there());
+	assert_int_equal(chmod(folder, S_IRWXU), 0);
 }
 
 /* ---- callers ------------------------------------------------------------------------------------------------- */
@@ -217,6 +238,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_master_has_a_socket_of_this_user, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(of_two_masters_that_start_at_once_one_has_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_keeps_the_folder_locked_keeps_no_master_from_starting, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_folder_that_may_not_be_read_has_room_for_a_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(commands_are_answered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(callers_that_say_nothing_or_too_much_are_hung_up, set_up, tear_down),
 	};
