@@ -34,6 +34,7 @@ struct tls_connection {
 	bool usable;   /* the handshake is done, and nothing has failed */
 	int failure;   /* errno that the next read() returns; 0: none */
 	bool said_end; /* close_notify is in the buffer, or gone */
+	bool is_mute;  /* what is to be said can't be sealed any more */
 	uint32_t records_per_key;
 	uint32_t sealed_count; /* records sealed with the key in use */
 	size_t taken;	       /* bytes that this call of read() or discard() has brought */
@@ -83,6 +84,8 @@ static int bring_sealed(BIO *bio, char *to, int bytes)
 		BIO_set_retry_read(bio);
 	connection->drained = got < bytes;
 	connection->ended = got == 0;
+	if (connection->ended)
+		errno = 0;
 	return (int)got;
 }
 
@@ -232,6 +235,12 @@ static void say_refusal(struct tls_connection *connection)
 	(void)empty(connection);
 }
 
+/* OpenSSL does as an extension of the other side's says, and would seal a part of what it is given. */
+static bool takes_whole_records(const SSL *ssl)
+{
+	return SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl)) == TLSEXT_max_fragment_length_DISABLED;
+}
+
 static enum pccl_shake shake(void *state, int fd)
 {
 	struct tls_connection *connection = state;
@@ -248,6 +257,10 @@ static enum pccl_shake shake(void *state, int fd)
 	}
 	if (!flush(connection, fd) || status != 1)
 		return PCCL_SHAKE_GOES_ON;
+	if (!takes_whole_records(connection->ssl)) {
+		(void)pccl_fail(pcclSystemError, "no TLS connection: it asks for short records, which no pccl does");
+		return PCCL_SHAKE_UNFIT;
+	}
 	connection->usable = true;
 	return PCCL_SHAKE_DONE;
 }
@@ -420,7 +433,7 @@ static bool keep_key_fresh(struct tls_connection *connection)
 	return SSL_key_update(connection->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
 }
 
-/* Seals records until the buffer is full. Returns how many bytes of the parts are in it; 0 with errno: none. */
+/* Seals records until the buffer is full. Returns how many bytes of the parts are in it. */
 static size_t seal_records(struct tls_connection *connection, struct cursor *cursor)
 {
 	size_t total = 0;
@@ -434,8 +447,8 @@ static size_t seal_records(struct tls_connection *connection, struct cursor *cur
 			break;
 		if (!keep_key_fresh(connection) || SSL_write_ex(connection->ssl, from, bytes, &sealed) != 1) {
 			connection->usable = false;
+			connection->is_mute = true;
 			ERR_clear_error();
-			errno = EPIPE;
 			return 0;
 		}
 		assert(sealed == bytes); /* the buffer has room for a whole record */
@@ -460,8 +473,10 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 		total += sealed;
 	} while (sealed > 0);
 	skip_empty(&cursor);
-	if (cursor.left > 0)
+	if (cursor.left > 0 || connection->is_mute) {
+		errno = EPIPE;
 		return -1;
+	}
 	*more_out = true;
 	return (ssize_t)total;
 }

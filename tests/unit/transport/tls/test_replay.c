@@ -1,5 +1,5 @@
 /* What was said over TLS and comes again: a connection that somebody on the way has recorded, and data with the first
- * words, which could be said again. Neither is heard. */
+ * words, which could be said again. Neither is heard. And what one with the secret may ask OpenSSL for, but not us. */
 #include "transport/tls/tls.h"
 
 #include <fcntl.h>
@@ -143,7 +143,7 @@ static void what_was_recorded_is_refused_when_it_comes_again(void **state)
 	authority_destroy(&authority, files, 3);
 }
 
-/* ---- early --------------------------------------------------------------------------------------------------- */
+/* ---- guests -------------------------------------------------------------------------------------------------- */
 
 /* As this side does it, but for early data. */
 static int show_secret(SSL *ssl, const EVP_MD *digest, const unsigned char **name_out, size_t *name_bytes_out,
@@ -168,38 +168,72 @@ static int show_secret(SSL *ssl, const EVP_MD *digest, const unsigned char **nam
 	       SSL_SESSION_set_max_early_data(session, 16384);
 }
 
-/* Who has the secret and sends a frame with its first words, which could be said again: it is not heard. */
+/* Somebody who has the secret, and says what he likes. */
+struct guest {
+	struct wire wire; /* whom he calls */
+	struct wire_kind kind;
+	struct pccl_tls *tls;
+	SSL_CTX *context;
+	SSL *ssl;
+	int fd;
+};
+
+static void guest_open(struct guest *guest)
+{
+	guest->tls = make_with_secret();
+	guest->context = SSL_CTX_new(TLS_client_method());
+	guest->ssl = SSL_new(guest->context);
+	SSL_set_psk_use_session_callback(guest->ssl, show_secret);
+	guest->kind = (struct wire_kind){pccl_tls_wire(guest->tls), "127.0.0.1", NULL};
+	wire_listen(&guest->wire, &guest->kind);
+	guest->fd = dial_bare(&guest->wire.address);
+	assert_int_equal(fcntl(guest->fd, F_SETFL, O_NONBLOCK), 0);
+	SSL_set_fd(guest->ssl, guest->fd);
+}
+
+static void guest_close(struct guest *guest)
+{
+	SSL_free(guest->ssl);
+	SSL_CTX_free(guest->context);
+	close(guest->fd);
+	wire_destroy(&guest->wire);
+	pccl_tls_destroy(guest->tls);
+}
+
+/* A frame with his first words, which could be said again: it is not heard. */
 static void early_data_is_off(void **state)
 {
-	static struct wire wire;
+	static struct guest guest;
 	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
-	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-	SSL *ssl = SSL_new(context);
-	struct pccl_tls *tls = make_with_secret();
-	const struct wire_kind kind = {pccl_tls_wire(tls), "127.0.0.1", NULL};
 	uint8_t bytes[PCCL_FRAME_BYTES];
 	size_t written;
-	int fd;
 
 	(void)state;
-	SSL_set_psk_use_session_callback(ssl, show_secret);
 	pccl_frame_encode(&frame, bytes);
-	wire_listen(&wire, &kind);
-	fd = dial_bare(&wire.address);
-	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-	SSL_set_fd(ssl, fd);
-	assert_int_equal(SSL_write_early_data(ssl, bytes, sizeof(bytes), &written), 1);
-	WIRE_UNTIL(&wire, SSL_do_handshake(ssl) == 1);
-	WIRE_UNTIL(&wire, wire_is_up(&wire.acceptor));
-	assert_int_equal(SSL_get_early_data_status(ssl), SSL_EARLY_DATA_REJECTED);
-	assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 0);
-	assert_int_equal(SSL_write(ssl, bytes, sizeof(bytes)), sizeof(bytes));
-	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_HEADER] == 1);
-	SSL_free(ssl);
-	SSL_CTX_free(context);
-	close(fd);
-	wire_destroy(&wire);
-	pccl_tls_destroy(tls);
+	guest_open(&guest);
+	assert_int_equal(SSL_write_early_data(guest.ssl, bytes, sizeof(bytes), &written), 1);
+	WIRE_UNTIL(&guest.wire, SSL_do_handshake(guest.ssl) == 1);
+	WIRE_UNTIL(&guest.wire, wire_is_up(&guest.wire.acceptor));
+	assert_int_equal(SSL_get_early_data_status(guest.ssl), SSL_EARLY_DATA_REJECTED);
+	assert_int_equal(guest.wire.acceptor.calls[WIRE_HEADER], 0);
+	assert_int_equal(SSL_write(guest.ssl, bytes, sizeof(bytes)), sizeof(bytes));
+	WIRE_UNTIL(&guest.wire, guest.wire.acceptor.calls[WIRE_HEADER] == 1);
+	guest_close(&guest);
+}
+
+/* OpenSSL would seal no more than he asks for (RFC 6066, 4), and leave the rest unsaid. */
+static void who_wants_short_records_is_refused(void **state)
+{
+	static struct guest guest;
+
+	(void)state;
+	guest_open(&guest);
+	SSL_set_tlsext_max_fragment_length(guest.ssl, TLSEXT_max_fragment_length_512);
+	SSL_set_connect_state(guest.ssl);
+	WIRE_UNTIL(&guest.wire, SSL_do_handshake(guest.ssl) == 1);
+	WIRE_UNTIL(&guest.wire, guest.wire.acceptor.calls[WIRE_BROKEN] == 1);
+	assert_non_null(strstr(guest.wire.acceptor.reason, "it asks for short records"));
+	guest_close(&guest);
 }
 
 int main(void)
@@ -207,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_recorded_is_refused_when_it_comes_again),
 		cmocka_unit_test(early_data_is_off),
+		cmocka_unit_test(who_wants_short_records_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("replay", tests, NULL, NULL);
