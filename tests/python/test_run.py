@@ -5,9 +5,11 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -232,6 +234,25 @@ def test_a_master_has_a_socket_for_its_operator(tmp_path, free_address):
     assert not os.path.exists(path)
     _control.listen(path).close()
     _control.listen(path).close()  # where one that was killed has left it
+
+
+def test_an_operator_is_answered_whatever_fails_and_the_next_one_is_heard(tmp_path):
+    path = str(tmp_path / "control")
+    listener = _control.listen(path)
+
+    def obey(line):
+        if line == "stumble":
+            raise KeyError(line)
+        return [line]
+
+    thread = threading.Thread(target=_control.serve, args=(listener, obey))
+    thread.start()
+    with pytest.raises(ValueError, match="KeyError"):
+        _control.ask(path, "stumble")
+    assert _control.ask(path, "go on") == ["go on"]
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join(LIMIT_S)
+    listener.close()
 
 
 def test_a_master_in_this_process_obeys(free_address):

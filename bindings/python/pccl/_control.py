@@ -93,7 +93,9 @@ def _answer(caller: socket.socket, obey: Callable[[str], list[str]]) -> None:
         lines = [f"error: {error.cause}"]
     except ValueError as error:
         lines = [f"error: {error}"]
-    caller.sendall("".join(f"{line}\n" for line in lines).encode())
+    except Exception as error:  # whatever it is, the next caller is heard
+        lines = [f"error: {error!r}"]
+    caller.sendall("".join(f"{line}\n" for line in lines).encode(errors="replace"))
 
 
 def serve(listener: socket.socket, obey: Callable[[str], list[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import signal
@@ -163,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
     _serve(master, signals)
     if listener is not None:
-        os.unlink(options.control)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(options.control)
         listener.shutdown(socket.SHUT_RDWR)
     master.close()
     return 0
