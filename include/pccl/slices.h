@@ -13,11 +13,12 @@ extern "C" {
  * An Async function whose operation has `stay_ms` returns when the operation has ended, or so much later; meanwhile
  * its thread moves the data itself, as in a call that blocks. If `info` is given as well, what has ended by then is
  * awaited: the function returns its result, *info says what became of it, and the handle's comm is NULL. What goes on
- * has a handle as ever.
+ * has a handle as ever. If nothing could be launched, handle and info are what they were: who is to tell that from an
+ * operation that has failed sets the handle's comm to NULL before.
  */
 
 /* pcclAllReduce() of that kind. What goes on when it returns is to be awaited by *reduce_handle_out, whose comm is NULL
- * if nothing does. */
+ * if nothing does, also if nothing could be launched. */
 PCCL_EXPORT pcclResult_t pcclAllReduceFor(const void *sendbuff, void *recvbuff,
 					  const pcclReduceDescriptor_t *descriptor, const pcclComm_t *communicator,
 					  uint32_t stay_ms, pcclAsyncReduceOp_t *reduce_handle_out,

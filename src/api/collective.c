@@ -106,7 +106,7 @@ pcclResult_t pcclAllReduceFor(const void *sendbuff, void *recvbuff, const pcclRe
 		result = fill(PCCL_ALL_REDUCE, sendbuff, recvbuff, &operation, &request);
 	if (result == pcclSuccess)
 		result = pccl_ops_launch(communicator, &request, &handle, &awaited);
-	if (result == pcclSuccess || awaited) {
+	if (reduce_handle_out != NULL) {
 		reduce_handle_out->comm = handle.comm;
 		reduce_handle_out->tag = handle.tag;
 	}

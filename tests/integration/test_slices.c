@@ -14,6 +14,9 @@ static void stays_and_awaits(struct world_peer *me, const pcclOperation_t *patie
 	pcclHandle_t handle;
 	unsigned i;
 
+	classic.comm = me->comm; /* garbage */
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceFor(&value, &sum, NULL, me->comm, 10, &classic, NULL));
+	CHECK(classic.comm == NULL);
 	operation.info = &info;
 	for (i = 0; i < 100; i++) {
 		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(&value, &sum, &operation, me->comm, &handle));
