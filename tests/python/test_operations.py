@@ -263,6 +263,25 @@ def test_an_operation_takes_few_calls_of_python(master):
             thread.join()
 
 
+class Interrupting(list):
+    """As a signal handler that raises as soon as the thread is listed."""
+
+    def append(self, thread):
+        super().append(thread)
+        raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_when_he_goes_into_a_call_does_not_stay_there():
+    life, handle = _calls.Life(), _calls.d.pcclHandle_t()
+    call = _calls.Call(_calls.d.pcclOperationInfo_t)
+    life._inside = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        life.stay(call, lambda: 0, (), None)
+    with pytest.raises(KeyboardInterrupt):
+        life.finish(handle, None, lambda: 0, False)
+    assert not life._inside
+
+
 def test_a_communicator_may_be_closed_while_others_use_it(master):
     one, other = pair(master)
     with other:

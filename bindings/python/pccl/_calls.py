@@ -195,8 +195,8 @@ class Life:
         """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
         raises meanwhile, nothing is written into the buffers any more."""
         inside, thread = self._inside, get_ident()
-        inside.append(thread)  # before it looks: end() looks the other way round
-        try:
+        try:  # a signal handler may raise right after the next line
+            inside.append(thread)  # before it looks: end() looks the other way round
             if self.is_over:
                 raise _closed()
             status = launch(*arguments)
@@ -213,7 +213,8 @@ class Life:
                     pass
             raise
         finally:
-            inside.remove(thread)
+            if thread in inside:
+                inside.remove(thread)
 
     def _await_in_slices(self, call: Call) -> int:
         done = ctypes.c_bool()
@@ -229,8 +230,9 @@ class Life:
                ) -> tuple[int, str]:
         """Result and cause of an operation, when it has ended. If a signal handler raises meanwhile: with `aborts`
         nothing is written into the buffers any more, else the operation goes on."""
-        self._inside.append(get_ident())
+        inside, thread = self._inside, get_ident()
         try:
+            inside.append(thread)
             done = ctypes.c_bool()
             while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
                 pass
@@ -249,7 +251,8 @@ class Life:
                     pass
             raise
         finally:
-            self.__exit__()
+            if thread in inside:
+                inside.remove(thread)
 
     def abandon(self, handle: d.pcclHandle_t, buffers: Any) -> None:
         """Nothing is written into the buffers any more. For a thread inside, again if a signal handler raises."""
