@@ -203,11 +203,15 @@ void pccl_lane_link_adopt(struct pccl_lane_link *link, struct pccl_lane_guest *b
 	pccl_free(guest);
 }
 
-void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *base)
+void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *base, const char *why)
 {
 	struct guest *guest = (struct guest *)base;
 
-	pccl_hello_refuse(loop, guest->stream, PCCL_WELCOME_LATER, "it is in no view here, or has called once more");
+	if (why == NULL) {
+		pccl_lane_link_hang_up(base);
+		return;
+	}
+	pccl_hello_refuse(loop, guest->stream, PCCL_WELCOME_LATER, why);
 	pccl_free(guest);
 }
 

@@ -33,8 +33,8 @@ bool pccl_lane_link_checks(const struct pccl_lane_link *link);
 void pccl_lane_link_heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out);
 void pccl_lane_link_renew(struct pccl_lane_link *link, uint64_t deadline_ns);
 void pccl_lane_link_adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest);
-/* The guest is gone then: told that it is in no view, or without a word. */
-void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *guest);
+/* The guest is gone then: told why, if that is not NULL, or without a word. */
+void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *guest, const char *why);
 void pccl_lane_link_hang_up(struct pccl_lane_guest *guest);
 
 /* As pccl_link_leaves(). */

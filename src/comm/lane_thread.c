@@ -48,11 +48,11 @@ static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, c
 	return pccl_lane_link_open(&thread->links, neighbour, member, dials, link_out);
 }
 
-static void turn_away(void *context, struct pccl_lane_guest *guest)
+static void turn_away(void *context, struct pccl_lane_guest *guest, const char *why)
 {
 	const struct pccl_lane_thread *thread = context;
 
-	pccl_lane_link_turn_away(thread->loop, guest);
+	pccl_lane_link_turn_away(thread->loop, guest, why);
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)

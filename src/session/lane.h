@@ -65,8 +65,8 @@ struct pccl_lane_calls {
 	void (*renew)(struct pccl_lane_link *link, uint64_t deadline_ns);
 	/* The guest's stream becomes one of the link's, or is refused. May call pccl_neighbour_dropped(). */
 	void (*adopt)(struct pccl_lane_link *link, struct pccl_lane_guest *guest);
-	/* Closes the guest's stream, and says why. */
-	void (*turn_away)(void *context, struct pccl_lane_guest *guest);
+	/* Closes the guest's stream, and says why; NULL: at once, without a word. */
+	void (*turn_away)(void *context, struct pccl_lane_guest *guest, const char *why);
 
 	/* ---- the communicator, whose lock is nobody's now ---- */
 

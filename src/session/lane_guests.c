@@ -12,12 +12,12 @@ static void unlist(struct pccl_lane *lane, struct pccl_lane_guest **place)
 	lane->guest_count--;
 }
 
-static void turn_away(struct pccl_lane *lane, struct pccl_lane_guest **place)
+static void turn_away(struct pccl_lane *lane, struct pccl_lane_guest **place, const char *why)
 {
 	struct pccl_lane_guest *guest = *place;
 
 	unlist(lane, place);
-	lane->calls->turn_away(lane->config.context, guest);
+	lane->calls->turn_away(lane->config.context, guest, why);
 }
 
 /* Who calls again about a stream has given up the one before. */
@@ -27,7 +27,7 @@ static void turn_away_older(struct pccl_lane *lane, const struct pccl_lane_guest
 
 	while (*place != NULL) {
 		if (pccl_uuid_equal(&(*place)->from, &guest->from) && (*place)->stream == guest->stream)
-			turn_away(lane, place);
+			turn_away(lane, place, "it has called once more");
 		else
 			place = &(*place)->next;
 	}
@@ -47,7 +47,7 @@ static void park(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t
 {
 	turn_away_older(lane, guest);
 	if (lane->guest_count >= PCCL_LANE_GUESTS_MAX || count_of(lane, &guest->from) >= PCCL_LANE_GUESTS_OF_CALLER) {
-		lane->calls->turn_away(lane->config.context, guest);
+		lane->calls->turn_away(lane->config.context, guest, NULL); /* who is told stays for a moment */
 		return;
 	}
 	assert((lane->guests == NULL) == (lane->guest_count == 0));
@@ -101,7 +101,7 @@ void pccl_lane_expire_guests(struct pccl_lane *lane, uint64_t now_ns)
 
 	while (*place != NULL) {
 		if ((*place)->until_ns <= now_ns)
-			turn_away(lane, place);
+			turn_away(lane, place, "it is in no view here");
 		else
 			place = &(*place)->next;
 	}
@@ -121,5 +121,5 @@ uint64_t pccl_lane_guests_end_ns(const struct pccl_lane *lane)
 void pccl_lane_close_guests(struct pccl_lane *lane)
 {
 	while (lane->guests != NULL)
-		turn_away(lane, &lane->guests);
+		turn_away(lane, &lane->guests, "the lane ends");
 }

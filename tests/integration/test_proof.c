@@ -286,7 +286,7 @@ static void call_with_yesterdays_token(struct caller *caller, const struct pccl_
 		guests[i].hello.proof = prove(owner, PCCL_ROLE_CALLER, &guests[i].bond.binding);
 		say_hello(&guests[i]);
 	}
-	check_told(&guests[0], PCCL_WELCOME_LATER, "it is in no view here");
+	check_told(&guests[0], PCCL_WELCOME_LATER, "it has called once more");
 	CHECK(!guests[1].is_answered);
 	guests[1].stream->transport->close(guests[1].stream, false);
 }

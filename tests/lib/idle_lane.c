@@ -57,10 +57,11 @@ static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
 	(void)guest;
 }
 
-static void turn_away(void *context, struct pccl_lane_guest *guest)
+static void turn_away(void *context, struct pccl_lane_guest *guest, const char *why)
 {
 	(void)context;
 	(void)guest;
+	(void)why;
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)

@@ -26,11 +26,11 @@ static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, c
 	return pccl_lane_link_open(&lane->links, neighbour, member, dials, link_out);
 }
 
-static void turn_away(void *context, struct pccl_lane_guest *guest)
+static void turn_away(void *context, struct pccl_lane_guest *guest, const char *why)
 {
 	struct shell_lane *lane = context;
 
-	pccl_lane_link_turn_away(&lane->loop, guest);
+	pccl_lane_link_turn_away(&lane->loop, guest, why);
 }
 
 static void outcome(void *context, const struct pccl_exec_outcome *what)

@@ -20,6 +20,7 @@ static struct {
 	uint32_t closed_count;
 	uint32_t adopted_count;
 	uint32_t turned_away_count;
+	uint32_t hung_up_count; /* of those, without a word */
 	uint32_t complaint_count;
 	uint32_t retraction_count;
 	uint32_t broken_count;
@@ -93,11 +94,12 @@ static void adopt(struct pccl_lane_link *link, struct pccl_lane_guest *guest)
 	world.adopted_count++;
 }
 
-static void turn_away(void *context, struct pccl_lane_guest *guest)
+static void turn_away(void *context, struct pccl_lane_guest *guest, const char *why)
 {
 	(void)context;
 	(void)guest;
 	world.turned_away_count++;
+	world.hung_up_count += why == NULL;
 }
 
 static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
@@ -303,6 +305,7 @@ static void guests_are_bounded_by_caller_and_by_lane(void **state)
 	for (i = 0; i < 2 * PCCL_LANE_GUESTS_OF_CALLER; i++)
 		knock(1, (uint16_t)i, i);
 	assert_int_equal(world.turned_away_count, PCCL_LANE_GUESTS_OF_CALLER);
+	assert_int_equal(world.hung_up_count, PCCL_LANE_GUESTS_OF_CALLER);
 	for (i = 0; i < PCCL_LANE_GUESTS_MAX; i++)
 		knock(2 + i, 0, i);
 	assert_int_equal(world.guest_count - world.turned_away_count, PCCL_LANE_GUESTS_MAX);
