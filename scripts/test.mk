@@ -55,10 +55,10 @@ run-threaded: all $(THREADED_UNIT) $(INTEGRATION)
 
 # Valgrind knows no AVX-512. The executor's worlds and the codecs' sweeps would take it hours, and what has deadlines misses
 # them under it: those run under asan.
-# So do seven whose worlds are so large that they took most of its time. hwloc copies memory onto itself in two.
+# So do nine whose worlds are so large that they took most of its time. hwloc copies memory onto itself in two.
 VALGRIND_UNIT := $(filter-out $(B)/test/unit/collectives/% $(B)/test/unit/bench/% $(B)/test/unit/transport/% \
-	%/test_chunks %/test_transfer %/test_forget %/test_checkpoint %/test_cores %/test_bind %/test_door \
-	%/test_verdict %/test_interrupted,$(UNIT)) \
+	%/test_chunks %/test_transfer %/test_forget %/test_checkpoint %/test_shortage %/test_drift %/test_cores \
+	%/test_bind %/test_door %/test_verdict %/test_interrupted,$(UNIT)) \
 	$(filter %/test_geometry %/test_dtype %/test_exec_op %/test_exec_protocol,$(UNIT))
 
 check-valgrind: $(VALGRIND_UNIT) ## unit tests under valgrind; leaks are errors

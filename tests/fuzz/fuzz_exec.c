@@ -22,7 +22,7 @@
 #define START_BYTES 26
 #define EVENTS_MAX 4000
 
-const unsigned long fuzz_mutations = 500; /* a run takes 1 ms, and 20 under a sanitizer */
+const unsigned long fuzz_mutations = 250; /* a run takes 1 ms, and 20 under a sanitizer */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -6,6 +6,7 @@
 #include "collectives/element/dtype.h"
 #include "lib/check.h"
 #include "lib/exec_world.h"
+#include "lib/seeds.h"
 
 #define MANY_OPS 80
 
@@ -87,11 +88,11 @@ static void run_random(const struct world_config *config, uint32_t ops_max)
 
 static void random_ops_end_with_the_right_bytes(void **state)
 {
-	const char *one = getenv("SEED");
-	uint64_t seed = one == NULL ? 1 : strtoull(one, NULL, 0), last = one == NULL ? 500 : seed;
+	uint64_t seed, last;
 	struct world_config config;
 
 	(void)state;
+	seeds_find(500, &seed, &last);
 	for (; seed <= last; seed++) {
 		random_config(seed, &config);
 		run_random(&config, 6);
@@ -326,10 +327,10 @@ static void run_mismatch(uint64_t seed)
 
 static void calls_that_differ_fail_on_every_peer_and_others_go_on(void **state)
 {
-	const char *one = getenv("SEED");
-	uint64_t seed = one == NULL ? 1 : strtoull(one, NULL, 0), last = one == NULL ? 200 : seed;
+	uint64_t seed, last;
 
 	(void)state;
+	seeds_find(200, &seed, &last);
 	for (; seed <= last; seed++)
 		run_mismatch(seed);
 }

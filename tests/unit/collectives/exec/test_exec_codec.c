@@ -10,17 +10,11 @@
 #include "lib/allocations.h"
 #include "lib/check.h"
 #include "lib/exec_world.h"
+#include "lib/seeds.h"
 
 #define MANY_OPS 80
 
 static const pcclDataType_t float_types[] = {pcclFloat, pcclDouble, pcclFloat16, pcclBFloat16};
-static uint64_t seeds(uint64_t *first_out, uint64_t count)
-{
-	const char *one = getenv("SEED");
-
-	*first_out = one == NULL ? 1 : strtoull(one, NULL, 0);
-	return one == NULL ? count : *first_out;
-}
 
 static void random_config(uint64_t seed, struct world_config *config)
 {
@@ -60,9 +54,10 @@ static void random_spec(struct pccl_rng *rng, uint32_t op, struct world_spec *sp
 
 static void random_ops_end_with_the_right_bytes(void **state)
 {
-	uint64_t seed, last = seeds(&seed, 300);
+	uint64_t seed, last;
 
 	(void)state;
+	seeds_find(300, &seed, &last);
 	for (; seed <= last; seed++) {
 		struct world_config config;
 		struct world *world;
@@ -257,9 +252,10 @@ static void run_refusal(uint64_t seed)
 
 static void what_is_not_finite_fails_the_op_everywhere_and_no_other(void **state)
 {
-	uint64_t seed, last = seeds(&seed, 200);
+	uint64_t seed, last;
 
 	(void)state;
+	seeds_find(200, &seed, &last);
 	for (; seed <= last; seed++)
 		run_refusal(seed);
 }
