@@ -308,3 +308,32 @@ def staged(rank, count, on_host):
 @pytest.mark.parametrize("on_host", [(), (2,)])
 def test_what_is_on_a_device_is_waited_for_and_cut_alike_on_all_ranks(run_ranks, on_host):  # noqa: F811
     assert run_ranks(staged, 3, on_host) == {0: True, 1: True}
+
+
+def test_a_stager_that_stops_lets_others_go_on():
+    """Who adds something holds what the threads need to launch what they have."""
+    launching, come = threading.Lock(), threading.Event()
+    stager = _staging.Stager(lambda *_, **__: launch())
+
+    def launch():
+        come.wait(30)
+        with launching:
+            raise ValueError("launched")
+
+    def move():
+        tensor = torch.zeros(4)
+        return _staging.Staged(_staging.Move("", tensor, tensor, 16, 16, 0), _devices.HOST, 16, 0)
+
+    first = move()
+    stager.add(first)
+    assert stager.is_busy
+    stopping = threading.Thread(target=stager.stop, daemon=True)
+    stopping.start()
+    while not stager._is_stopped:
+        time.sleep(0.001)
+    with launching:
+        come.set()
+        with pytest.raises(RuntimeError, match="destroyed"):
+            stager.add(move())
+    stopping.join(30)
+    assert not stopping.is_alive() and not stager.is_busy and str(first.finish()) == "launched"

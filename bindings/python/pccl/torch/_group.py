@@ -107,7 +107,8 @@ def take_back(world: World) -> None:
 
 def _leave_all() -> None:
     for group in list(_alive):
-        group.shutdown()
+        with contextlib.suppress(Exception):  # the others leave anyway
+            group.shutdown()
     job.drop_adopted()
     if job.kept is not None:
         job.kept.close()

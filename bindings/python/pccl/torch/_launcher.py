@@ -119,12 +119,15 @@ class Launcher:
             if stays:
                 launch.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
                 operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
+            communicator._life.hold(launch)
             status = d.pcclSuccess
             try:
                 status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, launch.handle)
-            finally:  # a signal handler may have raised, and the operation be in flight
+            finally:  # a signal handler may have raised, and the operation be in flight; another may raise now
                 if status == d.pcclSuccess and launch.handle.comm:
                     self._remember(launch)
+                else:
+                    communicator._life.forget(launch)
             if status != d.pcclSuccess:
                 raise error_of(status, name, in_words(last_error(), tag, launch.called))
             launch.ended = launch.handle.comm is None  # and was awaited
@@ -186,12 +189,20 @@ class Launcher:
 
     # ---- the end
 
-    def _drain(self) -> None:
-        """Waits for all that is in flight; it is known to end."""
+    def _drain(self, hurry: Callable[[], object] | None = None) -> None:
+        """Waits for all that is in flight. It is known to end, or else hurry() makes it."""
+        if hurry is not None and self._stager.is_busy:
+            hurry()
         self._stager.stop()
-        while self._pending:
-            self._pending.popleft().finish()
+        while (launch := self._take_pending()) is not None:
+            if hurry is not None and not launch.is_done():
+                hurry()
+            launch.finish()
         self._watcher.stop()
+
+    def _take_pending(self) -> Launch | None:
+        with self._launching:  # who remembers one may be at it
+            return self._pending.popleft() if self._pending else None
 
     def _end(self) -> None:
         """Leaves the group. What is in flight ends with an error."""
@@ -199,10 +210,10 @@ class Launcher:
             communicator, self._communicator = self._communicator, None
         if communicator is None:
             return
-        if any(not launch.is_done() for launch in self._pending):
-            communicator.abort()
-        self._drain()
-        communicator.close()
+        try:
+            self._drain(communicator._life.abort)
+        finally:
+            communicator.close()
 
 
 def _raise_first(works: list[Work]) -> None:

@@ -88,23 +88,23 @@ class Staged:
         self._deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms > 0 else None
         self._end: Mark = None
         self._error: Exception | None = None
-        self._ended = threading.Event()
+        self.ended = threading.Event()
 
     # ---- who waits
 
     def is_done(self) -> bool:
-        return self._ended.is_set()
+        return self.ended.is_set()
 
     def infos(self) -> list[d.pcclOperationInfo_t]:
         """What has become of its operations."""
         return [each.info for each in self.launches if each.info is not None]
 
     def wait_until(self, deadline: float) -> bool:
-        return self._ended.wait(max(deadline - time.monotonic(), 0))
+        return self.ended.wait(max(deadline - time.monotonic(), 0))
 
     def finish(self) -> Exception | None:
         """Blocks until it has ended. What the thread's stream is given from now on is done after that."""
-        self._ended.wait()
+        self.ended.wait()
         self.device.follow(self._end)
         return self._error
 
@@ -141,7 +141,7 @@ class Staged:
         self._end = mark
 
     def end(self) -> None:
-        self._ended.set()
+        self.ended.set()
         try:
             self.device.reach(self._end)  # until then its tensors stay
         except Exception as error:
@@ -185,13 +185,17 @@ class Stager:
         self._launch = launch
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._is_stopped = False
+        self._latest: threading.Event | None = None  # that the last one has ended
         self._inbox: queue.SimpleQueue[Staged | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
 
     def add(self, staged: Staged) -> None:
-        """In the order of tags."""
+        """In the order of tags. RuntimeError: it was stopped."""
         with self._lock:
+            if self._is_stopped:
+                raise RuntimeError("the process group was destroyed")
             if not self._threads:
                 for _ in range(_SLOTS):
                     self._free.put(_Slot())
@@ -199,16 +203,23 @@ class Stager:
                                  for run, name in ((self._bring_in, "in"), (self._bring_back, "out"))]
                 for thread in self._threads:
                     thread.start()
+            self._latest = staged.ended
             self._inbox.put(staged)
 
+    @property
+    def is_busy(self) -> bool:
+        latest = self._latest
+        return latest is not None and not latest.is_set()
+
     def stop(self) -> None:
-        """When all has ended that it has."""
-        with self._lock:
-            if self._threads:
+        """For ever, when all has ended that it has. Repeatable, if it was interrupted."""
+        with self._lock:  # not while it waits: who adds something holds what the threads need
+            if not self._is_stopped:
+                self._is_stopped = True
                 self._inbox.put(None)
-                for thread in self._threads:
-                    thread.join()
-                self._threads, self._free = [], queue.SimpleQueue()
+        for thread in self._threads:
+            thread.join()
+        self._free = queue.SimpleQueue()
 
     def _bring_in(self) -> None:
         with torch.inference_mode():  # tensors of that mode may be written to in it alone
