@@ -4,6 +4,7 @@ it lets a helper make and waits in Python, where Ctrl-C reaches it."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -108,7 +109,8 @@ def _outlast(helper: _Helper, on_interrupt: Callable[[], Any]) -> None:
     """Whatever else a signal handler raises: what the helper was asked for uses memory that the caller lets go of."""
     while True:
         try:
-            on_interrupt()
+            with contextlib.suppress(PCCLError):  # as that there is nothing any more: no signal handler's
+                on_interrupt()
             helper.ask(lambda: None).ended.wait()  # it makes one call after the other
             return
         except BaseException:

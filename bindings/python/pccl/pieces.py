@@ -6,8 +6,9 @@ have to cut alike.
     pccl.pieces.all_reduce(communicator, tensor, op="avg")
 
 A piece is an operation of its own, and four are in flight at a time, under `tag` and the three tags after it. When one
-fails, so do the others of its call that are not over yet; of those before it recv has the results, so what was reduced
-in place is partly as it was. Copies come after what the caller's current stream has been given, and what it is given
+fails, no more are launched; those in flight end as they may, and recv has the results of those that end well, so what
+was reduced in place is partly as it was. Whatever else is raised while some are in flight, as by Ctrl-C, aborts the
+communicator. Copies come after what the caller's current stream has been given, and what it is given
 afterwards comes after them. Never tried on a real accelerator: docs/parts/torch.md."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ._devices import HOST, Mark, Tensor, bytes_in, device_of
 from .communicator import Communicator
-from .errors import PCCLError
+from .errors import PCCLError, RankConnectionLostError, Result
 from .operations import Choices, Handle, OperationInfo
 from .types import ReduceOp
 
@@ -36,15 +37,20 @@ def all_reduce(communicator: Communicator, send: Tensor, recv: Tensor | None = N
     become of each piece. There is no residual."""
     if choices.get("residual") is not None:
         raise ValueError("pieces have no residual")
-    return _in_pieces(send, send if recv is None else recv, piece_bytes, choices, lambda piece, its:
+    return _in_pieces(communicator, send, send if recv is None else recv, piece_bytes, choices, lambda piece, its:
                       communicator.all_reduce_with_async(piece, op=op, **its))
 
 
 def broadcast(communicator: Communicator, tensor: Tensor, *, root: int = 0, piece_bytes: int = PIECE_BYTES,
               **choices: Unpack[Choices]) -> list[OperationInfo]:
-    """Every member's tensor = that of the member that has rank `root` now."""
-    return _in_pieces(tensor, tensor, piece_bytes, choices, lambda piece, its:
-                      communicator.broadcast_async(piece, root=root, **its))
+    """Every member's tensor = that of the member that has rank `root` now. RankConnectionLostError, on all alike: the
+    members changed in the midst of it, and pieces may be of two."""
+    infos = _in_pieces(communicator, tensor, tensor, piece_bytes, choices, lambda piece, its:
+                       communicator.broadcast_async(piece, root=root, **its))
+    if len({info.epoch for info in infos}) > 1:
+        raise RankConnectionLostError(Result.RANK_CONNECTION_LOST, "pccl.pieces.broadcast",
+                                      "the members changed between two pieces: call it again")
+    return infos
 
 
 class _Slot:
@@ -58,8 +64,8 @@ class _Slot:
         self.busy: Mark = None
 
 
-def _in_pieces(source: Tensor, target: Tensor, piece_bytes: int, choices: Choices, launch: _Launch
-               ) -> list[OperationInfo]:
+def _in_pieces(communicator: Communicator, source: Tensor, target: Tensor, piece_bytes: int, choices: Choices,
+               launch: _Launch) -> list[OperationInfo]:
     device = device_of(target)
     if device_of(source) is not device or source.dtype != target.dtype or source.numel() != target.numel():
         raise ValueError("send and recv are on one device, and alike in type and size")
@@ -94,11 +100,17 @@ def _in_pieces(source: Tensor, target: Tensor, piece_bytes: int, choices: Choice
             device.reach(device.copy_in([(slot.memory, piece)], begin))
             its: Choices = {**choices, "tag": choices.get("tag", 0) + index % _SLOTS}
             slot.handle = launch(slot.memory.view(source.dtype), its)
+    except PCCLError:
+        raise
+    except BaseException:  # the others can't know that they get no more pieces
+        if any(slot.handle is not None for slot in slots):
+            communicator._life.abort()
+        raise
     finally:
         for slot in slots:  # those after one that has failed
             if slot.handle is not None:
                 with contextlib.suppress(PCCLError):
-                    slot.handle.wait()
+                    slot.handle._wait_or_abort()
         device.follow(end)
         device.reach(end)
     return infos
