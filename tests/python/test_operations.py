@@ -253,8 +253,8 @@ def test_an_operation_takes_few_calls_of_python(master):
     one, other = pair(master)
     with one, other:
         mine, others = np.ones(100, np.float32), np.ones(100, np.float32)
-        for most, reduce in ((20, lambda communicator, values: communicator.all_reduce_with(values)),
-                             (20, lambda communicator, values: communicator.all_reduce(values, values,
+        for most, reduce in ((18, lambda communicator, values: communicator.all_reduce_with(values)),
+                             (18, lambda communicator, values: communicator.all_reduce(values, values,
                                                                                        op=pccl.ReduceOp.SUM))):
             thread = threading.Thread(target=lambda reduce=reduce: [reduce(other, others) for _ in range(21)])
             thread.start()

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+import types
+from datetime import timedelta
 
 import pytest
 
@@ -17,7 +19,7 @@ from test_torch import run_ranks  # noqa: E402, F401
 import pccl.pieces  # noqa: E402
 import pccl.torch  # noqa: E402
 from pccl import _devices  # noqa: E402
-from pccl.errors import MismatchError  # noqa: E402
+from pccl.errors import MismatchError, PCCLError, RankConnectionLostError  # noqa: E402
 from pccl.torch import CodecState, PeersLostError, _staging, codec_hook  # noqa: E402
 
 PIECE = 1 << 16
@@ -66,7 +68,12 @@ class Lazy:
         with self.lock:
             return self.current().give(lambda: None)
 
-    def follow(self, mark):
+    def stream(self):
+        return self.current()
+
+    def follow(self, mark, stream=None):
+        if stream is not None:
+            return  # it is for the sake of memory, which nobody gives away here
         if threading.current_thread().name == "pccl-futures":
             self.reach(mark)  # PyTorch's futures make streams follow, but only those of its own devices
         elif mark is not None:
@@ -242,6 +249,12 @@ def check_hook(rank, count, make):
         mean = codec_hook(state, bucket).wait()
         exact = sum(values(each) for each in range(count)) / count
         assert (here(mean) - exact).norm() < 0.01 * exact.norm()
+        if feedback:  # all ranks' residuals are what sums lack, but for what the result's own encoding took
+            residual = state._kept[0].residual.clone()
+            dist.all_reduce(residual)
+            lacking = (exact - here(mean)) * count
+            assert (lacking - residual).norm() < 0.9 * lacking.norm()
+            assert all(part.any() for part in residual[:3 * PIECE // 4].split(PIECE // 4))
         assert state.tx_bytes < 0.6 * exact.nbytes * 4 / 3 and state.tx_bytes > 0.25 * exact.nbytes
 
 
@@ -266,6 +279,20 @@ def check_pieces(rank, count, make):
         pccl.pieces.all_reduce(communicator, tensor, **choices)
     with pytest.raises(ValueError, match="alike"):
         pccl.pieces.all_reduce(communicator, tensor, make(torch.zeros(1)), **choices)
+
+
+def check_disagreement(rank, count, make):
+    """About a size, and so about how many pieces there are: ranks are in step afterwards."""
+    group = dist.group.WORLD
+    group.set_timeout(timedelta(seconds=1))  # some pieces are of two ranks alone
+    with pytest.raises(PCCLError):
+        dist.all_reduce(make(values(rank, 3 * PIECE // (8 if rank == 0 else 4))))
+    group.set_timeout(timedelta(seconds=60))
+    for step in range(3):
+        tensor = make(values(rank) * step)
+        dist.all_reduce(tensor)
+        assert torch.equal(here(tensor), sum(values(each) for each in range(count)) * step)
+    dist.barrier()
 
 
 def set_up(rank, is_there):
@@ -293,7 +320,7 @@ def staged(rank, count, on_host):
     tensor = make(values(rank))
     dist.all_reduce(tensor, group=halves[rank // 2])
     assert torch.equal(here(tensor), sum(values(each) for each in ([2] if rank == 2 else [0, 1])))
-    dist.barrier()
+    check_disagreement(rank, count, make)
     if rank == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     for _ in range(2):
@@ -337,3 +364,35 @@ def test_a_stager_that_stops_lets_others_go_on():
             stager.add(move())
     stopping.join(30)
     assert not stopping.is_alive() and not stager.is_busy and str(first.finish()) == "launched"
+
+
+class Changing:
+    """A communicator whose broadcasts are of these views. 0: Ctrl-C comes first."""
+
+    def __init__(self, *epochs):
+        self.epochs = iter(epochs)
+        self.aborted = False
+        self._life = self
+
+    def abort(self):
+        self.aborted = True
+
+    def broadcast_async(self, piece, **_):
+        epoch = next(self.epochs)
+        if epoch == 0:
+            raise KeyboardInterrupt
+        return types.SimpleNamespace(_wait_or_abort=lambda: types.SimpleNamespace(epoch=epoch))
+
+
+def test_pieces_of_two_roots_are_an_error_and_ctrl_c_aborts():
+    def broadcast(*epochs):
+        communicator = Changing(*epochs)
+        try:
+            return len(pccl.pieces.broadcast(communicator, torch.zeros(8), piece_bytes=8)), communicator.aborted
+        except (RankConnectionLostError, KeyboardInterrupt) as error:
+            return type(error), communicator.aborted
+
+    assert broadcast(3, 3, 3, 3) == (4, False)
+    assert broadcast(3, 3, 4, 4) == (RankConnectionLostError, False)
+    assert broadcast(3, 0) == (KeyboardInterrupt, True)
+    assert broadcast(0) == (KeyboardInterrupt, False)  # nobody waits for anything yet

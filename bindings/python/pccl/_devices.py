@@ -14,6 +14,7 @@ else:
     import torch
 
 Tensor = Any
+Stream = Any
 Mark = Any  # a place in a stream; None: what is there already
 Pairs = Sequence[tuple[Tensor, Tensor]]  # of bytes without gaps, as many on both sides: in the host's memory, and there
 
@@ -31,8 +32,12 @@ class Device(Protocol):
         """What the thread's current stream has been given so far."""
         ...
 
-    def follow(self, mark: Mark) -> None:
-        """What the thread's current stream is given from now on is done after that."""
+    def stream(self) -> Stream:
+        """The thread's current one."""
+        ...
+
+    def follow(self, mark: Mark, stream: Stream = None) -> None:
+        """What the stream (None: the thread's current one) is given from now on is done after that."""
         ...
 
     def reach(self, mark: Mark) -> None:
@@ -59,10 +64,14 @@ class Host:
     def record(self) -> Mark:
         return None
 
-    def follow(self, mark: Mark) -> None:
+    def stream(self) -> Stream:
+        return None
+
+    def follow(self, mark: Mark, stream: Stream = None) -> None:
         pass
 
-    reach = follow
+    def reach(self, mark: Mark) -> None:
+        pass
 
     def copy_in(self, pairs: Pairs, after: Mark) -> Mark:
         for ours, theirs in pairs:
@@ -87,11 +96,14 @@ class Accelerator:
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def record(self) -> Mark:
-        return torch.accelerator.current_stream(self._device).record_event()
+        return self.stream().record_event()
 
-    def follow(self, mark: Mark) -> None:
+    def stream(self) -> Stream:
+        return torch.accelerator.current_stream(self._device)
+
+    def follow(self, mark: Mark, stream: Stream = None) -> None:
         if mark is not None:
-            torch.accelerator.current_stream(self._device).wait_event(mark)
+            (self.stream() if stream is None else stream).wait_event(mark)
 
     def reach(self, mark: Mark) -> None:
         if mark is not None:

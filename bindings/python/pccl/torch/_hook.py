@@ -35,7 +35,8 @@ class CodecState:
     "int4" and "e3m0" an eighth. Where its table says that a codec refuses infinities or NaN, a step that has some
     raises CollectiveError on all ranks. error_feedback: what encoding takes from a gradient is added to the next one of
     its parameter. It needs as much memory as the gradients have as float32, and begins anew when DDP deals parameters
-    out to buckets anew, as it does once after its first step. A step that fails leaves it as it was.
+    out to buckets anew, as it does once after its first step. A step that fails leaves it as it was, but where a group
+    cuts buckets above 8 MiB (docs/parts/torch.md): there pieces that have ended well keep what was taken from them.
 
     tx_bytes, rx_bytes: what this rank has sent and received for gradients so far, as they travel."""
 

@@ -17,13 +17,14 @@ from .._devices import HOST, device_of
 from ._errors import error_of, in_words, lost
 from ._facade import Tensor, Tensors, torch
 from ._meeting import Meeting
-from ._staging import Move, Staged, Stager
+from ._staging import PIECE_TAGS, Move, Staged, Stager
 from ._work import Launch, Watcher, Work
 
 Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 _LONGEST_MS = 2**32 - 1
+_NUMBERS = 2**32 // PIECE_TAGS  # of collectives: then they begin anew
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
 
@@ -69,7 +70,8 @@ class Launcher:
         self._size = size
         self._timeout_ms = timeout_ms
         self._launching = threading.Lock()
-        self._sequence = self._first_tag = (meeting.began & 0x3fffffff) << 32
+        self._first_tag = (meeting.began & 0x3fffffff) << 32
+        self._calls = 0  # so many collectives
         self._pending: collections.deque[Launch] = collections.deque()
         self._watcher = Watcher()
         self._stager = Stager(self._launch)
@@ -95,6 +97,12 @@ class Launcher:
             raise RuntimeError("the process group was destroyed")
         return self._communicator
 
+    def _name_next(self) -> tuple[int, str]:
+        """The next collective's tag, the first of its pieces', and what people call it. While launching. However many
+        pieces a rank makes of it, the one after it has the same name on all."""
+        number, self._calls = self._calls, self._calls + 1
+        return self._first_tag | number % _NUMBERS * PIECE_TAGS, f"collective {number}"
+
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
                 root: int = 0, timeout_ms: int = 0, tag: int | None = None, called: str = "",
                 stays: bool = False, fields: Mapping[str, int] = {}) -> Launch:
@@ -104,7 +112,7 @@ class Launcher:
         with self._launching:
             communicator = self._present()
             if tag is None:
-                tag, self._sequence = self._sequence, self._sequence + 1
+                tag, called = self._name_next()
         with communicator._life:
             self._check(communicator)
             operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root,
@@ -115,7 +123,7 @@ class Launcher:
             operation.epoch = self._epoch
             for field, value in fields.items():
                 setattr(operation, field, value)
-            launch = Launch(communicator._life, name, called or f"collective {tag - self._first_tag}", buffers)
+            launch = Launch(communicator._life, name, called, buffers)
             if stays:
                 launch.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
                 operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
@@ -151,7 +159,7 @@ class Launcher:
         staged = Staged(move, device, piece_bytes, timeout_ms or self._timeout_ms)
         with self._launching:
             self._present()
-            staged.first_tag, self._sequence = self._sequence, self._sequence + staged.pieces
+            staged.first_tag, staged.called = self._name_next()
             self._stager.add(staged)
         return staged
 

@@ -24,6 +24,7 @@ PIECE_BYTES = 8 << 20  # these three: the same on all members
 _ROW_BYTES = 256 << 10  # of a piece, at least
 _GRAIN_BYTES = 4096
 _SLOTS = 4  # pieces on their way
+PIECE_TAGS = 16  # of one call: as many as there are pieces on their way, and more
 _KEPT_BYTES = 2 * PIECE_BYTES  # of a slot's memory: what has to be larger is not kept
 
 
@@ -80,7 +81,7 @@ class Staged:
         self.move = move
         self.device = device
         self.pieces = max(-(-move.row_bytes // piece_bytes), 1)
-        self.first_tag = 0  # what launches it gives it its tags
+        self.first_tag, self.called = 0, ""  # what launches it gives it its name
         self.launches: list[Launch] = []
         self.begin = device.record()
         self._piece_bytes = piece_bytes
@@ -126,6 +127,9 @@ class Staged:
         first = index * self._piece_bytes * self.move.row_count // max(self.move.row_bytes, 1)
         return {"residual": residual.data_ptr() + first * residual.element_size()}
 
+    def name_of(self, index: int) -> str:
+        return self.called if self.pieces == 1 else f"piece {index} of {self.called}"
+
     def left_ms(self) -> int:
         """Until it is too late, at least 1; 0: it never is."""
         return 0 if self._deadline is None else max(int((self._deadline - time.monotonic()) * 1000), 1)
@@ -141,12 +145,12 @@ class Staged:
         self._end = mark
 
     def end(self) -> None:
-        self.ended.set()
         try:
             self.device.reach(self._end)  # until then its tensors stay
         except Exception as error:
             self.fail(error)
         self._source = self._target = ()
+        self.ended.set()
 
 
 class _Slot:
@@ -248,8 +252,8 @@ class Stager:
         device.reach(device.copy_in(list(zip(ours, source, strict=True)), staged.begin))
         pointers = move.pointers(ours[0] if ours else None, theirs[0] if theirs else None)
         launch = self._launch(move.name, pointers, count, move.datatype, (ours, theirs), op=move.op, root=move.root,
-                              timeout_ms=staged.left_ms(), tag=staged.first_tag + index,
-                              fields={**move.fields, **staged.residual_at(index)})
+                              timeout_ms=staged.left_ms(), tag=staged.first_tag + index % PIECE_TAGS,
+                              called=staged.name_of(index), fields={**move.fields, **staged.residual_at(index)})
         launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
         return launch, list(zip(theirs, target, strict=True))
 

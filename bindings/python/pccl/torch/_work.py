@@ -55,7 +55,8 @@ class Launch:
                 if status != d.pcclSuccess:
                     self._error = error_of(status, self.name, in_words(cause, self.handle.tag, self.called))
                 self.ended = True
-                self.buffers = None
+                if not self._life.is_over:  # else it goes on until the communicator has ended, which lets go of it
+                    self.buffers = None
             return self._error
 
     def wait_until(self, deadline: float) -> bool:
@@ -86,6 +87,7 @@ class Work(WorkBase):
         self._watcher = watcher
         self._on_future = on_future
         self._device = device_of(outputs[0]) if outputs else HOST
+        self._stream = self._device.stream()  # that temporary tensors are of
         self._mark: Mark = None
         self._infers = torch.is_inference_mode_enabled()  # a mode of each thread
         self._lock = threading.Lock()
@@ -99,18 +101,19 @@ class Work(WorkBase):
         """Blocks until it has ended. What went wrong; None: nothing."""
         with self._lock:
             if not self._ended:
-                for launch in self._launches:
-                    error = launch.finish()
-                    self._error = self._error or error
-                if self._error is None and self._then is not None:
-                    try:
+                try:
+                    for launch in self._launches:
+                        error = launch.finish()
+                        self._error = self._error or error
+                    if self._error is None and self._then is not None:
                         with torch.inference_mode(self._infers), torch.no_grad():
                             self._then()
-                    except Exception as error:
-                        self._error = error
+                    self._mark = self._device.record()
+                    self._device.follow(self._mark, self._stream)  # it gets the memory of temporary tensors again
+                except Exception as error:
+                    self._error = self._error or error
                 self._then = None
                 self._launches = ()
-                self._mark = self._device.record()
                 self._ended = True
             return self._error
 
