@@ -16,7 +16,7 @@ struct pccl_hello {
 	pcclRankUuid_t to; /* zero for control */
 	uint16_t lane;	   /* data only, as the rest */
 	uint16_t stream;   /* index among the link's streams */
-	uint64_t instance; /* of the caller's link: another number is another link, which knows nothing of the first */
+	uint64_t instance; /* of the caller's link: a larger number is a later link, which knows nothing of the first */
 	uint32_t resumption;	 /* HELLOs that the caller has said before for this stream of its link */
 	uint32_t received;	 /* frames that the caller had received completely on it before */
 	uint64_t host;		 /* the caller's, see pccl_locality_host() */

@@ -216,14 +216,16 @@ void pccl_link_destroy(struct pccl_link *link)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------- */
 
-/* Nobody else can guess it, and end the link by calling with another one. */
-static uint64_t draw_instance(void)
+/* Those of a process grow, so that what one has said that is gone is known as such, however late it comes. The rest is
+ * drawn: nobody else can guess it, and end the link by calling with another one. */
+static uint64_t next_instance(void)
 {
-	uint64_t instance;
+	static uint32_t count; /* atomic */
+	uint32_t drawn;
 
-	if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
-		return pccl_clock_ns();
-	return instance;
+	if (getrandom(&drawn, sizeof(drawn), 0) != (ssize_t)sizeof(drawn))
+		drawn = (uint32_t)pccl_clock_ns();
+	return (uint64_t)__atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) << 32 | drawn;
 }
 
 pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struct pccl_link_events *events,
@@ -247,8 +249,7 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 	link->lost_timer.fire = tell_lost;
 	link->lost_timer.context = link;
 	link->heard_ns = pccl_loop_now(config->loop);
-	while (link->instance == 0)
-		link->instance = draw_instance();
+	link->instance = next_instance();
 	link->leads = memcmp(config->self.data, config->neighbour.data, sizeof(config->self.data)) > 0;
 	for (i = 0; i < config->streams; i++) {
 		struct pccl_link_stream *ls = &link->streams[i];
@@ -328,6 +329,10 @@ void pccl_link_adopt(struct pccl_link *link, struct pccl_stream *stream, const s
 		return;
 	}
 	ls = &link->streams[hello->stream];
+	if (hello->instance < link->other_instance) {
+		refuse(link, stream, PCCL_WELCOME_NEVER, "a later link of the caller's has called before");
+		return;
+	}
 	if (hello->received != 0 && is_unused(link)) {
 		/* A call to an earlier link, which has waited at the door and may be over. Else the caller notices. */
 		refuse(link, stream, PCCL_WELCOME_NEVER, "it claims frames that this link never sent");

@@ -388,6 +388,9 @@ static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *fr
 	} else if (!is_neighbour(ls, &greeting)) {
 		note_reason(ls, "who answers can't prove that it is %s", link->config.name);
 		try_next_place(ls);
+	} else if (greeting.instance < link->other_instance) {
+		note_reason(ls, "the neighbour's link that answers is none any more");
+		try_later(ls);
 	} else if (!pccl_link_knows(link, greeting.instance, ls)) {
 		pccl_link_lose(link, "%s made lane %u's link anew, and does not know what passed over this one",
 			       link->config.name, link->config.lane);

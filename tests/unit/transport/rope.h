@@ -67,6 +67,8 @@ struct rope {
 	struct cutter back_cutter;
 	uint32_t refuse_later; /* callers to be put off */
 	uint32_t arrived_count;
+	uint64_t instance; /* of the last caller */
+	uint64_t instead;  /* that the next callers have, as it were; 0: their own */
 	struct rope_end dialer;
 	struct rope_end waiter;
 	uint8_t *pattern;      /* the payload of every frame, shifted by its number */
@@ -244,15 +246,19 @@ static const struct pccl_link_events rope_events = {.next = rope_next,
 static inline void rope_arrived(void *context, struct pccl_stream *stream, const struct pccl_hello *hello)
 {
 	struct rope *rope = context;
+	struct pccl_hello said = *hello;
 
 	rope->arrived_count++;
+	rope->instance = hello->instance;
+	if (rope->instead != 0)
+		said.instance = rope->instead;
 	if (rope->refuse_later > 0) {
 		rope->refuse_later--;
 		pccl_hello_refuse(rope->loop, stream, PCCL_WELCOME_LATER, "the rope is not ready");
 	} else if (rope->waiter.link == NULL) {
 		ROPE_WIRE.close(stream, false);
 	} else {
-		pccl_link_adopt(rope->waiter.link, stream, hello);
+		pccl_link_adopt(rope->waiter.link, stream, &said);
 	}
 }
 

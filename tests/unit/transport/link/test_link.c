@@ -221,6 +221,29 @@ static void frame_that_is_acknowledged_early_stays_until_it_is_sent(void **state
 	rope_close(&rope);
 }
 
+/* What it had said may come when its successor has called already, and has frames under way. */
+static void link_that_is_gone_is_not_taken_for_a_new_one(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	rope_open(&rope, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope.waiter.up_count == 1 && rope.dialer.up_count == 1);
+	first = rope.instance;
+	rope_destroy_link(&rope.dialer);
+	rope_tie(&rope.dialer);
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 2);
+	assert_true(rope.instance > first);
+	rope_destroy_link(&rope.dialer);
+	rope.instead = first;
+	rope_tie(&rope.dialer);
+	ROPE_UNTIL(&rope, rope.dialer.lost_count == 1);
+	assert_non_null(strstr(rope.dialer.reason, "a later link of the caller's has called before"));
+	assert_int_equal(rope.waiter.lost_count, 0);
+	rope_close(&rope);
+}
+
 static void frames_of_one_way_traffic_are_acknowledged(void **state)
 {
 	(void)state;
@@ -420,6 +443,7 @@ int main(void)
 		cmocka_unit_test(who_says_hello_late_waits_for_an_answer),
 		cmocka_unit_test(turn_pulls_few_frames_that_take_long),
 		cmocka_unit_test(frame_that_is_acknowledged_early_stays_until_it_is_sent),
+		cmocka_unit_test(link_that_is_gone_is_not_taken_for_a_new_one),
 		cmocka_unit_test(frames_of_one_way_traffic_are_acknowledged),
 		cmocka_unit_test(held_link_pulls_no_more_than_its_log_and_goes_on_after_resume),
 		cmocka_unit_test(held_frame_stops_its_stream_only),
