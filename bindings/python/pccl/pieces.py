@@ -111,6 +111,5 @@ def _in_pieces(communicator: Communicator, source: Tensor, target: Tensor, piece
             if slot.handle is not None:
                 with contextlib.suppress(PCCLError):
                     slot.handle._wait_or_abort()
-        device.follow(end)
         device.reach(end)
     return infos

@@ -104,9 +104,8 @@ class Staged:
         return self.ended.wait(max(deadline - time.monotonic(), 0))
 
     def finish(self) -> Exception | None:
-        """Blocks until it has ended. What the thread's stream is given from now on is done after that."""
+        """Blocks until it has ended, and its last piece has been brought back."""
         self.ended.wait()
-        self.device.follow(self._end)
         return self._error
 
     # ---- who moves it
