@@ -190,6 +190,8 @@ struct pccl_lane_guest *pccl_lane_guest_create(struct pccl_stream *stream, const
 		return NULL;
 	guest->base.from = hello->from;
 	guest->base.stream = hello->stream;
+	guest->base.instance = hello->instance;
+	guest->base.resumption = hello->resumption;
 	guest->stream = stream;
 	guest->hello = *hello;
 	return &guest->base;

@@ -29,7 +29,9 @@ struct pccl_neighbour;
  * it calls adopt() or turn_away(). */
 struct pccl_lane_guest {
 	pcclRankUuid_t from;
-	uint16_t stream;   /* which one of the caller's; a later one takes the place of an earlier one */
+	uint16_t stream;   /* which one of the caller's; a later call takes the place of an earlier one: */
+	uint64_t instance; /* as HELLO says, and the next */
+	uint32_t resumption;
 	uint64_t until_ns; /* the lane's, as the next */
 	struct pccl_lane_guest *next;
 };

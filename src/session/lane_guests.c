@@ -5,6 +5,8 @@
 #include "base/uuid.h"
 #include "session/lane_internal.h"
 
+#define ONCE_MORE "it has called once more"
+
 static void unlist(struct pccl_lane *lane, struct pccl_lane_guest **place)
 {
 	assert(lane->guest_count > 0);
@@ -20,17 +22,28 @@ static void turn_away(struct pccl_lane *lane, struct pccl_lane_guest **place, co
 	lane->calls->turn_away(lane->config.context, guest, why);
 }
 
-/* Who calls again about a stream has given up the one before. */
-static void turn_away_older(struct pccl_lane *lane, const struct pccl_lane_guest *guest)
+/* Of two calls about one stream, which may come in another order than they were made. */
+static bool is_later(const struct pccl_lane_guest *guest, const struct pccl_lane_guest *other)
+{
+	if (guest->instance != other->instance)
+		return guest->instance > other->instance;
+	return (int32_t)(guest->resumption - other->resumption) > 0;
+}
+
+/* Who calls again about a stream has given up the call before. False: that again was this one. */
+static bool turn_away_older(struct pccl_lane *lane, const struct pccl_lane_guest *guest)
 {
 	struct pccl_lane_guest **place = &lane->guests;
 
 	while (*place != NULL) {
-		if (pccl_uuid_equal(&(*place)->from, &guest->from) && (*place)->stream == guest->stream)
-			turn_away(lane, place, "it has called once more");
-		else
+		if (!pccl_uuid_equal(&(*place)->from, &guest->from) || (*place)->stream != guest->stream)
 			place = &(*place)->next;
+		else if (is_later(*place, guest))
+			return false;
+		else
+			turn_away(lane, place, ONCE_MORE);
 	}
+	return true;
 }
 
 static uint32_t count_of(const struct pccl_lane *lane, const pcclRankUuid_t *caller)
@@ -45,7 +58,10 @@ static uint32_t count_of(const struct pccl_lane *lane, const pcclRankUuid_t *cal
 
 static void park(struct pccl_lane *lane, struct pccl_lane_guest *guest, uint64_t now_ns)
 {
-	turn_away_older(lane, guest);
+	if (!turn_away_older(lane, guest)) {
+		lane->calls->turn_away(lane->config.context, guest, ONCE_MORE);
+		return;
+	}
 	if (lane->guest_count >= PCCL_LANE_GUESTS_MAX || count_of(lane, &guest->from) >= PCCL_LANE_GUESTS_OF_CALLER) {
 		lane->calls->turn_away(lane->config.context, guest, NULL); /* who is told stays for a moment */
 		return;

@@ -171,9 +171,20 @@ static enum pccl_shake await_turn(struct pccl_rdma_stream *stream, int fd)
 	return go_on(stream, PCCL_RDMA_AWAITS_TURN);
 }
 
+/* The dialler's attempt is over. */
+static bool has_ended(int fd)
+{
+	uint8_t byte;
+	const ssize_t got = pccl_socket_peek(fd, &byte);
+
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 /* A pair costs more than an offer, and anybody may offer. */
 static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 {
+	if (stream->stage == PCCL_RDMA_AWAITS_TURN && has_ended(fd))
+		return go_plain(stream); /* it has gone elsewhere meanwhile */
 	if (is_avoided(stream, fd))
 		return decline(stream, fd, "the other side has come to no pair lately");
 	if (!pccl_trial_begin(&stream->trial, &stream->remote))
@@ -203,15 +214,6 @@ static enum pccl_shake join_first(struct pccl_rdma_stream *stream, int fd)
 		return decline(stream, fd, pccl_fail_text());
 	stream->trial_ns = pccl_clock_ns();
 	return say(stream, fd, PCCL_TERMS_JOINED) ? go_on(stream, PCCL_RDMA_AWAITS_READY) : go_plain(stream);
-}
-
-/* The dialler's attempt is over. */
-static bool has_ended(int fd)
-{
-	uint8_t byte;
-	const ssize_t got = pccl_socket_peek(fd, &byte);
-
-	return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 /* Is what was sent there? A path that lets nothing through shows now, and not when frames are lost. */

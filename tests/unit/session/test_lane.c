@@ -297,6 +297,23 @@ static void a_later_call_about_a_stream_takes_the_place_of_an_earlier_one(void *
 	assert_int_equal(world.adopted_count, 3);
 }
 
+/* In whatever order they come. */
+static void an_earlier_call_about_a_stream_takes_the_place_of_none(void **state)
+{
+	const struct pccl_lane_guest said[] = {
+		{.instance = 2, .resumption = 1}, {.instance = 2, .resumption = 0}, {.instance = 1, .resumption = 7}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		world.guests[world.guest_count] = said[i];
+		knock(1, 3, i);
+		assert_int_equal(world.turned_away_count, i);
+	}
+	install(1, 3, 4);
+	assert_int_equal(world.adopted_count, 1);
+}
+
 static void guests_are_bounded_by_caller_and_by_lane(void **state)
 {
 	uint32_t i;
@@ -534,6 +551,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_guest_waits_for_so_long_and_no_longer, open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_later_call_about_a_stream_takes_the_place_of_an_earlier_one,
 						open_world, close_world),
+		cmocka_unit_test_setup_teardown(an_earlier_call_about_a_stream_takes_the_place_of_none, open_world,
+						close_world),
 		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_link_to_a_stranger_is_its_link_when_it_joins, open_world,
 						close_world),
