@@ -15,7 +15,7 @@ from . import _declarations as d
 from ._calls import SLICE_MS, Call, Life, blocking
 from ._library import lib
 from .buffers import Buffer, pair_of
-from .errors import MasterConnectionFailedError, PCCLError
+from .errors import InvalidArgumentError, MasterConnectionFailedError, PCCLError
 from .operations import Operations
 from .settings import Settings
 from .shared_state import SharedState
@@ -94,8 +94,11 @@ class AsyncReduceHandle:
         """Would wait() return at once?"""
         done = ctypes.c_bool(True)
         if self._outcome is None and not self._communicator._life.is_over:
-            with self._communicator._life:
-                PCCLError.check(lib.pcclTest(self._any_launch(), done), "pcclTest")
+            try:
+                with self._communicator._life:
+                    PCCLError.check(lib.pcclTest(self._any_launch(), done), "pcclTest")
+            except InvalidArgumentError:
+                return True  # another thread has just awaited it
         return done.value
 
     def _any_launch(self) -> d.pcclHandle_t:

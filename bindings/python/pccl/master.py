@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
     _serve(master, signals)
     if listener is not None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(options.control)
         listener.shutdown(socket.SHUT_RDWR)
     master.close()

@@ -138,7 +138,8 @@ class Launcher:
                     communicator._life.forget(launch)
             if status != d.pcclSuccess:
                 raise error_of(status, name, in_words(last_error(), tag, launch.called))
-            launch.ended = launch.handle.comm is None  # and was awaited
+            if launch.handle.comm is None:  # it was awaited as well; else others may have awaited it by now
+                launch.ended = True
         return launch
 
     def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:

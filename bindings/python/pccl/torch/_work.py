@@ -65,7 +65,8 @@ class Launch:
         left_ms = 0
         try:
             with self._life:
-                while not done.value and lib.pcclTestFor(self.handle, left_ms, done) == d.pcclSuccess:
+                while (not (done.value or self._life.is_over)
+                       and lib.pcclTestFor(self.handle, left_ms, done) == d.pcclSuccess):
                     if not done.value and (left_ms := math.ceil((deadline - time.monotonic()) * 1000)) <= 0:
                         return False
                     left_ms = min(left_ms, SLICE_MS)
