@@ -493,6 +493,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 PCCL_EXPORT pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
 				       const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
 
+/* If nothing was launched the handle's comm is NULL. */
 PCCL_EXPORT pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff,
 					    const pcclReduceDescriptor_t *descriptor, const pcclComm_t *communicator,
 					    pcclAsyncReduceOp_t *reduce_handle_out);

@@ -114,8 +114,9 @@ static void calls_unconnected(struct world_peer *me)
 	CHECK_RESULT(pcclInvalidUsage, pcclArePeersPending(me->comm, &pending));
 	CHECK_RESULT(pcclInvalidUsage, pcclOptimizeTopology(me->comm));
 	CHECK_RESULT(pcclInvalidUsage, pcclAllReduce(&value, &value, &one_integer, me->comm, NULL));
-	CHECK_RESULT(pcclInvalidUsage, pcclAllReduceAsync(&value, &value, &one_integer, me->comm, &handle));
 	CHECK_RESULT(pcclInvalidUsage, pcclAwaitAsyncReduce(&handle, NULL));
+	CHECK_RESULT(pcclInvalidUsage, pcclAllReduceAsync(&value, &value, &one_integer, me->comm, &handle));
+	CHECK(handle.comm == NULL);
 	CHECK_RESULT(pcclInvalidUsage, pcclAllReduceMultipleWithRetry(&multiple, 1, me->comm, NULL, 1));
 	CHECK(strstr(pcclGetLastError(me->comm), "pcclConnect") != NULL);
 	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
