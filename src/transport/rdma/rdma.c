@@ -322,7 +322,7 @@ static bool has_arrived(void *state)
 	stream->closes = true;
 	if (is_all_there(stream))
 		return true;
-	if (!closed_before && now_ns > pccl_pair_waits_since_ns(stream->pair) + PCCL_RDMA_LONG_NS)
+	if (!closed_before && pccl_rdma_is_stuck(stream, now_ns))
 		pccl_avoid_add(&stream->remote, now_ns);
 	return false;
 }

@@ -46,8 +46,7 @@ struct pccl_rdma_stream {
 enum pccl_shake pccl_rdma_shake(void *state, int fd);
 /* The pair is not to be, or the stream ends, in whatever stage. */
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream);
-
-/* For so long nothing is unacknowledged where anything gets through. */
-#define PCCL_RDMA_LONG_NS (PCCL_SECOND_NS / 2)
+/* Does nothing get through? Who hasn't come to run for so long finds out first what has got through meanwhile. */
+bool pccl_rdma_is_stuck(const struct pccl_rdma_stream *stream, uint64_t now_ns);
 
 #endif

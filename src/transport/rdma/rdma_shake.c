@@ -16,6 +16,7 @@
 #define TURN_NS \
 	(PCCL_SECOND_NS / 4 * 3) /* who offers waits so long for others' trials to end: a greeting has a second */
 #define TURN_LOOK_NS (PCCL_SECOND_NS / 100)
+#define LONG_NS (PCCL_SECOND_NS / 2) /* nothing is unacknowledged for so long where anything gets through */
 
 /* Why there is no pair is worth a line, once: many streams have the same reason. */
 static void note_decline(const char *cause)
@@ -39,19 +40,17 @@ static void end_wait(struct pccl_rdma_stream *stream)
 	stream->turn_fd = -1;
 }
 
-/* Nothing gets through. Who hasn't come to run for so long finds out first what has got through meanwhile. */
-static bool is_stuck(const struct pccl_rdma_stream *stream, uint64_t now_ns)
+bool pccl_rdma_is_stuck(const struct pccl_rdma_stream *stream, uint64_t now_ns)
 {
 	(void)pccl_pair_note_sent(stream->pair);
-	return !pccl_pair_all_acked(stream->pair) &&
-	       now_ns > pccl_pair_waits_since_ns(stream->pair) + PCCL_RDMA_LONG_NS;
+	return !pccl_pair_all_acked(stream->pair) && now_ns > pccl_pair_waits_since_ns(stream->pair) + LONG_NS;
 }
 
 void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
-	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE && is_stuck(stream, now_ns))
+	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE && pccl_rdma_is_stuck(stream, now_ns))
 		pccl_avoid_add(&stream->remote, now_ns);
 	else if (is_on_trial(stream))
 		pccl_avoid_doubt(&stream->remote, now_ns);
@@ -247,7 +246,7 @@ static enum pccl_shake hear_no(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
-	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > PCCL_RDMA_LONG_NS)
+	if (stream->stage == PCCL_RDMA_AWAITS_READY && now_ns - stream->trial_ns > LONG_NS)
 		pccl_avoid_add(&stream->remote, now_ns);
 	note_decline("the other side declines");
 	return go_plain(stream);
