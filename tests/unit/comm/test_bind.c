@@ -9,17 +9,9 @@
 #include "comm/bind.h"
 #include "comm/cores.h"
 #include "lib/check.h"
+#include "lib/topology.h"
 
 #define EVERYTHING "0-1023"
-
-static hwloc_bitmap_t set_of(const char *list)
-{
-	hwloc_bitmap_t set = hwloc_bitmap_alloc();
-
-	assert_non_null(set);
-	assert_int_equal(hwloc_bitmap_list_sscanf(set, list), 0);
-	return set;
-}
 
 static void assert_set(hwloc_const_bitmap_t set, const char *list)
 {
@@ -29,22 +21,11 @@ static void assert_set(hwloc_const_bitmap_t set, const char *list)
 	assert_string_equal(text, list);
 }
 
-/* As much of the machine as the container may use is in `allowed`. */
-static hwloc_topology_t synthetic(const char *what)
-{
-	hwloc_topology_t topology;
-
-	assert_int_equal(hwloc_topology_init(&topology), 0);
-	assert_int_equal(hwloc_topology_set_synthetic(topology, what), 0);
-	assert_int_equal(hwloc_topology_load(topology), 0);
-	return topology;
-}
-
 /* What becomes of one lane; the set is empty unless it is bound. */
 static void expect_among(hwloc_topology_t topology, const char *allowed, const char *near, uint32_t peers,
 			 uint32_t lanes, uint32_t lane, enum pccl_bind bind, const char *set)
 {
-	hwloc_bitmap_t may = set_of(allowed), close = set_of(near), found = hwloc_bitmap_alloc();
+	hwloc_bitmap_t may = topology_set(allowed), close = topology_set(near), found = hwloc_bitmap_alloc();
 
 	assert_non_null(found);
 	assert_int_equal(hwloc_bitmap_and(may, may, hwloc_topology_get_topology_cpuset(topology)), 0);
@@ -64,7 +45,7 @@ static void expect(hwloc_topology_t topology, const char *allowed, const char *n
 
 static void lanes_run_near_their_card_and_apart_where_cores_are_many(void **state)
 {
-	hwloc_topology_t topology = synthetic("pack:2 core:16 pu:1");
+	hwloc_topology_t topology = topology_synthetic("pack:2 core:16 pu:1");
 
 	(void)state;
 	expect(topology, EVERYTHING, "0-15", 4, 0, PCCL_BIND_APART, "0-3");
@@ -81,7 +62,7 @@ static void lanes_run_near_their_card_and_apart_where_cores_are_many(void **stat
 
 static void peers_of_a_host_share_what_is_near_if_it_is_enough_for_all(void **state)
 {
-	hwloc_topology_t topology = synthetic("pack:2 core:16 pu:1");
+	hwloc_topology_t topology = topology_synthetic("pack:2 core:16 pu:1");
 
 	(void)state;
 	expect_among(topology, EVERYTHING, "0-15", 2, 2, 1, PCCL_BIND_SHARED, "0-15"); /* apart, if one were alone */
@@ -95,7 +76,8 @@ static void peers_of_a_host_share_what_is_near_if_it_is_enough_for_all(void **st
 
 static void where_there_is_nothing_to_choose_nobody_is_bound(void **state)
 {
-	hwloc_topology_t topology = synthetic("pack:2 core:16 pu:1"), small = synthetic("pack:1 core:2 pu:1");
+	hwloc_topology_t topology = topology_synthetic("pack:2 core:16 pu:1"),
+			 small = topology_synthetic("pack:1 core:2 pu:1");
 
 	(void)state;
 	expect(topology, EVERYTHING, "", 4, 0, PCCL_BIND_UNKNOWN, "");	    /* loopback, a tunnel */
@@ -108,7 +90,7 @@ static void where_there_is_nothing_to_choose_nobody_is_bound(void **state)
 
 static void nobody_leaves_what_the_caller_may_use(void **state)
 {
-	hwloc_topology_t topology = synthetic("pack:2 core:16 pu:1");
+	hwloc_topology_t topology = topology_synthetic("pack:2 core:16 pu:1");
 
 	(void)state;
 	expect(topology, "0-7", "16-31", 2, 0, PCCL_BIND_FAR, "");
@@ -123,7 +105,7 @@ static void nobody_leaves_what_the_caller_may_use(void **state)
 /* Linux numbers the second threads after all first ones. */
 static void two_lanes_never_share_a_core_of_two_threads(void **state)
 {
-	hwloc_topology_t topology = synthetic("pack:2 core:8 pu:2(indexes=2*16:16*1)");
+	hwloc_topology_t topology = topology_synthetic("pack:2 core:8 pu:2(indexes=2*16:16*1)");
 
 	(void)state;
 	expect(topology, EVERYTHING, "0-7,16-23", 2, 0, PCCL_BIND_APART, "0-3,16-19");
@@ -260,7 +242,7 @@ static void make_link(const char *name, const char *to)
 
 static void expect_near(const char *interface, const char *list)
 {
-	hwloc_bitmap_t near = set_of("7");
+	hwloc_bitmap_t near = topology_set("7");
 
 	pccl_bind_near(root, interface, near);
 	assert_set(near, list);
@@ -313,7 +295,7 @@ static void loopback_binds_nobody(void **state)
 	struct pccl_address loopback, nowhere;
 	struct pccl_bound bound = {NULL, NULL};
 	cpu_set_t before, after;
-	hwloc_bitmap_t set = set_of("7");
+	hwloc_bitmap_t set = topology_set("7");
 
 	(void)state;
 	assert_int_equal(pccl_bind_look("lo", 1, 0, set), PCCL_BIND_UNKNOWN);

@@ -8,25 +8,14 @@
 
 #include "comm/cores.h"
 #include "lib/check.h"
-
-static hwloc_topology_t synthetic(const char *what)
-{
-	hwloc_topology_t topology;
-
-	assert_int_equal(hwloc_topology_init(&topology), 0);
-	assert_int_equal(hwloc_topology_set_synthetic(topology, what), 0);
-	assert_int_equal(hwloc_topology_load(topology), 0);
-	return topology;
-}
+#include "lib/topology.h"
 
 static uint32_t cores_of(const char *what, const char *allowed)
 {
-	hwloc_topology_t topology = synthetic(what);
-	hwloc_bitmap_t set = hwloc_bitmap_alloc();
-	uint32_t cores;
+	hwloc_topology_t topology = topology_synthetic(what);
+	hwloc_bitmap_t set = topology_set(allowed);
+	uint32_t cores = pccl_cores_among(topology, set);
 
-	assert_int_equal(hwloc_bitmap_list_sscanf(set, allowed), 0);
-	cores = pccl_cores_among(topology, set);
 	hwloc_bitmap_free(set);
 	hwloc_topology_destroy(topology);
 	return cores;
