@@ -218,10 +218,14 @@ class Life:
             if thread in inside:
                 inside.remove(thread)
 
-    def _await_in_slices(self, call: Call) -> int:
+    def _wait(self, handle: d.pcclHandle_t) -> None:
+        """Until the operation has ended, is unknown, or the communicator was closed; signals are heard meanwhile."""
         done = ctypes.c_bool()
-        while not (done.value or self.is_over) and lib.pcclTestFor(call.handle, SLICE_MS, done) == d.pcclSuccess:
+        while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
             pass
+
+    def _await_in_slices(self, call: Call) -> int:
+        self._wait(call.handle)
         if self.is_over:
             raise AbortedError(Result.ABORTED, "pccl.Communicator", _TOO_LATE)
         status = call.await_it()
@@ -235,9 +239,7 @@ class Life:
         inside, thread = self._inside, get_ident()
         try:
             inside.append(thread)
-            done = ctypes.c_bool()
-            while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
-                pass
+            self._wait(handle)
             if self.is_over:
                 return d.pcclAborted, _TOO_LATE
             status = await_it()

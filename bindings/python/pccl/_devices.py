@@ -175,8 +175,6 @@ def from_host(tensor: Tensor) -> tuple[Tensor, Callable[[], None] | None]:
 
     def bring() -> None:
         device.reach(begin)
-        mark = device.copy_out([(ours, theirs)])
-        device.follow(mark)
-        device.reach(mark)
+        device.reach(device.copy_out([(ours, theirs)]))
 
     return ours, bring

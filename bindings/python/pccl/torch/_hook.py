@@ -1,10 +1,8 @@
 """A communication hook of DDP: gradients travel by a codec, and the next step makes good what that took from them."""
 
-import ctypes
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _declarations as d
 from ..operations import CodecChoices, choice_number
 from ._collectives import bytes_of
 from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch
@@ -12,7 +10,6 @@ from ._group import ProcessGroup
 from ._launcher import Launches, dense
 from ._reduction import reduction_of
 from ._staging import Move
-from ._work import Launch
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -82,12 +79,9 @@ def codec_hook(state: CodecState, bucket: GradBucket) -> TensorFuture:
 
 def _launch(state: CodecState, group: ProcessGroup, bucket: Any, buffer: Tensor) -> Any:
     reduction = reduction_of(dist.ReduceOp(dist.ReduceOp.AVG), buffer)
-    launch = group._move(Move(
+    return group._move(Move(
         "pcclAllReduceWith", buffer, buffer, buffer.numel(), bytes_of(buffer), reduction.datatype, in_place=True,
         op=reduction.op, residual=state._residual(bucket) if state.error_feedback else None, fields=state._fields))
-    if isinstance(launch, Launch):
-        launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
-    return launch
 
 
 def _tensor_of(future: Any) -> Any:

@@ -22,7 +22,6 @@ from ._work import Launch, Watcher, Work
 
 Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
-_INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 _LONGEST_MS = 2**32 - 1
 _NUMBERS = 2**32 // PIECE_TAGS  # of collectives: then they begin anew
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
@@ -125,7 +124,6 @@ class Launcher:
                 setattr(operation, field, value)
             launch = Launch(communicator._life, name, called, buffers)
             if stays:
-                launch.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
                 operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
             communicator._life.hold(launch)
             status = d.pcclSuccess

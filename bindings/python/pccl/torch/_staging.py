@@ -8,7 +8,6 @@ Whatever becomes of a piece, those after it are launched as well, or ranks would
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import threading
 import time
@@ -98,7 +97,7 @@ class Staged:
 
     def infos(self) -> list[d.pcclOperationInfo_t]:
         """What has become of its operations."""
-        return [each.info for each in self.launches if each.info is not None]
+        return [each.info for each in self.launches]
 
     def wait_until(self, deadline: float) -> bool:
         return self.ended.wait(max(deadline - time.monotonic(), 0))
@@ -253,7 +252,6 @@ class Stager:
         launch = self._launch(move.name, pointers, count, move.datatype, (ours, theirs), op=move.op, root=move.root,
                               timeout_ms=staged.left_ms(), tag=staged.first_tag + index % PIECE_TAGS,
                               called=staged.name_of(index), fields={**move.fields, **staged.residual_at(index)})
-        launch.info = d.pcclOperationInfo_t(size=ctypes.sizeof(d.pcclOperationInfo_t))
         return launch, list(zip(theirs, target, strict=True))
 
     def _bring_back(self) -> None:

@@ -20,11 +20,12 @@ from ._errors import error_of, in_words
 from ._facade import Tensors, WorkBase, torch
 
 _NO_TIMEOUT = timedelta()
+_INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 
 
 class Launch:
     """One operation of the library in flight, by its name for people; what they call its tag. Keeps its buffers alive.
-    Any thread may finish() it, any number of times. info: what becomes of it, once somebody has put one there."""
+    Any thread may finish() it, any number of times. info: what has become of it then."""
 
     __slots__ = ("handle", "name", "called", "buffers", "ended", "info", "_life", "_error", "_lock")
 
@@ -34,13 +35,13 @@ class Launch:
         self.called = called
         self.buffers = buffers
         self.ended = False
-        self.info: d.pcclOperationInfo_t | None = None
+        self.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
         self._life = life
         self._error: PCCLError | None = None
         self._lock = threading.Lock()
 
     def infos(self) -> list[d.pcclOperationInfo_t]:
-        return [] if self.info is None else [self.info]
+        return [self.info]
 
     def is_done(self) -> bool:
         """Would finish() return at once?"""
