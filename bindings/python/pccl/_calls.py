@@ -80,7 +80,7 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     helper = _Helper.take()
     try:
         reply = helper.ask(function)
-        reply.ended.wait()
+        _await(reply)
     except BaseException:
         if on_interrupt is not None:
             _outlast(helper, on_interrupt)
@@ -90,6 +90,12 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     if reply.error is not None:
         raise reply.error
     return reply.value
+
+
+def _await(reply: _Reply) -> None:
+    """In slices: a signal that comes right before a wait blocks, or in another thread, doesn't end that one."""
+    while not reply.ended.wait(SLICE_MS / 1000):
+        pass
 
 
 def start(function: Callable[[], object]) -> None:
@@ -111,7 +117,7 @@ def _outlast(helper: _Helper, on_interrupt: Callable[[], Any]) -> None:
         try:
             with contextlib.suppress(PCCLError):  # as that there is nothing any more: no signal handler's
                 on_interrupt()
-            helper.ask(lambda: None).ended.wait()  # it makes one call after the other
+            _await(helper.ask(lambda: None))  # it makes one call after the other
             return
         except BaseException:
             pass
