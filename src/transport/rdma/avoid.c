@@ -21,6 +21,20 @@ static struct host avoided[HOSTS];
 static bool is_off;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Whoever may hold the lock is not in the child, nor who may be in the middle of a change. */
+static void in_child(void)
+{
+	const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	lock = unlocked;
+	memset(avoided, 0, sizeof(avoided));
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+	(void)pthread_atfork(NULL, NULL, in_child);
+}
+
 static struct host *find(const struct pccl_address *address)
 {
 	uint32_t i;

@@ -11,6 +11,21 @@ static uint32_t first;		/* drawn once; likewise */
 static bool is_drawn;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A child has none of the connections, and not the thread that may hold the lock. */
+static void in_child(void)
+{
+	const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	lock = unlocked;
+	taken = NULL;
+	is_drawn = false;
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+	(void)pthread_atfork(NULL, NULL, in_child);
+}
+
 /* Without random numbers the same for all will do. */
 static void draw(void)
 {

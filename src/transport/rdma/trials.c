@@ -6,6 +6,20 @@
 static struct pccl_trial *on; /* under the lock */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A child has none of the connections, and not the thread that may hold the lock. */
+static void in_child(void)
+{
+	const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	lock = unlocked;
+	on = NULL;
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+	(void)pthread_atfork(NULL, NULL, in_child);
+}
+
 static bool has_room(uint64_t origin)
 {
 	const struct pccl_trial *other;

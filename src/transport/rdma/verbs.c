@@ -41,6 +41,19 @@ static struct pccl_verbs verbs;
 static bool loaded;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Whoever may be loading it is not in the child. */
+static void in_child(void)
+{
+	const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	lock = unlocked;
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+	(void)pthread_atfork(NULL, NULL, in_child);
+}
+
 static pcclResult_t look_up(void *library)
 {
 	const char *missing = pccl_symbols_find(library, entries, sizeof(entries) / sizeof(*entries), &verbs);
