@@ -18,7 +18,6 @@
 #include "transport/loop/timers.h"
 
 #define EVENTS_PER_TURN 64
-#define FULL_TURNS_MOST 16u /* turns in a row that hear no more than a part of what is there, and fire no timers */
 #define TIMERS_PER_TURN 256
 #define LONG_NS (10 * PCCL_MS_NS)
 #define LINGER_NS (250 * PCCL_MS_NS) /* what leftovers get when the loop ends */
@@ -52,7 +51,7 @@ struct pccl_loop {
 	struct epoll_event events[EVENTS_PER_TURN];
 	int event_index; /* the event that is being handled */
 	int event_count;
-	uint32_t full_turns; /* in a row: there may be more events than fit */
+	uint32_t round; /* ends when all that were ready have been called; timers fire between two */
 };
 
 uint64_t pccl_clock_ns(void)
@@ -200,17 +199,26 @@ void pccl_loop_unwatch(struct pccl_loop *loop, struct pccl_watch *watch)
 			loop->events[i].data.ptr = NULL;
 }
 
-static void handle_events(struct pccl_loop *loop)
+/* True: the round has ended. The kernel brings what is ready in turn, so when one comes again all others have come: who
+ * talks all the time can't stop the timers. */
+static bool handle_events(struct pccl_loop *loop)
 {
+	bool ends = loop->event_count < EVENTS_PER_TURN;
+
 	for (loop->event_index = 0; loop->event_index < loop->event_count; loop->event_index++) {
 		struct epoll_event *event = &loop->events[loop->event_index];
 		struct pccl_watch *watch = event->data.ptr;
 
-		if (watch != NULL)
-			watch->ready(watch, event->events);
+		if (watch == NULL)
+			continue;
+		ends = ends || watch->round == loop->round;
+		watch->round = loop->round;
+		watch->ready(watch, event->events);
 	}
 	loop->event_count = 0;
 	loop->event_index = 0;
+	loop->round += ends;
+	return ends;
 }
 
 /* ---- timers -------------------------------------------------------------------------------------------------- */
@@ -230,13 +238,6 @@ void pccl_loop_timer_clear(struct pccl_loop *loop, struct pccl_timer *timer)
 		return;
 	pccl_timers_remove(&loop->timers, timer);
 	timer->when_ns = 0;
-}
-
-/* Not while there may be more than one turn hears; but not for ever, or who talks enough could stop the timers. */
-static bool may_fire(struct pccl_loop *loop, bool full)
-{
-	loop->full_turns = full && loop->full_turns < FULL_TURNS_MOST ? loop->full_turns + 1 : 0;
-	return loop->full_turns == 0;
 }
 
 static void fire_timers(struct pccl_loop *loop)
@@ -360,15 +361,14 @@ static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 
 void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 {
-	bool full;
+	bool fires;
 
 	assert(loop->event_count == 0); /* not inside a turn */
 	wait_for_events(loop, until_ns);
-	full = loop->event_count == EVENTS_PER_TURN;
-	handle_events(loop);
+	fires = handle_events(loop);
 	run_tasks(loop);
 	/* What is there by now is not late, however long the thread was kept from looking. */
-	if (may_fire(loop, full))
+	if (fires)
 		fire_timers(loop);
 	run_hooks(loop);
 }
@@ -502,6 +502,7 @@ pcclResult_t pccl_loop_create(struct pccl_loop **loop_out)
 	if (pccl_loop_watch(loop, &loop->bell, EPOLLIN) != pcclSuccess)
 		goto fail_watch;
 	loop->now_ns = pccl_clock_ns();
+	loop->round = 1; /* watches begin with 0 */
 	*loop_out = loop;
 	return pcclSuccess;
 fail_watch:

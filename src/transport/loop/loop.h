@@ -3,8 +3,8 @@
  * turn. Small enough to read at once. It sleeps in epoll_wait() and uses no processor time while nothing happens.
  *
  * A turn: wait; read the clock; call ready() of the descriptors; run posted tasks; fire the timers that are due; run
- * deferred hooks. Where more descriptors are ready than one turn calls, timers wait until the rest have been called, or
- * for 16 turns. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
+ * deferred hooks. Where more descriptors are ready than one turn calls, timers wait until all of them have been called
+ * once. Nothing here allocates after pccl_loop_create(), so nothing here can fail at a bad moment.
  */
 #ifndef PCCL_TRANSPORT_LOOP_H
 #define PCCL_TRANSPORT_LOOP_H
@@ -24,6 +24,7 @@ struct pccl_watch {
 	uint32_t events; /* what is asked for now: EPOLLIN, EPOLLOUT; of the loop, change it with pccl_loop_watch() */
 	void (*ready)(struct pccl_watch *watch, uint32_t events);
 	void *context;
+	uint32_t round; /* in which it was ready; of the loop */
 };
 
 /* Work posted by another thread. Memory of the poster until run() is called, on the loop's thread; run() may free it or

@@ -309,64 +309,6 @@ static void close_pair(struct pair *pair)
 	}
 }
 
-struct lateness {
-	char order[2000]; /* what came: a letter each */
-	struct pccl_watch watch;
-	struct pccl_timer timer;
-	struct pccl_task task;
-};
-
-static void note_ready(struct pccl_watch *watch, uint32_t events)
-{
-	(void)events;
-	strcat(((struct lateness *)watch->context)->order, "r");
-}
-
-static void note_due(struct pccl_timer *timer)
-{
-	strcat(((struct lateness *)timer->context)->order, "t");
-}
-
-static void note_posted(struct pccl_task *task)
-{
-	strcat(((struct lateness *)task->context)->order, "p");
-}
-
-/* Who was kept from looking must not take for late what has come in time. */
-static void what_is_there_comes_before_timers_that_are_due(void **state)
-{
-	struct fixture *fixture = *state;
-	struct lateness late = {.watch = {.ready = note_ready, .context = &late},
-				.timer = {.fire = note_due, .context = &late},
-				.task = {.run = note_posted, .context = &late}};
-	struct pccl_watch more[64];
-	int ends[2], i, turns;
-
-	assert_int_equal(pipe(ends), 0);
-	late.watch.fd = ends[0];
-	assert_int_equal(pccl_loop_watch(fixture->loop, &late.watch, EPOLLIN), pcclSuccess);
-	assert_int_equal(write(ends[1], "x", 1), 1);
-	pccl_loop_timer_set(fixture->loop, &late.timer, 1);
-	pccl_loop_post(fixture->loop, &late.task);
-	pccl_loop_turn(fixture->loop, 0);
-	assert_string_equal(late.order, "rpt");
-	for (i = 0; i < 64; i++) {
-		more[i] = (struct pccl_watch){.fd = dup(ends[0]), .ready = note_ready, .context = &late};
-		assert_int_equal(pccl_loop_watch(fixture->loop, &more[i], EPOLLIN), pcclSuccess);
-	}
-	pccl_loop_timer_set(fixture->loop, &late.timer, 1);
-	for (turns = 0; strchr(late.order + 3, 't') == NULL && turns < 20; turns++)
-		pccl_loop_turn(fixture->loop, 0);
-	assert_in_range(turns, 2, 19); /* more than one turn hears has its say first, but not for ever */
-	for (i = 0; i < 64; i++) {
-		pccl_loop_unwatch(fixture->loop, &more[i]);
-		close(more[i].fd);
-	}
-	pccl_loop_unwatch(fixture->loop, &late.watch);
-	close(ends[0]);
-	close(ends[1]);
-}
-
 static void watch_ended_inside_ready_is_not_called_in_the_same_turn(void **state)
 {
 	struct fixture *fixture = *state;
@@ -576,7 +518,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tasks_posted_before_stop_are_run, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(loop_does_not_fall_asleep_over_a_posted_task, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(idle_loop_sleeps, make_loop, end_loop),
-		cmocka_unit_test_setup_teardown(what_is_there_comes_before_timers_that_are_due, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(watch_ended_inside_ready_is_not_called_in_the_same_turn, make_loop,
 						end_loop),
 		cmocka_unit_test_setup_teardown(silent_watch_hears_not_even_a_hang_up, make_loop, end_loop),
