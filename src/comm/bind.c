@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "comm/cores.h"
 
-#define INTERFACES "/sys/class/net"
 #define PATH_BYTES 1024
 #define LIST_BYTES 256
 #define DEPTH_MAX 4    /* a VLAN of a bridge of a bond of cards */
@@ -157,7 +156,7 @@ static enum pccl_bind look(const char *interface, hwloc_const_cpuset_t allowed, 
 
 	hwloc_bitmap_zero(set_out);
 	if (machine != NULL && near != NULL) {
-		pccl_bind_near(INTERFACES, interface, near);
+		pccl_bind_near(PCCL_BIND_INTERFACES, interface, near);
 		bind = pccl_bind_choose(machine, allowed, near, peers, lanes, lane, set_out);
 	}
 	hwloc_bitmap_free(near);
@@ -193,6 +192,30 @@ static bool find_interface(const struct pccl_address *local, char name_out[IF_NA
 		(void)snprintf(name_out, IF_NAMESIZE, "%s", at->ifa_name);
 	freeifaddrs(list);
 	return at != NULL;
+}
+
+static bool has_card(const char *root, const struct pccl_address *local)
+{
+	hwloc_bitmap_t near = hwloc_bitmap_alloc();
+	char interface[IF_NAMESIZE];
+	bool has = false;
+
+	if (near != NULL && find_interface(local, interface)) {
+		pccl_bind_near(root, interface, near);
+		has = !hwloc_bitmap_iszero(near);
+	}
+	hwloc_bitmap_free(near);
+	return has;
+}
+
+/* Most links have one address: it is not looked at for each of them. */
+void pccl_bind_consider(struct pccl_bind_way *way, const char *root, const struct pccl_address *local)
+{
+	if (way->has_card || (way->leaves && pccl_address_same_host(&way->local, local)))
+		return;
+	way->local = *local;
+	way->leaves = true;
+	way->has_card = has_card(root, local);
 }
 
 static bool begin(struct pccl_bound *bound)

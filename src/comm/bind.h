@@ -10,6 +10,7 @@
 #define PCCL_BIND_H
 
 #include <hwloc.h>
+#include <stdbool.h>
 
 #include "transport/address.h"
 
@@ -36,6 +37,19 @@ struct pccl_bound {
 	hwloc_bitmap_t now;    /* empty: that */
 };
 
+#define PCCL_BIND_INTERFACES "/sys/class/net"
+
+/* By which address here links leave the host. Zeroed at first. */
+struct pccl_bind_way {
+	struct pccl_address local; /* of the first link that leaves by a card, or of one that leaves */
+	bool leaves;
+	bool has_card;
+};
+
+/* A link that leaves the host has that address here. `root` is what the kernel tells of interfaces,
+ * PCCL_BIND_INTERFACES. */
+void pccl_bind_consider(struct pccl_bind_way *way, const char *root, const struct pccl_address *local);
+
 /* Binds this thread, if that is wise, or lets it go again, if it no longer is; `local` is the address that its links
  * have here, `peers` are on this host, this one included. Repeatable: peers come and go. */
 void pccl_bind_thread(struct pccl_bound *bound, const struct pccl_address *local, uint32_t peers, uint32_t lanes,
@@ -45,7 +59,7 @@ void pccl_bind_fini(struct pccl_bound *bound);
 
 /* ---- parts of it, for tests ---------------------------------------------------------------------------------- */
 
-/* The processors near an interface, as `root` ("/sys/class/net") knows its device, or those of the interfaces that it
+/* The processors near an interface, as `root` knows its device, or those of the interfaces that it
  * is made of (bond, VLAN, bridge). Empty: not known. */
 void pccl_bind_near(const char *root, const char *interface, hwloc_cpuset_t near_out);
 

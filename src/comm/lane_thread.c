@@ -302,13 +302,14 @@ static bool is_invited(const struct pccl_lane_thread *thread)
 
 /* ---- where it runs -------------------------------------------------------------------------------------------- */
 
-/* In each view: by the first link that leaves the host, and by how many do not, for peers of a host share its cores. A
- * link that has just been lost counts as one of those. The thread itself: a caller who drives stays where he is. */
+/* In each view: by the first link that leaves the host by a card, and by how many do not leave it, for peers of a host
+ * share its cores. A link that has just been lost counts as one of those. The thread itself: a caller who drives stays
+ * where he is. */
 static void look_where_to_run(struct pccl_lane_thread *thread)
 {
 	const struct pccl_settings *settings = &thread->self->settings;
-	struct pccl_address local, other;
-	bool leaves = false;
+	struct pccl_bind_way way = {.leaves = false};
+	struct pccl_address local;
 	uint32_t peers = 1, rank;
 
 	thread->linked = false;
@@ -319,13 +320,13 @@ static void look_where_to_run(struct pccl_lane_thread *thread)
 
 		if (link == NULL)
 			continue;
-		if (!pccl_lane_link_leaves(link, leaves ? &other : &local))
-			peers++;
+		if (pccl_lane_link_leaves(link, &local))
+			pccl_bind_consider(&way, PCCL_BIND_INTERFACES, &local);
 		else
-			leaves = true;
+			peers++;
 	}
-	if (leaves)
-		pccl_bind_thread(&thread->bound, &local, peers, settings->lanes, thread->index);
+	if (way.leaves)
+		pccl_bind_thread(&thread->bound, &way.local, peers, settings->lanes, thread->index);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */

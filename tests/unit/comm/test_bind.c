@@ -288,6 +288,31 @@ static void what_is_near_an_interface_its_device_tells_or_those_below_it(void **
 	assert_int_equal(system(command), 0);
 }
 
+/* A tunnel has no card. */
+static void the_first_link_counts_that_leaves_by_a_card(void **state)
+{
+	struct pccl_bind_way way = {.leaves = false};
+	struct pccl_address tunnel, card;
+	char command[128];
+
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/pccl-net-XXXXXX");
+	assert_non_null(mkdtemp(root));
+	make_folder("lo"); /* this machine is sure to have it */
+	make_folder("lo/device");
+	make_file("lo/device/local_cpus", "f\n");
+	assert_int_equal(pccl_address_numeric("203.0.113.7", 1, &tunnel), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("127.0.0.1", 2, &card), pcclSuccess);
+	pccl_bind_consider(&way, root, &tunnel);
+	assert_true(way.leaves && !way.has_card);
+	pccl_bind_consider(&way, root, &card);
+	assert_true(way.has_card && pccl_address_equal(&way.local, &card));
+	pccl_bind_consider(&way, root, &tunnel);
+	assert_true(way.has_card && pccl_address_equal(&way.local, &card));
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	assert_int_equal(system(command), 0);
+}
+
 /* ---- on this machine, whatever it is ---------------------------------------------------------------------------- */
 
 static void loopback_binds_nobody(void **state)
@@ -321,6 +346,7 @@ int main(void)
 		cmocka_unit_test(two_lanes_never_share_a_core_of_two_threads),
 		cmocka_unit_test(each_of_two_cards_has_its_socket),
 		cmocka_unit_test(what_is_near_an_interface_its_device_tells_or_those_below_it),
+		cmocka_unit_test(the_first_link_counts_that_leaves_by_a_card),
 		cmocka_unit_test(loopback_binds_nobody),
 	};
 
