@@ -286,7 +286,7 @@ void pccl_client_lose(struct pccl_master *master, struct pccl_client *client, en
 	pccl_client_set_state(master, client, PCCL_CLIENT_CLOSING);
 	client->group = NULL;
 	client->admitting = false;
-	if (was_introduced && loss == PCCL_LOSS_EVICTED)
+	if (was_introduced) /* whatever it says, it may keep its links, and read what is lent */
 		pccl_meet_part(master, group, client);
 	if (was_waiting)
 		break_bundle(master, client);

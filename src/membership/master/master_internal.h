@@ -481,7 +481,7 @@ bool pccl_meet_has_failed(const struct pccl_master *master, const struct pccl_cl
 /* Does the update that all members have called wait for what comes of an introduction? */
 bool pccl_meet_is_awaited(const struct pccl_master *master, struct pccl_group *group);
 
-/* It has to go: all others of the group end the links that they have to it. */
+/* It is gone, or has to go: all others of the group end the links that they have to it. */
 void pccl_meet_part(struct pccl_master *master, const struct pccl_group *group, struct pccl_client *gone);
 /* Who is lost to its group is met by nobody. */
 void pccl_meet_forget(struct pccl_master *master, const struct pccl_client *gone);

@@ -126,9 +126,33 @@ static void members_hear_of_a_newcomer_that_has_to_go(void **state)
 	assert_true(world->peers[2].ended);
 	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - meets, 3); /* two members and a newcomer */
 	assert_int_equal(world->message_count[PCCL_MESSAGE_MET], mets);
-	small_leave(world, 3); /* one that goes by itself ends them itself */
+}
+
+/* A newcomer joins and goes: how many are told of somebody then. */
+static uint32_t told_when(struct small_world *world, uint32_t index,
+			  void (*goes)(struct small_world *world, uint32_t index))
+{
+	uint32_t meets;
+
+	small_join(world, index, 0, 1);
 	small_settle(world);
-	assert_int_equal(world->message_count[PCCL_MESSAGE_MEET] - meets, 3);
+	meets = world->message_count[PCCL_MESSAGE_MEET];
+	goes(world, index);
+	small_pass(world, 500);
+	return world->message_count[PCCL_MESSAGE_MEET] - meets;
+}
+
+/* It may keep its links, whatever it says. */
+static void members_hear_of_a_newcomer_that_is_gone(void **state)
+{
+	struct small_world *world = *state;
+
+	small_gather(world, 2);
+	assert_int_equal(told_when(world, 2, small_leave), 2);
+	assert_int_equal(told_when(world, 3, small_lose_connection), 2 + 3); /* it is back, and introduced */
+	small_leave(world, 3);
+	small_settle(world);
+	assert_int_equal(told_when(world, 4, small_hang_up), 2);
 }
 
 static void update_waits_a_second_for_links_and_no_longer(void **state)
@@ -469,6 +493,7 @@ int main(void)
 		TEST(newcomer_is_tried_at_once_when_who_did_not_reach_it_is_gone),
 		TEST(newcomer_hears_whom_it_can_not_reach_and_its_caller_too),
 		TEST(members_hear_of_a_newcomer_that_has_to_go),
+		TEST(members_hear_of_a_newcomer_that_is_gone),
 		TEST(update_waits_a_second_for_links_and_no_longer),
 		TEST(newcomers_in_a_row_hold_an_update_once),
 		TEST(update_whose_answer_is_lost_does_not_wait_again),
