@@ -32,7 +32,7 @@
  *
  * Compatibility. Names, layouts and values of PCCL 1.0 are kept; what pccl adds to its enumerations has values from
  * 100 up. Larger things have headers beside this: codecs.h, transport.h, master.h, parts.h, slices.h (included here),
- * diagnostics.h, state.h, diloco.h; security.h, stats.h, as they come.
+ * diagnostics.h, state.h, diloco.h, security.h; stats.h, as it comes.
  * #include <pccl/pccl.h> with -I PREFIX/include, or <pccl.h>, as PCCL 1.0 programs do, with -I PREFIX/include/pccl.
  */
 #ifndef PCCL_H
