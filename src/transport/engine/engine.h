@@ -33,6 +33,8 @@ struct pccl_byte_calls {
 	 */
 	ssize_t (*read)(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out);
 	ssize_t (*write)(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out);
+	/* The next byte that has come, which stays there: as read(). For wires that lie over this one; may be NULL. */
+	ssize_t (*peek)(void *state, int fd, uint8_t *byte_out);
 	/* As read(), but what came is thrown away. */
 	ssize_t (*discard)(void *state, int fd, size_t bytes, bool *more_out);
 	/* Writes on what write() took and keeps still. False: some is left, and the loop tells when there is room.
@@ -44,6 +46,9 @@ struct pccl_byte_calls {
 	/* Has the other side's device all that was written? False: the loop tells when more is there. NULL: the kernel
 	 * brings it there, also after end(), and knows. */
 	bool (*has_arrived)(void *state);
+	/* After the handshake: have both sides said in it that they want to hear offers before the first frame? For
+	 * wires that lie over this one. NULL: who is dialled looks for them himself. */
+	bool (*hears_offers)(const void *state);
 	/* As the slot of a transport; after the handshake. NULL: bytes are not protected. */
 	bool (*bond)(const void *state, struct pccl_bond *bond_out);
 	/* Fills in what is known of the way; false: the kernel knows. NULL: it always does. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "transport/engine/engine.h"
+#include "transport/engine/socket.h"
 
 static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_count, bool *more_out)
 {
@@ -32,6 +33,12 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 	while (written < 0 && errno == EINTR);
 	*more_out = written == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return written;
+}
+
+static ssize_t peek_byte(void *state, int fd, uint8_t *byte_out)
+{
+	(void)state;
+	return pccl_socket_peek(fd, byte_out);
 }
 
 /* The kernel throws them away, without a copy. */
@@ -62,6 +69,7 @@ static bool shut_down(void *state, int fd)
 static const struct pccl_byte_calls plain = {
 	.read = read_bytes,
 	.write = write_bytes,
+	.peek = peek_byte,
 	.discard = discard_bytes,
 	.shut_down = shut_down,
 };

@@ -154,11 +154,13 @@ static pcclResult_t connect_ends(struct tls_connection *connection, const struct
 	connection->records_per_key = tls->records_per_key;
 	connection->ssl = SSL_new(tls->context);
 	bio = BIO_new(tls->method);
-	if (connection->ssl == NULL || bio == NULL) {
+	if (connection->ssl == NULL || bio == NULL ||
+	    (dialled && wire->hears_offers && !pccl_tls_ask_about_offers(connection->ssl))) {
 		BIO_free(bio);
 		SSL_free(connection->ssl);
 		return pcclOutOfMemory;
 	}
+	SSL_set_app_data(connection->ssl, wire->hears_offers ? connection : NULL);
 	BIO_set_data(bio, connection);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(connection->ssl, bio, bio);
@@ -332,11 +334,9 @@ static ssize_t finish_read(struct tls_connection *connection, bool filled, bool 
 	(void)flush(connection, connection->fd); /* answers of TLS's own */
 	*more_out = !waits;
 	errno = error;
-	if (connection->taken == 0)
-		return result;
 	if (result < 0 && !waits)
 		connection->failure = error == EPROTO ? EBADMSG : error; /* its words would be gone by then */
-	return (ssize_t)connection->taken;
+	return connection->taken == 0 ? result : (ssize_t)connection->taken;
 }
 
 /* False with errno: an earlier call failed. */
@@ -361,6 +361,18 @@ static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_
 	for (i = 0; i < part_count && filled; i++)
 		filled = read_part(connection, parts[i].iov_base, parts[i].iov_len);
 	return finish_read(connection, filled, more_out);
+}
+
+static ssize_t peek_byte(void *state, int fd, uint8_t *byte_out)
+{
+	struct tls_connection *connection = state;
+	size_t got;
+	bool more;
+
+	(void)fd;
+	if (!may_read(connection))
+		return -1;
+	return finish_read(connection, SSL_peek_ex(connection->ssl, byte_out, 1, &got) == 1, &more);
 }
 
 static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
@@ -518,15 +530,24 @@ static bool bond(const void *state, struct pccl_bond *bond_out)
 	return false;
 }
 
+static bool hears_offers(const void *state)
+{
+	const struct tls_connection *connection = state;
+
+	return pccl_tls_hears_offers(connection->ssl);
+}
+
 static const struct pccl_byte_calls sealed_bytes = {
 	.begin = begin,
 	.end = end,
 	.shake = shake,
 	.read = read_bytes,
 	.write = write_bytes,
+	.peek = peek_byte,
 	.discard = discard_bytes,
 	.flush = flush,
 	.shut_down = shut_down,
+	.hears_offers = hears_offers,
 	.bond = bond,
 };
 

@@ -42,5 +42,8 @@ void pccl_tls_destroy(struct pccl_tls *tls);
  */
 const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls);
 const struct pccl_transport *pccl_tls_wire_between_peers(const struct pccl_tls *tls);
+/* The latter, for a wire that lies over it: both sides say in the handshake, in a way that who doesn't know of it
+ * ignores, whether they want to hear offers before the first frame (hears_offers() of its bytes). */
+const struct pccl_transport *pccl_tls_wire_with_offers(const struct pccl_tls *tls);
 
 #endif

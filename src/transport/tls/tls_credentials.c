@@ -175,6 +175,7 @@ static pcclResult_t load(struct pccl_tls *tls, const struct pccl_tls_config *con
 	    SSL_CTX_set_ciphersuites(context, SUITES) != 1)
 		return pccl_fail(pcclSystemError, "this OpenSSL has no TLS 1.3");
 	SSL_CTX_set_app_data(context, tls);
+	pccl_tls_answer_about_offers(context);
 	SSL_CTX_set_num_tickets(context, 0);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_session_id_context(context, purpose, sizeof(purpose));
@@ -197,8 +198,9 @@ pcclResult_t pccl_tls_create(const struct pccl_tls_config *config, struct pccl_t
 	if (tls == NULL)
 		return pcclOutOfMemory;
 	(void)mlock(tls, sizeof(*tls)); /* where it is allowed: secrets are not to be swapped out */
-	tls->to_masters = (struct pccl_tls_wire){pccl_tls_slots, tls, false};
-	tls->to_peers = (struct pccl_tls_wire){pccl_tls_slots, tls, true};
+	tls->to_masters = (struct pccl_tls_wire){pccl_tls_slots, tls, .expects_peers = false};
+	tls->to_peers = (struct pccl_tls_wire){pccl_tls_slots, tls, .expects_peers = true};
+	tls->with_offers = (struct pccl_tls_wire){pccl_tls_slots, tls, .expects_peers = true, .hears_offers = true};
 	tls->records_per_key = config->records_per_key != 0 ? config->records_per_key : RECORDS_PER_KEY;
 	tls->method = pccl_tls_make_method();
 	result = tls->method != NULL ? load(tls, config) : pcclOutOfMemory;
@@ -247,4 +249,9 @@ const struct pccl_transport *pccl_tls_wire(const struct pccl_tls *tls)
 const struct pccl_transport *pccl_tls_wire_between_peers(const struct pccl_tls *tls)
 {
 	return &tls->to_peers.slots;
+}
+
+const struct pccl_transport *pccl_tls_wire_with_offers(const struct pccl_tls *tls)
+{
+	return &tls->with_offers.slots;
 }
