@@ -12,7 +12,6 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "transport/engine/socket.h"
 #include "transport/loop/loop.h"
 #include "transport/rdma/avoid.h"
 #include "transport/rdma/rdma_internal.h"
@@ -22,18 +21,43 @@
 /* For notes there is always a send left: so many may be owed at a time. */
 #define SENDS_KEPT PCCL_FLOW_NOTES
 
+static void lay_over(struct pccl_rdma_stream *stream, const struct pccl_transport *under)
+{
+	stream->under = under->bytes;
+	stream->under_name = under->name;
+}
+
+static pcclResult_t begin_connection(struct pccl_rdma_stream *stream, const struct pccl_transport *self, int fd)
+{
+	const struct pccl_rdma_wire *wire = (const struct pccl_rdma_wire *)self;
+
+	if (self == &pccl_rdma) {
+		lay_over(stream, &pccl_tcp);
+		return pcclSuccess;
+	}
+	lay_over(stream, wire->under);
+	stream->trusted = &wire->trusted;
+	stream->stage = PCCL_RDMA_IS_SECURED;
+	return stream->under->begin(wire->under, fd, stream->dialled, &stream->under_state);
+}
+
 static pcclResult_t begin(const struct pccl_transport *self, int fd, bool dialled, void **state_out)
 {
 	struct pccl_rdma_stream *stream = pccl_zalloc(sizeof(*stream));
+	pcclResult_t result;
 
-	(void)self;
-	(void)fd;
-	*state_out = stream;
+	*state_out = NULL;
 	if (stream == NULL)
 		return pcclOutOfMemory;
 	stream->turn_fd = -1;
+	stream->dialled = dialled;
 	stream->stage = dialled ? PCCL_RDMA_OFFERS : PCCL_RDMA_AWAITS_BEGINNING;
-	return pcclSuccess;
+	result = begin_connection(stream, self, fd);
+	if (result != pcclSuccess)
+		pccl_free(stream);
+	else
+		*state_out = stream;
+	return result;
 }
 
 static void end(void *state)
@@ -41,6 +65,8 @@ static void end(void *state)
 	struct pccl_rdma_stream *stream = state;
 
 	pccl_rdma_give_up(stream);
+	if (stream->under->end != NULL)
+		stream->under->end(stream->under_state);
 	pccl_free(stream);
 }
 
@@ -150,10 +176,10 @@ static size_t take_parts(struct pccl_rdma_stream *stream, const struct iovec *pa
 }
 
 /* Of the connection: 0: it has ended, so nothing more will come but what is here; -1 and errno, EAGAIN if it lives. */
-static ssize_t hear_end(int fd)
+static ssize_t hear_end(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t byte;
-	const ssize_t got = pccl_socket_peek(fd, &byte);
+	const ssize_t got = stream->under->peek(stream->under_state, fd, &byte);
 
 	if (got > 0)
 		errno = EBADMSG; /* nobody says anything there */
@@ -165,7 +191,7 @@ static ssize_t read_nothing(struct pccl_rdma_stream *stream, int fd, const struc
 			    bool *more_out)
 {
 	bool said = stream->flow.ended;
-	ssize_t heard = said ? 0 : hear_end(fd);
+	ssize_t heard = said ? 0 : hear_end(stream, fd);
 	int error = heard < 0 ? errno : 0;
 	bool over = heard == 0 || (error != EAGAIN && error != EWOULDBLOCK);
 	size_t got;
@@ -205,7 +231,7 @@ static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_
 	struct pccl_rdma_stream *stream = state;
 
 	if (stream->stage != PCCL_RDMA_JOINED)
-		return pccl_tcp.bytes->read(NULL, fd, parts, part_count, more_out);
+		return stream->under->read(stream->under_state, fd, parts, part_count, more_out);
 	return read_parts(stream, fd, parts, part_count, pccl_engine_parts_bytes(parts, part_count), more_out);
 }
 
@@ -215,8 +241,16 @@ static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
 	const struct iovec nowhere = {NULL, bytes};
 
 	if (stream->stage != PCCL_RDMA_JOINED)
-		return pccl_tcp.bytes->discard(NULL, fd, bytes, more_out);
+		return stream->under->discard(stream->under_state, fd, bytes, more_out);
 	return read_parts(stream, fd, &nowhere, 1, bytes, more_out);
+}
+
+/* As a protected connection has it that is cut, the end may be an error. */
+static bool has_gone(struct pccl_rdma_stream *stream, int fd)
+{
+	const ssize_t heard = hear_end(stream, fd);
+
+	return heard == 0 || (errno == ECONNRESET && heard < 0);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
@@ -267,7 +301,7 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 	size_t put;
 
 	if (stream->stage != PCCL_RDMA_JOINED)
-		return pccl_tcp.bytes->write(NULL, fd, parts, part_count, more_out);
+		return stream->under->write(stream->under_state, fd, parts, part_count, more_out);
 	(void)take_in(stream);
 	do
 		put = put_parts(stream, parts, bytes);
@@ -276,7 +310,7 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 		*more_out = put == bytes || !awaits(stream);
 		return (ssize_t)put;
 	}
-	if (stream->failure == 0 && hear_end(fd) == 0) {
+	if (stream->failure == 0 && has_gone(stream, fd)) {
 		(void)take_in(stream); /* last words that came in between, for reading */
 		stream->failure = stream->failure != 0 ? stream->failure : EPIPE;
 	}
@@ -290,7 +324,7 @@ static bool shut_down(void *state, int fd)
 	struct pccl_rdma_stream *stream = state;
 
 	if (stream->stage != PCCL_RDMA_JOINED)
-		return pccl_tcp.bytes->shut_down(NULL, fd);
+		return stream->under->shut_down(stream->under_state, fd);
 	(void)take_in(stream);
 	if (stream->failure != 0 || stream->end_said)
 		return true;
@@ -359,22 +393,41 @@ static const char *name(const void *state)
 {
 	const struct pccl_rdma_stream *stream = state;
 
-	return stream->stage == PCCL_RDMA_JOINED ? stream->way : "tcp";
+	return stream->stage == PCCL_RDMA_JOINED ? stream->way : stream->under_name;
 }
 
-static const struct pccl_byte_calls calls = {
-	.begin = begin,
-	.end = end,
-	.shake = pccl_rdma_shake,
-	.read = read_bytes,
-	.write = write_bytes,
-	.discard = discard_bytes,
-	.shut_down = shut_down,
-	.has_arrived = has_arrived,
-	.count = count,
-	.bell = bell,
-	.hear_bell = hear_bell,
-	.name = name,
-};
+/* ---- beside a connection that is protected ------------------------------------------------------------------- */
+
+/* Also of a stream that has joined: its last word was said over the connection. */
+static bool flush(void *state, int fd)
+{
+	struct pccl_rdma_stream *stream = state;
+
+	return stream->under->flush(stream->under_state, fd);
+}
+
+static bool bond(const void *state, struct pccl_bond *bond_out)
+{
+	const struct pccl_rdma_stream *stream = state;
+
+	return stream->under->bond(stream->under_state, bond_out);
+}
+
+#define CALLS                                                                                                       \
+	.begin = begin, .end = end, .shake = pccl_rdma_shake, .read = read_bytes, .write = write_bytes,             \
+	.discard = discard_bytes, .shut_down = shut_down, .has_arrived = has_arrived, .count = count, .bell = bell, \
+	.hear_bell = hear_bell, .name = name
+
+static const struct pccl_byte_calls calls = {CALLS};
+static const struct pccl_byte_calls calls_over = {CALLS, .flush = flush, .bond = bond};
 
 const struct pccl_transport pccl_rdma = {.name = "rdma", .bytes = &calls, PCCL_ENGINE_SLOTS};
+
+/* It seals nothing: what goes through a pair can be changed on the way. */
+static const struct pccl_transport slots_over = {.name = "rdma", .bytes = &calls_over, PCCL_ENGINE_SLOTS};
+
+void pccl_rdma_lay_over(const struct pccl_transport *under, const struct pccl_networks *trusted,
+			struct pccl_rdma_wire *wire_out)
+{
+	*wire_out = (struct pccl_rdma_wire){.slots = slots_over, .under = under, .trusted = *trusted};
+}

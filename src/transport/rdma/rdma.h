@@ -6,8 +6,24 @@
 #ifndef PCCL_TRANSPORT_RDMA_H
 #define PCCL_TRANSPORT_RDMA_H
 
+#include "transport/networks.h"
 #include "transport/transport.h"
 
+#define PCCL_RDMA_TRUSTED "PCCL_RDMA_TRUSTED" /* lists networks on which bytes need no encryption */
+
 extern const struct pccl_transport pccl_rdma;
+
+/* The same beside a wire that protects its connections: over it the two come to a pair, and go on when there is none;
+ * it tells who the other side is, and ends the stream. What goes through the pair is not protected, so both ends of
+ * that have to be in networks that are trusted. */
+struct pccl_rdma_wire {
+	struct pccl_transport slots; /* first: so a wire is found by what the transport hands out */
+	const struct pccl_transport *under;
+	struct pccl_networks trusted;
+};
+
+/* `under` has offers (hears_offers() of its bytes) and outlives the wire, which outlives its streams. */
+void pccl_rdma_lay_over(const struct pccl_transport *under, const struct pccl_networks *trusted,
+			struct pccl_rdma_wire *wire_out);
 
 #endif

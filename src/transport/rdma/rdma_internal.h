@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "transport/engine/engine.h"
+#include "transport/networks.h"
 #include "transport/rdma/flow.h"
 #include "transport/rdma/pair.h"
 #include "transport/rdma/rails.h"
@@ -11,6 +12,7 @@
 #include "transport/rdma/trials.h"
 
 enum pccl_rdma_stage {
+	PCCL_RDMA_IS_SECURED,	    /* the connection's own handshake is on */
 	PCCL_RDMA_AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
 	PCCL_RDMA_AWAITS_OFFER,
 	PCCL_RDMA_AWAITS_TURN, /* accepted: the offer is there, and too many others' trials are on */
@@ -25,7 +27,12 @@ enum pccl_rdma_stage {
 
 struct pccl_rdma_stream {
 	enum pccl_rdma_stage stage;
-	bool end_said; /* nothing more will be written */
+	bool dialled;
+	const struct pccl_byte_calls *under; /* how bytes go over the connection, */
+	void *under_state;		     /* which is the stream's to end */
+	const char *under_name;
+	const struct pccl_networks *trusted; /* both ends of the pair have to be there; NULL: anywhere */
+	bool end_said;			     /* nothing more will be written */
 	bool waits_for_sends;
 	bool closes;		    /* has_arrived() was asked */
 	struct pccl_pair *pair;	    /* NULL: none */
@@ -37,7 +44,7 @@ struct pccl_rdma_stream {
 	struct pccl_flow flow;
 	int failure;	 /* errno that write() and read() return; 0: none */
 	uint64_t probed; /* bytes that were acknowledged before the first ones of frames */
-	char way[80];	 /* for people */
+	char way[96];	 /* for people */
 	size_t said_bytes;
 	uint8_t said[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES]; /* of the other side's next message */
 };

@@ -6,10 +6,10 @@
 
 #include "base/fail.h"
 #include "base/log.h"
-#include "transport/engine/socket.h"
 #include "transport/loop/fork.h"
 #include "transport/loop/loop.h"
 #include "transport/rdma/avoid.h"
+#include "transport/rdma/rdma.h"
 #include "transport/rdma/rdma_internal.h"
 
 #define PROBE_BYTES 4096 /* as the largest packets have: a way may let small ones through only */
@@ -24,7 +24,7 @@ static void note_decline(const char *cause)
 	static bool noted;
 
 	if (!__atomic_exchange_n(&noted, true, __ATOMIC_RELAXED))
-		pccl_log_info("no RDMA with a peer, TCP goes on: %s", cause);
+		pccl_log_info("no RDMA with a peer, the connection goes on without: %s", cause);
 }
 
 /* An accepted stream has a pair, and nothing has gone through it yet. */
@@ -74,7 +74,8 @@ static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 		pccl_avoid_trust(&stream->remote);
 	pccl_trial_end(&stream->trial);
 	stream->probed = pccl_pair_acked(stream->pair);
-	(void)snprintf(stream->way, sizeof(stream->way), "rdma over %s", pccl_pair_device(stream->pair));
+	(void)snprintf(stream->way, sizeof(stream->way), "rdma over %s%s%s", pccl_pair_device(stream->pair),
+		       stream->trusted != NULL ? ", after " : "", stream->trusted != NULL ? stream->under_name : "");
 	stream->stage = PCCL_RDMA_JOINED;
 	return PCCL_SHAKE_DONE;
 }
@@ -83,18 +84,19 @@ static enum pccl_shake go_joined(struct pccl_rdma_stream *stream)
 static bool say(struct pccl_rdma_stream *stream, int fd, enum pccl_terms_word word)
 {
 	uint8_t bytes[PCCL_TERMS_WORD_BYTES + PCCL_TERMS_END_BYTES];
-	size_t count = PCCL_TERMS_WORD_BYTES;
+	struct iovec part = {bytes, PCCL_TERMS_WORD_BYTES};
 	struct pccl_terms_end end;
+	bool more;
 
 	pccl_terms_encode_word(word, bytes);
 	if (word == PCCL_TERMS_OFFER)
 		pccl_terms_encode_offer((uint8_t)stream->rail.index, bytes);
 	if (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED) {
 		pccl_pair_tell(stream->pair, &end);
-		pccl_terms_encode_end(&end, bytes + count);
-		count += PCCL_TERMS_END_BYTES;
+		pccl_terms_encode_end(&end, bytes + PCCL_TERMS_WORD_BYTES);
+		part.iov_len += PCCL_TERMS_END_BYTES;
 	}
-	return send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)count;
+	return stream->under->write(stream->under_state, fd, &part, 1, &more) == (ssize_t)part.iov_len;
 }
 
 /* Says why not, once, and goes on over the connection. */
@@ -115,9 +117,23 @@ static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *re
 	return false;
 }
 
+/* Where packets go counts, and not where the connection does: PCCL_RDMA_DEVICE may name another network. */
+static bool is_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *end, const char *whose)
+{
+	char text[PCCL_NETWORKS_TEXT_BYTES];
+
+	if (stream->trusted == NULL || pccl_networks_have(stream->trusted, end->gid))
+		return true;
+	pccl_networks_text(end->gid, text);
+	(void)pccl_fail(pcclSystemError, "%s, which is %s device's, is in no network of " PCCL_RDMA_TRUSTED, text,
+			whose);
+	return false;
+}
+
 /* The rail is for the dialler to choose: then both sides have the same one. */
 static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 {
+	struct pccl_terms_end end;
 	struct pccl_address local;
 	uint32_t rail;
 
@@ -127,7 +143,10 @@ static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 		rail = pccl_rail_take(&stream->rail, &stream->remote, pccl_pair_rails());
 	else
 		rail = pccl_terms_offer_rail(stream->said);
-	return pccl_pair_create(&local, rail, &stream->pair) == pcclSuccess;
+	if (pccl_pair_create(&local, rail, &stream->pair) != pcclSuccess)
+		return false;
+	pccl_pair_tell(stream->pair, &end);
+	return is_trusted(stream, &end, "this side's");
 }
 
 static bool is_avoided(struct pccl_rdma_stream *stream, int fd)
@@ -171,10 +190,10 @@ static enum pccl_shake await_turn(struct pccl_rdma_stream *stream, int fd)
 }
 
 /* The dialler's attempt is over. */
-static bool has_ended(int fd)
+static bool has_ended(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t byte;
-	const ssize_t got = pccl_socket_peek(fd, &byte);
+	const ssize_t got = stream->under->peek(stream->under_state, fd, &byte);
 
 	return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
 }
@@ -182,7 +201,7 @@ static bool has_ended(int fd)
 /* A pair costs more than an offer, and anybody may offer. */
 static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 {
-	if (stream->stage == PCCL_RDMA_AWAITS_TURN && has_ended(fd))
+	if (stream->stage == PCCL_RDMA_AWAITS_TURN && has_ended(stream, fd))
 		return go_plain(stream); /* it has gone elsewhere meanwhile */
 	if (is_avoided(stream, fd))
 		return decline(stream, fd, "the other side has come to no pair lately");
@@ -203,7 +222,8 @@ static bool join(struct pccl_rdma_stream *stream)
 		(void)pccl_fail(pcclSystemError, "what it says of its end makes no sense");
 		return false;
 	}
-	return pccl_pair_join(stream->pair, &end, &stream->remote) == pcclSuccess;
+	return is_trusted(stream, &end, "the other side's") &&
+	       pccl_pair_join(stream->pair, &end, &stream->remote) == pcclSuccess;
 }
 
 /* The dialler's turn: it hears from now on, and may write when it is told that the other side does, too. */
@@ -229,7 +249,7 @@ static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
 			return decline(stream, fd, pccl_pair_failure(stream->pair));
 	}
 	(void)go_on(stream, PCCL_RDMA_AWAITS_PASSAGE);
-	return has_ended(fd) ? go_plain(stream) : PCCL_SHAKE_GOES_ON;
+	return has_ended(stream, fd) ? go_plain(stream) : PCCL_SHAKE_GOES_ON;
 }
 
 static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
@@ -269,14 +289,16 @@ static enum pccl_shake obey(struct pccl_rdma_stream *stream, int fd, enum pccl_t
 	return PCCL_SHAKE_FAILED;
 }
 
-/* All of its next message. 0: not yet; -1: it has ended, which is for the engine to find: it has the words. */
+/* All of its next message. 0: not yet; -1 and errno: it has ended. */
 static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
 {
 	while (stream->said_bytes < bytes) {
-		ssize_t got = recv(fd, stream->said + stream->said_bytes, bytes - stream->said_bytes, MSG_DONTWAIT);
+		struct iovec part = {stream->said + stream->said_bytes, bytes - stream->said_bytes};
+		bool more;
+		ssize_t got = stream->under->read(stream->under_state, fd, &part, 1, &more);
 
-		if (got < 0 && errno == EINTR)
-			continue;
+		if (got == 0)
+			errno = 0;
 		if (got <= 0)
 			return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
 		stream->said_bytes += (size_t)got;
@@ -284,6 +306,15 @@ static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
 			return 1;
 	}
 	return 1;
+}
+
+/* For the engine to find; but why a connection that is protected has broken is in words now, and gone later: as this
+ * side was let in, it is that the other side does not let it in. */
+static enum pccl_shake end_shake(struct pccl_rdma_stream *stream, int error)
+{
+	if (error != EPROTO)
+		return go_plain(stream);
+	return stream->stage == PCCL_RDMA_AWAITS_ANSWER ? PCCL_SHAKE_UNFIT : PCCL_SHAKE_FAILED;
 }
 
 static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
@@ -304,7 +335,7 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 	if (come > 0 && (word == PCCL_TERMS_TAKEN || word == PCCL_TERMS_JOINED))
 		come = gather(stream, fd, sizeof(stream->said));
 	if (come <= 0)
-		return come == 0 ? PCCL_SHAKE_GOES_ON : go_plain(stream);
+		return come == 0 ? PCCL_SHAKE_GOES_ON : end_shake(stream, errno);
 	stream->said_bytes = 0;
 	return obey(stream, fd, word);
 }
@@ -313,7 +344,7 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 static bool look_at_beginning(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t first;
-	const ssize_t got = pccl_socket_peek(fd, &first);
+	const ssize_t got = stream->under->peek(stream->under_state, fd, &first);
 
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
@@ -324,10 +355,24 @@ static bool look_at_beginning(struct pccl_rdma_stream *stream, int fd)
 	return stream->stage == PCCL_RDMA_AWAITS_OFFER;
 }
 
-enum pccl_shake pccl_rdma_shake(void *state, int fd)
+/* Nothing is said about pairs before both sides have shown who they are, and that they want to hear of it. */
+static enum pccl_shake secure(struct pccl_rdma_stream *stream, int fd)
 {
-	struct pccl_rdma_stream *stream = state;
+	enum pccl_shake shake = stream->under->shake(stream->under_state, fd);
 
+	if (shake != PCCL_SHAKE_DONE)
+		return shake;
+	if (!stream->under->hears_offers(stream->under_state)) {
+		note_decline("the other side says of no network that it is trusted (" PCCL_RDMA_TRUSTED
+			     "), or has not chosen RDMA");
+		return go_plain(stream);
+	}
+	stream->stage = stream->dialled ? PCCL_RDMA_OFFERS : PCCL_RDMA_AWAITS_BEGINNING;
+	return PCCL_SHAKE_GOES_ON;
+}
+
+static enum pccl_shake shake_hands(struct pccl_rdma_stream *stream, int fd)
+{
 	if (stream->stage == PCCL_RDMA_OFFERS)
 		return offer(stream, fd);
 	if (stream->stage == PCCL_RDMA_AWAITS_TURN)
@@ -337,4 +382,18 @@ enum pccl_shake pccl_rdma_shake(void *state, int fd)
 	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
 		return stream->stage == PCCL_RDMA_PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
 	return hear(stream, fd);
+}
+
+enum pccl_shake pccl_rdma_shake(void *state, int fd)
+{
+	struct pccl_rdma_stream *stream = state;
+	enum pccl_shake shake = PCCL_SHAKE_GOES_ON;
+
+	if (stream->stage == PCCL_RDMA_IS_SECURED)
+		shake = secure(stream, fd);
+	else if (stream->under->flush != NULL)
+		(void)stream->under->flush(stream->under_state, fd);
+	if (shake != PCCL_SHAKE_GOES_ON || stream->stage == PCCL_RDMA_IS_SECURED)
+		return shake;
+	return shake_hands(stream, fd);
 }
