@@ -62,15 +62,19 @@ typedef struct pcclSecurity_t {
 				  * prints its own, at most 16 with commas between. NULL: whoever has the secret, or a
 				  * certificate, can be a master of who calls it. Of masters with identity_file: besides
 				  * its own, whose signatures it believes on what peers bring of views */
-	uint64_t reserved[2];
+	/* PCCL_RDMA_TRUSTED: networks, as "10.1.0.0/16,fd00::/8", at most 16, in which whoever can read or send packets
+	 * is trusted. Between peers that have chosen RDMA and say so of where both their devices are, tensors travel
+	 * unencrypted. NULL: none. Without secret and certificates it means nothing, but is read. */
+	const char *rdma_trusted;
+	uint64_t reserved[1];
 } pcclSecurity_t;
 
-#define PCCL_SECURITY_INITIALIZER                                                                               \
-	{                                                                                                       \
-		sizeof(pcclSecurity_t), pcclSecurityDefault, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-		{                                                                                               \
-			0, 0                                                                                    \
-		}                                                                                               \
+#define PCCL_SECURITY_INITIALIZER                                                                                     \
+	{                                                                                                             \
+		sizeof(pcclSecurity_t), pcclSecurityDefault, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+		{                                                                                                     \
+			0                                                                                             \
+		}                                                                                                     \
 	}
 
 #define PCCL_SECRET_TEXT_BYTES 64 /* enough for the text of a join secret, NUL included */

@@ -12,7 +12,8 @@ typedef enum pcclTransport_t {
 	pcclTransportDefault = 0, /* pcclTransportAuto */
 	pcclTransportAuto = 100,
 	pcclTransportTcp = 101, /* within a host, too */
-	pcclTransportRdma = 102 /* where both have devices and no security; else TCP: docs/parts/rdma.md */
+	pcclTransportRdma = 102 /* where both have devices, and no security or a network that they trust
+				 * (rdma_trusted in security.h); else TCP, or TLS: docs/parts/rdma.md */
 } pcclTransport_t;
 
 /* Where I/O threads run; peers need not choose alike. Auto: on the cores near the network card that carries their

@@ -18,8 +18,9 @@ struct credential {
 	const char *variable;
 };
 
-/* The first two of the list are of a join secret, the next ones of certificates; then comes what goes with both. */
-enum { SECRETS = 2, CREDENTIALS = 6, TEXTS = 8 };
+/* The first two of the list are of a join secret, the next ones of certificates; then come what goes with both,
+ * and what is said of networks. */
+enum { SECRETS = 2, CREDENTIALS = 6, TEXTS = 9 };
 
 static void list_credentials(pcclSecurity_t *security, struct credential list_out[TEXTS])
 {
@@ -31,7 +32,8 @@ static void list_credentials(pcclSecurity_t *security, struct credential list_ou
 		{&security->key_file, "key_file", "PCCL_KEY_FILE"},
 		{&security->revoked_file, "revoked_file", "PCCL_REVOKED_FILE"},
 		{&security->identity_file, "identity_file", "PCCL_IDENTITY_FILE"},
-		{&security->master_keys, "master_keys", "PCCL_MASTER_KEYS"}};
+		{&security->master_keys, "master_keys", "PCCL_MASTER_KEYS"},
+		{&security->rdma_trusted, "rdma_trusted", "PCCL_RDMA_TRUSTED"}};
 	int i;
 
 	for (i = 0; i < TEXTS; i++)

@@ -19,7 +19,9 @@
 #include "comm/cores.h"
 #include "comm/settings.h"
 #include "transport/address.h"
+#include "transport/networks.h"
 #include "transport/rdma/pair.h"
+#include "transport/rdma/rdma.h"
 #include "transport/rdma/survey.h"
 
 #define LINE_BYTES 256
@@ -305,10 +307,33 @@ static void show_port(void *context, const struct pccl_survey_port *port)
 		       port->packet_bytes);
 }
 
+/* Is it used beside a join secret, or certificates? "": nobody has asked for that. */
+static void say_trust(const struct pccl_pair *pair, char text[LINE_BYTES])
+{
+	const char *listed = getenv(PCCL_RDMA_TRUSTED);
+	char address[PCCL_NETWORKS_TEXT_BYTES];
+	struct pccl_networks trusted;
+	struct pccl_terms_end end;
+
+	text[0] = '\0';
+	if (listed == NULL)
+		return;
+	pccl_pair_tell(pair, &end);
+	pccl_networks_text(end.gid, address);
+	if (pccl_networks_parse(listed, PCCL_RDMA_TRUSTED, &trusted) != pcclSuccess)
+		(void)snprintf(text, LINE_BYTES, "; %s", pccl_fail_text());
+	else if (pccl_networks_have(&trusted, end.gid))
+		(void)snprintf(text, LINE_BYTES, "; with psk or tls, too, unencrypted: %s is in " PCCL_RDMA_TRUSTED,
+			       address);
+	else
+		(void)snprintf(text, LINE_BYTES, "; with psk or tls over TLS: %s is not in " PCCL_RDMA_TRUSTED,
+			       address);
+}
+
 /* As a connection of this address would: all that it takes is made, and ended again. */
 static void try_pair(const char *whose, const struct pccl_address *address, uint32_t rail)
 {
-	char text[PCCL_PAIR_DESCRIBE_BYTES];
+	char text[PCCL_PAIR_DESCRIBE_BYTES], trust[LINE_BYTES];
 	struct pccl_pair *pair;
 
 	if (pccl_pair_create(address, rail, &pair) != pcclSuccess) {
@@ -316,7 +341,8 @@ static void try_pair(const char *whose, const struct pccl_address *address, uint
 		return;
 	}
 	pccl_pair_describe(pair, text);
-	say("rdma", "%s: over %s", whose, text);
+	say_trust(pair, trust);
+	say("rdma", "%s: over %s%s", whose, text, trust);
 	pccl_pair_destroy(pair);
 }
 
@@ -357,7 +383,10 @@ static void show_rdma(const struct pccl_address *source)
 	else
 		(void)for_addresses(source, show_choice);
 	if (wire == NULL || strcmp(wire, "rdma") != 0)
-		advise("PCCL_TRANSPORT=rdma on both sides, without security: else the devices are not used");
+		advise("PCCL_TRANSPORT=rdma on both sides: else the devices are not used");
+	if (getenv(PCCL_RDMA_TRUSTED) == NULL)
+		advise(PCCL_RDMA_TRUSTED "=network/bits,... on both sides, if there is a join secret or a certificate, "
+					 "and tensors may go unencrypted there: else they go over TLS");
 	if (getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur < LOCKED_WANTED)
 		advise("ulimit -l unlimited: each connection over RDMA locks a MiB");
 }

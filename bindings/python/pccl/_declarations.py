@@ -508,7 +508,8 @@ class pcclSecurity_t(c.Structure):
         ("revoked_file", c.c_char_p),
         ("identity_file", c.c_char_p),
         ("master_keys", c.c_char_p),
-        ("reserved", c.c_uint64 * 2),
+        ("rdma_trusted", c.c_char_p),
+        ("reserved", c.c_uint64 * 1),
     ]
 
 

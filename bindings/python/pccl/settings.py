@@ -158,6 +158,7 @@ class Security:
     revoked_file: str | os.PathLike[str] | None = None
     identity_file: str | os.PathLike[str] | None = None
     master_keys: str | None = None
+    rdma_trusted: str | None = None
 
     def __repr__(self) -> str:
         shown = "given" if self.secret is not None else None
@@ -167,7 +168,7 @@ class Security:
         """The structure, which keeps its texts alive."""
         made = d.pcclSecurity_t(size=ctypes.sizeof(d.pcclSecurity_t), mode=number(d.pcclEnumSecurity, self.mode))
         for name in ("secret", "secret_file", "authority_file", "certificate_file", "key_file", "revoked_file",
-                     "identity_file", "master_keys"):
+                     "identity_file", "master_keys", "rdma_trusted"):
             setattr(made, name, _text_or_none(getattr(self, name), name))
         return made
 

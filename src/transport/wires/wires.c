@@ -21,8 +21,10 @@ struct pccl_wires {
 	struct pccl_key_pair identity;
 	struct pccl_key masters[MASTER_KEYS_MAX]; /* whose peer this side may be; none: of all */
 	uint32_t master_count;
-	bool memory; /* is shared there */
-	bool rdma;   /* is used between peers */
+	bool memory;			    /* is shared there */
+	const struct pccl_transport *rdma;  /* between peers; NULL: it is not used */
+	struct pccl_networks trusted;	    /* where it is used beside TLS, */
+	struct pccl_rdma_wire rdma_trusted; /* and how */
 };
 
 static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wires)
@@ -70,19 +72,27 @@ static pcclResult_t load_keys(const pcclSecurity_t *security, struct pccl_wires 
 	return result;
 }
 
+static pcclResult_t load(const pcclSecurity_t *security, struct pccl_wires *wires)
+{
+	pcclResult_t result = pcclSuccess;
+
+	if (security->rdma_trusted != NULL)
+		result = pccl_networks_parse(security->rdma_trusted, PCCL_RDMA_TRUSTED, &wires->trusted);
+	if (result == pcclSuccess && (security->mode == pcclSecurityPsk || security->mode == pcclSecurityTls))
+		result = seal(security, wires);
+	return result == pcclSuccess ? load_keys(security, wires) : result;
+}
+
 pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires **wires_out)
 {
 	struct pccl_wires *wires = pccl_zalloc(sizeof(*wires));
-	pcclResult_t result = pcclSuccess;
+	pcclResult_t result;
 
 	*wires_out = NULL;
 	if (wires == NULL)
 		return pcclOutOfMemory;
 	wires->stays = security->mode == pcclSecurityDefault;
-	if (security->mode == pcclSecurityPsk || security->mode == pcclSecurityTls)
-		result = seal(security, wires);
-	if (result == pcclSuccess)
-		result = load_keys(security, wires);
+	result = load(security, wires);
 	if (result == pcclSuccess)
 		*wires_out = wires;
 	else
@@ -149,9 +159,15 @@ void pccl_wires_share_memory(struct pccl_wires *wires)
 /* Nothing that a device sends is encrypted. */
 void pccl_wires_use_rdma(struct pccl_wires *wires)
 {
-	wires->rdma = wires->tls == NULL;
-	if (!wires->rdma)
-		pccl_log_info("RDMA is not encrypted, so it is not used where there is security: TLS over TCP is");
+	if (wires->tls == NULL) {
+		wires->rdma = &pccl_rdma;
+	} else if (wires->trusted.count > 0) {
+		pccl_rdma_lay_over(pccl_tls_wire_with_offers(wires->tls), &wires->trusted, &wires->rdma_trusted);
+		wires->rdma = &wires->rdma_trusted.slots;
+	} else {
+		pccl_log_info("RDMA is not encrypted, so where there is security it is used in networks only that "
+			      "are said to be trusted (" PCCL_RDMA_TRUSTED "), and none is: TLS over TCP is used");
+	}
 }
 
 const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const struct pccl_address *address)
@@ -163,10 +179,10 @@ const struct pccl_transport *pccl_wire_for(const struct pccl_wires *wires, const
 const struct pccl_transport *pccl_wire_between_peers(const struct pccl_wires *wires, const struct pccl_address *address)
 {
 	(void)address;
+	if (wires->rdma != NULL)
+		return wires->rdma;
 	if (wires->tls != NULL)
 		return pccl_tls_wire_between_peers(wires->tls);
-	if (wires->rdma)
-		return &pccl_rdma;
 	return wires->memory ? &pccl_shm : &pccl_shm_declining;
 }
 

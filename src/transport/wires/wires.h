@@ -15,14 +15,14 @@ struct pccl_wires;
 /* No field of `security` is left to the environment any more. A mode of pcclSecurityDefault stays on this host.
  * pcclInvalidArgument says which secret or file, and what is wrong with it; pcclOutOfMemory. */
 pcclResult_t pccl_wires_create(const pcclSecurity_t *security, struct pccl_wires **wires_out);
-/* The credentials of `fresh` count for connections from now on; its keys and masters' keys do not. Both are protected.
- * Takes `fresh` over. On the one thread of all streams and listeners. */
+/* The credentials of `fresh` count for connections from now on; its keys, masters' keys and networks do not. Both are
+ * protected. Takes `fresh` over. On the one thread of all streams and listeners. */
 void pccl_wires_renew(struct pccl_wires *wires, struct pccl_wires *fresh);
 /* After all streams and listeners. */
 void pccl_wires_destroy(struct pccl_wires *wires);
 
-/* Peers on one host may share memory, and peers use RDMA, as long as nobody has to be protected. Before the wires are
- * used. */
+/* Peers on one host may share memory, and peers use RDMA, as long as nobody has to be protected; RDMA also where they
+ * have, after TLS, in networks that the settings of security trust. Before the wires are used. */
 void pccl_wires_share_memory(struct pccl_wires *wires);
 void pccl_wires_use_rdma(struct pccl_wires *wires);
 

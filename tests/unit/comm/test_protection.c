@@ -11,9 +11,9 @@
 #include "comm/protection.h"
 #include "lib/check.h"
 
-static const char *const variables[] = {"PCCL_SECURITY",       "PCCL_SECRET",		"PCCL_SECRET_FILE",
-					"PCCL_AUTHORITY_FILE", "PCCL_CERTIFICATE_FILE", "PCCL_KEY_FILE",
-					"PCCL_REVOKED_FILE",   "PCCL_IDENTITY_FILE",	"PCCL_MASTER_KEYS"};
+static const char *const variables[] = {
+	"PCCL_SECURITY", "PCCL_SECRET",	      "PCCL_SECRET_FILE",   "PCCL_AUTHORITY_FILE", "PCCL_CERTIFICATE_FILE",
+	"PCCL_KEY_FILE", "PCCL_REVOKED_FILE", "PCCL_IDENTITY_FILE", "PCCL_MASTER_KEYS",	   "PCCL_RDMA_TRUSTED"};
 
 static const char bad_secret[] = "pccl-secret-cut";
 
@@ -203,6 +203,65 @@ static void keys_without_protection_are_refused(void **state)
 	check_refused("\"pccl-key-0\" is no key");
 }
 
+/* Whatever protects, and whether RDMA is chosen or not: somebody has meant something by it. */
+static void networks_to_trust_are_networks(void **state)
+{
+	(void)state;
+	setenv("PCCL_RDMA_TRUSTED", "10.1.0.0/16,fd00::/8", 1);
+	check_mode(pcclSecurityDefault);
+	security.secret = secret;
+	check_mode(pcclSecurityPsk);
+	setenv("PCCL_RDMA_TRUSTED", "1", 1);
+	check_refused("PCCL_RDMA_TRUSTED: \"1\" is no network");
+	security.rdma_trusted = "10.1.0.0/16";
+	check_mode(pcclSecurityPsk);
+	security.rdma_trusted = "10.1.0.0/16,0.0.0.0/0";
+	check_refused("\"0.0.0.0/0\" is every network");
+	security.secret = NULL;
+	check_refused("\"0.0.0.0/0\" is every network");
+	security.rdma_trusted = "";
+	check_refused("rdma_trusted of the security settings (PCCL_RDMA_TRUSTED) is empty");
+	security.rdma_trusted = NULL;
+	setenv("PCCL_RDMA_TRUSTED", "", 1);
+	check_refused("PCCL_RDMA_TRUSTED is set and empty");
+}
+
+/* RDMA lies over TLS only where a network is said to be trusted; nothing else does over what. */
+static void rdma_is_used_beside_tls_on_trust_only(void **state)
+{
+	struct wires_of {
+		const char *trusted;
+		bool is_secret, chooses;
+		const char *between_peers, *to_masters;
+		bool seals;
+	} const cases[] = {{NULL, true, true, "tls", "tls", true},
+			   {"10.0.0.0/8", true, true, "rdma", "tls", false},
+			   {"10.0.0.0/8", true, false, "tls", "tls", true},
+			   {NULL, false, true, "rdma", "tcp", false},
+			   {"10.0.0.0/8", false, false, "tcp", "tcp", false}};
+	struct pccl_address address;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(pccl_address_numeric("10.0.0.1", 1, &address), pcclSuccess);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct pccl_transport *between_peers;
+		struct pccl_wires *wires;
+
+		security.rdma_trusted = cases[i].trusted;
+		security.secret = cases[i].is_secret ? secret : NULL;
+		assert_int_equal(pccl_protection_open(&security, &wires), pcclSuccess);
+		if (cases[i].chooses)
+			pccl_wires_use_rdma(wires);
+		between_peers = pccl_wire_between_peers(wires, &address);
+		assert_string_equal(between_peers->name, cases[i].between_peers);
+		assert_int_equal(between_peers->seals, cases[i].seals);
+		assert_string_equal(pccl_wire_for(wires, &address)->name, cases[i].to_masters);
+		assert_int_equal(pccl_wires_are_protected(wires), cases[i].is_secret);
+		pccl_wires_destroy(wires);
+	}
+}
+
 static void an_identity_is_made_once_and_stays(void **state)
 {
 	char file[sizeof(path) + 8], text[PCCL_KEY_TEXT_BYTES], again[PCCL_KEY_TEXT_BYTES];
@@ -278,6 +337,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_plain_file_is_refused_without_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keys_without_protection_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(networks_to_trust_are_networks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rdma_is_used_beside_tls_on_trust_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_identity_is_made_once_and_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(files_that_others_may_open_are_warned_of, set_up, tear_down),
 	};
