@@ -1,7 +1,8 @@
 #!/bin/bash
 # What is tested where there is an RDMA device at 127.0.0.1: the transport's suite, collectives that are checked, losses
-# and repair, two devices at once, and peers with RDMA beside peers without. With PCCL_TEST_SHORT less of each. In a machine that is emulated, on a host that is busy, all of it
-# is a hundred times slower than it would be elsewhere, so it is little, and waits long.
+# and repair, two devices at once, peers with RDMA beside peers without, and beside a join secret. With PCCL_TEST_SHORT
+# less of each. In a machine that is emulated, on a host that is busy, all of it is a hundred times slower than it would
+# be elsewhere, so it is little, and waits long.
 set -u
 
 build=${PCCL_BUILD:-build/release}
@@ -25,6 +26,18 @@ check() {
 	sent=$(($(packets) - before))
 	echo "---- $name: status $status, $sent packets, $((SECONDS - begin)) s"
 	[ $status -eq 0 ] && [ $sent -ge 200 ] || failed=$((failed + 1))
+}
+
+# no_packets COMMAND...: it ends with status 0, and nothing goes over the device.
+no_packets() {
+	local before status sent
+
+	before=$(packets)
+	"$@" 2>&1
+	status=$?
+	sent=$(($(packets) - before))
+	echo "---- a join secret, and no trust: status $status, $sent packets"
+	[ $status -eq 0 ] && [ $sent -eq 0 ] || failed=$((failed + 1))
 }
 
 # Two peers have chosen RDMA, and the third has not: it declines what they offer, and they go on over TCP with it.
@@ -75,6 +88,12 @@ for collective in $collectives; do
 done
 check "losses" "$bench" --local 3 --transport rdma --check --loss --policy repair --sizes 512K \
 	--iters $([ -n "${PCCL_TEST_SHORT:-}" ] && echo 1 || echo 2)
+# Beside TLS, in a network that is trusted; else nothing goes over the device. Members that have other addresses as well
+# could meet there.
+secret="env PCCL_ADVERTISED_ADDRESS=127.0.0.1 PCCL_RDMA_TRUSTED"
+over="$bench --local 2 --security psk --transport rdma --check --sizes 512K --iters 1 --warmup 0"
+check "a join secret, and trust" $secret=127.0.0.0/8 $over
+[ -n "${PCCL_TEST_SHORT:-}" ] || no_packets $secret=10.0.0.0/8 $over
 [ ! -e /sys/class/infiniband/rxe_dummy ] || check "two devices" two_devices
 [ -n "${PCCL_TEST_SHORT:-}" ] || check "peers with and without" mixed
 echo "$failed failed"
