@@ -189,15 +189,18 @@ class Life:
         """end() is called before the end, if not before. Repeatable, as that of a weakref is."""
         self._engines = [each for each in self._engines if getattr(each, "alive", True)] + [end]
 
-    def __enter__(self) -> None:
-        """A thread goes into a call."""
-        self._inside.append(get_ident())  # before it looks: end() looks the other way round
-        if self.is_over:
-            self.__exit__()
-            raise _closed()
-
-    def __exit__(self, *_: object) -> None:
-        self._inside.remove(get_ident())
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What function(*arguments) returns. No context: a signal handler that raises as that is entered or left would
+        leave the thread listed."""
+        inside, thread = self._inside, get_ident()
+        try:  # a signal handler may raise right after the next line
+            inside.append(thread)  # before it looks: end() looks the other way round
+            if self.is_over:
+                raise _closed()
+            return function(*arguments)
+        finally:
+            if thread in inside:
+                inside.remove(thread)
 
     def stay(self, call: Call, launch: Callable[..., int], arguments: tuple[Any, ...], buffers: Any) -> int:
         """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
@@ -265,10 +268,10 @@ class Life:
                 inside.remove(thread)
 
     def abandon(self, handle: d.pcclHandle_t, buffers: Any) -> None:
-        """Nothing is written into the buffers any more. For a thread inside, again if a signal handler raises."""
+        """Nothing is written into the buffers any more. To be called again if anything is raised."""
         if not self.is_over:
             self.abort()
-            lib.pcclAwait(handle, None)  # and what is written is written
+            self.call(lib.pcclAwait, handle, None)  # and what is written is written
             self.forget(buffers)
 
     def end(self) -> None:
@@ -295,9 +298,5 @@ def _closed() -> InvalidUsageError:
 def blocking(life: Life, name: str, *arguments: Any) -> None:
     """Calls a function that waits for others; raises what its result says. Interrupted, it aborts the communicator:
     the others see this peer leave, and none of the call's memory is touched any more."""
-    def call() -> tuple[int, str]:
-        with life:
-            return status_of(name, *arguments)
-
-    status, cause = run(call, life.abort)
+    status, cause = run(lambda: life.call(status_of, name, *arguments), life.abort)
     PCCLError.check(status, name, cause)

@@ -95,8 +95,7 @@ class AsyncReduceHandle:
         done = ctypes.c_bool(True)
         if self._outcome is None and not self._communicator._life.is_over:
             try:
-                with self._communicator._life:
-                    PCCLError.check(lib.pcclTest(self._any_launch(), done), "pcclTest")
+                PCCLError.check(self._communicator._life.call(lib.pcclTest, self._any_launch(), done), "pcclTest")
             except InvalidArgumentError:
                 return True  # another thread has just awaited it
         return done.value
@@ -189,8 +188,7 @@ class Communicator(Operations):
 
     def _ask(self, name: str, *arguments: Any) -> None:
         """A function of the library that does not wait."""
-        with self._life:
-            PCCLError.check(getattr(lib, name)(self._comm, *arguments), name)
+        PCCLError.check(self._life.call(getattr(lib, name), self._comm, *arguments), name)
 
     def get_attribute(self, attribute: Attribute) -> int:
         value = ctypes.c_int()
@@ -288,9 +286,8 @@ class Communicator(Operations):
         descriptor = self._describe(left, op, tag, operand_descriptor, quantization_options)
         handle = d.pcclAsyncReduceOp_t()
         buffers = (left, right)
-        with self._life:
-            self._hold_and_check(buffers, "pcclAllReduce", lib.pcclAllReduceAsync, left.pointer, right.pointer,
-                                 descriptor, self._comm, handle)
+        self._hold_and_check(buffers, "pcclAllReduce", lib.pcclAllReduceAsync, left.pointer, right.pointer, descriptor,
+                             self._comm, handle)
         return AsyncReduceHandle(self, handle, buffers)
 
     def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,

@@ -98,8 +98,7 @@ class Handle:
         done = ctypes.c_bool(True)
         if self._outcome is None and not self._communicator._life.is_over:
             try:
-                with self._communicator._life:
-                    PCCLError.check(lib.pcclTest(self._handle, done), "pcclTest")
+                PCCLError.check(self._communicator._life.call(lib.pcclTest, self._handle, done), "pcclTest")
             except InvalidArgumentError:
                 return True  # another thread has just awaited it
         return done.value
@@ -273,27 +272,25 @@ class Operations:
     def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t,
                 buffers: tuple[Buffer, ...]) -> Handle:
         handle = d.pcclHandle_t()
-        with self._life:
-            try:
-                self._hold_and_check(buffers, name, _LAUNCHES[name], *pointers, operation, self._comm,
-                                     handle)
-            except PCCLError:
-                raise
-            except BaseException:  # of a signal handler: nobody will have the handle
-                is_lent = operation.stay_ms and handle.comm
-                while is_lent:
-                    try:
-                        self._life.abandon(handle, buffers)
-                        is_lent = False
-                    except BaseException:
-                        pass
-                raise
+        try:
+            self._hold_and_check(buffers, name, _LAUNCHES[name], *pointers, operation, self._comm, handle)
+        except PCCLError:
+            raise
+        except BaseException:  # of a signal handler: nobody will have the handle
+            is_lent = operation.stay_ms and handle.comm
+            while is_lent:
+                try:
+                    self._life.abandon(handle, buffers)
+                    is_lent = False
+                except BaseException:
+                    pass
+            raise
         return Handle(self, handle, name, buffers)
 
     def _hold_and_check(self, buffers: tuple[Buffer, ...], name: str, launch: Any, *arguments: Any) -> None:
         self._life.hold(buffers)
         try:
-            PCCLError.check(launch(*arguments), name)
+            PCCLError.check(self._life.call(launch, *arguments), name)
         except PCCLError:  # nothing else: the operation may have been launched
             self._life.forget(buffers)
             raise

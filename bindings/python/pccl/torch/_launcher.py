@@ -80,7 +80,7 @@ class Launcher:
 
     def _check(self, communicator: Communicator) -> None:
         epoch = ctypes.c_uint64()
-        status = lib.pcclGetEpoch(communicator._comm, epoch)
+        status = communicator._life.call(lib.pcclGetEpoch, communicator._comm, epoch)
         if status != d.pcclSuccess:
             raise error_of(status, "torch.distributed", last_error())
         if epoch.value != self._epoch:
@@ -112,32 +112,31 @@ class Launcher:
             communicator = self._present()
             if tag is None:
                 tag, called = self._name_next()
-        with communicator._life:
-            self._check(communicator)
-            operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root,
-                                          timeout_ms or self._timeout_ms)
-            operation.failure_policy = d.pcclPolicyAbort
-            if name == "pcclAllReduceWith":
-                operation.input = d.pcclInputGiveUp
-            operation.epoch = self._epoch
-            for field, value in fields.items():
-                setattr(operation, field, value)
-            launch = Launch(communicator._life, name, called, buffers)
-            if stays:
-                operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
-            communicator._life.hold(launch)
-            status = d.pcclSuccess
-            try:
-                status = getattr(lib, name + "Async")(*pointers, operation, communicator._comm, launch.handle)
-            finally:  # a signal handler may have raised, and the operation be in flight; another may raise now
-                if status == d.pcclSuccess and launch.handle.comm:
-                    self._remember(launch)
-                else:
-                    communicator._life.forget(launch)
-            if status != d.pcclSuccess:
-                raise error_of(status, name, in_words(last_error(), tag, launch.called))
-            if launch.handle.comm is None:  # it was awaited as well; else others may have awaited it by now
-                launch.ended = True
+        life = communicator._life
+        self._check(communicator)
+        operation = d.pcclOperation_t(_OPERATION_BYTES, count, datatype, op, tag, root, timeout_ms or self._timeout_ms)
+        operation.failure_policy = d.pcclPolicyAbort
+        if name == "pcclAllReduceWith":
+            operation.input = d.pcclInputGiveUp
+        operation.epoch = self._epoch
+        for field, value in fields.items():
+            setattr(operation, field, value)
+        launch = Launch(life, name, called, buffers)
+        if stays:
+            operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
+        life.hold(launch)
+        status = d.pcclSuccess
+        try:
+            status = life.call(getattr(lib, name + "Async"), *pointers, operation, communicator._comm, launch.handle)
+        finally:  # a signal handler may have raised, and the operation be in flight; another may raise now
+            if status == d.pcclSuccess and launch.handle.comm:
+                self._remember(launch)
+            else:
+                life.forget(launch)
+        if status != d.pcclSuccess:
+            raise error_of(status, name, in_words(last_error(), tag, launch.called))
+        if launch.handle.comm is None:  # it was awaited as well; else others may have awaited it by now
+            launch.ended = True
         return launch
 
     def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:

@@ -65,12 +65,10 @@ class Launch:
         done = ctypes.c_bool(self.ended)
         left_ms = 0
         try:
-            with self._life:
-                while (not (done.value or self._life.is_over)
-                       and lib.pcclTestFor(self.handle, left_ms, done) == d.pcclSuccess):
-                    if not done.value and (left_ms := math.ceil((deadline - time.monotonic()) * 1000)) <= 0:
-                        return False
-                    left_ms = min(left_ms, SLICE_MS)
+            while not done.value and self._life.call(lib.pcclTestFor, self.handle, left_ms, done) == d.pcclSuccess:
+                if not done.value and (left_ms := math.ceil((deadline - time.monotonic()) * 1000)) <= 0:
+                    return False
+                left_ms = min(left_ms, SLICE_MS)
         except InvalidUsageError:
             pass
         return True  # also if it was awaited just now, or the communicator closed
