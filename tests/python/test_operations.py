@@ -283,7 +283,7 @@ def test_who_is_interrupted_when_he_goes_into_a_call_does_not_stay_there():
     with pytest.raises(KeyboardInterrupt):
         life.stay(call, lambda: 0, (), None)
     with pytest.raises(KeyboardInterrupt):
-        life.finish(handle, None, lambda: 0, False)
+        life.finish(_calls.InFlight(life, handle), False)
     assert not life._inside
 
 

@@ -3,6 +3,7 @@ for."""
 
 import random
 import signal
+import threading
 
 import pytest
 from test_operations import pair
@@ -45,3 +46,69 @@ def test_a_signal_at_whatever_moment_leaves_nobody_in_a_call(master, on_alarm):
                 except Interrupted:
                     pass
                 assert not one._life._inside
+
+
+def soon(on_alarm, function, after_s=0.2):
+    """Interrupts the main thread by it."""
+    ran = []
+
+    def run():
+        ran.append(True)
+        function()
+
+    on_alarm(run)
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    return ran
+
+
+@pytest.mark.parametrize("launch", [
+    lambda one: one.barrier_async().wait,
+    lambda one: one.barrier,
+    lambda one: lambda: one.barrier(stay_ms=1000),
+    lambda one: one.all_reduce_async(np.zeros(3), np.zeros(3), op=pccl.ReduceOp.SUM).result,
+    lambda one: one.update_topology,
+])
+def test_a_handler_may_close_what_the_main_thread_waits_for(master, on_alarm, launch):
+    one, other = pair(master)
+    with other:
+        wait = launch(one)
+        ran = soon(on_alarm, one.close)
+        with pytest.raises(pccl.errors.AbortedError):
+            wait()
+        assert ran
+        with pytest.raises(pccl.errors.InvalidUsageError, match="has been closed"):
+            one.barrier()
+
+
+def test_a_handler_may_wait_for_what_the_main_thread_waits_for(master, on_alarm):
+    one, other = pair(master)
+    with one, other:
+        for handle, lacking in ((one.barrier_async(), other.barrier), (
+                one.all_reduce_async(np.zeros(3), np.zeros(3), op=pccl.ReduceOp.SUM, tag=1),
+                lambda: other.all_reduce_with(np.zeros(3), tag=1))):
+            seen = []
+
+            def wait(handle=handle, lacking=lacking, seen=seen):
+                thread = threading.Thread(target=lacking)
+                thread.start()
+                seen.append(handle.wait())
+                thread.join()
+
+            ran = soon(on_alarm, wait)
+            assert handle.wait() == seen[0] and ran
+
+
+def test_whoever_awaits_first_whatever_comes_in_between_all_get_the_result(master, on_alarm):
+    """A handler, or another thread, that asks between the end of the library's call and the note of what it said."""
+    one, other = pair(master)
+    chance = random.Random(2)
+    with one, other:
+        thread = threading.Thread(target=lambda: [other.barrier(tag=tag) for tag in range(300)])
+        thread.start()
+        for tag in range(300):
+            handle = one.barrier_async(tag=tag)
+            ran = soon(on_alarm, handle.wait, chance.uniform(1e-6, 2e-4))
+            handle.wait()
+            while not ran:
+                handle.wait()
+        thread.join()

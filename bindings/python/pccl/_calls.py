@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import Any
 
 from . import _declarations as d
 from ._library import last_error, lib
-from .errors import AbortedError, InvalidUsageError, PCCLError, Result
+from .errors import AbortedError, InvalidArgumentError, InvalidUsageError, PCCLError, Result
 
 class _Reply:
     """To come: what a function returned or raised."""
@@ -129,23 +130,40 @@ def status_of(name: str, *arguments: Any) -> tuple[int, str]:
     return status, last_error() if status != d.pcclSuccess else ""
 
 
+def wait_for(event: threading.Event, limit_s: float = math.inf) -> bool:
+    """event.wait(limit_s), in slices: a signal that comes just before a wait has to wait for its end."""
+    deadline = time.monotonic() + limit_s
+    while not event.wait(min(max(deadline - time.monotonic(), 0), SLICE_MS / 1000)):
+        if time.monotonic() >= deadline:
+            return False
+    return True
+
+
+def join(threads: Iterable[threading.Thread], limit_s: float = math.inf) -> bool:
+    """Until they have ended, this thread excepted, or for so long. In slices as well."""
+    deadline = time.monotonic() + limit_s
+    for thread in threads:
+        while thread.is_alive() and thread is not threading.current_thread():
+            if time.monotonic() >= deadline:
+                return False
+            thread.join(SLICE_MS / 1000)
+    return True
+
+
 class Call:
     """What a call that waits lends the library; used again and again, but never by two at a time. What is as it was the
     last time is not written anew: `what` it is, and, as long as `memory` is as it was `seen`, what that has `told`."""
 
-    __slots__ = ("handle", "info", "what", "memory", "seen", "told")
+    __slots__ = ("handle", "info", "end", "what", "memory", "seen", "told")
 
     def __init__(self, info: type[ctypes.Structure]) -> None:
         self.handle = d.pcclHandle_t()
         self.memory = bytearray(ctypes.sizeof(info))  # of the info
         self.info: Any = info.from_buffer(self.memory)
+        self.end: tuple[Any, ...] = (lib.pcclAwait, self.handle, self.info)  # a function, and its arguments
         self.what: object = None
         self.seen: Any = b""
         self.told: Any = None
-
-    def await_it(self) -> int:
-        """The result of what the handle names; fills the info."""
-        raise NotImplementedError
 
     def look(self) -> None:
         """At the info."""
@@ -153,6 +171,69 @@ class Call:
 
 
 _TOO_LATE = "the communicator was closed before the operation was awaited"
+
+
+class InFlight:
+    """An operation. The library says once what has become of it; whoever waits, in whatever threads, and in a signal
+    handler that has interrupted one of those, gets that."""
+
+    __slots__ = ("_life", "_handle", "_has_ended", "_results", "_lock")
+
+    def __init__(self, life: Life, handle: d.pcclHandle_t) -> None:
+        self._life = life
+        self._handle = handle
+        self._has_ended = False
+        self._results: list[int | None] = []  # the first one counts; None: the communicator was closed before
+        self._lock = threading.RLock()
+
+    def _awaiting(self) -> Iterator[int]:
+        """The result, by a call of the library's alone when it is asked for."""
+        raise NotImplementedError
+
+    def _held(self) -> Any:
+        """By its life until it has been awaited."""
+        raise NotImplementedError
+
+    def _note(self, status: int, cause: str) -> None:
+        """What has become of it."""
+        raise NotImplementedError
+
+    def done(self) -> bool:
+        """Would wait() return at once? Never blocks."""
+        done = ctypes.c_bool(True)
+        if not self._has_ended and not self._life.is_over:
+            try:
+                PCCLError.check(self._life.call(lib.pcclTest, self._handle, done), "pcclTest")
+            except InvalidArgumentError:
+                return True  # another thread has just awaited it
+        return done.value
+
+    def _finish(self, aborts: bool = False) -> None:
+        """Blocks until it has ended. If a signal handler raises meanwhile: with `aborts` nothing is written into its
+        buffers any more, else it goes on."""
+        if not self._has_ended:
+            self._life.finish(self, aborts)
+
+    def _end(self) -> None:
+        """It has ended, or the communicator was closed. Nobody waits for long under the lock. The result is listed in
+        the call that has it: no signal handler comes in between, to ask for it in vain."""
+        awaiting = self._awaiting()
+        with self._lock:
+            if not self._results:
+                if self._life.is_over:
+                    self._results.append(None)
+                else:
+                    self._results.extend(awaiting)
+            if self._has_ended:
+                return
+            status = self._results[0]
+            if status is None:
+                self._note(d.pcclAborted, _TOO_LATE)
+            else:
+                cause = last_error() if status != d.pcclSuccess else ""
+                self._life.forget(self._held())
+                self._note(status, cause)
+            self._has_ended = True
 
 
 class Life:
@@ -228,37 +309,33 @@ class Life:
                 inside.remove(thread)
 
     def _wait(self, handle: d.pcclHandle_t) -> None:
-        """Until the operation has ended, is unknown, or the communicator was closed; signals are heard meanwhile."""
+        """Until the operation has ended, is unknown, or the communicator was closed; signals are heard meanwhile, and
+        their handlers may close it. None runs between a look and the call of C after it."""
         done = ctypes.c_bool()
         while not (done.value or self.is_over) and lib.pcclTestFor(handle, SLICE_MS, done) == d.pcclSuccess:
             pass
 
     def _await_in_slices(self, call: Call) -> int:
+        end, *arguments = call.end
         self._wait(call.handle)
         if self.is_over:
             raise AbortedError(Result.ABORTED, "pccl.Communicator", _TOO_LATE)
-        status = call.await_it()
+        status = int(end(*arguments))
         call.handle.comm = None
         return status
 
-    def finish(self, handle: d.pcclHandle_t, buffers: Any, await_it: Callable[[], int], aborts: bool
-               ) -> tuple[int, str]:
-        """Result and cause of an operation, when it has ended. If a signal handler raises meanwhile: with `aborts`
-        nothing is written into the buffers any more, else the operation goes on."""
+    def finish(self, operation: InFlight, aborts: bool) -> None:
+        """When it has ended, it is told so. If a signal handler raises meanwhile: with `aborts` nothing is written into
+        its buffers any more, else it goes on."""
         inside, thread = self._inside, get_ident()
         try:
             inside.append(thread)
-            self._wait(handle)
-            if self.is_over:
-                return d.pcclAborted, _TOO_LATE
-            status = await_it()
-            cause = last_error() if status != d.pcclSuccess else ""
-            self.forget(buffers)
-            return status, cause
+            self._wait(operation._handle)
+            operation._end()
         except BaseException:
             while aborts:
                 try:
-                    self.abandon(handle, buffers)
+                    self.abandon(operation._handle, operation._held())
                     aborts = False
                 except BaseException:
                     pass

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import time
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import _addresses
 from . import _declarations as d
-from ._calls import SLICE_MS, Call, Life, blocking
+from ._calls import SLICE_MS, Call, InFlight, Life, blocking
 from ._library import lib
 from .buffers import Buffer, pair_of
-from .errors import InvalidArgumentError, MasterConnectionFailedError, PCCLError
+from .errors import MasterConnectionFailedError, PCCLError
 from .operations import Operations
 from .settings import Settings
 from .shared_state import SharedState
@@ -59,10 +58,8 @@ class _Call(Call):
     def __init__(self) -> None:
         super().__init__(d.pcclReduceInfo_t)
         self.handle_of_1_0 = d.pcclAsyncReduceOp_t.from_buffer(self.handle)  # it begins as that
+        self.end = (lib.pcclAwaitAsyncReduce, self.handle_of_1_0, self.info)
         self.descriptor = d.pcclReduceDescriptor_t(quantization_options=no_quantization().to_c())
-
-    def await_it(self) -> int:
-        return int(lib.pcclAwaitAsyncReduce(self.handle_of_1_0, self.info))
 
     def describe(self, count: int, datatype: DataType, op: ReduceOp, tag: int) -> None:
         self.descriptor.count = count
@@ -79,44 +76,34 @@ class _Call(Call):
 _spare: list[_Call] = []
 
 
-class AsyncReduceHandle:
+class AsyncReduceHandle(InFlight):
     """An all-reduce in flight. Its tensors are kept alive until it was awaited, or its communicator is closed."""
 
+    _outcome: tuple[bool, int, ReduceInfo]  # when it has ended
+
     def __init__(self, communicator: Communicator, handle: d.pcclAsyncReduceOp_t, buffers: tuple[Buffer, ...]) -> None:
-        self._communicator = communicator
-        self._handle = handle
+        super().__init__(communicator._life, d.pcclHandle_t(handle.comm, handle.tag, 0))  # 0: any launch
+        self._communicator = communicator  # as long as somebody has the handle
+        self._handle_of_1_0 = handle
         self._buffers = buffers
-        self._outcome: tuple[bool, int, ReduceInfo] | None = None
+        self._info = d.pcclReduceInfo_t()
         self._cause = ""
-        self._lock = threading.Lock()
 
-    def done(self) -> bool:
-        """Would wait() return at once?"""
-        done = ctypes.c_bool(True)
-        if self._outcome is None and not self._communicator._life.is_over:
-            try:
-                PCCLError.check(self._communicator._life.call(lib.pcclTest, self._any_launch(), done), "pcclTest")
-            except InvalidArgumentError:
-                return True  # another thread has just awaited it
-        return done.value
+    def _awaiting(self) -> Iterator[int]:
+        return map(lib.pcclAwaitAsyncReduce, (self._handle_of_1_0,), (self._info,))
 
-    def _any_launch(self) -> d.pcclHandle_t:
-        return d.pcclHandle_t(self._handle.comm, self._handle.tag, 0)
+    def _held(self) -> Any:
+        return self._buffers
+
+    def _note(self, status: int, cause: str) -> None:
+        self._outcome = status == d.pcclSuccess, status, _info_of(self._info)
+        self._cause = cause
+        self._buffers = ()
 
     def wait(self) -> tuple[bool, int, ReduceInfo]:
         """Blocks until it has ended: success, the result's number, what became of it. The same when asked again."""
-        return self._outcome or self._finish()
-
-    def _finish(self) -> tuple[bool, int, ReduceInfo]:
-        with self._lock:
-            if self._outcome is None:
-                info = d.pcclReduceInfo_t()
-                status, self._cause = self._communicator._life.finish(
-                    self._any_launch(), self._buffers, lambda: int(lib.pcclAwaitAsyncReduce(self._handle, info)),
-                    False)
-                self._outcome = (status == d.pcclSuccess, status, _info_of(info))
-                self._buffers = ()
-            return self._outcome
+        self._finish()
+        return self._outcome
 
     def result(self) -> ReduceInfo:
         """wait(), but a failure is raised."""

@@ -8,15 +8,14 @@ import asyncio
 import contextlib
 import ctypes
 import operator
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import SLICE_MS, Call, Life, start
+from ._calls import SLICE_MS, Call, InFlight, Life, start
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
-from .errors import InvalidArgumentError, PCCLError
+from .errors import PCCLError
 from .settings import FailurePolicy, Input, Overflow, Plan, Rounding, Zstd, number
 from .types import DataType, QuantizationAlgorithm, ReduceOp
 
@@ -78,40 +77,30 @@ class OperationInfo(NamedTuple):
     plan: Plan
 
 
-class Handle:
+class Handle(InFlight):
     """An operation in flight. Any thread may wait(), any number of them, any number of times; in asyncio, `await
     handle` does. Ctrl-C in wait() leaves the operation in flight. Who lets go of a handle leaves it so, too, and its
     tag taken: buffers are kept alive by the communicator until the operation was awaited, or that is closed."""
 
-    __slots__ = ("_communicator", "_handle", "_name", "_buffers", "_lock", "_outcome", "__weakref__")
+    __slots__ = ("_communicator", "_name", "_buffers", "_info", "_outcome", "__weakref__")
+    _outcome: tuple[int, str, OperationInfo]  # when it has ended
 
     def __init__(self, communicator: Any, handle: d.pcclHandle_t, name: str, buffers: tuple[Buffer, ...]) -> None:
-        self._communicator = communicator
-        self._handle = handle
+        super().__init__(communicator._life, handle)
+        self._communicator = communicator  # as long as somebody has the handle
         self._name = name
         self._buffers = buffers
-        self._lock = threading.Lock()
-        self._outcome: tuple[int, str, OperationInfo] | None = None
+        self._info = d.pcclOperationInfo_t(size=_INFO_BYTES)
 
-    def done(self) -> bool:
-        """Would wait() return at once? Never blocks."""
-        done = ctypes.c_bool(True)
-        if self._outcome is None and not self._communicator._life.is_over:
-            try:
-                PCCLError.check(self._communicator._life.call(lib.pcclTest, self._handle, done), "pcclTest")
-            except InvalidArgumentError:
-                return True  # another thread has just awaited it
-        return done.value
+    def _awaiting(self) -> Iterator[int]:
+        return map(lib.pcclAwait, (self._handle,), (self._info,))
 
-    def _finish(self, aborts: bool = False) -> tuple[int, str, OperationInfo]:
-        with self._lock:
-            if self._outcome is None:
-                info = d.pcclOperationInfo_t(size=_INFO_BYTES)
-                status, cause = self._communicator._life.finish(
-                    self._handle, self._buffers, lambda: int(lib.pcclAwait(self._handle, info)), aborts)
-                self._outcome = status, cause, _told(info)
-                self._buffers = ()
-            return self._outcome
+    def _held(self) -> Any:
+        return self._buffers
+
+    def _note(self, status: int, cause: str) -> None:
+        self._outcome = status, cause, _told(self._info)
+        self._buffers = ()
 
     def wait(self) -> OperationInfo:
         """Blocks until the operation has ended, with the GIL released. A failure is raised, each time anew."""
@@ -121,7 +110,8 @@ class Handle:
         return self._wait(True)
 
     def _wait(self, aborts: bool) -> OperationInfo:
-        status, cause, info = self._outcome or self._finish(aborts)
+        self._finish(aborts)
+        status, cause, info = self._outcome
         PCCLError.check(status, self._name, cause)
         return info
 
@@ -144,7 +134,7 @@ class Handle:
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(tell)
 
-        if self._outcome is None:
+        if not self._has_ended:
             start(watch)
             await ended
         return self.wait()
@@ -200,9 +190,6 @@ class _Call(Call):
         operation.stay_ms = operation.stay_ms or SLICE_MS
         operation.info = ctypes.addressof(self.info)
         return operation
-
-    def await_it(self) -> int:
-        return int(lib.pcclAwait(self.handle, self.info))
 
     def describe(self, count: int, datatype: DataType, op: ReduceOp | str) -> None:
         self.operation.count = count
