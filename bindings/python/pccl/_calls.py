@@ -131,7 +131,7 @@ def status_of(name: str, *arguments: Any) -> tuple[int, str]:
 
 
 def wait_for(event: threading.Event, limit_s: float = math.inf) -> bool:
-    """event.wait(limit_s), in slices: a signal that comes just before a wait has to wait for its end."""
+    """event.wait(limit_s), in slices: a signal that comes just before one of them is heard when that ends."""
     deadline = time.monotonic() + limit_s
     while not event.wait(min(max(deadline - time.monotonic(), 0), SLICE_MS / 1000)):
         if time.monotonic() >= deadline:

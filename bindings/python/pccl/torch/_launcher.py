@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import ctypes
 import functools
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ Launches = list[Any]  # of Launch and Staged, which are alike to who waits for t
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _LONGEST_MS = 2**32 - 1
 _NUMBERS = 2**32 // PIECE_TAGS  # of collectives: then they begin anew
+_PATIENCE_S = 2  # with the group's own threads, at its end
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
 
@@ -68,7 +70,7 @@ class Launcher:
         self._rank = rank
         self._size = size
         self._timeout_ms = timeout_ms
-        self._launching = threading.Lock()
+        self._launching = threading.RLock()  # a signal handler may interrupt who has it, and end the group
         self._first_tag = (meeting.began & 0x3fffffff) << 32
         self._calls = 0  # so many collectives
         self._pending: collections.deque[Launch] = collections.deque()
@@ -127,16 +129,16 @@ class Launcher:
         life.hold(launch)
         status = d.pcclSuccess
         try:
-            status = life.call(getattr(lib, name + "Async"), *pointers, operation, communicator._comm, launch.handle)
+            status = life.call(getattr(lib, name + "Async"), *pointers, operation, communicator._comm, launch._handle)
         finally:  # a signal handler may have raised, and the operation be in flight; another may raise now
-            if status == d.pcclSuccess and launch.handle.comm:
+            if status == d.pcclSuccess and launch._handle.comm:
                 self._remember(launch)
             else:
                 life.forget(launch)
         if status != d.pcclSuccess:
             raise error_of(status, name, in_words(last_error(), tag, launch.called))
-        if launch.handle.comm is None:  # it was awaited as well; else others may have awaited it by now
-            launch.ended = True
+        if launch._handle.comm is None:  # it was awaited as well; else others may have awaited it by now
+            launch._has_ended = True
         return launch
 
     def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:
@@ -164,11 +166,12 @@ class Launcher:
     def _remember(self, launch: Launch) -> None:
         pending = self._pending
         with self._launching:
-            while pending and pending[0].ended:
+            while pending and pending[0]._has_ended:
                 pending.popleft()
-            if len(pending) >= _MANY:
-                if pending[0].is_done():
-                    pending[0].finish()
+            if len(pending) >= _MANY and pending:  # still: a signal handler may have ended the group
+                first = pending[0]
+                if first.is_done():
+                    first.finish()
                 else:
                     pending.rotate(-1)  # it may be in flight for long: then look at others
             pending.append(launch)
@@ -196,15 +199,17 @@ class Launcher:
     # ---- the end
 
     def _drain(self, hurry: Callable[[], object] | None = None) -> None:
-        """Waits for all that is in flight. It is known to end, or else hurry() makes it."""
+        """Waits for all that is in flight. It is known to end, or else hurry() makes it; threads of the group may wait
+        for one that is interrupted by a signal handler which has called this, and end later then."""
+        limit_s = math.inf if hurry is None else _PATIENCE_S
         if hurry is not None and self._stager.is_busy:
             hurry()
-        self._stager.stop()
+        self._stager.stop(limit_s)
         while (launch := self._take_pending()) is not None:
             if hurry is not None and not launch.is_done():
                 hurry()
             launch.finish()
-        self._watcher.stop()
+        self._watcher.stop(limit_s)
 
     def _take_pending(self) -> Launch | None:
         with self._launching:  # who remembers one may be at it

@@ -8,6 +8,7 @@ Whatever becomes of a piece, those after it are launched as well, or ranks would
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import _declarations as d
+from .._calls import join, wait_for
 from .._devices import HOST, Device, Mark, Pairs, bytes_in
 from ._facade import Tensor, torch
 from ._work import Launch
@@ -100,11 +102,11 @@ class Staged:
         return [each.info for each in self.launches]
 
     def wait_until(self, deadline: float) -> bool:
-        return self.ended.wait(max(deadline - time.monotonic(), 0))
+        return wait_for(self.ended, deadline - time.monotonic())
 
     def finish(self) -> Exception | None:
         """Blocks until it has ended, and its last piece has been brought back."""
-        self.ended.wait()
+        wait_for(self.ended)
         return self._error
 
     # ---- who moves it
@@ -185,7 +187,7 @@ class Stager:
 
     def __init__(self, launch: Callable[..., Launch]) -> None:
         self._launch = launch
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt who has it, and stop them
         self._threads: list[threading.Thread] = []
         self._is_stopped = False
         self._latest: threading.Event | None = None  # that the last one has ended
@@ -196,15 +198,15 @@ class Stager:
     def add(self, staged: Staged) -> None:
         """In the order of tags. RuntimeError: it was stopped."""
         with self._lock:
-            if self._is_stopped:
-                raise RuntimeError("the process group was destroyed")
-            if not self._threads:
+            if not self._threads and not self._is_stopped:
                 for _ in range(_SLOTS):
                     self._free.put(_Slot())
                 self._threads = [threading.Thread(target=run, name=f"pccl-{name}", daemon=True)
                                  for run, name in ((self._bring_in, "in"), (self._bring_back, "out"))]
                 for thread in self._threads:
                     thread.start()
+            if self._is_stopped:  # last of all: by a signal handler, maybe
+                raise RuntimeError("the process group was destroyed")
             self._latest = staged.ended
             self._inbox.put(staged)
 
@@ -213,15 +215,15 @@ class Stager:
         latest = self._latest
         return latest is not None and not latest.is_set()
 
-    def stop(self) -> None:
-        """For ever, when all has ended that it has. Repeatable, if it was interrupted."""
+    def stop(self, limit_s: float = math.inf) -> None:
+        """For ever, when all has ended that it has; waits for no longer than that. Repeatable, if it was
+        interrupted."""
         with self._lock:  # not while it waits: who adds something holds what the threads need
             if not self._is_stopped:
                 self._is_stopped = True
                 self._inbox.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._free = queue.SimpleQueue()
+        if join(self._threads, limit_s):
+            self._free = queue.SimpleQueue()
 
     def _bring_in(self) -> None:
         with torch.inference_mode():  # tensors of that mode may be written to in it alone

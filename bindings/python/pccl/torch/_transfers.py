@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from .. import _declarations as d
+from .._calls import wait_for
 from ..errors import PCCLError, Result
 from ._collectives import Collectives, bytes_of, options_of, run_all
 from .._devices import from_host, to_host
@@ -217,8 +219,8 @@ class _InLine(Work):
     def _come(self, is_waited: bool) -> bool:
         """Has it a source, or come to its end?"""
         while True:
-            left_s = None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
-            if self._matched.wait(left_s if is_waited else 0):
+            left_s = math.inf if self._deadline is None else max(self._deadline - time.monotonic(), 0)
+            if wait_for(self._matched, left_s if is_waited else 0):
                 return True
             if left_s == 0:
                 late = error_of(d.pcclTimeout, "torch.distributed.recv", "no rank has sent anything")
@@ -234,7 +236,7 @@ class _InLine(Work):
         return self._come(False) and super().is_completed()
 
     def wait(self, timeout: timedelta = timedelta()) -> bool:
-        if timeout > timedelta() and not self._matched.wait(timeout.total_seconds()):
+        if timeout > timedelta() and not wait_for(self._matched, timeout.total_seconds()):
             raise self.late(timeout)
         self._come(True)
         return super().wait(timeout)

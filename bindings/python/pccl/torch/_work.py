@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from .. import _declarations as d
-from .._calls import SLICE_MS, Life
+from .._calls import SLICE_MS, InFlight, Life, join
 from .._library import lib
 from ..errors import InvalidUsageError, PCCLError
 from .._devices import HOST, Mark, device_of
@@ -23,22 +24,19 @@ _NO_TIMEOUT = timedelta()
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
 
 
-class Launch:
+class Launch(InFlight):
     """One operation of the library in flight, by its name for people; what they call its tag. Keeps its buffers alive.
     Any thread may finish() it, any number of times. info: what has become of it then."""
 
-    __slots__ = ("handle", "name", "called", "buffers", "ended", "info", "_life", "_error", "_lock")
+    __slots__ = ("name", "called", "buffers", "info", "_error")
 
     def __init__(self, life: Life, name: str, called: str, buffers: Any) -> None:
-        self.handle = d.pcclHandle_t()
+        super().__init__(life, d.pcclHandle_t())
         self.name = name
         self.called = called
         self.buffers = buffers
-        self.ended = False
         self.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
-        self._life = life
         self._error: PCCLError | None = None
-        self._lock = threading.Lock()
 
     def infos(self) -> list[d.pcclOperationInfo_t]:
         return [self.info]
@@ -49,23 +47,27 @@ class Launch:
 
     def finish(self) -> PCCLError | None:
         """Blocks until it has ended, and frees its tag. What went wrong; None: nothing."""
-        with self._lock:
-            if not self.ended:
-                status, cause = self._life.finish(self.handle, self, lambda: int(lib.pcclAwait(self.handle, self.info)),
-                                                  False)
-                if status != d.pcclSuccess:
-                    self._error = error_of(status, self.name, in_words(cause, self.handle.tag, self.called))
-                self.ended = True
-                if not self._life.is_over:  # else it goes on until the communicator has ended, which lets go of it
-                    self.buffers = None
-            return self._error
+        self._finish()
+        return self._error
+
+    def _awaiting(self) -> Iterator[int]:
+        return map(lib.pcclAwait, (self._handle,), (self.info,))
+
+    def _held(self) -> Any:
+        return self
+
+    def _note(self, status: int, cause: str) -> None:
+        if status != d.pcclSuccess:
+            self._error = error_of(status, self.name, in_words(cause, self._handle.tag, self.called))
+        if not self._life.is_over:  # else it goes on until the communicator has ended, which lets go of it
+            self.buffers = None
 
     def wait_until(self, deadline: float) -> bool:
         """Has it ended by then?"""
-        done = ctypes.c_bool(self.ended)
+        done = ctypes.c_bool(self._has_ended)
         left_ms = 0
         try:
-            while not done.value and self._life.call(lib.pcclTestFor, self.handle, left_ms, done) == d.pcclSuccess:
+            while not done.value and self._life.call(lib.pcclTestFor, self._handle, left_ms, done) == d.pcclSuccess:
                 if not done.value and (left_ms := math.ceil((deadline - time.monotonic()) * 1000)) <= 0:
                     return False
                 left_ms = min(left_ms, SLICE_MS)
@@ -90,7 +92,7 @@ class Work(WorkBase):
         self._stream = self._device.stream()  # that temporary tensors are of
         self._mark: Mark = None
         self._infers = torch.is_inference_mode_enabled()  # a mode of each thread
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt who has it, and wait as well
         self._ended = False
         self._error: Exception | None = None
         self._future: Any = None
@@ -99,6 +101,9 @@ class Work(WorkBase):
 
     def finish(self) -> Exception | None:
         """Blocks until it has ended. What went wrong; None: nothing."""
+        with contextlib.suppress(Exception):  # it comes again
+            for launch in self._launches:  # without the lock: who waits for that can't end before a signal handler that
+                launch.finish()            # has interrupted this, and ends the group
         with self._lock:
             if not self._ended:
                 try:
@@ -194,7 +199,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[tuple[Work, Any] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt who has it, and stop them
         self._free = 0
         self._threads: list[threading.Thread] = []
 
@@ -217,12 +222,10 @@ class Watcher:
             with self._lock:
                 self._free += 1
 
-    def stop(self) -> None:
-        """No work may be in flight."""
+    def stop(self, limit_s: float = math.inf) -> None:
+        """No work may be in flight. Waits for no longer than that for who ends one still."""
         with self._lock:
             threads, self._threads, self._free = self._threads, [], 0
         for _ in threads:
             self._inbox.put(None)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join()
+        join(threads, limit_s)

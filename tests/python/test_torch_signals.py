@@ -1,0 +1,61 @@
+"""Groups of torch.distributed that a signal handler destroys while the main thread waits in one of their calls."""
+
+import signal
+import time
+from datetime import timedelta
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+from pccl.errors import PCCLError  # noqa: E402
+from pccl.torch import _staging  # noqa: E402
+
+
+def wait_for_future():
+    """While a thread of the group's waits for the same work."""
+    work = dist.all_reduce(torch.ones(3), async_op=True)
+    work.get_future()
+    work.wait()
+
+
+def wait_for_pieces():
+    _staging.PIECE_BYTES = 1 << 16
+    dist.group.WORLD._cuts = True
+    dist.all_reduce(torch.ones(1 << 20))
+
+
+WAYS = {
+    "call": lambda: dist.all_reduce(torch.ones(3)),
+    "work": lambda: dist.all_reduce(torch.ones(3), async_op=True).wait(),
+    "limited": lambda: dist.all_reduce(torch.ones(3), async_op=True).wait(timedelta(seconds=100)),
+    "future": wait_for_future,
+    "pieces": wait_for_pieces,
+    "transfer": lambda: dist.recv(torch.ones(1), 1),
+    "any source": lambda: dist.recv(torch.ones(1)),
+}
+
+
+def end_by_signal(rank, count, way, after_s, ended):
+    dist.init_process_group("pccl")
+    dist.barrier()
+    if rank == 1:
+        while not ended.exists():
+            time.sleep(0.01)
+        return True
+    signal.signal(signal.SIGALRM, lambda *_: dist.destroy_process_group())
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    begin = time.monotonic()
+    with pytest.raises(PCCLError):
+        WAYS[way]()
+    ended.touch()
+    assert not dist.is_initialized() and time.monotonic() - begin < 30
+    return True
+
+
+@pytest.mark.parametrize(("way", "after_s"), [*((way, 0.3) for way in WAYS), ("call", 0.03), ("pieces", 0.03)])
+def test_a_handler_may_end_the_group_that_the_main_thread_waits_in(run_ranks, way, after_s, tmp_path):  # noqa: F811
+    assert run_ranks(end_by_signal, 2, way, after_s, tmp_path / "ended") == {0: True, 1: True}
