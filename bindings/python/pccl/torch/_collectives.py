@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _declarations as d
 from ._facade import Tensor, Tensors, c10d, dist, torch
-from ._launcher import Launcher, Launches, dense, is_plain, milliseconds, one_of
+from ._launcher import Launcher, Launches, collective, dense, is_plain, milliseconds, one_of
 from ._reduction import Reduction, reduction_of
 from ._staging import Move
 from ._work import Work
@@ -59,22 +59,24 @@ class Collectives(Launcher):
 
     # ---- all-reduce
 
+    @collective
     def allreduce(self, tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         tensors = listed(tensors)
         tensor = one_of(tensors, "all-reduce")
         opts = options_of(c10d.AllreduceOptions, opts, timeout)
         return self._all_reduce([tensor], opts)
 
+    @collective
     def allreduce_coalesced(self, tensors: Tensors, opts: Any = None) -> Work:
         return self._all_reduce(tensors, options_of(c10d.AllreduceCoalescedOptions, opts))
 
     def _all_reduce(self, tensors: Tensors, opts: Any) -> Work:
         launches: Launches = []
         ends: list[Any] = []
-        for tensor in tensors:
-            if tensor.layout is torch.sparse_coo:
-                return self._all_reduce_sparse(one_of(tensors, "all-reduce of sparse tensors"), opts)
-            reduction = reduction_of(opts.reduceOp, tensor)
+        if any(tensor.layout is torch.sparse_coo for tensor in tensors):
+            return self._all_reduce_sparse(one_of(tensors, "all-reduce of sparse tensors"), opts)
+        reductions = [reduction_of(opts.reduceOp, tensor) for tensor in tensors]  # all, before one is launched
+        for tensor, reduction in zip(tensors, reductions, strict=True):
             if reduction.gather is not None:
                 self._all_reduce_gathered(tensor, reduction, opts, launches, ends)
                 continue
@@ -121,6 +123,7 @@ class Collectives(Launcher):
 
     # ---- broadcast
 
+    @collective
     def broadcast(self, tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         tensors = listed(tensors)
         tensor = one_of(tensors, "broadcast")
@@ -172,6 +175,7 @@ class Collectives(Launcher):
                 ends.append(functools.partial(output.copy_, part.view(output.shape)))
         return self._gather_bytes(whole, dense(source), opts, is_alone)
 
+    @collective
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(input_tensors, torch.Tensor):
             output_tensors, input_tensors = [output_tensors], [input_tensors]
@@ -180,6 +184,7 @@ class Collectives(Launcher):
         launches = self._gather_into(outputs, source, options_of(c10d.AllgatherOptions, opts, timeout), ends)
         return self._work(launches, outputs, run_all(ends))
 
+    @collective
     def allgather_coalesced(self, output_lists: Any, input_list: Tensors, opts: Any = None) -> Work:
         """output_lists[rank][index]: where what input_list[index] of that rank has comes to."""
         opts = options_of(c10d.AllgatherOptions, opts)
@@ -195,6 +200,7 @@ class Collectives(Launcher):
     def all_gather_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
         return self.all_gather_single_coalesced([output], [input], opts)
 
+    @collective
     def all_gather_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
         opts = options_of(c10d.AllgatherOptions, opts)
         launches: Launches = []
@@ -236,6 +242,7 @@ class Collectives(Launcher):
             "pcclReduceScatter", whole, part, part.numel() * reduction.parts, bytes_of(part), reduction.datatype,
             source_rows=self._size, op=reduction.op), opts, is_alone)]
 
+    @collective
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(output_tensors, torch.Tensor):
             output_tensors, input_tensors = [output_tensors], [input_tensors]
@@ -249,6 +256,7 @@ class Collectives(Launcher):
     def reduce_scatter_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
         return self.reduce_scatter_single_coalesced([output], [input], opts)
 
+    @collective
     def reduce_scatter_single_coalesced(self, outputs: Tensors, inputs: Tensors, opts: Any = None) -> Work:
         opts = options_of(c10d.ReduceScatterOptions, opts)
         launches: Launches = []
@@ -267,9 +275,11 @@ class Collectives(Launcher):
             "pcclBarrier", (), 0, d.pcclUint8, None, timeout_ms=milliseconds(opts.timeout), stays=not opts.asyncOp)],
             ())
 
+    @collective
     def barrier(self, opts: Any = None, timeout: Any = None) -> Work:
         return self._barrier(options_of(c10d.BarrierOptions, opts, timeout))
 
+    @collective
     def monitored_barrier(self, timeout: Any = None, wait_all_ranks: bool = False) -> None:
         """A barrier whose CollectiveTimeoutError names all ranks that had not come, on every rank that had."""
         opts = options_of(c10d.BarrierOptions, None, timeout)

@@ -10,7 +10,7 @@ from typing import Any
 from .. import _declarations as d
 from ._collectives import bytes_of, joined, listed, options_of, run_all, whole_of
 from ._facade import Tensor, Tensors, c10d, torch
-from ._launcher import Launches, dense, is_plain, one_of
+from ._launcher import Launches, collective, dense, is_plain, one_of
 from ._reduction import reduction_of
 from ._staging import Move
 from ._transfers import Transfers
@@ -26,6 +26,7 @@ class Exchange(Transfers):
 
     # ---- reduce, gather, scatter
 
+    @collective
     def reduce(self, tensors: Any, opts: Any = None, op: Any = None, timeout: Any = None) -> Work:
         tensors = listed(tensors)
         tensor = one_of(tensors, "reduce")
@@ -57,6 +58,7 @@ class Exchange(Transfers):
         return [self._move(Move("pcclGather", part, whole, bytes_of(part), bytes_of(part), d.pcclUint8,
                                 target_rows=self._size, more=(None,), root=opts.rootRank), opts)]
 
+    @collective
     def gather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(input_tensors, torch.Tensor):
             output_tensors, input_tensors = [output_tensors] if output_tensors else [], [input_tensors]
@@ -75,6 +77,7 @@ class Exchange(Transfers):
             ends = _copies(outputs, whole)
         return self._work(self._gather_parts(whole, dense(source), opts), outputs, run_all(ends))
 
+    @collective
     def scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(output_tensors, torch.Tensor):
             output_tensors, input_tensors = [output_tensors], [input_tensors] if input_tensors else []
@@ -101,6 +104,7 @@ class Exchange(Transfers):
 
     # ---- all-to-all
 
+    @collective
     def all_to_all_single(self, output: Tensor, input: Tensor, output_split_sizes: Sequence[int],
                           input_split_sizes: Sequence[int], opts: Any = None, timeout: Any = None) -> Work:
         opts = options_of(c10d.AllToAllOptions, opts, timeout)
@@ -134,6 +138,7 @@ class Exchange(Transfers):
         return [self._move(Move("pcclAllToAll", source, target, 0, 0, d.pcclUint8,
                                 more=(_counts(send), _counts(receive))), opts)]
 
+    @collective
     def alltoall(self, output_tensors: Tensors, input_tensors: Tensors, opts: Any = None, timeout: Any = None) -> Work:
         if len(output_tensors) != self._size or len(input_tensors) != self._size:
             raise ValueError(f"an all-to-all in a group of {self._size} has as many outputs and inputs")

@@ -7,7 +7,7 @@ from ..operations import CodecChoices, choice_number
 from ._collectives import bytes_of
 from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch
 from ._group import ProcessGroup
-from ._launcher import Launches, dense
+from ._launcher import Launches, collective, dense
 from ._reduction import reduction_of
 from ._staging import Move
 
@@ -67,6 +67,11 @@ def codec_hook(state: CodecState, bucket: GradBucket) -> TensorFuture:
     group = dist.group.WORLD if state.process_group is None else state.process_group
     if not isinstance(group, ProcessGroup):
         raise TypeError("pccl.torch.codec_hook() is for groups of the backend pccl")
+    return _average(group, state, bucket)
+
+
+@collective
+def _average(group: ProcessGroup, state: CodecState, bucket: Any) -> Any:
     buffer = dense(bucket.buffer())
     if not buffer.is_floating_point():
         raise ValueError(f"codecs are for floating point gradients, not for {buffer.dtype}")

@@ -8,7 +8,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from .. import _declarations as d
 from .._calls import SLICE_MS
@@ -21,10 +21,13 @@ from ._meeting import Meeting
 from ._staging import PIECE_TAGS, Move, Staged, Stager
 from ._work import Launch, Watcher, Work
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _LONGEST_MS = 2**32 - 1
-_NUMBERS = 2**32 // PIECE_TAGS  # of collectives: then they begin anew
+_PARTS = 4096  # operations of one collective; more have the names of the first ones again
+_NUMBERS = 2**32 // _PARTS // PIECE_TAGS  # of collectives: then they begin anew
 _PATIENCE_S = 2  # with the group's own threads, at its end
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
@@ -55,6 +58,42 @@ def one_of(tensors: Tensors, what: str) -> Tensor:
     return tensors[0]
 
 
+class _Call:
+    """A collective that a thread has called: its number, when it has one, and how many operations it has launched."""
+
+    __slots__ = ("number", "launched")
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.launched = 0
+
+
+class _Calling(threading.local):
+    """What a thread has called."""
+
+    now: _Call | None = None
+
+
+def collective(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A collective of a group, the first argument. A call has one number, however many operations it is, and pieces. If
+    it fails before it has launched any it was none: whoever makes it again, and rightly, meets the others. If it fails
+    in the midst, what comes after it meets."""
+    @functools.wraps(method)
+    def call(*arguments: _P.args, **choices: _P.kwargs) -> _R:
+        group: Any = arguments[0]
+        calling: _Calling = group._calling
+        outer, now = calling.now, _Call()  # a signal handler may have interrupted who is in one
+        try:
+            calling.now = now
+            return method(*arguments, **choices)
+        finally:
+            calling.now = outer
+            if now.launched == 0:
+                group._take_back(now)
+
+    return call
+
+
 class Launcher:
     """Ranks of the group are those of its communicator: _meeting.py sees to it. A group belongs to the view that it was
     made in: once a member is lost, nothing is launched any more. World of one: there is no communicator, everything
@@ -73,6 +112,7 @@ class Launcher:
         self._launching = threading.RLock()  # a signal handler may interrupt who has it, and end the group
         self._first_tag = (meeting.began & 0x3fffffff) << 32
         self._calls = 0  # so many collectives
+        self._calling = _Calling()
         self._pending: collections.deque[Launch] = collections.deque()
         self._watcher = Watcher()
         self._stager = Stager(self._launch)
@@ -99,10 +139,26 @@ class Launcher:
         return self._communicator
 
     def _name_next(self) -> tuple[int, str]:
-        """The next collective's tag, the first of its pieces', and what people call it. While launching. However many
-        pieces a rank makes of it, the one after it has the same name on all."""
-        number, self._calls = self._calls, self._calls + 1
-        return self._first_tag | number % _NUMBERS * PIECE_TAGS, f"collective {number}"
+        """Of the collective that this thread is in the next operation: its tag, the first of its pieces', and what
+        people call it. While launching."""
+        now = self._calling.now
+        assert now is not None
+        if now.number < 0:
+            now.number = self._calls
+            self._calls += 1
+        tag = (now.number % _NUMBERS * _PARTS + now.launched % _PARTS) * PIECE_TAGS
+        called = f"collective {now.number}"
+        return self._first_tag | tag, called if now.launched == 0 else f"operation {now.launched} of {called}"
+
+    def _count_launched(self) -> None:
+        if self._calling.now is not None:
+            self._calling.now.launched += 1
+
+    def _take_back(self, call: _Call) -> None:
+        """It has launched nothing. Threads that call at the same time are in no order anyway."""
+        with self._launching:
+            if 0 <= call.number == self._calls - 1:
+                self._calls = call.number
 
     def _launch(self, name: str, pointers: tuple[Any, ...], count: int, datatype: int, buffers: Any, *, op: int = 0,
                 root: int = 0, timeout_ms: int = 0, tag: int | None = None, called: str = "",
@@ -131,6 +187,8 @@ class Launcher:
         try:
             status = life.call(getattr(lib, name + "Async"), *pointers, operation, communicator._comm, launch._handle)
         finally:  # a signal handler may have raised, and the operation be in flight; another may raise now
+            if launch._handle.comm or launch.info.epoch:  # in flight, or it has ended
+                self._count_launched()
             if status == d.pcclSuccess and launch._handle.comm:
                 self._remember(launch)
             else:
@@ -161,6 +219,7 @@ class Launcher:
             self._present()
             staged.first_tag, staged.called = self._name_next()
             self._stager.add(staged)
+            self._count_launched()
         return staged
 
     def _remember(self, launch: Launch) -> None:

@@ -21,7 +21,7 @@ from ._collectives import Collectives, bytes_of, options_of, run_all
 from .._devices import from_host, to_host
 from ._errors import error_of, lost
 from ._facade import Tensor, Tensors, c10d, torch
-from ._launcher import dense, milliseconds, one_of
+from ._launcher import collective, dense, milliseconds, one_of
 from ._work import Launch, Work
 
 _BETWEEN_TWO = 1 << 63  # tags of sends; those of collectives count from 0
@@ -151,6 +151,7 @@ class Transfers(Collectives):
                 line.remove(work)
                 work.fail(error)
 
+    @collective
     def _answer_signals(self, timeout: timedelta | None) -> None:
         """The group ends with nobody lost: signals that are awaited still are given by their sources, or they would
         never end. All ranks call this; when one does not come in time, it raises that, and may be called again."""

@@ -1,0 +1,84 @@
+"""Ranks stay in step when a collective fails on one of them alone."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch._C._distributed_c10d as c10d  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError  # noqa: E402
+from pccl.torch import _collectives, _reduction, codec_hook  # noqa: E402
+
+ONE, TRUTH = torch.ones(1), torch.tensor([True])
+
+
+def mean_of(tensors):
+    options = c10d.AllreduceCoalescedOptions()
+    options.reduceOp = dist.ReduceOp.AVG
+    dist.group.WORLD.allreduce_coalesced(tensors, options).wait()
+
+
+def by_codec(**choices):
+    bucket = SimpleNamespace(buffer=lambda: torch.ones(64), parameters=lambda: [], index=lambda: 0)
+    codec_hook(CodecState(codec="int8", **choices), bucket).wait()
+
+
+def gather_two(second):
+    outputs = [[torch.empty(1), second.clone()] for _ in range(3)]
+    dist.group.WORLD.allgather_coalesced(outputs, [ONE, torch.ones(2)]).wait()
+
+
+def refused(call):
+    """By the library."""
+    real, _collectives.reduction_of = _collectives.reduction_of, lambda *_: _reduction.Reduction(99, 0)
+    try:
+        call()
+    finally:
+        _collectives.reduction_of = real
+
+
+# Wrong on one rank, which makes it right.
+AGAIN = [
+    (lambda: dist.all_reduce(TRUTH, dist.ReduceOp.AVG), lambda: dist.all_reduce(ONE, dist.ReduceOp.AVG)),
+    (lambda: mean_of([ONE, TRUTH]), lambda: mean_of([ONE, ONE.clone()])),
+    (lambda: by_codec(codec_block=7), by_codec),
+    (lambda: refused(lambda: dist.all_reduce(ONE)), lambda: dist.all_reduce(ONE, dist.ReduceOp.MAX)),
+    (lambda: refused(lambda: dist.all_reduce(ONE, async_op=True)), lambda: dist.all_reduce(ONE, dist.ReduceOp.MAX)),
+    (lambda: dist.group.WORLD.gather([], [ONE, ONE], 1), lambda: dist.gather(
+        ONE, [torch.empty(1) for _ in range(3)] if dist.get_rank() == 1 else None, 1)),
+]
+
+
+def fail_alone(rank, count):
+    dist.init_process_group("pccl")
+
+    def check(step):
+        tensor = torch.full((3,), float(rank + step))
+        dist.all_reduce(tensor)
+        assert tensor.tolist() == [sum(range(count)) + count * step] * 3
+
+    for step, (wrong, right) in enumerate(AGAIN):
+        if rank == 1:
+            with pytest.raises((ValueError, CollectiveError)):
+                wrong()
+        right()
+        check(step)
+    dist.group.WORLD.set_timeout(timedelta(seconds=1))
+    if rank == 1:
+        with pytest.raises(ValueError):
+            gather_two(torch.empty(7))  # the first one of the two is launched
+    else:
+        with pytest.raises(CollectiveTimeoutError, match="operation 1 of collective.*rank 1"):
+            gather_two(torch.empty(2))
+    dist.group.WORLD.set_timeout(timedelta(seconds=60))
+    check(7)
+    return True
+
+
+def test_ranks_are_in_step_after_a_collective_has_failed_on_one_of_them(run_ranks):  # noqa: F811
+    assert run_ranks(fail_alone, 3) == {0: True, 1: True, 2: True}
