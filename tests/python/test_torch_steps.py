@@ -1,5 +1,7 @@
-"""Ranks stay in step when a collective fails on one of them alone."""
+"""Ranks stay in step when a collective fails on one of them alone, and strangers stay out."""
 
+import threading
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -11,8 +13,9 @@ import torch._C._distributed_c10d as c10d  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
-from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError  # noqa: E402
+from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError  # noqa: E402
 from pccl.torch import _collectives, _reduction, codec_hook  # noqa: E402
+from pccl.torch._meeting import dial, peer_group  # noqa: E402
 
 ONE, TRUTH = torch.ones(1), torch.tensor([True])
 
@@ -82,3 +85,29 @@ def fail_alone(rank, count):
 
 def test_ranks_are_in_step_after_a_collective_has_failed_on_one_of_them(run_ranks):  # noqa: F811
     assert run_ranks(fail_alone, 3) == {0: True, 1: True, 2: True}
+
+
+def meet_strangers(rank, count):
+    """Somebody lets others in by the group's communicator, and as many leave."""
+    dist.init_process_group("pccl", timeout=timedelta(seconds=20))
+    communicator = dist.group.WORLD.communicator
+    if rank == 0:
+        stranger = dial(peer_group(), 30_000)
+        threading.Thread(target=stranger.connect, daemon=True).start()
+    while communicator.world_size == count:
+        communicator.update_topology()
+    with pytest.raises(PeersLostError, match="others are members now"):
+        dist.all_reduce(torch.ones(1))
+    if rank == 1:
+        return True
+    while communicator.world_size > count:
+        time.sleep(0.01)
+    for _ in range(2):
+        with pytest.raises(PeersLostError):
+            dist.all_reduce(torch.ones(1))
+    stranger.close()
+    return True
+
+
+def test_a_group_has_no_other_members_than_it_was_made_with(run_ranks):  # noqa: F811
+    assert run_ranks(meet_strangers, 2) == {0: True, 1: True}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import queue
@@ -236,6 +237,44 @@ class InFlight:
             self._has_ended = True
 
 
+class Doors:
+    """Of a group. Who lets others in, and who launches what has a part for each member, having looked how many there
+    are, take turns."""
+
+    def __init__(self) -> None:
+        self._admitting: list[int] = []  # threads
+        self._launching: list[int] = []
+
+    def open(self, admit: Callable[..., Any], *arguments: Any) -> Any:
+        """What admit(*arguments) returns, which may let others in."""
+        admitting, thread = self._admitting, get_ident()
+        try:  # a signal handler may raise right after the next line
+            admitting.append(thread)  # before it looks: keep() looks the other way round
+            while self._launching:
+                time.sleep(0.001)
+            return admit(*arguments)
+        finally:
+            if thread in admitting:
+                admitting.remove(thread)
+
+    def keep(self, launch: Callable[..., Any], *arguments: Any) -> Any:
+        """What launch(*arguments) returns, while which nobody is let in."""
+        launching, thread = self._launching, get_ident()
+        while True:
+            try:
+                launching.append(thread)
+                if not self._admitting:
+                    return launch(*arguments)
+            finally:
+                if thread in launching:
+                    launching.remove(thread)
+            time.sleep(0.001)
+
+    def are_kept_here(self) -> bool:
+        """Has this call, a signal handler's, interrupted one that keeps them?"""
+        return get_ident() in self._launching
+
+
 class Life:
     """Of a communicator. What its operations use stays for as long as they may use it, whoever lets go of their
     handles; and it is not freed while another thread is in a call on it."""
@@ -246,6 +285,7 @@ class Life:
         self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
         self._inside: list[int] = []  # threads in calls
         self._engines: list[Callable[[], object]] = []
+        self.doors = Doors()
         self.is_over = False
 
     @property
@@ -372,8 +412,9 @@ def _closed() -> InvalidUsageError:
     return InvalidUsageError(Result.INVALID_USAGE, "pccl.Communicator", "the communicator has been closed")
 
 
-def blocking(life: Life, name: str, *arguments: Any) -> None:
-    """Calls a function that waits for others; raises what its result says. Interrupted, it aborts the communicator:
-    the others see this peer leave, and none of the call's memory is touched any more."""
-    status, cause = run(lambda: life.call(status_of, name, *arguments), life.abort)
+def blocking(life: Life, name: str, *arguments: Any, by: Callable[..., Any] | None = None) -> None:
+    """Calls a function that waits for others, through `by` if that is given; raises what its result says. Interrupted,
+    it aborts the communicator: the others see this peer leave, and none of the call's memory is touched any more."""
+    call = life.call if by is None else functools.partial(by, life.call)
+    status, cause = run(lambda: call(status_of, name, *arguments), life.abort)
     PCCLError.check(status, name, cause)

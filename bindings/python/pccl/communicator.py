@@ -14,7 +14,7 @@ from . import _declarations as d
 from ._calls import SLICE_MS, Call, InFlight, Life, blocking
 from ._library import lib
 from .buffers import Buffer, pair_of
-from .errors import MasterConnectionFailedError, PCCLError
+from .errors import InvalidUsageError, MasterConnectionFailedError, PCCLError, Result
 from .operations import Operations
 from .settings import Settings
 from .shared_state import SharedState
@@ -209,8 +209,13 @@ class Communicator(Operations):
         return self.get_attribute(Attribute.LOCAL_WORLD_SIZE)
 
     def update_topology(self) -> None:
-        """A joint call of all members: lets in whoever waits."""
-        blocking(self._life, "pcclUpdateTopology", self._comm)
+        """A joint call of all members: lets in whoever waits. What has a part for each member, and is launched by other
+        threads meanwhile, is launched after it."""
+        doors = self._life.doors
+        if doors.are_kept_here():
+            raise InvalidUsageError(Result.INVALID_USAGE, "pcclUpdateTopology", "a signal handler has interrupted the "
+                                    "launch of an operation that has a part for each member")
+        blocking(self._life, "pcclUpdateTopology", self._comm, by=doors.open)
 
     def are_peers_pending(self) -> bool:
         """A joint call: does anybody wait to join?"""

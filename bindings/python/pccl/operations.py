@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import operator
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -15,9 +16,9 @@ from . import _declarations as d
 from ._calls import SLICE_MS, Call, InFlight, Life, start
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
-from .errors import PCCLError
+from .errors import InvalidUsageError, PCCLError, Result
 from .settings import FailurePolicy, Input, Overflow, Plan, Rounding, Zstd, number
-from .types import DataType, QuantizationAlgorithm, ReduceOp
+from .types import Attribute, DataType, QuantizationAlgorithm, ReduceOp
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -212,15 +213,16 @@ _LAUNCHES: dict[str, Any] = {f"pccl{name}": getattr(lib, f"pccl{name}Async") for
     "AllReduceWith", "Broadcast", "ReduceScatter", "AllGather", "Reduce", "Gather", "Scatter", "AllToAll", "Send",
     "Recv", "Barrier")}
 _What = tuple[int, DataType, "ReduceOp | str"]  # number of elements, their type, what becomes of them
-# The library's function, its first arguments, buffers to keep alive, what it is, root.
-_Request = tuple[str, tuple[Any, ...], tuple[Buffer, ...], _What, int]
-_BARRIER: _Request = ("pcclBarrier", (), (), (0, DataType.UINT8, ReduceOp.SUM), 0)
+# The library's function, its first arguments, buffers to keep alive, what it is, root, members that buffers have parts
+# for; 0: they have none.
+_Request = tuple[str, tuple[Any, ...], tuple[Buffer, ...], _What, int, int]
+_BARRIER: _Request = ("pcclBarrier", (), (), (0, DataType.UINT8, ReduceOp.SUM), 0, 0)
 
 
 def _broadcast(recv: Any, send: Any | None, root: int) -> _Request:
     left, right = pair_of(recv if send is None else send, recv)
     return ("pcclBroadcast", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, ReduceOp.SUM),
-            root)
+            root, 0)
 
 
 def _transfer(name: str, value: Any, rank: int) -> _Request:
@@ -228,7 +230,7 @@ def _transfer(name: str, value: Any, rank: int) -> _Request:
     check_host(buffer)
     if not 0 <= rank < 2**32:
         raise ValueError(f"{rank} is no rank")
-    return name, (buffer.pointer, rank), (buffer,), (buffer.count, buffer.datatype, ReduceOp.SUM), 0
+    return name, (buffer.pointer, rank), (buffer,), (buffer.count, buffer.datatype, ReduceOp.SUM), 0, 0
 
 
 class Operations:
@@ -256,11 +258,30 @@ class Operations:
     def rank(self) -> int:
         raise NotImplementedError
 
-    def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t,
-                buffers: tuple[Buffer, ...]) -> Handle:
+    def get_attribute(self, attribute: Attribute) -> int:
+        raise NotImplementedError
+
+    def _launch_for(self, world: int, name: str) -> Any:
+        """The library's function. world: how many members the buffers have parts for; if more have been let in since
+        that was looked at, it launches nothing, and InvalidUsageError says so. 0: they have none."""
+        launch = _LAUNCHES[name]
+        if world == 0:
+            return launch
+
+        def look(*arguments: Any) -> int:
+            now = self.get_attribute(Attribute.LOCAL_WORLD_SIZE)
+            if now > world:
+                raise InvalidUsageError(Result.INVALID_USAGE, name, f"the group has {now} members now, the buffers are "
+                                        f"for {world}: another thread has let others in")
+            return int(self._life.call(launch, *arguments))
+
+        return functools.partial(self._life.doors.keep, look)
+
+    def _launch(self, name: str, pointers: tuple[Any, ...], operation: d.pcclOperation_t, buffers: tuple[Buffer, ...],
+                world: int = 0) -> Handle:
         handle = d.pcclHandle_t()
         try:
-            self._hold_and_check(buffers, name, _LAUNCHES[name], *pointers, operation, self._comm, handle)
+            self._hold_and_check(buffers, name, self._launch_for(world, name), *pointers, operation, self._comm, handle)
         except PCCLError:
             raise
         except BaseException:  # of a signal handler: nobody will have the handle
@@ -283,12 +304,12 @@ class Operations:
             raise
 
     def _start(self, choices: Choices, name: str, pointers: tuple[Any, ...], buffers: tuple[Buffer, ...], what: _What,
-               root: int = 0) -> Handle:
+               root: int = 0, world: int = 0) -> Handle:
         operation, more = _operation(*what, choices, root)
-        return self._launch(name, pointers, operation, buffers + more)
+        return self._launch(name, pointers, operation, buffers + more, world)
 
     def _run(self, choices: Choices, name: str, pointers: tuple[Any, ...], buffers: tuple[Buffer, ...], what: _What,
-             root: int = 0) -> OperationInfo:
+             root: int = 0, world: int = 0) -> OperationInfo:
         """_start(), and waits for it: by one call of the library, if that takes no longer than a slice."""
         try:
             call = _spare.pop()
@@ -302,7 +323,8 @@ class Operations:
         elif call.what != what:
             call.describe(*what)
         life = self._life
-        status = life.stay(call, _LAUNCHES[name], (*pointers, operation, life._comm, call.handle), buffers)
+        launch = _LAUNCHES[name] if world == 0 else self._launch_for(world, name)
+        status = life.stay(call, launch, (*pointers, operation, life._comm, call.handle), buffers)
         if status != _SUCCESS:
             PCCLError.check(status, name)
         if call.memory != call.seen:
@@ -335,7 +357,8 @@ class Operations:
         """broadcast_async(), and waits for it."""
         return self._run(choices, *_broadcast(recv, send, root))
 
-    def _ranked(self, part: Buffer, whole: Buffer) -> None:
+    def _ranked(self, part: Buffer, whole: Buffer) -> int:
+        """How many members the whole has parts of."""
         check_host(part, whole)
         if part.datatype is not whole.datatype:
             raise ValueError(f"send and recv are of {part.datatype.name} and {whole.datatype.name}")
@@ -344,11 +367,13 @@ class Operations:
         if whole.count != wanted:
             raise ValueError(f"a world of {world} with {part.count} elements each has {wanted}, "
                              f"not {whole.count}")
+        return world
 
     def _reduce_scatter(self, send: Any, recv: Any, op: ReduceOp | str) -> _Request:
         left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
-        self._ranked(right, left)
-        return ("pcclReduceScatter", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, op), 0)
+        world = self._ranked(right, left)
+        return ("pcclReduceScatter", (left.pointer, right.pointer), (left, right), (right.count, right.datatype, op), 0,
+                world)
 
     def reduce_scatter_async(self, send: Any, recv: Any, *, op: ReduceOp | str = ReduceOp.SUM,
                              **choices: Unpack[Choices]) -> Handle:
@@ -362,9 +387,9 @@ class Operations:
 
     def _all_gather(self, send: Any, recv: Any) -> _Request:
         left, right = buffer_of(send, writable=False), buffer_of(recv, writable=True)
-        self._ranked(left, right)
+        world = self._ranked(left, right)
         return ("pcclAllGather", (left.pointer, right.pointer), (left, right),
-                (left.count, left.datatype, ReduceOp.SUM), 0)
+                (left.count, left.datatype, ReduceOp.SUM), 0, world)
 
     def all_gather_async(self, send: Any, recv: Any, **choices: Unpack[Choices]) -> Handle:
         """recv, world_size times as large as send = the members' send one after the other in rank order."""
@@ -382,7 +407,7 @@ class Operations:
             left = buffer_of(send, writable=False)
             check_host(left)
             pointers, buffers = (left.pointer, 0), (left, left)
-        return "pcclReduce", pointers, buffers, (left.count, left.datatype, op), root
+        return "pcclReduce", pointers, buffers, (left.count, left.datatype, op), root, 0
 
     def reduce_async(self, send: Any, recv: Any | None = None, *, root: int = 0, op: ReduceOp | str = ReduceOp.SUM,
                      **choices: Unpack[Choices]) -> Handle:
@@ -412,7 +437,7 @@ class Operations:
         own = buffer_of(part, writable=not gathers)
         check_host(own)
         pointers: tuple[Any, ...] = (own.pointer, 0) if gathers else (0, own.pointer)
-        sizes = None
+        sizes, world = None, 0
         buffers: tuple[Buffer, ...] = (own,)
         if self.rank == root:
             if whole is None:
@@ -427,7 +452,7 @@ class Operations:
                                  f"{everything.datatype.name}")
             pointers = (own.pointer, everything.pointer) if gathers else (everything.pointer, own.pointer)
             buffers = (own, everything)
-        return name, (*pointers, sizes), buffers, (own.count, own.datatype, ReduceOp.SUM), root
+        return name, (*pointers, sizes), buffers, (own.count, own.datatype, ReduceOp.SUM), root, world
 
     def gather_async(self, send: Any, recv: Any | None = None, *, counts: Sequence[int] | None = None, root: int = 0,
                      **choices: Unpack[Choices]) -> Handle:
@@ -465,7 +490,7 @@ class Operations:
         if sends is None and receives is not None:
             sends = (ctypes.c_size_t * world)(*[left.count // world] * world)
         return ("pcclAllToAll", (left.pointer, right.pointer, sends, receives), (left, right),
-                (right.count // world, right.datatype, ReduceOp.SUM), 0)
+                (right.count // world, right.datatype, ReduceOp.SUM), 0, world)
 
     def all_to_all_async(self, send: Any, recv: Any, *, send_counts: Sequence[int] | None = None,
                          recv_counts: Sequence[int] | None = None, **choices: Unpack[Choices]) -> Handle:

@@ -80,8 +80,8 @@ def _exchange(communicator: Communicator, mine: _Entry, timeout: timedelta) -> t
     operation = d.pcclOperation_t(ctypes.sizeof(d.pcclOperation_t), _ENTRY.size, d.pcclUint8, 0, _TAG, 0,
                                   milliseconds(timeout))
     operation.failure_policy = d.pcclPolicyAbort
-    info = communicator._launch("pcclAllGather", (part.pointer, whole.pointer), operation,
-                                (part, whole))._wait_or_abort()
+    info = communicator._launch("pcclAllGather", (part.pointer, whole.pointer), operation, (part, whole),
+                                size)._wait_or_abort()
     entries = map(_Entry.unpack, _ENTRY.iter_unpack(ctypes.string_at(whole.pointer, size * _ENTRY.size)))
     return list(entries)[:info.participants_max], info.epoch
 

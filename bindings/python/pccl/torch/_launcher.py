@@ -106,6 +106,7 @@ class Launcher:
         self._epoch = 0 if communicator is None else communicator.epoch
         if communicator is not None and (communicator.rank, communicator.world_size) != (rank, size):
             self._epoch = 0  # somebody was lost since: _check() says so
+        self._seen_epoch = self._epoch
         self._rank = rank
         self._size = size
         self._timeout_ms = timeout_ms
@@ -125,12 +126,13 @@ class Launcher:
         status = communicator._life.call(lib.pcclGetEpoch, communicator._comm, epoch)
         if status != d.pcclSuccess:
             raise error_of(status, "torch.distributed", last_error())
-        if epoch.value != self._epoch:
+        if epoch.value != self._seen_epoch:
             size = communicator.world_size
-            if size != self._size:
-                raise lost(f"{size} of the {self._size} members of this group are left: pccl.torch.reconfigure() goes "
-                           "on with those")
-            self._epoch = epoch.value  # an operation was given up, but nobody was lost
+            if size != self._size or self._epoch == 0:
+                raise lost((f"{size} of the {self._size} members of this group are left" if size < self._size else
+                            "others are members now than when this group was made") +
+                           ": pccl.torch.reconfigure() goes on with those that are")
+            self._seen_epoch = epoch.value  # an operation was given up, but nobody was lost; the library knows better
 
     def _present(self) -> Communicator:
         """While launching."""
