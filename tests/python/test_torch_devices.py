@@ -14,13 +14,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
+from test_operations import pair  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.pieces  # noqa: E402
 import pccl.torch  # noqa: E402
 from pccl import _devices  # noqa: E402
-from pccl.errors import MismatchError, PCCLError, RankConnectionLostError  # noqa: E402
-from pccl.torch import CodecState, PeersLostError, _staging, codec_hook  # noqa: E402
+from pccl.errors import (  # noqa: E402
+    MismatchError, OutOfMemoryError, PCCLError, RankConnectionLostError, Result, TooFewPeersError)
+from pccl.torch import CodecState, CollectiveError, PeersLostError, _staging, codec_hook  # noqa: E402
 
 PIECE = 1 << 16
 
@@ -295,6 +297,26 @@ def check_disagreement(rank, count, make):
     dist.barrier()
 
 
+def check_refused(rank, count, make):
+    """A piece that a rank can't copy ends the collective on all ranks, at once and by its own cause there."""
+    tensor, copies = make(values(rank)), iter(range(100))
+    copy_in = DEVICE.copy_in
+
+    def fail(pairs, after):
+        if next(copies) == 2:
+            raise ValueError("no way there")
+        return copy_in(pairs, after)
+
+    if rank == 0:
+        DEVICE.copy_in = fail
+    with pytest.raises(ValueError if rank == 0 else CollectiveError, match="no way there" if rank == 0 else "barrier"):
+        dist.all_reduce(tensor)
+    DEVICE.copy_in = copy_in
+    tensor = make(values(rank))
+    dist.all_reduce(tensor)
+    assert torch.equal(here(tensor), sum(values(each) for each in range(count)))
+
+
 def set_up(rank, is_there):
     _staging.PIECE_BYTES, _staging._ROW_BYTES, _staging._KEPT_BYTES = PIECE, PIECE // 4, 2 * PIECE
     if is_there:
@@ -307,7 +329,7 @@ def set_up(rank, is_there):
 def staged(rank, count, on_host):
     make = set_up(rank, rank not in on_host)
     assert dist.group.WORLD._cuts
-    for check in (check_reductions, check_moves, check_works, check_hook, check_pieces):
+    for check in (check_reductions, check_moves, check_works, check_hook, check_pieces, check_refused):
         check(rank, count, make)
     made, copied = len(DEVICE.made), len(DEVICE.copies)
     for _ in range(4):
@@ -367,7 +389,7 @@ def test_a_stager_that_stops_lets_others_go_on():
 
 
 class Changing:
-    """A communicator whose broadcasts are of these views. 0: Ctrl-C comes first."""
+    """A communicator whose broadcasts are of these views. An error: it comes first."""
 
     def __init__(self, *epochs):
         self.epochs = iter(epochs)
@@ -379,8 +401,8 @@ class Changing:
 
     def broadcast_async(self, piece, **_):
         epoch = next(self.epochs)
-        if epoch == 0:
-            raise KeyboardInterrupt
+        if not isinstance(epoch, int):
+            raise epoch
         return types.SimpleNamespace(_wait_or_abort=lambda: types.SimpleNamespace(epoch=epoch))
 
 
@@ -389,10 +411,36 @@ def test_pieces_of_two_roots_are_an_error_and_ctrl_c_aborts():
         communicator = Changing(*epochs)
         try:
             return len(pccl.pieces.broadcast(communicator, torch.zeros(8), piece_bytes=8)), communicator.aborted
-        except (RankConnectionLostError, KeyboardInterrupt) as error:
+        except (PCCLError, KeyboardInterrupt) as error:
             return type(error), communicator.aborted
 
     assert broadcast(3, 3, 3, 3) == (4, False)
     assert broadcast(3, 3, 4, 4) == (RankConnectionLostError, False)
-    assert broadcast(3, 0) == (KeyboardInterrupt, True)
-    assert broadcast(0) == (KeyboardInterrupt, False)  # nobody waits for anything yet
+    for error, aborts in ((KeyboardInterrupt(), True), (OutOfMemoryError(Result.OUT_OF_MEMORY, ""), True),
+                          (TooFewPeersError(Result.TOO_FEW_PEERS, ""), False)):  # all that are left know
+        assert broadcast(3, error) == (type(error), aborts)
+        assert broadcast(error) == (type(error), False)  # nobody waits for anything yet
+
+
+def test_a_piece_that_one_member_cant_launch_is_known_to_all_at_once(master, monkeypatch):
+    one, other = pair(master)
+    launch, root, seen = one.broadcast_async, one.rank, []
+
+    def fail(piece, **choices):
+        if choices["tag"] == 2:
+            raise OutOfMemoryError(Result.OUT_OF_MEMORY, "broadcast")
+        return launch(piece, **choices)
+
+    def receive():
+        with pytest.raises((RankConnectionLostError, TooFewPeersError)):  # it is alone then
+            pccl.pieces.broadcast(other, torch.zeros(1000), root=root, piece_bytes=400)
+        seen.append(True)
+
+    monkeypatch.setattr(one, "broadcast_async", fail)
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    with one, other:
+        with pytest.raises(OutOfMemoryError):
+            pccl.pieces.broadcast(one, torch.ones(1000), root=root, piece_bytes=400)
+        thread.join(20)
+        assert seen

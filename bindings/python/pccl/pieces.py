@@ -7,8 +7,8 @@ have to cut alike.
 
 A piece is an operation of its own, and four are in flight at a time, under `tag` and the three tags after it. When one
 fails, no more are launched; those in flight end as they may, and recv has the results of those that end well, so what
-was reduced in place is partly as it was. Whatever else is raised while some are in flight, as by Ctrl-C, aborts the
-communicator. Copies come after what the caller's current stream has been given, and what it is given
+was reduced in place is partly as it was. Whatever else is raised while some are in flight, by Ctrl-C or by a piece that
+can't be launched here, aborts the communicator, or the others would wait for pieces that do not come. Copies come after what the caller's current stream has been given, and what it is given
 afterwards comes after them. Never tried on a real accelerator: docs/parts/torch.md."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ._devices import HOST, Mark, Tensor, bytes_in, device_of
 from .communicator import Communicator
-from .errors import PCCLError, RankConnectionLostError, Result
+from .errors import PCCLError, RankConnectionLostError, Result, TooFewPeersError
 from .operations import Choices, Handle, OperationInfo
 from .types import ReduceOp
 
@@ -76,12 +76,15 @@ def _in_pieces(communicator: Communicator, source: Tensor, target: Tensor, piece
     left, right = bytes_in(source), bytes_in(target)
     slots = [_Slot() for _ in range(_SLOTS)]
     infos: list[OperationInfo] = []
+    is_known = False  # how an operation ends all members know, and whether one is aborted in a wait
 
     def take(slot: _Slot) -> None:
-        nonlocal end
+        nonlocal end, is_known
         handle, slot.handle = slot.handle, None
         if handle is not None:
+            is_known = True
             infos.append(handle._wait_or_abort())
+            is_known = False
             if slot.target is not slot.memory:
                 slot.busy = end = device.copy_out([(slot.memory, slot.target)])
 
@@ -100,10 +103,10 @@ def _in_pieces(communicator: Communicator, source: Tensor, target: Tensor, piece
             device.reach(device.copy_in([(slot.memory, piece)], begin))
             its: Choices = {**choices, "tag": choices.get("tag", 0) + index % _SLOTS}
             slot.handle = launch(slot.memory.view(source.dtype), its)
-    except PCCLError:
-        raise
+    except (RankConnectionLostError, TooFewPeersError):
+        raise  # so it is for all that are left
     except BaseException:  # the others can't know that they get no more pieces
-        if any(slot.handle is not None for slot in slots):
+        if not is_known and any(slot.handle is not None for slot in slots):
             communicator._life.abort()
         raise
     finally:

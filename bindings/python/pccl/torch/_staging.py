@@ -4,7 +4,8 @@ that has a member with an accelerator, for members have to cut alike.
 Each piece is an operation of the library. One thread of the group's brings pieces to the host and launches them,
 another one awaits them and brings them back, so some are copied while others travel. Both keep to the order of calls,
 which is the same on all ranks: so the first piece that has not ended is in flight on every rank sooner or later.
-Whatever becomes of a piece, those after it are launched as well, or ranks would not be in step any more."""
+Whatever becomes of a piece, those after it are launched as well, or ranks would not be in step any more; what a rank
+can't launch as it should be it launches as something else, so that no rank waits for it."""
 
 from __future__ import annotations
 
@@ -236,6 +237,7 @@ class Stager:
                         staged.launches.append(launch)
                     except Exception as error:
                         staged.fail(error)
+                        launch = self._refuse(staged, index)
                     self._outbox.put(_Piece(staged, slot, launch, back, index == staged.pieces - 1))
                 del staged
         self._outbox.put(None)
@@ -255,6 +257,15 @@ class Stager:
                               timeout_ms=staged.left_ms(), tag=staged.first_tag + index % PIECE_TAGS,
                               called=staged.name_of(index), fields={**move.fields, **staged.residual_at(index)})
         return launch, list(zip(theirs, target, strict=True))
+
+    def _refuse(self, staged: Staged, index: int) -> Launch | None:
+        """A piece that can't be launched here is a barrier instead: no match for those of the others, which fail at
+        once in place of waiting for it."""
+        try:
+            return self._launch("pcclBarrier", (), 0, d.pcclUint8, None, timeout_ms=staged.left_ms(),
+                                tag=staged.first_tag + index % PIECE_TAGS, called=staged.name_of(index))
+        except Exception:  # what has been told already is the cause
+            return None
 
     def _bring_back(self) -> None:
         with torch.inference_mode():
