@@ -157,6 +157,42 @@ def test_what_is_awaited_in_turn_shares_threads():
     assert len(set(seen)) < 20  # one, but for those that were not at rest yet
 
 
+def test_a_thousand_operations_are_awaited_by_few_threads_and_none_stands_in_line(master):
+    """The last ones end first, and those before are launched by the other member when it knows that."""
+    one, other = pair(master)
+    count, told = 1000, []
+
+    async def await_all(handles):
+        async def one_of_them(tag):
+            await handles[tag]
+            told.append(tag)
+
+        tasks = [asyncio.create_task(one_of_them(tag)) for tag in range(count)]
+        while len(told) < count:
+            before = len(told)
+            handle = other.barrier_async(tag=count - 1 - before)
+            while len(told) == before:
+                await asyncio.sleep(0.0005)
+            handle.wait()
+        await asyncio.gather(*tasks)
+
+    with one, other:
+        handles = [one.barrier_async(tag=tag) for tag in range(count)]
+        before, most = threading.active_count(), []
+        looking = threading.Event()
+
+        def look():
+            while not looking.wait(0.01):
+                most.append(threading.active_count())
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        asyncio.run(await_all(handles))
+        looking.set()
+        thread.join()
+        assert told == list(range(count))[::-1] and max(most) <= before + 1 + 17
+
+
 def test_no_number_of_ctrl_cs_leaves_a_call_behind():
     """It writes into memory that whoever is interrupted lets go of. A signal wakes nobody who waits if another thread is
     the one that gets it, or if it comes a moment before."""

@@ -1,5 +1,5 @@
-"""Handlers of signals that come while the main thread is in a call: they raise, wait themselves, or close what is waited
-for."""
+"""Handlers of signals that come while the main thread is in a call: they raise, wait themselves, or close what is
+waited for."""
 
 import random
 import signal

@@ -13,7 +13,8 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _declarations as d
-from ._calls import SLICE_MS, Call, InFlight, Life, start
+from ._awaiting import watch
+from ._calls import SLICE_MS, Call, InFlight, Life
 from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidUsageError, PCCLError, Result
@@ -120,7 +121,6 @@ class Handle(InFlight):
         return self._await().__await__()
 
     async def _await(self) -> OperationInfo:
-        # A thread of its own meanwhile: those of a pool could all be waiting for operations that await others.
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
 
@@ -128,15 +128,12 @@ class Handle(InFlight):
             if not ended.done():
                 ended.set_result(None)
 
-        def watch() -> None:
-            try:
-                self._finish()
-            finally:
-                with contextlib.suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(tell)
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell)
 
         if not self._has_ended:
-            start(watch)
+            watch(self, wake)
             await ended
         return self.wait()
 

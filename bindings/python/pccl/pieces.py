@@ -5,11 +5,12 @@ have to cut alike.
     import pccl.pieces
     pccl.pieces.all_reduce(communicator, tensor, op="avg")
 
-A piece is an operation of its own, and four are in flight at a time, under `tag` and the three tags after it. When one
-fails, no more are launched; those in flight end as they may, and recv has the results of those that end well, so what
-was reduced in place is partly as it was. Whatever else is raised while some are in flight, by Ctrl-C or by a piece that
-can't be launched here, aborts the communicator, or the others would wait for pieces that do not come. Copies come after what the caller's current stream has been given, and what it is given
-afterwards comes after them. Never tried on a real accelerator: docs/parts/torch.md."""
+A piece is an operation of its own, and four are in flight at a time, under `tag` and the three tags after it. When
+one fails, no more are launched; those in flight end as they may, and recv has the results of those that end well, so
+what was reduced in place is partly as it was. Whatever else is raised while some are in flight, by Ctrl-C or by a
+piece that can't be launched here, aborts the communicator, or the others would wait for pieces that do not come.
+Copies come after what the caller's current stream has been given, and what it is given afterwards comes after them.
+Never tried on a real accelerator: docs/parts/torch.md."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ def _in_pieces(communicator: Communicator, source: Tensor, target: Tensor, piece
     left, right = bytes_in(source), bytes_in(target)
     slots = [_Slot() for _ in range(_SLOTS)]
     infos: list[OperationInfo] = []
-    is_known = False  # how an operation ends all members know, and whether one is aborted in a wait
+    is_known = False  # to all members: how an operation ends, and that a wait was interrupted, which aborts
 
     def take(slot: _Slot) -> None:
         nonlocal end, is_known
