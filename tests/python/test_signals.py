@@ -112,3 +112,11 @@ def test_whoever_awaits_first_whatever_comes_in_between_all_get_the_result(maste
             while not ran:
                 handle.wait()
         thread.join()
+
+
+def test_a_handler_may_close_a_master_that_is_being_closed(free_address):
+    node = pccl.MasterNode(free_address)
+    node.run()
+    with node._waiting:  # as close() has it
+        node.close()
+    node.close()

@@ -207,6 +207,9 @@ class InFlight:
                 PCCLError.check(self._life.call(lib.pcclTest, self._handle, done), "pcclTest")
             except InvalidArgumentError:
                 return True  # another thread has just awaited it
+            except InvalidUsageError:
+                if not self._life.is_over:
+                    raise
         return done.value
 
     def _finish(self, aborts: bool = False) -> None:

@@ -23,7 +23,7 @@ class MasterNode:
                  allow: str | os.PathLike[str] | None = None) -> None:
         self._handle = ctypes.c_void_p()
         self._process = os.getpid()
-        self._waiting = threading.Lock()  # one thread for its end, and others for that
+        self._waiting = threading.RLock()  # one thread for its end, and others for that; a signal's may come in between
         self._using = threading.RLock()  # it is not freed under another thread's call; a signal's may be in between
         self._security = security or Security()
         self._allow = None if allow is None else os.fsencode(allow)
