@@ -194,8 +194,8 @@ def test_a_thousand_operations_are_awaited_by_few_threads_and_none_stands_in_lin
 
 
 def test_no_number_of_ctrl_cs_leaves_a_call_behind():
-    """It writes into memory that whoever is interrupted lets go of. A signal wakes nobody who waits if another thread is
-    the one that gets it, or if it comes a moment before."""
+    """It writes into memory that whoever is interrupted lets go of. A signal wakes nobody who waits if another thread
+    is the one that gets it, or if it comes a moment before."""
     ended, times = threading.Event(), []
 
     def take_time():
