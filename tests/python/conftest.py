@@ -8,7 +8,7 @@ import pytest
 
 import pccl
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 @pytest.fixture

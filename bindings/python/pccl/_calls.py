@@ -82,7 +82,7 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     helper = _Helper.take()
     try:
         reply = helper.ask(function)
-        _await(reply)
+        wait_for(reply.ended)
     except BaseException:
         if on_interrupt is not None:
             _outlast(helper, on_interrupt)
@@ -92,12 +92,6 @@ def run(function: Callable[[], Any], on_interrupt: Callable[[], Any] | None = No
     if reply.error is not None:
         raise reply.error
     return reply.value
-
-
-def _await(reply: _Reply) -> None:
-    """In slices: a signal that comes right before a wait blocks, or in another thread, doesn't end that one."""
-    while not reply.ended.wait(SLICE_MS / 1000):
-        pass
 
 
 def start(function: Callable[[], object]) -> None:
@@ -119,7 +113,7 @@ def _outlast(helper: _Helper, on_interrupt: Callable[[], Any]) -> None:
         try:
             with contextlib.suppress(PCCLError):  # as that there is nothing any more: no signal handler's
                 on_interrupt()
-            _await(helper.ask(lambda: None))  # it makes one call after the other
+            wait_for(helper.ask(lambda: None).ended)  # it makes one call after the other
             return
         except BaseException:
             pass
@@ -132,7 +126,8 @@ def status_of(name: str, *arguments: Any) -> tuple[int, str]:
 
 
 def wait_for(event: threading.Event, limit_s: float = math.inf) -> bool:
-    """event.wait(limit_s), in slices: a signal that comes just before one of them is heard when that ends."""
+    """event.wait(limit_s), in slices: a signal that comes right before one of them, or in another thread, is heard when
+    that ends."""
     deadline = time.monotonic() + limit_s
     while not event.wait(min(max(deadline - time.monotonic(), 0), SLICE_MS / 1000)):
         if time.monotonic() >= deadline:
