@@ -216,8 +216,10 @@ static void what_can_not_be_made_is_done_without(void **state)
 	long nth;
 
 	(void)state;
-	if (standin == NULL)
+	if (standin == NULL) {
 		skip();
+		return;
+	}
 	for (nth = 1; nth == 1 || *standin->failed; nth++) {
 		standin->fail_at(nth);
 		check_way(&with_secret.wire.slots, &with_secret.wire.slots, NULL);
