@@ -374,7 +374,8 @@ def test_other_threads_run_while_one_is_blocked(master):
 
 
 def test_bad_choices_are_refused_in_words(master):
-    for wrong in ({"plan": "star"}, {"security": pccl.Security(secret="short")}):
+    for wrong in ({"plan": "star"}, {"security": pccl.Security(secret="short")},
+                  {"security": pccl.Security(rdma_trusted="10.1.0.0")}):
         with pytest.raises(pccl.errors.InvalidArgumentError) as caught:
             pccl.Communicator(master, settings=pccl.Settings(**wrong))
         assert caught.value.cause
