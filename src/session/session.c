@@ -14,7 +14,6 @@
 #include "session/session_internal.h"
 
 #define BUCKETS_MIN 64
-#define UNDO_KEPT_BYTES ((size_t)32 << 20) /* address space; pages that no op has touched cost nothing */
 
 pcclResult_t pccl_session_create(const struct pccl_session_config *config, struct pccl_session **session_out)
 {
@@ -85,7 +84,7 @@ void pccl_session_destroy(struct pccl_session *session)
 	pccl_session_notes_clear(session, false);
 	pccl_sequences_clear(&session->sequences);
 	pccl_free(session->by_tag);
-	pccl_free(session->spare_undo);
+	pccl_spares_clear(&session->spares);
 	pccl_free(session->members);
 	pccl_links_fini(&session->links);
 	pccl_free(session->meetings);
@@ -243,36 +242,12 @@ static size_t bytes_in_place(const struct pccl_session *session, const struct pc
 	return 0;
 }
 
-/* Fresh memory costs more than the copy into it, so one buffer is kept from op to op, if it is of moderate size. */
-static void *undo_take(struct pccl_session *session, size_t bytes)
-{
-	void *undo = session->spare_undo;
-
-	if (session->spare_undo_bytes < bytes)
-		return pccl_alloc_large(bytes < UNDO_KEPT_BYTES ? UNDO_KEPT_BYTES : bytes);
-	session->spare_undo = NULL;
-	session->spare_undo_bytes = 0;
-	return undo;
-}
-
 pcclResult_t pccl_session_take_undo(struct pccl_session *session, struct pccl_op *op)
 {
 	if (op->undo_bytes == 0 || op->undo != NULL)
 		return pcclSuccess;
-	op->undo = undo_take(session, op->undo_bytes);
+	op->undo = pccl_spares_take(&session->spares, op->undo_bytes, &op->undo_room);
 	return op->undo == NULL ? pcclOutOfMemory : pcclSuccess;
-}
-
-static void undo_give(struct pccl_session *session, struct pccl_op *op)
-{
-	assert(op->undo_bytes > 0 || op->undo == NULL);
-	if (op->undo != NULL && op->undo_bytes <= UNDO_KEPT_BYTES && session->spare_undo == NULL) {
-		session->spare_undo = op->undo;
-		session->spare_undo_bytes = UNDO_KEPT_BYTES;
-	} else {
-		pccl_free(op->undo);
-	}
-	op->undo = NULL;
 }
 
 /* A member that launches an op late, in a smaller view, must cut it as those did who launched it before the loss. */
@@ -480,7 +455,8 @@ void pccl_session_op_end(struct pccl_session *session, struct pccl_op *op, pcclR
 		pccl_text_copy(op->detail, sizeof(op->detail), detail);
 	if (result != pcclSuccess && op->staged_home != NULL)
 		memcpy(op->staged_home, op->staged, op->staged_bytes);
-	undo_give(session, op);
+	pccl_spares_give(&session->spares, op->undo, op->undo_room);
+	op->undo = NULL;
 	op->end_command.op = op;
 	pccl_session_command(session, &op->end_command, PCCL_COMMAND_ENDED, 0);
 	if (!op->own)

@@ -125,6 +125,7 @@ struct pccl_op {
 	uint32_t attempts_open;	      /* that some lane still holds, superseded ones among them */
 	void *undo;		      /* keeps overwritten input of an op in place; NULL if it is not needed */
 	size_t undo_bytes;	      /* that results overwrite; 0: not in place */
+	size_t undo_room;	      /* bytes that `undo` has */
 	bool gives_up;		      /* in place, and the input need not come back */
 	void *sums;		      /* that a reduce passes on to the root: as large as its output; NULL: none */
 	void *staged;		      /* copy of an input that is in place for another rank than now; NULL */

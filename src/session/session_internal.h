@@ -4,6 +4,7 @@
 
 #include "session/session.h"
 #include "session/session_sequence.h"
+#include "session/spares.h"
 
 /* One try of an op in one view: the executors' cookie. */
 struct pccl_attempt {
@@ -111,11 +112,10 @@ struct pccl_session {
 	uint32_t era;	     /* how often newcomers have joined */
 	struct pccl_forgetting forgetting;
 	struct pccl_failed_ops failed;
-	uint32_t joint;	  /* calls made since newcomers last joined */
-	bool updating;	  /* the caller waits in pcclUpdateTopology() */
-	void *spare_undo; /* of the last op in place, for the next; NULL: none */
-	size_t spare_undo_bytes;
-	pcclResult_t end_result; /* after pccl_session_end() */
+	uint32_t joint;		   /* calls made since newcomers last joined */
+	bool updating;		   /* the caller waits in pcclUpdateTopology() */
+	struct pccl_spares spares; /* for `undo` of ops */
+	pcclResult_t end_result;   /* after pccl_session_end() */
 	char end_detail[200];
 	struct pccl_session_meeting *meetings; /* peers that lanes have links to, or try to, and that are no members */
 	uint32_t meeting_count;
