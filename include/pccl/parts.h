@@ -41,8 +41,8 @@ PCCL_EXPORT pcclResult_t pcclScatterAsync(const void *sendbuff PCCL_NULLABLE, vo
 
 /* Part r of sendbuff goes to rank r, part r of recvbuff comes from there; this member's own part is copied. What i
  * sends to j (send_counts[j] at i) and j receives from i (receive_counts[i] at j) has to be the same;
- * pcclInvalidArgument also: a member's two counts for itself differ. Not in place. An all-gather of uneven parts is one
- * broadcast of each, under tags of their own. */
+ * pcclInvalidArgument also: a member's two counts for itself differ, or the buffers overlap. An all-gather of uneven
+ * parts is one broadcast of each, under tags of their own. */
 PCCL_EXPORT pcclResult_t pcclAllToAll(const void *sendbuff, void *recvbuff, const size_t *send_counts PCCL_NULLABLE,
 				      const size_t *receive_counts PCCL_NULLABLE, const pcclOperation_t *operation,
 				      const pcclComm_t *communicator, pcclOperationInfo_t *info_out PCCL_NULLABLE);

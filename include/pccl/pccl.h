@@ -481,9 +481,9 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 /*
  * Common to all. Members of the view launch operations in any order, from any thread; a tag names which belong
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
- * place; other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole buffer. If members
- * disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer (pcclVerify_t). If a
- * member is lost: see pcclFailurePolicy_t.
+ * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
+ * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
+ * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.

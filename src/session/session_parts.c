@@ -1,4 +1,5 @@
 /* What gather, scatter, all-to-all, send and receive move: the caller's counts become parts. */
+#include <stdint.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -51,6 +52,19 @@ static void read_counts(const struct pccl_session *session, const struct pccl_op
 	}
 }
 
+/* Parts come from all members in any order, so what is still to be sent would be overwritten. */
+static pcclResult_t check_apart(const struct pccl_op_request *request, uint64_t sent, uint64_t received)
+{
+	const uintptr_t input = (uintptr_t)request->input, output = (uintptr_t)request->output;
+	const uint64_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
+
+	if (request->kind != PCCL_ALL_TO_ALL || sent == 0 || received == 0)
+		return pcclSuccess;
+	if (output >= input ? output - input >= sent * element_bytes : input - output >= received * element_bytes)
+		return pcclSuccess;
+	return pccl_fail(pcclInvalidArgument, "sendbuff and recvbuff overlap: an all-to-all does not work in place");
+}
+
 static pcclResult_t check_counts(const struct pccl_session *session, const struct pccl_op_request *request,
 				 const struct counts *counts)
 {
@@ -78,7 +92,7 @@ static pcclResult_t check_counts(const struct pccl_session *session, const struc
 	if (received > 0 && request->output == NULL)
 		return pccl_fail(pcclInvalidArgument, "recvbuff is NULL for %llu elements",
 				 (unsigned long long)received);
-	return pcclSuccess;
+	return check_apart(request, sent, received);
 }
 
 pcclResult_t pccl_session_make_parts(const struct pccl_session *session, const struct pccl_op_request *request,

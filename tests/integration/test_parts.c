@@ -137,6 +137,14 @@ static void disagrees(struct world_peer *me)
 	operation.codec = pcclQuantNone;
 	operation.count = SIZE_MAX / 8;
 	CHECK_RESULT(pcclInvalidArgument, pcclAllToAll(input, output, NULL, NULL, &operation, me->comm, NULL));
+	/* In place it would overwrite what is still to be sent. */
+	operation.count = 40;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllToAll(input, input, NULL, NULL, &operation, me->comm, NULL));
+	CHECK_RESULT(pcclInvalidArgument, pcclAllToAll(input, input + 119, NULL, NULL, &operation, me->comm, NULL));
+	CHECK_RESULT(pcclInvalidArgument, pcclAllToAll(input + 119, input, NULL, NULL, &operation, me->comm, NULL));
+	CHECK_RESULT(pcclSuccess, pcclAllToAll(output, output + 120, NULL, NULL, &operation, me->comm, NULL));
+	operation.count = 0;
+	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, input, NULL, NULL, &operation, me->comm, NULL));
 	operation.count = 40;
 	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, output, NULL, NULL, &operation, me->comm, NULL));
 	CHECK(memcmp(copy, input, sizeof(copy)) == 0);
