@@ -51,7 +51,7 @@ typedef struct pcclSecurity_t {
 	const char *authority_file;   /* PCCL_AUTHORITY_FILE: PEM, of whose certificates count */
 	const char *certificate_file; /* PCCL_CERTIFICATE_FILE: PEM, this side's, and what leads to the authority. If it
 				       * has an extended key usage: serverAuth of a master, clientAuth of a peer */
-	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key */
+	const char *key_file;	      /* PCCL_KEY_FILE: PEM, its private key, without a pass phrase: nobody is asked */
 	const char *revoked_file;     /* PCCL_REVOKED_FILE: PEM, lists of those that do not count any more, one of each
 				       * authority of a chain; optional */
 	const char

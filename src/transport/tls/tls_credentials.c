@@ -144,18 +144,54 @@ static pcclResult_t check_files(const struct pccl_tls_config *config)
 	return result;
 }
 
+/* In place of OpenSSL's, which asks the terminal, or standard input, and waits. */
+static int give_no_phrase(char *phrase, int bytes, int writes, void *asked)
+{
+	(void)phrase;
+	(void)bytes;
+	(void)writes;
+	*(bool *)asked = true;
+	return -1;
+}
+
+static pcclResult_t fail_secret_file(const char *path, const char *what, bool asked)
+{
+	if (!asked)
+		return fail_file(path, what);
+	ERR_clear_error();
+	return pccl_fail(pcclInvalidArgument,
+			 "%s is protected by a pass phrase, and nobody is asked for one: give it without, readable by "
+			 "its owner only",
+			 path);
+}
+
+static pcclResult_t load_own(struct pccl_tls *tls, const struct pccl_tls_config *config)
+{
+	bool asked = false;
+	pcclResult_t result = pcclSuccess;
+
+	SSL_CTX_set_default_passwd_cb(tls->context, give_no_phrase);
+	SSL_CTX_set_default_passwd_cb_userdata(tls->context, &asked);
+	if (SSL_CTX_use_certificate_chain_file(tls->context, config->certificate) != 1)
+		result = fail_secret_file(config->certificate, "no certificate", asked);
+	else if (SSL_CTX_use_PrivateKey_file(tls->context, config->key, SSL_FILETYPE_PEM) != 1)
+		result = fail_secret_file(config->key, "no private key", asked);
+	SSL_CTX_set_default_passwd_cb_userdata(tls->context, NULL);
+	return result;
+}
+
 static pcclResult_t load_certificates(struct pccl_tls *tls, const struct pccl_tls_config *config)
 {
 	pcclResult_t result = check_files(config);
 
 	if (result != pcclSuccess)
 		return result;
+	/* Of authorities and lists of revoked ones OpenSSL asks nobody. */
 	if (SSL_CTX_load_verify_file(tls->context, config->authority) != 1)
 		return fail_file(config->authority, "no certificate of an authority");
-	if (SSL_CTX_use_certificate_chain_file(tls->context, config->certificate) != 1)
-		return fail_file(config->certificate, "no certificate");
-	if (SSL_CTX_use_PrivateKey_file(tls->context, config->key, SSL_FILETYPE_PEM) != 1)
-		return fail_file(config->key, "no private key");
+	result = load_own(tls, config);
+	if (result != pcclSuccess)
+		return result;
 	if (SSL_CTX_check_private_key(tls->context) != 1)
 		return fail_file(config->key, "the key is not that of the certificate");
 	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);

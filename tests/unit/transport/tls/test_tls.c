@@ -1,6 +1,7 @@
 /* The TLS wire: the suite over a join secret and over certificates, and who is turned away, with which words. */
 #include "unit/transport/transport_suite.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -427,6 +428,80 @@ static void bad_files_are_named(void **state)
 	assert_non_null(strstr(pccl_fail_text(), "expired.key"));
 }
 
+/* One of them by an encryption of PEM's own, as older programs have keys, and anything can have. */
+static void write_locked(EVP_PKEY *key)
+{
+	static const char *const labels[][2] = {{"locked.pem", PEM_STRING_X509},
+						{"locked-list.pem", PEM_STRING_X509_CRL}};
+	unsigned char phrase[] = "phrase";
+	FILE *file = authority_open(&ours, "locked.key");
+	size_t i;
+
+	assert_int_equal(PEM_write_PKCS8PrivateKey(file, key, EVP_aes_128_cbc(), (char *)phrase, 6, NULL, NULL), 1);
+	fclose(file);
+	file = authority_open(&ours, "locked-old.key");
+	assert_int_equal(PEM_ASN1_write((i2d_of_void *)i2d_PrivateKey, PEM_STRING_ECPRIVATEKEY, file, key,
+					EVP_aes_128_cbc(), phrase, 6, NULL, NULL),
+			 1);
+	fclose(file);
+	for (i = 0; i < 2; i++) {
+		file = authority_open(&ours, labels[i][0]);
+		assert_int_equal(PEM_ASN1_write((i2d_of_void *)i2d_X509, labels[i][1], file, ours.certificate,
+						EVP_aes_128_cbc(), phrase, 6, NULL, NULL),
+				 1);
+		fclose(file);
+	}
+}
+
+static void check_locked(struct pccl_tls_config config, bool is_told)
+{
+	struct pccl_tls *tls;
+
+	assert_int_equal(pccl_tls_create(&config, &tls), pcclInvalidArgument);
+	if (is_told && strstr(pccl_fail_text(), "pass phrase") == NULL)
+		fail_msg("%s", pccl_fail_text());
+}
+
+/* OpenSSL asked the terminal, or took the program's next line of input for the pass phrase. */
+static void nobody_is_asked_for_a_pass_phrase(void **state)
+{
+	static const char *const names[] = {"locked.key",    "locked-old.key", "locked.pem", "locked-list.pem",
+					    "authority.pem", "member.pem",     "member.key"};
+	char paths[7][128];
+	struct pccl_tls_config config = {.authority = paths[4], .certificate = paths[5]};
+	int ends[2], kept = dup(0), left = 0;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 7; i++)
+		authority_path(&ours, names[i], paths[i]);
+	write_locked(ours.key);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "phrase\n", 7), 7);
+	assert_int_equal(dup2(ends[0], 0), 0);
+	config.key = paths[0];
+	check_locked(config, true);
+	config.key = paths[1];
+	check_locked(config, true);
+	config.key = paths[6];
+	config.certificate = paths[2];
+	check_locked(config, true);
+	config.certificate = paths[5];
+	config.authority = paths[2];
+	check_locked(config, false);
+	config.authority = paths[4];
+	config.revoked = paths[3];
+	check_locked(config, false);
+	assert_int_equal(ioctl(0, FIONREAD, &left), 0);
+	assert_int_equal(left, 7);
+	assert_int_equal(dup2(kept, 0), 0);
+	close(kept);
+	close(ends[0]);
+	close(ends[1]);
+	for (i = 0; i < 4; i++)
+		unlink(paths[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
@@ -443,6 +518,7 @@ int main(void)
 		cmocka_unit_test(both_ends_have_a_bond_that_no_other_connection_has),
 		cmocka_unit_test(plain_streams_have_no_bond),
 		cmocka_unit_test(bad_files_are_named),
+		cmocka_unit_test(nobody_is_asked_for_a_pass_phrase),
 	};
 	int failed;
 
