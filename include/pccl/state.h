@@ -197,8 +197,8 @@ typedef struct pcclCheckpointInfo_t {
  *
  * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
  * of another count or, beside a 0, of more elements than a file can have, an address that is no device's; or `path` is
- * something else than a regular file (a device, a FIFO, a folder), or a link that leads to nothing: it stays as it is.
- * pcclOutOfMemory.
+ * empty, something else than a regular file (a device, a FIFO, a folder), or a link that leads to nothing, which stays
+ * as it is. pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path,
 				       const pcclCheckpointOptions_t *options PCCL_NULLABLE);

@@ -100,6 +100,8 @@ static pcclResult_t fill(const struct pccl_disk *disk, int file, const char *pat
 static pcclResult_t find_places(const struct pccl_disk *disk, const char *path, char place[PCCL_DISK_PATH_BYTES],
 				char beside[PCCL_DISK_PATH_BYTES], uint32_t *mode_out)
 {
+	if (path[0] == '\0')
+		return pccl_fail(pcclInvalidArgument, "the path is empty");
 	if (disk->find(disk->context, path, place, mode_out) != 0) {
 		if (errno == ENXIO)
 			return not_regular(path);

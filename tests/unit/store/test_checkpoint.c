@@ -1,6 +1,7 @@
 /* Saving through a file system that fails, or stops, at any of its calls: the old checkpoint stays. And damage of any
  * kind is found when it is read. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +266,27 @@ static void two_saves_at_a_time_are_refused(void **state)
 	assert_false(is_beside());
 }
 
+/* It wrote to what is called ".tmp" in the working directory, and removed it. */
+static void a_path_that_is_empty_is_refused(void **state)
+{
+	struct content content = make(5);
+	int before = open(".", O_RDONLY), file;
+
+	(void)state;
+	assert_true(before >= 0);
+	assert_int_equal(chdir(folder), 0);
+	file = open(".tmp", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(file, "mine", 4), 4);
+	assert_int_equal(pccl_checkpoint_write(&pccl_disk_real, "", &content.manifest, content.places, 1),
+			 pcclInvalidArgument);
+	assert_int_equal(lseek(file, 0, SEEK_END), 4);
+	assert_int_equal(unlink(".tmp"), 0);
+	assert_int_equal(fchdir(before), 0);
+	close(file);
+	close(before);
+	drop(&content);
+}
+
 static void flip(long at)
 {
 	FILE *file = fopen(path, "r+b");
@@ -487,6 +509,7 @@ int main(void)
 		cmocka_unit_test(the_old_one_survives_a_failure_of_every_call),
 		cmocka_unit_test(a_name_that_is_not_on_the_disk_is_told),
 		cmocka_unit_test(two_saves_at_a_time_are_refused),
+		cmocka_unit_test(a_path_that_is_empty_is_refused),
 		cmocka_unit_test(damage_is_found),
 		cmocka_unit_test(a_tensor_beyond_4_gib_goes_there_and_back),
 		cmocka_unit_test(a_file_that_was_cut_or_grew_is_refused),
