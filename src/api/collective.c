@@ -8,6 +8,16 @@
 #include "collectives/element/dtype.h"
 #include "comm/monitor.h"
 
+static pcclResult_t check_unread(const pcclOperation_t *operation)
+{
+	const struct pccl_choice choices[] = {
+		{"datatype", pcclEnumDataType, (int)operation->datatype},
+		{"op", pcclEnumRedOp, (int)operation->op},
+	};
+
+	return pccl_choices_check(choices, sizeof(choices) / sizeof(choices[0]));
+}
+
 static pcclResult_t fill(enum pccl_collective kind, const void *input, void *output, const pcclOperation_t *operation,
 			 struct pccl_op_request *request_out)
 {
@@ -15,7 +25,9 @@ static pcclResult_t fill(enum pccl_collective kind, const void *input, void *out
 	pcclResult_t result = pccl_ops_read(operation, &request.operation);
 
 	*request_out = request;
-	if (kind == PCCL_BARRIER) {
+	if (result == pcclSuccess && kind == PCCL_BARRIER) {
+		/* Members need not choose these alike. */
+		result = check_unread(&request.operation);
 		request_out->operation.count = 0;
 		request_out->operation.datatype = pcclUint8;
 		request_out->operation.op = pcclSum;

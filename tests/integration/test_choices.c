@@ -112,6 +112,8 @@ static pcclResult_t reduce(const struct world_peer *me, const struct choice *cho
 
 	operation.count = 1;
 	if (choice->taker == OPERATION) {
+		set(&operation, choice, value);
+		CHECK_RESULT(pcclInvalidArgument, pcclBarrier(&operation, me->comm)); /* reads next to none of it */
 		/* Nobody reads codec_datatype with this one. */
 		operation.codec = pcclQuantInt8;
 		set(&operation, choice, value);
