@@ -90,11 +90,11 @@ static pcclResult_t check_in_view(const struct pccl_session *session, const stru
 
 	if (pccl_session_is_late(session, request))
 		return pcclSuccess; /* ranks were others then */
+	if (session->ranks < 2)
+		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
 	if (request->kind == PCCL_TRANSFER && (root >= session->ranks || root == session->rank))
 		return pccl_fail(pcclInvalidArgument, "rank %u is not another one of a world of %u", root,
 				 session->ranks);
-	if (session->ranks < 2)
-		return pccl_fail(pcclTooFewPeers, "this peer is alone in its group: there is nobody to reduce with");
 	if (pccl_collective_has_root((int)request->kind) && root >= session->ranks)
 		return pccl_fail(pcclInvalidArgument, "root %u is no rank of a world of %u", root, session->ranks);
 	if (pccl_session_check_size(session, request) != pcclSuccess)

@@ -58,6 +58,9 @@ static void a_tag_in_use_and_a_world_of_one_are_refused(void **state)
 	assert_int_equal(pccl_session_launch(session, &request, &op), pcclSuccess);
 	assert_int_equal(pccl_session_launch(session, &request, &op), pcclInvalidArgument);
 	assert_int_equal(pccl_session_launch(alone, &request, &op), pcclTooFewPeers);
+	request.kind = PCCL_TRANSFER;
+	request.operation.root = 1;
+	assert_int_equal(pccl_session_launch(alone, &request, &op), pcclTooFewPeers);
 	request.operation.datatype = (pcclDataType_t)99;
 	assert_int_equal(pccl_session_launch(session, &request, &op), pcclInvalidArgument);
 	pccl_session_destroy(session);
