@@ -403,6 +403,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (find_address(options.listen, &address) != pcclSuccess)
 		return fail("--listen", 2);
+	(void)signal(SIGPIPE, SIG_IGN); /* who reads its log may go */
 	raise_descriptors();
 	service.signals = watch_signals(has_files(&options));
 	if (start(address, &service) != pcclSuccess)
