@@ -59,8 +59,7 @@ static const char usage[] =
 	"          reload                        as SIGHUP\n"
 	"WHOM is uuid UUID, key KEY or name NAME, as the list says it; a uuid can't be banned.\n"
 	"\n"
-	"SIGHUP, where there is a secret file, a certificate or a list: they are read again. They count for "
-	"connections\n"
+	"SIGHUP: secret file, certificates and list, where there are any, are read again. They count for connections\n"
 	"from then on, but who is not on the list any more is evicted. The master's own key stays.\n"
 	"SIGINT and SIGTERM end it; running operations of the peers go on without a master.\n"
 	"Exit status: 0 ended by a signal, or the command is done, 1 it could not start, or be done, 2 bad flags.\n";
@@ -231,6 +230,8 @@ static void raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static const char no_files[] = "it has no files to read again";
+
 /* That can be read again. */
 static bool has_files(const struct options *options)
 {
@@ -288,7 +289,7 @@ static pcclResult_t obey(void *context, const char *line, pcclLineCallback_t tak
 	pccl_log_info("its operator says: %s", line);
 	if (is_reload(line))
 		return has_files(service->options) ? read_again(service, take, answer)
-						   : pccl_fail(pcclInvalidUsage, "it has no files to read again");
+						   : pccl_fail(pcclInvalidUsage, "%s", no_files);
 	return pcclCommandMaster(service->master, line, take, answer);
 }
 
@@ -301,7 +302,10 @@ static int take_signal(const struct service *service)
 		return 0;
 	if (taken.ssi_signo != SIGHUP)
 		return (int)taken.ssi_signo;
-	(void)read_again(service, say_line, NULL);
+	if (has_files(service->options))
+		(void)read_again(service, say_line, NULL);
+	else
+		say_line(no_files, NULL);
 	return 0;
 }
 
@@ -324,15 +328,14 @@ static int serve(struct service *service)
 }
 
 /* Before there are threads, which take what the first one has blocked over. */
-static int watch_signals(bool with_hangup)
+static int watch_signals(void)
 {
 	sigset_t signals;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
-	if (with_hangup)
-		sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
@@ -405,7 +408,7 @@ int main(int argc, char **argv)
 		return fail("--listen", 2);
 	(void)signal(SIGPIPE, SIG_IGN); /* who reads its log may go */
 	raise_descriptors();
-	service.signals = watch_signals(has_files(&options));
+	service.signals = watch_signals();
 	if (start(address, &service) != pcclSuccess)
 		return fail("cannot start", EXIT_FAILURE);
 	say_hello(&options, address.port);

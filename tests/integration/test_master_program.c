@@ -177,10 +177,25 @@ static void a_master_survives_the_end_of_who_reads_its_log(void **state)
 	stop(program);
 }
 
+/* ---- its signals ----------------------------------------------------------------------------------------------- */
+
+static void a_master_without_files_has_nothing_to_read_again(void **state)
+{
+	struct program *program = *state;
+
+	start_and_await(program, NULL);
+	kill(program->pid, SIGHUP);
+	await_words(program, "pccl-master: it has no files to read again\n");
+	tell(program, "reload", pcclInvalidArgument);
+	stop(program);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_master_survives_the_end_of_who_reads_its_log, open_program,
+						close_program),
+		cmocka_unit_test_setup_teardown(a_master_without_files_has_nothing_to_read_again, open_program,
 						close_program),
 	};
 

@@ -236,6 +236,12 @@ def test_a_master_has_a_socket_for_its_operator(tmp_path, free_address):
     _control.listen(path).close()  # where one that was killed has left it
 
 
+def test_a_master_without_files_has_nothing_to_read_again(free_address):
+    with Master(free_address) as master:
+        master.process.send_signal(signal.SIGHUP)
+        assert "no files to read again" in master.process.stderr.readline()
+
+
 def test_an_operator_is_answered_whatever_fails_and_the_next_one_is_heard(tmp_path):
     path = str(tmp_path / "control")
     listener = _control.listen(path)

@@ -24,10 +24,12 @@ PCCL_CONTROL_SOCKET. Without any of them peers of this host only may join. A mas
 believes what it is told of them if it has signed that, or a master of its own PCCL_MASTER_KEYS: several masters of a
 run need keys, or none.
 
-SIGHUP, where a file was given: secret, certificates and list are read again.
+SIGHUP: secret, certificates and list, where files were given, are read again.
 SIGINT and SIGTERM end it; running operations of the peers go on without a master.
 Exit status: 0 ended by a signal, 1 it could not start, 2 bad flags.
 """
+
+_NO_FILES = "it has no files to read again"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +91,7 @@ def _obey(master: MasterNode, options: argparse.Namespace, line: str) -> list[st
     if line.strip() != "reload":
         return master.command(line)
     if not _has_files(options):
-        raise ValueError("it has no files to read again")
+        raise ValueError(_NO_FILES)
     master.read_again()
     return ["files were read again"]
 
@@ -107,12 +109,15 @@ def _listen(master: MasterNode, options: argparse.Namespace) -> socket.socket | 
     return listener
 
 
-def _serve(master: MasterNode, signals: set[signal.Signals]) -> None:
+def _serve(master: MasterNode, options: argparse.Namespace, signals: set[signal.Signals]) -> None:
     """Until one that ends it."""
     while signal.sigwait(signals) == signal.SIGHUP:
+        words = "files were read again"
         try:
-            master.read_again()
-            words = "files were read again"
+            if _has_files(options):
+                master.read_again()
+            else:
+                words = _NO_FILES
         except PCCLError as error:
             words = f"what was before stays: {error}"
         print(f"pccl.master: {words}", file=sys.stderr, flush=True)
@@ -151,9 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.do is not None:
         return _tell(options)
     _raise_descriptors()
-    signals = {signal.SIGINT, signal.SIGTERM}
-    if _has_files(options):
-        signals.add(signal.SIGHUP)
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         master = _start(options)
@@ -162,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"pccl.master: {error}", file=sys.stderr)
         return 1
     print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
-    _serve(master, signals)
+    _serve(master, options, signals)
     if listener is not None:
         with contextlib.suppress(OSError):
             os.unlink(options.control)
