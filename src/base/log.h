@@ -1,7 +1,7 @@
 /* Diagnostics, on stderr unless somebody takes them: one write(2) per line, so that lines of threads and processes
- * don't mix. The level is read once from PCCL_LOG_LEVEL (TRACE, DEBUG, INFO, WARN, ERR, FATAL, NONE; default ERR)
- * unless a program sets it. A line that is switched off costs one load and one branch; its arguments are not
- * evaluated. */
+ * don't mix. What stderr does not take, for nobody reads it, is left out and counted: no thread waits for that. The
+ * level is read once from PCCL_LOG_LEVEL (TRACE, DEBUG, INFO, WARN, ERR, FATAL, NONE; default ERR) unless a program
+ * sets it. A line that is switched off costs one load and one branch; its arguments are not evaluated. */
 #ifndef PCCL_BASE_LOG_H
 #define PCCL_BASE_LOG_H
 
@@ -23,6 +23,9 @@ bool pccl_log_enabled(pcclLogLevel_t level);
 /* Writes one line, cut at 1 KiB; control characters become '?', for texts may come from a peer. Keeps errno. Call it
  * through the macros below. */
 void pccl_log_write(pcclLogLevel_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for what a program itself has to say, whatever the level, and without time and level. */
+void pccl_log_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define PCCL_LOG(level, ...)                                  \
 	do {                                                  \

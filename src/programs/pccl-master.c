@@ -1,5 +1,6 @@
 /* pccl-master: admits peers and decides outcomes; a shell around the public master calls. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ccoip.h>
@@ -232,6 +234,22 @@ static void raise_descriptors(void)
 
 static const char no_files[] = "it has no files to read again";
 
+/* A terminal that is stopped, or a pipe that nobody reads, would hold it up in the midst of a line. So it opens what
+ * stderr is once more, for itself alone: others who have the same stderr may still wait. */
+static void free_stderr(void)
+{
+	struct stat status;
+	int fd;
+
+	if (fstat(STDERR_FILENO, &status) != 0 || !(S_ISFIFO(status.st_mode) || isatty(STDERR_FILENO)))
+		return;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)dup2(fd, STDERR_FILENO);
+		close(fd);
+	}
+}
+
 /* That can be read again. */
 static bool has_files(const struct options *options)
 {
@@ -270,7 +288,7 @@ static pcclResult_t read_again(const struct service *service, pcclLineCallback_t
 static void say_line(const char *line, void *context)
 {
 	(void)context;
-	fprintf(stderr, "pccl-master: %s\n", line);
+	pccl_log_say("pccl-master: %s", line);
 }
 
 /* Blanks do not count. */
@@ -366,8 +384,8 @@ static void say_hello(const struct options *options, uint16_t port)
 	if (identity == NULL)
 		identity = getenv("PCCL_IDENTITY_FILE");
 	if (identity != NULL && pcclDescribeKey(identity, key) == pcclSuccess)
-		fprintf(stderr, "pccl-master: its key is %s\n", key);
-	fprintf(stderr, "pccl-master: listening on %s, port %u\n", options->listen, port);
+		pccl_log_say("pccl-master: its key is %s", key);
+	pccl_log_say("pccl-master: listening on %s, port %u", options->listen, port);
 }
 
 static void print_line(const char *line, void *context)
@@ -407,6 +425,7 @@ int main(int argc, char **argv)
 	if (find_address(options.listen, &address) != pcclSuccess)
 		return fail("--listen", 2);
 	(void)signal(SIGPIPE, SIG_IGN); /* who reads its log may go */
+	free_stderr();
 	raise_descriptors();
 	service.signals = watch_signals();
 	if (start(address, &service) != pcclSuccess)
@@ -416,6 +435,6 @@ int main(int argc, char **argv)
 	if (service.control >= 0)
 		(void)unlink(options.control);
 	pcclDestroyMaster(service.master);
-	fprintf(stderr, "pccl-master: ended by %s\n", strsignal(signal_number));
+	pccl_log_say("pccl-master: ended by %s", strsignal(signal_number));
 	return EXIT_SUCCESS;
 }

@@ -113,6 +113,7 @@ static void start(struct program *program, const char *const *flags)
 	assert_true(program->pid >= 0);
 	if (program->pid == 0)
 		run(program, ends[1], flags);
+	(void)fcntl(ends[1], F_SETPIPE_SZ, 8192);
 	close(ends[1]);
 	if (program->stderr_end >= 0)
 		close(program->stderr_end);
@@ -177,6 +178,37 @@ static void a_master_survives_the_end_of_who_reads_its_log(void **state)
 	stop(program);
 }
 
+static void nobody_reads(struct program *program, const char *const *flags)
+{
+	unsigned i;
+
+	start_and_await(program, flags);
+	for (i = 0; i < 200; i++) /* more than its pipe holds */
+		tell(program, "list", pcclSuccess);
+}
+
+static void a_master_whose_log_nobody_reads_goes_on_and_ends(void **state)
+{
+	struct program *program = *state;
+
+	nobody_reads(program, NULL);
+	stop(program);
+}
+
+static void what_a_log_did_not_take_is_counted(void **state)
+{
+	struct program *program = *state;
+
+	nobody_reads(program, NULL);
+	listen_in(program);
+	program->said[0] = '\0';
+	listen_in(program);
+	tell(program, "bans", pcclSuccess);
+	await_words(program, " lines are missing here: stderr took no more\n");
+	await_words(program, "its operator says: bans\n");
+	stop(program);
+}
+
 /* ---- its signals ----------------------------------------------------------------------------------------------- */
 
 static void a_master_without_files_has_nothing_to_read_again(void **state)
@@ -195,6 +227,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_master_survives_the_end_of_who_reads_its_log, open_program,
 						close_program),
+		cmocka_unit_test_setup_teardown(a_master_whose_log_nobody_reads_goes_on_and_ends, open_program,
+						close_program),
+		cmocka_unit_test_setup_teardown(what_a_log_did_not_take_is_counted, open_program, close_program),
 		cmocka_unit_test_setup_teardown(a_master_without_files_has_nothing_to_read_again, open_program,
 						close_program),
 	};

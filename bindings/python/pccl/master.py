@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -109,6 +110,13 @@ def _listen(master: MasterNode, options: argparse.Namespace) -> socket.socket | 
     return listener
 
 
+def _say(words: str) -> None:
+    """Unless nobody reads it: a master waits for no reader of its log."""
+    with contextlib.suppress(OSError):
+        if select.select([], [2], [], 0.1)[1]:
+            os.write(2, f"pccl.master: {words}\n".encode(errors="replace"))
+
+
 def _serve(master: MasterNode, options: argparse.Namespace, signals: set[signal.Signals]) -> None:
     """Until one that ends it."""
     while signal.sigwait(signals) == signal.SIGHUP:
@@ -120,7 +128,7 @@ def _serve(master: MasterNode, options: argparse.Namespace, signals: set[signal.
                 words = _NO_FILES
         except PCCLError as error:
             words = f"what was before stays: {error}"
-        print(f"pccl.master: {words}", file=sys.stderr, flush=True)
+        _say(words)
 
 
 def _show_key(path: str) -> int:
@@ -164,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (PCCLError, ValueError) as error:
         print(f"pccl.master: {error}", file=sys.stderr)
         return 1
-    print(f"pccl.master: listening on {options.listen}", file=sys.stderr, flush=True)
+    _say(f"listening on {options.listen}")
     _serve(master, options, signals)
     if listener is not None:
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,61 @@ static void the_environment_sets_the_level(void **state)
 	}
 }
 
+/* More than a pipe of two pages holds. */
+static void speak_much(void)
+{
+	int i;
+
+	assert_true(fcntl(STDERR_FILENO, F_SETPIPE_SZ, 8192) > 0);
+	for (i = 0; i < 500; i++)
+		pccl_log_error("line %d of a log that nobody reads", i);
+}
+
+static void speak_little(void)
+{
+	pccl_log_error("the next line");
+}
+
+static void what_stderr_does_not_take_is_left_out_and_counted(void **state)
+{
+	char text[16384], notice[80], line[40];
+	unsigned written = 0;
+
+	(void)state;
+	pccl_log_set_level(pcclLogErr);
+	capture(speak_much, text, sizeof(text));
+	while ((void)snprintf(line, sizeof(line), " line %u of", written), strstr(text, line) != NULL)
+		written++;
+	assert_in_range(written, 50, 300);
+	(void)snprintf(notice, sizeof(notice), "pccl: %u lines are missing here: ", 500 - written);
+	capture(speak_little, text, sizeof(text));
+	assert_ptr_equal(strstr(text, notice), text);
+	assert_non_null(strstr(text, "the next line\n"));
+	capture(speak_little, text, sizeof(text));
+	assert_null(strstr(text, "missing"));
+}
+
+static void speak_to_nobody(void)
+{
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+	close(ends[1]);
+	close(ends[0]);
+	speak_little();
+}
+
+static void a_reader_that_is_gone_ends_nobody(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	capture(speak_to_nobody, text, sizeof(text));
+	capture(speak_little, text, sizeof(text));
+	assert_non_null(strstr(text, "pccl: 1 lines are missing here: "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +218,8 @@ int main(void)
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
 		cmocka_unit_test(a_text_from_outside_cannot_forge_lines),
 		cmocka_unit_test(who_takes_lines_gets_them_bare_and_stderr_what_is_not_taken),
+		cmocka_unit_test(what_stderr_does_not_take_is_left_out_and_counted),
+		cmocka_unit_test(a_reader_that_is_gone_ends_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
