@@ -19,7 +19,9 @@
 #include "transport/loop/loop.h"
 
 #define LINE_BYTES 1024
-#define PATIENCE_NS (2 * PCCL_SECOND_NS)
+#define HEAR_NS (PCCL_SECOND_NS / 2) /* others are in line behind who says nothing */
+#define TELL_NS (2 * PCCL_SECOND_NS)
+#define ANSWER_S 5
 #define BACKLOG 4
 #define REST_MS 100
 #define LOCK_PATIENCE_NS (PCCL_SECOND_NS / 2)
@@ -256,7 +258,7 @@ static bool write_all(int fd, const char *data, size_t bytes, uint64_t end_ns)
 
 static void answer(int fd, pccl_control_handler handle, void *context)
 {
-	uint64_t end_ns = pccl_clock_ns() + PATIENCE_NS;
+	uint64_t end_ns = pccl_clock_ns() + HEAR_NS;
 	struct text text = {NULL, 0, 0, false};
 	char line[LINE_BYTES];
 
@@ -269,7 +271,7 @@ static void answer(int fd, pccl_control_handler handle, void *context)
 		add_line(pccl_fail_text(), &text);
 	}
 	if (!text.is_short)
-		(void)write_all(fd, text.data, text.bytes, pccl_clock_ns() + PATIENCE_NS);
+		(void)write_all(fd, text.data, text.bytes, pccl_clock_ns() + TELL_NS);
 	pccl_free(text.data);
 }
 
@@ -288,7 +290,14 @@ void pccl_control_serve(int fd, pccl_control_handler handle, void *context)
 
 /* ---- the other side ------------------------------------------------------------------------------------------ */
 
-static bool read_all(int fd, struct text *text)
+static pcclResult_t fail_silent(void)
+{
+	return pccl_fail(pcclMasterConnectionFailed,
+			 "the master does not answer within %d seconds: is it stopped? It may still do so later",
+			 ANSWER_S);
+}
+
+static pcclResult_t read_all(int fd, struct text *text)
 {
 	ssize_t got = 0;
 
@@ -296,11 +305,15 @@ static bool read_all(int fd, struct text *text)
 		if (got > 0)
 			text->bytes += (size_t)got;
 		if (!make_room(text, LINE_BYTES))
-			return false;
+			return pcclOutOfMemory;
 		got = recv(fd, text->data + text->bytes, LINE_BYTES, 0);
 	} while (got > 0 || (got < 0 && errno == EINTR));
+	if (got < 0 && errno == EAGAIN)
+		return fail_silent();
 	text->data[text->bytes] = '\0';
-	return got == 0 && strlen(text->data) == text->bytes && text->bytes > 0 && text->data[text->bytes - 1] == '\n';
+	if (got < 0 || strlen(text->data) != text->bytes || text->bytes == 0 || text->data[text->bytes - 1] != '\n')
+		return pccl_fail(pcclMasterConnectionFailed, "the master has hung up");
+	return pcclSuccess;
 }
 
 /* The last line says how it went. */
@@ -325,15 +338,33 @@ static pcclResult_t take_answer(char *line, pcclLineCallback_t take, void *conte
 
 static pcclResult_t ask(int fd, const char *line, pcclLineCallback_t take, void *context)
 {
+	uint64_t end_ns = pccl_clock_ns() + ANSWER_S * PCCL_SECOND_NS;
 	struct text text = {NULL, 0, 0, false};
-	pcclResult_t result = pcclOutOfMemory;
+	pcclResult_t result;
 
-	if (write_all(fd, line, strlen(line), UINT64_MAX) && write_all(fd, "\n", 1, UINT64_MAX) && read_all(fd, &text))
+	if (!write_all(fd, line, strlen(line), end_ns) || !write_all(fd, "\n", 1, end_ns))
+		return pccl_fail(pcclMasterConnectionFailed, "the master has hung up");
+	result = read_all(fd, &text);
+	if (result == pcclSuccess)
 		result = take_answer(text.data, take, context);
-	else if (!text.is_short)
-		result = pccl_fail(pcclMasterConnectionFailed, "the master has hung up");
 	pccl_free(text.data);
 	return result;
+}
+
+/* A master that is stopped neither takes callers out of its line nor answers. */
+static pcclResult_t dial_and_ask(int fd, const struct sockaddr_un *address, const char *line, pcclLineCallback_t take,
+				 void *context)
+{
+	const struct timeval patience = {.tv_sec = ANSWER_S};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (dial(fd, address))
+		return ask(fd, line, take, context);
+	if (errno == EAGAIN)
+		return fail_silent();
+	return pccl_fail(pcclMasterConnectionFailed, "%s: no master listens there: %s", address->sun_path,
+			 strerror(errno));
 }
 
 pcclResult_t pccl_control_ask(const char *path, const char *line, pcclLineCallback_t take, void *context)
@@ -350,11 +381,7 @@ pcclResult_t pccl_control_ask(const char *path, const char *line, pcclLineCallba
 	fd = open_socket(0);
 	if (fd < 0)
 		return pcclSystemError;
-	if (dial(fd, &address))
-		result = ask(fd, line, take, context);
-	else
-		result =
-			pccl_fail(pcclMasterConnectionFailed, "%s: no master listens there: %s", path, strerror(errno));
+	result = dial_and_ask(fd, &address, line, take, context);
 	pccl_fork_close(fd);
 	return result;
 }

@@ -15,11 +15,13 @@ pcclResult_t pccl_control_listen(const char *path, int *fd_out);
 /* Does what the line says and hands the lines of the answer to `take`. A failure is told by pccl_fail_text(). */
 typedef pcclResult_t (*pccl_control_handler)(void *context, const char *line, pcclLineCallback_t take, void *answer);
 
-/* Somebody calls: hears and answers that one, within two seconds; a stranger is hung up. */
+/* Somebody calls: hears and answers that one; a stranger is hung up, and so is who says nothing for half a second or
+ * does not take the answer for two. */
 void pccl_control_serve(int fd, pccl_control_handler handle, void *context);
 
 /* The other side: sends the line, and hands the lines of the answer to `take`. pcclMasterConnectionFailed: nobody
- * listens, or the answer is not whole; pcclInvalidArgument: the answer is "error", and why; pcclOutOfMemory. */
+ * listens, or answers within five seconds, or the answer is not whole; pcclInvalidArgument: the answer is "error", and
+ * why; pcclOutOfMemory. */
 pcclResult_t pccl_control_ask(const char *path, const char *line, pcclLineCallback_t take, void *context);
 
 #endif

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -222,6 +224,48 @@ static void a_master_without_files_has_nothing_to_read_again(void **state)
 	stop(program);
 }
 
+/* ---- its socket ------------------------------------------------------------------------------------------------ */
+
+static void a_master_that_does_not_answer_is_given_up(void **state)
+{
+	struct program *program = *state;
+	uint64_t begin_ns;
+
+	start_and_await(program, NULL);
+	kill(program->pid, SIGSTOP);
+	begin_ns = peers_now_ns();
+	tell(program, "list", pcclMasterConnectionFailed);
+	assert_non_null(strstr(pccl_fail_text(), "does not answer"));
+	assert_true(peers_now_ns() - begin_ns < 8 * WORLD_SECOND_NS * peers_patience());
+	kill(program->pid, SIGCONT);
+	tell(program, "list", pcclSuccess);
+	stop(program);
+}
+
+static int call(const struct program *program)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int caller = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, program->control);
+	assert_int_equal(connect(caller, (struct sockaddr *)&address, sizeof(address)), 0);
+	return caller;
+}
+
+static void who_calls_and_says_nothing_holds_others_up_for_half_a_second(void **state)
+{
+	struct program *program = *state;
+	int silent[3], i;
+
+	start_and_await(program, NULL);
+	for (i = 0; i < 3; i++)
+		silent[i] = call(program);
+	tell(program, "list", pcclSuccess); /* within the five seconds that it waits */
+	for (i = 0; i < 3; i++)
+		close(silent[i]);
+	stop(program);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +276,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_log_did_not_take_is_counted, open_program, close_program),
 		cmocka_unit_test_setup_teardown(a_master_without_files_has_nothing_to_read_again, open_program,
 						close_program),
+		cmocka_unit_test_setup_teardown(a_master_that_does_not_answer_is_given_up, open_program, close_program),
+		cmocka_unit_test_setup_teardown(who_calls_and_says_nothing_holds_others_up_for_half_a_second,
+						open_program, close_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,6 +261,14 @@ def test_an_operator_is_answered_whatever_fails_and_the_next_one_is_heard(tmp_pa
     listener.close()
 
 
+def test_a_master_that_does_not_answer_is_given_up(tmp_path):
+    path = str(tmp_path / "control")
+    listener = _control.listen(path)
+    with pytest.raises(ValueError, match="does not answer"):
+        _control.ask(path, "list")
+    listener.close()
+
+
 def test_a_master_in_this_process_obeys(free_address):
     secret = pccl.generate_secret()
     with pccl.MasterNode(free_address, security=pccl.Security(secret=secret)) as master:

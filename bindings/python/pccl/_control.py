@@ -17,7 +17,9 @@ from collections.abc import Callable, Generator
 from .errors import PCCLError
 
 _LINE_BYTES = 1024
-_PATIENCE_S = 2.0
+_HEAR_S = 0.5  # others are in line behind who says nothing
+_TELL_S = 2.0
+_ANSWER_S = 5
 _LOCK_PATIENCE_S = 0.5
 
 
@@ -82,7 +84,7 @@ def _is_own(caller: socket.socket) -> bool:
 
 
 def _answer(caller: socket.socket, obey: Callable[[str], list[str]]) -> None:
-    caller.settimeout(_PATIENCE_S)
+    caller.settimeout(_HEAR_S)
     with caller.makefile("rb") as words:
         line = words.readline(_LINE_BYTES)
     if not line.endswith(b"\n") or b"\0" in line:
@@ -95,6 +97,7 @@ def _answer(caller: socket.socket, obey: Callable[[str], list[str]]) -> None:
         lines = [f"error: {error}"]
     except Exception as error:  # whatever it is, the next caller is heard
         lines = [f"error: {error!r}"]
+    caller.settimeout(_TELL_S)
     caller.sendall("".join(f"{line}\n" for line in lines).encode(errors="replace"))
 
 
@@ -117,14 +120,20 @@ def ask(path: str, line: str) -> list[str]:
     """Tells the master at that socket; the lines of its answer. ValueError: nobody listens, or why it does not obey."""
     if "\n" in line or len(line.encode()) + 2 > _LINE_BYTES:
         raise ValueError(f"a command is one line of less than {_LINE_BYTES - 1} characters")
+    patience = struct.pack("ll", _ANSWER_S, 0)
     with socket.socket(socket.AF_UNIX) as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         try:
             caller.connect(path)
             caller.sendall(f"{line}\n".encode())
-            with caller.makefile("rb") as words:
-                answer = words.read().decode(errors="replace").splitlines()
+            data = b"".join(iter(lambda: caller.recv(65536), b""))
+        except BlockingIOError as error:
+            raise ValueError(f"the master does not answer within {_ANSWER_S} seconds: is it stopped? "
+                             "It may still do so later") from error
         except OSError as error:
             raise ValueError(f"{path}: no master listens there: {error.strerror or error}") from error
+    answer = data.decode(errors="replace").splitlines()
     if not answer or (answer[-1] != "ok" and not answer[-1].startswith("error: ")):
         raise ValueError("the master has hung up, or its answer is cut off")
     if answer[-1] != "ok":
