@@ -207,7 +207,8 @@ static bool may_be_host(const char *text)
 static pcclResult_t check_addresses(const struct pccl_settings *settings)
 {
 	const char *listen = settings->listen_address, *advertised = settings->advertised_address;
-	char host[sizeof(settings->advertised_address)];
+	char list[sizeof(settings->advertised_address)], host[sizeof(settings->advertised_address)];
+	char *rest = list, *text;
 	uint16_t port;
 
 	if (*listen != '\0' && !may_be_host(listen))
@@ -215,12 +216,15 @@ static pcclResult_t check_addresses(const struct pccl_settings *settings)
 				 "the listening address \"%s\" (PCCL_LISTEN_ADDRESS) is no address and no name: it has "
 				 "no port, which goes into PCCL_PORT",
 				 listen);
-	if (*advertised == '\0')
-		return pcclSuccess;
-	if (pccl_address_split(advertised, 0, host, sizeof(host), &port) != pcclSuccess || !may_be_host(host))
+	memcpy(list, advertised, sizeof(list));
+	while ((text = strsep(&rest, ",")) != NULL) {
+		if (*text == '\0' ||
+		    (pccl_address_split(text, 0, host, sizeof(host), &port) == pcclSuccess && may_be_host(host)))
+			continue;
 		return pccl_fail(pcclInvalidArgument,
 				 "the advertised address \"%s\" (PCCL_ADVERTISED_ADDRESS) is no host, nor host:port",
-				 advertised);
+				 text);
+	}
 	return pcclSuccess;
 }
 

@@ -186,7 +186,7 @@ static void member_with_addresses(struct world_peer *me)
 	if (me->index < 2)
 		me->config.listen_address = me->index == 0 ? "127.0.0.1" : "localhost";
 	if (me->index < 2)
-		me->config.advertised_address = me->index == 0 ? "localhost" : "127.0.0.1";
+		me->config.advertised_address = me->index == 0 ? "localhost" : "127.0.0.2,127.0.0.1";
 	me->argument = &size;
 	member_of_a_world(me);
 }

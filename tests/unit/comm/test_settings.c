@@ -136,6 +136,20 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.late_members, pcclLateEvict);
 }
 
+static void several_addresses_may_be_advertised(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	setenv("PCCL_ADVERTISED_ADDRESS", "127.0.0.1,127.0.0.2:7,[::1]:8,example.org", 1);
+	assert_int_equal(merge(NULL, &settings), pcclSuccess);
+	assert_string_equal(settings.advertised_address, "127.0.0.1,127.0.0.2:7,[::1]:8,example.org");
+	config.advertised_address = "10.0.0.1,fd00::1";
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_string_equal(settings.advertised_address, "10.0.0.1,fd00::1");
+}
+
 static void the_caller_is_stronger_than_the_environment(void **state)
 {
 	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
@@ -218,6 +232,8 @@ static void what_is_wrong_is_named(void **state)
 	refuse("PCCL_LISTEN_ADDRESS", "two words");
 	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.4:99999");
 	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.999");
+	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.4,1.2.3.999");
+	refuse("PCCL_ADVERTISED_ADDRESS", "1.2.3.4:99999,1.2.3.4");
 	refuse("PCCL_ZSTD", "yes");
 }
 
@@ -427,6 +443,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(without_anything_the_defaults_count, clear_environment),
 		cmocka_unit_test_setup(the_environment_counts_where_the_caller_gave_nothing, clear_environment),
+		cmocka_unit_test_setup(several_addresses_may_be_advertised, clear_environment),
 		cmocka_unit_test_setup(the_caller_is_stronger_than_the_environment, clear_environment),
 		cmocka_unit_test_setup(an_empty_variable_is_none, clear_environment),
 		cmocka_unit_test_setup(what_is_wrong_is_named, clear_environment),
