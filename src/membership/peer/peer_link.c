@@ -87,10 +87,18 @@ static void note_away(struct pccl_peer *peer)
 		peer->away_ns = peer->now_ns;
 }
 
+/* A newcomer whose master is of no use any more looks for one no longer than in the beginning. */
+static void limit_search(struct pccl_peer *peer)
+{
+	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
+		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+}
+
 void pccl_peer_abandon(struct pccl_peer *peer, const char *text)
 {
 	note_trouble(peer, text);
 	note_away(peer);
+	limit_search(peer);
 	if (peer->link >= PCCL_PEER_LINK_REGISTERING)
 		pccl_peer_send(peer, pccl_message_create(PCCL_MESSAGE_ABANDON));
 	hang_up(peer);
@@ -240,8 +248,7 @@ void pccl_peer_on_closed(struct pccl_peer *peer, const char *text, bool unfit)
 	note_away(peer);
 	peer->prepare_epoch = 0;
 	peer->failures = 0;
-	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
-		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	limit_search(peer);
 	back_off(peer);
 	if (peer->now_ns - peer->up_ns >= BACKOFF_FIRST_NS)
 		peer->redial_ns = peer->now_ns;
@@ -296,8 +303,7 @@ void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_noti
 {
 	uint32_t patience = peer->master == 0 ? STALLS_AT_FIRST_MASTER : 1;
 
-	if (peer->standing == PCCL_PEER_NEWCOMER && peer->connect_ns == PCCL_NEVER)
-		peer->connect_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	limit_search(peer);
 	if (peer->standing == PCCL_PEER_MEMBER && peer->stranded_ns == PCCL_NEVER)
 		peer->stranded_ns = peer->now_ns + STRANDED_TIMEOUTS * peer->config.heartbeat_timeout_ns;
 	note_trouble(peer, notice->text);

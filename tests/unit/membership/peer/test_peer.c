@@ -339,6 +339,25 @@ static void a_master_that_is_far_away_may_be_silent_for_longer(void **state)
 	}
 }
 
+/* It has a master that took it, waits to be admitted, and hears nothing more, of nobody. */
+static void newcomer_whose_master_falls_silent_gives_up(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_registered_far_away(&event, 0);
+	uint64_t silent_ns = event.now_ns + 3000 * SMALL_MS, end_ns = silent_ns + 600000 * SMALL_MS;
+
+	(void)state;
+	while (said.ends == 0 && event.now_ns < 2 * end_ns) {
+		event.type = PCCL_PEER_TICK;
+		event.now_ns = pccl_peer_deadline(peer);
+		step(peer, &event);
+	}
+	assert_int_equal(said.ends, 1);
+	assert_true(event.now_ns == end_ns);
+	assert_true(said.dials > 1);
+	pccl_peer_destroy(peer);
+}
+
 static void link_is(struct pccl_peer *peer, struct pccl_peer_event *event, uint32_t rank, uint32_t lane, bool broken)
 {
 	event->type = broken ? PCCL_PEER_LINK_BROKEN : PCCL_PEER_LINK_MENDED;
@@ -446,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_registration_is_answered_by_a_welcome_or_the_end),
 		cmocka_unit_test(a_member_that_is_refused_goes_on_to_the_next_master),
 		cmocka_unit_test(a_master_that_is_far_away_may_be_silent_for_longer),
+		cmocka_unit_test(newcomer_whose_master_falls_silent_gives_up),
 		cmocka_unit_test(member_is_broken_when_all_lanes_of_the_view_are),
 		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
