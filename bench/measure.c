@@ -15,9 +15,9 @@
 struct run {
 	struct bench_peer *peer;
 	struct bench_buffers buffers;
-	double *seconds; /* one per timed iteration */
-	uint32_t iterations;
-	pcclPlan_t plan; /* of the last operation */
+	double *seconds;     /* one per timed iteration */
+	uint32_t iterations; /* timed so far, and those of the batch in progress */
+	pcclPlan_t plan;     /* of the last operation */
 	double wire_bytes;
 	double cpu_seconds;
 	uint64_t errors;
@@ -163,71 +163,95 @@ static void show_progress(const struct run *run, uint32_t done, double *last_sho
 	if (run->peer->rank != 0 || run->peer->options->json || !isatty(STDERR_FILENO))
 		return;
 	now = clock_seconds(CLOCK_MONOTONIC);
-	if (done < run->iterations && now - *last_shown < 0.1)
+	if (now - *last_shown < 0.1)
 		return;
 	*last_shown = now;
-	if (done < run->iterations)
-		fprintf(stderr, "\r%10s  %u of %u ", bench_bytes_text(run->buffers.whole_bytes, text), done,
-			run->iterations);
-	else
-		fprintf(stderr, "\r%40s\r", "");
+	fprintf(stderr, "\r%10s  %u", bench_bytes_text(run->buffers.whole_bytes, text), done);
+	if (run->peer->options->seconds == 0)
+		fprintf(stderr, " of %u", run->iterations);
 	fflush(stderr);
 }
 
-/* Warms up; with --seconds decides jointly how many iterations fill them. */
+static void end_progress(const struct run *run)
+{
+	if (run->peer->rank != 0 || run->peer->options->json || !isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "\r%40s\r", "");
+	fflush(stderr);
+}
+
 static bool warm_up(struct run *run)
 {
-	const struct bench_options *options = run->peer->options;
-	uint32_t count = options->seconds > 0 && options->warmup == 0 ? 1 : options->warmup;
-	double last = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		double start;
-
+	for (uint32_t i = 0; i < run->peer->options->warmup; i++) {
 		bench_buffers_restore(&run->buffers, run->peer);
 		if (!bench_peer_meet(run->peer))
 			return false;
-		start = clock_seconds(CLOCK_MONOTONIC);
 		iterate(run);
-		last = clock_seconds(CLOCK_MONOTONIC) - start;
 	}
-	run->iterations = options->iterations;
-	if (options->seconds > 0) {
-		double wanted;
-
-		if (!bench_peer_gather(run->peer, BENCH_GATHER_MAX, &last, 1))
-			return false;
-		wanted = options->seconds / (last > 1e-7 ? last : 1e-7);
-		run->iterations = wanted >= BENCH_ITERATIONS_MAX ? BENCH_ITERATIONS_MAX : (uint32_t)wanted + 1;
-	}
-	run->seconds = calloc(run->iterations, sizeof(run->seconds[0]));
-	if (run->seconds == NULL)
-		fprintf(stderr, "allreduce-bench: not enough memory for %u iterations\n", run->iterations);
-	return run->seconds != NULL;
+	return true;
 }
 
-static bool run_timed(struct run *run)
+static bool extend(struct run *run, uint32_t batch)
 {
-	double restore_seconds = 0, shown = 0, cpu;
+	double *seconds = realloc(run->seconds, ((size_t)run->iterations + batch) * sizeof(*seconds));
 
-	run->wire_bytes = 0;
-	if (!bench_peer_meet(run->peer))
+	if (seconds == NULL) {
+		fprintf(stderr, "allreduce-bench: not enough memory for %u iterations\n", run->iterations + batch);
 		return false;
-	cpu = process_seconds();
-	for (uint32_t i = 0; i < run->iterations; i++) {
+	}
+	run->seconds = seconds;
+	run->iterations += batch;
+	return true;
+}
+
+/* Adds what restoring buffers took of the processor to *restore_seconds. */
+static bool run_batch(struct run *run, uint32_t batch, double *restore_seconds, double *shown)
+{
+	uint32_t i = run->iterations;
+
+	if (!extend(run, batch))
+		return false;
+	for (; i < run->iterations; i++) {
 		double start = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
 
 		bench_buffers_restore(&run->buffers, run->peer);
-		show_progress(run, i, &shown);
-		restore_seconds += clock_seconds(CLOCK_THREAD_CPUTIME_ID) - start;
+		show_progress(run, i, shown);
+		*restore_seconds += clock_seconds(CLOCK_THREAD_CPUTIME_ID) - start;
 		if (!bench_peer_meet(run->peer))
 			return false;
 		start = clock_seconds(CLOCK_MONOTONIC);
 		iterate(run);
 		run->seconds[i] = clock_seconds(CLOCK_MONOTONIC) - start;
 	}
+	return true;
+}
+
+/* With --seconds all peers decide after each batch, from the same numbers, how many more there will be. */
+static bool run_timed(struct run *run)
+{
+	const struct bench_options *options = run->peer->options;
+	double restore_seconds = 0, shown = 0, elapsed = 0, start, cpu;
+	uint32_t batch = options->iterations;
+
+	run->wire_bytes = 0;
+	if (!bench_peer_meet(run->peer))
+		return false;
+	cpu = process_seconds();
+	start = clock_seconds(CLOCK_MONOTONIC);
+	if (options->seconds > 0)
+		batch = bench_next_batch(0, 0, options->seconds, BENCH_ITERATIONS_MAX);
+	while (batch > 0) {
+		if (!run_batch(run, batch, &restore_seconds, &shown))
+			return false;
+		elapsed = clock_seconds(CLOCK_MONOTONIC) - start;
+		if (options->seconds > 0 && !bench_peer_gather(run->peer, BENCH_GATHER_MAX, &elapsed, 1))
+			return false;
+		batch = options->seconds > 0
+				? bench_next_batch(run->iterations, elapsed, options->seconds, BENCH_ITERATIONS_MAX)
+				: 0;
+	}
 	run->cpu_seconds = process_seconds() - cpu - restore_seconds;
-	show_progress(run, run->iterations, &shown);
+	end_progress(run);
 	return true;
 }
 

@@ -32,7 +32,7 @@ static const char measuring[] =
 	"  --checksums NAME    of the elements that travel: auto (default; where they leave the host), on, off; the\n"
 	"                      alternatives in bench/compare have none\n"
 	"  --iters N           timed iterations per size (20)\n"
-	"  --seconds S         as many iterations as take about S seconds, in place of --iters\n"
+	"  --seconds S         as many iterations per size as fill S seconds, in place of --iters\n"
 	"  --warmup N          iterations before those (5)\n"
 	"  --footprint         measures processor time while idle and memory beyond the buffers instead\n"
 	"  --loss              kills a peer in the middle of each of --iters operations instead, and compares their\n"

@@ -40,6 +40,21 @@ struct bench_summary bench_summarize(double *values, size_t count)
 	return summary;
 }
 
+uint32_t bench_next_batch(uint32_t done, double elapsed, double seconds, uint32_t most)
+{
+	double missing;
+	uint32_t batch = done > 0 ? done : BENCH_BATCH_FIRST;
+
+	if (done >= most || (done > 0 && elapsed >= seconds))
+		return 0;
+	if (done > 0 && elapsed > 0) {
+		missing = (seconds - elapsed) / elapsed * done / 2 + 1;
+		if (missing < batch)
+			batch = (uint32_t)missing;
+	}
+	return batch < most - done ? batch : most - done;
+}
+
 double bench_bus_factor(enum bench_collective collective, uint32_t peers)
 {
 	double n = peers;
