@@ -1,6 +1,8 @@
 /* Joining, meeting and leaving; see peer.h. */
 #include "peer.h"
 
+#include "agree.h"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -11,6 +13,10 @@
 /* Tags of the program's own small operations, away from those that are measured. */
 #define TAG_GATHER (UINT64_C(1) << 40)
 #define TAG_MEET (TAG_GATHER + 1)
+#define TAG_AGREE (TAG_GATHER + 2)
+
+/* Who is of another program never takes part in comparing flags. */
+#define AGREE_TIMEOUT_MS 30000
 
 void bench_complain(const char *what, pcclResult_t result)
 {
@@ -83,13 +89,58 @@ static bool admit(struct bench_peer *peer)
 	return result == pcclSuccess;
 }
 
+/* Peers that were started separately and differ in a flag would wait for each other for ever: so all compare whenever
+ * there is a new one. Complains, and is false at all of them. */
+static bool agree(const struct bench_peer *peer)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	uint64_t mine[BENCH_AGREE_FLAGS], *all;
+	char text[BENCH_PROBLEM_BYTES];
+	pcclResult_t result;
+	bool same;
+
+	if (peer->options->mode != BENCH_MODE_PEER || peer->world < 2)
+		return true;
+	all = calloc(peer->world, sizeof(mine));
+	if (all == NULL) {
+		fprintf(stderr, "allreduce-bench: not enough memory for the flags of %u peers\n", peer->world);
+		return false;
+	}
+	bench_agree_fill(peer->options, mine);
+	operation.count = BENCH_AGREE_FLAGS;
+	operation.datatype = pcclUint64;
+	operation.tag = TAG_AGREE;
+	operation.timeout_ms = AGREE_TIMEOUT_MS;
+	operation.failure_policy = pcclPolicyAbort;
+	result = pcclAllGather(mine, all, &operation, peer->comm, NULL);
+	same = result == pcclSuccess;
+	if (!same)
+		bench_complain("comparing flags with the other peers", result);
+	for (uint32_t rank = 0; same && rank < peer->world; rank++) {
+		same = !bench_agree_differ(mine, all + (size_t)rank * BENCH_AGREE_FLAGS, text);
+		if (!same)
+			fprintf(stderr, "allreduce-bench: rank %u and this one, %u, were started with different %s\n",
+				rank, peer->rank, text);
+	}
+	/* Who leaves at once may be gone before its last message has reached the others. */
+	if (!same && result == pcclSuccess)
+		(void)pcclBarrier(&operation, peer->comm);
+	free(all);
+	return same;
+}
+
 bool bench_peer_grow(struct bench_peer *peer, uint32_t world)
 {
-	if (!bench_peer_refresh(peer))
+	if (!bench_peer_refresh(peer) || !agree(peer))
 		return false;
-	while (peer->world < world)
+	while (peer->world < world) {
+		const uint32_t before = peer->world;
+
 		if (!admit(peer) || !bench_peer_refresh(peer))
 			return false;
+		if (peer->world > before && !agree(peer))
+			return false;
+	}
 	return true;
 }
 

@@ -31,7 +31,8 @@ void bench_complain(const char *what, pcclResult_t result);
 /* Finds the address of a host name or number; complains and returns false if there is none. */
 bool bench_resolve(const char *host, uint16_t port, ccoip_socket_address_t *address_out);
 
-/* Joins the master's group and waits until `options->peers` are in it. Complains and returns false on failure. */
+/* Joins the master's group and waits until `options->peers` are in it. Peers that were started separately compare their
+ * flags as they come. Complains and returns false on failure. */
 bool bench_peer_join(struct bench_peer *peer, const struct bench_options *options, const ccoip_socket_address_t *master,
 		     struct bench_meeting *meeting);
 

@@ -8,7 +8,7 @@ COMPARE_PROGS := $(COMPARE)/libcompare.so $(COMPARE)/raw-sockets \
 	$(if $(shell command -v mpicc 2>/dev/null),$(COMPARE)/compare-mpi)
 
 # What allreduce-bench computes by itself is tested like the library.
-$(filter $(B)/test/unit/bench/%,$(UNIT)): $(call obj,$(addprefix bench/,check.c codec.c codec_error.c names.c options.c options_manual.c stats.c))
+$(filter $(B)/test/unit/bench/%,$(UNIT)): $(call obj,$(addprefix bench/,agree.c check.c codec.c codec_error.c names.c options.c options_manual.c stats.c))
 
 demo: ## install what is missing, build, and watch peers join, all-reduce, leave: start here
 	@$(MAKE) --no-print-directory deps

@@ -1,5 +1,6 @@
 /* allreduce-bench, pccl-master and pccl-info as people and scripts meet them: what they print, and how they exit. */
 #include "lib/check.h"
+#include "lib/peers.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -197,6 +198,45 @@ static void seconds_are_used_up(void **state)
 	assert_true((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9 >= 1.4);
 }
 
+/* Two peers of one run, started by two people: both say it, and end. */
+static void expect_disagreement(const char *one, const char *other, const char *flags)
+{
+	static char output[OUTPUT_BYTES];
+	const char *build = getenv("PCCL_BUILD"), *at = output;
+	unsigned said = 0;
+	char line[1024], words[128];
+	uint16_t port = peers_free_port(1);
+	size_t length;
+	FILE *pipe;
+
+	build = build == NULL ? "build/release" : build;
+	snprintf(line, sizeof(line),
+		 "(%s/bin/pccl-master --listen 127.0.0.1:%u & master=$!\n"
+		 "timeout 60 %s/bin/allreduce-bench --master 127.0.0.1:%u --sizes 4K %s & one=$!\n"
+		 "timeout 60 %s/bin/allreduce-bench --master 127.0.0.1:%u --sizes 4K %s; echo other ends with $?\n"
+		 "wait $one; echo one ends with $?; kill $master; wait $master) 2>&1",
+		 build, port, build, port, one, build, port, other);
+	pipe = popen(line, "r");
+	assert_non_null(pipe);
+	length = fread(output, 1, OUTPUT_BYTES - 1, pipe);
+	output[length] = '\0';
+	pclose(pipe);
+	snprintf(words, sizeof(words), "were started with different %s\n", flags);
+	while ((at = strstr(at, words)) != NULL) {
+		at++;
+		said++;
+	}
+	if (said != 2 || strstr(output, "one ends with 1\n") == NULL || strstr(output, "other ends with 1\n") == NULL)
+		fail_msg("%s beside %s:\n%s", one, other, output);
+}
+
+static void peers_with_different_flags_say_so_and_end(void **state)
+{
+	(void)state;
+	expect_disagreement("--peers 2 --iters 2", "--peers 2", "--iters");
+	expect_disagreement("--peers 2", "--peers 3 --check", "--peers, --check");
+}
+
 static void kills_leave_neither_hangs_nor_divergences(void **state)
 {
 	static const char *const fields[] = {
@@ -331,6 +371,7 @@ int main(void)
 		cmocka_unit_test(every_collective_checks_its_results),
 		cmocka_unit_test(the_lossless_stage_shows_in_the_bytes),
 		cmocka_unit_test(seconds_are_used_up),
+		cmocka_unit_test(peers_with_different_flags_say_so_and_end),
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
 		cmocka_unit_test(faults_are_told_by_kind),
 		cmocka_unit_test(newcomers_get_a_state_that_is_verified),

@@ -173,6 +173,18 @@ class Master:
         assert self.process.returncode == 0
 
 
+@pytest.mark.parametrize(("one", "other", "differing"), [
+    (["--peers", "2", "--iters", "2"], ["--peers", "2"], "--iters"),
+    (["--peers", "2", "--inplace"], ["--peers", "3"], "--peers, --inplace")])
+def test_peers_of_the_bench_with_different_flags_say_so_and_end(free_address, one, other, differing):
+    with Master(free_address):
+        command = [sys.executable, "-m", "pccl.bench", "--master", free_address, "--sizes", "4K"]
+        peers = [subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) for flags in (one, other)]
+        said = [peer.communicate(timeout=LIMIT_S)[1] for peer in peers]
+    assert [peer.returncode for peer in peers] == [1, 1]
+    assert all(words.endswith(f"were started with different {differing}\n") for words in said), said
+
+
 def enters(address, security):
     try:
         settings = pccl.Settings(security=security, connect_attempts=1)

@@ -22,7 +22,8 @@ from .settings import Plan, Settings
 from .types import DataType, QuantizationAlgorithm, ReduceOp
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_MEET, _TIMES, _SUMS, _MEASURED = 1, 2, 3, 4  # tags
+_MEET, _TIMES, _SUMS, _MEASURED, _FLAGS = 1, 2, 3, 4, 5  # tags
+_ALIKE = ("peers", "sizes", "dtype", "op", "inplace", "torch", "plan", "codec", "iters", "warmup")
 _MANUAL = """
 Time is that of one iteration on the slowest peer; algbw is bytes over its median, busbw that times 2(n-1)/n, what a
 link has to carry; wire are payload bytes that a peer has sent; cpu is of all peers, in seconds per GiB of buffer;
@@ -177,12 +178,31 @@ def _show(row: dict[str, Any]) -> None:
           f"{'same' if row['parity'] else 'DIFFER':>7} {verdict}", flush=True)
 
 
+def _compare_flags(communicator: Communicator, options: argparse.Namespace) -> None:
+    """Peers that differ in what they do would wait for each other for ever."""
+    np = _numpy()
+    if communicator.world_size < 2:
+        return
+    mine = np.frombuffer(b"".join(hashlib.blake2b(repr(getattr(options, name)).encode(), digest_size=8).digest()
+                                  for name in _ALIKE), np.uint64)
+    every = np.zeros((communicator.world_size, mine.size), np.uint64)
+    communicator.all_gather(mine, every, tag=_FLAGS, timeout_ms=30000)
+    for rank, theirs in enumerate(every):
+        if (theirs != mine).any():
+            differing = ", ".join(f"--{name}" for name, same in zip(_ALIKE, theirs == mine, strict=True) if not same)
+            communicator.barrier(tag=_FLAGS)  # who leaves at once may be gone before others have its last message
+            raise ValueError(f"rank {rank} and this one, {communicator.rank}, were started with different {differing}")
+
+
 def _be_peer(options: argparse.Namespace) -> int:
     settings = Settings(lanes=options.lanes, streams=options.streams, plan=options.plan)
     rows: list[dict[str, Any]] = []
     with Communicator(options.master, settings=settings) as communicator:
-        while communicator.world_size < options.peers:
+        _compare_flags(communicator, options)
+        while (before := communicator.world_size) < options.peers:
             communicator.update_topology()
+            if communicator.world_size > before:
+                _compare_flags(communicator, options)
         is_first = communicator.rank == 0
         if is_first:
             print(f"all-reduce, {options.dtype}, {options.op}, {options.peers} peers, "
