@@ -245,12 +245,12 @@ static ssize_t discard_bytes(void *state, int fd, size_t bytes, bool *more_out)
 	return read_parts(stream, fd, &nowhere, 1, bytes, more_out);
 }
 
-/* As a protected connection has it that is cut, the end may be an error. */
+/* Whatever is not just silence ends it: an error of a protected connection stays, and is never EAGAIN again. */
 static bool has_gone(struct pccl_rdma_stream *stream, int fd)
 {
 	const ssize_t heard = hear_end(stream, fd);
 
-	return heard == 0 || (errno == ECONNRESET && heard < 0);
+	return heard == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ static const char *host = "127.0.0.1";
 static struct authority ours;
 
 static struct side with_secret, other_secret, of_member, of_traitor, elsewhere, of_other_device;
-static struct wire_kind paired, declining;
+static struct wire_kind paired, declining, bare;
 
 static struct pccl_tls *certify(const char *name)
 {
@@ -59,6 +59,7 @@ static void set_up(void)
 	trust(&elsewhere, share('s'), "10.0.0.0/8,::/1");
 	trust(&of_other_device, share('s'), "127.0.0.2/32");
 	paired = (struct wire_kind){&with_secret.wire.slots, host, NULL};
+	bare = (struct wire_kind){&pccl_rdma, host, NULL};
 	declining = (struct wire_kind){with_secret.plain, host, &with_secret.wire.slots};
 }
 
@@ -190,6 +191,7 @@ static void who_it_is_is_known_as_over_tls(void **state)
 {
 	const struct pccl_transport *const listens[] = {&of_member.wire.slots, of_member.plain};
 	static struct wire wire;
+	char text[PCCL_STREAM_DESCRIBE_BYTES];
 	struct pccl_bond bonds[2];
 	size_t i;
 
@@ -199,6 +201,8 @@ static void who_it_is_is_known_as_over_tls(void **state)
 
 		memset(bonds, i == 0 ? 0 : 0xff, sizeof(bonds));
 		wire_open(&wire, &kind);
+		listens[i]->describe(wire.dialer.stream, text, sizeof(text));
+		assert_int_equal(strncmp(text, i == 0 ? "rdma " : "tls ", i == 0 ? 5 : 4), 0);
 		assert_true(listens[i]->bond(wire.dialer.stream, &bonds[0]));
 		assert_true(listens[i]->bond(wire.acceptor.stream, &bonds[1]));
 		assert_string_equal(bonds[0].name, "member");
@@ -298,9 +302,11 @@ static bool relay(struct between *between)
 	return true;
 }
 
-static void come_between(struct between *between, const struct wire_kind *kind)
+/* `way`: how its stream is to go. */
+static void come_between(struct between *between, const struct wire_kind *kind, const char *way)
 {
 	struct wire *wire = &between->wire;
+	char text[PCCL_STREAM_DESCRIBE_BYTES];
 	struct pccl_address place;
 
 	wire_listen(wire, kind);
@@ -317,6 +323,9 @@ static void come_between(struct between *between, const struct wire_kind *kind)
 	wire_dial(wire);
 	between->near = accept(between->door, NULL, NULL);
 	WIRE_UNTIL(wire, relay(between) && wire->dialer.calls[WIRE_OPENED] == 1 && wire_is_up(&wire->acceptor));
+	kind->transport->describe(wire->acceptor.stream, text, sizeof(text));
+	if (strncmp(text, way, strlen(way)) != 0 || text[strlen(way)] != ' ')
+		fail_msg("%s, and not over %s", text, way);
 }
 
 static void hang_up(struct between *between)
@@ -337,17 +346,14 @@ static void check_secrecy(bool is_cut)
 	static struct between between;
 	struct wire *wire = &between.wire;
 	uint8_t *payload = wire_payload(100000, 0), word[PCCL_TERMS_WORD_BYTES];
-	char text[PCCL_STREAM_DESCRIBE_BYTES];
 
 	if (is_cut)
 		standin->rule(STANDIN_CUT, true);
-	come_between(&between, &paired);
+	come_between(&between, &paired, is_cut ? "tls" : "rdma");
 	assert_true(wire_send(&wire->dialer, 0, payload, 100000));
 	WIRE_UNTIL(wire, relay(&between) && wire->acceptor.next == 1);
 	assert_true(wire_send(&wire->acceptor, 0, payload, 100000));
 	WIRE_UNTIL(wire, relay(&between) && wire->dialer.next == 1);
-	paired.transport->describe(wire->acceptor.stream, text, sizeof(text));
-	assert_int_equal(strncmp(text, "tls ", 4) == 0, is_cut);
 	assert_int_equal(between.bytes > 200000, is_cut);
 	assert_false(has_heard(&between, payload));
 	pccl_terms_encode_word(PCCL_TERMS_OFFER, word);
@@ -375,7 +381,7 @@ static void a_connection_that_is_cut_ends_the_stream(void **state)
 	uint8_t *payload = wire_payload(1000, 0);
 
 	(void)state;
-	come_between(&between, &paired);
+	come_between(&between, &paired, "rdma");
 	assert_true(wire_send(&wire->dialer, 0, payload, 1000));
 	WIRE_UNTIL(wire, relay(&between) && wire->acceptor.next == 1);
 	hang_up(&between);
@@ -385,16 +391,16 @@ static void a_connection_that_is_cut_ends_the_stream(void **state)
 	free(payload);
 }
 
-/* It writes, and reads nothing. */
-static void who_only_writes_notices_the_end(void **state)
+/* It writes, and reads nothing. `noise`: bytes that somebody puts in before the connection ends. */
+static void check_writer(const struct wire_kind *kind, size_t noise)
 {
+	static const uint8_t bytes[64] = {0x17, 3, 3, 0, 59};
 	static struct between between;
 	struct wire *wire = &between.wire;
 	uint8_t *payload = wire_payload(MIB / 4, 0);
 	uint32_t sent;
 
-	(void)state;
-	come_between(&between, &paired);
+	come_between(&between, kind, "rdma");
 	wire->acceptor.verdict = wire->dialer.verdict = PCCL_FRAME_HOLD;
 	assert_true(wire_send(&wire->acceptor, 0, NULL, 0));
 	WIRE_UNTIL(wire, relay(&between) && wire->dialer.calls[WIRE_HEADER] == 1);
@@ -402,11 +408,27 @@ static void who_only_writes_notices_the_end(void **state)
 		;
 	wire_settle(wire);
 	assert_true(sent > 2 && wire->dialer.calls[WIRE_BROKEN] == 0);
+	assert_int_equal(send(between.near, bytes, noise, MSG_NOSIGNAL), noise);
 	hang_up(&between);
 	WIRE_UNTIL(wire, wire->dialer.calls[WIRE_BROKEN] == 1);
 	assert_int_equal(wire_completions(&wire->dialer), sent);
 	wire_destroy(wire);
 	free(payload);
+}
+
+static void who_only_writes_notices_the_end(void **state)
+{
+	(void)state;
+	check_writer(&paired, 0);
+	check_writer(&bare, 0);
+}
+
+/* Bytes that are no record of TLS, or changed ones, and bytes where nobody says anything. */
+static void who_only_writes_notices_that_the_connection_is_damaged(void **state)
+{
+	(void)state;
+	check_writer(&paired, 64);
+	check_writer(&bare, 1);
 }
 
 int main(void)
@@ -425,6 +447,7 @@ int main(void)
 		cmocka_unit_test_setup(who_is_in_between_reads_nothing, forget_all),
 		cmocka_unit_test_setup(a_connection_that_is_cut_ends_the_stream, forget_all),
 		cmocka_unit_test_setup(who_only_writes_notices_the_end, forget_all),
+		cmocka_unit_test_setup(who_only_writes_notices_that_the_connection_is_damaged, forget_all),
 	};
 	int failed;
 
