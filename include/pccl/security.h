@@ -63,8 +63,10 @@ typedef struct pcclSecurity_t {
 				  * certificate, can be a master of who calls it. Of masters with identity_file: besides
 				  * its own, whose signatures it believes on what peers bring of views */
 	/* PCCL_RDMA_TRUSTED: networks, as "10.1.0.0/16,fd00::/8", at most 16, in which whoever can read or send packets
-	 * is trusted. Between peers that have chosen RDMA and say so of where both their devices are, tensors travel
-	 * unencrypted. NULL: none. Without secret and certificates it means nothing, but is read. */
+	 * is trusted. Between peers that have chosen RDMA, and both list one that both their devices are in (of what is
+	 * between two networks a list says nothing), all that they say to each other once they have met travels
+	 * unencrypted and unprotected there: tensors, states, passes and digests. NULL: none. Without secret and
+	 * certificates it means nothing, but is read. */
 	const char *rdma_trusted;
 	uint64_t reserved[1];
 } pcclSecurity_t;

@@ -125,18 +125,26 @@ pcclResult_t pccl_networks_parse(const char *text, const char *name, struct pccl
 	}
 }
 
-bool pccl_networks_have(const struct pccl_networks *networks, const uint8_t address[PCCL_NETWORKS_ADDRESS_BYTES])
+static bool has(const struct pccl_network *network, const uint8_t *address)
+{
+	return is_mapped(network->address) == is_mapped(address) &&
+	       begins_alike(network->address, address, network->bits);
+}
+
+bool pccl_networks_have_both(const struct pccl_networks *networks, const uint8_t one[PCCL_NETWORKS_ADDRESS_BYTES],
+			     const uint8_t other[PCCL_NETWORKS_ADDRESS_BYTES])
 {
 	uint32_t i;
 
-	for (i = 0; i < networks->count; i++) {
-		const struct pccl_network *network = &networks->list[i];
-
-		if (is_mapped(network->address) == is_mapped(address) &&
-		    begins_alike(network->address, address, network->bits))
+	for (i = 0; i < networks->count; i++)
+		if (has(&networks->list[i], one) && has(&networks->list[i], other))
 			return true;
-	}
 	return false;
+}
+
+bool pccl_networks_have(const struct pccl_networks *networks, const uint8_t address[PCCL_NETWORKS_ADDRESS_BYTES])
+{
+	return pccl_networks_have_both(networks, address, address);
 }
 
 void pccl_networks_text(const uint8_t address[PCCL_NETWORKS_ADDRESS_BYTES], char out[PCCL_NETWORKS_TEXT_BYTES])

@@ -26,6 +26,9 @@ struct pccl_networks {
 pcclResult_t pccl_networks_parse(const char *text, const char *name, struct pccl_networks *networks_out);
 /* Is the address in one of them? Networks of IPv6 have no addresses of IPv4. */
 bool pccl_networks_have(const struct pccl_networks *networks, const uint8_t address[PCCL_NETWORKS_ADDRESS_BYTES]);
+/* Are both in one of them? Of what is between two networks a list says nothing. */
+bool pccl_networks_have_both(const struct pccl_networks *networks, const uint8_t one[PCCL_NETWORKS_ADDRESS_BYTES],
+			     const uint8_t other[PCCL_NETWORKS_ADDRESS_BYTES]);
 
 #define PCCL_NETWORKS_TEXT_BYTES 48u
 /* Such an address, for people. */

@@ -15,7 +15,7 @@ extern const struct pccl_transport pccl_rdma;
 
 /* The same beside a wire that protects its connections: over it the two come to a pair, and go on when there is none;
  * it tells who the other side is, and ends the stream. What goes through the pair is not protected, so both ends of
- * that have to be in networks that are trusted. */
+ * that have to be in one network that is trusted. */
 struct pccl_rdma_wire {
 	struct pccl_transport slots; /* first: so a wire is found by what the transport hands out */
 	const struct pccl_transport *under;

@@ -31,7 +31,7 @@ struct pccl_rdma_stream {
 	const struct pccl_byte_calls *under; /* how bytes go over the connection, */
 	void *under_state;		     /* which is the stream's to end */
 	const char *under_name;
-	const struct pccl_networks *trusted; /* both ends of the pair have to be there; NULL: anywhere */
+	const struct pccl_networks *trusted; /* one of them has to have both ends of the pair; NULL: anywhere */
 	bool end_said;			     /* nothing more will be written */
 	bool waits_for_sends;
 	bool closes;		    /* has_arrived() was asked */

@@ -118,15 +118,33 @@ static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *re
 }
 
 /* Where packets go counts, and not where the connection does: PCCL_RDMA_DEVICE may name another network. */
-static bool is_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *end, const char *whose)
+static bool is_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *end)
 {
 	char text[PCCL_NETWORKS_TEXT_BYTES];
 
 	if (stream->trusted == NULL || pccl_networks_have(stream->trusted, end->gid))
 		return true;
 	pccl_networks_text(end->gid, text);
-	(void)pccl_fail(pcclSystemError, "%s, which is %s device's, is in no network of " PCCL_RDMA_TRUSTED, text,
-			whose);
+	(void)pccl_fail(pcclSystemError, "%s, which is this side's device, is in no network of " PCCL_RDMA_TRUSTED,
+			text);
+	return false;
+}
+
+/* Both in one network: nothing is said of what is between two, and packets may be routed. */
+static bool are_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *other)
+{
+	char texts[2][PCCL_NETWORKS_TEXT_BYTES];
+	struct pccl_terms_end own;
+
+	pccl_pair_tell(stream->pair, &own);
+	if (stream->trusted == NULL || pccl_networks_have_both(stream->trusted, own.gid, other->gid))
+		return true;
+	pccl_networks_text(own.gid, texts[0]);
+	pccl_networks_text(other->gid, texts[1]);
+	(void)pccl_fail(pcclSystemError,
+			"no network of " PCCL_RDMA_TRUSTED " has both %s, which is this side's device, and %s, the "
+			"other side's",
+			texts[0], texts[1]);
 	return false;
 }
 
@@ -146,7 +164,7 @@ static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 	if (pccl_pair_create(&local, rail, &stream->pair) != pcclSuccess)
 		return false;
 	pccl_pair_tell(stream->pair, &end);
-	return is_trusted(stream, &end, "this side's");
+	return is_trusted(stream, &end);
 }
 
 static bool is_avoided(struct pccl_rdma_stream *stream, int fd)
@@ -222,8 +240,7 @@ static bool join(struct pccl_rdma_stream *stream)
 		(void)pccl_fail(pcclSystemError, "what it says of its end makes no sense");
 		return false;
 	}
-	return is_trusted(stream, &end, "the other side's") &&
-	       pccl_pair_join(stream->pair, &end, &stream->remote) == pcclSuccess;
+	return are_trusted(stream, &end) && pccl_pair_join(stream->pair, &end, &stream->remote) == pcclSuccess;
 }
 
 /* The dialler's turn: it hears from now on, and may write when it is told that the other side does, too. */

@@ -10,6 +10,8 @@
 #include "transport/rdma/pair.h"
 #include "unit/transport/rdma/trusted.h"
 
+#define LIST "127.0.0.1/32"
+
 static struct side ours;
 static struct wire_kind kind = {&ours.wire.slots, "127.0.0.1", NULL};
 
@@ -90,8 +92,8 @@ static enum pccl_terms_word hear(struct member *member, struct pccl_terms_end *e
 	return word;
 }
 
-/* `unlike`: the bits of the second byte of its address that it does not tell as they are. Returns the answer. */
-static enum pccl_terms_word offer_and_tell(struct member *member, uint8_t unlike)
+/* `unlike`: the bits of a byte of its address that it does not tell as they are. Returns the answer. */
+static enum pccl_terms_word offer_and_tell(struct member *member, uint32_t byte, uint8_t unlike)
 {
 	struct pccl_terms_end end;
 
@@ -99,14 +101,14 @@ static enum pccl_terms_word offer_and_tell(struct member *member, uint8_t unlike
 	assert_int_equal(hear(member, &end), PCCL_TERMS_TAKEN);
 	assert_int_equal(pccl_pair_join(member->pair, &end, &member->wire->address), pcclSuccess);
 	pccl_pair_tell(member->pair, &end);
-	end.gid[13] ^= unlike;
+	end.gid[byte] ^= unlike;
 	say(member, PCCL_TERMS_JOINED, &end);
 	return hear(member, NULL);
 }
 
 static void offer_and_join(struct member *member)
 {
-	assert_int_equal(offer_and_tell(member, 0), PCCL_TERMS_READY);
+	assert_int_equal(offer_and_tell(member, 0, 0), PCCL_TERMS_READY);
 }
 
 /* A device may be named by hand, and then the other side names its address: any in a trusted network, and no other. */
@@ -118,9 +120,35 @@ static void an_end_in_another_network_is_declined(void **state)
 	(void)state;
 	setenv("PCCL_RDMA_DEVICE", "standin0", 1);
 	member = come(&wire);
-	assert_int_equal(offer_and_tell(&member, 9), PCCL_TERMS_DECLINED); /* 127.9.0.1 */
+	assert_int_equal(offer_and_tell(&member, 13, 9), PCCL_TERMS_DECLINED); /* 127.9.0.1 */
 	WIRE_UNTIL(&wire, wire_is_up(&wire.acceptor));
 	leave(&member);
+	unsetenv("PCCL_RDMA_DEVICE");
+}
+
+/* A list says nothing of what is between two networks of it. */
+static enum pccl_terms_word offer_to(const char *list, uint8_t unlike)
+{
+	static struct wire wire;
+	struct member member;
+	enum pccl_terms_word answer;
+
+	assert_int_equal(pccl_networks_parse(list, "list", &ours.wire.trusted), pcclSuccess);
+	member = come(&wire);
+	answer = offer_and_tell(&member, 15, unlike);
+	WIRE_UNTIL(&wire, wire_is_up(&wire.acceptor));
+	leave(&member);
+	assert_int_equal(pccl_networks_parse(LIST, "list", &ours.wire.trusted), pcclSuccess);
+	return answer;
+}
+
+static void ends_in_two_networks_of_the_list_are_declined(void **state)
+{
+	(void)state;
+	setenv("PCCL_RDMA_DEVICE", "standin0", 1); /* 127.0.0.1 */
+	assert_int_equal(offer_to("127.0.0.1/32,127.0.0.2/32", 3), PCCL_TERMS_DECLINED);
+	assert_int_equal(offer_to("127.0.0.1/32,127.0.0.2/32", 0), PCCL_TERMS_READY);
+	assert_int_equal(offer_to("127.0.0.1/32,127.0.0.2/32,127.0.0.0/30", 3), PCCL_TERMS_READY);
 	unsetenv("PCCL_RDMA_DEVICE");
 }
 
@@ -220,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_end_in_another_network_is_declined),
+		cmocka_unit_test(ends_in_two_networks_of_the_list_are_declined),
 		cmocka_unit_test(offers_of_an_end_in_another_network_are_declined),
 		cmocka_unit_test(who_offers_nothing_goes_on_over_tls),
 		cmocka_unit_test(bytes_on_the_connection_break_the_stream),
@@ -230,7 +259,7 @@ int main(void)
 
 	(void)check_standin_verbs();
 	pccl_avoid_nobody(true);
-	trust(&ours, share('s'), "127.0.0.1/32");
+	trust(&ours, share('s'), LIST);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	pccl_tls_destroy(ours.tls);
 	return failed;
