@@ -17,8 +17,8 @@ check-abi: $(LIB_SO) $(LIB_A) $(B)/test/unit/api/test_abi ## header, export map 
 # As where libibverbs is not installed: its header can't be compiled, nobody includes it, and nothing is missing without
 # what does.
 WITHOUT_VERBS := build/without-verbs
-WITHOUT_VERBS_SRC := $(filter-out $(VERBS_SRC) %/test_rdma.c,$(wildcard src/transport/rdma/*.c src/transport/wires/*.c \
-	tests/unit/transport/rdma/*.c tests/fuzz/fuzz_rdma.c))
+WITHOUT_VERBS_SRC := $(filter-out $(VERBS_SRC) %/test_rdma.c %/test_rdma_fork.c, \
+	$(wildcard src/transport/rdma/*.c src/transport/wires/*.c tests/unit/transport/rdma/*.c tests/fuzz/fuzz_rdma.c))
 
 check-without-verbs: $(call obj,$(sort $(filter-out $(VERBS_SRC),$(LIB_SRC)) $(NO_VERBS_SRC))) ## the library can be built without libibverbs
 	@mkdir -p $(WITHOUT_VERBS)/infiniband
