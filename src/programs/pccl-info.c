@@ -336,7 +336,7 @@ static void try_pair(const char *whose, const struct pccl_address *address, uint
 	char text[PCCL_PAIR_DESCRIBE_BYTES], trust[LINE_BYTES];
 	struct pccl_pair *pair;
 
-	if (pccl_pair_create(address, rail, &pair) != pcclSuccess) {
+	if (pccl_pair_create(address, rail, NULL, &pair) != pcclSuccess) {
 		say("rdma", "%s: over TCP: %s", whose, pccl_fail_text());
 		return;
 	}

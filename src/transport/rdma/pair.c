@@ -142,7 +142,20 @@ uint32_t pccl_pair_rails(void)
 	return pccl_device_rails();
 }
 
-pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out)
+/* Where packets go counts, and not where the connection does: PCCL_RDMA_DEVICE may name another network. */
+static pcclResult_t check_trust(const struct pccl_pair *pair, const struct pccl_networks *trusted)
+{
+	char text[PCCL_NETWORKS_TEXT_BYTES];
+
+	if (trusted == NULL || pccl_networks_have(trusted, pair->device.gid))
+		return pcclSuccess;
+	pccl_networks_text(pair->device.gid, text);
+	return pccl_fail(pcclInvalidUsage, "%s, which is this side's device, is in no network of " PCCL_RDMA_TRUSTED,
+			 text);
+}
+
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, const struct pccl_networks *trusted,
+			      struct pccl_pair **pair_out)
 {
 	struct pccl_pair *pair = pccl_zalloc(sizeof(*pair));
 	pcclResult_t result;
@@ -151,6 +164,8 @@ pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, s
 	if (pair == NULL)
 		return pcclOutOfMemory;
 	result = pccl_device_open(local, rail, &pair->device);
+	if (result == pcclSuccess)
+		result = check_trust(pair, trusted);
 	if (result == pcclSuccess)
 		result = make_domain(pair);
 	if (result == pcclSuccess)

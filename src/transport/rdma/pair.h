@@ -11,15 +11,20 @@
 #include <stdint.h>
 
 #include "transport/address.h"
+#include "transport/networks.h"
 #include "transport/rdma/terms.h"
+
+#define PCCL_RDMA_TRUSTED "PCCL_RDMA_TRUSTED" /* lists networks on which bytes need no encryption */
 
 struct pccl_pair;
 
 /* Devices that connections are spread over: what PCCL_RDMA_DEVICE lists, else 1. */
 uint32_t pccl_pair_rails(void);
 /* `local` is this side's address of the connection beside it: the device's, by default. `rail`, counted round, is which
- * one of several devices. pcclSystemError, in words. */
-pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out);
+ * one of several devices. `trusted`: the networks that its end may be in, NULL: any; pcclInvalidUsage: it is in none of
+ * them, and nothing was made but that the device was opened. pcclSystemError. Both in words. */
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, const struct pccl_networks *trusted,
+			      struct pccl_pair **pair_out);
 void pccl_pair_destroy(struct pccl_pair *pair);
 
 #define PCCL_PAIR_DESCRIBE_BYTES 128

@@ -18,10 +18,12 @@ uint32_t pccl_pair_rails(void)
 	return 1;
 }
 
-pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, struct pccl_pair **pair_out)
+pcclResult_t pccl_pair_create(const struct pccl_address *local, uint32_t rail, const struct pccl_networks *trusted,
+			      struct pccl_pair **pair_out)
 {
 	(void)local;
 	(void)rail;
+	(void)trusted;
 	*pair_out = NULL;
 	return pccl_fail(pcclSystemError, CAUSE);
 }

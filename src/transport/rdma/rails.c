@@ -45,7 +45,7 @@ static uint32_t load_of(uint32_t index, const struct pccl_address *to)
 	return load;
 }
 
-uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, uint32_t count)
+uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, uint32_t count, uint32_t except)
 {
 	uint32_t turn, least = UINT32_MAX;
 
@@ -55,7 +55,7 @@ uint32_t pccl_rail_take(struct pccl_rail *rail, const struct pccl_address *to, u
 		const uint32_t index = (first % count + turn) % count;
 		const uint32_t load = load_of(index, to);
 
-		if (load < least) {
+		if ((except >> index & 1) == 0 && load < least) {
 			least = load;
 			rail->index = index;
 		}

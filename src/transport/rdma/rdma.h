@@ -9,8 +9,6 @@
 #include "transport/networks.h"
 #include "transport/transport.h"
 
-#define PCCL_RDMA_TRUSTED "PCCL_RDMA_TRUSTED" /* lists networks on which bytes need no encryption */
-
 extern const struct pccl_transport pccl_rdma;
 
 /* The same beside a wire that protects its connections: over it the two come to a pair, and go on when there is none;

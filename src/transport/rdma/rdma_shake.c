@@ -117,19 +117,6 @@ static bool get_ends(int fd, struct pccl_address *local, struct pccl_address *re
 	return false;
 }
 
-/* Where packets go counts, and not where the connection does: PCCL_RDMA_DEVICE may name another network. */
-static bool is_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *end)
-{
-	char text[PCCL_NETWORKS_TEXT_BYTES];
-
-	if (stream->trusted == NULL || pccl_networks_have(stream->trusted, end->gid))
-		return true;
-	pccl_networks_text(end->gid, text);
-	(void)pccl_fail(pcclSystemError, "%s, which is this side's device, is in no network of " PCCL_RDMA_TRUSTED,
-			text);
-	return false;
-}
-
 /* Both in one network: nothing is said of what is between two, and packets may be routed. */
 static bool are_trusted(const struct pccl_rdma_stream *stream, const struct pccl_terms_end *other)
 {
@@ -148,23 +135,34 @@ static bool are_trusted(const struct pccl_rdma_stream *stream, const struct pccl
 	return false;
 }
 
+/* Of several devices the next one where the first one's network is not trusted: that has the fewest connections ever
+ * after. */
+static bool choose_rail(struct pccl_rdma_stream *stream, const struct pccl_address *local)
+{
+	const uint32_t count = pccl_pair_rails(), all = (1u << count) - 1;
+	uint32_t rail, tried = 0;
+	pcclResult_t result;
+
+	do {
+		pccl_rail_give_back(&stream->rail);
+		rail = pccl_rail_take(&stream->rail, &stream->remote, count, tried);
+		tried |= 1u << rail;
+		result = pccl_pair_create(local, rail, stream->trusted, &stream->pair);
+	} while (result == pcclInvalidUsage && tried != all);
+	return result == pcclSuccess;
+}
+
 /* The rail is for the dialler to choose: then both sides have the same one. */
 static bool make_pair(struct pccl_rdma_stream *stream, int fd)
 {
-	struct pccl_terms_end end;
 	struct pccl_address local;
-	uint32_t rail;
 
 	if (!get_ends(fd, &local, &stream->remote))
 		return false;
 	if (stream->stage == PCCL_RDMA_OFFERS)
-		rail = pccl_rail_take(&stream->rail, &stream->remote, pccl_pair_rails());
-	else
-		rail = pccl_terms_offer_rail(stream->said);
-	if (pccl_pair_create(&local, rail, &stream->pair) != pcclSuccess)
-		return false;
-	pccl_pair_tell(stream->pair, &end);
-	return is_trusted(stream, &end);
+		return choose_rail(stream, &local);
+	return pccl_pair_create(&local, pccl_terms_offer_rail(stream->said), stream->trusted, &stream->pair) ==
+	       pcclSuccess;
 }
 
 static bool is_avoided(struct pccl_rdma_stream *stream, int fd)

@@ -28,7 +28,7 @@ static void the_connections_to_each_neighbour_are_spread(void **state)
 		for (lane = 0; lane < 6; lane++)
 			for (to = 0; to < 2; to++) {
 				address = neighbour((uint16_t)(10 * order + to));
-				assert_int_equal(pccl_rail_take(&rails[order][to][lane], &address, 3) < 3, true);
+				assert_int_equal(pccl_rail_take(&rails[order][to][lane], &address, 3, 0) < 3, true);
 			}
 		for (to = 0; to < 2; to++)
 			for (lane = 0; lane + 2 < 6; lane += 3)
@@ -53,7 +53,7 @@ static void single_connections_are_spread_over_neighbours(void **state)
 	memset(rails, 0, sizeof(rails));
 	for (i = 0; i < 4; i++) {
 		address = neighbour((uint16_t)i);
-		(void)pccl_rail_take(&rails[i], &address, 4);
+		(void)pccl_rail_take(&rails[i], &address, 4, 0);
 		first = i == 0 ? rails[i].index : first;
 		assert_int_equal(rails[i].index, (first + i) % 4);
 	}
@@ -72,11 +72,25 @@ static void what_was_given_back_is_taken_next(void **state)
 	(void)state;
 	memset(rails, 0, sizeof(rails));
 	for (i = 0; i < 3; i++)
-		(void)pccl_rail_take(&rails[i], &address, 3);
+		(void)pccl_rail_take(&rails[i], &address, 3, 0);
 	index = rails[1].index;
 	pccl_rail_give_back(&rails[1]);
-	assert_int_equal(pccl_rail_take(&rails[1], &address, 3), index);
+	assert_int_equal(pccl_rail_take(&rails[1], &address, 3, 0), index);
 	for (i = 0; i < 3; i++)
+		pccl_rail_give_back(&rails[i]);
+}
+
+static void what_is_excepted_is_not_taken(void **state)
+{
+	struct pccl_address address = neighbour(1);
+	struct pccl_rail rails[4];
+	uint32_t i;
+
+	(void)state;
+	memset(rails, 0, sizeof(rails));
+	for (i = 0; i < 4; i++)
+		assert_int_equal(pccl_rail_take(&rails[i], &address, 3, 7 ^ 1u << i % 3), i % 3);
+	for (i = 0; i < 4; i++)
 		pccl_rail_give_back(&rails[i]);
 }
 
@@ -95,7 +109,7 @@ static void processes_begin_anywhere(void **state)
 		if (child == 0) {
 			struct pccl_rail rail = {.next = NULL};
 
-			_exit((int)pccl_rail_take(&rail, &address, 2));
+			_exit((int)pccl_rail_take(&rail, &address, 2, 0));
 		}
 		assert_int_equal(waitpid(child, &status, 0), child);
 		assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
@@ -111,6 +125,7 @@ int main(void)
 		cmocka_unit_test(the_connections_to_each_neighbour_are_spread),
 		cmocka_unit_test(single_connections_are_spread_over_neighbours),
 		cmocka_unit_test(what_was_given_back_is_taken_next),
+		cmocka_unit_test(what_is_excepted_is_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,7 +161,7 @@ static void no_device_is_done_without(void **state)
 	standin->rule(STANDIN_NO_ADDRESS, true);
 	check_way(&pccl_rdma, &pccl_rdma, "tcp");
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &local), pcclSuccess);
-	assert_int_equal(pccl_pair_create(&local, 0, &pair), pcclSystemError);
+	assert_int_equal(pccl_pair_create(&local, 0, NULL, &pair), pcclSystemError);
 	assert_non_null(strstr(pccl_fail_text(), "on InfiniBand"));
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_RDMA_DEVICE=standin1 names it"));
 	standin->rule(STANDIN_NO_ADDRESS, false);
@@ -217,7 +217,7 @@ static struct stranger come(struct wire *wire)
 	stranger.local.bytes = sizeof(stranger.local.storage);
 	assert_int_equal(getsockname(stranger.fd, (struct sockaddr *)&stranger.local.storage, &stranger.local.bytes),
 			 0);
-	assert_int_equal(pccl_pair_create(&stranger.local, 0, &stranger.pair), pcclSuccess);
+	assert_int_equal(pccl_pair_create(&stranger.local, 0, NULL, &stranger.pair), pcclSuccess);
 	return stranger;
 }
 
@@ -481,7 +481,7 @@ static void a_receive_that_can_not_be_posted_breaks_the_pair(void **state)
 		skip();
 	assert_int_equal(pccl_address_numeric("127.0.0.1", 0, &local), pcclSuccess);
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(pccl_pair_create(&local, 0, &pairs[i]), pcclSuccess);
+		assert_int_equal(pccl_pair_create(&local, 0, NULL, &pairs[i]), pcclSuccess);
 		pccl_pair_tell(pairs[i], &ends[i]);
 	}
 	for (i = 0; i < 2; i++)

@@ -30,7 +30,7 @@ static void use_rails(void)
 {
 	struct pccl_rail rail = {.is_taken = false};
 
-	(void)pccl_rail_take(&rail, &neighbour, 2);
+	(void)pccl_rail_take(&rail, &neighbour, 2, 0);
 	pccl_rail_give_back(&rail);
 }
 
@@ -78,7 +78,7 @@ static int spread(void)
 
 	memset(rails, 0, sizeof(rails));
 	for (i = 0; i < 3; i++)
-		others += pccl_rail_take(&rails[i], &neighbour, 2) != rails[0].index;
+		others += pccl_rail_take(&rails[i], &neighbour, 2, 0) != rails[0].index;
 	return others;
 }
 
@@ -90,7 +90,7 @@ static void a_child_has_no_rails_of_its_parents(void **state)
 	(void)state;
 	memset(rails, 0, sizeof(rails));
 	for (i = 0; i < 5; i++)
-		(void)pccl_rail_take(&rails[i], &neighbour, 2);
+		(void)pccl_rail_take(&rails[i], &neighbour, 2, 0);
 	pccl_rail_give_back(&rails[1]); /* three are left, one way */
 	pccl_rail_give_back(&rails[3]);
 	assert_int_equal(forks_ask_child(spread), 1);

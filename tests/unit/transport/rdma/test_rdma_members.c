@@ -38,7 +38,7 @@ static struct member come(struct wire *wire)
 	assert_int_equal(member.bytes->begin(transport, member.fd, true, &member.state), pcclSuccess);
 	WIRE_UNTIL(wire, member.bytes->shake(member.state, member.fd) == PCCL_SHAKE_DONE);
 	assert_true(member.bytes->hears_offers(member.state));
-	assert_int_equal(pccl_pair_create(&local, 0, &member.pair), pcclSuccess);
+	assert_int_equal(pccl_pair_create(&local, 0, NULL, &member.pair), pcclSuccess);
 	return member;
 }
 

@@ -84,7 +84,7 @@ static int accept_pair(struct wire *wire, int listener, struct pccl_pair **pair_
 	fd = accept(listener, NULL, NULL);
 	assert_true(fd >= 0);
 	hear_all(wire, fd, PCCL_TERMS_WORD_BYTES);
-	assert_int_equal(pccl_pair_create(&wire->address, 0, pair_out), pcclSuccess);
+	assert_int_equal(pccl_pair_create(&wire->address, 0, NULL, pair_out), pcclSuccess);
 	pccl_pair_tell(*pair_out, &end);
 	pccl_terms_encode_word(PCCL_TERMS_TAKEN, words);
 	pccl_terms_encode_end(&end, words + PCCL_TERMS_WORD_BYTES);
