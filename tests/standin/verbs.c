@@ -210,7 +210,7 @@ static void *find(uint32_t key, uint64_t address, size_t bytes)
 static enum ibv_wc_status carry(struct pair *pair, const struct send *send)
 {
 	struct pair *far = pair->far < PAIRS ? pairs[pair->far] : NULL;
-	struct ibv_wc heard = {.status = IBV_WC_SUCCESS,
+	struct ibv_wc heard = {.opcode = IBV_WC_RECV,
 			       .wc_flags = IBV_WC_WITH_IMM,
 			       .imm_data = send->request.imm_data,
 			       .byte_len = send->place.length};
@@ -223,6 +223,7 @@ static enum ibv_wc_status carry(struct pair *pair, const struct send *send)
 	if (far->receives == 0)
 		return IBV_WC_RNR_RETRY_EXC_ERR;
 	if (send->request.opcode == IBV_WR_RDMA_WRITE_WITH_IMM) {
+		heard.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
 		to = find(send->request.wr.rdma.rkey, send->request.wr.rdma.remote_addr, send->place.length);
 		if (to == NULL)
 			return IBV_WC_REM_ACCESS_ERR;

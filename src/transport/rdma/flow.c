@@ -66,9 +66,14 @@ static bool hear_word(struct pccl_flow *flow, uint32_t word)
 	return true;
 }
 
+bool pccl_flow_tells_bytes(uint32_t said)
+{
+	return (said & NOTE) == 0;
+}
+
 bool pccl_flow_hear(struct pccl_flow *flow, uint32_t said)
 {
-	if ((said & NOTE) == 0)
+	if (pccl_flow_tells_bytes(said))
 		return hear_bytes(flow, said);
 	return (said & WORD) == WORD ? hear_word(flow, said) : hear_note(flow, said);
 }

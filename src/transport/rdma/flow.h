@@ -41,6 +41,8 @@ size_t pccl_flow_room(const struct pccl_flow *flow, size_t *at_out);
 /* They are written. Returns the message's 32 bits. */
 uint32_t pccl_flow_put(struct pccl_flow *flow, size_t bytes);
 
+/* Does a message with these 32 bits say that it has written so many bytes? */
+bool pccl_flow_tells_bytes(uint32_t said);
 /* A message has come. False: it makes no sense. */
 bool pccl_flow_hear(struct pccl_flow *flow, uint32_t said);
 

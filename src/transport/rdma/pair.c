@@ -379,6 +379,18 @@ static int poll(struct pccl_pair *pair, struct ibv_cq *queue, struct ibv_wc *don
 	return count;
 }
 
+/* What was not meant so, or tells of bytes that it has not written, is nothing that anybody says. */
+static uint32_t said_by(const struct ibv_wc *done)
+{
+	const uint32_t said = ntohl(done->imm_data);
+
+	if ((done->wc_flags & IBV_WC_WITH_IMM) == 0)
+		return 0;
+	if (pccl_flow_tells_bytes(said) && (done->opcode != IBV_WC_RECV_RDMA_WITH_IMM || done->byte_len != said))
+		return 0;
+	return said;
+}
+
 int pccl_pair_hear(struct pccl_pair *pair, uint32_t *said_out, int most)
 {
 	struct ibv_wc done[BATCH];
@@ -386,10 +398,7 @@ int pccl_pair_hear(struct pccl_pair *pair, uint32_t *said_out, int most)
 	int i;
 
 	for (i = 0; i < count; i++) {
-		said_out[i] = ntohl(done[i].imm_data);
-		/* What was not meant so is nothing that anybody says. */
-		if ((done[i].wc_flags & IBV_WC_WITH_IMM) == 0)
-			said_out[i] = 0;
+		said_out[i] = said_by(&done[i]);
 		if (!post_receive(pair))
 			(void)fail_pair(pair, "receiving", "no more receives can be posted");
 	}

@@ -349,6 +349,28 @@ static void messages_that_make_no_sense_break_the_stream(void **state)
 	}
 }
 
+/* A frame lies in the ring, and bytes are told that were not written: none, or fewer. */
+static void bytes_that_were_not_written_break_the_stream(void **state)
+{
+	const struct pccl_frame frame = {.type = PCCL_FRAME_PARTIAL};
+	static struct wire wire;
+	size_t written;
+
+	(void)state;
+	for (written = 0; written < 2; written++) {
+		struct stranger stranger = come(&wire);
+
+		wire.acceptor.verdict = PCCL_FRAME_DISCARD;
+		join(&stranger);
+		pccl_frame_encode(&frame, pccl_pair_out(stranger.pair));
+		assert_true(pccl_pair_send(stranger.pair, 0, PCCL_FRAME_BYTES, PCCL_FLOW_PROBE));
+		assert_true(pccl_pair_send(stranger.pair, 0, written, PCCL_FRAME_BYTES));
+		WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_BROKEN] == 1 || wire.acceptor.calls[WIRE_HEADER] == 1);
+		assert_int_equal(wire.acceptor.calls[WIRE_HEADER], 0);
+		leave(&stranger);
+	}
+}
+
 /* More than it may, as fast as it can: it gets no more than a ring of memory. */
 static void who_writes_more_than_it_may_is_cut_off(void **state)
 {
@@ -487,14 +509,14 @@ static void a_receive_that_can_not_be_posted_breaks_the_pair(void **state)
 	for (i = 0; i < 2; i++)
 		assert_int_equal(pccl_pair_join(pairs[i], &ends[!i], &local), pcclSuccess);
 	for (i = 0; i < 3; i++)
-		assert_true(pccl_pair_send(pairs[0], 0, 0, (uint32_t)i));
+		assert_true(pccl_pair_send(pairs[0], 0, 0, 0x80000001 + (uint32_t)i));
 	while (!pccl_pair_all_acked(pairs[0]))
 		assert_true(pccl_pair_note_sent(pairs[0]));
 	standin->rule(STANDIN_NO_RECEIVES, true);
 	assert_int_equal(pccl_pair_hear(pairs[1], said, 4), 3);
 	standin->rule(STANDIN_NO_RECEIVES, false);
 	for (i = 0; i < 3; i++)
-		assert_int_equal(said[i], i);
+		assert_int_equal(said[i], 0x80000001 + (uint32_t)i);
 	assert_non_null(strstr(pccl_pair_failure(pairs[1]), "receives"));
 	for (i = 0; i < 2; i++)
 		pccl_pair_destroy(pairs[i]);
@@ -528,6 +550,7 @@ int main(void)
 		cmocka_unit_test(ends_that_make_no_sense_are_declined),
 		cmocka_unit_test(words_at_the_wrong_time_break_the_stream),
 		cmocka_unit_test(messages_that_make_no_sense_break_the_stream),
+		cmocka_unit_test(bytes_that_were_not_written_break_the_stream),
 		cmocka_unit_test(who_writes_more_than_it_may_is_cut_off),
 		cmocka_unit_test(what_was_written_before_a_close_arrives),
 		cmocka_unit_test(what_was_written_before_the_end_is_read),
