@@ -205,12 +205,24 @@ static enum pccl_shake await_turn(struct pccl_rdma_stream *stream, int fd)
 	return go_on(stream, PCCL_RDMA_AWAITS_TURN);
 }
 
-/* The dialler's attempt is over. */
+/* For the engine to find; but why a connection that is protected has broken is in words now, and gone later. Who has
+ * dialled and hears such words first is not let in, as a rule, and would not be let in again; damage is taken for the
+ * same, as it is without RDMA. */
+static enum pccl_shake end_shake(struct pccl_rdma_stream *stream, int error)
+{
+	if (error != EPROTO)
+		return go_plain(stream);
+	return stream->stage == PCCL_RDMA_AWAITS_ANSWER ? PCCL_SHAKE_UNFIT : PCCL_SHAKE_FAILED;
+}
+
+/* True with errno, 0 or as end_shake() takes it: the dialler's attempt is over. */
 static bool has_ended(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t byte;
 	const ssize_t got = stream->under->peek(stream->under_state, fd, &byte);
 
+	if (got == 0)
+		errno = 0;
 	return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
@@ -218,7 +230,7 @@ static bool has_ended(struct pccl_rdma_stream *stream, int fd)
 static enum pccl_shake take(struct pccl_rdma_stream *stream, int fd)
 {
 	if (stream->stage == PCCL_RDMA_AWAITS_TURN && has_ended(stream, fd))
-		return go_plain(stream); /* it has gone elsewhere meanwhile */
+		return end_shake(stream, errno); /* it has gone elsewhere meanwhile, as a rule */
 	if (is_avoided(stream, fd))
 		return decline(stream, fd, "the other side has come to no pair lately");
 	if (!pccl_trial_begin(&stream->trial, &stream->remote))
@@ -264,7 +276,7 @@ static enum pccl_shake look_for_passage(struct pccl_rdma_stream *stream, int fd)
 			return decline(stream, fd, pccl_pair_failure(stream->pair));
 	}
 	(void)go_on(stream, PCCL_RDMA_AWAITS_PASSAGE);
-	return has_ended(stream, fd) ? go_plain(stream) : PCCL_SHAKE_GOES_ON;
+	return has_ended(stream, fd) ? end_shake(stream, errno) : PCCL_SHAKE_GOES_ON;
 }
 
 static enum pccl_shake join_second(struct pccl_rdma_stream *stream, int fd)
@@ -323,15 +335,6 @@ static int gather(struct pccl_rdma_stream *stream, int fd, size_t bytes)
 	return 1;
 }
 
-/* For the engine to find; but why a connection that is protected has broken is in words now, and gone later: as this
- * side was let in, it is that the other side does not let it in. */
-static enum pccl_shake end_shake(struct pccl_rdma_stream *stream, int error)
-{
-	if (error != EPROTO)
-		return go_plain(stream);
-	return stream->stage == PCCL_RDMA_AWAITS_ANSWER ? PCCL_SHAKE_UNFIT : PCCL_SHAKE_FAILED;
-}
-
 static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 {
 	enum pccl_terms_word word;
@@ -355,19 +358,18 @@ static enum pccl_shake hear(struct pccl_rdma_stream *stream, int fd)
 	return obey(stream, fd, word);
 }
 
-/* True: an offer, of whatever. */
-static bool look_at_beginning(struct pccl_rdma_stream *stream, int fd)
+/* An offer, of whatever? */
+static enum pccl_shake look_at_beginning(struct pccl_rdma_stream *stream, int fd)
 {
 	uint8_t first;
 	const ssize_t got = stream->under->peek(stream->under_state, fd, &first);
 
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return false;
-	if (got > 0 && pccl_terms_may_begin(&first, 1))
-		stream->stage = PCCL_RDMA_AWAITS_OFFER;
-	else
-		(void)go_plain(stream);
-	return stream->stage == PCCL_RDMA_AWAITS_OFFER;
+	if (got < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? PCCL_SHAKE_GOES_ON : end_shake(stream, errno);
+	if (got == 0 || !pccl_terms_may_begin(&first, 1))
+		return go_plain(stream);
+	stream->stage = PCCL_RDMA_AWAITS_OFFER;
+	return hear(stream, fd);
 }
 
 /* Nothing is said about pairs before both sides have shown who they are, and that they want to hear of it. */
@@ -394,8 +396,8 @@ static enum pccl_shake shake_hands(struct pccl_rdma_stream *stream, int fd)
 		return take(stream, fd);
 	if (stream->stage == PCCL_RDMA_AWAITS_PASSAGE)
 		return look_for_passage(stream, fd);
-	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING && !look_at_beginning(stream, fd))
-		return stream->stage == PCCL_RDMA_PLAIN ? PCCL_SHAKE_DONE : PCCL_SHAKE_GOES_ON;
+	if (stream->stage == PCCL_RDMA_AWAITS_BEGINNING)
+		return look_at_beginning(stream, fd);
 	return hear(stream, fd);
 }
 

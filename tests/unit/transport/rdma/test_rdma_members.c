@@ -8,10 +8,12 @@
 #include "transport/engine/engine.h"
 #include "transport/rdma/avoid.h"
 #include "transport/rdma/pair.h"
+#include "transport/rdma/trials.h"
 #include "unit/transport/rdma/trusted.h"
 
 #define LIST "127.0.0.1/32"
 
+static const struct standin_verbs *standin;
 static struct side ours;
 static struct wire_kind kind = {&ours.wire.slots, "127.0.0.1", NULL};
 
@@ -214,6 +216,63 @@ static void bytes_that_nobody_sealed_break_the_stream(void **state)
 	leave(&member);
 }
 
+/* Puts bytes in that nobody has sealed, before there is a pair: why it breaks is in words all the same. */
+static void check_damage(struct member *member)
+{
+	struct wire *wire = member->wire;
+
+	wire_settle(wire);
+	assert_int_equal(wire->acceptor.calls[WIRE_BROKEN], 0);
+	assert_int_equal(send(member->fd, "bytes of somebody in between", 28, MSG_NOSIGNAL), 28);
+	WIRE_UNTIL(wire, wire->acceptor.calls[WIRE_BROKEN] == 1);
+	if (strstr(wire->acceptor.reason, "the TLS connection broke") == NULL)
+		fail_msg("%s", wire->acceptor.reason);
+	leave(member);
+}
+
+static void bytes_that_nobody_sealed_come_before_any_word(void **state)
+{
+	static struct wire wire;
+	struct member member = come(&wire);
+
+	(void)state;
+	check_damage(&member);
+}
+
+static void bytes_that_nobody_sealed_come_while_others_are_at_it(void **state)
+{
+	static struct pccl_trial others[256];
+	static struct wire wire;
+	struct member member = come(&wire);
+	size_t i, count = 0;
+
+	(void)state;
+	while (count < 256 && pccl_trial_begin(&others[count], &wire.address))
+		count++;
+	assert_true(count < 256);
+	say(&member, PCCL_TERMS_OFFER, NULL);
+	check_damage(&member);
+	for (i = 0; i < count; i++)
+		pccl_trial_end(&others[i]);
+}
+
+static void bytes_that_nobody_sealed_come_during_the_trial(void **state)
+{
+	static struct wire wire;
+	struct member member = come(&wire);
+	struct pccl_terms_end end;
+
+	(void)state;
+	standin->rule(STANDIN_HELD, true);
+	say(&member, PCCL_TERMS_OFFER, NULL);
+	assert_int_equal(hear(&member, &end), PCCL_TERMS_TAKEN);
+	assert_int_equal(pccl_pair_join(member.pair, &end, &wire.address), pcclSuccess);
+	pccl_pair_tell(member.pair, &end);
+	say(&member, PCCL_TERMS_JOINED, &end);
+	check_damage(&member);
+	standin->rule(STANDIN_HELD, false);
+}
+
 /* Of who says that it ends; and of who is killed, and says nothing. */
 static void check_last_words(bool is_killed, const char *words)
 {
@@ -253,11 +312,14 @@ int main(void)
 		cmocka_unit_test(who_offers_nothing_goes_on_over_tls),
 		cmocka_unit_test(bytes_on_the_connection_break_the_stream),
 		cmocka_unit_test(bytes_that_nobody_sealed_break_the_stream),
+		cmocka_unit_test(bytes_that_nobody_sealed_come_before_any_word),
+		cmocka_unit_test(bytes_that_nobody_sealed_come_while_others_are_at_it),
+		cmocka_unit_test(bytes_that_nobody_sealed_come_during_the_trial),
 		cmocka_unit_test(last_words_through_the_pair_are_read),
 	};
 	int failed;
 
-	(void)check_standin_verbs();
+	standin = check_standin_verbs();
 	pccl_avoid_nobody(true);
 	trust(&ours, share('s'), LIST);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
