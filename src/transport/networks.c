@@ -18,13 +18,22 @@ static bool is_mapped(const uint8_t *address)
 	return memcmp(address, mapped, MAPPED_BYTES) == 0;
 }
 
+void pccl_networks_map(const void *v4, uint8_t address_out[PCCL_NETWORKS_ADDRESS_BYTES])
+{
+	memcpy(address_out, mapped, MAPPED_BYTES);
+	memcpy(address_out + MAPPED_BYTES, v4, PCCL_NETWORKS_ADDRESS_BYTES - MAPPED_BYTES);
+}
+
 /* Bits of IPv4 count behind those that say that it is. *offset_out: how many these are. */
 static bool parse_address(const char *text, uint8_t *address_out, uint32_t *offset_out)
 {
+	uint8_t v4[PCCL_NETWORKS_ADDRESS_BYTES - MAPPED_BYTES];
+
 	*offset_out = MAPPED_BITS;
-	memcpy(address_out, mapped, MAPPED_BYTES);
-	if (inet_pton(AF_INET, text, address_out + MAPPED_BYTES) == 1)
+	if (inet_pton(AF_INET, text, v4) == 1) {
+		pccl_networks_map(v4, address_out);
 		return true;
+	}
 	*offset_out = 0;
 	return inet_pton(AF_INET6, text, address_out) == 1 && !is_mapped(address_out);
 }

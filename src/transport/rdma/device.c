@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "transport/loop/fork.h"
+#include "transport/networks.h"
 #include "transport/rdma/rails.h"
 
 #define VARIABLE "PCCL_RDMA_DEVICE"
@@ -16,11 +17,8 @@
 
 bool pccl_device_gid_of(const struct pccl_address *address, uint8_t gid_out[PCCL_TERMS_GID_BYTES])
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
 	if (address->storage.ss_family == AF_INET) {
-		memcpy(gid_out, mapped, sizeof(mapped));
-		memcpy(gid_out + sizeof(mapped), &((const struct sockaddr_in *)&address->storage)->sin_addr, 4);
+		pccl_networks_map(&((const struct sockaddr_in *)&address->storage)->sin_addr, gid_out);
 		return true;
 	}
 	if (address->storage.ss_family != AF_INET6)

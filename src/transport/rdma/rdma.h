@@ -20,8 +20,8 @@ struct pccl_rdma_wire {
 	struct pccl_networks trusted;
 };
 
-/* `under` has offers (hears_offers() of its bytes) and outlives the wire, which outlives its streams. */
-void pccl_rdma_lay_over(const struct pccl_transport *under, const struct pccl_networks *trusted,
-			struct pccl_rdma_wire *wire_out);
+/* Fills in the rest of a wire that has its networks. `under` has offers (hears_offers() of its bytes) and outlives the
+ * wire, which outlives its streams. */
+void pccl_rdma_lay_over(const struct pccl_transport *under, struct pccl_rdma_wire *wire);
 
 #endif

@@ -1,10 +1,10 @@
 #include "transport/rdma/survey.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "transport/networks.h"
 #include "transport/rdma/verbs.h"
 
 #define GIDS_LOOKED_AT 256
@@ -24,11 +24,9 @@ static const char *kind_of(const struct ibv_gid_entry *entry)
 /* IPv4 as people write it. */
 static void put_gid(const struct ibv_gid_entry *entry, char out[PCCL_SURVEY_GID_BYTES])
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	const bool is_v4 = memcmp(entry->gid.raw, mapped, sizeof(mapped)) == 0;
-	char text[INET6_ADDRSTRLEN];
+	char text[PCCL_NETWORKS_TEXT_BYTES];
 
-	(void)inet_ntop(is_v4 ? AF_INET : AF_INET6, entry->gid.raw + (is_v4 ? sizeof(mapped) : 0), text, sizeof(text));
+	pccl_networks_text(entry->gid.raw, text);
 	(void)snprintf(out, PCCL_SURVEY_GID_BYTES, "%u %s%s", entry->gid_index, text, kind_of(entry));
 }
 

@@ -24,8 +24,7 @@ struct pccl_wires {
 	uint32_t master_count;
 	bool memory;			    /* is shared there */
 	const struct pccl_transport *rdma;  /* between peers; NULL: it is not used */
-	struct pccl_networks trusted;	    /* where it is used beside TLS, */
-	struct pccl_rdma_wire rdma_trusted; /* and how */
+	struct pccl_rdma_wire rdma_trusted; /* how it is used beside TLS, and in which networks; none: not */
 };
 
 static pcclResult_t seal(const pcclSecurity_t *security, struct pccl_wires *wires)
@@ -78,7 +77,7 @@ static pcclResult_t load(const pcclSecurity_t *security, struct pccl_wires *wire
 	pcclResult_t result = pcclSuccess;
 
 	if (security->rdma_trusted != NULL)
-		result = pccl_networks_parse(security->rdma_trusted, PCCL_RDMA_TRUSTED, &wires->trusted);
+		result = pccl_networks_parse(security->rdma_trusted, PCCL_RDMA_TRUSTED, &wires->rdma_trusted.trusted);
 	if (result == pcclSuccess && (security->mode == pcclSecurityPsk || security->mode == pcclSecurityTls))
 		result = seal(security, wires);
 	return result == pcclSuccess ? load_keys(security, wires) : result;
@@ -162,8 +161,8 @@ void pccl_wires_use_rdma(struct pccl_wires *wires)
 {
 	if (wires->tls == NULL) {
 		wires->rdma = &pccl_rdma;
-	} else if (wires->trusted.count > 0) {
-		pccl_rdma_lay_over(pccl_tls_wire_with_offers(wires->tls), &wires->trusted, &wires->rdma_trusted);
+	} else if (wires->rdma_trusted.trusted.count > 0) {
+		pccl_rdma_lay_over(pccl_tls_wire_with_offers(wires->tls), &wires->rdma_trusted);
 		wires->rdma = &wires->rdma_trusted.slots;
 	} else {
 		pccl_log_info("RDMA is not encrypted, so where there is security it is used in networks only that "

@@ -18,12 +18,10 @@ struct side {
 
 static inline void trust(struct side *side, struct pccl_tls *tls, const char *text)
 {
-	struct pccl_networks networks;
-
-	assert_int_equal(pccl_networks_parse(text, "list", &networks), pcclSuccess);
+	assert_int_equal(pccl_networks_parse(text, "list", &side->wire.trusted), pcclSuccess);
 	side->tls = tls;
 	side->plain = pccl_tls_wire_between_peers(tls);
-	pccl_rdma_lay_over(pccl_tls_wire_with_offers(tls), &networks, &side->wire);
+	pccl_rdma_lay_over(pccl_tls_wire_with_offers(tls), &side->wire);
 }
 
 /* So few records that almost each has a key of its own. */
