@@ -307,27 +307,43 @@ static void show_port(void *context, const struct pccl_survey_port *port)
 		       port->packet_bytes);
 }
 
+static const struct pccl_networks *trusted; /* NULL: nobody has asked for RDMA beside security, or not in a list */
+static uint32_t untrusted_count;	    /* of the devices that were tried */
+
+static void read_trusted(void)
+{
+	static struct pccl_networks networks;
+	const char *listed = getenv(PCCL_RDMA_TRUSTED);
+
+	if (listed == NULL)
+		return;
+	if (pccl_networks_parse(listed, PCCL_RDMA_TRUSTED, &networks) == pcclSuccess)
+		trusted = &networks;
+	else
+		say("rdma", "%s", pccl_fail_text());
+}
+
 /* Is it used beside a join secret, or certificates? "": nobody has asked for that. */
 static void say_trust(const struct pccl_pair *pair, char text[LINE_BYTES])
 {
-	const char *listed = getenv(PCCL_RDMA_TRUSTED);
 	char address[PCCL_NETWORKS_TEXT_BYTES];
-	struct pccl_networks trusted;
 	struct pccl_terms_end end;
 
 	text[0] = '\0';
-	if (listed == NULL)
+	if (trusted == NULL)
 		return;
 	pccl_pair_tell(pair, &end);
 	pccl_networks_text(end.gid, address);
-	if (pccl_networks_parse(listed, PCCL_RDMA_TRUSTED, &trusted) != pcclSuccess)
-		(void)snprintf(text, LINE_BYTES, "; %s", pccl_fail_text());
-	else if (pccl_networks_have(&trusted, end.gid))
-		(void)snprintf(text, LINE_BYTES, "; with psk or tls, too, unencrypted: %s is in " PCCL_RDMA_TRUSTED,
+	if (pccl_networks_have(trusted, end.gid)) {
+		(void)snprintf(text, LINE_BYTES,
+			       "; with psk or tls, too, unencrypted, to devices in the network of " PCCL_RDMA_TRUSTED
+			       " that has %s",
 			       address);
-	else
+	} else {
+		untrusted_count++;
 		(void)snprintf(text, LINE_BYTES, "; with psk or tls over TLS: %s is not in " PCCL_RDMA_TRUSTED,
 			       address);
+	}
 }
 
 /* As a connection of this address would: all that it takes is made, and ended again. */
@@ -337,7 +353,7 @@ static void try_pair(const char *whose, const struct pccl_address *address, uint
 	struct pccl_pair *pair;
 
 	if (pccl_pair_create(address, rail, NULL, &pair) != pcclSuccess) {
-		say("rdma", "%s: over TCP: %s", whose, pccl_fail_text());
+		say("rdma", "%s: over TCP, or TLS with psk or tls: %s", whose, pccl_fail_text());
 		return;
 	}
 	pccl_pair_describe(pair, text);
@@ -374,6 +390,7 @@ static void show_rdma(const struct pccl_address *source)
 	const char *wire = getenv("PCCL_TRANSPORT"), *listed = getenv("PCCL_RDMA_DEVICE");
 	struct rlimit locked;
 
+	read_trusted();
 	if (pccl_survey(show_port, NULL) != pcclSuccess) {
 		say("rdma", "none: %s", pccl_fail_text());
 		return;
@@ -387,6 +404,9 @@ static void show_rdma(const struct pccl_address *source)
 	if (getenv(PCCL_RDMA_TRUSTED) == NULL)
 		advise(PCCL_RDMA_TRUSTED "=network/bits,... on both sides, if there is a join secret or a certificate, "
 					 "and tensors may go unencrypted there: else they go over TLS");
+	if (untrusted_count > 0 && listed != NULL && strchr(listed, ',') != NULL)
+		advise("PCCL_RDMA_DEVICE with devices in networks of " PCCL_RDMA_TRUSTED " only, if there is a join "
+		       "secret or a certificate: what is offered over others goes over TLS");
 	if (getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur < LOCKED_WANTED)
 		advise("ulimit -l unlimited: each connection over RDMA locks a MiB");
 }

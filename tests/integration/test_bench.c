@@ -353,8 +353,21 @@ static void devices_for_rdma_are_described(void **state)
 	expect_of("pccl-info", "", 0, "PCCL_TRANSPORT=rdma on both sides");
 	setenv("PCCL_RDMA_DEVICE", "standin1,lost0", 1);
 	expect_of("pccl-info", "", 0, "PCCL_RDMA_DEVICE, 1 of 2: over standin1 port 1, GID 2");
-	expect_of("pccl-info", "", 0, "PCCL_RDMA_DEVICE, 2 of 2: over TCP: no RDMA device is lost0");
+	expect_of("pccl-info", "", 0,
+		  "PCCL_RDMA_DEVICE, 2 of 2: over TCP, or TLS with psk or tls: no RDMA device is lost0");
 	unsetenv("PCCL_RDMA_DEVICE");
+	setenv("PCCL_RDMA_TRUSTED", "127.0.0.1/32", 1);
+	expect_of("pccl-info", "127.0.0.1", 0,
+		  "of 4096 bytes; with psk or tls, too, unencrypted, to devices in the "
+		  "network of PCCL_RDMA_TRUSTED that has 127.0.0.1\n");
+	setenv("PCCL_RDMA_DEVICE", "standin1,standin0", 1);
+	expect_of("pccl-info", "", 0, "of 4096 bytes; with psk or tls over TLS: 127.0.0.2 is not in PCCL_RDMA_TRUSTED");
+	expect_of("pccl-info", "", 0, "PCCL_RDMA_DEVICE with devices in networks of PCCL_RDMA_TRUSTED only");
+	setenv("PCCL_RDMA_TRUSTED", "127.0.0.1/8", 1);
+	setenv("PCCL_RDMA_DEVICE", "lost0", 1);
+	expect_of("pccl-info", "", 0, "PCCL_RDMA_TRUSTED: \"127.0.0.1/8\" has bits behind its first 8");
+	unsetenv("PCCL_RDMA_DEVICE");
+	unsetenv("PCCL_RDMA_TRUSTED");
 	unsetenv("LD_LIBRARY_PATH");
 }
 

@@ -381,7 +381,7 @@ static enum pccl_shake secure(struct pccl_rdma_stream *stream, int fd)
 		return shake;
 	if (!stream->under->hears_offers(stream->under_state)) {
 		note_decline("the other side says of no network that it is trusted (" PCCL_RDMA_TRUSTED
-			     "), or has not chosen RDMA");
+			     "), has not chosen RDMA, or is of an older version");
 		return go_plain(stream);
 	}
 	stream->stage = stream->dialled ? PCCL_RDMA_OFFERS : PCCL_RDMA_AWAITS_BEGINNING;
