@@ -266,13 +266,16 @@ static bool train(struct peer *peer)
 
 static bool make_engine(struct peer *peer, bool is_newcomer)
 {
+	const pcclDilocoSettings_t defaults = PCCL_DILOCO_SETTINGS_INITIALIZER;
 	pcclDilocoSettings_t settings = peer->options->settings;
 
 	if (peer->outcome->mode == TRAIN_DDP)
 		return true;
 	settings.mode = (pcclDilocoMode_t)peer->outcome->mode;
-	if (settings.mode != pcclDilocoStreaming)
+	if (settings.mode != pcclDilocoStreaming) {
 		settings.overlap = 0;
+		settings.alpha = defaults.alpha;
+	}
 	if (settings.mode != pcclDilocoSynchronous)
 		settings.quorum = settings.grace_ms = 0;
 	if (!good(peer, pcclDilocoCreate(peer->comm, peer->model.tensors, MODEL_TENSORS, &settings, &peer->engine),

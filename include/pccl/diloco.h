@@ -232,8 +232,10 @@ typedef struct pcclDilocoStatistics_t {
  * all peers. Names are copied. `settings` may be NULL. Takes memory for 3 to 7 copies of the parameters, by mode and
  * codec. No network activity. A communicator that is destroyed before its engines leaves its group at once and is freed
  * with the last of them; what needs it is pcclInvalidUsage from then on. pcclInvalidArgument: a tensor or a setting
- * that can't be, which the last error names, with those that can: an unknown value of an enumeration, a setting of
- * another mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory, pcclSystemError.
+ * that can't be, which the last error names, with those that can: no elements, an unknown value of an enumeration, a
+ * setting of another mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory,
+ * pcclSystemError. That all numbers are finite is not looked at, for what pcclDilocoResume() goes on from may be still
+ * to come: with others the first round fails, on all peers, and names tensor and element.
  */
 PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *tensors, size_t count,
 					  const pcclDilocoSettings_t *settings PCCL_NULLABLE,

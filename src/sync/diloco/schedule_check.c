@@ -62,9 +62,26 @@ static pcclResult_t check_numbers(const pcclDilocoSettings_t *settings)
 	if (!(settings->clip >= 0) || !isfinite(settings->clip))
 		return pccl_fail(pcclInvalidArgument, "clip is %g: it has to be positive, or 0 for no limit",
 				 (double)settings->clip);
-	if (settings->clip > 0 && settings->rule != pcclDilocoCo2)
+	return pcclSuccess;
+}
+
+/* What only one mode or rule reads, and that is not as the initializer has it. */
+static pcclResult_t check_unread(const pcclDilocoSettings_t *settings)
+{
+	const pcclDilocoSettings_t defaults = PCCL_DILOCO_SETTINGS_INITIALIZER;
+
+	if (settings->mode != pcclDilocoStreaming &&
+	    (settings->alpha < defaults.alpha || settings->alpha > defaults.alpha))
+		return pccl_fail(pcclInvalidArgument, "alpha is %g, but only `streaming` has one",
+				 (double)settings->alpha);
+	if (settings->rule == pcclDilocoCo2)
+		return pcclSuccess;
+	if (settings->clip > 0)
 		return pccl_fail(pcclInvalidArgument, "clip is %g, but only the rule pcclDilocoCo2 clips",
 				 (double)settings->clip);
+	if (!settings->penalize)
+		return pccl_fail(pcclInvalidArgument,
+				 "penalize is false, but only the rule pcclDilocoCo2 divides by a gap");
 	return pcclSuccess;
 }
 
@@ -163,8 +180,8 @@ static pcclResult_t check_fragments(const pcclDilocoSettings_t *settings, size_t
 	if (settings->fragments == 0 || settings->fragments > count)
 		return pccl_fail(pcclInvalidArgument, "%u fragments can't be made of %zu tensors, for they are not cut",
 				 settings->fragments, count);
-	if (settings->mode == pcclDilocoStreaming && settings->fragments > settings->interval)
-		return pccl_fail(pcclInvalidArgument, "%u fragments have no steps of their own in an interval of %u",
+	if (settings->fragments > settings->interval)
+		return pccl_fail(pcclInvalidArgument, "%u fragments are too many for an interval of %u steps",
 				 settings->fragments, settings->interval);
 	if ((settings->division == pcclDilocoGiven) != (settings->fragment_of != NULL))
 		return pccl_fail(pcclInvalidArgument, "fragment_of goes with the division pcclDilocoGiven, and only "
@@ -182,6 +199,8 @@ pcclResult_t pccl_schedule_check(const pcclTensorInfo_t *tensors, size_t count, 
 		result = check_mode(settings);
 	if (result == pcclSuccess)
 		result = check_numbers(settings);
+	if (result == pcclSuccess)
+		result = check_unread(settings);
 	if (result == pcclSuccess)
 		result = check_codecs(settings);
 	if (result == pcclSuccess)

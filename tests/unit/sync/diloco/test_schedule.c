@@ -355,6 +355,9 @@ CHANGE(many_fragments, settings->fragments = 3)
 CHANGE(overlap_elsewhere, settings->overlap = 1)
 CHANGE(overlap_too_long, settings->mode = pcclDilocoStreaming; settings->overlap = 100)
 CHANGE(crowded_interval, settings->mode = pcclDilocoStreaming; settings->fragments = 2; settings->interval = 1)
+CHANGE(crowded_elsewhere, settings->fragments = 2; settings->interval = 1)
+CHANGE(alpha_elsewhere, settings->alpha = 0.9f)
+CHANGE(gap_elsewhere, settings->penalize = false)
 CHANGE(alpha_of_one, settings->alpha = 1)
 CHANGE(alpha_of_none, settings->alpha = NAN)
 CHANGE(no_rate, settings->learning_rate = 0)
@@ -395,7 +398,10 @@ static void settings_that_cannot_be_are_refused_in_words(void **state)
 		{"3 fragments can't be made of 2 tensors", many_fragments},
 		{"only `streaming` has one", overlap_elsewhere},
 		{"below the interval", overlap_too_long},
-		{"no steps of their own in an interval of 1", crowded_interval},
+		{"2 fragments are too many for an interval of 1", crowded_interval},
+		{"2 fragments are too many for an interval of 1", crowded_elsewhere},
+		{"alpha is 0.9, but only `streaming` has one", alpha_elsewhere},
+		{"only the rule pcclDilocoCo2 divides by a gap", gap_elsewhere},
 		{"alpha is 1", alpha_of_one},
 		{"from 0 to below 1", alpha_of_none},
 		{"has to be positive", no_rate},
