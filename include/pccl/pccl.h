@@ -458,8 +458,8 @@ PCCL_EXPORT pcclResult_t pcclGetUuid(const pcclComm_t *communicator, pcclRankUui
  * stays what it is, and making the same call again goes on where it was. pcclTimeout: members had not made the call
  * when joint_timeout_ms had passed; the last error names them, late_members says what it means. pcclEvicted: the group
  * went on without this peer. pcclAborted: pcclCommAbort(). pcclInvalidUsage: not connected. Communicators of
- * pcclCreateCommunicator() give what PCCL 1.0 gave in all these cases but the last: pcclUpdateTopologyFailed,
- * pcclInvalidUsage, pcclTopologyOptimizationFailed.
+ * pcclCreateCommunicator() give what PCCL 1.0 gave, pcclUpdateTopologyFailed, pcclInvalidUsage, and
+ * pcclTopologyOptimizationFailed, in all these cases but the last two, which are pcclInvalidUsage: loops end there.
  */
 
 /* Admits the peers that wait to join. In a group of one it returns at once. All members launch an operation before this

@@ -334,6 +334,9 @@ static void fails_in_every_way(struct world_peer *me)
 	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
 	call_all(me->comm, CALLS, false);
 	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+	/* Programs repeat the calls that fail as 1.0's did; these end. */
+	CHECK_RESULT(pcclInvalidUsage, pcclUpdateTopology(me->comm));
+	CHECK_RESULT(pcclInvalidUsage, pcclOptimizeTopology(me->comm));
 	call_all(me->comm, CALLS, false);
 	for (nth = 1; serve_without_one_allocation(me, nth); nth++)
 		;
