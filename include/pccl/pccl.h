@@ -367,8 +367,8 @@ typedef struct pcclOperationInfo_t {
 	 * its attempts; headers, control frames, and what was sent again over a new connection do not count. */
 	uint64_t tx_bytes, rx_bytes;
 	pcclPlan_t plan; /* that it was done by, the last time: what pcclPlanAuto, or one that does not apply, became */
-	/* Participants by range, in order. The caller lends room for `range_capacity` ranges, the library says how many
-	 * there are and writes as many as fit: 0 after a failure, 1 without a repair, else 65,536 at most. */
+	/* Participants by range, in order. The caller lends room for `range_capacity`, the library says how many there
+	 * are and writes what fits: none after a failure or of no elements, 1 without a repair, else 65,536 at most. */
 	uint32_t range_capacity;
 	pcclParticipants_t *ranges;
 	size_t range_count;

@@ -101,6 +101,7 @@ static void transfers_go_from_one_to_another_under_tags_of_their_own(void **stat
 static void disagrees(struct world_peer *me)
 {
 	pcclOperation_t operation = operation_of(9, 40, pcclPolicyAbort);
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
 	size_t sends[WORLD] = {40, 40, 40}, receives[WORLD] = {40, 40, 40};
 	uint32_t rank;
 
@@ -144,9 +145,13 @@ static void disagrees(struct world_peer *me)
 	CHECK_RESULT(pcclInvalidArgument, pcclAllToAll(input + 119, input, NULL, NULL, &operation, me->comm, NULL));
 	CHECK_RESULT(pcclSuccess, pcclAllToAll(output, output + 120, NULL, NULL, &operation, me->comm, NULL));
 	operation.count = 0;
-	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, input, NULL, NULL, &operation, me->comm, NULL));
+	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, input, NULL, NULL, &operation, me->comm, &info));
+	CHECK(info.range_count == 0 && info.participants_min == WORLD); /* nothing to have any */
+	CHECK_RESULT(pcclSuccess, pcclAllReduceWith(input, output, &operation, me->comm, &info));
+	CHECK(info.range_count == 0 && info.participants_min == WORLD);
 	operation.count = 40;
-	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, output, NULL, NULL, &operation, me->comm, NULL));
+	CHECK_RESULT(pcclSuccess, pcclAllToAll(input, output, NULL, NULL, &operation, me->comm, &info));
+	CHECK(info.range_count == 1);
 	CHECK(memcmp(copy, input, sizeof(copy)) == 0);
 	peer_meet(me, WORLD);
 	peer_leave(me);
