@@ -143,6 +143,33 @@ pcclResult_t pccl_control_listen(const char *path, int *fd_out)
 	return result;
 }
 
+/* Who calls learns which process listens. */
+static bool listens_here(int fd, const struct sockaddr_un *address)
+{
+	struct ucred who;
+	socklen_t bytes = sizeof(who);
+
+	return dial(fd, address) && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) == 0 && who.pid == getpid();
+}
+
+void pccl_control_remove(const char *path)
+{
+	struct sockaddr_un address;
+	int lock, fd;
+
+	if (name_socket(path, &address) != pcclSuccess)
+		return;
+	lock = lock_folder(path);
+	fd = open_socket(SOCK_NONBLOCK);
+	if (fd >= 0) {
+		if (listens_here(fd, &address))
+			(void)unlink(path);
+		pccl_fork_close(fd);
+	}
+	if (lock >= 0)
+		pccl_fork_close(lock);
+}
+
 /* ---- texts that grow ----------------------------------------------------------------------------------------- */
 
 struct text {

@@ -12,6 +12,9 @@
  * somebody keeps its folder locked for two seconds, ... */
 pcclResult_t pccl_control_listen(const char *path, int *fd_out);
 
+/* Before its end: takes its name away, unless another master listens there by now. */
+void pccl_control_remove(const char *path);
+
 /* Does what the line says and hands the lines of the answer to `take`. A failure is told by pccl_fail_text(). */
 typedef pcclResult_t (*pccl_control_handler)(void *context, const char *line, pcclLineCallback_t take, void *answer);
 

@@ -428,12 +428,16 @@ int main(int argc, char **argv)
 	free_stderr();
 	raise_descriptors();
 	service.signals = watch_signals();
-	if (start(address, &service) != pcclSuccess)
-		return fail("cannot start", EXIT_FAILURE);
+	if (start(address, &service) != pcclSuccess) {
+		status = fail("cannot start", EXIT_FAILURE);
+		if (service.control >= 0)
+			pccl_control_remove(options.control);
+		return status;
+	}
 	say_hello(&options, address.port);
 	signal_number = serve(&service);
 	if (service.control >= 0)
-		(void)unlink(options.control);
+		pccl_control_remove(options.control);
 	pcclDestroyMaster(service.master);
 	pccl_log_say("pccl-master: ended by %s", strsignal(signal_number));
 	return EXIT_SUCCESS;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -77,6 +78,7 @@ static void run(const struct program *program, int stderr_end, const char *const
 	(void)snprintf(path, sizeof(path), "%s/bin/pccl-master", build == NULL ? "build/release" : build);
 	for (; flags != NULL && *flags != NULL && count < FLAGS_MAX + 7; flags++)
 		arguments[count++] = *flags;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
 	signal(SIGPIPE, SIG_DFL);
 	if (dup2(stderr_end, STDERR_FILENO) >= 0)
 		execv(path, (char *const *)(uintptr_t)arguments);
@@ -242,6 +244,40 @@ static void a_master_that_does_not_answer_is_given_up(void **state)
 	stop(program);
 }
 
+static void a_master_that_can_not_start_leaves_no_socket(void **state)
+{
+	struct program *program = *state, other;
+
+	start_and_await(program, NULL);
+	other = *program;
+	other.stderr_end = -1;
+	strcat(other.control, ".2");
+	start(&other, NULL); /* on the same port */
+	assert_int_equal(WEXITSTATUS(await_end(&other)), 1);
+	close(other.stderr_end);
+	assert_int_not_equal(access(other.control, F_OK), 0);
+	stop(program);
+	assert_int_not_equal(access(program->control, F_OK), 0);
+}
+
+/* Somebody has removed the first one's, say. */
+static void a_master_that_ends_leaves_the_socket_of_another_one(void **state)
+{
+	struct program *program = *state, other;
+
+	start_and_await(program, NULL);
+	other = *program;
+	other.stderr_end = -1;
+	assert_int_equal(unlink(program->control), 0);
+	(void)snprintf(other.listen, sizeof(other.listen), "127.0.0.1:%u", peers_free_port(1));
+	start_and_await(&other, NULL);
+	stop(program);
+	tell(&other, "list", pcclSuccess);
+	stop(&other);
+	close(other.stderr_end);
+	assert_int_not_equal(access(program->control, F_OK), 0);
+}
+
 static int call(const struct program *program)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -277,6 +313,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_master_without_files_has_nothing_to_read_again, open_program,
 						close_program),
 		cmocka_unit_test_setup_teardown(a_master_that_does_not_answer_is_given_up, open_program, close_program),
+		cmocka_unit_test_setup_teardown(a_master_that_can_not_start_leaves_no_socket, open_program,
+						close_program),
+		cmocka_unit_test_setup_teardown(a_master_that_ends_leaves_the_socket_of_another_one, open_program,
+						close_program),
 		cmocka_unit_test_setup_teardown(who_calls_and_says_nothing_holds_others_up_for_half_a_second,
 						open_program, close_program),
 	};

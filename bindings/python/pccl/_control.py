@@ -78,9 +78,23 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
+def remove(path: str) -> None:
+    """Before its end: takes its name away, unless another master listens there by now."""
+    with _locked(os.path.dirname(path) or "."), socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
+        if caller.connect_ex(path) == 0 and _other_end(caller)[0] == os.getpid():
+            os.unlink(path)
+
+
+def _other_end(caller: socket.socket) -> tuple[int, int]:
+    """Its process and user."""
+    process, user, _ = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED,
+                                                              struct.calcsize("3i")))
+    return process, user
+
+
 def _is_own(caller: socket.socket) -> bool:
-    _, user, _ = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return bool(user == os.geteuid())
+    return _other_end(caller)[1] == os.geteuid()
 
 
 def _answer(caller: socket.socket, obey: Callable[[str], list[str]]) -> None:

@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     _serve(master, options, signals)
     if listener is not None:
         with contextlib.suppress(OSError):
-            os.unlink(options.control)
+            _control.remove(options.control)
         listener.shutdown(socket.SHUT_RDWR)
     master.close()
     return 0
