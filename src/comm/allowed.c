@@ -140,7 +140,12 @@ static pcclResult_t read_lines(FILE *file, const char *path, struct pccl_allowed
 							 : pccl_fail(pcclInvalidArgument, "it is too long");
 	if (result != pcclSuccess)
 		return pccl_fail(result, "%s, line %u: %s", path, number - 1, pccl_fail_text());
-	return ferror(file) == 0 ? pcclSuccess : pccl_fail(pcclInvalidArgument, "%s can't be read", path);
+	if (ferror(file) != 0)
+		return pccl_fail(pcclInvalidArgument, "%s can't be read", path);
+	if (allowed->count == 0) /* it is being written anew, say; and all who are there would have to go */
+		return pccl_fail(pcclInvalidArgument, "%s lets nobody join: no line of it is key KEY or name NAME",
+				 path);
+	return pcclSuccess;
 }
 
 pcclResult_t pccl_allowed_read(const char *path, struct pccl_allowed **allowed_out)

@@ -225,6 +225,10 @@ def test_a_master_has_a_key_and_a_list(tmp_path, free_address):
         assert not enters(free_address, pccl.Security(secret=secret)) and not enters(free_address, misled)
         list_file.write_text("# nobody\n")
         master.process.send_signal(signal.SIGHUP)
+        assert "lets nobody join" in next(line for line in master.process.stderr if "pccl.master:" in line)
+        assert enters(free_address, security)
+        list_file.write_text(f"key {said}\n")
+        master.process.send_signal(signal.SIGHUP)
         assert "read again" in next(line for line in master.process.stderr if "pccl.master:" in line)
         assert not enters(free_address, security)
 

@@ -68,15 +68,19 @@ static void keys_and_names_may_join_their_groups(void **state)
 	pccl_allowed_destroy(allowed);
 }
 
-static void an_empty_list_admits_nobody(void **state)
+/* While it is being written anew, say: all who are there would have to go. */
+static void an_empty_list_is_refused(void **state)
 {
-	const struct pccl_key none = key_of(0);
+	static const char *const texts[] = {"", "\n \n", "# nobody\n"};
 	struct pccl_allowed *allowed;
+	size_t i;
 
 	(void)state;
-	assert_int_equal(read_text("# nobody\n", &allowed), pcclSuccess);
-	assert_false(pccl_allowed_admits(allowed, &none, "", 0));
-	pccl_allowed_destroy(allowed);
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(read_text(texts[i], &allowed), pcclInvalidArgument);
+		assert_null(allowed);
+		assert_non_null(strstr(pccl_fail_text(), "lets nobody join"));
+	}
 	pccl_allowed_destroy(NULL);
 }
 
@@ -144,7 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(keys_and_names_may_join_their_groups, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_empty_list_admits_nobody, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_empty_list_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lists_grow, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_line_of_a_list_is_named, set_up, tear_down),
 	};
