@@ -289,7 +289,7 @@ typedef struct pcclConfig_t {
 	pcclFailurePolicy_t failure_policy; /* PCCL_FAILURE_POLICY=abort|retry|repair */
 	pcclPlan_t plan;		    /* PCCL_PLAN=auto|oneshot|direct|ring */
 	uint64_t bundle_id;   /* PCCL_BUNDLE=id/size: its ranks join their groups together or not at all; 0: none */
-	uint32_t bundle_size; /* members of the bundle */
+	uint32_t bundle_size; /* members of the bundle, the same number for each */
 	pcclZstd_t zstd;      /* PCCL_ZSTD=off|auto|on */
 	pcclChecksums_t checksums; /* PCCL_CHECKSUMS=auto|on|off */
 	uint32_t connect_attempts; /* PCCL_CONNECT_ATTEMPTS: at each master; default 0: as connect_timeout_ms allows */

@@ -2,6 +2,7 @@
 #include "membership/master/master_seal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -312,6 +313,31 @@ static struct pccl_group *group_for(struct pccl_master *master, const struct pcc
 	return group != NULL ? group : pccl_group_create(master, registration->group);
 }
 
+/* The bundle would be whole for one rank, and not for another. Who was first is believed, as long as it waits. */
+static bool fits_bundle(struct pccl_master *master, struct pccl_client *by,
+			const struct pccl_message_register *registration)
+{
+	const struct pccl_member *self = &registration->self;
+	const struct pccl_client *client;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+
+	if (registration->last != NULL || self->bundle_id == 0)
+		return true;
+	master->effort += master->client_count;
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state != PCCL_CLIENT_WAITING || client->bundle != self->bundle_id ||
+		    client->self.bundle_size == self->bundle_size)
+			continue;
+		pccl_text_format(text, sizeof(text),
+				 "bundle %" PRIu64 " has %u ranks for this peer, and %u for the one at %s, which waits",
+				 self->bundle_id, self->bundle_size, client->self.bundle_size,
+				 client->self.addresses[0].host);
+		pccl_client_dismiss(master, by, PCCL_MESSAGE_REFUSED, pcclMasterConnectionFailed, text);
+		return false;
+	}
+	return true;
+}
+
 void pccl_master_on_register(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
 {
 	struct pccl_message_register *registration = &message->body.registration;
@@ -341,7 +367,7 @@ void pccl_master_on_register(struct pccl_master *master, struct pccl_client *cli
 		welcome(master, client, false);
 		return;
 	}
-	if (!pccl_door_admit(master, client, registration))
+	if (!fits_bundle(master, client, registration) || !pccl_door_admit(master, client, registration))
 		return;
 	group = group_for(master, registration);
 	if (group == NULL || group->client_count >= PCCL_MEMBERS_MAX) {

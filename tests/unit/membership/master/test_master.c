@@ -334,6 +334,29 @@ static void bundle_waits_until_it_is_whole(void **state)
 	assert_int_equal(small_size(world, 2), 1);
 }
 
+/* Else it was whole for one of them, and not for another. */
+static void bundle_has_one_size(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join_bundle(world, 0, 0, 9, 4);
+	small_settle(world);
+	small_join_bundle(world, 1, 1, 9, 2);
+	small_pass(world, 500);
+	assert_true(world->peers[1].ended);
+	assert_int_equal(world->peers[1].end_result, pcclMasterConnectionFailed);
+	assert_non_null(strstr(world->peers[1].end_text, "bundle 9 has 2 ranks"));
+	assert_non_null(strstr(world->peers[1].end_text, "4"));
+	assert_false(world->peers[0].ended);
+	small_join_bundle(world, 2, 2, 8, 2);
+	small_join_bundle(world, 3, 3, 8, 2);
+	small_settle(world);
+	assert_int_equal(small_size(world, 3), 1);
+	small_join_bundle(world, 4, 4, 8, 3); /* of the next one, which has the name again */
+	small_pass(world, 500);
+	assert_false(world->peers[4].ended);
+}
+
 static void bundle_joins_all_its_groups_together_or_none(void **state)
 {
 	struct small_world *world = *state;
@@ -546,6 +569,7 @@ int main(void)
 		CASE(hundred_peers_joining_at_once_make_one_view),
 		CASE(joiner_dying_while_it_joins_disturbs_nobody),
 		CASE(bundle_waits_until_it_is_whole),
+		CASE(bundle_has_one_size),
 		CASE(bundle_joins_all_its_groups_together_or_none),
 		CASE(bundle_member_dying_takes_the_others_back),
 		CASE(overslept_master_evicts_nobody),
