@@ -81,7 +81,8 @@ typedef enum pcclResult_t {
 	pcclTimeout = 102,     /* a deadline passed; the last error names who had not arrived */
 	pcclAborted = 103,     /* pcclCommAbort() was called on the communicator */
 	pcclMismatch = 104,    /* peers called different things under one tag; the last error names both sides */
-	pcclEvicted = 105, /* the group went on without this peer; the last error says why. Destroy and join again */
+	pcclEvicted = 105,     /* the group goes on without this peer, or can't at all; the last error says why. Destroy
+			    * and join again */
 	pcclTooManyOperations = 106, /* PCCL_MAX_OPERATIONS are in flight already */
 	pcclResultsDiffer = 107	     /* members hold different results (pcclVerifyDigest); the last error says who */
 } pcclResult_t;
@@ -483,7 +484,9 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
  * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
- * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t.
+ * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t. If no master can be reached either, for
+ * connect_timeout_ms, what waits for that member ends with pcclEvicted, as do all later calls; so with pcclTimeout, if a
+ * deadline has passed meanwhile.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.

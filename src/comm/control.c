@@ -337,9 +337,12 @@ static void carry_out(struct pccl_control *control, const struct pccl_peer_actio
 /* One event, all its actions, the next deadline. */
 static void step(struct pccl_control *control, struct pccl_peer_event *event)
 {
+	uint64_t missed[PCCL_MEMBERS_MAX / 64];
 	struct pccl_peer_action action;
 	uint64_t deadline_ns;
 
+	if (pccl_peer_misses(control->peer, missed))
+		event->blocked = pccl_monitor_blocked(control->monitor, missed);
 	event->now_ns = pccl_loop_now(control->loop);
 	pccl_peer_step(control->peer, event);
 	while (pccl_peer_poll(control->peer, &action))

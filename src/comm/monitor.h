@@ -223,6 +223,8 @@ void pccl_monitor_install(struct pccl_monitor *monitor, const struct pccl_instal
 /* Peers that may soon be members: the lanes make links to them, see pccl_session_meet(). */
 void pccl_monitor_meet(struct pccl_monitor *monitor, const struct pccl_meet_how *how,
 		       const struct pccl_view *strangers);
+/* What waits for one of these members (pccl_peer_misses()) the longest: for an event's `blocked`. */
+uint64_t pccl_monitor_blocked(struct pccl_monitor *monitor, const uint64_t *missed);
 /* The joint call has been answered. */
 void pccl_monitor_voted(struct pccl_monitor *monitor, const struct pccl_peer_action *answer);
 /* It was not answered at once: from now on an op that waits for this peer ends an update. */

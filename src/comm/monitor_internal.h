@@ -50,6 +50,7 @@ struct pccl_monitor {
 	uint32_t lanes_linked; /* lanes whose links of the view in force are all up */
 
 	bool joint_taken;  /* a thread is inside a joint call */
+	uint64_t turns;	   /* such calls so far */
 	bool vote_pending; /* which waits for its answer */
 	pcclResult_t vote_result;
 	bool vote_value;

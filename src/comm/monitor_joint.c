@@ -48,6 +48,7 @@ void pccl_monitor_wait_for_turn(struct pccl_monitor *monitor)
 	while (monitor->joint_taken)
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
 	monitor->joint_taken = true;
+	monitor->turns++;
 }
 
 void pccl_monitor_end_turn(struct pccl_monitor *monitor)
@@ -78,4 +79,21 @@ pcclResult_t pccl_monitor_joint(struct pccl_monitor *monitor, const struct pccl_
 	pccl_monitor_end_turn(monitor);
 	pccl_monitor_leave(monitor);
 	return pccl_monitor_as_known(monitor, result, call->failure);
+}
+
+#define TURNS UINT64_C(0x8000000000000000) /* from there on: no op, but a call in its turn, or one that connects */
+
+/* A call that waits for an answer ends by itself; one that has it, or needs none, may wait for links, or for parts of a
+ * state. */
+uint64_t pccl_monitor_blocked(struct pccl_monitor *monitor, const uint64_t *missed)
+{
+	uint64_t blocked;
+
+	pthread_mutex_lock(&monitor->lock);
+	blocked = pccl_session_blocked(monitor->session, missed);
+	if (blocked == 0 && monitor->state == PCCL_MONITOR_MEMBER && monitor->callers > 0 && !monitor->vote_pending &&
+	    (monitor->joint_taken || !pccl_monitor_is_linked(monitor)))
+		blocked = TURNS + monitor->turns;
+	pthread_mutex_unlock(&monitor->lock);
+	return blocked;
 }

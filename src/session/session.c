@@ -181,6 +181,7 @@ bool pccl_session_list(struct pccl_session *session, struct pccl_op *op)
 		op->next->before = op;
 	session->ops = op;
 	session->op_count++;
+	op->number = ++session->listed;
 	return true;
 }
 

@@ -151,6 +151,7 @@ struct pccl_op {
 	uint32_t attempt_ranks; /* members of the view of the last attempt: whose contributions its sums have */
 	uint16_t *participants; /* by segment, of those that an attempt before it has finished: how many contributions
 				 * they have, else 0; NULL: there are none */
+	uint64_t number;	/* in the order of launches, from 1 */
 	struct pccl_command end_command;
 	struct pccl_op *next, *before;
 	struct pccl_op *next_of_tag; /* in its bucket */
@@ -239,6 +240,9 @@ void pccl_session_end_joint(struct pccl_session *session, uint32_t joint);
 /* A lane has heard of an op that this peer misses (pccl_exec_missed()). Returns the number of the pcclUpdateTopology()
  * that the caller waits in, which can't end well then; 0: it waits in none. */
 uint32_t pccl_session_missed(const struct pccl_session *session, const struct pccl_op_key *key);
+
+/* The oldest op that waits for one of these members, bits by rank of the view in force, by its number; 0: none does. */
+uint64_t pccl_session_blocked(const struct pccl_session *session, const uint64_t *missed);
 
 /* The next command; NULL: none. */
 struct pccl_command *pccl_session_poll(struct pccl_session *session);

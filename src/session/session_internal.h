@@ -102,6 +102,7 @@ struct pccl_session {
 	uint32_t lanes_to_collect;
 	struct pccl_op *ops; /* unreleased, newest first */
 	uint32_t op_count;
+	uint64_t listed;	       /* ops, so far */
 	struct pccl_op **by_tag;       /* buckets of them */
 	size_t by_tag_room;	       /* a power of two, or 0 */
 	struct pccl_attempt *attempts; /* that some lane still holds */

@@ -228,6 +228,42 @@ static void loses_master_and_peer(struct world_peer *me)
 	peer_leave(me);
 }
 
+/* Neither comes back: who waits for the lost one is told so in time, and who computes is left alone until it waits. */
+static void is_left_by_master_and_peer(struct world_peer *me)
+{
+	uint64_t before_ns;
+	int64_t sum;
+
+	me->config.connect_timeout_ms = 1000 * peers_patience();
+	peer_join(me);
+	peer_grow(me, 3);
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1 + me->index);
+	before_ns = peers_now_ns();
+	CHECK_RESULT(pcclEvicted, peer_sum(me, 7, 1, &sum));
+	CHECK(strstr(pcclGetLastError(NULL), "no master could be reached") != NULL);
+	CHECK(peers_now_ns() - before_ns > 900 * WORLD_MS_NS);
+	CHECK(peers_now_ns() - before_ns < 9 * WORLD_SECOND_NS * peers_patience());
+	CHECK_RESULT(pcclEvicted, pcclUpdateTopology(me->comm));
+	peer_reach(me, 2);
+	peer_leave(me);
+}
+
+static void who_waits_for_a_lost_peer_without_a_master_is_told_in_time(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_PROGRAM);
+
+	peers_start(world, 3, is_left_by_master_and_peer, NULL);
+	peers_await_all(world, 0, 3, 1);
+	peers_kill_master(world, master);
+	peers_signal(world, 2, SIGKILL);
+	peers_open_gate(world, 1);
+	peers_await(world, 0, 2);
+	peers_open_gate(world, 2);
+	peers_finish(world);
+}
+
 static void a_peer_lost_without_a_master_is_given_up_when_one_is_back(void **state)
 {
 	struct world *world = *state;
@@ -327,6 +363,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_second_joint_call_without_a_master_is_quick, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_peer_lost_without_a_master_is_given_up_when_one_is_back, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(who_waits_for_a_lost_peer_without_a_master_is_told_in_time, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_name_that_means_nothing_does_not_defeat_the_list, peers_open,
 						peers_close),

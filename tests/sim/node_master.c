@@ -81,7 +81,7 @@ void sim_master_start(struct sim *sim, struct sim_node *node)
 					    .return_grace_ns = sim->plan.return_grace_ns,
 					    .sealer = sim_sealer(sim, node->id)};
 
-	if (node->alive)
+	if (node->alive || sim->forsaken)
 		return;
 	config.uuid = sim_uuid(sim);
 	(void)pccl_master_create(&config, &node->master);

@@ -204,9 +204,12 @@ static void carry_out(struct sim *sim, struct sim_node *node, const struct pccl_
 
 void sim_peer_feed(struct sim *sim, struct sim_node *node, struct pccl_peer_event *event)
 {
+	uint64_t missed[PCCL_MEMBERS_MAX / 64];
 	struct pccl_peer_action action;
 
 	sim_count_step(sim);
+	if (pccl_peer_misses(node->peer, missed))
+		event->blocked = node->shell != NULL ? shell_blocked(node->shell, missed) : sim_ops_blocked(node);
 	if (event->type == PCCL_PEER_VOTE)
 		node->vote_ns = sim->now_ns;
 	event->now_ns = sim->now_ns + node->ahead_ns;

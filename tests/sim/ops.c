@@ -202,6 +202,16 @@ uint32_t sim_op_open_count(const struct sim_node *node)
 	return count;
 }
 
+uint64_t sim_ops_blocked(const struct sim_node *node)
+{
+	uint32_t index;
+
+	for (index = 0; index < SIM_OPS; index++)
+		if (node->ops[index].used && node->ops[index].open)
+			return (uint64_t)node->ops[index].sequence << 8 | (node->ops[index].tag + 1);
+	return 0;
+}
+
 bool sim_op_is_open(const struct sim_node *node, uint64_t tag)
 {
 	uint32_t index;

@@ -212,6 +212,13 @@ void shell_voted(struct shell *shell, uint32_t joint)
 	shell_dispatch(shell);
 }
 
+uint64_t shell_blocked(const struct shell *shell, const uint64_t *missed)
+{
+	uint64_t blocked = pccl_session_blocked(shell->session, missed);
+
+	return blocked == 0 && shell->state != NULL ? UINT64_C(1) << 63 | shell->node->calls : blocked;
+}
+
 void shell_freeze(struct shell *shell)
 {
 	pccl_session_freeze(shell->session);

@@ -216,6 +216,8 @@ void shell_end(struct shell *shell, pcclResult_t result, const char *text);
 void shell_leave(struct shell *shell);
 /* Hands the session's commands out. After every call of the session. */
 void shell_dispatch(struct shell *shell);
+/* As pccl_monitor_blocked(). */
+uint64_t shell_blocked(const struct shell *shell, const uint64_t *missed);
 /* Something for the machine, from another thread. */
 void shell_post(struct shell *shell, const struct pccl_peer_event *event);
 /* A joint call has ended, the `joint`th. */

@@ -10,6 +10,7 @@
  *	ops.c		a stand-in for the executors: what members hold of an op and when
  *	faults.c	what goes wrong, drawn from the seed
  *	links.c		links between peers, as far as membership hears of them; resets; gentle runs
+ *	forsaken.c	runs at whose end all masters die for good, and a member
  *	check.c		the checkers: they see what the callers see, never the machines
  *	check_gentle.c	what holds when little goes wrong
  *	seals.c		masters' signatures, and what no master may believe
@@ -167,6 +168,7 @@ struct sim_node {
 	struct sim_op ops[SIM_OPS];
 	uint32_t sequence[SIM_TAGS];
 	uint32_t attempts;
+	uint64_t waited;     /* forsaken: what had waited the longest, and has to end; 0: nothing */
 	struct shell *shell; /* level 2; else NULL */
 };
 
@@ -182,6 +184,7 @@ enum sim_event_type {
 	SIM_HEAL,    /* everything between two nodes (node, number) passes again */
 	SIM_REVIVE,  /* a master starts again */
 	SIM_LINK,    /* node sees what has become of its links to node `number` */
+	SIM_FORSAKE, /* number: what happens, of forsaken.c */
 	SIM_READY,   /* a peer that has deferred its admission wants in */
 	SIM_SHELL    /* level 2; number: enum shell_event */
 };
@@ -241,6 +244,8 @@ struct sim {
 	uint64_t bundles;
 	uint32_t level;
 	bool calm;	     /* no new faults */
+	bool forsaken;	     /* no master lives any more, nor ever will */
+	bool is_over;	     /* that has been looked at */
 	uint64_t flap_ns;    /* the last flap is over by then */
 	uint64_t gone_ns;    /* when the last peer died or left, */
 	uint32_t gone_alone; /* and which, if it was long after the one before; 0: not so, or it has been noticed */
@@ -343,6 +348,8 @@ void sim_op_launch(struct sim *sim, struct sim_node *node, uint64_t tag, uint8_t
 void sim_op_segment(struct sim *sim, struct sim_node *node, const struct sim_event *event);
 void sim_op_data(struct sim *sim, struct sim_node *node, const struct sim_data *data);
 uint32_t sim_op_open_count(const struct sim_node *node);
+/* One that is open, by a number; 0: none is. */
+uint64_t sim_ops_blocked(const struct sim_node *node);
 bool sim_op_is_open(const struct sim_node *node, uint64_t tag);
 void sim_ops_report(const struct sim_node *node, struct pccl_peer_event *event);
 void sim_ops_install(struct sim *sim, struct sim_node *node, const struct pccl_install *install);
@@ -368,6 +375,11 @@ void sim_link(struct sim *sim, const struct sim_event *event);
 void sim_fault_reset(struct sim *sim, struct sim_node *node);
 void sim_fault_flap(struct sim *sim, struct sim_node *node);
 void sim_plan_gentle(struct sim *sim);
+
+/* forsaken.c */
+bool sim_is_forsaken(const struct sim *sim);
+void sim_forsake(struct sim *sim);
+void sim_forsaken(struct sim *sim, uint32_t number);
 
 /* check_gentle.c */
 void check_gone(struct sim *sim, const struct sim_node *node);

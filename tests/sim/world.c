@@ -203,6 +203,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_READY:
 		sim_peer_ready(sim, node);
 		break;
+	case SIM_FORSAKE:
+		sim_forsaken(sim, event->number);
+		break;
 	case SIM_SEGMENT:
 		sim_op_segment(sim, node, event);
 		break;
@@ -286,6 +289,18 @@ static void run_close(struct sim *sim)
 		if (shell_is_at_odds(sim))
 			return;
 		sim_fail(sim, "long after the last fault an op of node %u does not end", node);
+	}
+}
+
+static void run_forsaken(struct sim *sim)
+{
+	struct sim_event event;
+
+	sim_trace(sim, "---- forsaken ----");
+	sim_forsake(sim);
+	while (!sim->failed && !sim->is_over && next_event(sim, &event)) {
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
 	}
 }
 
@@ -373,7 +388,9 @@ static bool run_once(uint64_t seed, uint32_t level, enum sim_telling telling, ui
 	run_chaos(sim);
 	if (!sim->failed)
 		run_calm(sim);
-	if (!sim->failed && level == 2)
+	if (!sim->failed && sim_is_forsaken(sim))
+		run_forsaken(sim);
+	else if (!sim->failed && level == 2)
 		run_close(sim);
 	*steps_out += sim->steps;
 	return destroy(sim);

@@ -368,6 +368,8 @@ static void forgive_own_sleep(struct pccl_peer *peer)
 	peer->heard_ns = peer->heard_ns + late_ns < peer->now_ns ? peer->heard_ns + late_ns : peer->now_ns;
 	if (peer->link == PCCL_PEER_LINK_DIALLING || peer->link == PCCL_PEER_LINK_REGISTERING)
 		peer->attempt_ns += late_ns;
+	if (peer->blocked != 0)
+		peer->blocked_ns += late_ns;
 }
 
 void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
@@ -427,6 +429,7 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 		on_leave(peer);
 		break;
 	}
+	pccl_peer_watch_blocked(peer, event->blocked);
 	pccl_peer_link_tick(peer);
 	peer->promised_ns = pccl_peer_deadline(peer);
 }
@@ -520,6 +523,7 @@ pcclResult_t pccl_peer_create(const struct pccl_peer_config *config, struct pccl
 	peer->stranded_ns = PCCL_NEVER;
 	peer->away_ns = PCCL_NEVER;
 	peer->vote_end_ns = PCCL_NEVER;
+	peer->blocked_ns = PCCL_NEVER;
 	peer->quiet_ns = PCCL_NEVER;
 	return pcclSuccess;
 }

@@ -75,6 +75,9 @@ struct pccl_peer_event {
 	bool unfit;	  /* CLOSED: the master and this side are not secured alike */
 	bool defers;	  /* JOIN */
 	uint64_t trip_ns; /* DIALLED: there and back over the connection; 0: not known */
+	/* Any, while members are missed: what has waited for one of them the longest here, by a number of its own; 0:
+	 * nothing does. */
+	uint64_t blocked;
 };
 
 enum pccl_peer_action_type {
@@ -112,6 +115,11 @@ void pccl_peer_step(struct pccl_peer *peer, const struct pccl_peer_event *event)
 
 /* Takes the next action; false: none. */
 bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out);
+
+/* The members that this one misses, as bits by rank of the view in force: no link to them is whole, or nobody gets any
+ * further, for a view change has begun; and there is no master to say what becomes of that. False: there are none. What
+ * waits for them is told with each event (`blocked`); it ends with the machine after the connect time-out. */
+bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEMBERS_MAX / 64]);
 
 /* When to send the next TICK; PCCL_NEVER: not needed. */
 uint64_t pccl_peer_deadline(const struct pccl_peer *peer);

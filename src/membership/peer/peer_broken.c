@@ -2,12 +2,18 @@
  * Links to the other members, as far as the master needs to know: whether all have come up, and members to which none
  * is up any more, for who has lost its connection to the master as well is dead. Told is what holds now, on every
  * connection and in every view anew, and not too often: links may flap.
+ *
+ * While there is no master, nobody says what becomes of what waits for a missed member. That ends with this peer after
+ * a while, for it can't end here alone: others may have been told something else. One thing that waits counts, and not
+ * that somebody is missed: who computes loses nothing by waiting for a master.
  */
 #include "membership/peer/peer_internal.h"
 
 #include <assert.h>
 #include <string.h>
 
+#include "base/bitmap.h"
+#include "base/text.h"
 #include "base/time.h"
 
 #define TELL_NS (5 * PCCL_MS_NS) /* at most one report in this time, of all that has changed */
@@ -111,4 +117,55 @@ void pccl_peer_forget_broken(struct pccl_peer *peer)
 uint64_t pccl_peer_broken_deadline(const struct pccl_peer *peer)
 {
 	return may_tell(peer) ? peer->broken_ns : PCCL_NEVER;
+}
+
+/* Nobody but a master lets it go on. */
+static bool stands_still(const struct pccl_peer *peer)
+{
+	return peer->freezing || peer->frozen;
+}
+
+bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEMBERS_MAX / 64])
+{
+	uint32_t all = (UINT32_C(1) << peer->lanes) - 1;
+	bool any = false;
+	uint32_t rank;
+
+	if (peer->standing != PCCL_PEER_MEMBER || peer->link == PCCL_PEER_LINK_UP)
+		return false;
+	memset(missed_out, 0, PCCL_MEMBERS_MAX / 8);
+	for (rank = 0; rank < peer->install->view.member_count; rank++) {
+		if (!stands_still(peer) && peer->complained[rank] == 0 && (peer->broken_lanes[rank] & all) == 0)
+			continue;
+		pccl_bitmap_set(missed_out, rank);
+		any = true;
+	}
+	return any;
+}
+
+static void end_blocked(struct pccl_peer *peer)
+{
+	bool still = stands_still(peer);
+	char text[PCCL_CAUSE_TEXT_BYTES];
+
+	pccl_text_format(text, sizeof(text), "%s, and no master could be reached in time to %s%s%s",
+			 still ? "members were lost or came" : "a member can't be reached",
+			 still ? "finish the view change" : "go on without it", peer->trouble[0] != '\0' ? ": " : "",
+			 peer->trouble);
+	pccl_peer_end(peer, pcclEvicted, text);
+}
+
+void pccl_peer_watch_blocked(struct pccl_peer *peer, uint64_t blocked)
+{
+	uint64_t missed[PCCL_MEMBERS_MAX / 64];
+
+	if (!pccl_peer_misses(peer, missed) || blocked == 0) {
+		peer->blocked = 0;
+		peer->blocked_ns = PCCL_NEVER;
+	} else if (blocked != peer->blocked) {
+		peer->blocked = blocked;
+		peer->blocked_ns = peer->now_ns + peer->config.connect_timeout_ns;
+	} else if (peer->now_ns >= peer->blocked_ns) {
+		end_blocked(peer);
+	}
 }

@@ -89,6 +89,8 @@ struct pccl_peer {
 	bool linked;			    /* all links have been up */
 	uint32_t lanes;			    /* that have links: as in the view that last added members, or fewer */
 	uint64_t broken_ns;		    /* when it may be told next */
+	uint64_t blocked;		    /* what waits for a missed member, without a master; 0: nothing */
+	uint64_t blocked_ns;		    /* when that has lasted for too long; else PCCL_NEVER */
 
 	struct pccl_peer_queued *first;
 	struct pccl_peer_queued *last;
@@ -152,6 +154,9 @@ void pccl_peer_tell_broken_anew(struct pccl_peer *peer);
 /* There is another view. */
 void pccl_peer_forget_broken(struct pccl_peer *peer);
 uint64_t pccl_peer_broken_deadline(const struct pccl_peer *peer);
+
+/* After every event, with what it says is blocked. */
+void pccl_peer_watch_blocked(struct pccl_peer *peer, uint64_t blocked);
 
 /* peer_flush.c */
 void pccl_peer_on_prepare(struct pccl_peer *peer, const struct pccl_message_prepare *prepare);

@@ -456,6 +456,7 @@ uint64_t pccl_peer_link_deadline(const struct pccl_peer *peer)
 	uint64_t deadline =
 		earlier(earlier(peer->connect_ns, peer->vote_end_ns), earlier(peer->stranded_ns, peer->admission_ns));
 
+	deadline = earlier(deadline, peer->blocked_ns);
 	switch (peer->link) {
 	case PCCL_PEER_LINK_NONE:
 		break;

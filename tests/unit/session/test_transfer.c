@@ -216,6 +216,27 @@ static void parts_are_of_the_view_in_force_at_the_call(void **state)
 	pccl_session_destroy(session);
 }
 
+/* A transfer has to do with one other member, any other op with all. */
+static void what_waits_for_missed_members_is_known(void **state)
+{
+	const uint64_t nobody = 0, second = 2, third = 4;
+	struct pccl_session *session = session_in_view(3);
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	(void)launched(session, transfer_of(2, true, 7, pcclPolicyAbort), &cookie);
+	assert_int_equal(pccl_session_blocked(session, &nobody), 0);
+	assert_int_equal(pccl_session_blocked(session, &second), 0);
+	assert_int_equal(pccl_session_blocked(session, &third), 1);
+	(void)launched(session, sum_of(4, 8), &cookie);
+	(void)launched(session, sum_of(4, 9), &cookie);
+	assert_int_equal(pccl_session_blocked(session, &nobody), 0);
+	assert_int_equal(pccl_session_blocked(session, &second), 2);
+	assert_int_equal(pccl_session_blocked(session, &third), 1);
+	pccl_session_destroy(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +246,7 @@ int main(void)
 		cmocka_unit_test(parts_are_of_the_view_in_force_at_the_call),
 		cmocka_unit_test(a_late_send_and_a_late_receive_are_two),
 		cmocka_unit_test(a_verdict_is_noted_by_who_may_launch_the_transfer),
+		cmocka_unit_test(what_waits_for_missed_members_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -456,6 +456,103 @@ static void who_has_lost_its_master_dials_at_once_and_says_all_again(void **stat
 	pccl_peer_destroy(peer);
 }
 
+/* A member whose link is broken and whose master has gone, with what waits; ticks for so long. */
+static void wait_blocked(struct pccl_peer *peer, struct pccl_peer_event *event, uint64_t blocked, uint64_t ms)
+{
+	uint64_t end_ns = event->now_ns + ms * SMALL_MS;
+
+	while (event->now_ns < end_ns && said.ends == 0) {
+		event->type = said.dials > 0 ? PCCL_PEER_CLOSED : PCCL_PEER_TICK;
+		event->blocked = blocked;
+		said.dials = 0;
+		step(peer, event);
+		event->now_ns = pccl_peer_deadline(peer) < end_ns ? pccl_peer_deadline(peer) : end_ns;
+	}
+}
+
+static struct pccl_peer *new_forsaken(struct pccl_peer_event *event)
+{
+	struct pccl_peer *peer = new_member(event, 1);
+
+	link_is(peer, event, 2, 0, true);
+	event->type = PCCL_PEER_CLOSED;
+	step(peer, event);
+	return peer;
+}
+
+#define CONNECT_MS 600000 /* as of new_peer() */
+
+static void who_waits_for_a_lost_member_without_a_master_ends(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_forsaken(&event);
+
+	(void)state;
+	wait_blocked(peer, &event, 7, CONNECT_MS - 10);
+	assert_int_equal(said.ends, 0);
+	wait_blocked(peer, &event, 7, 3000);
+	assert_int_equal(said.ends, 1);
+	pccl_peer_destroy(peer);
+}
+
+static void who_waits_for_nothing_waits_for_a_master(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_forsaken(&event);
+
+	(void)state;
+	wait_blocked(peer, &event, 0, 3 * CONNECT_MS);
+	assert_int_equal(said.ends, 0);
+	/* Each new thing has its own time. */
+	wait_blocked(peer, &event, 1, CONNECT_MS - 10);
+	wait_blocked(peer, &event, 2, CONNECT_MS - 10);
+	assert_int_equal(said.ends, 0);
+	/* The member is there again. */
+	link_is(peer, &event, 2, 0, false);
+	wait_blocked(peer, &event, 2, 3 * CONNECT_MS);
+	assert_int_equal(said.ends, 0);
+	pccl_peer_destroy(peer);
+}
+
+static void a_master_that_comes_back_has_time_to_decide(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_forsaken(&event);
+
+	(void)state;
+	wait_blocked(peer, &event, 7, CONNECT_MS - 10);
+	while (said.dials == 0)
+		tick(peer, &event, 100);
+	come_up(peer, &event);
+	event.now_ns += 1000 * SMALL_MS;
+	event.type = PCCL_PEER_CLOSED;
+	step(peer, &event);
+	wait_blocked(peer, &event, 7, CONNECT_MS - 10);
+	assert_int_equal(said.ends, 0);
+	pccl_peer_destroy(peer);
+}
+
+/* It has promised not to go on in its view: nobody but a master lets it. */
+static void who_is_frozen_without_a_master_misses_everybody(void **state)
+{
+	struct pccl_message *prepare = pccl_message_create(PCCL_MESSAGE_PREPARE);
+	uint64_t missed[PCCL_MEMBERS_MAX / 64];
+	struct pccl_peer_event event;
+	struct pccl_peer *peer = new_member(&event, 1);
+
+	(void)state;
+	prepare->body.prepare.epoch = 4;
+	hear(peer, &event, prepare);
+	assert_false(pccl_peer_misses(peer, missed));
+	event.type = PCCL_PEER_CLOSED;
+	step(peer, &event);
+	assert_true(pccl_peer_misses(peer, missed));
+	assert_int_equal(missed[0], (1 << MEMBERS) - 1);
+	wait_blocked(peer, &event, 7, CONNECT_MS + 3000);
+	assert_int_equal(said.ends, 1);
+	pccl_peer_destroy(peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +567,10 @@ int main(void)
 		cmocka_unit_test(lanes_that_nobody_has_links_on_are_not_awaited),
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
 		cmocka_unit_test(who_has_lost_its_master_dials_at_once_and_says_all_again),
+		cmocka_unit_test(who_waits_for_a_lost_member_without_a_master_ends),
+		cmocka_unit_test(who_waits_for_nothing_waits_for_a_master),
+		cmocka_unit_test(a_master_that_comes_back_has_time_to_decide),
+		cmocka_unit_test(who_is_frozen_without_a_master_misses_everybody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
