@@ -195,7 +195,7 @@ static pcclResult_t start_and_join(pcclComm_t *comm)
 
 	if (result == pcclSuccess)
 		return pccl_monitor_join(comm->monitor, &threads);
-	if (result == pcclInvalidArgument || result == pcclOutOfMemory)
+	if (result == pcclInvalidArgument || result == pcclOutOfMemory || result == pcclSystemError)
 		return result;
 	return pccl_fail(pcclMasterConnectionFailed, "%s", pccl_fail_text());
 }

@@ -261,11 +261,12 @@ pcclResult_t pccl_monitor_join(struct pccl_monitor *monitor, const struct pccl_m
 	       !(monitor->state == PCCL_MONITOR_MEMBER && pccl_monitor_is_linked(monitor)))
 		pccl_monitor_wait(monitor, &monitor->changed, PCCL_NEVER);
 	pccl_monitor_end_borrowing(monitor);
-	if (monitor->state == PCCL_MONITOR_ENDED)
-		result = pccl_fail(monitor->end_result == pcclAborted ? pcclAborted : pcclMasterConnectionFailed, "%s",
-				   monitor->end_detail);
-	else
+	if (monitor->state != PCCL_MONITOR_ENDED)
 		pccl_monitor_show(monitor);
+	else if (monitor->end_result == pcclAborted || monitor->end_result == pcclOutOfMemory)
+		result = pccl_fail(monitor->end_result, "%s", monitor->end_detail);
+	else
+		result = pccl_fail(pcclMasterConnectionFailed, "%s", monitor->end_detail);
 	pthread_mutex_unlock(&monitor->lock);
 	return result;
 }

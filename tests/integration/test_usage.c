@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -366,6 +367,27 @@ static void a_wrong_host_name_is_named(void **state)
 	run_one_peer(state, connects_to_no_such_host);
 }
 
+static void lacks_descriptors(struct world_peer *me)
+{
+	struct rlimit before, few;
+
+	peer_create(me);
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	few = before;
+	few.rlim_cur = (rlim_t)dup(0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	CHECK_RESULT(pcclSystemError, pcclConnect(me->comm));
+	CHECK(strstr(pcclGetLastError(NULL), "Too many open files") != NULL);
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK_RESULT(pcclSuccess, pcclConnect(me->comm));
+	peer_leave(me);
+}
+
+static void a_lack_of_descriptors_is_no_failure_of_a_master(void **state)
+{
+	run_one_peer(state, lacks_descriptors);
+}
+
 /* Takes a port of all addresses for as long as the process lives; two more behind it are free. */
 static uint16_t occupy_port(void)
 {
@@ -390,7 +412,7 @@ static void listens_where_it_may(struct world_peer *me)
 	(void)snprintf(text, sizeof(text), "%u", port);
 	me->config.port_first = port;
 	peer_create(me);
-	CHECK_RESULT(pcclMasterConnectionFailed, pcclConnect(me->comm));
+	CHECK_RESULT(pcclSystemError, pcclConnect(me->comm));
 	CHECK(strstr(pcclGetLastError(me->comm), text) != NULL);
 	peer_leave(me);
 	me->config.port_last = (uint16_t)(port + 2);
@@ -538,6 +560,8 @@ int main(void)
 						peers_close),
 		cmocka_unit_test_setup_teardown(one_attempt_ends_at_a_port_that_refuses, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_server_that_says_nothing_is_told_from_one_that_is_away, peers_open,
+						peers_close),
+		cmocka_unit_test_setup_teardown(a_lack_of_descriptors_is_no_failure_of_a_master, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(a_wrong_host_name_is_named, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_port_in_use_is_named_and_a_range_has_others, peers_open, peers_close),

@@ -150,6 +150,33 @@ static void all_who_made_a_joint_call_see_the_world_of_its_answer(void **state)
 	close_desk(thread);
 }
 
+static pcclResult_t join_that_ends_with(pcclResult_t end)
+{
+	const struct pccl_monitor_threads threads = {.tell = tell, .wake = wake};
+	pcclResult_t result;
+
+	memset(&desk, 0, sizeof(desk));
+	desk.self.settings.lanes = 1;
+	assert_int_equal(pccl_monitor_create(&desk.self, &desk.monitor), pcclSuccess);
+	assert_int_equal(pccl_monitor_begin_connect(desk.monitor), pcclSuccess);
+	pccl_monitor_end(desk.monitor, end, "as it is");
+	result = pccl_monitor_join(desk.monitor, &threads);
+	pccl_monitor_end_connect(desk.monitor, result);
+	drop_commands();
+	pccl_monitor_detach(desk.monitor);
+	pccl_monitor_destroy(desk.monitor);
+	return result;
+}
+
+/* The way to the group is not what a lack of memory is about. */
+static void who_can_not_join_is_told_what_it_lacks(void **state)
+{
+	(void)state;
+	assert_int_equal(join_that_ends_with(pcclOutOfMemory), pcclOutOfMemory);
+	assert_int_equal(join_that_ends_with(pcclAborted), pcclAborted);
+	assert_int_equal(join_that_ends_with(pcclTimeout), pcclMasterConnectionFailed);
+}
+
 static void *take_back(void *context)
 {
 	(void)context;
@@ -212,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_lent_is_back_when_no_lane_of_before_is_left),
+		cmocka_unit_test(who_can_not_join_is_told_what_it_lacks),
 		cmocka_unit_test(all_who_made_a_joint_call_see_the_world_of_its_answer),
 	};
 
