@@ -273,24 +273,75 @@ class Doors:
         return get_ident() in self._launching
 
 
-class Life:
-    """Of a communicator. What its operations use stays for as long as they may use it, whoever lets go of their
-    handles; and it is not freed while another thread is in a call on it."""
+class Shared:
+    """What the library has made and threads share: it is not freed while another one is in a call on it."""
+
+    closed = ("", "")  # what it is, and what is said when it is used after its end
 
     def __init__(self) -> None:
-        self._comm = ctypes.c_void_p()
         self._process = os.getpid()
-        self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
         self._inside: list[int] = []  # threads in calls
-        self._engines: list[Callable[[], object]] = []
-        self.doors = Doors()
+        self._ending = threading.RLock()  # a signal handler may come in between, and end it as well
+        self._ended: list[object] = []  # what the library has said to its end
         self.is_over = False
+
+    def refusal(self) -> InvalidUsageError:
+        return InvalidUsageError(Result.INVALID_USAGE, *self.closed)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What function(*arguments) returns. No context: a signal handler that raises as that is entered or left would
+        leave the thread listed."""
+        inside, thread = self._inside, get_ident()
+        try:  # a signal handler may raise right after the next line
+            inside.append(thread)  # before it looks: end() looks the other way round
+            if self.is_over:
+                raise self.refusal()
+            return function(*arguments)
+        finally:
+            if thread in inside:
+                inside.remove(thread)
+
+    def end(self) -> None:
+        """Ends and frees it, unless another thread is doing that. Repeatable, also when a signal handler has raised in
+        its midst."""
+        is_mine = False
+        try:
+            is_mine = self._ending.acquire(blocking=False)
+            if is_mine:
+                self.is_over = True
+                self._end()
+        finally:
+            if is_mine:
+                self._ending.release()
+
+    def _end(self) -> None:
+        raise NotImplementedError
+
+    def _await_others(self, push: Callable[[], object]) -> None:
+        own = get_ident()  # inside as well, if this is called by a signal handler
+        while any(each != own for each in list(self._inside)):
+            push()
+            time.sleep(0.001)
+
+
+class Life(Shared):
+    """Of a communicator. What its operations use stays for as long as they may use it, whoever lets go of their
+    handles."""
+
+    closed = ("pccl.Communicator", "the communicator has been closed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._comm = ctypes.c_void_p()
+        self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
+        self._engines: list[Shared] = []
+        self.doors = Doors()
 
     @property
     def comm(self) -> ctypes.c_void_p:
         """For the library. InvalidUsageError: it has been closed."""
         if self.is_over:
-            raise _closed()
+            raise self.refusal()
         return self._comm
 
     def abort(self) -> None:
@@ -304,22 +355,9 @@ class Life:
     def forget(self, buffers: Any) -> None:
         self._held.pop(id(buffers), None)
 
-    def end_before(self, end: Callable[[], object]) -> None:
-        """end() is called before the end, if not before. Repeatable, as that of a weakref is."""
-        self._engines = [each for each in self._engines if getattr(each, "alive", True)] + [end]
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What function(*arguments) returns. No context: a signal handler that raises as that is entered or left would
-        leave the thread listed."""
-        inside, thread = self._inside, get_ident()
-        try:  # a signal handler may raise right after the next line
-            inside.append(thread)  # before it looks: end() looks the other way round
-            if self.is_over:
-                raise _closed()
-            return function(*arguments)
-        finally:
-            if thread in inside:
-                inside.remove(thread)
+    def end_before(self, engine: Shared) -> None:
+        """It is ended before the end, if not before."""
+        self._engines = [each for each in self._engines if not each.is_over] + [engine]
 
     def stay(self, call: Call, launch: Callable[..., int], arguments: tuple[Any, ...], buffers: Any) -> int:
         """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
@@ -328,7 +366,7 @@ class Life:
         try:  # a signal handler may raise right after the next line
             inside.append(thread)  # before it looks: end() looks the other way round
             if self.is_over:
-                raise _closed()
+                raise self.refusal()
             status = launch(*arguments)
             return status if call.handle.comm is None else self._await_in_slices(call)
         except BaseException:
@@ -389,25 +427,15 @@ class Life:
             self.call(lib.pcclAwait, handle, None)  # and what is written is written
             self.forget(buffers)
 
-    def end(self) -> None:
-        """Leaves the group and frees the communicator. What waits in other threads gets AbortedError."""
-        self.is_over = True
-        if os.getpid() == self._process:  # a child of fork() has none of those threads
-            self._await_others()
-            for end in self._engines:
-                end()
-        lib.pcclDestroyCommunicator(self._comm)
+    def _end(self) -> None:
+        """Leaves the group. What waits in other threads gets AbortedError."""
+        if os.getpid() == self._process and not self._ended:  # a child of fork() has none of those threads
+            self._await_others(lambda: lib.pcclCommAbort(self._comm))
+            for engine in self._engines:
+                engine.end()
+        if not self._ended:  # no signal handler comes between the library's call and the note of it
+            self._ended.extend(map(lib.pcclDestroyCommunicator, (self._comm,)))
         self._held.clear()
-
-    def _await_others(self) -> None:
-        own = get_ident()  # inside as well, if this is called by a signal handler
-        while any(each != own for each in list(self._inside)):
-            lib.pcclCommAbort(self._comm)
-            time.sleep(0.001)
-
-
-def _closed() -> InvalidUsageError:
-    return InvalidUsageError(Result.INVALID_USAGE, "pccl.Communicator", "the communicator has been closed")
 
 
 def blocking(life: Life, name: str, *arguments: Any, by: Callable[..., Any] | None = None) -> None:

@@ -136,7 +136,7 @@ class Communicator(Operations):
         self._connected = False
         self._lent: object = None  # what the library reads, and fills: kept alive here
         self._prefetched: object = None
-        self._finalizer = weakref.finalize(self, self._life.end)
+        weakref.finalize(self, self._life.end)
 
     # ---- life
 
@@ -161,7 +161,7 @@ class Communicator(Operations):
     def close(self) -> None:
         """Leaves the group and frees everything. Trainers end, and so does what is in flight, with AbortedError, also
         where other threads wait for it. Repeatable; what else is called then raises InvalidUsageError."""
-        self._finalizer()
+        self._life.end()
 
     def __enter__(self) -> Communicator:
         if not self._connected:

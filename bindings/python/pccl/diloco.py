@@ -10,9 +10,12 @@ include/pccl/diloco.h is the manual of what lies below: modes, rules, losses, st
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import logging
+import os
+import time
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +24,11 @@ from enum import Enum
 from typing import Any
 
 from . import _declarations as d
-from ._calls import blocking
+from ._calls import SLICE_MS, Life, Shared, blocking, run
 from ._library import lib
 from .buffers import buffer_of
 from .communicator import Communicator
-from .errors import InvalidUsageError, PCCLError, Result
+from .errors import InvalidUsageError, PCCLError
 from .settings import Rounding, Zstd, number
 from .shared_state import TensorInfo
 from .types import DataType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
@@ -151,6 +154,38 @@ def _settings(choices: dict[str, Any], fragment_of: Sequence[int] | None) -> d.p
     return made
 
 
+class _Engine(Shared):
+    """That of a trainer. What calls it is in a call of its communicator, too."""
+
+    closed = ("pccl.diloco.Trainer", "the trainer has been closed, or its communicator, which closes it")
+
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self.life = life
+        self.handle = ctypes.c_void_p()
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self.is_over:
+            raise self.refusal()
+        return self.life.call(super().call, function, *arguments)
+
+    def call_by(self, _: object, function: Callable[..., Any], *arguments: Any) -> Any:
+        """For blocking()."""
+        return self.call(function, *arguments)
+
+    def _end(self) -> None:
+        patience_end = time.monotonic() + SLICE_MS / 1000
+
+        def push() -> None:
+            if time.monotonic() > patience_end:  # it waits for others
+                self.life.abort()
+
+        if os.getpid() == self._process:  # a child of fork() has none of those threads
+            self._await_others(push)
+        if self.handle and not self._ended:  # no signal handler comes between the library's call and the note of it
+            self._ended.extend(map(lib.pcclDilocoDestroy, (self.handle,)))
+
+
 class Trainer:
     """The engine around the parameters of a model: those of a torch.nn.Module that require gradients, or a mapping of
     names to NumPy arrays, torch tensors, or buffers. Those of float32 on the host are used where they lie; torch's on a
@@ -194,30 +229,31 @@ class Trainer:
         settings = _settings(choices, fragment_of)
         if copies is not None:
             settings.read, settings.write = copies.read, copies.write
-        engine = ctypes.c_void_p()
-        PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), settings, engine),
-                        "pcclDilocoCreate")
-        self._open_engine = engine
-        self._finalizer = weakref.finalize(self, _end, engine, infos, communicator, copies)
-        communicator._life.end_before(self._finalizer)
+        self._engine = engine = _Engine(communicator._life)
+        self._finalizer = weakref.finalize(self, _close, engine, infos, communicator, copies)
+        communicator._life.end_before(engine)
+        self._do(lambda: PCCLError.check(lib.pcclDilocoCreate(communicator._comm, tensors, len(infos), settings,
+                                                              engine.handle), "pcclDilocoCreate"))
 
-    @property
-    def _engine(self) -> ctypes.c_void_p:
-        if not self._finalizer.alive:
-            raise InvalidUsageError(Result.INVALID_USAGE, "pccl.diloco.Trainer", "the trainer has been closed, or its "
-                                    "communicator, which closes it")
-        return self._open_engine
+    def _do(self, function: Callable[[], Any]) -> Any:
+        """What function() returns. It may call the library as it likes, which may copy parameters by functions of
+        Python: no signal handler runs in the midst of that."""
+        return run(lambda: self._engine.call(function), lambda: None)
+
+    def _ask(self, name: str, *arguments: Any) -> None:
+        """A function of the library that does not wait, and copies nothing."""
+        PCCLError.check(self._engine.call(getattr(lib, name), self._engine.handle, *arguments), name)
 
     def step(self, weight: float = 1.0) -> None:
         """After every inner step. weight: how much it counts (tokens, or 1). Waits if a round is due that has not
         ended. Ctrl-C meanwhile aborts the communicator. InvalidArgumentError: parameters of this peer are no finite
         numbers (the text names one); it has given nothing to the round, and may go on."""
         due = ctypes.c_bool()
-        PCCLError.check(lib.pcclDilocoIsDue(self._engine, due), "pcclDilocoIsDue")
+        self._ask("pcclDilocoIsDue", due)
         if due.value:
             self._call("pcclDilocoStep", float(weight))
         else:
-            PCCLError.check(lib.pcclDilocoStep(self._engine, float(weight)), "pcclDilocoStep")
+            self._ask("pcclDilocoStep", float(weight))
 
     def flush(self) -> None:
         """Waits for all rounds that have begun, and takes them over. All members do after as many steps."""
@@ -229,25 +265,20 @@ class Trainer:
             if info.name not in parameters or _place_of(parameters[info.name]) != info.data_ptr:
                 raise ValueError(f"'{info.name}' lies elsewhere than when the trainer was made: parameters must be "
                                  "changed in place")
-        blocking(self._communicator._life, name, self._engine, *arguments)
+        blocking(self._communicator._life, name, self._engine.handle, *arguments, by=self._engine.call_by)
 
     def _state(self) -> Any:
         found = ctypes.POINTER(d.pcclSharedState_t)()
-        PCCLError.check(lib.pcclDilocoState(self._engine, found), "pcclDilocoState")
+        PCCLError.check(lib.pcclDilocoState(self._engine.handle, found), "pcclDilocoState")
         return found
 
-    def state_dict(self) -> dict[str, bytes]:
-        """The engine's state, a copy: outer parameters, momentum, the place in the schedule and so on, as bytes. The
-        local parameters are the model's. After a step that failed it is what the rounds before have made.
-        PendingAsyncOpsError: rounds are in flight; flush() first."""
+    def _copy_out(self) -> dict[str, bytes]:
         state = self._state().contents
         tensors = [state.infos[index] for index in range(state.count)]
         return {tensor.name.decode(): ctypes.string_at(tensor.data, _bytes_of(tensor)) for tensor in tensors}
 
-    def load_state_dict(self, state: Mapping[str, bytes], *, is_newcomer: bool = False) -> None:
-        """Goes on from a state_dict(). is_newcomer: with the outer parameters for local ones, and nothing of another
-        peer's own. KeyError, ValueError, PCCLError: a state of other tensors or choices; nothing has changed then."""
-        before = self.state_dict()
+    def _load(self, state: Mapping[str, bytes], is_newcomer: bool) -> None:
+        before = self._copy_out()
         own = self._state().contents
         tensors = [own.infos[index] for index in range(own.count)]
         for tensor in tensors:
@@ -256,10 +287,25 @@ class Trainer:
                                  f"not {_bytes_of(tensor)}")
         try:
             _copy_in(tensors, state)
-            PCCLError.check(lib.pcclDilocoResume(self._engine, is_newcomer), "pcclDilocoResume")
+            self._resume(is_newcomer)
         except PCCLError:
             _copy_in(tensors, before)
             raise
+
+    def _resume(self, is_newcomer: bool) -> None:
+        PCCLError.check(lib.pcclDilocoResume(self._engine.handle, is_newcomer), "pcclDilocoResume")
+
+    def state_dict(self) -> dict[str, bytes]:
+        """The engine's state, a copy: outer parameters, momentum, the place in the schedule and so on, as bytes. The
+        local parameters are the model's. After a step that failed it is what the rounds before have made.
+        PendingAsyncOpsError: rounds are in flight; flush() first."""
+        found: dict[str, bytes] = self._do(self._copy_out)
+        return found
+
+    def load_state_dict(self, state: Mapping[str, bytes], *, is_newcomer: bool = False) -> None:
+        """Goes on from a state_dict(). is_newcomer: with the outer parameters for local ones, and nothing of another
+        peer's own. KeyError, ValueError, PCCLError: a state of other tensors or choices; nothing has changed then."""
+        self._do(lambda: self._load(state, is_newcomer))
 
     def sync(self, *, is_newcomer: bool = False,
              strategy: SharedStateSyncStrategy | str = SharedStateSyncStrategy.ENFORCE_POPULAR) -> SharedStateSyncInfo:
@@ -267,33 +313,33 @@ class Trainer:
         connected: these get the state of the others and go on from it."""
         info = d.pcclSharedStateSyncInfo_t()
         comm = self._communicator._comm
-        blocking(self._communicator._life, "pcclSynchronizeSharedState", comm, self._state(),
-                 number(d.pcclEnumSyncStrategy, strategy), info)
+        blocking(self._communicator._life, "pcclSynchronizeSharedState", comm, self._do(self._state),
+                 number(d.pcclEnumSyncStrategy, strategy), info, by=self._engine.call_by)
         if is_newcomer:
-            PCCLError.check(lib.pcclDilocoResume(self._engine, True), "pcclDilocoResume")
+            self._do(lambda: self._resume(True))
         return SharedStateSyncInfo(info.tx_bytes, info.rx_bytes)
 
     @property
     def statistics(self) -> Statistics:
         """What has happened since the beginning."""
         found = d.pcclDilocoStatistics_t(size=ctypes.sizeof(d.pcclDilocoStatistics_t))
-        PCCLError.check(lib.pcclDilocoGetStatistics(self._engine, found), "pcclDilocoGetStatistics")
+        self._ask("pcclDilocoGetStatistics", found)
         return Statistics(**{name: getattr(found, name) for name in Statistics.__dataclass_fields__})
 
     @property
     def participants(self) -> dict[uuid.UUID, float]:
         """Who took part in the round that ended last, in rank order, and with which weight."""
         count = ctypes.c_size_t()
-        PCCLError.check(lib.pcclDilocoGetParticipants(self._engine, None, 0, count), "pcclDilocoGetParticipants")
+        self._ask("pcclDilocoGetParticipants", None, 0, count)
         found = (d.pcclDilocoParticipant_t * max(count.value, 1))()
-        PCCLError.check(lib.pcclDilocoGetParticipants(self._engine, found, len(found), count),
-                        "pcclDilocoGetParticipants")
+        self._ask("pcclDilocoGetParticipants", found, len(found), count)
         return {uuid.UUID(bytes=bytes(each.uuid.data)): each.weight for each in found[:count.value]}
 
     def close(self) -> None:
         """Ends the engine; rounds that are in flight are not taken over. Repeatable; what else is called then raises
-        InvalidUsageError. Closing the communicator closes its trainers."""
-        self._finalizer()
+        InvalidUsageError. Closing the communicator closes its trainers. A step or flush that another thread waits in,
+        or that a signal handler which calls this has interrupted, ends as by Ctrl-C: the communicator is aborted."""
+        _close(self._engine)
 
     def __enter__(self) -> Trainer:
         return self
@@ -311,6 +357,7 @@ def _copy_in(tensors: list[d.pcclTensorInfo_t], state: Mapping[str, bytes]) -> N
         ctypes.memmove(tensor.data, bytes(state[tensor.name.decode()]), _bytes_of(tensor))
 
 
-def _end(engine: ctypes.c_void_p, *_: Any) -> None:
+def _close(engine: _Engine, *_: Any) -> None:
     """Keeps tensors, communicator and callbacks alive until the engine has ended."""
-    lib.pcclDilocoDestroy(engine)
+    with contextlib.suppress(InvalidUsageError):  # who closes the communicator, in another thread, closes this as well
+        engine.life.call(engine.end)
