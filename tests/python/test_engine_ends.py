@@ -81,6 +81,9 @@ def test_an_engine_is_not_freed_under_a_call_of_another_thread(master, calls, na
 
 @pytest.mark.parametrize(("name", "use"), [
     ("pcclDilocoStep", lambda one, trainer: trainer.step()),
+    ("pcclStateLend", lambda one, trainer: pccl.state.lend(one, weights())),
+    ("pcclStateTakeBack", lambda one, trainer: pccl.state.take_back(one)),
+    ("pcclStatePrefetch", lambda one, trainer: pccl.state.prefetch(one, weights())),
 ])
 def test_a_communicator_is_not_freed_under_a_call_of_another_thread(master, calls, name, use):
     one = pair(master)[0]

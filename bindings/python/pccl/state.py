@@ -204,13 +204,13 @@ def lend(communicator: Communicator, tensors: Mapping[str, Any], *, unequal: Col
     """Lets newcomers read the tensors while they wait for admission, until take_back(), or until others are lent. They
     may change meanwhile, and must stay where they are."""
     state = _state_of(tensors, 0, unequal)
-    PCCLError.check(lib.pcclStateLend(communicator._comm, state._c), "pcclStateLend")
+    blocking(communicator._life, "pcclStateLend", communicator._comm, state._c)
     communicator._lent = state
 
 
 def take_back(communicator: Communicator) -> None:
     """Nothing reads the tensors any more when it returns."""
-    PCCLError.check(lib.pcclStateTakeBack(communicator._comm), "pcclStateTakeBack")
+    blocking(communicator._life, "pcclStateTakeBack", communicator._comm)
     communicator._lent = None
 
 
@@ -230,6 +230,6 @@ def prefetch(communicator: Communicator, tensors: Mapping[str, Any], *, unequal:
     """Before the communicator connects: while connect() waits for admission, the tensors are filled with what members
     lend, and sync() moves the rest. They must not be used meanwhile."""
     made = Prefetch(_state_of(tensors, 0, unequal))
-    PCCLError.check(lib.pcclStatePrefetch(communicator._comm, made._state._c, made._info), "pcclStatePrefetch")
+    blocking(communicator._life, "pcclStatePrefetch", communicator._comm, made._state._c, made._info)
     communicator._prefetched = made
     return made
