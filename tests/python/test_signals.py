@@ -120,3 +120,23 @@ def test_a_handler_may_close_a_master_that_is_being_closed(free_address):
     with node._waiting:  # as close() has it
         node.close()
     node.close()
+
+
+def test_a_handler_may_change_where_the_log_goes_while_the_main_thread_does(on_alarm):
+    chance = random.Random(3)
+    ran = []
+
+    def change():
+        pccl.log.set_callback(ran.append)
+        ran.append(True)
+
+    on_alarm(change)
+    try:
+        while len(ran) < 50:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 1e-3))
+            pccl.log.set_callback(print)
+            pccl.log.set_callback(None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        pccl.log.set_callback(None)
+    assert len(pccl.log._sinks) == 1

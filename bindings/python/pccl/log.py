@@ -59,21 +59,29 @@ class _Sink:
             self._thread.join(5)
 
 
-_sink: _Sink | None = None
-_lock = threading.Lock()
+_sinks: list[_Sink | None] = [None]  # the last one is in force, others are on their way out; None: stderr
+_lock = threading.RLock()  # a signal handler may come in between
 
 
 def set_callback(function: Callable[[Level, str], object] | None) -> None:
     """Lines go to function(level, text), one call at a time, in a thread of this module; None: to stderr again. All
     lines from before have been handed over when it returns."""
-    global _sink
+    fresh = None if function is None else _Sink(function)
+    gone: list[_Sink | None] = []
     with _lock:
-        fresh = None if function is None else _Sink(function)
+        _sinks.append(fresh)
         callback = d.pcclLogCallback_t() if fresh is None else fresh.callback
-        PCCLError.check(lib.pcclSetLogCallback(callback, None), "pcclSetLogCallback")
-        last, _sink = _sink, fresh
-    if last is not None:
-        last.close()
+        status = lib.pcclSetLogCallback(callback, None) if _sinks[-1] is fresh else d.pcclSuccess
+        if status == d.pcclSuccess:
+            while len(_sinks) > 1:
+                gone.append(_sinks.pop(0))
+        elif fresh in _sinks:
+            gone.append(fresh)
+            _sinks.remove(fresh)
+    for sink in gone:
+        if sink is not None:
+            sink.close()
+    PCCLError.check(status, "pcclSetLogCallback")
 
 
 def set_level(level: Level | str) -> None:
@@ -92,16 +100,16 @@ def to_logging(logger: logging.Logger | None = None) -> None:
 
 
 def _quiet() -> None:
-    if _sink is not None:
+    if _sinks[-1] is not None:
         set_callback(None)
 
 
 def _begin_anew() -> None:
     """A child of fork() has no thread that would take its lines out."""
     global _lock
-    _lock = threading.Lock()
-    if _sink is not None:
-        set_callback(_sink.function)
+    _lock = threading.RLock()
+    if (sink := _sinks[-1]) is not None:
+        set_callback(sink.function)
 
 
 atexit.register(_quiet)
