@@ -1,5 +1,6 @@
 """Receives from any source, and operations beside one whose time-out passes."""
 
+import threading
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -115,3 +116,27 @@ def transfers(rank, count):
 
 def test_receives_stand_in_line_and_a_time_out_ends_nothing_else(run_ranks):  # noqa: F811
     assert set(run_ranks(transfers, 3).values()) == {3}
+
+
+def await_many(rank, count):
+    """Of each tag a signal is awaited from every other rank."""
+    dist.init_process_group("pccl")
+    tags = range(40)
+    if rank == 0:
+        before = threading.active_count()
+        tensors = [torch.zeros(1) for _ in tags]
+        works = [dist.irecv(tensor, tag=tag) for tag, tensor in zip(tags, tensors, strict=True)]
+        assert threading.active_count() - before < 20
+        dist.barrier()
+        for work in reversed(works):
+            work.wait()
+        assert [int(tensor.item()) for tensor in tensors] == list(tags)
+    else:
+        dist.barrier()
+        for tag in tags:
+            tell(0, tag, tag)
+    return True
+
+
+def test_many_receives_from_any_source_have_few_threads(run_ranks):  # noqa: F811
+    assert run_ranks(await_many, 2) == {0: True, 1: True}

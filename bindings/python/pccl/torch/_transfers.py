@@ -1,7 +1,7 @@
 """Send and receive, also from any source.
 
 With every send goes a signal of no bytes, of the same number. A receive from any source awaits signals of all others,
-each in a thread of its own, and whoever's comes first is received from. Receives of a tag behind one that waits for any
+in threads that await what asyncio does as well, and whoever's comes first is received from. Receives of a tag behind one that waits for any
 source are in line with it: what comes goes to the first in line that may have it, whether anybody waits or not."""
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from .. import _declarations as d
+from .._awaiting import watch
 from .._calls import wait_for
 from ..errors import PCCLError, Result
 from ._collectives import Collectives, bytes_of, options_of, run_all
@@ -127,7 +128,7 @@ class Transfers(Collectives):
         signal = self._transfer(ends, number, None, _FOR_EVER)
         self._awaited[source, tag] = number
 
-        def wait() -> None:
+        def take() -> None:
             error = signal.finish()
             with self._posting:
                 del self._awaited[source, tag]
@@ -137,7 +138,7 @@ class Transfers(Collectives):
                     self._fail_line(tag, error)
                 self._serve(tag)
 
-        threading.Thread(target=wait, name="pccl-signal", daemon=True).start()
+        watch(signal, take)
 
     def _fail_line(self, tag: int, error: Exception) -> None:
         for work in self._lines.pop(tag, []):
