@@ -300,15 +300,42 @@ static bool is_reload(const char *line)
 	return strncmp(begin, word, strlen(word)) == 0 && end[strspn(end, " \t")] == '\0';
 }
 
+/* An answer that stands in the log as well. */
+struct answer {
+	pcclLineCallback_t take;
+	void *context;
+};
+
+static void say_and_take(const char *line, void *context)
+{
+	const struct answer *answer = context;
+
+	say_line(line, NULL);
+	answer->take(line, answer->context);
+}
+
+static pcclResult_t reload(const struct service *service, pcclLineCallback_t take, void *context)
+{
+	struct answer answer = {take, context};
+
+	if (!has_files(service->options))
+		return pccl_fail(pcclInvalidUsage, "%s", no_files);
+	return read_again(service, say_and_take, &answer);
+}
+
 static pcclResult_t obey(void *context, const char *line, pcclLineCallback_t take, void *answer)
 {
 	const struct service *service = context;
+	pcclResult_t result;
 
 	pccl_log_info("its operator says: %s", line);
-	if (is_reload(line))
-		return has_files(service->options) ? read_again(service, take, answer)
-						   : pccl_fail(pcclInvalidUsage, "%s", no_files);
-	return pcclCommandMaster(service->master, line, take, answer);
+	result = is_reload(line) ? reload(service, take, answer)
+				 : pcclCommandMaster(service->master, line, take, answer);
+	if (result == pcclSuccess)
+		pccl_log_info("done: %s", line);
+	else
+		pccl_log_warn("not done: %s: %s", line, pcclGetLastError(NULL));
+	return result;
 }
 
 /* 0: none has come that ends it. */

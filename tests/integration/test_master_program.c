@@ -278,6 +278,20 @@ static void a_master_that_ends_leaves_the_socket_of_another_one(void **state)
 	assert_int_not_equal(access(program->control, F_OK), 0);
 }
 
+static void what_becomes_of_a_command_is_logged(void **state)
+{
+	struct program *program = *state;
+
+	start_and_await(program, NULL);
+	tell(program, "reload", pcclInvalidArgument);
+	await_words(program, " WARN not done: reload: it has no files to read again\n");
+	tell(program, "evict name nobody", pcclInvalidArgument);
+	await_words(program, " WARN not done: evict name nobody: nobody here is name nobody\n");
+	tell(program, "bans", pcclSuccess);
+	await_words(program, " INFO done: bans\n");
+	stop(program);
+}
+
 static int call(const struct program *program)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -313,6 +327,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_master_without_files_has_nothing_to_read_again, open_program,
 						close_program),
 		cmocka_unit_test_setup_teardown(a_master_that_does_not_answer_is_given_up, open_program, close_program),
+		cmocka_unit_test_setup_teardown(what_becomes_of_a_command_is_logged, open_program, close_program),
 		cmocka_unit_test_setup_teardown(a_master_that_can_not_start_leaves_no_socket, open_program,
 						close_program),
 		cmocka_unit_test_setup_teardown(a_master_that_ends_leaves_the_socket_of_another_one, open_program,

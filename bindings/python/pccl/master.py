@@ -104,7 +104,13 @@ def _listen(master: MasterNode, options: argparse.Namespace) -> socket.socket | 
     listener = _control.listen(options.control)
 
     def obey(line: str) -> list[str]:
-        return _obey(master, options, line)
+        try:
+            lines = _obey(master, options, line)
+        except (PCCLError, ValueError) as error:
+            _say(f"not done: {line}: {error}")
+            raise
+        _say(f"done: {line}")
+        return lines
 
     threading.Thread(target=_control.serve, args=(listener, obey), daemon=True).start()
     return listener
