@@ -3,6 +3,7 @@
 #include "membership/master/master_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +369,28 @@ static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_c
 	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
 }
 
+/* Else a rank that waits for the others, who may have the wrong number, would not know what for. */
+static void tell_of_bundle(struct pccl_master *master, struct pccl_client *client)
+{
+	struct pccl_message *message;
+	char text[PCCL_CAUSE_TEXT_BYTES];
+
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || pccl_client_eligible(client) ||
+	    client->bundle_told == client->bundle_waiting)
+		return;
+	client->bundle_told = client->bundle_waiting;
+	pccl_text_format(text, sizeof(text), "%u of %u ranks of bundle %" PRIu64 " are here", client->bundle_waiting,
+			 client->self.bundle_size, client->bundle);
+	pccl_log_debug("master: group %u: a newcomer (%s) waits: %s", client->group->id, client->self.addresses[0].host,
+		       text);
+	message = pccl_message_create(PCCL_MESSAGE_UNMET);
+	if (message != NULL) {
+		message->body.notice.result = pcclTimeout;
+		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text), text);
+	}
+	pccl_master_send(master, client, message);
+}
+
 void pccl_clients_tick(struct pccl_master *master)
 {
 	struct pccl_client *client;
@@ -380,8 +403,10 @@ void pccl_clients_tick(struct pccl_master *master)
 				pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "it never registered");
 			continue;
 		}
-		if (master->now_ns >= client->beat_ns)
+		if (master->now_ns >= client->beat_ns) {
 			pccl_master_send(master, client, pccl_message_create(PCCL_MESSAGE_BEAT));
+			tell_of_bundle(master, client);
+		}
 		if (client->state != PCCL_CLIENT_CLOSING &&
 		    master->now_ns >= client->heard_ns + client->heartbeat_timeout_ns)
 			give_up(master, client, "no sign of life for the heartbeat time-out");

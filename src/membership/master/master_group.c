@@ -389,6 +389,16 @@ void pccl_group_unstall(struct pccl_group *group)
 	group->stall_ns = PCCL_MASTER_NEVER;
 }
 
+/* Its group begins when its bundle is complete: that is nothing that this master could not decide, and takes as long as
+ * it takes. */
+static bool waits_for_bundle(const struct pccl_client *client)
+{
+	const struct pccl_group *group = client->group;
+
+	return group->base == NULL && group->claim_count == 0 && client->state == PCCL_CLIENT_WAITING &&
+	       client->may_found && client->bundle != 0 && !pccl_client_eligible(client);
+}
+
 static void say_stalled(struct pccl_master *master, struct pccl_group *group)
 {
 	struct pccl_client *client;
@@ -396,7 +406,7 @@ static void say_stalled(struct pccl_master *master, struct pccl_group *group)
 
 	group->stall_ns = master->now_ns + patience(master);
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group != group)
+		if (client->group != group || waits_for_bundle(client))
 			continue;
 		message = pccl_message_create(PCCL_MESSAGE_STALLED);
 		if (message != NULL)

@@ -115,11 +115,11 @@ struct pccl_client {
 	uint32_t round_asked;	     /* it has been asked to vote again in */
 	bool answer_unsure;	     /* that was sent on this connection, and may be on its way still */
 	bool may_found;
-	bool deferred;		       /* WAITING: it does not want in yet */
-	uint64_t bundle;	       /* WAITING: with whose ranks it has to join; 0: alone */
-	uint32_t bundle_waiting;       /* WAITING, of a bundle: how many of its ranks do */
-	bool spread;		       /* scratch of the search for groups that change together */
-	struct pccl_promise *promises; /* that it came with: then it is frozen; owned */
+	bool deferred;			      /* WAITING: it does not want in yet */
+	uint64_t bundle;		      /* WAITING: with whose ranks it has to join; 0: alone */
+	uint32_t bundle_waiting, bundle_told; /* WAITING: how many of its ranks do, and how many it knows of */
+	bool spread;			      /* scratch of the search for groups that change together */
+	struct pccl_promise *promises;	      /* that it came with: then it is frozen; owned */
 	uint32_t promise_count;
 	uint8_t vote; /* outstanding joint call, 0: none */
 	uint32_t vote_origin;

@@ -46,7 +46,7 @@ enum pccl_message_type {
 	PCCL_MESSAGE_LATE = 24,	  /* a joint call is given up for now, members have not made it: it may be made again */
 	PCCL_MESSAGE_PASSES = 23, /* what to show when calling members of the view that INSTALL brings next */
 	PCCL_MESSAGE_MEET = 30,	  /* peers that may soon be in one view with this one: links to them, please */
-	PCCL_MESSAGE_UNMET = 31,  /* a newcomer waits, for it and members can't reach each other */
+	PCCL_MESSAGE_UNMET = 31,  /* a newcomer waits, and what for */
 	PCCL_MESSAGE_STALLED = 22 /* this master can't act for your group: too few of its members are here */
 };
 

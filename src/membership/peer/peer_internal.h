@@ -56,7 +56,7 @@ struct pccl_peer {
 	uint64_t stranded_ns;
 	pcclRankUuid_t master_uuid;
 	char trouble[PCCL_CAUSE_TEXT_BYTES]; /* why the last attempt failed */
-	char unmet[PCCL_CAUSE_TEXT_BYTES];   /* a newcomer: which members can't be reached */
+	char unmet[PCCL_CAUSE_TEXT_BYTES];   /* a newcomer: what it waits for */
 
 	struct pccl_install *install;	   /* in force; NULL: none yet */
 	struct pccl_message_passes passes; /* for the next one; owned */

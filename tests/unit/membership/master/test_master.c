@@ -334,6 +334,47 @@ static void bundle_waits_until_it_is_whole(void **state)
 	assert_int_equal(small_size(world, 2), 1);
 }
 
+/* As long as its admission time-out lets it, which is told why. No master can do anything about it. */
+static void rank_waits_for_its_bundle_as_long_as_it_takes(void **state)
+{
+	struct small_world *world = *state;
+
+	world->admission_timeout_ns = 60000 * SMALL_MS;
+	small_join_bundle(world, 0, 0, 9, 3);
+	world->admission_timeout_ns = 0;
+	small_join_bundle(world, 1, 1, 9, 3);
+	small_pass(world, 40000);
+	assert_false(world->peers[0].ended || world->peers[1].ended);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_STALLED], 0);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_UNMET], 2);
+	small_pass(world, 30000);
+	assert_int_equal(world->peers[0].end_result, pcclTimeout);
+	assert_non_null(strstr(world->peers[0].end_text, "2 of 3 ranks of bundle 9 are here"));
+	small_join_bundle(world, 2, 0, 9, 3);
+	small_join_bundle(world, 3, 0, 9, 3);
+	small_settle(world);
+	assert_int_equal(small_size(world, 1), 1);
+	assert_int_equal(small_size(world, 2), 2);
+}
+
+/* Its group has members, who are away: that is another matter, as for any newcomer. */
+static void rank_of_a_bundle_hears_that_its_group_is_stalled(void **state)
+{
+	struct small_world *world = *state;
+
+	gather(world, 3);
+	small_master_crash(world, 0);
+	small_kill(world, 0);
+	small_kill(world, 2);
+	small_settle(world);
+	small_master_start(world, 0);
+	small_pass(world, 2000);
+	small_join_bundle(world, 3, 0, 9, 2);
+	small_pass(world, 15000);
+	assert_true(world->peers[3].ended);
+	assert_non_null(strstr(world->peers[3].end_text, "too few members"));
+}
+
 /* Else it was whole for one of them, and not for another. */
 static void bundle_has_one_size(void **state)
 {
@@ -569,6 +610,8 @@ int main(void)
 		CASE(hundred_peers_joining_at_once_make_one_view),
 		CASE(joiner_dying_while_it_joins_disturbs_nobody),
 		CASE(bundle_waits_until_it_is_whole),
+		CASE(rank_waits_for_its_bundle_as_long_as_it_takes),
+		CASE(rank_of_a_bundle_hears_that_its_group_is_stalled),
 		CASE(bundle_has_one_size),
 		CASE(bundle_joins_all_its_groups_together_or_none),
 		CASE(bundle_member_dying_takes_the_others_back),
