@@ -212,8 +212,8 @@ static void dial_addresses(struct pccl_control *control, const struct pccl_addre
 	for (i = 0; i < count; i++) {
 		if (pccl_wires_allow(control->self->wires, &addresses[i]) != pcclSuccess)
 			continue;
-		places[place_count].transport = pccl_wire_for(control->self->wires, &addresses[i]);
-		places[place_count++].address = addresses[i];
+		places[place_count++] = (struct pccl_place){
+			.transport = pccl_wire_for(control->self->wires, &addresses[i]), .address = addresses[i]};
 	}
 	if (place_count == 0) {
 		closed_by_failure(control, true);

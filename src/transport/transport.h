@@ -47,6 +47,7 @@ struct pccl_stream_counters {
 	uint64_t network_ns;
 	uint64_t bytes_per_second;
 	uint64_t trip_ns; /* there and back at best, lately; 0 where a wire doesn't know */
+	bool awaits; /* the other side's acknowledgement of what the network has had; false where a wire doesn't know */
 };
 
 /* What the user of a stream wants to hear. */
@@ -97,11 +98,12 @@ struct pccl_transport {
 	/* Safe inside accepted(). Accepted streams live on. */
 	void (*close_listener)(struct pccl_listener *listener);
 
-	/* Starts connecting; opened() or broken() follows, never from inside this call. The caller bounds the time.
-	 * send() is refused until opened(). */
+	/* Starts connecting, from that address of this host (without port; NULL: whichever the system wants); opened()
+	 * or broken() follows, never from inside this call. The caller bounds the time. send() is refused until
+	 * opened(). */
 	pcclResult_t (*dial)(const struct pccl_transport *self, struct pccl_loop *loop,
-			     const struct pccl_address *address, const struct pccl_stream_events *events, void *context,
-			     struct pccl_stream **stream_out);
+			     const struct pccl_address *address, const struct pccl_address *from,
+			     const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
 
 	/* Moves a stream to a loop and a user. It must be detached (fresh from accepted(), or after detach()). Called
 	 * on the new loop's thread; the first callback comes later. On failure (pcclSystemError) it is detached still.

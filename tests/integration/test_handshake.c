@@ -76,7 +76,7 @@ static size_t record_hello(uint8_t out[HELLO_BYTES])
 	assert_int_equal(pccl_loop_create(&loop), pcclSuccess);
 	assert_int_equal(pccl_protection_open(NULL, &wires), pcclSuccess);
 	wire = pccl_wire_for(wires, &address);
-	assert_int_equal(wire->dial(wire, loop, &address, &deaf, NULL, &stream), pcclSuccess);
+	assert_int_equal(wire->dial(wire, loop, &address, NULL, &deaf, NULL, &stream), pcclSuccess);
 	fd = accept(listener, NULL, NULL);
 	assert_return_code(fd, errno);
 	while (got < 0) {

@@ -217,7 +217,7 @@ static void dial_member(struct guest *guest, struct caller *caller, const pcclRa
 	CHECK_RESULT(pcclSuccess, pccl_address_numeric("127.0.0.1", caller->met.addresses[0].port, &address));
 	transport = pccl_wire_for(caller->wires, &address);
 	CHECK_RESULT(pcclSuccess,
-		     transport->dial(transport, caller->loop, &address, &guest_events, guest, &guest->stream));
+		     transport->dial(transport, caller->loop, &address, NULL, &guest_events, guest, &guest->stream));
 	caller_turn_until(caller, &guest->is_open);
 }
 

@@ -54,7 +54,7 @@ void caller_turn_until(const struct caller *caller, const bool *done)
 
 void caller_dial(struct caller *caller, const struct world_peer *me, unsigned master)
 {
-	struct pccl_place place;
+	struct pccl_place place = {.transport = NULL};
 
 	memset(caller, 0, sizeof(*caller));
 	CHECK_RESULT(pcclSuccess, pccl_loop_create(&caller->loop));

@@ -233,12 +233,14 @@ static void close_listener(struct pccl_listener *listener)
 }
 
 static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *loop, const struct pccl_address *address,
-			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
+			 const struct pccl_address *from, const struct pccl_stream_events *events, void *context,
+			 struct pccl_stream **stream_out)
 {
 	struct sim *sim = loop->sim;
 	struct wire *wire = create(sim, loop->node->id, node_at(sim, address), WIRE_DIALLING);
 
 	(void)self;
+	(void)from;
 	join_loop(wire, loop, events, context);
 	wire->dialled_ns = sim->now_ns + 2 * wire_delay(wire);
 	if (sim->shells->plan.loss_percent > 0 && !sim->calm) /* either way may lose what it carries */

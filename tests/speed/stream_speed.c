@@ -298,7 +298,8 @@ static void set_up_stream(struct side *side, struct board *board, bool dials)
 	struct pccl_address address = loopback(board->port);
 
 	if (dials) {
-		if (pccl_tcp.dial(&pccl_tcp, side->loop, &address, &stream_events, side, &side->stream) != pcclSuccess)
+		if (pccl_tcp.dial(&pccl_tcp, side->loop, &address, NULL, &stream_events, side, &side->stream) !=
+		    pcclSuccess)
 			die("dial");
 	} else if (pccl_tcp.listen(&pccl_tcp, side->loop, &address, on_accepted, side, &side->listener, &board->port) !=
 		   pcclSuccess) {

@@ -445,17 +445,17 @@ static pcclResult_t join_loop(struct pccl_engine *engine, struct pccl_loop *loop
 /* ---- the remaining slots ------------------------------------------------------------------------------------- */
 
 pcclResult_t pccl_engine_dial(const struct pccl_transport *self, struct pccl_loop *loop,
-			      const struct pccl_address *address, const struct pccl_stream_events *events,
-			      void *context, struct pccl_stream **stream_out)
+			      const struct pccl_address *address, const struct pccl_address *from,
+			      const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
 {
-	char remote[PCCL_ADDRESS_PORT_BYTES];
+	char remote[PCCL_ADDRESS_PORT_BYTES], local[PCCL_ADDRESS_BYTES] = "";
 	struct pccl_engine *engine;
 	pcclResult_t result;
 	int error;
 	int fd;
 
 	*stream_out = NULL;
-	fd = pccl_socket_connecting(address, &error);
+	fd = pccl_socket_connecting(address, from, &error);
 	if (fd < 0)
 		return pcclSystemError;
 	engine = pccl_engine_new(self, fd, address);
@@ -470,7 +470,10 @@ pcclResult_t pccl_engine_dial(const struct pccl_transport *self, struct pccl_loo
 	}
 	if (error != 0) {
 		pccl_engine_remote_text(engine, remote);
-		pccl_engine_doom(engine, "can't connect to %s: %s", remote, strerror(error));
+		if (from != NULL)
+			pccl_address_text(from, local);
+		pccl_engine_doom(engine, "can't connect to %s%s%s: %s", remote, from != NULL ? " from " : "", local,
+				 strerror(error));
 	}
 	*stream_out = &engine->base;
 	return pcclSuccess;

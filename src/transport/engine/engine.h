@@ -74,8 +74,8 @@ pcclResult_t pccl_engine_listen(const struct pccl_transport *self, struct pccl_l
 				void (*accepted)(void *context, struct pccl_stream *stream), void *context,
 				struct pccl_listener **listener_out, uint16_t *port_out);
 pcclResult_t pccl_engine_dial(const struct pccl_transport *self, struct pccl_loop *loop,
-			      const struct pccl_address *address, const struct pccl_stream_events *events,
-			      void *context, struct pccl_stream **stream_out);
+			      const struct pccl_address *address, const struct pccl_address *from,
+			      const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out);
 void pccl_engine_close_listener(struct pccl_listener *listener);
 pcclResult_t pccl_engine_attach(struct pccl_stream *stream, struct pccl_loop *loop,
 				const struct pccl_stream_events *events, void *context);

@@ -87,7 +87,14 @@ int pccl_socket_listening(const struct pccl_address *address, uint16_t *port_out
 	return fd;
 }
 
-int pccl_socket_connecting(const struct pccl_address *address, int *error_out)
+/* The port is chosen when the other end is known, so that as many may be in use to each. */
+static bool bind_from(int fd, const struct pccl_address *from)
+{
+	set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT");
+	return bind(fd, (const struct sockaddr *)&from->storage, from->bytes) == 0;
+}
+
+int pccl_socket_connecting(const struct pccl_address *address, const struct pccl_address *from, int *error_out)
 {
 	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -97,8 +104,10 @@ int pccl_socket_connecting(const struct pccl_address *address, int *error_out)
 	}
 	pccl_socket_set_options(fd);
 	*error_out = 0;
-	if (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0 && errno != EINPROGRESS &&
-	    errno != EINTR)
+	if (from != NULL && !bind_from(fd, from))
+		*error_out = errno;
+	else if (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0 && errno != EINPROGRESS &&
+		 errno != EINTR)
 		*error_out = errno;
 	return pccl_fork_own(fd);
 }

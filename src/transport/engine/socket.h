@@ -18,8 +18,9 @@ bool pccl_socket_get_ends(int fd, struct pccl_address *local_out, struct pccl_ad
 ssize_t pccl_socket_peek(int fd, uint8_t *byte_out);
 /* A socket that listens; -1 and the cause in words on failure. */
 int pccl_socket_listening(const struct pccl_address *address, uint16_t *port_out);
-/* A socket that connects. *error_out: errno of a connect() that failed at once, else 0. -1: no socket at all. */
-int pccl_socket_connecting(const struct pccl_address *address, int *error_out);
+/* A socket that connects, from that address of this host; NULL: from any. *error_out: errno of a bind() or connect()
+ * that failed at once, else 0. -1: no socket at all. */
+int pccl_socket_connecting(const struct pccl_address *address, const struct pccl_address *from, int *error_out);
 /* The error that waits on a connecting socket, also if it reached itself; 0: it is connected. */
 int pccl_socket_connect_error(int fd);
 

@@ -26,6 +26,8 @@ bool pccl_socket_measure(int fd, struct pccl_stream_counters *counters)
 	/* The rest of the time data waited for the other side to read, or for this one to write. */
 	counters->network_ns =
 		without(info.tcpi_busy_time, info.tcpi_rwnd_limited + info.tcpi_sndbuf_limited) * UINT64_C(1000);
+	/* Who has no window gets probes, and answers them. */
+	counters->awaits = info.tcpi_unacked > 0 || info.tcpi_probes > 0;
 	if (info.tcpi_min_rtt != UINT32_MAX) /* nothing measured yet */
 		counters->trip_ns = info.tcpi_min_rtt * UINT64_C(1000);
 	return true;

@@ -75,20 +75,29 @@ static const struct pccl_stream_events try_events = {.opened = on_opened, .heade
 
 /* ---- trying -------------------------------------------------------------------------------------------------- */
 
+/* Which one has its turn as the turn-th. */
+static uint32_t place_at(const struct pccl_dialler *dialler, uint32_t turn)
+{
+	const uint32_t round = dialler->way_count > 0 ? dialler->way_count : dialler->place_count;
+
+	return turn < round ? (dialler->first + turn) % round : turn;
+}
+
 /* False: all have been. */
 static bool dial_next(struct pccl_dialler *dialler)
 {
 	uint32_t i;
 
 	for (i = 0; i < dialler->place_count; i++) {
-		uint32_t index = (dialler->first + i) % dialler->place_count;
+		uint32_t index = place_at(dialler, i);
 		const struct pccl_place *place = &dialler->places[index];
 		struct pccl_dialler_try *one = &dialler->tries[index];
 
 		if (one->dialled)
 			continue;
 		one->dialled = true;
-		if (place->transport->dial(place->transport, dialler->loop, &place->address, &try_events, one,
+		if (place->transport->dial(place->transport, dialler->loop, &place->address,
+					   place->from.bytes > 0 ? &place->from : NULL, &try_events, one,
 					   &one->stream) == pcclSuccess)
 			return true;
 		note_reason(dialler, pccl_fail_text());
@@ -138,7 +147,8 @@ void pccl_dialler_start(struct pccl_dialler *dialler)
 	uint32_t i;
 
 	assert(dialler->place_count > 0 && dialler->place_count <= PCCL_DIALLER_PLACES_MAX);
-	assert(dialler->first < dialler->place_count);
+	assert(dialler->way_count <= dialler->place_count);
+	assert(dialler->first < (dialler->way_count > 0 ? dialler->way_count : dialler->place_count));
 	memset(dialler->tries, 0, sizeof(dialler->tries));
 	for (i = 0; i < dialler->place_count; i++)
 		dialler->tries[i].dialler = dialler;

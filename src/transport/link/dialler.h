@@ -11,7 +11,7 @@
 #include "base/time.h"
 #include "transport/transport.h"
 
-#define PCCL_DIALLER_PLACES_MAX 16u
+#define PCCL_DIALLER_PLACES_MAX 24u
 #define PCCL_DIALLER_APART_NS (250 * PCCL_MS_NS)
 #define PCCL_DIALLER_REASON_BYTES 256
 
@@ -19,6 +19,7 @@
 struct pccl_place {
 	const struct pccl_transport *transport;
 	struct pccl_address address;
+	struct pccl_address from; /* of this host, without port; no bytes: whichever the system wants */
 };
 
 struct pccl_dialler;
@@ -36,7 +37,8 @@ struct pccl_dialler {
 	struct pccl_loop *loop;
 	const struct pccl_place *places; /* the user's; they stay until pccl_dialler_stop() */
 	uint32_t place_count;
-	uint32_t first; /* index of the place to begin with */
+	uint32_t way_count; /* so many places come before the others; of these, or of all if it is 0, */
+	uint32_t first;	    /* this is the index of the one to begin with */
 	/* The stream is detached and the user's; inside, it may call stop(). */
 	void (*connected)(void *context, struct pccl_stream *stream, uint32_t place);
 	/* None of them is it; the reasons of all, as far as there is room. */
@@ -50,8 +52,8 @@ struct pccl_dialler {
 	char reason[PCCL_DIALLER_REASON_BYTES];
 };
 
-/* Begins with places[first], which must be one; the fields above `busy` are set. A callback follows, never from inside
- * this call. */
+/* Begins with places[first], which must be one (of the ways, if there are any); the fields above `busy` are set. A
+ * callback follows, never from inside this call. */
 void pccl_dialler_start(struct pccl_dialler *dialler);
 
 /* The one that was handed over is not it: the next, please. `reason` in words; `unfit`: dialling that place again is in

@@ -252,7 +252,7 @@ static inline void wire_dial(struct wire *wire)
 	const struct pccl_transport *dials = wire->kind->dials != NULL ? wire->kind->dials : wire->kind->transport;
 
 	assert_int_equal(
-		dials->dial(dials, wire->loop, &wire->address, &wire_events, &wire->dialer, &wire->dialer.stream),
+		dials->dial(dials, wire->loop, &wire->address, NULL, &wire_events, &wire->dialer, &wire->dialer.stream),
 		pcclSuccess);
 }
 

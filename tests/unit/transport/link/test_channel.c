@@ -151,7 +151,7 @@ static void close_hall(void)
 
 static void dial(const struct pccl_address *addresses, size_t count, uint64_t timeout_ns)
 {
-	struct pccl_place places[4];
+	struct pccl_place places[4] = {{.transport = NULL}};
 	size_t i;
 
 	for (i = 0; i < count; i++) {

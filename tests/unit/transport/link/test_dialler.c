@@ -25,6 +25,7 @@ static struct {
 	struct pccl_dialler dialler;
 	struct pccl_place places[PLACES];
 	struct fake fakes[PLACES];
+	const struct pccl_address *from[PLACES]; /* of each */
 	uint32_t fake_count;
 	uint32_t unreachable; /* dial() fails for so many */
 	uint32_t connected_count;
@@ -36,11 +37,13 @@ static struct {
 } board;
 
 static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *loop, const struct pccl_address *address,
-			 const struct pccl_stream_events *events, void *context, struct pccl_stream **stream_out)
+			 const struct pccl_address *from, const struct pccl_stream_events *events, void *context,
+			 struct pccl_stream **stream_out)
 {
 	struct fake *fake = &board.fakes[board.fake_count];
 
 	(void)self;
+	board.from[board.fake_count % PLACES] = from;
 	*stream_out = NULL;
 	if (board.unreachable > 0) {
 		board.unreachable--;
@@ -278,6 +281,27 @@ static void stopped_dialler_hangs_up_and_says_nothing(void **state)
 	end();
 }
 
+/* Ways go round among themselves, and the other places come after them. */
+static void ways_come_before_other_places_and_are_dialled_from_their_own_address(void **state)
+{
+	static const uint16_t ports[] = {101, 100, 102, 103};
+	uint32_t i;
+
+	(void)state;
+	start(4, 1);
+	board.dialler.way_count = 2;
+	assert_int_equal(pccl_address_numeric("192.0.2.9", 0, &board.places[1].from), pcclSuccess);
+	for (i = 0; i < 4; i++) {
+		turn_until_dialled(i + 1);
+		assert_int_equal(board.fakes[i].port, ports[i]);
+		assert_ptr_equal(board.from[i], i == 0 ? &board.places[1].from : NULL);
+		break_fake(i, "refused");
+	}
+	turn();
+	assert_int_equal(board.failed_count, 1);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +310,7 @@ int main(void)
 		cmocka_unit_test(one_at_a_time_is_handed_over),
 		cmocka_unit_test(nothing_fails_while_one_is_still_in_hand),
 		cmocka_unit_test(places_that_are_secured_otherwise_are_unfit_together),
+		cmocka_unit_test(ways_come_before_other_places_and_are_dialled_from_their_own_address),
 		cmocka_unit_test(stopped_dialler_hangs_up_and_says_nothing),
 	};
 

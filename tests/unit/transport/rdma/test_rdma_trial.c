@@ -78,7 +78,7 @@ static int accept_pair(struct wire *wire, int listener, struct pccl_pair **pair_
 
 	memset(&wire->dialer, 0, sizeof(wire->dialer));
 	wire->dialer.transport = &pccl_rdma;
-	assert_int_equal(pccl_rdma.dial(&pccl_rdma, wire->loop, &wire->address, &wire_events, &wire->dialer,
+	assert_int_equal(pccl_rdma.dial(&pccl_rdma, wire->loop, &wire->address, NULL, &wire_events, &wire->dialer,
 					&wire->dialer.stream),
 			 pcclSuccess);
 	fd = accept(listener, NULL, NULL);
@@ -366,8 +366,8 @@ static void connections_are_spread_over_the_devices_that_are_listed(void **state
 
 		memset(end, 0, sizeof(*end));
 		end->transport = &pccl_rdma;
-		assert_int_equal(pccl_rdma.dial(&pccl_rdma, flood.wire.loop, &flood.wire.address, &wire_events, end,
-						&end->stream),
+		assert_int_equal(pccl_rdma.dial(&pccl_rdma, flood.wire.loop, &flood.wire.address, NULL, &wire_events,
+						end, &end->stream),
 				 pcclSuccess);
 		WIRE_UNTIL(&flood.wire, end->calls[WIRE_OPENED] == 1 && wire_is_up(&flood.ends[i]));
 		pccl_rdma.describe(end->stream, way, sizeof(way));
