@@ -59,7 +59,7 @@ static bool feed(struct pccl_link_stream *ls)
 	struct pccl_link_entry *entry = &ls->log[ls->cursor % PCCL_LINK_LOG_FRAMES];
 
 	if (ls->cursor == ls->logged) {
-		if (ls->logged - ls->acked == PCCL_LINK_LOG_FRAMES)
+		if (ls->logged - ls->acked == PCCL_LINK_LOG_FRAMES || !pccl_link_may_take(ls))
 			return false;
 		entry->forgotten = false;
 		if (!pull(link, &entry->send))
@@ -78,6 +78,7 @@ static bool feed(struct pccl_link_stream *ls)
 	}
 	entry->in_transport = true;
 	ls->cursor++;
+	pccl_link_took(ls, entry->send.frame.payload_bytes);
 	return true;
 }
 
@@ -162,6 +163,7 @@ static void stop_timers(struct pccl_link *link)
 	uint16_t i;
 
 	pccl_loop_undefer(link->config.loop, &link->hook);
+	pccl_link_ways_stop(link);
 	for (i = 0; i < link->config.streams; i++) {
 		pccl_loop_timer_clear(link->config.loop, &link->streams[i].timer);
 		pccl_loop_timer_clear(link->config.loop, &link->streams[i].ack_timer);
@@ -236,6 +238,7 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 
 	assert(config->streams > 0);
 	assert(config->lane <= UINT8_MAX);
+	assert(config->way_count <= config->place_count);
 	assert(!config->dials || (config->place_count > 0 && config->place_count <= PCCL_LINK_PLACES_MAX));
 	*link_out = NULL;
 	link = pccl_zalloc(sizeof(*link) + config->streams * sizeof(link->streams[0]));
@@ -250,6 +253,7 @@ pcclResult_t pccl_link_create(const struct pccl_link_config *config, const struc
 	link->lost_timer.context = link;
 	link->heard_ns = pccl_loop_now(config->loop);
 	link->instance = next_instance();
+	pccl_link_ways_start(link);
 	link->leads = memcmp(config->self.data, config->neighbour.data, sizeof(config->self.data)) > 0;
 	for (i = 0; i < config->streams; i++) {
 		struct pccl_link_stream *ls = &link->streams[i];

@@ -37,9 +37,10 @@ struct pccl_link_config {
 	char name[64];					/* of the neighbour, for errors: "rank 2 (203.0.113.7:4242)" */
 	struct pccl_place places[PCCL_LINK_PLACES_MAX]; /* where the neighbour may listen; one at least if `dials` */
 	uint32_t place_count;
-	bool dials;		     /* at once; else when the neighbour has not for a while */
-	uint16_t lane;		     /* at most 255 */
-	uint16_t streams;	     /* at least 1 */
+	uint32_t way_count; /* so many places are ways from several cards (ways.h): streams are spread over them */
+	bool dials;	    /* at once; else when the neighbour has not for a while */
+	uint16_t lane;	    /* at most 255 */
+	uint16_t streams;   /* at least 1 */
 	uint64_t connect_timeout_ns; /* for a stream to come up the first time */
 	uint64_t redial_timeout_ns;  /* and again; longer where round trips are long (base/time.h) */
 };

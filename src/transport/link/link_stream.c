@@ -56,6 +56,7 @@ void pccl_link_stream_drop(struct pccl_link_stream *ls)
 	ls->state = PCCL_LINK_DOWN;
 	ls->has_room = false;
 	ls->stream = NULL;
+	pccl_link_ways_down(ls);
 	if (stream != NULL) {
 		stream->transport->count(stream, &counters);
 		if (counters.heard_ns > link->heard_ns)
@@ -175,6 +176,14 @@ void pccl_link_stream_disown(struct pccl_link_stream *ls, bool closes)
 	go_down(ls);
 }
 
+static void redial(struct pccl_link_stream *ls, uint64_t deadline_ns)
+{
+	pccl_link_stream_drop(ls);
+	set_deadline(ls, deadline_ns);
+	ls->backoff_ns = BACKOFF_FIRST_NS;
+	set_timer(ls, now_of(ls));
+}
+
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 {
 	struct pccl_link *link = ls->link;
@@ -185,12 +194,15 @@ void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 		return;
 	}
 	note_reason(ls, "nothing was heard or acknowledged for long, nor since it was dialled again");
-	pccl_link_stream_drop(ls);
 	pccl_log_info("link to %s, lane %u, stream %u is silent: it is dialled again", link->config.name,
 		      link->config.lane, ls->index);
-	set_deadline(ls, deadline_ns);
-	ls->backoff_ns = BACKOFF_FIRST_NS;
-	set_timer(ls, now_of(ls));
+	redial(ls, deadline_ns);
+}
+
+void pccl_link_stream_move(struct pccl_link_stream *ls)
+{
+	note_reason(ls, "it goes over another network card");
+	redial(ls, now_of(ls) + timeout_of(ls));
 }
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
@@ -211,6 +223,7 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + 1;
 	ls->received_at_up = ls->received;
 	ls->claimed_at_up = claim;
+	pccl_link_ways_up(ls);
 	tell_broken(ls->link, false);
 	/* The rest, other callbacks above all, comes at the end of the turn. */
 	pccl_loop_defer(ls->link->config.loop, &ls->link->hook);
@@ -227,7 +240,7 @@ static void start_attempt(struct pccl_link_stream *ls)
 {
 	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), ls->deadline_ns);
 	ls->state = PCCL_LINK_DIALLING;
-	ls->dialler.first = ls->link->place;
+	ls->dialler.first = pccl_link_first_place(ls);
 	pccl_dialler_start(&ls->dialler);
 	set_timer(ls, ls->attempt_end_ns);
 }
@@ -260,7 +273,7 @@ static void on_timer(struct pccl_timer *timer)
 			start_attempt(ls);
 		break;
 	case PCCL_LINK_DIALLING:
-		pccl_address_text_port(&places[ls->link->place].address, remote);
+		pccl_address_text_port(&places[ls->dialler.first].address, remote);
 		note_reason(ls, "no answer from %s (it did not accept the connection)%s%s", remote,
 			    ls->dialler.reason[0] != '\0' ? "; " : "", ls->dialler.reason);
 		try_later(ls);
@@ -287,57 +300,6 @@ static void on_ack_timer(struct pccl_timer *timer)
 		pccl_loop_timer_set(ls->link->config.loop, timer, now_of(ls) + PCCL_LINK_ACK_DELAY_NS);
 }
 
-static bool has_bond(const struct pccl_stream *stream, struct pccl_bond *bond_out)
-{
-	return stream->transport->bond != NULL && stream->transport->bond(stream, bond_out);
-}
-
-/* Without a proof the other side refuses. */
-static bool prove(const struct pccl_link_stream *ls, enum pccl_role role, struct pccl_proof *proof_out)
-{
-	const struct pccl_signer *signer = &ls->link->config.signer;
-	struct pccl_bond bond;
-
-	return signer->keys != NULL && has_bond(ls->stream, &bond) &&
-	       pccl_proof_make(signer, role, &bond.binding, proof_out) == pcclSuccess;
-}
-
-/* Did the neighbour answer, and nobody else? Who proves wants proof. */
-static bool is_neighbour(const struct pccl_link_stream *ls, const struct pccl_greeting *greeting)
-{
-	const struct pccl_link_config *config = &ls->link->config;
-	struct pccl_bond bond;
-
-	return config->signer.keys == NULL ||
-	       (greeting->proves && has_bond(ls->stream, &bond) &&
-		pccl_proof_is_of(&greeting->proof, PCCL_ROLE_CALLED, &bond.binding, &config->neighbour));
-}
-
-static void say_hello(struct pccl_link_stream *ls)
-{
-	const struct pccl_link_config *config = &ls->link->config;
-	struct pccl_hello hello = {.purpose = PCCL_PURPOSE_DATA, .group = config->group, .from = config->self};
-	struct pccl_frame frame = {.type = PCCL_FRAME_HELLO};
-	const struct pccl_transport *transport = ls->stream->transport;
-	struct pccl_address local, remote;
-
-	hello.to = config->neighbour;
-	hello.pass = config->pass;
-	hello.lane = config->lane;
-	hello.stream = ls->index;
-	hello.instance = ls->link->instance;
-	hello.resumption = ls->hellos++;
-	hello.received = ls->received;
-	hello.host = config->host;
-	hello.port = transport->ends(ls->stream, &local, &remote) ? pccl_address_port(&local) : 0;
-	hello.proves = prove(ls, PCCL_ROLE_CALLER, &hello.proof);
-	frame.payload_bytes = (uint32_t)pccl_hello_encode(&hello, ls->hello);
-	ls->reported = ls->received;
-	ls->unreported_bytes = 0;
-	if (!transport->send(ls->stream, &frame, ls->hello, NULL))
-		assert(false); /* a stream that has just been attached has room */
-}
-
 /* Of the dialler. */
 static void on_connected(void *context, struct pccl_stream *stream, uint32_t place)
 {
@@ -355,7 +317,7 @@ static void on_connected(void *context, struct pccl_stream *stream, uint32_t pla
 	ls->state = PCCL_LINK_GREETING;
 	ls->dialled = true;
 	ls->hello_ns = now_of(ls);
-	say_hello(ls);
+	pccl_link_say_hello(ls);
 	/* Kernels make connections: whether the neighbour comes to look is only known from now on. Who has many places
 	 * that accept and say nothing gets no more time past the deadline for the later ones. */
 	if (ls->answer_end_ns == 0 || now_of(ls) < ls->deadline_ns)
@@ -385,7 +347,7 @@ static void on_greeting(struct pccl_link_stream *ls, const struct pccl_frame *fr
 	if (pccl_greeting_decode((const uint8_t *)ls->text, frame->payload_bytes, &greeting) != pcclSuccess) {
 		note_reason(ls, "%s", pccl_fail_text());
 		try_next_place(ls);
-	} else if (!is_neighbour(ls, &greeting)) {
+	} else if (!pccl_link_is_neighbour(ls, &greeting)) {
 		note_reason(ls, "who answers can't prove that it is %s", link->config.name);
 		try_next_place(ls);
 	} else if (greeting.instance < link->other_instance) {
@@ -443,7 +405,7 @@ void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *str
 	welcome.tag = ls->is_local ? config->host : 0;
 	welcome.received = ls->reported = ls->received;
 	ls->unreported_bytes = 0;
-	greeting.proves = prove(ls, PCCL_ROLE_CALLED, &greeting.proof);
+	greeting.proves = pccl_link_prove(ls, PCCL_ROLE_CALLED, &greeting.proof);
 	welcome.payload_bytes = (uint32_t)pccl_greeting_encode(&greeting, ls->greeting);
 	if (!stream->transport->send(stream, &welcome, ls->greeting, NULL))
 		assert(false); /* a stream that has just been attached has room */
@@ -588,6 +550,7 @@ void pccl_link_stream_start(struct pccl_link_stream *ls)
 	ls->dialler.loop = ls->link->config.loop;
 	ls->dialler.places = ls->link->config.places;
 	ls->dialler.place_count = ls->link->config.place_count;
+	ls->dialler.way_count = ls->link->config.way_count;
 	ls->dialler.connected = on_connected;
 	ls->dialler.failed = on_dialled_in_vain;
 	ls->dialler.context = ls;

@@ -5,6 +5,8 @@
 #include "base/time.h"
 #include "transport/guard.h"
 #include "transport/link/link.h"
+#include "transport/link/share.h"
+#include "transport/link/still.h"
 
 #define PCCL_LINK_REASON_BYTES 256
 #define PCCL_LINK_ACK_DELAY_NS (5 * PCCL_MS_NS)
@@ -65,6 +67,9 @@ struct pccl_link_stream {
 	uint64_t answer_end_ns;	  /* or by then, if HELLO was said late; 0: none was said */
 	uint64_t attempt_end_ns;
 	struct pccl_dialler dialler;
+	uint32_t shift;		 /* so many ways further than its own it is dialled first: that one was silent */
+	struct pccl_share share; /* where there are ways */
+	struct pccl_still still; /* likewise */
 	uint32_t place;		 /* index of the one that is, or was last, connected */
 	struct pccl_timer timer; /* next attempt, its end or that of the greeting, or the deadline */
 	struct pccl_timer ack_timer;
@@ -72,6 +77,19 @@ struct pccl_link_stream {
 	uint8_t greeting[PCCL_GREETING_BYTES]; /* that was sent */
 	char text[PCCL_WELCOME_TEXT_BYTES];    /* what WELCOME says, not terminated */
 	char reason[PCCL_LINK_REASON_BYTES];   /* why the last stream broke or the last attempt failed */
+};
+
+/* Of a link whose first places are ways. A stream's own way is the one that its number and the lane's come to. */
+struct pccl_link_ways {
+	struct pccl_timer timer; /* while frames are under way, or a stream is not on its own */
+	uint64_t look_ns;	 /* when it is due */
+	uint32_t frame_bytes;	 /* of frames lately */
+	bool told;		 /* that a stream is not on its own way */
+	uint64_t home_since_ns;	 /* all are; 0: not all */
+	uint64_t trial_ns;	 /* when to look next whether one can go back, */
+	uint64_t wait_ns;	 /* how long after that again */
+	uint16_t trial_stream;	 /* which */
+	struct pccl_dialler trial;
 };
 
 struct pccl_link {
@@ -98,6 +116,7 @@ struct pccl_link {
 	uint64_t other_instance;	/* the other side's; 0: not known yet */
 	uint64_t heard_ns;		/* of streams that are gone */
 	uint64_t trip_ns;		/* of those, the last that is known */
+	struct pccl_link_ways ways;
 	struct pccl_link_stream streams[];
 };
 
@@ -126,11 +145,35 @@ bool pccl_link_stream_checks(const struct pccl_link_stream *ls);
 bool pccl_link_hand_over(struct pccl_link_stream *ls, const struct pccl_frame_send *send, void *token);
 void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie);
 
+/* link_greet.c. Of a stream that has just been attached. */
+void pccl_link_say_hello(struct pccl_link_stream *ls);
+/* Without a proof the other side refuses. */
+bool pccl_link_prove(const struct pccl_link_stream *ls, enum pccl_role role, struct pccl_proof *proof_out);
+/* Did the neighbour answer, and nobody else? Who proves wants proof. */
+bool pccl_link_is_neighbour(const struct pccl_link_stream *ls, const struct pccl_greeting *greeting);
+
+/* link_ways.c. Where there are no ways, what follows is as if there were none of it. The place to be dialled first. */
+uint32_t pccl_link_first_place(const struct pccl_link_stream *ls);
+/* May the stream take another new frame, or is it for one that would deliver it sooner? */
+bool pccl_link_may_take(const struct pccl_link_stream *ls);
+/* It has been given one, of so many payload bytes; one of so many was acknowledged; will not be, for it was taken back.
+ */
+void pccl_link_took(struct pccl_link_stream *ls, uint32_t payload_bytes);
+void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t payload_bytes);
+void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t payload_bytes);
+/* The stream has come up, or is down. */
+void pccl_link_ways_up(struct pccl_link_stream *ls);
+void pccl_link_ways_down(struct pccl_link_stream *ls);
+void pccl_link_ways_start(struct pccl_link *link);
+void pccl_link_ways_stop(struct pccl_link *link);
+
 /* link_stream.c. Starts dialling, or waiting. */
 void pccl_link_stream_start(struct pccl_link_stream *ls);
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
 /* Of a stream that is up: drops it and dials again, until the deadline. */
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns);
+/* Likewise, for it is to go elsewhere. */
+void pccl_link_stream_move(struct pccl_link_stream *ls);
 /* The other side has forgotten what it has said on it; and the connection (`closes`), if there is one. */
 void pccl_link_stream_disown(struct pccl_link_stream *ls, bool closes);
 /* Closes, tells the user about an accepted frame that will not come. */

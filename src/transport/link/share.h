@@ -1,0 +1,44 @@
+/*
+ * Which of a link's streams takes the next frame, where they go over several network cards: the one that would have
+ * delivered it soonest, by what each has in flight and how fast it has delivered so far. So a slow card takes what it
+ * delivers meanwhile, and the last frames of an op don't wait for it. Pure; times are monotonic.
+ */
+#ifndef PCCL_TRANSPORT_SHARE_H
+#define PCCL_TRANSPORT_SHARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of a stream; zeroed at first. */
+struct pccl_share {
+	uint64_t rate; /* bytes per second that are acknowledged while any are in flight; 0: not known yet */
+	uint64_t flight_bytes;
+	uint64_t since_ns;	/* the last acknowledgement, or when something came to be in flight */
+	uint64_t began_ns;	/* since then something is in flight, */
+	uint64_t arrived_bytes; /* so much was acknowledged, */
+	uint64_t first_ns;	/* and for the first time then, */
+	bool has_begun;		/* if at all */
+	uint64_t bytes, ns;	/* of the measurement that goes on */
+	uint64_t passed_ns;	/* what others took for the frames that were theirs since this one had its last */
+};
+
+/* A frame was handed to the stream. */
+void pccl_share_sent(struct pccl_share *share, uint64_t bytes, uint64_t now_ns);
+/* One was acknowledged. */
+void pccl_share_acked(struct pccl_share *share, uint64_t bytes, uint64_t now_ns);
+/* So many bytes will not be acknowledged. */
+void pccl_share_forgot(struct pccl_share *share, uint64_t bytes);
+/* The stream has a new connection: nothing is in flight on it, and how fast it is has to be seen. */
+void pccl_share_begin(struct pccl_share *share);
+/* Another stream, with `taker`, has taken a frame. */
+void pccl_share_passed(struct pccl_share *share, const struct pccl_share *taker, uint64_t bytes);
+
+/* How long it will be until the stream has delivered a frame of so many bytes that it is given now, in ns. UINT64_MAX:
+ * nobody knows, for nothing was delivered yet, and enough to see it is in flight. */
+uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t now_ns);
+
+/* Does it take that frame, if the soonest other one needs so long for it (UINT64_MAX: there is none)? It also does now
+ * and then after others have been preferred for long: it may be faster now. */
+bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t other_ns, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,109 @@
+#include "transport/link/ways.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+/* What the pairing has come to. */
+struct pairing {
+	const struct pccl_card *cards;
+	uint32_t card_count;
+	const struct pccl_place *places; /* those of one family are looked at: */
+	const struct pccl_departure *routes;
+	uint32_t family_places[PCCL_DIALLER_PLACES_MAX]; /* indices */
+	uint32_t family_count;
+	bool has_card[PCCL_CARDS_MAX];
+	bool has_place[PCCL_DIALLER_PLACES_MAX]; /* by index among all */
+	struct pccl_way *ways;
+	uint32_t way_count;
+};
+
+static const uint8_t *bytes_of(const struct pccl_address *address)
+{
+	if (address->storage.ss_family == AF_INET)
+		return (const uint8_t *)&((const struct sockaddr_in *)&address->storage)->sin_addr;
+	return ((const struct sockaddr_in6 *)&address->storage)->sin6_addr.s6_addr;
+}
+
+bool pccl_ways_on_one_network(const struct pccl_card_address *card, const struct pccl_address *place)
+{
+	const uint32_t whole = card->network_bits / 8, rest = card->network_bits % 8;
+	const uint8_t *here, *there;
+
+	if (card->address.storage.ss_family != place->storage.ss_family)
+		return false;
+	if (card->network_bits > (place->storage.ss_family == AF_INET ? 32 : 128))
+		return false;
+	here = bytes_of(&card->address);
+	there = bytes_of(place);
+	if (memcmp(here, there, whole) != 0)
+		return false;
+	return rest == 0 || (here[whole] ^ there[whole]) >> (8 - rest) == 0;
+}
+
+/* The address that the card would call the place from, if it reaches it; NULL: it doesn't. */
+static const struct pccl_address *reach(const struct pairing *pairing, uint32_t card, uint32_t place, bool *near_out)
+{
+	const struct pccl_card *from = &pairing->cards[card];
+	const struct pccl_departure *route = &pairing->routes[place];
+	uint32_t i;
+
+	*near_out = false;
+	if (route->is_here)
+		return NULL;
+	for (i = 0; i < from->address_count; i++)
+		if (pccl_ways_on_one_network(&from->addresses[i], &pairing->places[place].address)) {
+			*near_out = true;
+			return route->card == card ? &route->from : &from->addresses[i].address;
+		}
+	return route->card == card ? &route->from : NULL;
+}
+
+static void consider(struct pairing *pairing, uint32_t card, uint32_t place, bool for_both)
+{
+	const bool new_card = !pairing->has_card[card], new_place = !pairing->has_place[place];
+	const struct pccl_address *from;
+	bool near;
+
+	if (pairing->way_count == PCCL_DIALLER_PLACES_MAX ||
+	    (for_both ? !new_card || !new_place : new_card == new_place))
+		return;
+	from = reach(pairing, card, place, &near);
+	if (from == NULL || (!for_both && !near))
+		return;
+	pairing->ways[pairing->way_count++] = (struct pccl_way){.card = card, .place = place, .from = *from};
+	pairing->has_card[card] = pairing->has_place[place] = true;
+}
+
+static uint32_t find_family(struct pairing *pairing, sa_family_t family, uint32_t place_count)
+{
+	uint32_t shift, card, i, pass;
+
+	for (i = 0; i < place_count; i++)
+		if (pairing->places[i].address.storage.ss_family == family)
+			pairing->family_places[pairing->family_count++] = i;
+	for (pass = 0; pass < 2; pass++)
+		for (shift = 0; shift < pairing->family_count; shift++)
+			for (card = 0; card < pairing->card_count; card++)
+				consider(pairing, card, pairing->family_places[(card + shift) % pairing->family_count],
+					 pass == 0);
+	return pairing->way_count;
+}
+
+uint32_t pccl_ways_find(const struct pccl_card *cards, uint32_t card_count, const struct pccl_place *places,
+			const struct pccl_departure *routes, uint32_t place_count,
+			struct pccl_way ways_out[PCCL_DIALLER_PLACES_MAX])
+{
+	struct pccl_way others[PCCL_DIALLER_PLACES_MAX];
+	struct pairing v4 = {
+		.cards = cards, .card_count = card_count, .places = places, .routes = routes, .ways = ways_out};
+	struct pairing v6 = v4;
+	uint32_t count, other_count;
+
+	v6.ways = others;
+	count = find_family(&v4, AF_INET, place_count);
+	other_count = find_family(&v6, AF_INET6, place_count);
+	if (other_count <= count)
+		return count;
+	memcpy(ways_out, others, other_count * sizeof(others[0]));
+	return other_count;
+}

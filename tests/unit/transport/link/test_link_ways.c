@@ -1,0 +1,183 @@
+/* Links over several ways: which one each stream goes, and where it goes meanwhile. */
+#include "unit/transport/rope.h"
+
+#include "transport/link/link_stream.h"
+
+/* By the lane's number (3) stream 0 has the second way, and stream 1 the first. */
+enum { STREAMS = 2, FRAMES = 600 };
+
+static struct rope rope;
+static struct pccl_doorman *second;
+
+static void open_second(uint16_t port)
+{
+	struct pccl_address address;
+
+	assert_int_equal(pccl_address_numeric("127.0.0.1", port, &address), pcclSuccess);
+	assert_int_equal(
+		pccl_doorman_create(rope.loop, &ROPE_WIRE, &address, 0, 2000000000u, rope_arrived, &rope, &second),
+		pcclSuccess);
+}
+
+static void close_second(void)
+{
+	pccl_doorman_destroy(second);
+	second = NULL;
+}
+
+/* The second way leads to a door of its own, and the third place is none of the ways. */
+static void open_ways(void)
+{
+	struct pccl_link_config *config = &rope.dialer.config;
+
+	rope_open(&rope, STREAMS);
+	open_second(0);
+	config->places[1] = config->places[0];
+	pccl_address_set_port(&config->places[1].address, pccl_doorman_port(second));
+	config->places[2] = config->places[0];
+	assert_int_equal(pccl_address_numeric("127.0.0.2", 0, &config->places[0].from), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("127.0.0.3", 0, &config->places[1].from), pcclSuccess);
+	config->place_count = 3;
+	config->way_count = 2;
+}
+
+static void close_ways(void)
+{
+	close_second();
+	rope_close(&rope);
+}
+
+static void deliver(void)
+{
+	rope_load(&rope.dialer, FRAMES, 50000, 1);
+	rope_load(&rope.waiter, FRAMES, 50000, 2);
+	ROPE_UNTIL(&rope, rope.waiter.received_count == rope.dialer.frame_count &&
+				  rope.dialer.received_count == rope.waiter.frame_count &&
+				  rope.dialer.acked_count == rope.dialer.frame_count &&
+				  rope.waiter.acked_count == rope.waiter.frame_count);
+	rope_check(&rope.dialer, &rope.waiter);
+	rope_check(&rope.waiter, &rope.dialer);
+}
+
+static void expect_from(uint16_t stream, const char *text)
+{
+	const struct pccl_link_stream *ls = &rope.dialer.link->streams[stream];
+	struct pccl_address local, remote;
+	char from[PCCL_ADDRESS_BYTES];
+
+	assert_true(ls->stream->transport->ends(ls->stream, &local, &remote));
+	pccl_address_text(&local, from);
+	assert_string_equal(from, text);
+}
+
+static void each_stream_goes_its_own_way(void **state)
+{
+	(void)state;
+	open_ways();
+	rope_tie_both(&rope);
+	deliver();
+	expect_from(0, "127.0.0.3");
+	expect_from(1, "127.0.0.2");
+	assert_int_equal(rope.dialer.link->streams[0].place, 1);
+	assert_int_equal(rope.dialer.link->streams[1].place, 0);
+	assert_false(rope.dialer.link->ways.told);
+	assert_int_equal(rope.dialer.link->streams[0].share.flight_bytes, 0);
+	assert_int_equal(rope.dialer.link->streams[1].share.flight_bytes, 0);
+	close_ways();
+}
+
+static void stream_whose_way_leads_nowhere_goes_another_until_it_does(void **state)
+{
+	const struct pccl_link *link;
+	uint16_t port;
+
+	(void)state;
+	open_ways();
+	port = pccl_doorman_port(second);
+	close_second();
+	rope_tie_both(&rope);
+	deliver();
+	link = rope.dialer.link;
+	assert_int_equal(link->streams[0].place, 0);
+	assert_true(link->ways.told);
+	rope.dialer.link->ways.wait_ns = 1; /* it looks soon, and not in five seconds */
+	rope.dialer.link->ways.trial_ns = 0;
+	ROPE_UNTIL(&rope, link->ways.wait_ns > 2); /* in vain */
+	assert_int_equal(link->streams[0].state, PCCL_LINK_UP);
+	open_second(port);
+	rope.dialer.link->ways.trial_ns = 1;
+	ROPE_UNTIL(&rope, link->streams[0].state == PCCL_LINK_UP && link->streams[0].place == 1);
+	assert_false(link->ways.told);
+	deliver();
+	expect_from(0, "127.0.0.3");
+	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+	close_ways();
+}
+
+static void way_from_an_address_that_this_host_has_no_more_is_none(void **state)
+{
+	(void)state;
+	open_ways();
+	assert_int_equal(pccl_address_numeric("192.0.2.1", 0, &rope.dialer.config.places[1].from), pcclSuccess);
+	rope_tie_both(&rope);
+	deliver();
+	expect_from(0, "127.0.0.2");
+	expect_from(1, "127.0.0.2");
+	close_ways();
+}
+
+static void where_no_way_leads_there_the_other_places_do(void **state)
+{
+	(void)state;
+	open_ways();
+	assert_int_equal(pccl_address_numeric("192.0.2.1", 0, &rope.dialer.config.places[0].from), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("192.0.2.1", 0, &rope.dialer.config.places[1].from), pcclSuccess);
+	rope_tie_both(&rope);
+	deliver();
+	assert_int_equal(rope.dialer.link->streams[0].place, 2);
+	assert_int_equal(rope.dialer.link->streams[1].place, 2);
+	close_ways();
+}
+
+/* Frames that are taken back are not in flight any more. */
+static void forgotten_frames_leave_room(void **state)
+{
+	(void)state;
+	open_ways();
+	rope.waiter.hold = true;
+	rope.dialer.cookie = &rope;
+	rope_load(&rope.dialer, FRAMES, ROPE_BYTES_MOST, 1);
+	rope_tie_both(&rope);
+	ROPE_UNTIL(&rope, rope_unacked(&rope.dialer) > 0);
+	rope_settle(&rope);
+	pccl_link_forget(rope.dialer.link, &rope, NULL);
+	assert_in_range(rope.dialer.link->streams[0].share.flight_bytes, 0, ROPE_BYTES_MOST);
+	assert_in_range(rope.dialer.link->streams[1].share.flight_bytes, 0, ROPE_BYTES_MOST);
+	close_ways();
+}
+
+static void streams_that_keep_breaking_lose_nothing(void **state)
+{
+	(void)state;
+	open_ways();
+	rope.cutter.most_bytes = 2 << 20;
+	rope_tie_both(&rope);
+	deliver();
+	deliver();
+	assert_true(rope.cutter.cuts > 0);
+	close_ways();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_stream_goes_its_own_way),
+		cmocka_unit_test(stream_whose_way_leads_nowhere_goes_another_until_it_does),
+		cmocka_unit_test(way_from_an_address_that_this_host_has_no_more_is_none),
+		cmocka_unit_test(where_no_way_leads_there_the_other_places_do),
+		cmocka_unit_test(forgotten_frames_leave_room),
+		cmocka_unit_test(streams_that_keep_breaking_lose_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
