@@ -280,7 +280,8 @@ typedef struct pcclConfig_t {
 	uint16_t port_first, port_last; /* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
 					 * cores that the caller may use (affinity, control group), 1 to 4 */
-	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1 */
+	uint32_t streams;		/* PCCL_STREAMS: connections per lane and neighbour, at most 16; default 1, or
+					 * one for each of `interfaces` */
 	uint32_t connect_timeout_ms;	/* PCCL_CONNECT_TIMEOUT_MS: to reach the master or a peer; default 10000 */
 	uint32_t admission_timeout_ms;	/* PCCL_ADMISSION_TIMEOUT_MS: to be admitted; default 0: as long as it takes */
 	uint32_t operation_timeout_ms;	/* PCCL_OPERATION_TIMEOUT_MS; default 0: none while members live */
@@ -300,14 +301,18 @@ typedef struct pcclConfig_t {
 	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp|rdma */
 	pcclVerify_t verify;		       /* PCCL_VERIFY=off|digest */
 	pcclBinding_t binding;		       /* PCCL_BINDING=auto|off */
-	uint32_t reserved[1];
+	uint32_t reserved_binding;	       /* must be 0 */
+	const char *interfaces; /* PCCL_INTERFACES: the network cards that carry payload, "eth0,eth1", at most 8: peers
+				 * are told their addresses, and the streams of each link are spread over them.
+				 * For all peers; networks in the same order. Default: wherever the system sends */
+	uint32_t reserved[2];
 } pcclConfig_t;
 
 /* clang-format off */
 #define PCCL_CONFIG_INITIALIZER \
 	{sizeof(pcclConfig_t), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, pcclPolicyDefault, pcclPlanAuto, 0, 0, \
 	 pcclZstdDefault, pcclChecksumsDefault, 0, 0, pcclLateDefault, NULL, pcclTransportDefault, pcclVerifyDefault, \
-	 pcclBindingDefault, {0}}
+	 pcclBindingDefault, 0, NULL, {0}}
 /* clang-format on */
 
 /*

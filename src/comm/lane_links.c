@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "comm/cards.h"
 #include "comm/reach.h"
 
 /* A link is its own wrapping: the lane never looks inside. */
@@ -117,6 +118,8 @@ pcclResult_t pccl_lane_link_open(const struct pccl_lane_links *links, struct pcc
 		       member->addresses[0].port);
 	if (result != pcclSuccess)
 		return result;
+	if (*links->interfaces != '\0')
+		config.way_count = pccl_cards_put_ways(links->interfaces, config.places, &config.place_count);
 	result = pccl_link_create(&config, &link_events, neighbour, &link);
 	*link_out = (struct pccl_lane_link *)link;
 	return result;

@@ -15,7 +15,8 @@ struct pccl_lane_links {
 	uint64_t host; /* see pccl_locality_host() */
 	pcclChecksums_t checksums;
 	uint16_t lane;
-	uint16_t streams; /* as this peer has told the others */
+	const char *interfaces; /* that carry payload; "": any */
+	uint16_t streams;	/* as this peer has told the others */
 	uint64_t connect_timeout_ns;
 	uint64_t redial_timeout_ns;
 };

@@ -428,6 +428,7 @@ static void fill_links(struct pccl_lane_thread *thread)
 					      .host = self->host,
 					      .checksums = self->settings.checksums,
 					      .lane = (uint16_t)thread->index,
+					      .interfaces = self->settings.interfaces,
 					      .streams = (uint16_t)self->settings.streams,
 					      .connect_timeout_ns = self->settings.connect_timeout_ns,
 					      .redial_timeout_ns = self->settings.heartbeat_timeout_ns};

@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "comm/cards.h"
 
 /* ---- what is advertised -------------------------------------------------------------------------------------- */
 
@@ -98,6 +99,50 @@ static void add_interfaces(struct pccl_member *self, const struct pccl_address *
 	freeifaddrs(list);
 }
 
+/* The first address of a family that each card has and that who listens there hears. */
+static void add_family(struct pccl_member *self, const struct pccl_cards *cards, sa_family_t family,
+		       const struct pccl_address *listening, uint16_t port)
+{
+	char host[PCCL_ADDRESS_BYTES];
+	uint32_t card, i;
+
+	for (card = 0; card < cards->count; card++)
+		for (i = 0; i < cards->cards[card].address_count; i++) {
+			const struct pccl_address *address = &cards->cards[card].addresses[i].address;
+
+			if (address->storage.ss_family != family || !is_served(listening, address))
+				continue;
+			pccl_address_text(address, host);
+			add_address(self, host, port);
+			break;
+		}
+}
+
+static void warn_of(const char *name, const char *why)
+{
+	pccl_log_warn("the interface %s (PCCL_INTERFACES) carries nothing: %s", name, why);
+}
+
+/* One family after the other, each in the order of the cards: so who dials pairs the n-th with his n-th. What the
+ * master sees may be another card's: it is for those who reach none of these. */
+static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_address *listening,
+			      uint16_t port)
+{
+	struct pccl_cards cards;
+
+	pccl_cards_find(interfaces, &cards);
+	pccl_cards_tell_missing(interfaces, &cards, warn_of);
+	add_family(self, &cards, AF_INET, listening, port);
+	add_family(self, &cards, AF_INET6, listening, port);
+	if (self->address_count == 0)
+		return pccl_fail(pcclInvalidArgument,
+				 "none of the interfaces \"%s\" (PCCL_INTERFACES) is up and has an address that peers "
+				 "can dial",
+				 interfaces);
+	add_address(self, "", port);
+	return pcclSuccess;
+}
+
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out)
 {
 	const char *host = settings->listen_address[0] != '\0' ? settings->listen_address : "::";
@@ -108,11 +153,14 @@ pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t
 	self_out->address_count = 0;
 	if (settings->advertised_address[0] != '\0')
 		return add_list(self_out, settings, port);
-	add_address(self_out, "", port);
 	result = pccl_address_resolve(host, port, &listening, &count);
-	if (result == pcclSuccess)
-		add_interfaces(self_out, &listening, port);
-	return result;
+	if (result != pcclSuccess)
+		return result;
+	if (settings->interfaces[0] != '\0')
+		return add_cards(self_out, settings->interfaces, &listening, port);
+	add_address(self_out, "", port);
+	add_interfaces(self_out, &listening, port);
+	return pcclSuccess;
 }
 
 /* ---- what is dialled ----------------------------------------------------------------------------------------- */
@@ -156,6 +204,7 @@ pcclResult_t pccl_reach_places(const struct pccl_wires *wires, const struct pccl
 		const struct pccl_member_address *from = &member->addresses[i];
 		struct pccl_place *place = &places_out[*count_out];
 
+		place->from.bytes = 0;
 		/* A zone that this host doesn't have, perhaps. */
 		if (pccl_address_numeric(from->host, from->port, &place->address) != pcclSuccess ||
 		    !pccl_address_may_be_dialled(&place->address))

@@ -2,6 +2,7 @@
 #include "comm/settings.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/sized.h"
 #include "base/time.h"
 #include "comm/cores.h"
+#include "transport/link/ways.h"
 
 #define BUNDLE_MAX 1024 /* ranks */
 
@@ -143,18 +145,28 @@ static uint32_t default_lanes(void)
 	return pccl_cores_lanes(&cores);
 }
 
+static uint32_t count_names(const char *names)
+{
+	uint32_t count = *names != '\0';
+
+	for (; *names != '\0'; names++)
+		count += *names == ',';
+	return count;
+}
+
 static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
 				  struct pccl_settings *settings)
 {
 	const uint64_t ms = PCCL_MS_NS, most_ms = UINT32_MAX;
 	uint64_t lanes, streams, attempts;
 	const uint64_t pool = params->p2p_connection_pool_size;
+	const uint64_t cards = count_names(settings->interfaces);
 	const uint64_t streams_given = config->streams != 0	 ? config->streams
 				       : pool < PCCL_STREAMS_MAX ? pool
 								 : PCCL_STREAMS_MAX;
 	const struct number numbers[] = {
 		{"PCCL_LANES", config->lanes, 0, PCCL_LANES_MAX, &lanes},
-		{"PCCL_STREAMS", streams_given, 1, PCCL_STREAMS_MAX, &streams},
+		{"PCCL_STREAMS", streams_given, cards > 1 ? cards : 1, PCCL_STREAMS_MAX, &streams},
 		{"PCCL_CONNECT_TIMEOUT_MS", config->connect_timeout_ms, 10000, most_ms, &settings->connect_timeout_ns},
 		{"PCCL_CONNECT_ATTEMPTS", config->connect_attempts, 0, UINT32_MAX, &attempts},
 		{"PCCL_ADMISSION_TIMEOUT_MS", config->admission_timeout_ms, 0, most_ms,
@@ -228,6 +240,30 @@ static pcclResult_t check_addresses(const struct pccl_settings *settings)
 	return pcclSuccess;
 }
 
+/* Names of what this host may not have yet, or no more. */
+static pcclResult_t check_interfaces(const char *names)
+{
+	char list[sizeof(((struct pccl_settings *)NULL)->interfaces)];
+	char *rest = list, *name;
+	uint32_t count = 0;
+
+	(void)snprintf(list, sizeof(list), "%s", names);
+	while (*names != '\0' && (name = strsep(&rest, ",")) != NULL) {
+		const size_t length = strlen(name);
+
+		if (length == 0 || length >= IF_NAMESIZE || strcspn(name, " \t/:") != length)
+			return pccl_fail(pcclInvalidArgument,
+					 "\"%s\" names no network interfaces (PCCL_INTERFACES): it wants names with "
+					 "commas between, eth0,eth1",
+					 names);
+		if (++count > PCCL_CARDS_MAX)
+			return pccl_fail(pcclInvalidArgument,
+					 "\"%s\" (PCCL_INTERFACES) names more than %u network interfaces", names,
+					 PCCL_CARDS_MAX);
+	}
+	return pcclSuccess;
+}
+
 /* PCCL_BUNDLE=id/size. */
 static pcclResult_t merge_bundle(const pcclConfig_t *config, struct pccl_settings *settings)
 {
@@ -276,6 +312,9 @@ static pcclResult_t merge_texts(const pcclConfig_t *config, struct pccl_settings
 	if (result == pcclSuccess)
 		result = merge_text("PCCL_ADVERTISED_ADDRESS", config->advertised_address, "",
 				    settings->advertised_address, sizeof(settings->advertised_address));
+	if (result == pcclSuccess)
+		result = merge_text("PCCL_INTERFACES", config->interfaces, "", settings->interfaces,
+				    sizeof(settings->interfaces));
 	return result;
 }
 
@@ -301,14 +340,18 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 
 	memset(settings_out, 0, sizeof(*settings_out));
 	result = config != NULL ? pccl_sized_read(&config_kind, config, &full) : pcclSuccess;
+	if (result == pcclSuccess && full.reserved_binding != 0)
+		result = pccl_fail(pcclInvalidArgument, "reserved_binding of the config is not 0");
 	if (result == pcclSuccess)
 		result = check_first_master(&params->master_address);
-	if (result == pcclSuccess)
-		result = merge_numbers(params, &full, settings_out);
 	if (result == pcclSuccess)
 		result = merge_texts(&full, settings_out);
 	if (result == pcclSuccess)
 		result = check_addresses(settings_out);
+	if (result == pcclSuccess)
+		result = check_interfaces(settings_out->interfaces);
+	if (result == pcclSuccess)
+		result = merge_numbers(params, &full, settings_out);
 	if (result == pcclSuccess)
 		result = merge_ports(&full, settings_out);
 	if (result == pcclSuccess)

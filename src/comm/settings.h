@@ -15,6 +15,7 @@ struct pccl_settings {
 	char masters[512]; /* "host:port,host:port" beyond the one in the parameters */
 	char listen_address[256];
 	char advertised_address[256];
+	char interfaces[256]; /* that carry payload; "": any */
 	uint16_t port_first;
 	uint16_t port_last;
 	uint32_t lanes;

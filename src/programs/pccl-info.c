@@ -16,6 +16,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "comm/bind.h"
+#include "comm/cards.h"
 #include "comm/cores.h"
 #include "comm/settings.h"
 #include "transport/address.h"
@@ -129,6 +130,25 @@ static long long attribute_of(const char *interface, const char *name)
 	return read_line(path, line) ? strtoll(line, NULL, 10) : -1;
 }
 
+/* Those with a device: bridges of containers, tunnels and the like have none. */
+static char card_names[LINE_BYTES];
+static uint32_t card_count;
+
+static void note_card(const char *name)
+{
+	char list[LINE_BYTES + 1], wanted[IF_NAMESIZE + 2], path[LINE_BYTES];
+	const size_t used = strlen(card_names);
+
+	(void)snprintf(list, sizeof(list), "%s,", card_names);
+	(void)snprintf(wanted, sizeof(wanted), "%s,", name);
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
+	if (access(path, F_OK) != 0 || strstr(list, wanted) != NULL || used + strlen(wanted) >= sizeof(card_names) ||
+	    card_count == PCCL_CARDS_MAX)
+		return; /* a second address of it */
+	(void)snprintf(card_names + used, sizeof(card_names) - used, "%s%s", used > 0 ? "," : "", name);
+	card_count++;
+}
+
 /* Peers dial neither loopback nor link-local addresses. */
 static void show_interface(const struct ifaddrs *at, const struct pccl_address *address, bool leads)
 {
@@ -145,6 +165,7 @@ static void show_interface(const struct ifaddrs *at, const struct pccl_address *
 	if (node >= 0)
 		(void)snprintf(text + used, sizeof(text) - used, ", node %lld", node);
 	say("address", "%s, %s%s%s", host, at->ifa_name, text, leads ? ": leads there" : "");
+	note_card(at->ifa_name);
 	if (mtu > 0 && mtu < 1500)
 		advise("%s carries packets of %lld bytes at most (a tunnel?): where small transfers pass and large "
 		       "ones "
@@ -240,6 +261,38 @@ static void show_binding(const struct ifaddrs *at, const struct pccl_address *ad
 	show_lanes(at->ifa_name);
 }
 
+static void say_missing(const char *name, const char *why)
+{
+	say("cards", "%s carries nothing: %s", name, why);
+}
+
+/* Those that are to carry payload; or the hint that there are several. */
+static void show_cards(void)
+{
+	const char *names = getenv("PCCL_INTERFACES");
+	struct pccl_cards cards;
+	char host[PCCL_ADDRESS_BYTES];
+	uint32_t i;
+
+	if (names == NULL || *names == '\0') {
+		say("cards", "wherever the system sends; PCCL_INTERFACES names several that carry payload together");
+		if (card_count > 1)
+			advise("%u network cards have addresses: PCCL_INTERFACES=%s at all peers uses them at once, if "
+			       "they "
+			       "lead to the same networks",
+			       card_count, card_names);
+		return;
+	}
+	pccl_cards_find(names, &cards);
+	for (i = 0; i < cards.count; i++) {
+		pccl_address_text(&cards.cards[i].addresses[0].address, host);
+		say("cards", "%s carries payload, %s, as PCCL_INTERFACES says", cards.cards[i].name, host);
+	}
+	pccl_cards_tell_missing(names, &cards, say_missing);
+	if (cards.count == 0)
+		advise("none of the interfaces %.100s (PCCL_INTERFACES) can carry anything: peers don't start", names);
+}
+
 static void show_interfaces(const struct pccl_address *source)
 {
 	int binding = pcclBindingAuto;
@@ -251,6 +304,7 @@ static void show_interfaces(const struct pccl_address *source)
 		say("binding", "off, as PCCL_BINDING says");
 	else
 		(void)for_addresses(source, show_binding);
+	show_cards();
 }
 
 /* By which of our addresses the way there begins. A datagram socket that connects sends nothing. */

@@ -332,6 +332,10 @@ static void the_machine_is_described(void **state)
 	setenv("PCCL_BINDING", "off", 1);
 	expect_of("pccl-info", "127.0.0.1:48148", 0, "off, as PCCL_BINDING says");
 	unsetenv("PCCL_BINDING");
+	setenv("PCCL_INTERFACES", "lo,nowhere0", 1);
+	expect_of("pccl-info", "", 0, "nowhere0 carries nothing: there is none of that name here");
+	expect_of("pccl-info", "", 0, "none of the interfaces lo,nowhere0 (PCCL_INTERFACES) can carry anything");
+	unsetenv("PCCL_INTERFACES");
 }
 
 /* With the stand-in for libibverbs, where that was built. */

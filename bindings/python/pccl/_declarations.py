@@ -312,7 +312,9 @@ class pcclConfig_t(c.Structure):
         ("transport", c.c_int),
         ("verify", c.c_int),
         ("binding", c.c_int),
-        ("reserved", c.c_uint32 * 1),
+        ("reserved_binding", c.c_uint32),
+        ("interfaces", c.c_char_p),
+        ("reserved", c.c_uint32 * 2),
     ]
 
 

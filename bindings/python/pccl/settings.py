@@ -217,11 +217,12 @@ class Settings:
     transport: Transport | str = Transport.DEFAULT
     verify: Verify | str = Verify.DEFAULT
     binding: Binding | str = Binding.DEFAULT
+    interfaces: str | None = None
 
     def to_c(self) -> d.pcclConfig_t:
         """The structure, which keeps its texts alive."""
         made = d.pcclConfig_t(size=ctypes.sizeof(d.pcclConfig_t))
-        for name in ("masters", "listen_address", "advertised_address"):
+        for name in ("masters", "listen_address", "advertised_address", "interfaces"):
             setattr(made, name, _text_or_none(getattr(self, name), name))
         for name in ("port_first", "port_last", "lanes", "streams", "connect_timeout_ms", "admission_timeout_ms",
                      "operation_timeout_ms", "heartbeat_interval_ms", "heartbeat_timeout_ms", "bundle_id",

@@ -1,4 +1,6 @@
 /* What a peer tells the others to dial, and what it makes of what they tell. */
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +97,68 @@ static void advertised_address_that_is_none_is_refused_in_words(void **state)
 	}
 }
 
+/* An interface of this host that peers may dial, and how many addresses it has. */
+static unsigned find_interface(char name_out[IF_NAMESIZE])
+{
+	struct ifaddrs *list = NULL;
+	const struct ifaddrs *at;
+	struct pccl_address address;
+	unsigned count = 0;
+
+	name_out[0] = '\0';
+	assert_int_equal(getifaddrs(&list), 0);
+	for (at = list; at != NULL; at = at->ifa_next) {
+		if ((at->ifa_flags & IFF_UP) == 0 || !pccl_address_from_system(at->ifa_addr, &address) ||
+		    pccl_address_is_loopback(&address) || pccl_address_is_link_local(&address))
+			continue;
+		if (name_out[0] == '\0')
+			(void)snprintf(name_out, IF_NAMESIZE, "%s", at->ifa_name);
+		count += strcmp(at->ifa_name, name_out) == 0;
+	}
+	freeifaddrs(list);
+	return count;
+}
+
+static void interfaces_that_carry_payload_are_told_first_and_the_master_sees_the_rest(void **state)
+{
+	struct pccl_settings settings = settings_with("", "");
+	struct pccl_member self = {.address_count = 0};
+	struct pccl_address address;
+	char name[IF_NAMESIZE];
+	const unsigned addresses = find_interface(name);
+
+	(void)state;
+	if (addresses == 0)
+		skip();
+	(void)snprintf(settings.interfaces, sizeof(settings.interfaces), "nowhere0,%s", name);
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_in_range(self.address_count, 2, 3); /* one of each family */
+	assert_int_equal(pccl_address_numeric(self.addresses[0].host, 4242, &address), pcclSuccess);
+	assert_int_equal(self.addresses[0].port, 4242);
+	assert_string_equal(self.addresses[self.address_count - 1].host, "");
+	strcpy(settings.advertised_address, "192.0.2.7");
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_int_equal(self.address_count, 1);
+}
+
+static void interfaces_of_which_none_can_be_dialled_are_refused_in_words(void **state)
+{
+	static const char *const wrong[] = {"nowhere0", "lo", "nowhere0,lo"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct pccl_settings settings = settings_with("", "");
+		struct pccl_member self = {.address_count = 0};
+
+		strcpy(settings.interfaces, wrong[i]);
+		pccl_fail_clear();
+		assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclInvalidArgument);
+		assert_non_null(strstr(pccl_fail_text(), "PCCL_INTERFACES"));
+		assert_non_null(strstr(pccl_fail_text(), wrong[i]));
+	}
+}
+
 static void member_beside_the_master_is_reached_as_the_master_is(void **state)
 {
 	struct pccl_member members[3] = {member_at("127.0.0.1", "192.0.2.7"), member_at("192.0.2.1", "::1"),
@@ -176,6 +240,8 @@ int main(void)
 		cmocka_unit_test(who_listens_on_one_address_does_not_tell_of_others),
 		cmocka_unit_test(configured_addresses_are_the_only_ones),
 		cmocka_unit_test(advertised_address_that_is_none_is_refused_in_words),
+		cmocka_unit_test(interfaces_that_carry_payload_are_told_first_and_the_master_sees_the_rest),
+		cmocka_unit_test(interfaces_of_which_none_can_be_dialled_are_refused_in_words),
 		cmocka_unit_test(member_beside_the_master_is_reached_as_the_master_is),
 		cmocka_unit_test(places_are_those_that_can_be_dialled),
 		cmocka_unit_test(without_security_only_this_host_is_dialled),

@@ -28,7 +28,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_LOG_LEVEL",
 					"PCCL_ZSTD",
 					"PCCL_CHECKSUMS",
-					"PCCL_BINDING"};
+					"PCCL_BINDING",
+					"PCCL_INTERFACES"};
 
 static int clear_environment(void **state)
 {
@@ -83,6 +84,7 @@ static void without_anything_the_defaults_count(void **state)
 	assert_int_equal(settings.checksums, pcclChecksumsAuto);
 	assert_int_equal(settings.bundle_id, 0);
 	assert_int_equal(settings.bundle_size, 0);
+	assert_string_equal(settings.interfaces, "");
 }
 
 static void the_environment_counts_where_the_caller_gave_nothing(void **state)
@@ -109,6 +111,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_ZSTD", "auto", 1);
 	setenv("PCCL_CHECKSUMS", "off", 1);
 	setenv("PCCL_BINDING", "off", 1);
+	setenv("PCCL_INTERFACES", "eth0,eth1", 1);
 	setenv("PCCL_JOINT_TIMEOUT_MS", "15", 1);
 	setenv("PCCL_LATE_MEMBERS", "evict", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
@@ -132,6 +135,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.zstd, pcclZstdAuto);
 	assert_int_equal(settings.checksums, pcclChecksumsOff);
 	assert_int_equal(settings.binding, pcclBindingOff);
+	assert_string_equal(settings.interfaces, "eth0,eth1");
 	assert_int_equal(settings.joint_timeout_ns, 15 * MS);
 	assert_int_equal(settings.late_members, pcclLateEvict);
 }
@@ -438,6 +442,47 @@ static void a_bad_master_is_named(void **state)
 	check_place(&places[0], "no-such-host.invalid 1");
 }
 
+static void each_interface_gets_a_stream_unless_their_number_is_given(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	config.interfaces = "eth0,ib0,bond0.7";
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_string_equal(settings.interfaces, "eth0,ib0,bond0.7");
+	assert_int_equal(settings.streams, 3);
+	config.streams = 2;
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_int_equal(settings.streams, 2);
+	config.streams = 0;
+	config.interfaces = "eth0";
+	assert_int_equal(merge(&config, &settings), pcclSuccess);
+	assert_int_equal(settings.streams, 1);
+}
+
+static void interfaces_that_are_no_names_are_refused(void **state)
+{
+	(void)state;
+	refuse("PCCL_INTERFACES", ",");
+	refuse("PCCL_INTERFACES", "eth0,,eth1");
+	refuse("PCCL_INTERFACES", "eth0, eth1");
+	refuse("PCCL_INTERFACES", "a-name-of-16-char");
+	refuse("PCCL_INTERFACES", "10.0.0.1:7");
+	refuse("PCCL_INTERFACES", "a,b,c,d,e,f,g,h,i");
+}
+
+static void what_has_no_name_in_the_config_has_to_be_zero(void **state)
+{
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+
+	(void)state;
+	config.reserved_binding = 1;
+	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "reserved_binding"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +501,9 @@ int main(void)
 		cmocka_unit_test_setup(port_0_means_that_the_parameters_name_no_master, clear_environment),
 		cmocka_unit_test_setup(a_list_of_masters_has_an_end, clear_environment),
 		cmocka_unit_test_setup(a_bad_master_is_named, clear_environment),
+		cmocka_unit_test_setup(each_interface_gets_a_stream_unless_their_number_is_given, clear_environment),
+		cmocka_unit_test_setup(interfaces_that_are_no_names_are_refused, clear_environment),
+		cmocka_unit_test_setup(what_has_no_name_in_the_config_has_to_be_zero, clear_environment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
