@@ -3,7 +3,8 @@
 NPROC := $(shell nproc)
 # A make of our own gets a -j unless the user gave one.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
-REACH_ITEM := "integration/reach::tests/integration/reach.sh"
+# What makes networks of its own.
+NETWORK_ITEMS := "integration/reach::tests/integration/reach.sh" "integration/cards::tests/integration/cards.sh"
 # A hundred peers at once, what measures, and what packs, for minutes under a sanitizer: they have the machine alone.
 ALONE := $(filter %/test_churn %/test_bench %/test_zstd,$(INTEGRATION))
 PAIRS = $(filter-out $(ALONE),$(INTEGRATION))
@@ -27,7 +28,7 @@ test: ## install what is missing, build, run every test: unit, fuzz corpora, sim
 		"check-layers::scripts/check-layers.sh . $(B)/obj" "check-layers-itself::scripts/check-layers-test.sh" \
 		"check-abi::scripts/check-abi.sh $(LIB_SO) $(LIB_A)" "check-mutants::tests/sim/mutants/run.sh -n" \
 		"check-without-verbs::make -s --no-print-directory check-without-verbs" \
-		"readme::tests/readme.sh" -- $(PAIRS) $(REACH_ITEM) -- $(ALONE)
+		"readme::tests/readme.sh" -- $(PAIRS) $(NETWORK_ITEMS) -- $(ALONE)
 
 test-programs: all $(UNIT) $(FUZZ_REPLAY) $(SIM) $(INTEGRATION) ## build the tests without running them
 
@@ -35,7 +36,7 @@ unit: $(UNIT) ## the unit tests only
 	@$(TEST_ENV) tests/run.sh $(UNIT)
 
 integration: all $(INTEGRATION) ## the integration tests only
-	@$(TEST_ENV) tests/run.sh -- $(PAIRS) $(REACH_ITEM) -- $(ALONE)
+	@$(TEST_ENV) tests/run.sh -- $(PAIRS) $(NETWORK_ITEMS) -- $(ALONE)
 
 run-tests: test-programs
 	@$(TEST_ENV) tests/run.sh "$(SIM_ITEM)" $(UNIT) $(FUZZ_REPLAY) -- $(PAIRS) -- $(ALONE)
