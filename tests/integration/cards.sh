@@ -157,13 +157,13 @@ grows() {
 one_unplugged() {
 	local ok=yes
 
-	start 14
+	start 20
 	sleep 1
 	grows 88 3 || ok=no
 	ip -n b link set net88 down
 	grows 77 3 || ok=no
 	ip -n b link set net88 up
-	grows 88 10 || ok=no
+	grows 88 16 || ok=no
 	finish && [ $ok = yes ] && grep -q "no way from" "$work/a" "$work/b" &&
 		grep -q "all streams go the ways that they should" "$work/a" "$work/b"
 }

@@ -133,6 +133,7 @@ static bool look_for_silence(struct pccl_link *link, bool slept)
 		if (ls->state != PCCL_LINK_UP)
 			continue;
 		ls->stream->transport->count(ls->stream, &counters);
+		ls->share.trip_ns = counters.trip_ns;
 		if (!pccl_still_look(&ls->still, &counters, now_of(link), patience_ns(link, counters.trip_ns), slept))
 			continue;
 		ls->shift++;

@@ -7,7 +7,8 @@
 #define MEASURE_NS 1000000u
 #define MEASURE_MOST_NS 20000000u
 #define LEAST_BYTES (64u << 10) /* that say anything */
-#define WEIGHT 4u		/* what is new counts one part of so many */
+#define ACK_WAIT_NS 6000000u
+#define WEIGHT 3u	 /* what is new counts one part of so many */
 #define TRIAL_SHARE 16.0 /* a stream that others are preferred to gets no more than this part of the time for a trial */
 
 static uint64_t time_of(uint64_t bytes, uint64_t rate)
@@ -24,7 +25,7 @@ void pccl_share_sent(struct pccl_share *share, uint64_t bytes, uint64_t now_ns)
 {
 	if (share->flight_bytes == 0) {
 		share->since_ns = share->began_ns = now_ns;
-		share->arrived_bytes = 0;
+		share->all_bytes = share->arrival_ns = 0;
 		share->has_begun = false;
 	}
 	share->flight_bytes += bytes;
@@ -36,34 +37,54 @@ void pccl_share_forgot(struct pccl_share *share, uint64_t bytes)
 	share->flight_bytes -= bytes < share->flight_bytes ? bytes : share->flight_bytes;
 }
 
-/* From one acknowledgement to the next the way's length does not count, only its speed. */
-static void measure(struct pccl_share *share, uint64_t bytes, uint64_t took_ns)
+static void learn(struct pccl_share *share, uint64_t rate)
 {
-	share->bytes += bytes;
-	share->ns += took_ns;
-	if ((share->bytes < MEASURE_BYTES || share->ns < MEASURE_NS) && share->ns < MEASURE_MOST_NS)
+	share->rate = (share->rate * (WEIGHT - 1) + rate) / WEIGHT;
+}
+
+/* Frames that are acknowledged at the same time are one arrival. From one to the next the way's length does not count,
+ * only its speed. The last one of all that is in flight is not measured so: with nothing to follow the other side takes
+ * its time to acknowledge it. */
+static void note_arrival(struct pccl_share *share, uint64_t now_ns)
+{
+	if (share->has_begun && now_ns == share->since_ns)
 		return;
-	share->rate = (share->rate * (WEIGHT - 1) + rate_of(share->bytes, share->ns)) / WEIGHT;
-	share->bytes = share->ns = 0;
+	if (share->rate > 0 && share->arrival_ns > 0) {
+		share->bytes += share->arrival_bytes;
+		share->ns += share->arrival_ns;
+	}
+	if ((share->bytes >= MEASURE_BYTES && share->ns >= MEASURE_NS) || share->ns >= MEASURE_MOST_NS) {
+		learn(share, rate_of(share->bytes, share->ns));
+		share->bytes = share->ns = 0;
+	}
+	share->arrival_ns = share->has_begun ? now_ns - share->since_ns : 0;
+	share->arrival_bytes = 0;
+	share->since_ns = now_ns;
+	share->has_begun = true;
+}
+
+/* What was in flight without a pause tells how fast the way is at least, which is believed at once, for who is thought
+ * slow gets few frames to show it by; and when all of it is across, how fast it is at most. */
+static void learn_bounds(struct pccl_share *share, uint64_t now_ns)
+{
+	const uint64_t took_ns = now_ns - share->began_ns, wait_ns = ACK_WAIT_NS + share->trip_ns;
+
+	if (share->all_bytes < LEAST_BYTES || took_ns < MEASURE_NS)
+		return;
+	if (rate_of(share->all_bytes, took_ns) > share->rate)
+		share->rate = rate_of(share->all_bytes, took_ns);
+	else if (share->flight_bytes == 0 && took_ns > wait_ns &&
+		 rate_of(share->all_bytes, took_ns - wait_ns) < share->rate)
+		learn(share, rate_of(share->all_bytes, took_ns - wait_ns));
 }
 
 void pccl_share_acked(struct pccl_share *share, uint64_t bytes, uint64_t now_ns)
 {
-	uint64_t least;
-
 	pccl_share_forgot(share, bytes);
-	share->arrived_bytes += bytes;
-	/* Several frames may be acknowledged at once. */
-	if (share->has_begun && share->rate > 0 && share->first_ns != now_ns)
-		measure(share, bytes, now_ns - share->since_ns);
-	if (!share->has_begun)
-		share->first_ns = now_ns;
-	share->has_begun = true;
-	share->since_ns = now_ns;
-	/* It is so fast at least, and is believed at once: who is thought slow gets few frames to show it by. */
-	least = rate_of(share->arrived_bytes, now_ns - share->began_ns);
-	if (least > share->rate && share->arrived_bytes >= LEAST_BYTES && now_ns - share->began_ns >= MEASURE_NS)
-		share->rate = least;
+	note_arrival(share, now_ns);
+	share->arrival_bytes += bytes;
+	share->all_bytes += bytes;
+	learn_bounds(share, now_ns);
 }
 
 void pccl_share_begin(struct pccl_share *share)

@@ -14,10 +14,12 @@ struct pccl_share {
 	uint64_t rate; /* bytes per second that are acknowledged while any are in flight; 0: not known yet */
 	uint64_t flight_bytes;
 	uint64_t since_ns;	/* the last acknowledgement, or when something came to be in flight */
+	uint64_t trip_ns;	/* there and back, the least, as far as is known; whoever knows sets it */
 	uint64_t began_ns;	/* since then something is in flight, */
-	uint64_t arrived_bytes; /* so much was acknowledged, */
-	uint64_t first_ns;	/* and for the first time then, */
-	bool has_begun;		/* if at all */
+	uint64_t all_bytes;	/* so much was acknowledged, */
+	bool has_begun;		/* if anything was; */
+	uint64_t arrival_bytes; /* so much at the last time, */
+	uint64_t arrival_ns;	/* so long after the one before; 0: that was the first */
 	uint64_t bytes, ns;	/* of the measurement that goes on */
 	uint64_t passed_ns;	/* what others took for the frames that were theirs since this one had its last */
 };

@@ -218,6 +218,25 @@ static void card_that_was_slow_for_a_while_is_found_out_to_be_fast(void **state)
 	assert_in_range(world.cards[1].frames - before, 200, 312);
 }
 
+/* Also if there is never more than one frame in flight. */
+static void card_that_becomes_slow_is_found_out_by_single_frames(void **state)
+{
+	static const double mbits[] = {500, 500};
+	uint64_t before;
+	uint32_t i;
+
+	(void)state;
+	open_world(2, mbits);
+	(void)run(256, FRAME_BYTES);
+	world.cards[0].rate = 20 * MBIT;
+	for (i = 0; i < 40; i++)
+		(void)run(1, FRAME_BYTES / 2);
+	before = world.cards[0].frames;
+	for (i = 0; i < 100; i++)
+		(void)run(1, FRAME_BYTES / 2);
+	assert_in_range(world.cards[0].frames - before, 0, 8);
+}
+
 static void card_that_stops_is_not_waited_for(void **state)
 {
 	static const double mbits[] = {500, 100};
@@ -263,6 +282,7 @@ int main(void)
 		cmocka_unit_test(without_the_measure_the_slow_card_holds_the_op_up),
 		cmocka_unit_test(several_streams_share_each_card),
 		cmocka_unit_test(card_that_was_slow_for_a_while_is_found_out_to_be_fast),
+		cmocka_unit_test(card_that_becomes_slow_is_found_out_by_single_frames),
 		cmocka_unit_test(card_that_stops_is_not_waited_for),
 		cmocka_unit_test(nothing_is_known_of_a_new_connection),
 	};
