@@ -10,6 +10,7 @@
 #define LOOK_NS (200 * PCCL_MS_NS)
 #define SILENCE_SHARE \
 	4u /* of the time that a redial may take: so long a stream may be silent, or longer if it is far */
+#define SILENCE_LEAST_NS (500 * PCCL_MS_NS) /* what is lost twice in a row comes again before that */
 #define TRIAL_FIRST_NS (5 * PCCL_SECOND_NS)
 #define TRIAL_MOST_NS (160 * PCCL_SECOND_NS)
 #define SETTLED_NS (20 * PCCL_SECOND_NS) /* on its own way again: then that is no longer suspicious */
@@ -118,7 +119,9 @@ void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t payload_bytes)
 
 static uint64_t patience_ns(const struct pccl_link *link, uint64_t trip_ns)
 {
-	return pccl_patience_ns(link->config.redial_timeout_ns / SILENCE_SHARE, trip_ns, 2);
+	const uint64_t part_ns = link->config.redial_timeout_ns / SILENCE_SHARE;
+
+	return pccl_patience_ns(part_ns > SILENCE_LEAST_NS ? part_ns : SILENCE_LEAST_NS, trip_ns, 2);
 }
 
 /* `slept`: the loop comes late, and may have things to read. False: the link is lost. */
