@@ -7,7 +7,7 @@
 set -u
 export PCCL_SECURITY=none # nothing leaves this machine
 
-cases="both_carry six_carry by_lanes one_unplugged one_cut_off one_without_address"
+cases="both_carry six_carry over_tls by_lanes one_unplugged one_cut_off one_without_address"
 rate=200mbit # of a card: so that a busy machine can fill it
 
 say() {
@@ -131,6 +131,15 @@ six_carry() {
 		ip -n $host -4 addr flush dev net88
 	done
 	start 2
+	finish && carried 25 75 77 88 && carried 0 5 66
+}
+
+over_tls() {
+	"$bin/pccl-master" --generate-secret >/run/secret
+	export PCCL_SECURITY=psk PCCL_SECRET_FILE=/run/secret
+	start 2
+	export PCCL_SECURITY=none
+	unset PCCL_SECRET_FILE
 	finish && carried 25 75 77 88 && carried 0 5 66
 }
 
