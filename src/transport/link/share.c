@@ -7,8 +7,13 @@
 #define MEASURE_NS 1000000u
 #define MEASURE_MOST_NS 20000000u
 #define LEAST_BYTES (64u << 10) /* that say anything */
+/* Rates of which one is two thirds of the other, or more, may well be equal. */
+#define ALIKE 3u
+#define ALIKE_OF 2u
 #define ACK_WAIT_NS 6000000u
-#define WEIGHT 3u	 /* what is new counts one part of so many */
+/* What is measured counts one part of so many: acknowledgements come unevenly. */
+#define PARTS 8u
+#define PARTS_OF_BOUNDS 3u
 #define TRIAL_SHARE 16.0 /* a stream that others are preferred to gets no more than this part of the time for a trial */
 
 static uint64_t time_of(uint64_t bytes, uint64_t rate)
@@ -37,9 +42,9 @@ void pccl_share_forgot(struct pccl_share *share, uint64_t bytes)
 	share->flight_bytes -= bytes < share->flight_bytes ? bytes : share->flight_bytes;
 }
 
-static void learn(struct pccl_share *share, uint64_t rate)
+static void learn(struct pccl_share *share, uint64_t rate, uint64_t parts)
 {
-	share->rate = (share->rate * (WEIGHT - 1) + rate) / WEIGHT;
+	share->rate = (share->rate * (parts - 1) + rate) / parts;
 }
 
 /* Frames that are acknowledged at the same time are one arrival. From one to the next the way's length does not count,
@@ -54,7 +59,7 @@ static void note_arrival(struct pccl_share *share, uint64_t now_ns)
 		share->ns += share->arrival_ns;
 	}
 	if ((share->bytes >= MEASURE_BYTES && share->ns >= MEASURE_NS) || share->ns >= MEASURE_MOST_NS) {
-		learn(share, rate_of(share->bytes, share->ns));
+		learn(share, rate_of(share->bytes, share->ns), PARTS);
 		share->bytes = share->ns = 0;
 	}
 	share->arrival_ns = share->has_begun ? now_ns - share->since_ns : 0;
@@ -75,7 +80,7 @@ static void learn_bounds(struct pccl_share *share, uint64_t now_ns)
 		share->rate = rate_of(share->all_bytes, took_ns);
 	else if (share->flight_bytes == 0 && took_ns > wait_ns &&
 		 rate_of(share->all_bytes, took_ns - wait_ns) < share->rate)
-		learn(share, rate_of(share->all_bytes, took_ns - wait_ns));
+		learn(share, rate_of(share->all_bytes, took_ns - wait_ns), PARTS_OF_BOUNDS);
 }
 
 void pccl_share_acked(struct pccl_share *share, uint64_t bytes, uint64_t now_ns)
@@ -98,20 +103,22 @@ void pccl_share_passed(struct pccl_share *share, const struct pccl_share *taker,
 		share->passed_ns += time_of(bytes, taker->rate);
 }
 
-uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t now_ns)
+uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t now_ns)
 {
+	const uint64_t rate = share->rate >= fastest / ALIKE * ALIKE_OF ? fastest : share->rate;
 	const uint64_t waited_ns = share->flight_bytes > 0 ? now_ns - share->since_ns : 0;
 	uint64_t ends_ns;
 
 	if (share->rate == 0)
 		return share->flight_bytes + bytes > FIRST_BYTES && share->flight_bytes > 0 ? UINT64_MAX : waited_ns;
-	ends_ns = time_of(share->flight_bytes + bytes, share->rate);
+	ends_ns = time_of(share->flight_bytes + bytes, rate);
 	return ends_ns > waited_ns ? ends_ns : waited_ns; /* what has stopped takes as long again, at least */
 }
 
-bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t other_ns, uint64_t now_ns)
+bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t other_ns,
+		      uint64_t now_ns)
 {
-	const uint64_t own_ns = pccl_share_ends_ns(share, bytes, now_ns);
+	const uint64_t own_ns = pccl_share_ends_ns(share, bytes, fastest, now_ns);
 
 	if (own_ns == UINT64_MAX)
 		return false;

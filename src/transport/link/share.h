@@ -35,12 +35,15 @@ void pccl_share_begin(struct pccl_share *share);
 /* Another stream, with `taker`, has taken a frame. */
 void pccl_share_passed(struct pccl_share *share, const struct pccl_share *taker, uint64_t bytes);
 
-/* How long it will be until the stream has delivered a frame of so many bytes that it is given now, in ns. UINT64_MAX:
- * nobody knows, for nothing was delivered yet, and enough to see it is in flight. */
-uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t now_ns);
+/* How long it will be until the stream has delivered a frame of so many bytes that it is given now, in ns. `fastest` is
+ * the highest rate among the link's streams: one that is not much lower may well be equal, and counts so, for to take
+ * equal ones for unequal costs more than the other way round. UINT64_MAX: nobody knows, for nothing was delivered yet,
+ * and enough to see it is in flight. */
+uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t now_ns);
 
 /* Does it take that frame, if the soonest other one needs so long for it (UINT64_MAX: there is none)? It also does now
  * and then after others have been preferred for long: it may be faster now. */
-bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t other_ns, uint64_t now_ns);
+bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t other_ns,
+		      uint64_t now_ns);
 
 #endif

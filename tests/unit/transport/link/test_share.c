@@ -46,13 +46,24 @@ static void open_world(uint32_t count, const double *mbits)
 	}
 }
 
+static uint64_t fastest(void)
+{
+	uint64_t rate = 0;
+	uint32_t i;
+
+	for (i = 0; i < world.count; i++)
+		if (world.cards[i].share.rate > rate)
+			rate = world.cards[i].share.rate;
+	return rate;
+}
+
 static uint64_t soonest_other(uint32_t index, uint32_t bytes)
 {
 	uint64_t least_ns = UINT64_MAX;
 	uint32_t i;
 
 	for (i = 0; i < world.count; i++) {
-		uint64_t ends_ns = pccl_share_ends_ns(&world.cards[i].share, bytes, world.now_ns);
+		uint64_t ends_ns = pccl_share_ends_ns(&world.cards[i].share, bytes, fastest(), world.now_ns);
 
 		if (i != index && ends_ns < least_ns)
 			least_ns = ends_ns;
@@ -67,7 +78,8 @@ static bool give(uint32_t index, uint32_t bytes)
 
 	if (card->flight_bytes + bytes > ROOM_BYTES)
 		return false;
-	if (!world.plain && !pccl_share_takes(&card->share, bytes, soonest_other(index, bytes), world.now_ns))
+	if (!world.plain &&
+	    !pccl_share_takes(&card->share, bytes, fastest(), soonest_other(index, bytes), world.now_ns))
 		return false;
 	pccl_share_sent(&card->share, bytes, world.now_ns);
 	for (i = 0; i < world.count; i++)
@@ -248,11 +260,13 @@ static void card_that_stops_is_not_waited_for(void **state)
 	now_ns = world.now_ns;
 	/* The fast one has one frame, which stays; the slow one takes no longer than that has stayed. */
 	pccl_share_sent(&world.cards[0].share, FRAME_BYTES, now_ns);
-	assert_false(pccl_share_takes(&world.cards[1].share, FRAME_BYTES,
-				      pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, now_ns), now_ns));
+	assert_false(pccl_share_takes(&world.cards[1].share, FRAME_BYTES, fastest(),
+				      pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, fastest(), now_ns),
+				      now_ns));
 	now_ns += SECOND_NS / 10;
-	assert_true(pccl_share_takes(&world.cards[1].share, FRAME_BYTES,
-				     pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, now_ns), now_ns));
+	assert_true(pccl_share_takes(&world.cards[1].share, FRAME_BYTES, fastest(),
+				     pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, fastest(), now_ns),
+				     now_ns));
 }
 
 static void nothing_is_known_of_a_new_connection(void **state)
@@ -263,7 +277,7 @@ static void nothing_is_known_of_a_new_connection(void **state)
 	(void)state;
 	pccl_share_begin(&share);
 	assert_int_equal(share.flight_bytes, 0);
-	while (frames < 100 && pccl_share_takes(&share, FRAME_BYTES, UINT64_MAX, SECOND_NS)) {
+	while (frames < 100 && pccl_share_takes(&share, FRAME_BYTES, 0, UINT64_MAX, SECOND_NS)) {
 		pccl_share_sent(&share, FRAME_BYTES, SECOND_NS);
 		frames++;
 	}
@@ -271,7 +285,7 @@ static void nothing_is_known_of_a_new_connection(void **state)
 	pccl_share_forgot(&share, 1ull << 40);
 	assert_int_equal(share.flight_bytes, 0);
 	pccl_share_begin(&share);
-	assert_true(pccl_share_takes(&share, 64u << 20, UINT64_MAX, SECOND_NS)); /* one, however large */
+	assert_true(pccl_share_takes(&share, 64u << 20, 0, UINT64_MAX, SECOND_NS)); /* one, however large */
 }
 
 int main(void)
