@@ -51,38 +51,29 @@ uint32_t pccl_link_first_place(const struct pccl_link_stream *ls)
 
 /* ---- which stream takes a frame ------------------------------------------------------------------------------ */
 
-static uint64_t fastest_rate(const struct pccl_link *link)
-{
-	uint64_t fastest = 0;
-	uint16_t i;
-
-	for (i = 0; i < link->config.streams; i++)
-		if (link->streams[i].state == PCCL_LINK_UP && link->streams[i].share.rate > fastest)
-			fastest = link->streams[i].share.rate;
-	return fastest;
-}
-
 bool pccl_link_may_take(const struct pccl_link_stream *ls)
 {
 	const struct pccl_link *link = ls->link;
-	const uint32_t bytes = link->ways.frame_bytes;
-	uint64_t least_ns = UINT64_MAX, fastest;
+	struct pccl_share_all all = {.bytes = link->ways.frame_bytes};
+	uint64_t least_ns = UINT64_MAX;
 	uint16_t i;
 
 	if (!is_shared(link))
 		return true;
-	fastest = fastest_rate(link);
+	for (i = 0; i < link->config.streams; i++)
+		if (link->streams[i].state == PCCL_LINK_UP)
+			pccl_share_add(&all, &link->streams[i].share);
 	for (i = 0; i < link->config.streams; i++) {
 		const struct pccl_link_stream *other = &link->streams[i];
 		uint64_t ends_ns;
 
 		if (other == ls || other->state != PCCL_LINK_UP)
 			continue;
-		ends_ns = pccl_share_ends_ns(&other->share, bytes, fastest, now_of(link));
+		ends_ns = pccl_share_ends_ns(&other->share, &all, now_of(link));
 		if (ends_ns < least_ns)
 			least_ns = ends_ns;
 	}
-	return pccl_share_takes(&ls->share, bytes, fastest, least_ns, now_of(link));
+	return pccl_share_takes(&ls->share, &all, least_ns, now_of(link));
 }
 
 static void look_soon(struct pccl_link *link)

@@ -7,9 +7,10 @@
 #define MEASURE_NS 1000000u
 #define MEASURE_MOST_NS 20000000u
 #define LEAST_BYTES (64u << 10) /* that say anything */
-/* Rates of which one is two thirds of the other, or more, may well be equal. */
-#define ALIKE 3u
-#define ALIKE_OF 2u
+/* Rates of which one is three quarters of the other, or more, may well be equal. */
+#define ALIKE 4u
+#define ALIKE_OF 3u
+#define BUSY_NS 80000000u /* many times what acknowledgements wait; a process may not come to run for a while */
 #define ACK_WAIT_NS 6000000u
 /* What is measured counts one part of so many: acknowledgements come unevenly. */
 #define PARTS 8u
@@ -103,24 +104,43 @@ void pccl_share_passed(struct pccl_share *share, const struct pccl_share *taker,
 		share->passed_ns += time_of(bytes, taker->rate);
 }
 
-uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t now_ns)
+void pccl_share_add(struct pccl_share_all *all, const struct pccl_share *share)
 {
-	const uint64_t rate = share->rate >= fastest / ALIKE * ALIKE_OF ? fastest : share->rate;
+	if (share->rate > all->fastest)
+		all->fastest = share->rate;
+	if (share->rate > 0 && time_of(all->bytes, share->rate) > all->longest_ns)
+		all->longest_ns = time_of(all->bytes, share->rate);
+}
+
+uint64_t pccl_share_ends_ns(const struct pccl_share *share, const struct pccl_share_all *all, uint64_t now_ns)
+{
+	const uint64_t rate = share->rate >= all->fastest / ALIKE * ALIKE_OF ? all->fastest : share->rate;
 	const uint64_t waited_ns = share->flight_bytes > 0 ? now_ns - share->since_ns : 0;
 	uint64_t ends_ns;
 
 	if (share->rate == 0)
-		return share->flight_bytes + bytes > FIRST_BYTES && share->flight_bytes > 0 ? UINT64_MAX : waited_ns;
-	ends_ns = time_of(share->flight_bytes + bytes, rate);
+		return share->flight_bytes + all->bytes > FIRST_BYTES && share->flight_bytes > 0 ? UINT64_MAX
+												 : waited_ns;
+	ends_ns = time_of(share->flight_bytes + all->bytes, rate);
 	return ends_ns > waited_ns ? ends_ns : waited_ns; /* what has stopped takes as long again, at least */
 }
 
-bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t other_ns,
+/* A slow one takes a frame only if the fast ones are busy for so long. */
+static bool has_enough(const struct pccl_share *share, const struct pccl_share_all *all)
+{
+	const uint64_t least_ns = all->longest_ns + all->longest_ns / 2;
+	const uint64_t enough_ns = (least_ns > BUSY_NS ? least_ns : BUSY_NS) + share->trip_ns;
+
+	return share->rate > 0 && share->flight_bytes + all->bytes > FIRST_BYTES &&
+	       time_of(share->flight_bytes, share->rate) > enough_ns;
+}
+
+bool pccl_share_takes(const struct pccl_share *share, const struct pccl_share_all *all, uint64_t other_ns,
 		      uint64_t now_ns)
 {
-	const uint64_t own_ns = pccl_share_ends_ns(share, bytes, fastest, now_ns);
+	const uint64_t own_ns = pccl_share_ends_ns(share, all, now_ns);
 
-	if (own_ns == UINT64_MAX)
+	if (own_ns == UINT64_MAX || has_enough(share, all))
 		return false;
 	if (own_ns <= other_ns)
 		return true;

@@ -35,15 +35,25 @@ void pccl_share_begin(struct pccl_share *share);
 /* Another stream, with `taker`, has taken a frame. */
 void pccl_share_passed(struct pccl_share *share, const struct pccl_share *taker, uint64_t bytes);
 
-/* How long it will be until the stream has delivered a frame of so many bytes that it is given now, in ns. `fastest` is
- * the highest rate among the link's streams: one that is not much lower may well be equal, and counts so, for to take
- * equal ones for unequal costs more than the other way round. UINT64_MAX: nobody knows, for nothing was delivered yet,
- * and enough to see it is in flight. */
-uint64_t pccl_share_ends_ns(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t now_ns);
+/* What counts of all streams of a link together, for one frame. `bytes` is set, the rest zeroed at first. */
+struct pccl_share_all {
+	uint64_t bytes;	     /* of the frame, or of such as there were lately */
+	uint64_t fastest;    /* the highest rate */
+	uint64_t longest_ns; /* what the slowest stream takes for the frame */
+};
 
-/* Does it take that frame, if the soonest other one needs so long for it (UINT64_MAX: there is none)? It also does now
- * and then after others have been preferred for long: it may be faster now. */
-bool pccl_share_takes(const struct pccl_share *share, uint64_t bytes, uint64_t fastest, uint64_t other_ns,
+/* Adds one that is up. */
+void pccl_share_add(struct pccl_share_all *all, const struct pccl_share *share);
+
+/* How long it will be until the stream has delivered the frame, if it is given it now, in ns. One that is not much
+ * slower than the fastest may well be equal to it, and counts so, for to take equal ones for unequal costs more than the
+ * other way round. UINT64_MAX: nobody knows, for nothing was delivered yet, and enough to see it is in flight. */
+uint64_t pccl_share_ends_ns(const struct pccl_share *share, const struct pccl_share_all *all, uint64_t now_ns);
+
+/* Does it take the frame, if the soonest other one needs so long for it (UINT64_MAX: there is none)? It also does now
+ * and then after others have been preferred for long: it may be faster now. And not if it has enough to do until
+ * something is acknowledged: what is given to nobody yet may go to whoever is first. */
+bool pccl_share_takes(const struct pccl_share *share, const struct pccl_share_all *all, uint64_t other_ns,
 		      uint64_t now_ns);
 
 #endif

@@ -46,24 +46,24 @@ static void open_world(uint32_t count, const double *mbits)
 	}
 }
 
-static uint64_t fastest(void)
+static struct pccl_share_all of_all(uint64_t bytes)
 {
-	uint64_t rate = 0;
+	struct pccl_share_all all = {.bytes = bytes};
 	uint32_t i;
 
 	for (i = 0; i < world.count; i++)
-		if (world.cards[i].share.rate > rate)
-			rate = world.cards[i].share.rate;
-	return rate;
+		pccl_share_add(&all, &world.cards[i].share);
+	return all;
 }
 
 static uint64_t soonest_other(uint32_t index, uint32_t bytes)
 {
+	const struct pccl_share_all all = of_all(bytes);
 	uint64_t least_ns = UINT64_MAX;
 	uint32_t i;
 
 	for (i = 0; i < world.count; i++) {
-		uint64_t ends_ns = pccl_share_ends_ns(&world.cards[i].share, bytes, fastest(), world.now_ns);
+		uint64_t ends_ns = pccl_share_ends_ns(&world.cards[i].share, &all, world.now_ns);
 
 		if (i != index && ends_ns < least_ns)
 			least_ns = ends_ns;
@@ -73,13 +73,13 @@ static uint64_t soonest_other(uint32_t index, uint32_t bytes)
 
 static bool give(uint32_t index, uint32_t bytes)
 {
+	const struct pccl_share_all all = of_all(bytes);
 	struct card *card = &world.cards[index];
 	uint32_t i;
 
 	if (card->flight_bytes + bytes > ROOM_BYTES)
 		return false;
-	if (!world.plain &&
-	    !pccl_share_takes(&card->share, bytes, fastest(), soonest_other(index, bytes), world.now_ns))
+	if (!world.plain && !pccl_share_takes(&card->share, &all, soonest_other(index, bytes), world.now_ns))
 		return false;
 	pccl_share_sent(&card->share, bytes, world.now_ns);
 	for (i = 0; i < world.count; i++)
@@ -252,32 +252,33 @@ static void card_that_becomes_slow_is_found_out_by_single_frames(void **state)
 static void card_that_stops_is_not_waited_for(void **state)
 {
 	static const double mbits[] = {500, 100};
+	struct pccl_share_all all;
 	uint64_t now_ns;
 
 	(void)state;
 	open_world(2, mbits);
 	(void)run(256, FRAME_BYTES);
 	now_ns = world.now_ns;
+	all = of_all(FRAME_BYTES);
 	/* The fast one has one frame, which stays; the slow one takes no longer than that has stayed. */
 	pccl_share_sent(&world.cards[0].share, FRAME_BYTES, now_ns);
-	assert_false(pccl_share_takes(&world.cards[1].share, FRAME_BYTES, fastest(),
-				      pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, fastest(), now_ns),
-				      now_ns));
+	assert_false(pccl_share_takes(&world.cards[1].share, &all,
+				      pccl_share_ends_ns(&world.cards[0].share, &all, now_ns), now_ns));
 	now_ns += SECOND_NS / 10;
-	assert_true(pccl_share_takes(&world.cards[1].share, FRAME_BYTES, fastest(),
-				     pccl_share_ends_ns(&world.cards[0].share, FRAME_BYTES, fastest(), now_ns),
-				     now_ns));
+	assert_true(pccl_share_takes(&world.cards[1].share, &all,
+				     pccl_share_ends_ns(&world.cards[0].share, &all, now_ns), now_ns));
 }
 
 static void nothing_is_known_of_a_new_connection(void **state)
 {
 	struct pccl_share share = {.rate = 7, .flight_bytes = 3};
+	struct pccl_share_all all = {.bytes = FRAME_BYTES};
 	uint32_t frames = 0;
 
 	(void)state;
 	pccl_share_begin(&share);
 	assert_int_equal(share.flight_bytes, 0);
-	while (frames < 100 && pccl_share_takes(&share, FRAME_BYTES, 0, UINT64_MAX, SECOND_NS)) {
+	while (frames < 100 && pccl_share_takes(&share, &all, UINT64_MAX, SECOND_NS)) {
 		pccl_share_sent(&share, FRAME_BYTES, SECOND_NS);
 		frames++;
 	}
@@ -285,7 +286,8 @@ static void nothing_is_known_of_a_new_connection(void **state)
 	pccl_share_forgot(&share, 1ull << 40);
 	assert_int_equal(share.flight_bytes, 0);
 	pccl_share_begin(&share);
-	assert_true(pccl_share_takes(&share, 64u << 20, 0, UINT64_MAX, SECOND_NS)); /* one, however large */
+	all.bytes = 64u << 20;
+	assert_true(pccl_share_takes(&share, &all, UINT64_MAX, SECOND_NS)); /* one, however large */
 }
 
 int main(void)
