@@ -33,7 +33,7 @@ bool pccl_link_pop(struct pccl_link_stream *ls)
 		struct pccl_link_entry *entry = entry_at(ls, ls->acked++);
 		void *token = entry->send.token;
 
-		pccl_link_was_acked(ls, entry->send.frame.payload_bytes);
+		pccl_link_was_acked(ls, ls->acked - 1, entry->send.frame.payload_bytes);
 		if (entry->forgotten || token == NULL)
 			continue;
 		pccl_guard_enter(&link->guard, &guard);
@@ -150,7 +150,7 @@ void pccl_link_log_forget(struct pccl_link_stream *ls, const void *cookie)
 			continue;
 		assert(has_cookie(entry, cookie) && !entry->in_transport);
 		ls->cookies[count % PCCL_LINK_LOG_FRAMES] = NULL;
-		pccl_link_took_back(ls, entry->send.frame.payload_bytes);
+		pccl_link_took_back(ls, count, entry->send.frame.payload_bytes);
 		memset(&entry->send, 0, sizeof(entry->send));
 		entry->send.frame.type = PCCL_FRAME_ACK;
 		entry->send.frame.flags = PCCL_FRAME_PLACEHOLDER;

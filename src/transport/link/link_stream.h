@@ -156,11 +156,11 @@ bool pccl_link_is_neighbour(const struct pccl_link_stream *ls, const struct pccl
 uint32_t pccl_link_first_place(const struct pccl_link_stream *ls);
 /* May the stream take another new frame, or is it for one that would deliver it sooner? */
 bool pccl_link_may_take(const struct pccl_link_stream *ls);
-/* It has been given one, of so many payload bytes; one of so many was acknowledged; will not be, for it was taken back.
- */
+/* It has been given one, of so many payload bytes; the one with that count was acknowledged; will not be, for it was
+ * taken back. */
 void pccl_link_took(struct pccl_link_stream *ls, uint32_t payload_bytes);
-void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t payload_bytes);
-void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t payload_bytes);
+void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t count, uint32_t payload_bytes);
+void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t count, uint32_t payload_bytes);
 /* The stream has come up, or is down. */
 void pccl_link_ways_up(struct pccl_link_stream *ls);
 void pccl_link_ways_down(struct pccl_link_stream *ls);

@@ -22,13 +22,13 @@ static uint64_t now_of(const struct pccl_link *link)
 
 static bool has_ways(const struct pccl_link *link)
 {
-	return link->config.way_count > 0;
+	return link->config.way_count > 1;
 }
 
 /* Is there a choice? */
 static bool is_shared(const struct pccl_link *link)
 {
-	return link->config.way_count > 1 && link->config.streams > 1;
+	return has_ways(link) && link->config.streams > 1;
 }
 
 static uint32_t own_way(const struct pccl_link_stream *ls)
@@ -103,19 +103,28 @@ void pccl_link_took(struct pccl_link_stream *ls, uint32_t payload_bytes)
 			pccl_share_passed(&link->streams[i].share, &ls->share, bytes);
 }
 
-void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t payload_bytes)
+/* The count is that of a frame which the present connection was handed, not one that the neighbour had from an earlier
+ * one. */
+static bool was_handed(const struct pccl_link_stream *ls, uint32_t count)
+{
+	return (int32_t)(count - ls->claimed_at_up) >= 0 && (int32_t)(count - ls->cursor) < 0;
+}
+
+void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t count, uint32_t payload_bytes)
 {
 	struct pccl_link *link = ls->link;
 
-	if (!is_shared(link))
+	if (!has_ways(link) || !was_handed(ls, count))
 		return;
 	pccl_share_acked(&ls->share, payload_bytes + PCCL_FRAME_BYTES, now_of(link));
-	pccl_loop_defer(link->config.loop, &link->hook); /* it may take more */
+	if (is_shared(link))
+		pccl_loop_defer(link->config.loop, &link->hook); /* it may take more */
 }
 
-void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t payload_bytes)
+void pccl_link_took_back(struct pccl_link_stream *ls, uint32_t count, uint32_t payload_bytes)
 {
-	pccl_share_forgot(&ls->share, payload_bytes);
+	if (has_ways(ls->link) && was_handed(ls, count))
+		pccl_share_forgot(&ls->share, payload_bytes);
 }
 
 /* ---- silence --------------------------------------------------------------------------------------------------- */

@@ -86,6 +86,8 @@ static void learn_bounds(struct pccl_share *share, uint64_t now_ns)
 
 void pccl_share_acked(struct pccl_share *share, uint64_t bytes, uint64_t now_ns)
 {
+	if (share->flight_bytes == 0)
+		return; /* it was not in flight here: when it began nobody knows */
 	pccl_share_forgot(share, bytes);
 	note_arrival(share, now_ns);
 	share->arrival_bytes += bytes;

@@ -156,6 +156,31 @@ static void forgotten_frames_leave_room(void **state)
 	close_ways();
 }
 
+/* What the other side had before the connection came up says nothing of how fast that is. */
+static void frames_of_an_earlier_connection_are_not_measured(void **state)
+{
+	struct pccl_link_stream *ls;
+	struct pccl_share before;
+
+	(void)state;
+	open_ways();
+	rope_tie_both(&rope);
+	deliver();
+	ls = &rope.dialer.link->streams[0];
+	before = ls->share;
+	pccl_share_begin(&ls->share);
+	ls->claimed_at_up = ls->cursor;
+	pccl_link_was_acked(ls, ls->cursor - 1, ROPE_BYTES_MOST);
+	assert_int_equal(ls->share.rate, 0);
+	assert_int_equal(ls->share.all_bytes, 0);
+	ls->share.flight_bytes = 100;
+	pccl_link_took_back(ls, ls->cursor - 1, 50);
+	pccl_link_took_back(ls, ls->cursor, 50);
+	assert_int_equal(ls->share.flight_bytes, 100);
+	ls->share = before;
+	close_ways();
+}
+
 static void streams_that_keep_breaking_lose_nothing(void **state)
 {
 	(void)state;
@@ -176,6 +201,7 @@ int main(void)
 		cmocka_unit_test(way_from_an_address_that_this_host_has_no_more_is_none),
 		cmocka_unit_test(where_no_way_leads_there_the_other_places_do),
 		cmocka_unit_test(forgotten_frames_leave_room),
+		cmocka_unit_test(frames_of_an_earlier_connection_are_not_measured),
 		cmocka_unit_test(streams_that_keep_breaking_lose_nothing),
 	};
 

@@ -290,6 +290,17 @@ static void nothing_is_known_of_a_new_connection(void **state)
 	assert_true(pccl_share_takes(&share, &all, UINT64_MAX, SECOND_NS)); /* one, however large */
 }
 
+/* Days after the start of the system, that is: since began_ns, which is zero. */
+static void what_was_not_in_flight_is_not_measured(void **state)
+{
+	struct pccl_share share = {.rate = 0};
+
+	(void)state;
+	pccl_share_acked(&share, 1 << 20, UINT64_C(259200000000000));
+	assert_int_equal(share.rate, 0);
+	assert_int_equal(share.all_bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +312,7 @@ int main(void)
 		cmocka_unit_test(card_that_becomes_slow_is_found_out_by_single_frames),
 		cmocka_unit_test(card_that_stops_is_not_waited_for),
 		cmocka_unit_test(nothing_is_known_of_a_new_connection),
+		cmocka_unit_test(what_was_not_in_flight_is_not_measured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
