@@ -75,12 +75,39 @@ static const struct pccl_stream_events try_events = {.opened = on_opened, .heade
 
 /* ---- trying -------------------------------------------------------------------------------------------------- */
 
-/* Which one has its turn as the turn-th. */
+/* So many go round among themselves; the order of the others is that of the places. */
+static uint32_t round_of(const struct pccl_dialler *dialler)
+{
+	return dialler->way_count > 0 ? dialler->way_count : dialler->place_count;
+}
+
 static uint32_t place_at(const struct pccl_dialler *dialler, uint32_t turn)
 {
-	const uint32_t round = dialler->way_count > 0 ? dialler->way_count : dialler->place_count;
+	const uint32_t round = round_of(dialler);
 
 	return turn < round ? (dialler->first + turn) % round : turn;
+}
+
+uint32_t pccl_dialler_turn_of(const struct pccl_dialler *dialler, uint32_t place)
+{
+	const uint32_t round = round_of(dialler);
+
+	return place < round ? (place + round - dialler->first) % round : place;
+}
+
+uint32_t pccl_dialler_goes_on_at(const struct pccl_dialler *dialler)
+{
+	uint32_t i;
+
+	if (dialler->busy)
+		return (pccl_dialler_turn_of(dialler, dialler->busy_try) + 1) % dialler->place_count;
+	for (i = 0; i < dialler->place_count; i++) {
+		const uint32_t turn = (dialler->begin + i) % dialler->place_count;
+
+		if (!dialler->tries[place_at(dialler, turn)].dialled)
+			return turn;
+	}
+	return dialler->begin;
 }
 
 /* False: all have been. */
@@ -89,7 +116,7 @@ static bool dial_next(struct pccl_dialler *dialler)
 	uint32_t i;
 
 	for (i = 0; i < dialler->place_count; i++) {
-		uint32_t index = place_at(dialler, i);
+		uint32_t index = place_at(dialler, (dialler->begin + i) % dialler->place_count);
 		const struct pccl_place *place = &dialler->places[index];
 		struct pccl_dialler_try *one = &dialler->tries[index];
 
@@ -148,7 +175,7 @@ void pccl_dialler_start(struct pccl_dialler *dialler)
 
 	assert(dialler->place_count > 0 && dialler->place_count <= PCCL_DIALLER_PLACES_MAX);
 	assert(dialler->way_count <= dialler->place_count);
-	assert(dialler->first < (dialler->way_count > 0 ? dialler->way_count : dialler->place_count));
+	assert(dialler->first < round_of(dialler) && dialler->begin < dialler->place_count);
 	memset(dialler->tries, 0, sizeof(dialler->tries));
 	for (i = 0; i < dialler->place_count; i++)
 		dialler->tries[i].dialler = dialler;

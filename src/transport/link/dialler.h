@@ -38,7 +38,8 @@ struct pccl_dialler {
 	const struct pccl_place *places; /* the user's; they stay until pccl_dialler_stop() */
 	uint32_t place_count;
 	uint32_t way_count; /* so many places come before the others; of these, or of all if it is 0, */
-	uint32_t first;	    /* this is the index of the one to begin with */
+	uint32_t first;	    /* this is the index of the one that comes first in the order; */
+	uint32_t begin;	    /* so many further in the order is begun, and those before come at the end */
 	/* The stream is detached and the user's; inside, it may call stop(). */
 	void (*connected)(void *context, struct pccl_stream *stream, uint32_t place);
 	/* None of them is it; the reasons of all, as far as there is room. */
@@ -52,8 +53,8 @@ struct pccl_dialler {
 	char reason[PCCL_DIALLER_REASON_BYTES];
 };
 
-/* Begins with places[first], which must be one (of the ways, if there are any); the fields above `busy` are set. A
- * callback follows, never from inside this call. */
+/* places[first] must be one (of the ways, if there are any); the fields above `busy` are set. A callback follows, never
+ * from inside this call. */
 void pccl_dialler_start(struct pccl_dialler *dialler);
 
 /* The one that was handed over is not it: the next, please. `reason` in words; `unfit`: dialling that place again is in
@@ -62,6 +63,12 @@ void pccl_dialler_next(struct pccl_dialler *dialler, const char *reason, bool un
 
 /* Did all of the places fail so, that it would be in vain to dial them again? */
 bool pccl_dialler_is_unfit(const struct pccl_dialler *dialler);
+
+/* Where that place is in the order. */
+uint32_t pccl_dialler_turn_of(const struct pccl_dialler *dialler, uint32_t place);
+/* Where in the order to begin next time, so that all have their turn: after the one that was handed over, or with the
+ * one that would have been dialled next. */
+uint32_t pccl_dialler_goes_on_at(const struct pccl_dialler *dialler);
 
 /* Is there anything left to be tried, beside the one that was handed over? */
 bool pccl_dialler_has_more(const struct pccl_dialler *dialler);

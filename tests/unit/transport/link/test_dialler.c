@@ -302,6 +302,35 @@ static void ways_come_before_other_places_and_are_dialled_from_their_own_address
 	end();
 }
 
+static void attempt_goes_on_where_the_last_one_ended(void **state)
+{
+	static const uint16_t ports[] = {102, 103, 101, 100};
+	uint32_t i;
+
+	(void)state;
+	start(4, 1);
+	board.dialler.way_count = 2;
+	turn_until_dialled(1);
+	assert_int_equal(board.fakes[0].port, 101);
+	turn_until_dialled(2);
+	assert_int_equal(pccl_dialler_goes_on_at(&board.dialler), 2);
+	open_fake(0); /* handed over; it says nothing, and the second may yet be it */
+	assert_int_equal(pccl_dialler_goes_on_at(&board.dialler), 1);
+	close_fake(board.stream, false);
+	pccl_dialler_stop(&board.dialler);
+	board.fake_count = 0;
+	board.dialler.begin = 2;
+	pccl_dialler_start(&board.dialler);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(pccl_dialler_goes_on_at(&board.dialler), (2 + i) % 4);
+		turn_until_dialled(i + 1);
+		assert_int_equal(board.fakes[i].port, ports[i]);
+		assert_int_equal(pccl_dialler_turn_of(&board.dialler, ports[i] - 100u), (2 + i) % 4);
+	}
+	pccl_dialler_stop(&board.dialler);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +340,7 @@ int main(void)
 		cmocka_unit_test(nothing_fails_while_one_is_still_in_hand),
 		cmocka_unit_test(places_that_are_secured_otherwise_are_unfit_together),
 		cmocka_unit_test(ways_come_before_other_places_and_are_dialled_from_their_own_address),
+		cmocka_unit_test(attempt_goes_on_where_the_last_one_ended),
 		cmocka_unit_test(stopped_dialler_hangs_up_and_says_nothing),
 	};
 
