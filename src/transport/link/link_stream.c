@@ -193,16 +193,19 @@ void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns)
 			       link->config.name, ls->index, link->config.lane, ls->fruitless_count);
 		return;
 	}
+	pccl_link_goes_elsewhere(ls);
 	note_reason(ls, "nothing was heard or acknowledged for long, nor since it was dialled again");
 	pccl_log_info("link to %s, lane %u, stream %u is silent: it is dialled again", link->config.name,
 		      link->config.lane, ls->index);
 	redial(ls, deadline_ns);
 }
 
-void pccl_link_stream_move(struct pccl_link_stream *ls)
+void pccl_link_stream_move(struct pccl_link_stream *ls, uint64_t deadline_ns, const char *why)
 {
-	note_reason(ls, "it goes over another network card");
-	redial(ls, now_of(ls) + timeout_of(ls));
+	note_reason(ls, "%s", why);
+	pccl_log_info("link to %s, lane %u, stream %u: %s", ls->link->config.name, ls->link->config.lane, ls->index,
+		      why);
+	redial(ls, deadline_ns);
 }
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
@@ -220,7 +223,9 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;
-	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + 1;
+	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + !ls->cut;
+	ls->cut_count = moved ? 0 : ls->cut_count;
+	ls->cut = false;
 	ls->received_at_up = ls->received;
 	ls->claimed_at_up = claim;
 	pccl_link_ways_up(ls);
@@ -240,7 +245,7 @@ static void start_attempt(struct pccl_link_stream *ls)
 {
 	ls->attempt_end_ns = earlier(now_of(ls) + attempt_ns(ls), ls->deadline_ns);
 	ls->state = PCCL_LINK_DIALLING;
-	ls->dialler.first = pccl_link_first_place(ls);
+	pccl_link_order(ls);
 	pccl_dialler_start(&ls->dialler);
 	set_timer(ls, ls->attempt_end_ns);
 }
@@ -276,15 +281,18 @@ static void on_timer(struct pccl_timer *timer)
 		pccl_address_text_port(&places[ls->dialler.first].address, remote);
 		note_reason(ls, "no answer from %s (it did not accept the connection)%s%s", remote,
 			    ls->dialler.reason[0] != '\0' ? "; " : "", ls->dialler.reason);
+		pccl_link_goes_on(ls);
 		try_later(ls);
 		break;
 	case PCCL_LINK_GREETING:
 		pccl_address_text_port(&places[ls->place].address, remote);
 		note_reason(ls, "no answer from %s (it said nothing)", remote);
-		if (now_of(ls) < ls->attempt_end_ns)
+		if (now_of(ls) < ls->attempt_end_ns) {
 			try_next_place(ls);
-		else
-			try_later(ls);
+			break;
+		}
+		pccl_link_goes_on(ls);
+		try_later(ls);
 		break;
 	case PCCL_LINK_UP:
 		assert(false); /* the timer is not set */
@@ -332,6 +340,7 @@ static void on_dialled_in_vain(void *context, const char *reason)
 	struct pccl_link_stream *ls = context;
 
 	note_reason(ls, "%s", reason);
+	ls->put_off_count = 0;
 	if (!ls->was_up && pccl_dialler_is_unfit(&ls->dialler))
 		pccl_link_lose(ls->link, "%s: %s", ls->link->config.name, reason);
 	else
@@ -378,7 +387,10 @@ static void on_welcome(struct pccl_link_stream *ls, const struct pccl_frame *fra
 			       link->config.lane, text_bytes, ls->text);
 	} else if (frame->aux != PCCL_WELCOME_YES) {
 		note_reason(ls, "refused for now: %.*s", text_bytes, ls->text);
-		try_later(ls);
+		if (pccl_link_asks_on(ls))
+			try_next_place(ls);
+		else
+			try_later(ls);
 	} else {
 		on_greeting(ls, frame);
 	}

@@ -67,7 +67,12 @@ struct pccl_link_stream {
 	uint64_t answer_end_ns;	  /* or by then, if HELLO was said late; 0: none was said */
 	uint64_t attempt_end_ns;
 	struct pccl_dialler dialler;
-	uint32_t shift;		 /* so many ways further than its own it is dialled first: that one was silent */
+	uint32_t begin;		 /* where in the dialler's order the next attempt begins; 0 where there are no ways */
+	uint32_t put_off_count;	 /* how often in a row it was refused for now */
+	bool cut;		 /* it is down because it was silent; that is nothing fruitless */
+	uint32_t cut_count;	 /* how often in a row, with no frame that moved in between */
+	bool was_home;		 /* it has been up on its own way, */
+	bool proved;		 /* much was acknowledged on the present connection */
 	struct pccl_share share; /* where there are ways */
 	struct pccl_still still; /* likewise */
 	uint32_t place;		 /* index of the one that is, or was last, connected */
@@ -152,8 +157,14 @@ bool pccl_link_prove(const struct pccl_link_stream *ls, enum pccl_role role, str
 /* Did the neighbour answer, and nobody else? Who proves wants proof. */
 bool pccl_link_is_neighbour(const struct pccl_link_stream *ls, const struct pccl_greeting *greeting);
 
-/* link_ways.c. Where there are no ways, what follows is as if there were none of it. The place to be dialled first. */
-uint32_t pccl_link_first_place(const struct pccl_link_stream *ls);
+/* link_ways.c. Where there are no ways, what follows is as if there were none of it. Tells the dialler where to begin. */
+void pccl_link_order(struct pccl_link_stream *ls);
+/* An attempt is at its end, and not all places had their turn: the next one goes on there. */
+void pccl_link_goes_on(struct pccl_link_stream *ls);
+/* The place it has now leads nowhere: the next attempt begins with the one after it. */
+void pccl_link_goes_elsewhere(struct pccl_link_stream *ls);
+/* Who answers refuses for now. May it be somebody else, so that other places are to be asked as well? */
+bool pccl_link_asks_on(struct pccl_link_stream *ls);
 /* May the stream take another new frame, or is it for one that would deliver it sooner? */
 bool pccl_link_may_take(const struct pccl_link_stream *ls);
 /* It has been given one, of so many payload bytes; the one with that count was acknowledged; will not be, for it was
@@ -172,8 +183,8 @@ void pccl_link_stream_start(struct pccl_link_stream *ls);
 void pccl_link_stream_adopt(struct pccl_link_stream *ls, struct pccl_stream *stream, const struct pccl_hello *hello);
 /* Of a stream that is up: drops it and dials again, until the deadline. */
 void pccl_link_stream_renew(struct pccl_link_stream *ls, uint64_t deadline_ns);
-/* Likewise, for it is to go elsewhere. */
-void pccl_link_stream_move(struct pccl_link_stream *ls);
+/* Likewise, for it is to go elsewhere, for that reason. */
+void pccl_link_stream_move(struct pccl_link_stream *ls, uint64_t deadline_ns, const char *why);
 /* The other side has forgotten what it has said on it; and the connection (`closes`), if there is one. */
 void pccl_link_stream_disown(struct pccl_link_stream *ls, bool closes);
 /* Closes, tells the user about an accepted frame that will not come. */

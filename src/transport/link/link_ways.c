@@ -13,7 +13,12 @@
 #define SILENCE_LEAST_NS (500 * PCCL_MS_NS) /* what is lost twice in a row comes again before that */
 #define TRIAL_FIRST_NS (5 * PCCL_SECOND_NS)
 #define TRIAL_MOST_NS (160 * PCCL_SECOND_NS)
-#define SETTLED_NS (20 * PCCL_SECOND_NS) /* on its own way again: then that is no longer suspicious */
+#define MOVE_MOST_NS (2560 * PCCL_SECOND_NS) /* likewise, if it moves, and is never seen to have arrived */
+#define PROOF_BYTES (16u << 10)		     /* what passes only where large packets do */
+#define CUTS_MOST 2u			     /* in a row: whoever watches the whole link does the rest */
+#define PUT_OFF_MOST 3u			     /* in a row; then other places are asked in the same attempt */
+#define OTHERS_UP_NS (30 * PCCL_SECOND_NS)   /* as long as the system waits for an acknowledgement of a connection */
+#define SETTLED_NS (20 * PCCL_SECOND_NS)     /* on its own way again: then that is no longer suspicious */
 
 static uint64_t now_of(const struct pccl_link *link)
 {
@@ -36,17 +41,44 @@ static uint32_t own_way(const struct pccl_link_stream *ls)
 	return ((uint32_t)ls->index + ls->link->config.lane) % ls->link->config.way_count;
 }
 
-/* Who was called does not know the caller's ways. */
+/* Who was called does not know the caller's ways. A way that never led there may be one to somebody else, and who has
+ * found the neighbour elsewhere is there for good; but among ways each stream is to have its own. */
 static bool is_away(const struct pccl_link_stream *ls)
 {
-	return ls->state == PCCL_LINK_UP && ls->dialled && ls->place != own_way(ls);
+	return ls->state == PCCL_LINK_UP && ls->dialled && ls->place != own_way(ls) &&
+	       (ls->place < ls->link->config.way_count || ls->was_home);
 }
 
-uint32_t pccl_link_first_place(const struct pccl_link_stream *ls)
+void pccl_link_order(struct pccl_link_stream *ls)
+{
+	ls->dialler.first = has_ways(ls->link) ? own_way(ls) : ls->link->place;
+	ls->dialler.begin = ls->begin;
+}
+
+void pccl_link_goes_on(struct pccl_link_stream *ls)
+{
+	if (has_ways(ls->link))
+		ls->begin = pccl_dialler_goes_on_at(&ls->dialler);
+}
+
+void pccl_link_goes_elsewhere(struct pccl_link_stream *ls)
 {
 	if (!has_ways(ls->link))
-		return ls->link->place;
-	return (own_way(ls) + ls->shift) % ls->link->config.way_count;
+		return;
+	pccl_link_order(ls);
+	if (ls->dialled)
+		ls->begin = pccl_dialler_turn_of(&ls->dialler, ls->place);
+	ls->begin = (ls->begin + 1) % ls->link->config.place_count;
+}
+
+bool pccl_link_asks_on(struct pccl_link_stream *ls)
+{
+	if (!has_ways(ls->link))
+		return false;
+	if (ls->put_off_count == PUT_OFF_MOST)
+		return true;
+	ls->put_off_count++;
+	return false;
 }
 
 /* ---- which stream takes a frame ------------------------------------------------------------------------------ */
@@ -76,12 +108,18 @@ bool pccl_link_may_take(const struct pccl_link_stream *ls)
 	return pccl_share_takes(&ls->share, &all, least_ns, now_of(link));
 }
 
+/* Then, or earlier. */
+static void look_at(struct pccl_link *link, uint64_t when_ns)
+{
+	if (link->ways.timer.when_ns != 0 && link->ways.timer.when_ns <= when_ns)
+		return;
+	link->ways.look_ns = when_ns;
+	pccl_loop_timer_set(link->config.loop, &link->ways.timer, when_ns);
+}
+
 static void look_soon(struct pccl_link *link)
 {
-	if (link->ways.timer.when_ns != 0)
-		return;
-	link->ways.look_ns = now_of(link) + LOOK_NS;
-	pccl_loop_timer_set(link->config.loop, &link->ways.timer, link->ways.look_ns);
+	look_at(link, now_of(link) + LOOK_NS);
 }
 
 void pccl_link_took(struct pccl_link_stream *ls, uint32_t payload_bytes)
@@ -93,6 +131,9 @@ void pccl_link_took(struct pccl_link_stream *ls, uint32_t payload_bytes)
 	if (!has_ways(link))
 		return;
 	look_soon(link);
+	/* What is waited for is waited for from now on. */
+	if (ls->cursor - ls->claimed == 1)
+		ls->still.sign_ns = now_of(link);
 	/* Small ones among large ones say nothing about what is next. */
 	link->ways.frame_bytes -= link->ways.frame_bytes / 8;
 	if (bytes > link->ways.frame_bytes)
@@ -116,6 +157,7 @@ void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t count, uint32_t p
 
 	if (!has_ways(link) || !was_handed(ls, count))
 		return;
+	ls->proved |= payload_bytes >= PROOF_BYTES;
 	pccl_share_acked(&ls->share, payload_bytes + PCCL_FRAME_BYTES, now_of(link));
 	if (is_shared(link))
 		pccl_loop_defer(link->config.loop, &link->hook); /* it may take more */
@@ -136,10 +178,31 @@ static uint64_t patience_ns(const struct pccl_link *link, uint64_t trip_ns)
 	return pccl_patience_ns(part_ns > SILENCE_LEAST_NS ? part_ns : SILENCE_LEAST_NS, trip_ns, 2);
 }
 
+/* Of a stream that goes elsewhere: where others are up, nobody is lost by that as long as the system would have waited
+ * for the connection that it had. */
+static uint64_t move_end_ns(const struct pccl_link_stream *ls, uint64_t trip_ns)
+{
+	const struct pccl_link *link = ls->link;
+	uint64_t timeout_ns = pccl_patience_ns(link->config.redial_timeout_ns, trip_ns, 2);
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++)
+		if (&link->streams[i] != ls && link->streams[i].state == PCCL_LINK_UP && timeout_ns < OTHERS_UP_NS)
+			timeout_ns = OTHERS_UP_NS;
+	return now_of(link) + timeout_ns;
+}
+
+static uint64_t trip_of(const struct pccl_link_stream *ls, struct pccl_stream_counters *counters)
+{
+	ls->stream->transport->count(ls->stream, counters);
+	return counters->trip_ns > 0 ? counters->trip_ns : ls->link->trip_ns;
+}
+
 /* `slept`: the loop comes late, and may have things to read. False: the link is lost. */
 static bool look_for_silence(struct pccl_link *link, bool slept)
 {
 	struct pccl_stream_counters counters;
+	uint64_t trip_ns;
 	uint16_t i;
 
 	for (i = 0; i < link->config.streams && !link->lost; i++) {
@@ -147,13 +210,15 @@ static bool look_for_silence(struct pccl_link *link, bool slept)
 
 		if (ls->state != PCCL_LINK_UP)
 			continue;
-		ls->stream->transport->count(ls->stream, &counters);
-		ls->share.trip_ns = counters.trip_ns;
-		if (!pccl_still_look(&ls->still, &counters, now_of(link), patience_ns(link, counters.trip_ns), slept))
+		trip_ns = trip_of(ls, &counters);
+		ls->share.trip_ns = trip_ns;
+		if (!pccl_still_look(&ls->still, &counters, now_of(link), patience_ns(link, trip_ns), slept) ||
+		    ls->cut_count >= CUTS_MOST)
 			continue;
-		ls->shift++;
-		pccl_link_stream_renew(ls, now_of(link) +
-						   pccl_patience_ns(link->config.redial_timeout_ns, link->trip_ns, 2));
+		ls->cut_count++;
+		ls->cut = true;
+		pccl_link_goes_elsewhere(ls);
+		pccl_link_stream_move(ls, move_end_ns(ls, trip_ns), "it is silent, and is dialled by another way");
 	}
 	return !link->lost;
 }
@@ -165,14 +230,17 @@ static void on_trial(void *context, struct pccl_stream *stream, uint32_t place)
 {
 	struct pccl_link *link = context;
 	struct pccl_link_stream *ls = &link->streams[link->ways.trial_stream];
+	struct pccl_stream_counters counters;
 
 	(void)place;
 	stream->transport->close(stream, false);
 	pccl_dialler_stop(&link->ways.trial);
 	if (!is_away(ls))
 		return;
-	ls->shift = 0;
-	pccl_link_stream_move(ls);
+	/* To connect proves little: it may be another host, or one that large packets don't come to. */
+	link->ways.wait_ns = link->ways.wait_ns * 2 < MOVE_MOST_NS ? link->ways.wait_ns * 2 : MOVE_MOST_NS;
+	ls->begin = 0;
+	pccl_link_stream_move(ls, move_end_ns(ls, trip_of(ls, &counters)), "it goes back to its own network card");
 }
 
 static void on_trial_failed(void *context, const char *reason)
@@ -187,7 +255,8 @@ static void try_way_back(struct pccl_link *link, struct pccl_link_stream *ls)
 	struct pccl_link_ways *ways = &link->ways;
 
 	ways->trial_ns = now_of(link) + ways->wait_ns;
-	ways->wait_ns = ways->wait_ns * 2 < TRIAL_MOST_NS ? ways->wait_ns * 2 : TRIAL_MOST_NS;
+	if (ways->wait_ns < TRIAL_MOST_NS)
+		ways->wait_ns *= 2;
 	ways->trial_stream = ls->index;
 	pccl_dialler_stop(&ways->trial);
 	ways->trial.loop = link->config.loop;
@@ -213,6 +282,20 @@ static struct pccl_link_stream *find_away(struct pccl_link *link)
 	return NULL;
 }
 
+/* All of those dialled here, and they have carried something there. */
+static bool all_are_home(const struct pccl_link *link, bool proved)
+{
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++) {
+		const struct pccl_link_stream *ls = &link->streams[i];
+
+		if (ls->state != PCCL_LINK_UP || is_away(ls) || (proved && ls->dialled && !ls->proved))
+			return false;
+	}
+	return true;
+}
+
 /* Returns whether one is away. */
 static bool look_for_way_back(struct pccl_link *link)
 {
@@ -223,7 +306,7 @@ static bool look_for_way_back(struct pccl_link *link)
 	if (ls == NULL) {
 		if (ways->home_since_ns == 0)
 			ways->home_since_ns = now_ns;
-		if (now_ns - ways->home_since_ns > SETTLED_NS)
+		if (now_ns - ways->home_since_ns > SETTLED_NS && all_are_home(link, true))
 			ways->wait_ns = TRIAL_FIRST_NS;
 		return false;
 	}
@@ -246,7 +329,8 @@ static void on_look(struct pccl_timer *timer)
 
 	if (!look_for_silence(link, slept))
 		return;
-	goes_on = look_for_way_back(link);
+	if (look_for_way_back(link))
+		look_at(link, link->ways.trial_ns);
 	for (i = 0; i < link->config.streams; i++)
 		goes_on |= link->streams[i].logged != link->streams[i].acked;
 	if (goes_on)
@@ -276,11 +360,18 @@ void pccl_link_ways_up(struct pccl_link_stream *ls)
 		return;
 	pccl_share_begin(&ls->share);
 	ls->still = (struct pccl_still){.sign_ns = now_of(link)};
+	ls->put_off_count = 0;
+	ls->proved = false;
+	if (ls->dialled) {
+		pccl_link_order(ls);
+		ls->begin = pccl_dialler_turn_of(&ls->dialler, ls->place);
+		ls->was_home |= ls->place == own_way(ls);
+	}
 	look_soon(link);
 	if (is_away(ls) && !link->ways.told) {
 		link->ways.told = true;
 		tell(ls);
-	} else if (link->ways.told && find_away(link) == NULL) {
+	} else if (link->ways.told && all_are_home(link, false)) {
 		link->ways.told = false;
 		pccl_log_info("link to %s, lane %u: all streams go the ways that they should", link->config.name,
 			      link->config.lane);

@@ -136,6 +136,11 @@ static void where_no_way_leads_there_the_other_places_do(void **state)
 	deliver();
 	assert_int_equal(rope.dialer.link->streams[0].place, 2);
 	assert_int_equal(rope.dialer.link->streams[1].place, 2);
+	/* There it is dialled first the next time, and nobody complains, or tries what may lead to somebody else. */
+	assert_int_equal(rope.dialer.link->streams[0].begin, 2);
+	assert_false(rope.dialer.link->ways.told);
+	ROPE_UNTIL(&rope, rope.dialer.link->ways.timer.when_ns == 0);
+	assert_int_equal(rope.dialer.link->ways.trial_ns, 0);
 	close_ways();
 }
 
@@ -181,6 +186,107 @@ static void frames_of_an_earlier_connection_are_not_measured(void **state)
 	close_ways();
 }
 
+/* Over which no acknowledgement comes, as it were. */
+static struct pccl_transport deaf_wire;
+
+static void count_nothing(const struct pccl_stream *stream, struct pccl_stream_counters *counters_out)
+{
+	(void)stream;
+	*counters_out = (struct pccl_stream_counters){.awaits = true};
+}
+
+static void make_deaf(struct pccl_link_stream *ls)
+{
+	deaf_wire = *ls->stream->transport;
+	deaf_wire.count = count_nothing;
+	ls->stream->transport = &deaf_wire;
+}
+
+/* From one place to the next, also those that are none of the ways. */
+static void silent_stream_goes_elsewhere_and_no_further_than_it_must(void **state)
+{
+	struct pccl_link_stream *ls;
+	uint32_t place;
+
+	(void)state;
+	open_ways();
+	rope_tie_both(&rope);
+	deliver();
+	ls = &rope.dialer.link->streams[0];
+	rope.waiter.hold = true; /* so that something is under way all the time */
+	rope_load(&rope.dialer, 4, 50000, 1);
+	for (place = 0; place < 2; place++) {
+		make_deaf(ls);
+		pccl_link_kick(rope.dialer.link);
+		ROPE_UNTIL(&rope, ls->state != PCCL_LINK_UP);
+		assert_true(ls->deadline_ns > pccl_loop_now(rope.loop) + UINT64_C(20000000000)); /* the other is up */
+		ROPE_UNTIL(&rope, ls->state == PCCL_LINK_UP);
+		assert_int_equal(ls->place, place == 0 ? 0 : 2);
+		assert_int_equal(ls->fruitless_count, 0);
+	}
+	assert_in_range(ls->cut_count, 1, 2);
+	rope.waiter.hold = false;
+	pccl_link_resume(rope.waiter.link);
+	deliver();
+	assert_int_equal(rope.dialer.lost_count + rope.waiter.lost_count, 0);
+	close_ways();
+}
+
+static void patience_begins_when_a_frame_goes(void **state)
+{
+	struct pccl_link_stream *ls;
+	uint16_t i;
+
+	(void)state;
+	open_ways();
+	rope_tie_both(&rope);
+	deliver();
+	for (i = 0; i < STREAMS; i++)
+		rope.dialer.link->streams[i].still.sign_ns = 1;
+	rope.waiter.hold = true;
+	rope_load(&rope.dialer, 1, 50000, 1);
+	pccl_link_kick(rope.dialer.link);
+	ls = &rope.dialer.link
+		      ->streams[rope.dialer.link->streams[0].cursor != rope.dialer.link->streams[0].claimed ? 0 : 1];
+	assert_true(ls->cursor != ls->claimed);
+	assert_int_equal(ls->still.sign_ns, pccl_loop_now(rope.loop));
+	close_ways();
+}
+
+/* To be there without carrying anything proves nothing. */
+static void way_back_is_trusted_again_when_it_has_carried_something(void **state)
+{
+	struct pccl_link_ways *ways;
+	uint32_t turns;
+
+	(void)state;
+	open_ways();
+	rope_tie_both(&rope);
+	ways = &rope.dialer.link->ways;
+	ROPE_UNTIL(&rope, rope.dialer.up_count == 1 && ways->home_since_ns != 0);
+	ways->wait_ns = UINT64_C(40000000000);
+	for (turns = 0; turns < 2; turns++) {
+		ways->home_since_ns = 1;
+		rope_load(&rope.dialer, turns == 0 ? 4 : FRAMES, turns == 0 ? 100 : 50000, 1);
+		pccl_link_kick(rope.dialer.link);
+		ROPE_UNTIL(&rope, rope.dialer.acked_count == rope.dialer.frame_count && ways->timer.when_ns == 0);
+		assert_int_equal(ways->wait_ns / 1000000000u, turns == 0 ? 40 : 5);
+	}
+	close_ways();
+}
+
+static void who_is_put_off_asks_elsewhere_too(void **state)
+{
+	(void)state;
+	open_ways();
+	rope.refuse_later = 12;
+	rope_tie_both(&rope);
+	deliver();
+	assert_int_equal(rope.refuse_later, 0);
+	assert_int_equal(rope.dialer.link->streams[0].put_off_count, 0);
+	close_ways();
+}
+
 static void streams_that_keep_breaking_lose_nothing(void **state)
 {
 	(void)state;
@@ -202,6 +308,10 @@ int main(void)
 		cmocka_unit_test(where_no_way_leads_there_the_other_places_do),
 		cmocka_unit_test(forgotten_frames_leave_room),
 		cmocka_unit_test(frames_of_an_earlier_connection_are_not_measured),
+		cmocka_unit_test(silent_stream_goes_elsewhere_and_no_further_than_it_must),
+		cmocka_unit_test(patience_begins_when_a_frame_goes),
+		cmocka_unit_test(way_back_is_trusted_again_when_it_has_carried_something),
+		cmocka_unit_test(who_is_put_off_asks_elsewhere_too),
 		cmocka_unit_test(streams_that_keep_breaking_lose_nothing),
 	};
 
