@@ -22,6 +22,10 @@ bench: all compare ## measure, beside the alternatives that are installed (minut
 bench-link: all ## what codecs gain between namespaces with a link of 1 Gbit/s each (root; a minute)
 	@PCCL_BUILD=$(B) bench/link.sh
 
+bench-cards: all ## what two network cards gain together, equal ones and a slow one beside a fast one (root; minutes)
+	@PCCL_BUILD=$(B) bench/cards.sh
+	@PCCL_BUILD=$(B) bench/cards.sh --rates 500,100
+
 compare: $(COMPARE_PROGS) ## build the programs that measure the alternatives
 
 $(COMPARE)/libcompare.so: $(COMPARE_COMMON)

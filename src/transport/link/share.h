@@ -46,8 +46,8 @@ struct pccl_share_all {
 void pccl_share_add(struct pccl_share_all *all, const struct pccl_share *share);
 
 /* How long it will be until the stream has delivered the frame, if it is given it now, in ns. One that is not much
- * slower than the fastest may well be equal to it, and counts so, for to take equal ones for unequal costs more than the
- * other way round. UINT64_MAX: nobody knows, for nothing was delivered yet, and enough to see it is in flight. */
+ * slower than the fastest may well be equal to it, and counts so, for to take equal ones for unequal costs more than
+ * the other way round. UINT64_MAX: nobody knows, for nothing was delivered yet, and enough to see it is in flight. */
 uint64_t pccl_share_ends_ns(const struct pccl_share *share, const struct pccl_share_all *all, uint64_t now_ns);
 
 /* Does it take the frame, if the soonest other one needs so long for it (UINT64_MAX: there is none)? It also does now
