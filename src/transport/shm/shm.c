@@ -19,7 +19,8 @@
 #include "transport/tcp/tcp.h"
 
 /* Of a process, so that a hundred peers of one host don't fill its memory: those beyond go over TCP. */
-#define SHARED_MAX 32
+#define SHARED_MAX 32u
+#define TIMES_MAX 8u
 
 enum stage {
 	AWAITS_BEGINNING, /* accepted; does an offer come first, or a frame? */
@@ -58,20 +59,32 @@ static void note_decline(void)
 }
 
 static uint32_t shared_count;
+static uint32_t shared_most = SHARED_MAX; /* atomic */
+
+void pccl_shm_make_room(uint32_t times)
+{
+	const uint32_t most = SHARED_MAX * (times < TIMES_MAX ? times : TIMES_MAX);
+	uint32_t seen = __atomic_load_n(&shared_most, __ATOMIC_RELAXED);
+
+	while (seen < most &&
+	       !__atomic_compare_exchange_n(&shared_most, &seen, most, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
 
 static bool may_share(struct shm_stream *stream)
 {
 	static unsigned counted_in; /* a child of a process that shares has none of its parent's */
 	unsigned generation = pccl_fork_generation();
+	uint32_t most = __atomic_load_n(&shared_most, __ATOMIC_RELAXED);
 
 	if (__atomic_exchange_n(&counted_in, generation, __ATOMIC_RELAXED) != generation)
 		__atomic_store_n(&shared_count, 0, __ATOMIC_RELAXED);
-	if (__atomic_add_fetch(&shared_count, 1, __ATOMIC_RELAXED) <= SHARED_MAX) {
+	if (__atomic_add_fetch(&shared_count, 1, __ATOMIC_RELAXED) <= most) {
 		stream->counts = true;
 		return true;
 	}
 	(void)__atomic_sub_fetch(&shared_count, 1, __ATOMIC_RELAXED);
-	(void)pccl_fail(pcclSystemError, "%d connections of this process share memory already", SHARED_MAX);
+	(void)pccl_fail(pcclSystemError, "%u connections of this process share memory already", most);
 	return false;
 }
 

@@ -54,6 +54,40 @@ static void both_have_to_want_memory(void **state)
 	check_way(&pccl_tcp, &pccl_shm, "tcp");
 }
 
+enum { PAIRS = 20 }; /* of which both ends are in this process */
+
+static void open_pairs(struct wire *wires, uint32_t *shared_out)
+{
+	char text[PCCL_STREAM_DESCRIBE_BYTES];
+	uint32_t i;
+
+	*shared_out = 0;
+	for (i = 0; i < PAIRS; i++) {
+		struct pccl_stream *stream;
+
+		wire_open(&wires[i], &ipv4);
+		stream = wires[i].dialer.stream;
+		stream->transport->describe(stream, text, sizeof(text));
+		*shared_out += strstr(text, "shm") != NULL;
+	}
+	for (i = 0; i < PAIRS; i++)
+		wire_destroy(&wires[i]);
+}
+
+static void several_network_cards_have_room_for_their_streams(void **state)
+{
+	static struct wire wires[PAIRS];
+	uint32_t shared;
+
+	(void)state;
+	open_pairs(wires, &shared);
+	assert_int_equal(shared, 16);
+	pccl_shm_make_room(2);
+	pccl_shm_make_room(1);
+	open_pairs(wires, &shared);
+	assert_int_equal(shared, PAIRS);
+}
+
 enum { FRAMES = 1000, BYTES = 200000 };
 
 /* Sends all and hears all. */
@@ -391,6 +425,7 @@ int main(void)
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(both_have_to_want_memory),
+		cmocka_unit_test(several_network_cards_have_room_for_their_streams),
 		cmocka_unit_test(both_ways_at_once_never_stall),
 		cmocka_unit_test(an_offer_through_a_relay_is_declined),
 		cmocka_unit_test(what_is_no_offer_is_declined),
