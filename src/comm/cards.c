@@ -161,5 +161,5 @@ uint32_t pccl_cards_put_ways(const char *names, struct pccl_place places[PCCL_DI
 		all[way_count + i] = places[i];
 	*count = way_count + i;
 	memcpy(places, all, *count * sizeof(all[0]));
-	return way_count;
+	return way_count > 1 ? way_count : 0;
 }

@@ -157,7 +157,8 @@ bool pccl_link_prove(const struct pccl_link_stream *ls, enum pccl_role role, str
 /* Did the neighbour answer, and nobody else? Who proves wants proof. */
 bool pccl_link_is_neighbour(const struct pccl_link_stream *ls, const struct pccl_greeting *greeting);
 
-/* link_ways.c. Where there are no ways, what follows is as if there were none of it. Tells the dialler where to begin. */
+/* link_ways.c. Where there are no ways, what follows is as if there were none of it. Tells the dialler where to begin.
+ */
 void pccl_link_order(struct pccl_link_stream *ls);
 /* An attempt is at its end, and not all places had their turn: the next one goes on there. */
 void pccl_link_goes_on(struct pccl_link_stream *ls);

@@ -4,6 +4,8 @@
  * long before anybody would complain, for the rest of the link may be well; and now and then one that is not on its own
  * way looks whether that leads there again.
  */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "transport/link/link_stream.h"
 
@@ -345,7 +347,10 @@ static void tell(const struct pccl_link_stream *ls)
 	const struct pccl_place *own = &config->places[own_way(ls)], *instead = &config->places[ls->place];
 	char from[PCCL_ADDRESS_BYTES], to[PCCL_ADDRESS_BYTES], over[PCCL_ADDRESS_BYTES];
 
-	pccl_address_text(&own->from, from);
+	if (own->from.bytes > 0)
+		pccl_address_text(&own->from, from);
+	else
+		(void)snprintf(from, sizeof(from), "here");
 	pccl_address_text(&own->address, to);
 	pccl_address_text(&instead->address, over);
 	pccl_log_warn("link to %s, lane %u: no way from %s to %s: stream %u goes to %s meanwhile", config->name,

@@ -17,6 +17,8 @@ struct pairing {
 	uint32_t way_count;
 };
 
+static const struct pccl_address anywhere;
+
 static const uint8_t *bytes_of(const struct pccl_address *address)
 {
 	if (address->storage.ss_family == AF_INET)
@@ -40,7 +42,8 @@ bool pccl_ways_on_one_network(const struct pccl_card_address *card, const struct
 	return rest == 0 || (here[whole] ^ there[whole]) >> (8 - rest) == 0;
 }
 
-/* The address that the card would call the place from, if it reaches it; NULL: it doesn't. */
+/* The address that the card would call the place from, without bytes if that is the system's affair, if it reaches it;
+ * NULL: it doesn't. */
 static const struct pccl_address *reach(const struct pairing *pairing, uint32_t card, uint32_t place, bool *near_out)
 {
 	const struct pccl_card *from = &pairing->cards[card];
@@ -53,9 +56,12 @@ static const struct pccl_address *reach(const struct pairing *pairing, uint32_t 
 	for (i = 0; i < from->address_count; i++)
 		if (pccl_ways_on_one_network(&from->addresses[i], &pairing->places[place].address)) {
 			*near_out = true;
-			return route->card == card ? &route->from : &from->addresses[i].address;
+			return &from->addresses[i].address;
 		}
-	return route->card == card ? &route->from : NULL;
+	if (route->card != card)
+		return NULL;
+	/* What IPv6 sends from may be gone tomorrow: by this card it leaves in any case. */
+	return route->from.storage.ss_family == AF_INET ? &route->from : &anywhere;
 }
 
 static void consider(struct pairing *pairing, uint32_t card, uint32_t place, bool for_both)
@@ -97,8 +103,12 @@ uint32_t pccl_ways_find(const struct pccl_card *cards, uint32_t card_count, cons
 	struct pairing v4 = {
 		.cards = cards, .card_count = card_count, .places = places, .routes = routes, .ways = ways_out};
 	struct pairing v6 = v4;
-	uint32_t count, other_count;
+	uint32_t count, other_count, i;
 
+	/* Behind a translator a member of this host may also be told at the translator's address. */
+	for (i = 0; i < place_count; i++)
+		if (routes[i].is_here && !pccl_address_is_loopback(&places[i].address))
+			return 0;
 	v6.ways = others;
 	count = find_family(&v4, AF_INET, place_count);
 	other_count = find_family(&v6, AF_INET6, place_count);

@@ -34,14 +34,15 @@ struct pccl_departure {
 struct pccl_way {
 	uint32_t card;
 	uint32_t place;
-	struct pccl_address from;
+	struct pccl_address from; /* no bytes: whichever the system wants */
 };
 
 /* A card reaches a place if the place is in a network of the card's, or the route to it leaves by the card. Of what is
  * possible as many pairs as it takes for each card, and each place in a card's network, to have one; first those in
  * which both had none, for each card the place of the same number in turn, so that lists in the same order pair alike.
  * What is behind a router gets one such pair and no more: whether it is another card of the neighbour's nobody knows.
- * All are of one family, the one with more pairs, or else IPv4. Returns how many. */
+ * All are of one family, the one with more pairs, or else IPv4. To who is on this host there are none. Returns how
+ * many. */
 uint32_t pccl_ways_find(const struct pccl_card *cards, uint32_t card_count, const struct pccl_place *places,
 			const struct pccl_departure *routes, uint32_t place_count,
 			struct pccl_way ways_out[PCCL_DIALLER_PLACES_MAX]);

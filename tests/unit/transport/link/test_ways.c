@@ -214,6 +214,37 @@ static void networks_end_anywhere_in_a_byte(void **state)
 	assert_false(pccl_ways_on_one_network(&card, &place));
 }
 
+static void who_is_on_this_host_is_reached_by_no_way(void **state)
+{
+	(void)state;
+	two_in_the_same_networks();
+	add_place("10.1.0.1")->is_here = true;
+	add_routed("203.0.113.7", 0, "10.1.0.1"); /* of the translator */
+	find();
+	assert_int_equal(desk.way_count, 0);
+	two_in_the_same_networks();
+	add_place("127.0.0.1")->is_here = true; /* of the other side's own host: the master is there */
+	add_routed("10.1.0.2", 0, "10.1.0.1");
+	add_routed("10.2.0.2", 1, "10.2.0.1");
+	find();
+	assert_int_equal(desk.way_count, 2);
+}
+
+/* The system's choice changes every day. */
+static void temporary_addresses_are_not_called_from(void **state)
+{
+	(void)state;
+	clear();
+	add_address(0, "fd01::1", 64);
+	add_address(1, "fd02::1", 64);
+	add_routed("fd01::2", 0, "fd01::1234");
+	add_routed("2001:db8::2", 1, "fd02::1234");
+	find();
+	assert_int_equal(desk.way_count, 2);
+	expect_way(0, 0, 0, "fd01::1");
+	assert_int_equal(desk.ways[1].from.bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +256,8 @@ int main(void)
 		cmocka_unit_test(routes_of_several_cards_are_several_ways),
 		cmocka_unit_test(families_are_not_mixed),
 		cmocka_unit_test(this_host_is_no_way),
+		cmocka_unit_test(who_is_on_this_host_is_reached_by_no_way),
+		cmocka_unit_test(temporary_addresses_are_not_called_from),
 		cmocka_unit_test(networks_end_anywhere_in_a_byte),
 	};
 
