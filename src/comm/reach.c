@@ -99,23 +99,37 @@ static void add_interfaces(struct pccl_member *self, const struct pccl_address *
 	freeifaddrs(list);
 }
 
-/* The first address of a family that each card has and that who listens there hears. */
+/* The first address of a family (0: any) that the card has and that who listens there hears; NULL: none. */
+static const struct pccl_address *find_served(const struct pccl_card *card, sa_family_t family,
+					      const struct pccl_address *listening)
+{
+	uint32_t i;
+
+	for (i = 0; i < card->address_count; i++) {
+		const struct pccl_address *address = &card->addresses[i].address;
+
+		if ((family == 0 || address->storage.ss_family == family) && is_served(listening, address))
+			return address;
+	}
+	return NULL;
+}
+
 static void add_family(struct pccl_member *self, const struct pccl_cards *cards, sa_family_t family,
 		       const struct pccl_address *listening, uint16_t port)
 {
 	char host[PCCL_ADDRESS_BYTES];
-	uint32_t card, i;
+	uint32_t card;
 
-	for (card = 0; card < cards->count; card++)
-		for (i = 0; i < cards->cards[card].address_count; i++) {
-			const struct pccl_address *address = &cards->cards[card].addresses[i].address;
+	for (card = 0; card < cards->count; card++) {
+		const struct pccl_address *address = find_served(&cards->cards[card], family, listening);
 
-			if (address->storage.ss_family != family || !is_served(listening, address))
-				continue;
-			pccl_address_text(address, host);
-			add_address(self, host, port);
-			break;
-		}
+		if (address == NULL)
+			continue;
+		pccl_address_text(address, host);
+		add_address(self, host, port);
+		/* Right behind the first: who reaches none of the rest, as before there were cards, has it soon. */
+		add_address(self, "", port);
+	}
 }
 
 static void warn_of(const char *name, const char *why)
@@ -123,23 +137,36 @@ static void warn_of(const char *name, const char *why)
 	pccl_log_warn("the interface %s (PCCL_INTERFACES) carries nothing: %s", name, why);
 }
 
+static void tell_missing(const char *interfaces)
+{
+	struct pccl_cards cards;
+
+	if (*interfaces == '\0')
+		return;
+	pccl_cards_find(interfaces, &cards);
+	pccl_cards_tell_missing(interfaces, &cards, warn_of);
+}
+
 /* One family after the other, each in the order of the cards: so who dials pairs the n-th with his n-th. What the
- * master sees may be another card's: it is for those who reach none of these. */
+ * master sees may be another card's: it is for those who reach none of these. None is added if none is listened on. */
 static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_address *listening,
 			      uint16_t port)
 {
 	struct pccl_cards cards;
+	uint32_t i;
 
 	pccl_cards_find(interfaces, &cards);
 	pccl_cards_tell_missing(interfaces, &cards, warn_of);
+	for (i = 0; i < cards.count; i++)
+		if (find_served(&cards.cards[i], 0, listening) == NULL)
+			warn_of(cards.cards[i].name, "PCCL_LISTEN_ADDRESS is none of its addresses");
 	add_family(self, &cards, AF_INET, listening, port);
 	add_family(self, &cards, AF_INET6, listening, port);
-	if (self->address_count == 0)
+	if (cards.count == 0)
 		return pccl_fail(pcclInvalidArgument,
 				 "none of the interfaces \"%s\" (PCCL_INTERFACES) is up and has an address that peers "
 				 "can dial",
 				 interfaces);
-	add_address(self, "", port);
 	return pcclSuccess;
 }
 
@@ -151,13 +178,17 @@ pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t
 	pcclResult_t result;
 
 	self_out->address_count = 0;
-	if (settings->advertised_address[0] != '\0')
+	if (settings->advertised_address[0] != '\0') {
+		tell_missing(settings->interfaces);
 		return add_list(self_out, settings, port);
+	}
 	result = pccl_address_resolve(host, port, &listening, &count);
 	if (result != pcclSuccess)
 		return result;
 	if (settings->interfaces[0] != '\0')
-		return add_cards(self_out, settings->interfaces, &listening, port);
+		result = add_cards(self_out, settings->interfaces, &listening, port);
+	if (result != pcclSuccess || self_out->address_count > 0)
+		return result;
 	add_address(self_out, "", port);
 	add_interfaces(self_out, &listening, port);
 	return pcclSuccess;

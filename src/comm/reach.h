@@ -10,7 +10,7 @@
 #include "transport/wires/wires.h"
 
 /* Fills in the member's addresses: as configured; else those of the interfaces that carry payload, if they are named,
- * of each family one for each, and as the master sees this peer; else as that, and those of the interfaces that it
+ * of each family one for each, and as the master sees this peer, second; else as that, and those of the interfaces that it
  * listens on. Loopback and link-local ones not, for they mean something else elsewhere. May block in the resolver.
  * Returns pcclInvalidArgument for an advertised address that is none, and for interfaces of which none has any. */
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out);

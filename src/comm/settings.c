@@ -244,8 +244,9 @@ static pcclResult_t check_addresses(const struct pccl_settings *settings)
 static pcclResult_t check_interfaces(const char *names)
 {
 	char list[sizeof(((struct pccl_settings *)NULL)->interfaces)];
+	const char *seen[PCCL_CARDS_MAX];
 	char *rest = list, *name;
-	uint32_t count = 0;
+	uint32_t count = 0, i;
 
 	(void)snprintf(list, sizeof(list), "%s", names);
 	while (*names != '\0' && (name = strsep(&rest, ",")) != NULL) {
@@ -256,6 +257,12 @@ static pcclResult_t check_interfaces(const char *names)
 					 "\"%s\" names no network interfaces (PCCL_INTERFACES): it wants names with "
 					 "commas between, eth0,eth1",
 					 names);
+		for (i = 0; i < count && i < PCCL_CARDS_MAX; i++)
+			if (strcmp(name, seen[i]) == 0)
+				return pccl_fail(pcclInvalidArgument, "\"%s\" (PCCL_INTERFACES) names %s twice", names,
+						 name);
+		if (count < PCCL_CARDS_MAX)
+			seen[count] = name;
 		if (++count > PCCL_CARDS_MAX)
 			return pccl_fail(pcclInvalidArgument,
 					 "\"%s\" (PCCL_INTERFACES) names more than %u network interfaces", names,

@@ -135,10 +135,26 @@ static void interfaces_that_carry_payload_are_told_first_and_the_master_sees_the
 	assert_in_range(self.address_count, 2, 3); /* one of each family */
 	assert_int_equal(pccl_address_numeric(self.addresses[0].host, 4242, &address), pcclSuccess);
 	assert_int_equal(self.addresses[0].port, 4242);
-	assert_string_equal(self.addresses[self.address_count - 1].host, "");
+	assert_string_equal(self.addresses[1].host, "");
 	strcpy(settings.advertised_address, "192.0.2.7");
 	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
 	assert_int_equal(self.address_count, 1);
+}
+
+/* Members are reached as without interfaces. */
+static void who_listens_on_none_of_the_interfaces_is_told_where_it_listens(void **state)
+{
+	struct pccl_settings settings = settings_with("127.0.0.1", "");
+	struct pccl_member self = {.address_count = 0};
+	char name[IF_NAMESIZE];
+
+	(void)state;
+	if (find_interface(name) == 0)
+		skip();
+	(void)snprintf(settings.interfaces, sizeof(settings.interfaces), "%s", name);
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_int_equal(self.address_count, 1);
+	assert_string_equal(self.addresses[0].host, "");
 }
 
 static void interfaces_of_which_none_can_be_dialled_are_refused_in_words(void **state)
@@ -241,6 +257,7 @@ int main(void)
 		cmocka_unit_test(configured_addresses_are_the_only_ones),
 		cmocka_unit_test(advertised_address_that_is_none_is_refused_in_words),
 		cmocka_unit_test(interfaces_that_carry_payload_are_told_first_and_the_master_sees_the_rest),
+		cmocka_unit_test(who_listens_on_none_of_the_interfaces_is_told_where_it_listens),
 		cmocka_unit_test(interfaces_of_which_none_can_be_dialled_are_refused_in_words),
 		cmocka_unit_test(member_beside_the_master_is_reached_as_the_master_is),
 		cmocka_unit_test(places_are_those_that_can_be_dialled),

@@ -467,6 +467,7 @@ static void interfaces_that_are_no_names_are_refused(void **state)
 	refuse("PCCL_INTERFACES", ",");
 	refuse("PCCL_INTERFACES", "eth0,,eth1");
 	refuse("PCCL_INTERFACES", "eth0, eth1");
+	refuse("PCCL_INTERFACES", "eth0,eth1,eth0");
 	refuse("PCCL_INTERFACES", "a-name-of-16-char");
 	refuse("PCCL_INTERFACES", "10.0.0.1:7");
 	refuse("PCCL_INTERFACES", "a,b,c,d,e,f,g,h,i");
