@@ -489,9 +489,9 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
  * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
- * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t. If no master can be reached either, for
- * connect_timeout_ms, what waits for that member ends with pcclEvicted, as do all later calls; so with pcclTimeout, if a
- * deadline has passed meanwhile.
+ * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t. If no master can be reached either, for 20 heartbeat
+ * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as do all later
+ * calls; so with pcclTimeout, if a deadline has passed meanwhile.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.

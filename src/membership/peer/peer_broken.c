@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "base/time.h"
 
+#define STRANDED_TIMEOUTS 20 /* heartbeat time-outs */
 #define TELL_NS (5 * PCCL_MS_NS) /* at most one report in this time, of all that has changed */
 
 static bool is_broken(const struct pccl_peer *peer, uint32_t rank)
@@ -155,6 +156,19 @@ static void end_blocked(struct pccl_peer *peer)
 	pccl_peer_end(peer, pcclEvicted, text);
 }
 
+uint64_t pccl_peer_stranded_for(const struct pccl_peer *peer)
+{
+	return STRANDED_TIMEOUTS * peer->config.heartbeat_timeout_ns;
+}
+
+/* Whoever waits longer for a connection wants to wait longer for a master that is started again. */
+static uint64_t patience_ns(const struct pccl_peer *peer)
+{
+	uint64_t stranded_ns = pccl_peer_stranded_for(peer);
+
+	return peer->config.connect_timeout_ns > stranded_ns ? peer->config.connect_timeout_ns : stranded_ns;
+}
+
 void pccl_peer_watch_blocked(struct pccl_peer *peer, uint64_t blocked)
 {
 	uint64_t missed[PCCL_MEMBERS_MAX / 64];
@@ -164,7 +178,7 @@ void pccl_peer_watch_blocked(struct pccl_peer *peer, uint64_t blocked)
 		peer->blocked_ns = PCCL_NEVER;
 	} else if (blocked != peer->blocked) {
 		peer->blocked = blocked;
-		peer->blocked_ns = peer->now_ns + peer->config.connect_timeout_ns;
+		peer->blocked_ns = peer->now_ns + patience_ns(peer);
 	} else if (peer->now_ns >= peer->blocked_ns) {
 		end_blocked(peer);
 	}

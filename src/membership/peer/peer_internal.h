@@ -155,6 +155,9 @@ void pccl_peer_tell_broken_anew(struct pccl_peer *peer);
 void pccl_peer_forget_broken(struct pccl_peer *peer);
 uint64_t pccl_peer_broken_deadline(const struct pccl_peer *peer);
 
+/* How long a member goes on without a master that can act, when something waits for one. */
+uint64_t pccl_peer_stranded_for(const struct pccl_peer *peer);
+
 /* After every event, with what it says is blocked. */
 void pccl_peer_watch_blocked(struct pccl_peer *peer, uint64_t blocked);
 

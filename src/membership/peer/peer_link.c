@@ -23,7 +23,6 @@
 #define STALLS_AT_FIRST_MASTER 3 /* the first master is where members should meet: be patient there */
 #define STALL_MEMORY_TIMEOUTS 2	 /* heartbeat time-outs without STALLED: the master can act again */
 #define FIRST_MASTER_SHARE 4	 /* of the connect time-out, until a newcomer joins who is alone elsewhere */
-#define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs without a master that can act */
 
 static void note_trouble(struct pccl_peer *peer, const char *text)
 {
@@ -305,7 +304,7 @@ void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_noti
 
 	limit_search(peer);
 	if (peer->standing == PCCL_PEER_MEMBER && peer->stranded_ns == PCCL_NEVER)
-		peer->stranded_ns = peer->now_ns + STRANDED_TIMEOUTS * peer->config.heartbeat_timeout_ns;
+		peer->stranded_ns = peer->now_ns + pccl_peer_stranded_for(peer);
 	note_trouble(peer, notice->text);
 	peer->quiet_ns = peer->now_ns + STALL_MEMORY_TIMEOUTS * peer->config.heartbeat_timeout_ns;
 	peer->stalls++;
