@@ -335,9 +335,9 @@ typedef struct pcclOperation_t {
 	pcclDataType_t codec_datatype;		/* pcclQuantMinMax and pcclQuantZeroPointScale: the type sent */
 	uint32_t codec_block; /* elements per scale, a multiple of 64 up to 4096; 0: the codec's default */
 	pcclRounding_t rounding;
-	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0. They are added to this peer's part,
-	 * and become what encoding took from that when the operation is awaited and has succeeded, however often it was
-	 * retried or repaired; if it has failed they stay. What travels plain leaves them alone. NULL: none. */
+	/* Error feedback: `count` floats (doubles for pcclDouble), at first 0, in no other buffer. They are added to
+	 * this peer's part, and become what encoding took from that when the operation is awaited and has succeeded,
+	 * however often it was retried or repaired; if it failed they stay. Plain travel leaves them. NULL: none. */
 	void *residual;
 	pcclZstd_t zstd; /* what this peer sends; pcclZstdDefault: as the communicator has it */
 	pcclInput_t input;

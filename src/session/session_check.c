@@ -24,6 +24,13 @@ static pcclResult_t check_choices(const pcclOperation_t *operation)
 	return pccl_choices_check(choices, sizeof(choices) / sizeof(choices[0]));
 }
 
+bool pccl_session_overlap(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes)
+{
+	const uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
+
+	return second >= first ? second - first < a_bytes : first - second < b_bytes;
+}
+
 pcclFailurePolicy_t pccl_session_policy(const struct pccl_session *session, const pcclOperation_t *operation)
 {
 	pcclFailurePolicy_t policy = operation->failure_policy;

@@ -57,11 +57,15 @@ static uint32_t larger(uint32_t a, uint32_t b)
 pcclResult_t pccl_session_take_residual(struct pccl_op *op)
 {
 	const pcclOperation_t *operation = &op->request.operation;
+	size_t bytes = operation->count * pccl_dtype_bytes(operation->datatype);
+	size_t residual_bytes = operation->count * pccl_dtype_bytes(pccl_dtype_partial(operation->datatype));
 
 	if (operation->residual == NULL || op->codecs.up.id == PCCL_CODEC_NONE || operation->count == 0)
 		return pcclSuccess;
-	op->residual_next =
-		pccl_alloc_large(operation->count * pccl_dtype_bytes(pccl_dtype_partial(operation->datatype)));
+	if (pccl_session_overlap(operation->residual, residual_bytes, op->request.input, bytes) ||
+	    pccl_session_overlap(operation->residual, residual_bytes, op->request.output, bytes))
+		return pccl_fail(pcclInvalidArgument, "residual overlaps sendbuff or recvbuff");
+	op->residual_next = pccl_alloc_large(residual_bytes);
 	op->residual_made = pccl_calloc(op->geometry.segment_count, sizeof(*op->residual_made));
 	return op->residual_next == NULL || op->residual_made == NULL ? pcclOutOfMemory : pcclSuccess;
 }

@@ -45,6 +45,8 @@ void pccl_session_fit_parts(const struct pccl_session *session, struct pccl_op *
 pcclResult_t pccl_session_check(const struct pccl_session *session, const struct pccl_op_request *request);
 /* The whole buffer's; the view may have grown since the launch. */
 pcclResult_t pccl_session_check_size(const struct pccl_session *session, const struct pccl_op_request *request);
+/* Of two buffers that have bytes. */
+bool pccl_session_overlap(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes);
 /* The policy that an operation has in the end. */
 pcclFailurePolicy_t pccl_session_policy(const struct pccl_session *session, const pcclOperation_t *operation);
 /* Is what has this epoch of another view than the one in force? Views with the same members count as one. */
@@ -200,7 +202,8 @@ void pccl_session_meetings_end(struct pccl_session *session, const struct pccl_v
 
 /* session_codec.c */
 
-/* Room for what the op's contributions leave over, if the caller wants to keep that. pcclOutOfMemory. */
+/* Room for what the op's contributions leave over, if the caller wants to keep that. pcclInvalidArgument: in one of the
+ * op's own buffers; pcclOutOfMemory. */
 pcclResult_t pccl_session_take_residual(struct pccl_op *op);
 
 /* session_flush.c */

@@ -1,5 +1,4 @@
 /* What gather, scatter, all-to-all, send and receive move: the caller's counts become parts. */
-#include <stdint.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -55,12 +54,10 @@ static void read_counts(const struct pccl_session *session, const struct pccl_op
 /* Parts come from all members in any order, so what is still to be sent would be overwritten. */
 static pcclResult_t check_apart(const struct pccl_op_request *request, uint64_t sent, uint64_t received)
 {
-	const uintptr_t input = (uintptr_t)request->input, output = (uintptr_t)request->output;
 	const uint64_t element_bytes = pccl_dtype_bytes(request->operation.datatype);
 
-	if (request->kind != PCCL_ALL_TO_ALL || sent == 0 || received == 0)
-		return pcclSuccess;
-	if (output >= input ? output - input >= sent * element_bytes : input - output >= received * element_bytes)
+	if (request->kind != PCCL_ALL_TO_ALL || sent == 0 || received == 0 ||
+	    !pccl_session_overlap(request->input, sent * element_bytes, request->output, received * element_bytes))
 		return pcclSuccess;
 	return pccl_fail(pcclInvalidArgument, "sendbuff and recvbuff overlap: an all-to-all does not work in place");
 }

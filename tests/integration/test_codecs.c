@@ -385,6 +385,17 @@ static void check_feedback(struct world_peer *me, const struct buffers *b, float
 	CHECK(error_db(mean, b->exact, COUNT) < -35);
 }
 
+static void check_misplaced_feedback(struct world_peer *me, struct buffers *b)
+{
+	const struct promise int4 = {pcclQuantInt4, pcclUint8, 0};
+	pcclOperation_t operation = average_of(COUNT / 2, &int4);
+
+	operation.residual = b->input + COUNT / 2 - 1;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b->input, b->output, &operation, me->comm, NULL));
+	operation.residual = b->output;
+	CHECK_RESULT(pcclInvalidArgument, pcclAllReduceWith(b->input, b->output + 1, &operation, me->comm, NULL));
+}
+
 /* An operation that fails leaves what is left over as it was, even that of those who found nothing wrong. */
 static void check_failed_feedback(struct world_peer *me, struct buffers *b, float *residual)
 {
@@ -413,6 +424,7 @@ static void feeds_back(struct world_peer *me)
 	open_buffers(me, COUNT, &b);
 	check_feedback(me, &b, residual, mean);
 	check_failed_feedback(me, &b, residual);
+	check_misplaced_feedback(me, &b);
 	free(residual);
 	free(mean);
 	close_buffers(&b);
