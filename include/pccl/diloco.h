@@ -233,9 +233,9 @@ typedef struct pcclDilocoStatistics_t {
  * codec. No network activity. A communicator that is destroyed before its engines leaves its group at once and is freed
  * with the last of them; what needs it is pcclInvalidUsage from then on. pcclInvalidArgument: a tensor or a setting
  * that can't be, which the last error names, with those that can: no elements, an unknown value of an enumeration, a
- * setting of another mode or rule, a name twice or not in UTF-8, tags that are somebody else's. pcclOutOfMemory,
- * pcclSystemError. That all numbers are finite is not looked at, for what pcclDilocoResume() goes on from may be still
- * to come: with others the first round fails, on all peers, and names tensor and element.
+ * setting of another mode or rule, a name twice, not in UTF-8 or beyond 32,767 bytes, tags that are somebody else's.
+ * pcclOutOfMemory, pcclSystemError. That all numbers are finite is not looked at, for what pcclDilocoResume() goes on
+ * from may be still to come: with others the first round fails, on all peers, and names tensor and element.
  */
 PCCL_EXPORT pcclResult_t pcclDilocoCreate(pcclComm_t *communicator, const pcclTensorInfo_t *tensors, size_t count,
 					  const pcclDilocoSettings_t *settings PCCL_NULLABLE,

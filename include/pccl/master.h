@@ -18,7 +18,7 @@ PCCL_EXPORT pcclResult_t pcclCreateMaster(ccoip_socket_address_t listen_address,
 					  pcclMasterInstance_t **p_master_handle_out);
 
 /* Listens and serves on a thread of its own; returns at once. pcclInvalidUsage: the address cannot be bound (the last
- * error says why), port 0, or it runs already. What fails may be tried again. */
+ * error says why), port 0, or it runs or has run: make another one. What fails may be tried again. */
 PCCL_EXPORT pcclResult_t pcclRunMaster(pcclMasterInstance_t *master_instance);
 
 /* Asks the master to stop; does not wait. Repeatable. pcclInvalidUsage: it never ran. */

@@ -225,7 +225,7 @@ typedef struct pcclRankUuid_t {
 } pcclRankUuid_t;
 
 typedef struct pcclTensorInfo_t {
-	const char *name;
+	const char *name; /* of states between members: up to 65,535 bytes */
 	void *data;
 	size_t count;
 	pcclDataType_t datatype;
@@ -501,7 +501,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
 PCCL_EXPORT pcclResult_t pcclAllReduce(const void *sendbuff, void *recvbuff, const pcclReduceDescriptor_t *descriptor,
 				       const pcclComm_t *communicator, pcclReduceInfo_t *reduce_info_out PCCL_NULLABLE);
 
-/* If nothing was launched the handle's comm is NULL. */
+/* If nothing was launched the handle's comm is NULL; other Async functions leave their handle as it was then. */
 PCCL_EXPORT pcclResult_t pcclAllReduceAsync(const void *sendbuff, void *recvbuff,
 					    const pcclReduceDescriptor_t *descriptor, const pcclComm_t *communicator,
 					    pcclAsyncReduceOp_t *reduce_handle_out);

@@ -192,8 +192,9 @@ typedef struct pcclCheckpointInfo_t {
  * several threads while they are hashed, then the file and its name are forced to the disk. Needs as much room again as
  * the old file. On failure the old file is as it was and nothing else is left behind, unless the last error says that
  * the new one is there, but its name can't be forced to the disk; a program that is killed may leave a file `path`.tmp
- * (beside what a link leads to), which the next save overwrites. pcclInvalidUsage: another save to `path` is running,
- * where the file system has locks.
+ * (beside what a link leads to), which the next save overwrites. A file beyond RLIMIT_FSIZE is pcclSystemError only
+ * where SIGXFSZ is ignored; else the kernel ends the program by it. pcclInvalidUsage: another save to `path` is
+ * running, where the file system has locks.
  *
  * pcclInvalidArgument: a tensor without name or with a name twice, "__metadata__" for a name, an unknown type, a shape
  * of another count or, beside a 0, of more elements than a file can have, an address that is no device's; or `path` is
