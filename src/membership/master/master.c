@@ -39,7 +39,8 @@ static void on_abandon(struct pccl_master *master, struct pccl_client *client)
 {
 	bool waited_for = client->state != PCCL_CLIENT_SEATED || pccl_absence_begin(master, client);
 
-	pccl_client_lose(master, client, waited_for ? PCCL_LOSS_AWAY : PCCL_LOSS_SILENT, "went to another master");
+	pccl_client_lose(master, client, waited_for ? PCCL_LOSS_AWAY : PCCL_LOSS_SILENT,
+			 "gave this master up, and looks for one");
 }
 
 static void on_message(struct pccl_master *master, struct pccl_client *client, struct pccl_message *message)
