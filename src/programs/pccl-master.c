@@ -187,12 +187,13 @@ static int parse(int argc, char **argv, struct options *options)
 /* Without a flag the environment counts, and without that INFO: a master has a log to keep. */
 static bool set_log_level(const char *name)
 {
+	const char *from = name != NULL ? "--log-level" : "PCCL_LOG_LEVEL";
 	int level = pcclLogInfo;
 
-	if (name == NULL && getenv("PCCL_LOG_LEVEL") != NULL)
-		return true;
-	if (name != NULL && pcclParseName(pcclEnumLogLevel, name, &level) != pcclSuccess) {
-		fprintf(stderr, "pccl-master: --log-level: %s\n", pcclGetLastError(NULL));
+	if (name == NULL)
+		name = getenv("PCCL_LOG_LEVEL");
+	if (name != NULL && *name != '\0' && pcclParseName(pcclEnumLogLevel, name, &level) != pcclSuccess) {
+		fprintf(stderr, "pccl-master: %s: %s\n", from, pcclGetLastError(NULL));
 		return false;
 	}
 	return pcclSetLogLevel((pcclLogLevel_t)level) == pcclSuccess;

@@ -76,6 +76,9 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	expect_of("pccl-master", "--listen 127.0.0.1:99999", 2, "\"99999\" is not a port number");
 	expect_of("pccl-master", "--listen 127.0.0.1:0", 2, "needs a port");
 	expect_of("pccl-master", "--listen [::1", 2, "[IPv6]:port");
+	setenv("PCCL_LOG_LEVEL", "bogus", 1);
+	expect_of("pccl-master", "--listen 192.0.2.1:48148", 2, "PCCL_LOG_LEVEL: ");
+	unsetenv("PCCL_LOG_LEVEL");
 	expect_of("pccl-master", "--generate-secret >/dev/full", 1, "");
 	/* An address that only documents have: nothing is wrong with it but that it is not this machine's. */
 	expect_of("pccl-master", "--listen 192.0.2.1:48148", 1, "192.0.2.1:48148");

@@ -277,6 +277,12 @@ def test_an_operator_is_answered_whatever_fails_and_the_next_one_is_heard(tmp_pa
     listener.close()
 
 
+def test_a_master_refuses_a_log_level_that_is_none(free_address, monkeypatch):
+    monkeypatch.setenv("PCCL_LOG_LEVEL", "bogus")
+    found = python_m("pccl.master", "--listen", free_address)
+    assert found.returncode == 1 and "bogus" in found.stderr
+
+
 def test_a_master_that_does_not_answer_is_given_up(tmp_path):
     path = str(tmp_path / "control")
     listener = _control.listen(path)

@@ -63,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _set_log_level(level: str | None) -> None:
     from . import log
 
-    if level is not None or "PCCL_LOG_LEVEL" not in os.environ:
-        log.set_level(level or log.Level.INFO)
+    log.set_level(level or os.environ.get("PCCL_LOG_LEVEL") or log.Level.INFO)
 
 
 def _raise_descriptors() -> None:
