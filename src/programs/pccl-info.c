@@ -94,11 +94,30 @@ static bool read_line(const char *path, char line_out[LINE_BYTES])
 
 /* ---- processors ------------------------------------------------------------------------------------------------ */
 
+/* As communicators read it: 0 is as if it were not there. */
+static void show_lane_count(uint32_t usual)
+{
+	const char *given = getenv("PCCL_LANES");
+	char *end = NULL;
+	unsigned long lanes = 0;
+
+	if (given != NULL && *given != '\0')
+		lanes = strtoul(given, &end, 10);
+	if (end != NULL && (*given < '0' || *given > '9' || *end != '\0' || lanes > PCCL_LANES_MAX)) {
+		say("lanes", "none: PCCL_LANES is \"%s\"", given);
+		advise("PCCL_LANES is \"%s\", which every communicator refuses: it wants a number from 0 to %u", given,
+		       PCCL_LANES_MAX);
+	} else if (lanes > 0) {
+		say("lanes", "%lu, as PCCL_LANES says; default here: %u", lanes, usual);
+	} else {
+		say("lanes", "%u: one for two cores, 4 at most; PCCL_LANES changes it", usual);
+	}
+}
+
 static void show_processors(void)
 {
 	struct pccl_cores cores;
 	char limits[LINE_BYTES] = "";
-	const char *given = getenv("PCCL_LANES");
 	uint32_t lanes;
 
 	pccl_cores_find(&cores);
@@ -110,10 +129,7 @@ static void show_processors(void)
 	say("cores", "%u%s", cores.machine != 0 ? cores.machine : cores.bound, limits);
 	say("kernels", "%s%s", pccl_cpu_level_name(pccl_cpu_level()),
 	    pccl_cpu_has_sse42() ? ", CRC32C in hardware" : "");
-	if (given != NULL && *given != '\0')
-		say("lanes", "%s, as PCCL_LANES says; default here: %u", given, lanes);
-	else
-		say("lanes", "%u: one for two cores, 4 at most; PCCL_LANES changes it", lanes);
+	show_lane_count(lanes);
 	if (cores.quota != 0 && cores.quota < cores.bound)
 		advise("the control group grants time for %u of %u cores: who uses it up is stopped for a while, and "
 		       "everybody waits for this peer",

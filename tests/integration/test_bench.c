@@ -330,6 +330,12 @@ static void the_machine_is_described(void **state)
 	expect_of("pccl-info", "--help", 0, "what would help");
 	setenv("PCCL_LANES", "3", 1);
 	expect_of("pccl-info", "", 0, "3, as PCCL_LANES says");
+	setenv("PCCL_LANES", "x", 1);
+	expect_of("pccl-info", "", 0, "PCCL_LANES is \"x\", which every communicator refuses");
+	setenv("PCCL_LANES", "17", 1);
+	expect_of("pccl-info", "", 0, "from 0 to 16");
+	setenv("PCCL_LANES", "0", 1);
+	expect_of("pccl-info", "", 0, "one for two cores, 4 at most");
 	unsetenv("PCCL_LANES");
 	expect_of("pccl-info", "127.0.0.1:48148", 0, "lanes over lo run anywhere");
 	setenv("PCCL_BINDING", "off", 1);
