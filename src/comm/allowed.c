@@ -155,7 +155,10 @@ pcclResult_t pccl_allowed_read(const char *path, struct pccl_allowed **allowed_o
 	FILE *file = NULL;
 
 	*allowed_out = NULL;
-	if (allowed != NULL)
+	if (allowed != NULL && *path == '\0')
+		result = pccl_fail(pcclInvalidArgument,
+				   "the name of the list of who may join is empty (--allow, PCCL_ALLOW_FILE)");
+	else if (allowed != NULL)
 		result = pccl_files_open(path, "the list of who may join", false, &file);
 	if (result == pcclSuccess)
 		result = read_lines(file, path, allowed);

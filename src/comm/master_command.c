@@ -56,6 +56,13 @@ static pcclResult_t read_subject(char *text, struct pccl_subject *subject)
 	return pcclSuccess;
 }
 
+static bool ends_with(const char *text, const char *word)
+{
+	size_t bytes = strlen(text), word_bytes = strlen(word);
+
+	return bytes >= word_bytes && strcmp(text + bytes - word_bytes, word) == 0;
+}
+
 static pcclResult_t read_words(char *line, struct pccl_command *command)
 {
 	char *because = strstr(line, " because ");
@@ -73,6 +80,8 @@ static pcclResult_t read_words(char *line, struct pccl_command *command)
 	if (!verbs[i].has_subject)
 		return *rest == '\0' ? pcclSuccess
 				     : pccl_fail(pcclInvalidArgument, "nothing follows \"%s\"", verbs[i].word);
+	if (because == NULL && ends_with(rest, " because"))
+		return pccl_fail(pcclInvalidArgument, "because of what? a reason follows \"because\"");
 	if (because != NULL) {
 		*because = '\0';
 		(void)pccl_text_trim(rest);

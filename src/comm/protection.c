@@ -95,15 +95,15 @@ static pcclResult_t check_mode(int mode, const pcclSecurity_t *security, const c
 {
 	bool is_plain = mode == pcclSecurityNone || mode == pcclSecurityDefault;
 
+	if (mode == pcclSecurityNone && given != NULL)
+		return pccl_fail(pcclInvalidArgument,
+				 "security none was asked for, and %s or its field is set: which of them is meant?",
+				 given);
 	if (is_plain && (security->identity_file != NULL || security->master_keys != NULL))
 		return pccl_fail(pcclInvalidArgument,
 				 "%s is set, and no join secret and no certificates: keys prove nothing on plain "
 				 "connections",
 				 security->master_keys != NULL ? "PCCL_MASTER_KEYS" : "PCCL_IDENTITY_FILE");
-	if (mode == pcclSecurityNone && given != NULL)
-		return pccl_fail(pcclInvalidArgument,
-				 "security none was asked for, and %s or its field is set: which of them is meant?",
-				 given);
 	if (mode == pcclSecurityTls &&
 	    (security->authority_file == NULL || security->certificate_file == NULL || security->key_file == NULL))
 		return pccl_fail(pcclInvalidArgument,

@@ -72,6 +72,8 @@ struct options {
 	const char *allow;   /* NULL: everybody */
 	const char *control; /* NULL: no socket */
 	const char *command; /* NULL: be a master */
+	const char *shown;   /* a key's file; NULL: none */
+	bool generates;
 	pcclSecurity_t security;
 };
 
@@ -87,6 +89,15 @@ static bool set_security(const char *name, struct options *options)
 	return true;
 }
 
+/* The exit status. */
+static int finish_output(const char *what)
+{
+	if (ferror(stdout) == 0 && fflush(stdout) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "pccl-master: %s can't be written: %s\n", what, strerror(errno));
+	return EXIT_FAILURE;
+}
+
 static int print_secret(void)
 {
 	char text[PCCL_SECRET_TEXT_BYTES];
@@ -95,11 +106,8 @@ static int print_secret(void)
 		fprintf(stderr, "pccl-master: %s\n", pcclGetLastError(NULL));
 		return EXIT_FAILURE;
 	}
-	if (puts(text) < 0 || fflush(stdout) != 0) {
-		perror("pccl-master: the secret can't be written");
-		return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
+	(void)puts(text);
+	return finish_output("the secret");
 }
 
 static int print_key(const char *path)
@@ -110,11 +118,24 @@ static int print_key(const char *path)
 		fprintf(stderr, "pccl-master: %s\n", pcclGetLastError(NULL));
 		return EXIT_FAILURE;
 	}
-	if (puts(text) < 0 || fflush(stdout) != 0) {
-		perror("pccl-master: the key can't be written");
-		return EXIT_FAILURE;
+	(void)puts(text);
+	return finish_output("the key");
+}
+
+/* What needs no master. Returns the exit status, or -1 to go on. */
+static int only_print(const struct options *options)
+{
+	bool serves = options->listen != NULL || options->command != NULL || options->log_level != NULL ||
+		      options->security.secret_file != NULL || options->security.identity_file != NULL ||
+		      options->security.mode != pcclSecurityDefault;
+
+	if (!options->generates && options->shown == NULL)
+		return -1;
+	if (serves || (options->generates && options->shown != NULL)) {
+		fputs("pccl-master: --generate-secret and --show-key go with no other flag\n", stderr);
+		return 2;
 	}
-	return EXIT_SUCCESS;
+	return options->generates ? print_secret() : print_key(options->shown);
 }
 
 /* Returns the exit status, or -1 to go on. */
@@ -151,7 +172,8 @@ static int parse(int argc, char **argv, struct options *options)
 			options->security.secret_file = optarg;
 			break;
 		case 'g':
-			return print_secret();
+			options->generates = true;
+			break;
 		case 'a':
 			options->allow = optarg;
 			break;
@@ -159,27 +181,32 @@ static int parse(int argc, char **argv, struct options *options)
 			options->control = optarg;
 			break;
 		case 'd':
+			if (options->command != NULL) {
+				fputs("pccl-master: --do is there twice: one command at a time\n", stderr);
+				return 2;
+			}
 			options->command = optarg;
 			break;
 		case 'k':
 			options->security.identity_file = optarg;
 			break;
 		case 'K':
-			return print_key(optarg);
+			options->shown = optarg;
+			break;
 		case 'V':
 			printf("pccl-master %d.%d.%d\n", pcclGetVersion() / 10000, pcclGetVersion() / 100 % 100,
 			       pcclGetVersion() % 100);
-			return EXIT_SUCCESS;
+			return finish_output("the version");
 		case 'h':
 			fputs(usage, stdout);
-			return EXIT_SUCCESS;
+			return finish_output("the manual");
 		default:
 			fputs("pccl-master: see pccl-master --help\n", stderr);
 			return 2;
 		}
 	}
 	if (optind == argc)
-		return -1;
+		return only_print(options);
 	fprintf(stderr, "pccl-master: unexpected argument '%s'; see pccl-master --help\n", argv[optind]);
 	return 2;
 }
@@ -428,16 +455,16 @@ static int command(const struct options *options)
 		fputs("pccl-master: --do needs --control SOCKET, that of a master which runs\n", stderr);
 		return 2;
 	}
-	if (pccl_control_ask(options->control, options->command, print_line, NULL) != pcclSuccess ||
-	    fflush(stdout) != 0)
+	if (pccl_control_ask(options->control, options->command, print_line, NULL) != pcclSuccess) {
+		(void)fflush(stdout);
 		return fail("--do", EXIT_FAILURE);
-	return EXIT_SUCCESS;
+	}
+	return finish_output("the answer");
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {.listen = "[::]",
-				  .allow = getenv("PCCL_ALLOW_FILE"),
+	struct options options = {.allow = getenv("PCCL_ALLOW_FILE"),
 				  .control = getenv("PCCL_CONTROL_SOCKET"),
 				  .security = PCCL_SECURITY_INITIALIZER};
 	struct service service = {.options = &options, .control = -1};
@@ -446,6 +473,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (options.listen == NULL)
+		options.listen = "[::]";
 	if (options.command != NULL)
 		return command(&options);
 	if (!set_log_level(options.log_level))

@@ -76,6 +76,17 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	expect_of("pccl-master", "--listen 127.0.0.1:99999", 2, "\"99999\" is not a port number");
 	expect_of("pccl-master", "--listen 127.0.0.1:0", 2, "needs a port");
 	expect_of("pccl-master", "--listen [::1", 2, "[IPv6]:port");
+	expect_of("pccl-master", "--generate-secret extra", 2, "unexpected argument 'extra'");
+	expect_of("pccl-master", "--show-key /nowhere/key --listen 1:2:3", 2, "go with no other flag");
+	expect_of("pccl-master", "--generate-secret --show-key /nowhere/key", 2, "go with no other flag");
+	expect_of("pccl-master", "--control /nowhere/socket --do list --do bans", 2, "--do is there twice");
+	expect_of("pccl-master", "--key /nowhere/k --secret-file /nowhere/s --security none --listen 192.0.2.1:48148",
+		  1, "security none was asked for");
+	expect_of("pccl-master", "--help >/dev/full", 1, "");
+	expect_of("pccl-master", "--version >/dev/full", 1, "");
+	setenv("PCCL_ALLOW_FILE", "", 1);
+	expect_of("pccl-master", "--listen 192.0.2.1:48148", 1, "the name of the list of who may join is empty");
+	unsetenv("PCCL_ALLOW_FILE");
 	setenv("PCCL_LOG_LEVEL", "bogus", 1);
 	expect_of("pccl-master", "--listen 192.0.2.1:48148", 2, "PCCL_LOG_LEVEL: ");
 	unsetenv("PCCL_LOG_LEVEL");

@@ -62,6 +62,7 @@ static void what_is_no_command_is_refused(void **state)
 	check_refused("list all", "nothing follows");
 	check_refused("evict", "whom?");
 	check_refused("evict because", "whom?");
+	check_refused("ban name foo because", "because of what?");
 	check_refused("evict because it is slow", "whom?");
 	check_refused("evict " UUID, "whom?");
 	check_refused("evict uuid", "is no uuid");
