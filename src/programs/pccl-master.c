@@ -244,6 +244,11 @@ static pcclResult_t find_address(const char *text, ccoip_socket_address_t *addre
 		result = pccl_fail(pcclInvalidArgument, "the master needs a port that peers can be told: 0 is none");
 	if (result == pcclSuccess)
 		result = pccl_address_resolve(host, port, &address, &count);
+	if (result == pcclSuccess && address.storage.ss_family == AF_INET6 && pccl_address_is_link_local(&address))
+		result = pccl_fail(pcclInvalidArgument,
+				   "%s: a master can't listen at a link-local address alone, for its zone would be "
+				   "lost: leave --listen out, or say [::]:%u, and it listens at all addresses",
+				   host, port);
 	if (result == pcclSuccess)
 		result = pccl_address_to_ccoip(&address, address_out);
 	return result;

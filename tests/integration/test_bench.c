@@ -75,6 +75,7 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	expect_of("pccl-master", "--log-level loud", 2, "TRACE, DEBUG");
 	expect_of("pccl-master", "--listen 127.0.0.1:99999", 2, "\"99999\" is not a port number");
 	expect_of("pccl-master", "--listen 127.0.0.1:0", 2, "needs a port");
+	expect_of("pccl-master", "--listen [fe80::1%lo]:48148", 2, "a link-local address");
 	expect_of("pccl-master", "--listen [::1", 2, "[IPv6]:port");
 	expect_of("pccl-master", "--generate-secret extra", 2, "unexpected argument 'extra'");
 	expect_of("pccl-master", "--show-key /nowhere/key --listen 1:2:3", 2, "go with no other flag");
