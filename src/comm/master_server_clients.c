@@ -64,12 +64,13 @@ void pccl_master_server_turn_away(struct pccl_master_client *client)
 {
 	struct pccl_message message = {.type = PCCL_MESSAGE_REFUSED, .body.notice.result = pcclMasterConnectionFailed};
 	struct pccl_master_event dismiss = {.type = PCCL_MASTER_DISMISS, .connection = client->id};
-	const char *more = pccl_log_rate(&client->instance->refused, pccl_loop_now(client->instance->loop));
+	const char *remote = pccl_channel_remote(client->channel), *more;
 	char *text = message.body.notice.text;
 
 	pccl_text_copy(text, sizeof(message.body.notice.text), pccl_fail_text());
+	more = pccl_log_rate_of(&client->instance->refused, remote, text, pccl_loop_now(client->instance->loop));
 	if (more != NULL)
-		pccl_log_warn("refused %s: %s%s", pccl_channel_remote(client->channel), text, more);
+		pccl_log_warn("refused %s: %s%s", remote, text, more);
 	if (client->has_registered) {
 		dismiss.text = text;
 		pccl_master_server_step(client->instance, &dismiss);
@@ -208,7 +209,7 @@ void pccl_master_server_arrived(void *context, struct pccl_stream *stream, const
 		return;
 	}
 	if (pccl_wires_admit(instance->wires, stream) != pcclSuccess) {
-		more = pccl_log_rate(&instance->refused, pccl_loop_now(instance->loop));
+		more = pccl_log_rate_of(&instance->refused, "", pccl_fail_text(), pccl_loop_now(instance->loop));
 		if (more != NULL)
 			pccl_log_warn("refused a caller: %s%s", pccl_fail_text(), more);
 		pccl_hello_refuse(instance->loop, stream, PCCL_WELCOME_NEVER, pccl_fail_text());

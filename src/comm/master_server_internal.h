@@ -55,9 +55,9 @@ struct pcclMasterInstanceState_t {
 	struct pccl_master_client *clients;
 	struct pccl_master_client *next_examined; /* while all are */
 	uint64_t next_id;
-	struct pccl_log_rate garbage; /* lines about it, */
-	struct pccl_log_rate lost;    /* about callers that want somebody else, */
-	struct pccl_log_rate refused; /* and about callers from where nobody may call */
+	struct pccl_log_rate garbage;  /* lines about it, */
+	struct pccl_log_rate lost;     /* about callers that want somebody else, */
+	struct pccl_log_rates refused; /* and about callers from where nobody may call */
 };
 
 /* All on the thread that serves. */

@@ -36,11 +36,9 @@ struct pccl_doorman {
 	struct guest *oldest;
 	struct guest *youngest;
 	uint32_t guest_count;
-	struct pccl_timer timer;	/* for the oldest */
-	struct pccl_log_rate shown_out; /* lines about those, */
-	struct pccl_log_rate crowded;	/* about those that had to make room, */
-	struct pccl_log_rate late;	/* about those that said nothing, */
-	struct pccl_log_rate turned;	/* and about those that did not come in */
+	struct pccl_timer timer;	 /* for the oldest */
+	struct pccl_log_rates shown_out; /* lines about those, */
+	struct pccl_log_rate turned;	 /* and about those that did not come in */
 };
 
 /* ---- the list of guests, by age ------------------------------------------------------------------------------ */
@@ -73,12 +71,13 @@ static void list(struct guest *guest)
 	doorman->guest_count++;
 }
 
-static void show_out(struct guest *guest, struct pccl_log_rate *rate, const char *why)
+static void show_out(struct guest *guest, const char *why)
 {
-	const char *more = pccl_log_rate(rate, pccl_loop_now(guest->doorman->loop));
+	struct pccl_doorman *doorman = guest->doorman;
+	const char *more = pccl_log_rate_of(&doorman->shown_out, guest->address, why, pccl_loop_now(doorman->loop));
 
 	if (more != NULL)
-		pccl_log_info("port %u: hung up on %s: %s%s", guest->doorman->port, guest->address, why, more);
+		pccl_log_info("port %u: hung up on %s: %s%s", doorman->port, guest->address, why, more);
 	guest->stream->transport->close(guest->stream, false);
 	unlist(guest);
 	pccl_free(guest);
@@ -111,7 +110,7 @@ static void on_received(void *context, struct pccl_stream *stream, const struct 
 	struct pccl_hello hello;
 
 	if (pccl_hello_decode(guest->payload, frame->payload_bytes, &hello) != pcclSuccess) {
-		show_out(guest, &doorman->shown_out, pccl_fail_text());
+		show_out(guest, pccl_fail_text());
 		return;
 	}
 	stream->transport->detach(stream);
@@ -125,7 +124,7 @@ static void on_broken(void *context, struct pccl_stream *stream, const char *rea
 	struct guest *guest = context;
 
 	(void)stream;
-	show_out(guest, &guest->doorman->shown_out, reason);
+	show_out(guest, reason);
 }
 
 static const struct pccl_stream_events guest_events = {
@@ -139,7 +138,7 @@ static void on_timeout(struct pccl_timer *timer)
 	struct pccl_doorman *doorman = timer->context;
 
 	while (doorman->oldest != NULL && doorman->oldest->until_ns <= pccl_loop_now(doorman->loop))
-		show_out(doorman->oldest, &doorman->late, "it did not say HELLO in time");
+		show_out(doorman->oldest, "it did not say HELLO in time");
 	if (doorman->oldest != NULL)
 		pccl_loop_timer_set(doorman->loop, timer, doorman->oldest->until_ns);
 }
@@ -178,8 +177,7 @@ static void on_accepted(void *context, struct pccl_stream *stream)
 	struct guest *guest;
 
 	if (doorman->guest_count == GUESTS_MAX)
-		show_out(one_too_many(doorman), &doorman->crowded,
-			 "too many callers wait; it was the first of those from its address");
+		show_out(one_too_many(doorman), "too many callers wait; it was the first of those from its address");
 	guest = pccl_zalloc(sizeof(*guest));
 	if (guest == NULL || stream->transport->attach(stream, doorman->loop, &guest_events, guest) != pcclSuccess) {
 		const char *more = pccl_log_rate(&doorman->turned, pccl_loop_now(doorman->loop));
