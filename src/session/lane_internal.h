@@ -10,7 +10,8 @@ struct pccl_neighbour {
 	struct pccl_lane_link *link; /* NULL: this peer itself, the lane has no part in the view, or it can't be made */
 	pcclRankUuid_t uuid;
 	uint32_t rank;
-	bool broken;	 /* all streams of the link, for now */
+	char host[PCCL_ADDRESS_TEXT_BYTES]; /* a member: for the log */
+	bool broken;			    /* all streams of the link, for now */
 	bool passed;	 /* the link was made with a pass; false: the master that told the view had none */
 	bool lost;	 /* the link, for good */
 	bool silent;	 /* that was complained about */

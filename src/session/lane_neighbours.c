@@ -14,7 +14,8 @@ static void complain(const struct pccl_neighbour *neighbour, const char *reason)
 {
 	const struct pccl_lane *lane = neighbour->lane;
 
-	pccl_log_info("lane %u: link to rank %u lost: %s", lane->config.exec.lane, neighbour->rank, reason);
+	pccl_log_info("lane %u: link to rank %u (%s) lost: %s", lane->config.exec.lane, neighbour->rank,
+		      neighbour->host, reason);
 	lane->calls->complain(lane->config.context, &neighbour->uuid, reason);
 }
 
@@ -25,8 +26,22 @@ static void retract(struct pccl_neighbour *neighbour)
 	neighbour->silent = false;
 	if (neighbour->lost)
 		return;
-	pccl_log_info("lane %u: rank %u is heard again", lane->config.exec.lane, neighbour->rank);
+	pccl_log_info("lane %u: rank %u (%s) is heard again", lane->config.exec.lane, neighbour->rank, neighbour->host);
 	lane->calls->retract(lane->config.context, &neighbour->uuid);
+}
+
+/* At each look, but said in the log once. Of a link that is lost the cause was another one, and has been told. */
+static void complain_of_silence(struct pccl_neighbour *neighbour)
+{
+	static const char reason[] = "nothing was heard or acknowledged while frames were under way";
+	const struct pccl_lane *lane = neighbour->lane;
+
+	if (!neighbour->silent && !neighbour->lost)
+		complain(neighbour, reason);
+	else
+		lane->calls->complain(lane->config.context, &neighbour->uuid,
+				      neighbour->lost ? "the link is lost" : reason);
+	neighbour->silent = true;
 }
 
 /* To a neighbour that neither sends nor acknowledges for half as long as heartbeats may be missing new connections are
@@ -49,8 +64,7 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 		end_ns = pccl_silence_ends(&neighbour->silence, now_ns, &heard, patience_ns);
 	}
 	if (end_ns <= now_ns) {
-		neighbour->silent = true;
-		complain(neighbour, "nothing was heard or acknowledged while frames were under way");
+		complain_of_silence(neighbour);
 		return end_ns;
 	}
 	if (neighbour->silent)
@@ -324,6 +338,7 @@ static pcclResult_t replace_list(struct pccl_lane *lane, const struct pccl_view 
 		list[rank]->lane = lane;
 		list[rank]->uuid = view->members[rank].uuid;
 		list[rank]->rank = rank;
+		memcpy(list[rank]->host, view->members[rank].addresses[0].host, sizeof(list[rank]->host));
 	}
 	lane->neighbours = list;
 	lane->ranks = view->member_count;
