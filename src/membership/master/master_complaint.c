@@ -20,10 +20,12 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-#define ALARMS_AT_ONCE 8			/* view changes that one member may cause by deadlines, */
-#define ALARM_NS PCCL_SECOND_NS			/* and then one in this time */
-#define IDLE_ALARMS_MAX 6			/* for ops that nobody has, */
-#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS)	/* each within this time of the one before */
+#define ALARMS_AT_ONCE 8		     /* view changes that one member may cause by deadlines, */
+#define ALARM_NS PCCL_SECOND_NS		     /* and then one in this time */
+#define IDLE_ALARMS_MAX 6		     /* for ops that nobody has, */
+#define IDLE_MEMORY_NS (60 * PCCL_SECOND_NS) /* each within this time of the one before */
+#define NAME_BYTES (PCCL_ADDRESS_TEXT_BYTES + 24)
+#define NAMED_MAX 2				/* members that words name, which have an end */
 #define DISPUTE_MEMORY_NS (60 * PCCL_SECOND_NS) /* after two time-outs more a dispute is forgotten */
 #define WON_MEMORY_NS (3600 * PCCL_SECOND_NS)	/* and that somebody went for one */
 
@@ -32,6 +34,7 @@ struct trouble {
 	uint32_t troubles; /* members with whom there is a complaint, from either side */
 	uint32_t accusers;
 	uint32_t rank;
+	bool confirmed; /* only what both sides say counts */
 };
 
 /* ---- what is complained about -------------------------------------------------------------------------------- */
@@ -161,9 +164,8 @@ static void drop_stale(struct pccl_group *group)
 
 /* ---- links that are broken ----------------------------------------------------------------------------------- */
 
-/* One that hears nobody complains about everybody, perhaps before anybody complains about it. `confirmed`: only what
- * both sides say counts. */
-static void count_trouble(const struct pccl_group *group, bool confirmed, struct trouble *trouble)
+/* One that hears nobody complains about everybody, perhaps before anybody complains about it. */
+static void count_trouble(const struct pccl_group *group, struct trouble *trouble)
 {
 	const pcclRankUuid_t *uuid = &group->base->view.members[trouble->rank].uuid;
 	uint32_t index;
@@ -176,7 +178,7 @@ static void count_trouble(const struct pccl_group *group, bool confirmed, struct
 		if (!accuses && !pccl_uuid_equal(&complaint->about, uuid))
 			continue;
 		mutual = is_mutual(group, complaint);
-		if ((confirmed && !mutual) || (accuses && mutual))
+		if ((trouble->confirmed && !mutual) || (accuses && mutual))
 			continue;
 		trouble->troubles++;
 		trouble->accusers += !accuses;
@@ -242,15 +244,15 @@ static bool is_worse(const struct pccl_master *master, const struct pccl_group *
 static bool find_worst(const struct pccl_master *master, const struct pccl_group *group, bool confirmed,
 		       struct trouble *worst_out)
 {
-	struct trouble worst = {0, 0, 0};
+	struct trouble worst = {0};
 	uint32_t rank;
 
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
-		struct trouble trouble = {.rank = rank};
+		struct trouble trouble = {.rank = rank, .confirmed = confirmed};
 
 		if (group->seats[rank].state != PCCL_SEAT_HERE)
 			continue;
-		count_trouble(group, confirmed, &trouble);
+		count_trouble(group, &trouble);
 		if (trouble.troubles == 0 || (!confirmed && !are_most(group, trouble.accusers)))
 			continue;
 		if (worst.troubles == 0 || is_worse(master, group, &trouble, &worst))
@@ -277,7 +279,7 @@ static void charge_others(const struct pccl_master *master, struct pccl_group *g
 	struct trouble trouble = {.rank = worst->seat};
 	uint32_t index;
 
-	count_trouble(group, false, &trouble);
+	count_trouble(group, &trouble);
 	for (index = 0; index < group->complaint_count && !are_most(group, trouble.troubles); index++) {
 		const struct pccl_complaint *complaint = &group->complaints[index];
 
@@ -296,12 +298,44 @@ static void evict(struct pccl_master *master, struct pccl_group *group, struct p
 	pccl_client_dismiss(master, worst, PCCL_MESSAGE_EVICTED, pcclEvicted, why);
 }
 
+static void name_member(const struct pccl_group *group, const pcclRankUuid_t *uuid, char *text, size_t bytes)
+{
+	uint32_t rank = 0;
+
+	(void)pccl_view_rank(&group->base->view, uuid, &rank);
+	pccl_text_format(text, bytes, "rank %u (%s)", rank, group->base->view.members[rank].addresses[0].host);
+}
+
+/* "rank 0 (203.0.113.1), rank 2 (203.0.113.2) and 3 more": with whom it has trouble, as count_trouble() has it. */
+static void name_others(const struct pccl_group *group, const struct trouble *trouble, char *text, size_t bytes)
+{
+	const pcclRankUuid_t *uuid = &group->base->view.members[trouble->rank].uuid;
+	char name[NAME_BYTES];
+	uint32_t index, count = 0;
+	size_t length = 0;
+
+	for (index = 0; index < group->complaint_count && count < NAMED_MAX; index++) {
+		const struct pccl_complaint *complaint = &group->complaints[index];
+		bool accuses = pccl_uuid_equal(&complaint->from, uuid);
+
+		if ((!accuses && !pccl_uuid_equal(&complaint->about, uuid)) ||
+		    (is_mutual(group, complaint) ? accuses : trouble->confirmed))
+			continue;
+		name_member(group, accuses ? &complaint->about : &complaint->from, name, sizeof(name));
+		pccl_text_format(text + length, bytes - length, "%s%s", count++ > 0 ? ", " : "", name);
+		length = strlen(text);
+	}
+	if (trouble->troubles > count)
+		pccl_text_format(text + length, bytes - length, " and %u more", trouble->troubles - count);
+}
+
 static void evict_worst(struct pccl_master *master, struct pccl_group *group, const struct trouble *worst)
 {
-	char why[PCCL_CAUSE_TEXT_BYTES];
+	char why[PCCL_CAUSE_TEXT_BYTES], names[(NAMED_MAX + 1) * NAME_BYTES] = "";
 
-	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s",
-			 worst->troubles, group->base->view.member_count, text_about(group, worst->rank));
+	name_others(group, worst, names, sizeof(names));
+	pccl_text_format(why, sizeof(why), "%u of %u members and this peer could not reach each other: %s: %s",
+			 worst->troubles, group->base->view.member_count, names, text_about(group, worst->rank));
 	evict(master, group, group->seats[worst->rank].client, false, why);
 }
 
@@ -350,11 +384,11 @@ static void charge_dispute(const struct pccl_master *master, struct pccl_client 
 static uint32_t count_disputes(const struct pccl_group *group, const struct pccl_client *client)
 {
 	struct trouble any = {.rank = client->seat};
-	struct trouble mutual = {.rank = client->seat};
+	struct trouble mutual = {.rank = client->seat, .confirmed = true};
 	uint32_t now;
 
-	count_trouble(group, false, &any);
-	count_trouble(group, true, &mutual);
+	count_trouble(group, &any);
+	count_trouble(group, &mutual);
 	now = any.troubles - mutual.troubles;
 	return now > client->conduct.disputes ? now : client->conduct.disputes;
 }
@@ -393,12 +427,13 @@ static void evict_for(struct pccl_master *master, struct pccl_group *group, stru
 		      const struct pccl_complaint *complaint)
 {
 	bool denies = culprit == member_of(group, &complaint->about);
-	char why[PCCL_CAUSE_TEXT_BYTES];
+	char why[PCCL_CAUSE_TEXT_BYTES], name[NAME_BYTES];
 
-	pccl_text_format(why, sizeof(why), "%s: %s",
-			 denies ? "others could not reach it, which it did not confirm"
-				: "it alone could not reach another member, twice",
-			 complaint->text);
+	name_member(group, denies ? &complaint->from : &complaint->about, name, sizeof(name));
+	pccl_text_format(why, sizeof(why),
+			 denies ? "%s could not reach it, which it did not confirm: %s"
+				: "it alone could not reach %s, twice: %s",
+			 name, complaint->text);
 	evict(master, group, culprit, true, why);
 }
 

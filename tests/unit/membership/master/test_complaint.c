@@ -38,6 +38,9 @@ static void complaints_evict_the_one_most_complain_about(void **state)
 	assert_int_equal(world->peers[1].end_result, pcclEvicted);
 	assert_int_equal(small_size(world, 0), 3);
 	assert_non_null(strstr(world->peers[1].end_text, "no route to host"));
+	assert_non_null(strstr(world->peers[1].end_text,
+			       "2 of 4 members and this peer could not reach each other: rank 0 (192.0.2.1), "
+			       "rank 2 (192.0.2.1): "));
 }
 
 static void mutual_complaints_evict_the_higher_rank(void **state)
@@ -50,6 +53,24 @@ static void mutual_complaints_evict_the_higher_rank(void **state)
 	small_pass(world, 200);
 	assert_int_equal(world->peers[2].end_result, pcclEvicted);
 	assert_int_equal(small_size(world, 0), 2);
+	assert_non_null(strstr(world->peers[2].end_text, "each other: rank 0 (192.0.2.1): "));
+}
+
+/* However many they are: the words have to have an end. */
+static void two_of_those_that_could_not_be_reached_are_named(void **state)
+{
+	struct small_world *world = *state;
+	uint32_t index;
+
+	world->host = "2001:0db8:1111:2222:3333:4444:5555:6666";
+	gather(world, 8);
+	for (index = 0; index < 8; index++) {
+		if (index != 3)
+			small_complain(world, index, 3);
+	}
+	small_pass(world, 200);
+	assert_non_null(
+		strstr(world->peers[3].end_text, "rank 1 (2001:0db8:1111:2222:3333:4444:5555:6666) and 5 more: no"));
 }
 
 /* One-sided, for as long as it is not taken back: else the one who complains goes. */
@@ -70,7 +91,7 @@ static void what_is_complained_about_and_heard_again_evicts_nobody(void **state)
 	small_complain(world, 0, 1);
 	small_pass(world, 60000);
 	assert_int_equal(world->peers[0].end_result, pcclEvicted);
-	assert_non_null(strstr(world->peers[0].end_text, "it alone"));
+	assert_non_null(strstr(world->peers[0].end_text, "it alone could not reach rank 1 (192.0.2.1), twice"));
 }
 
 /* It complains about everybody before anybody complains about it. */
@@ -148,7 +169,7 @@ static void who_denies_what_two_say_goes(void **state)
 	small_complain(world, 2, 3);
 	small_pass(world, 4000);
 	assert_int_equal(world->peers[3].end_result, pcclEvicted);
-	assert_non_null(strstr(world->peers[3].end_text, "did not confirm"));
+	assert_non_null(strstr(world->peers[3].end_text, " (192.0.2.1) could not reach it, which it did not confirm"));
 	assert_int_equal(small_size(world, 1), 5);
 	assert_int_equal(small_size(world, 2), 5);
 }
@@ -225,6 +246,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, small_open, small_close)
 		CASE(complaints_evict_the_one_most_complain_about),
 		CASE(mutual_complaints_evict_the_higher_rank),
+		CASE(two_of_those_that_could_not_be_reached_are_named),
 		CASE(what_is_complained_about_and_heard_again_evicts_nobody),
 		CASE(who_hears_nobody_goes_and_not_those_it_complains_about),
 		CASE(accused_is_asked_and_confirms),
