@@ -3,8 +3,8 @@
  *
  * With a join secret or with certificates, every connection (to masters and between peers) is TLS 1.3 and both ends
  * have proved that they belong to the run; whoever can't is turned away in words. Without either, connections are
- * plain and stay on this host: other hosts are refused, unless the mode is pcclSecurityNone. All peers and masters of a
- * run have the same mode.
+ * plain and stay on this host: other hosts are refused, and only loopback addresses are dialled, unless the mode is
+ * pcclSecurityNone. All peers and masters of a run have the same mode.
  *
  * What each mode protects from whom: docs/SECURITY.md.
  */

@@ -191,22 +191,23 @@ bool pccl_wires_are_protected(const struct pccl_wires *wires)
 	return wires->tls != NULL;
 }
 
-static pcclResult_t refuse(const struct pccl_address *address)
+static pcclResult_t refuse(const struct pccl_address *address, const char *what)
 {
 	char text[PCCL_ADDRESS_BYTES];
 
 	pccl_address_text(address, text);
 	return pccl_fail(pcclInvalidUsage,
-			 "%s is another host, and no security is set: give all peers and masters a join secret "
+			 "%s is %s, and no security is set: give all peers and masters a join secret "
 			 "(pccl-master --generate-secret, PCCL_SECRET_FILE), or PCCL_SECURITY=none to go without",
-			 text);
+			 text, what);
 }
 
+/* An address of this host may be that of another one tomorrow. */
 pcclResult_t pccl_wires_allow(const struct pccl_wires *wires, const struct pccl_address *address)
 {
 	if (!wires->stays || pccl_address_is_loopback(address))
 		return pcclSuccess;
-	return refuse(address);
+	return refuse(address, "not a loopback address");
 }
 
 pcclResult_t pccl_wires_admit(const struct pccl_wires *wires, const struct pccl_stream *stream)
@@ -220,5 +221,5 @@ pcclResult_t pccl_wires_admit(const struct pccl_wires *wires, const struct pccl_
 	/* This host has other addresses than that of the loopback interface. */
 	if (pccl_address_is_loopback(&remote) || pccl_address_same_host(&local, &remote))
 		return pcclSuccess;
-	return refuse(&remote);
+	return refuse(&remote, "another host");
 }

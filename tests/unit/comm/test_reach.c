@@ -222,6 +222,7 @@ static void without_security_only_this_host_is_dialled(void **state)
 	assert_true(pccl_address_is_loopback(&places[0].address));
 	member = member_at("203.0.113.7", "2001:db8::7");
 	assert_int_equal(pccl_reach_places(wires, &member, places, &count), pcclInvalidUsage);
+	assert_non_null(strstr(pccl_fail_text(), "is not a loopback address, and no security is set"));
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_SECRET_FILE"));
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_SECURITY=none"));
 	pccl_wires_destroy(wires);
