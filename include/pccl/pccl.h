@@ -269,7 +269,7 @@ typedef struct pcclHandle_t {
  */
 typedef struct pcclConfig_t {
 	size_t size;
-	const char *masters;		/* PCCL_MASTERS: "host:port,host:port", tried in turn after master_address; for
+	const char *masters;		/* PCCL_MASTERS: "host:port,host" (port 48148), tried after master_address; for
 					 * all peers the same. The first founds groups: while it can't be reached,
 					 * groups go on and are joined at the others (who is alone there only after a
 					 * quarter of connect_timeout_ms), but none begins */

@@ -336,6 +336,81 @@ static pcclResult_t check_first_master(const ccoip_socket_address_t *master)
 static const struct pccl_sized config_kind = {"config", "PCCL_CONFIG_INITIALIZER", sizeof(size_t),
 					      offsetof(pcclConfig_t, reserved)};
 
+static pcclResult_t add_master(const char *text, struct pccl_master_place *places, uint32_t *count)
+{
+	struct pccl_master_place *place = &places[*count];
+	pcclResult_t result =
+		pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, place->host, sizeof(place->host), &place->port);
+
+	if (result == pcclSuccess)
+		(*count)++;
+	return result;
+}
+
+static pcclResult_t add_first(const ccoip_socket_address_t *first, struct pccl_master_place *place)
+{
+	char host[PCCL_ADDRESS_BYTES];
+	struct pccl_address address;
+	pcclResult_t result = pccl_address_from_ccoip(first, &address);
+
+	if (result != pcclSuccess)
+		return result;
+	pccl_address_text(&address, host);
+	memcpy(place->host, host, sizeof(host));
+	place->port = first->port;
+	return pcclSuccess;
+}
+
+/* Blanks around it are not meant. */
+static char *trimmed(char *text)
+{
+	size_t length;
+
+	text += strspn(text, " \t\n");
+	for (length = strlen(text); length > 0 && strchr(" \t\n", text[length - 1]) != NULL; length--)
+		text[length - 1] = '\0';
+	return text;
+}
+
+/* None is no mistake yet. */
+static pcclResult_t list_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
+				 struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out)
+{
+	char list[sizeof(settings->masters)];
+	char *rest = list, *text;
+
+	*count_out = 0;
+	if (first->port != 0) {
+		pcclResult_t result = add_first(first, &places_out[0]);
+
+		if (result != pcclSuccess)
+			return result;
+		*count_out = 1;
+	}
+	memcpy(list, settings->masters, sizeof(list));
+	while ((text = strsep(&rest, ",")) != NULL) {
+		pcclResult_t result;
+
+		text = trimmed(text);
+		if (*text == '\0')
+			continue;
+		if (*count_out == PCCL_MASTERS_MAX)
+			return pccl_fail(pcclInvalidArgument, "more than %d masters are listed", PCCL_MASTERS_MAX);
+		result = add_master(text, places_out, count_out);
+		if (result != pcclSuccess)
+			return result;
+	}
+	return pcclSuccess;
+}
+
+static pcclResult_t check_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	return list_masters(settings, first, places, &count);
+}
+
 pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
 				 struct pccl_settings *settings_out)
 {
@@ -357,6 +432,8 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 		result = check_addresses(settings_out);
 	if (result == pcclSuccess)
 		result = check_interfaces(settings_out->interfaces);
+	if (result == pcclSuccess)
+		result = check_masters(settings_out, &params->master_address);
 	if (result == pcclSuccess)
 		result = merge_numbers(params, &full, settings_out);
 	if (result == pcclSuccess)
@@ -401,59 +478,13 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	return result;
 }
 
-static pcclResult_t add_master(const char *text, struct pccl_master_place *places, uint32_t *count)
-{
-	struct pccl_master_place *place = &places[*count];
-	pcclResult_t result =
-		pccl_address_split(text, CCOIP_PROTOCOL_PORT_MASTER, place->host, sizeof(place->host), &place->port);
-
-	if (result == pcclSuccess)
-		(*count)++;
-	return result;
-}
-
-static pcclResult_t add_first(const ccoip_socket_address_t *first, struct pccl_master_place *place)
-{
-	char host[PCCL_ADDRESS_BYTES];
-	struct pccl_address address;
-	pcclResult_t result = pccl_address_from_ccoip(first, &address);
-
-	if (result != pcclSuccess)
-		return result;
-	pccl_address_text(&address, host);
-	memcpy(place->host, host, sizeof(host));
-	place->port = first->port;
-	return pcclSuccess;
-}
-
 pcclResult_t pccl_settings_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first,
 				   struct pccl_master_place places_out[PCCL_MASTERS_MAX], uint32_t *count_out)
 {
-	char list[sizeof(settings->masters)];
-	char *rest = list, *text;
+	pcclResult_t result = list_masters(settings, first, places_out, count_out);
 
-	*count_out = 0;
-	if (first->port != 0) {
-		pcclResult_t result = add_first(first, &places_out[0]);
-
-		if (result != pcclSuccess)
-			return result;
-		*count_out = 1;
-	}
-	memcpy(list, settings->masters, sizeof(list));
-	while ((text = strsep(&rest, ",")) != NULL) {
-		pcclResult_t result;
-
-		if (*text == '\0')
-			continue;
-		if (*count_out == PCCL_MASTERS_MAX)
-			return pccl_fail(pcclInvalidArgument, "more than %d masters are listed", PCCL_MASTERS_MAX);
-		result = add_master(text, places_out, count_out);
-		if (result != pcclSuccess)
-			return result;
-	}
-	if (*count_out == 0)
+	if (result == pcclSuccess && *count_out == 0)
 		return pccl_fail(pcclInvalidArgument,
 				 "no master: give master_address, pcclConfig_t.masters or PCCL_MASTERS");
-	return pcclSuccess;
+	return result;
 }

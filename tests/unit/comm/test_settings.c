@@ -293,11 +293,11 @@ static void an_overlong_text_is_refused(void **state)
 	char text[sizeof(settings.masters) + 1];
 
 	(void)state;
-	memset(text, 'a', sizeof(text));
+	memset(text, ',', sizeof(text));
 	text[sizeof(text) - 2] = '\0';
 	config.masters = text;
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
-	text[sizeof(text) - 2] = 'a';
+	text[sizeof(text) - 2] = ',';
 	text[sizeof(text) - 1] = '\0';
 	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_MASTERS"));
@@ -371,13 +371,16 @@ static pcclResult_t find_masters(const char *list, uint16_t port, struct pccl_ma
 	pcclCommCreateParams_t params = {.peer_group = 0};
 	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
 	struct pccl_settings settings;
+	pcclResult_t result;
 
 	config.masters = list;
 	params.master_address.inet.protocol = inetIPv4;
 	params.master_address.inet.ipv4.data[0] = 127;
 	params.master_address.inet.ipv4.data[3] = 9;
 	params.master_address.port = port;
-	assert_int_equal(pccl_settings_merge(&params, &config, &settings), pcclSuccess);
+	result = pccl_settings_merge(&params, &config, &settings);
+	if (result != pcclSuccess)
+		return result; /* when the communicator is created */
 	return pccl_settings_masters(&settings, &params.master_address, places, count);
 }
 
@@ -414,6 +417,35 @@ static void port_0_means_that_the_parameters_name_no_master(void **state)
 	check_place(&places[0], "127.0.0.1 5");
 	assert_int_equal(find_masters("", 0, places, &count), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "PCCL_MASTERS"));
+}
+
+static void blanks_around_a_master_are_not_meant(void **state)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count;
+
+	(void)state;
+	assert_int_equal(find_masters(" 127.0.0.1:5 , [::1]:6,\tname ", 0, places, &count), pcclSuccess);
+	assert_int_equal(count, 3);
+	check_place(&places[0], "127.0.0.1 5");
+	check_place(&places[1], "::1 6");
+	check_place(&places[2], "name 48148");
+}
+
+/* Nobody looks at a standby before it is needed. */
+static void a_list_is_read_when_the_communicator_is_created(void **state)
+{
+	static const char *const bad[] = {"a:b", "127.0.0.1:1,127.0.0.1:99999", "127.0.0.1:1,:5"};
+	pcclCommCreateParams_t params = {.peer_group = 0};
+	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
+	struct pccl_settings settings;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		config.masters = bad[i];
+		assert_int_equal(pccl_settings_merge(&params, &config, &settings), pcclInvalidArgument);
+	}
 }
 
 static void a_list_of_masters_has_an_end(void **state)
@@ -500,6 +532,8 @@ int main(void)
 		cmocka_unit_test_setup(the_pool_size_is_the_number_of_streams, clear_environment),
 		cmocka_unit_test_setup(the_parameters_master_comes_first, clear_environment),
 		cmocka_unit_test_setup(port_0_means_that_the_parameters_name_no_master, clear_environment),
+		cmocka_unit_test_setup(blanks_around_a_master_are_not_meant, clear_environment),
+		cmocka_unit_test_setup(a_list_is_read_when_the_communicator_is_created, clear_environment),
 		cmocka_unit_test_setup(a_list_of_masters_has_an_end, clear_environment),
 		cmocka_unit_test_setup(a_bad_master_is_named, clear_environment),
 		cmocka_unit_test_setup(each_interface_gets_a_stream_unless_their_number_is_given, clear_environment),
