@@ -485,13 +485,14 @@ void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const stru
 /* Others have launched an op that waits for this peer, which waits for them in pcclUpdateTopology(). */
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key)
 {
-	char text[120] = "another member waits for this one in pcclSynchronizeSharedState()";
+	char text[PCCL_CAUSE_TEXT_BYTES] = "another member waits for this one in a call about states";
 	struct pccl_peer_event event = {.type = PCCL_PEER_GIVE_UP, .text = text};
 
 	if (key->tag != PCCL_STATE_TAG)
 		snprintf(text, sizeof(text),
-			 "another member waits for this one in an operation with tag %llu: launch it, and await it, "
-			 "before pcclUpdateTopology()",
+			 "another member waits for this one in an operation with tag %llu (a send's or receive's is "
+			 "made "
+			 "up): launch and await it before pcclUpdateTopology()",
 			 (unsigned long long)key->tag);
 	pthread_mutex_lock(&monitor->lock);
 	event.sequence = pccl_session_missed(monitor->session, key);

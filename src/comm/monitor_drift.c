@@ -11,7 +11,8 @@ static void gather(struct pccl_monitor *monitor, struct pccl_drift *drift, const
 					    .output = action->output,
 					    .bytes = action->bytes,
 					    .ranks_max = action->ranks,
-					    .waits_for_callers = true};
+					    .waits_for_callers = true,
+					    .name = "pcclStateCheck()"};
 	char text[sizeof(((struct pccl_op *)NULL)->detail)];
 	uint32_t ranks;
 	pcclResult_t result = pccl_monitor_gather(monitor, &what, &ranks, text, sizeof(text));

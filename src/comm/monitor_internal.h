@@ -101,6 +101,7 @@ struct pccl_gathering {
 	void *output;
 	size_t bytes; /* of each */
 	uint32_t ranks_max;
+	const char *name;	/* of the call, static */
 	bool waits_for_callers; /* members may be late, as for any joint call; else they are busy */
 };
 pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl_gathering *what, uint32_t *ranks_out,

@@ -40,6 +40,7 @@ static pcclResult_t launch(struct pccl_monitor *monitor, const struct pccl_gathe
 							      .plan = pcclPlanDirect,
 							      .failure_policy = pcclPolicyAbort,
 							      .zstd = pcclZstdOff},
+						.name = what->name,
 						.input = what->input,
 						.output = what->output};
 	uint64_t timeout_ns = monitor->self->settings.joint_timeout_ns;
@@ -83,7 +84,8 @@ static void gather(const struct call *call, const struct pccl_agreement_action *
 					    .output = action->output,
 					    .bytes = action->bytes,
 					    .ranks_max = PCCL_MEMBERS_MAX,
-					    .waits_for_callers = action->waits_for_callers};
+					    .waits_for_callers = action->waits_for_callers,
+					    .name = "pcclSynchronizeSharedState()"};
 	char text[sizeof(((struct pccl_op *)NULL)->detail)];
 	uint32_t ranks;
 	pcclResult_t result = pccl_monitor_gather(call->monitor, &what, &ranks, text, sizeof(text));

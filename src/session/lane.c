@@ -92,8 +92,8 @@ static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 {
 	uint64_t waits_for[PCCL_RANKS_MAX / 64] = {0};
 	char text[200];
-	int length = snprintf(text, sizeof(text), "tag %llu: deadline passed; rank %u had waited for",
-			      (unsigned long long)command->key.tag, lane->rank);
+	int length = snprintf(text, sizeof(text), "%s: deadline passed; rank %u had waited for", command->detail,
+			      lane->rank);
 	uint32_t rank;
 
 	drain(lane);

@@ -2,6 +2,7 @@
 #include "session/session.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -339,6 +340,19 @@ static void resolve_defaults(const struct pccl_session *session, pcclOperation_t
 		operation->zstd = session->config.zstd;
 }
 
+static void name_op(struct pccl_op *op, const struct pccl_op_request *request)
+{
+	unsigned long long tag = request->operation.tag;
+
+	if (request->name != NULL)
+		snprintf(op->name, sizeof(op->name), "%s", request->name);
+	else if (request->kind == PCCL_TRANSFER)
+		snprintf(op->name, sizeof(op->name), "%s rank %u, tag %llu",
+			 request->is_sender ? "a send to" : "a receive from", request->operation.root, tag);
+	else
+		snprintf(op->name, sizeof(op->name), "tag %llu", tag);
+}
+
 /* What has come too late to be done needs a number, as it has one elsewhere, and nothing else. */
 static pcclResult_t create_late(const struct pccl_op_request *request, struct pccl_op **op_out)
 {
@@ -349,6 +363,7 @@ static pcclResult_t create_late(const struct pccl_op_request *request, struct pc
 	op->request = *request;
 	op->request.sends = op->request.receives = NULL;
 	op->late = true;
+	name_op(op, request);
 	op->held = pccl_calloc(1, sizeof(*op->held));
 	*op_out = op;
 	if (op->held != NULL)
@@ -366,6 +381,7 @@ pcclResult_t pccl_session_op_create(struct pccl_session *session, const struct p
 	if (op == NULL)
 		return pcclOutOfMemory;
 	op->request = *request;
+	name_op(op, request);
 	resolve_defaults(session, &op->request.operation);
 	op->rank_at_launch = session->rank;
 	if (pccl_collective_has_root((int)request->kind) || request->kind == PCCL_TRANSFER)

@@ -50,7 +50,8 @@ struct pccl_op_request {
 	 * a gather or scatter the one that the root has. */
 	const size_t *sends;
 	const size_t *receives;
-	bool is_sender; /* of a transfer; operation.root is the other end. Its tag, in the op, is not the caller's */
+	bool is_sender;	  /* of a transfer; operation.root is the other end. Its tag, in the op, is not the caller's */
+	const char *name; /* static: of the call that it is a part of, which the caller knows no tag of; NULL: none */
 };
 
 /* How an op's elements travel. */
@@ -92,8 +93,8 @@ struct pccl_command {
 	struct pccl_op_key key;		/* EXPIRE */
 	pcclResult_t result;
 	bool restore;
-	const char *detail;
-	uint32_t epoch; /* INSTALL, as the next four */
+	const char *detail; /* CANCEL: why; EXPIRE: what the op is called */
+	uint32_t epoch;	    /* INSTALL, as the next four */
 	uint32_t ranks;
 	uint32_t rank;
 	uint32_t lanes; /* that the view uses; a lane beyond has nothing to do */
@@ -152,6 +153,7 @@ struct pccl_op {
 	uint16_t *participants; /* by segment, of those that an attempt before it has finished: how many contributions
 				 * they have, else 0; NULL: there are none */
 	uint64_t number;	/* in the order of launches, from 1 */
+	char name[48];		/* as the caller knows it, for texts; does not change */
 	struct pccl_command end_command;
 	struct pccl_op *next, *before;
 	struct pccl_op *next_of_tag; /* in its bucket */

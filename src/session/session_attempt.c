@@ -184,6 +184,7 @@ static void fill_launch(const struct pccl_session *session, const struct pccl_op
 	launch_out->held = attempt->held;
 	launch_out->packing = packing_of(op->request.operation.zstd);
 	launch_out->divisor = op->request.operation.op == pcclAvg ? session->ranks : 0;
+	launch_out->name = op->request.kind == PCCL_TRANSFER || op->request.name != NULL ? op->name : NULL;
 	launch_out->cookie = op->attempt;
 }
 
@@ -391,6 +392,7 @@ bool pccl_session_expire(struct pccl_session *session, struct pccl_op *op)
 	command = &attempt->commands[2 * attempt->lanes];
 	command->attempt = attempt;
 	command->key = op->key;
+	command->detail = op->name;
 	pccl_session_command(session, command, PCCL_COMMAND_EXPIRE, lane);
 	attempt->expiring = true;
 	attempt->pins++;

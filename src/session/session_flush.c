@@ -326,18 +326,23 @@ static pcclResult_t keep_notes(struct pccl_session *session, const struct pccl_i
 /* The op has not begun here, and must not: ends it. */
 static void give_up(struct pccl_session *session, struct pccl_op *op, uint8_t verdict)
 {
+	pcclResult_t result = pcclRankConnectionLost;
 	char text[sizeof(op->detail)];
 
+	if (verdict == PCCL_VERDICT_MISMATCH)
+		result = pcclMismatch;
+	else if (verdict == PCCL_VERDICT_EXPIRE)
+		result = pcclTimeout;
 	op->decided = true;
 	if (verdict == PCCL_VERDICT_MISMATCH)
-		pccl_session_op_fail(session, op, pcclMismatch, pccl_session_mismatch_text(op, text, sizeof(text)));
+		(void)pccl_session_mismatch_text(op, text, sizeof(text));
 	else if (verdict == PCCL_VERDICT_EXPIRE)
-		pccl_session_op_fail(session, op, pcclTimeout,
-				     "the deadline of another peer passed before this peer launched the operation");
+		snprintf(text, sizeof(text),
+			 "%s: the deadline of those who had launched it passed before this peer did", op->name);
 	else
-		pccl_session_op_fail(
-			session, op, pcclRankConnectionLost,
-			"a member was lost before this peer launched the operation; the survivors gave it up");
+		snprintf(text, sizeof(text),
+			 "%s: a member was lost before this peer launched it; the survivors gave it up", op->name);
+	pccl_session_op_fail(session, op, result, text);
 }
 
 void pccl_session_resolve(struct pccl_session *session, struct pccl_op *op, const struct pccl_op_decision *decision)

@@ -106,6 +106,7 @@ static struct pccl_op *make_op(struct pccl_session *session)
 	request.operation.count = words;
 	request.operation.datatype = pcclUint64;
 	request.operation.tag = PCCL_TAG_OWN;
+	request.name = "the library's own round";
 	request.operation.plan = pcclPlanDirect;
 	request.operation.failure_policy = pcclPolicyAbort;
 	request.operation.zstd = pcclZstdOff;

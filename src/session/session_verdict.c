@@ -49,16 +49,15 @@ const char *pccl_session_mismatch_text(const struct pccl_op *op, char *text, siz
 	const pcclOperation_t *operation = &op->request.operation;
 
 	if (op->request.kind == PCCL_BARRIER)
-		snprintf(text, text_bytes, "members launched different operations under tag %llu, this peer a barrier",
-			 (unsigned long long)op->key.tag);
+		snprintf(text, text_bytes, "members launched different operations under %s, this peer a barrier",
+			 op->name);
 	else if (op->request.kind == PCCL_TRANSFER)
-		snprintf(text, text_bytes, "the two ends of a transfer differ; this peer %s %zu %s",
+		snprintf(text, text_bytes, "the two ends of %s differ; this peer %s %zu %s", op->name,
 			 op->request.is_sender ? "sends" : "receives", operation->count,
 			 pccl_dtype_name(operation->datatype));
 	else
-		snprintf(text, text_bytes,
-			 "members launched different operations under tag %llu, this peer %s of %zu %s",
-			 (unsigned long long)op->key.tag, pccl_collective_name((int)op->request.kind), operation->count,
+		snprintf(text, text_bytes, "members launched different operations under %s, this peer %s of %zu %s",
+			 op->name, pccl_collective_name((int)op->request.kind), operation->count,
 			 pccl_dtype_name(operation->datatype));
 	return text;
 }

@@ -136,6 +136,7 @@ struct pccl_exec_launch {
 	bool poisons; /* what a codec with a target can't carry makes NaNs of its segment, and no failure */
 	enum pccl_packing packing;
 	uint32_t divisor; /* of an average: participants; 0: no division */
+	const char *name; /* for texts, borrowed; NULL: its tag */
 	void *cookie;	  /* comes back with the outcome; not NULL, differs from that of any other op */
 };
 

@@ -161,9 +161,12 @@ void op_mismatch(struct pccl_exec *exec, struct op *op, uint32_t rank)
 	signature_describe(op->peers[rank].start, theirs, sizeof(theirs));
 	signature_to(op, rank, op->signature);
 	signature_describe(op->signature, ours, sizeof(ours));
-	if (snprintf(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s", rank,
-		     (unsigned long long)op->launch.key.tag, theirs, ours) < 0)
-		op->detail[0] = '\0';
+	if (op->launch.name != NULL)
+		pccl_text_format(op->detail, sizeof(op->detail), "%s: rank %u launched %s, this peer %s",
+				 op->launch.name, rank, theirs, ours);
+	else
+		pccl_text_format(op->detail, sizeof(op->detail), "rank %u launched tag %llu as %s, this peer as %s",
+				 rank, (unsigned long long)op->launch.key.tag, theirs, ours);
 	op->refusal.reason = PCCL_REFUSAL_SIGNATURE;
 	fail_here(exec, op, pcclMismatch);
 }

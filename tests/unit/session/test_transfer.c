@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "lib/check.h"
 #include "lib/lone_session.h"
+#include "session/session_internal.h"
 
 /* Rank 0, as `session_in_view` has it, sends or receives. */
 static struct pccl_op_request transfer_of(uint32_t rank, bool is_sender, uint64_t tag, pcclFailurePolicy_t policy)
@@ -216,6 +217,28 @@ static void parts_are_of_the_view_in_force_at_the_call(void **state)
 	pccl_session_destroy(session);
 }
 
+/* Texts are for who knows tags and ranks, and not what a transfer's come to. */
+static void an_op_is_called_what_its_caller_calls_it(void **state)
+{
+	struct pccl_op_request state_call = sum_of(4, 9);
+	struct pccl_session *session = session_in_view(3);
+	char text[200];
+	void *cookie;
+
+	(void)state;
+	expect(session, PCCL_COMMAND_INSTALL);
+	state_call.name = "pcclStateCheck()";
+	assert_string_equal(launched(session, sum_of(4, 8), &cookie)->name, "tag 8");
+	assert_string_equal(launched(session, transfer_of(2, true, 7, pcclPolicyAbort), &cookie)->name,
+			    "a send to rank 2, tag 7");
+	assert_string_equal(launched(session, transfer_of(1, false, 7, pcclPolicyAbort), &cookie)->name,
+			    "a receive from rank 1, tag 7");
+	assert_string_equal(launched(session, state_call, &cookie)->name, "pcclStateCheck()");
+	assert_string_equal(pccl_session_mismatch_text(pccl_session_find(session, 8), text, sizeof(text)),
+			    "members launched different operations under tag 8, this peer all-reduce of 4 float32");
+	pccl_session_destroy(session);
+}
+
 /* A transfer has to do with one other member, any other op with all. */
 static void what_waits_for_missed_members_is_known(void **state)
 {
@@ -246,6 +269,7 @@ int main(void)
 		cmocka_unit_test(parts_are_of_the_view_in_force_at_the_call),
 		cmocka_unit_test(a_late_send_and_a_late_receive_are_two),
 		cmocka_unit_test(a_verdict_is_noted_by_who_may_launch_the_transfer),
+		cmocka_unit_test(an_op_is_called_what_its_caller_calls_it),
 		cmocka_unit_test(what_waits_for_missed_members_is_known),
 	};
 
