@@ -118,6 +118,11 @@ def test_a_mapping_of_mappings_is_one_state(tmp_path):
     pccl.state.save(tmp_path / "a", state, revision=4)
     assert sorted(safetensors.load_file(tmp_path / "a")) == sorted(state)
 
+    with pytest.raises(ValueError, match="two tensors of the mapping have the name 'a/b'"):
+        pccl.state.tensors({"a": {"b": np.zeros(3)}, "a/b": np.ones(3)})
+    with pytest.raises(TypeError, match="the name of a tensor is text, not 1"):
+        pccl.state.save(tmp_path / "b", {1: np.zeros(3)})
+
 
 def train(torch, model, optimizer, steps):
     draw = torch.Generator().manual_seed(7)

@@ -28,6 +28,8 @@ class TensorInfo:
 
     def __init__(self, name: str, data_ptr: int, *, numel: int, dtype: DataType,
                  device_type: DeviceType = DeviceType.CPU, allow_content_inequality: bool = False) -> None:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"the name of a tensor is text, not {name!r}")
         if data_ptr == 0 and numel > 0:
             raise ValueError(f"tensor '{name}' has no data")
         self.name = name

@@ -76,7 +76,12 @@ def tensors(model: Any, optimizer: Any = None) -> dict[str, Any]:
         mapping: Mapping[str, Any] = model  # pyright: ignore[reportUnknownVariableType]
         if optimizer is not None:
             raise ValueError("the optimizer's arrays go into the mapping as well")
-        return dict(_flat("", mapping))
+        found: dict[str, Any] = {}
+        for name, tensor in _flat("", mapping):
+            if name in found:
+                raise ValueError(f"two tensors of the mapping have the name '{name}'")
+            found[name] = tensor
+        return found
     found = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     if optimizer is not None:
         found |= _of_optimizer(optimizer, {id(each): name for name, each in model.named_parameters()})
