@@ -442,6 +442,7 @@ def test_a_rank_that_is_killed_in_backward_is_one_error_for_all_others(run_ranks
 def shard(rank, count, folder):
     """FSDP2 comes to the losses of one process that has all the data; its state goes to a checkpoint and back."""
     import torch.distributed.checkpoint as checkpoints
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
@@ -475,6 +476,14 @@ def shard(rank, count, folder):
     for tensor in state.values():
         tensor.to_local().zero_()
     checkpoints.load(state, checkpoint_id=folder)
+    assert all(torch.equal(tensor.full_tensor(), before[name]) for name, tensor in state.items())
+
+    checkpoints.async_save(state, checkpoint_id=f"{folder}/later").result()
+    set_model_state_dict(
+        kept, {name: tensor + 1 for name, tensor in before.items()} if rank == 0 else {},
+        options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+    assert all(torch.equal(tensor.full_tensor(), before[name] + 1) for name, tensor in kept.state_dict().items())
+    checkpoints.load(state, checkpoint_id=f"{folder}/later")
     assert all(torch.equal(tensor.full_tensor(), before[name]) for name, tensor in state.items())
 
     whole = torch.arange(float(5 * count)).reshape(count, 5)

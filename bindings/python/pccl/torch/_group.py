@@ -38,6 +38,11 @@ class ProcessGroup(Exchange, ProcessGroupBase):
 
     # ---- what PyTorch asks of any group; with a backend in C++ it would keep these names itself
 
+    @property
+    def _device_types(self) -> list[Any]:
+        here = torch.accelerator.current_accelerator()
+        return [torch.device("cpu"), *([] if here is None else [torch.device(here.type)])]
+
     def getBackendName(self) -> str:
         return "pccl"
 
