@@ -12,7 +12,6 @@
 #include "comm/protection.h"
 #include "transport/link/locality.h"
 #include "transport/loop/fork.h"
-#include "transport/shm/shm.h"
 
 /* The threads are of whoever connects, and then of whoever destroys. */
 struct pcclComm_t {
@@ -70,7 +69,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 	if (result == pcclSuccess && comm->self.settings.transport == pcclTransportAuto)
 		pccl_wires_share_memory(comm->self.wires);
 	if (result == pcclSuccess && comm->self.settings.interfaces[0] != '\0')
-		pccl_shm_make_room(comm->self.settings.streams);
+		pccl_wires_make_room(comm->self.settings.streams);
 	if (result == pcclSuccess && comm->self.settings.transport == pcclTransportRdma)
 		pccl_wires_use_rdma(comm->self.wires);
 	if (result == pcclSuccess)

@@ -18,8 +18,8 @@ extern const struct pccl_transport pccl_shm;
 /* Neither: the same wire for who wants TCP only, for whom this host's neighbours offer in vain. */
 extern const struct pccl_transport pccl_shm_declining;
 
-/* Links of this process have so many times the streams that they would have, for there are several network cards: so many
- * times the usual number of connections share memory. Safe on any thread; what was made room for once stays. */
+/* Links of this process have so many times the streams that they would have, for there are several network cards: so
+ * many times the usual number of connections share memory. Safe on any thread; what was made room for once stays. */
 void pccl_shm_make_room(uint32_t times);
 
 #endif

@@ -151,6 +151,11 @@ bool pccl_wires_trust(const struct pccl_wires *wires, const struct pccl_key *mas
 	return wires->master_count == 0 || (master != NULL && pccl_wires_list(wires, master));
 }
 
+void pccl_wires_make_room(uint32_t times)
+{
+	pccl_shm_make_room(times);
+}
+
 void pccl_wires_share_memory(struct pccl_wires *wires)
 {
 	wires->memory = true;

@@ -24,6 +24,9 @@ void pccl_wires_destroy(struct pccl_wires *wires);
 /* Peers on one host may share memory, and peers use RDMA, as long as nobody has to be protected; RDMA also where they
  * have, after TLS, in networks that the settings of security trust. Before the wires are used. */
 void pccl_wires_share_memory(struct pccl_wires *wires);
+/* Links have so many times the streams, for there are several network cards: memory is shared by as many more. For the
+ * whole process. */
+void pccl_wires_make_room(uint32_t times);
 void pccl_wires_use_rdma(struct pccl_wires *wires);
 
 /* A new join secret as text. pcclSystemError. */

@@ -65,7 +65,9 @@ static void open_pairs(struct wire *wires, uint32_t *shared_out)
 	for (i = 0; i < PAIRS; i++) {
 		struct pccl_stream *stream;
 
-		wire_open(&wires[i], &ipv4);
+		wire_listen(&wires[i], &ipv4);
+		wire_dial(&wires[i]);
+		WIRE_UNTIL(&wires[i], wires[i].dialer.calls[WIRE_OPENED] == 1 && wires[i].acceptor.stream != NULL);
 		stream = wires[i].dialer.stream;
 		stream->transport->describe(stream, text, sizeof(text));
 		*shared_out += strstr(text, "shm") != NULL;
