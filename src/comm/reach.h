@@ -10,9 +10,10 @@
 #include "transport/wires/wires.h"
 
 /* Fills in the member's addresses: as configured; else those of the interfaces that carry payload, if they are named,
- * of each family one for each, and as the master sees this peer, second; else as that, and those of the interfaces that it
- * listens on. Loopback and link-local ones not, for they mean something else elsewhere. May block in the resolver.
- * Returns pcclInvalidArgument for an advertised address that is none, and for interfaces of which none has any. */
+ * of each family one for each, and as the master sees this peer, second; else, also if it listens on none of these, as
+ * that, and those of the interfaces that it listens on. Loopback and link-local ones not, for they mean something else
+ * elsewhere. May block in the resolver. Returns pcclInvalidArgument for an advertised address that is none, and for
+ * interfaces of which none has any. */
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out);
 
 /* A loopback address is that of a member beside the master, as this saw it. If `master_host`, numeric, by which this
