@@ -276,7 +276,7 @@ typedef struct pcclConfig_t {
 	const char *listen_address;	/* PCCL_LISTEN_ADDRESS: default "::" (IPv4 and IPv6) */
 	const char *advertised_address; /* PCCL_ADVERTISED_ADDRESS: what peers dial, "host", "host:port", or several of
 					 * these with commas between; default: as the master sees it, and the
-					 * addresses of the interfaces */
+					 * addresses of the interfaces, or of `interfaces` only */
 	uint16_t port_first, port_last; /* PCCL_PORT=first[-last]: listening port range; default any free port */
 	uint32_t lanes;			/* PCCL_LANES: I/O threads; the fewest of a member count; default half the
 					 * cores that the caller may use (affinity, control group), 1 to 4 */
