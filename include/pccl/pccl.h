@@ -579,7 +579,8 @@ PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
  * not make the call.
  *
  * pcclInvalidUsage: this peer has other tensors than the elected state (the last error names one), its revision is too
- * high, it may only send and has another content, or nobody may send; the others succeed all the same.
+ * high, it may only send and has another content, or nobody may send; the others succeed all the same. Also where
+ * members made different calls: at all of them.
  * pcclNoSharedStateAvailable: nobody is left who has the elected state. After these and any other failure but
  * pcclInvalidUsage, pcclInvalidArgument and pcclPendingAsyncOps tensors may be partly overwritten; such a state has no
  * vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations are still to be awaited; those of

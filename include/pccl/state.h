@@ -102,9 +102,10 @@ typedef struct pcclStateDrift_t {
  * matter.
  *
  * pcclMismatch: they are not; the last error names tensor, chunk, element, its values and the ranks, and *drift_out has
- * them: the same for all members. The tensors are as they were. pcclPendingAsyncOps: operations of the program are
- * still to be awaited; those of engines (diloco.h) do not count. pcclSystemError, pcclOutOfMemory: only this peer
- * knows; the joint time-out is for the others then.
+ * them: the same for all members. The tensors are as they were. pcclInvalidUsage: members made different calls, and
+ * nothing was compared. pcclPendingAsyncOps: operations of the program are still to be awaited; those of engines
+ * (diloco.h) do not count. pcclSystemError, pcclOutOfMemory: only this peer knows; the joint time-out is for the others
+ * then.
  */
 PCCL_EXPORT pcclResult_t pcclStateCheck(const pcclComm_t *communicator, const pcclSharedState_t *state,
 					const pcclStateSyncOptions_t *options PCCL_NULLABLE,

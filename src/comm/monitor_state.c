@@ -74,6 +74,11 @@ pcclResult_t pccl_monitor_gather(struct pccl_monitor *monitor, const struct pccl
 	result = op->result;
 	*ranks_out = op->attempt_ranks;
 	pccl_text_copy(text, text_bytes, op->detail);
+	/* What is gathered at each step of a call is of one size, so another size is of another call. */
+	if (result == pcclMismatch) {
+		result = pcclInvalidUsage;
+		pccl_text_format(text, text_bytes, "members made different calls; this one %s", op->detail);
+	}
 	pccl_session_release(monitor->session, op);
 	return result;
 }

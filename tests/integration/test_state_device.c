@@ -292,15 +292,16 @@ static void does_something_else(struct world_peer *me)
 	peer_join(me);
 	peer_grow(me, 2);
 	if (me->index == 0)
-		CHECK_RESULT(pcclMismatch, synchronize(me, &sample, NULL, &info));
+		CHECK_RESULT(pcclInvalidUsage, synchronize(me, &sample, NULL, &info));
 	else
-		CHECK_RESULT(pcclMismatch, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+		CHECK_RESULT(pcclInvalidUsage, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
+	CHECK(strstr(pcclGetLastError(NULL), "members made different calls; this one pcclS") != NULL);
 	CHECK_RESULT(pcclSuccess, pcclStateCheck(me->comm, &sample.state, NULL, NULL));
 	peer_meet(me, 2);
 	peer_leave(me);
 }
 
-static void other_calls_are_a_mismatch(void **state)
+static void other_calls_are_no_drift(void **state)
 {
 	struct world *world = *state;
 
@@ -390,7 +391,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_what_changed_is_hashed, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(a_device_that_fails_holds_up_nobody, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(what_drifts_is_named, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(other_calls_are_a_mismatch, peers_open, peers_close),
+		cmocka_unit_test_setup_teardown(other_calls_are_no_drift, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(alone_nothing_drifts, peers_open, peers_close),
 	};
 

@@ -146,7 +146,7 @@ static void compare_records(struct pccl_drift *drift, uint32_t ranks)
 	drift->ranks = ranks;
 	memcpy(drift->records, records, ranks * stride);
 	if (!all_same((const uint8_t *)drift->records[0].kind, 16, stride, ranks)) {
-		end(drift, pcclMismatch, "a member takes part in another call");
+		end(drift, pcclInvalidUsage, "members made different calls; this one pcclStateCheck()");
 		return;
 	}
 	if (!all_same(records, sizeof(struct pccl_digest), stride, ranks)) {
