@@ -109,8 +109,9 @@ PCCL_EXPORT pcclResult_t pcclSetMasterSecurity(pcclMasterInstance_t *master_inst
  * pcclDescribeKey says it, of a peer with identity_file) or "name NAME" (the common name in a certificate), and behind
  * it " groups 0,3-5", if that is not all groups; blank lines and lines that begin with # do not count. NULL: everybody.
  * May be called again, also while the master runs and from any thread: then the file counts as it is now, and members
- * that are not on it any more are evicted. pcclInvalidArgument: NULL, or the line and what is wrong with it, or
- * none lets anybody join, and what was before stays; pcclInvalidUsage: it runs on plain connections, where nobody can prove who it is; pcclOutOfMemory.
+ * that are not on it any more are evicted. pcclInvalidArgument: NULL, or the line and what is wrong with it, or none
+ * lets anybody join, and what was before stays; pcclInvalidUsage: it runs on plain connections, where nobody can prove
+ * who it is; pcclOutOfMemory.
  */
 PCCL_EXPORT pcclResult_t pcclSetMasterAdmission(pcclMasterInstance_t *master_instance, const char *allow_file);
 

@@ -9,7 +9,7 @@
 
 #define APART_NS (30 * SIM_MS) /* so that some of the deaths fall into the view change for the other's */
 #define NOTED_NS (2 * SIM_SECOND)
-/* Twenty heartbeat time-outs twice, for who waits for somebody who goes for that reason; what silence and links take. */
+/* Twenty heartbeat time-outs twice, as one may wait for somebody who goes for that reason; and what links take. */
 #define ENDED_NS (65 * SIM_SECOND)
 
 bool sim_is_forsaken(const struct sim *sim)

@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "base/time.h"
 
-#define STRANDED_TIMEOUTS 20 /* heartbeat time-outs */
+#define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs */
 #define TELL_NS (5 * PCCL_MS_NS) /* at most one report in this time, of all that has changed */
 
 static bool is_broken(const struct pccl_peer *peer, uint32_t rank)
