@@ -19,14 +19,15 @@ const char *pccl_log_rate(struct pccl_log_rate *rate, uint64_t now_ns)
 }
 
 /* FNV-1a. */
-static uint64_t mix(uint64_t hash, const char *text)
+static uint64_t mix(uint64_t hash, const char *text, bool digits_count)
 {
 	for (; *text != '\0'; text++)
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+		if (digits_count || *text < '0' || *text > '9')
+			hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
 	return hash * UINT64_C(0x100000001b3); /* an end counts */
 }
 
-/* The place of the key, or of one whose minute is over, best of one of which nothing was left out. NULL: none is free. */
+/* The place of the key, or one whose minute is over, best one of which nothing was left out. NULL: none is free. */
 static struct pccl_log_rate *find_rate(struct pccl_log_rates *rates, uint64_t key, uint64_t now_ns)
 {
 	uint32_t i, found = PCCL_LOG_RATES;
@@ -50,7 +51,7 @@ static struct pccl_log_rate *find_rate(struct pccl_log_rates *rates, uint64_t ke
 
 const char *pccl_log_rate_of(struct pccl_log_rates *rates, const char *caller, const char *cause, uint64_t now_ns)
 {
-	uint64_t key = mix(mix(UINT64_C(0xcbf29ce484222325), caller), cause);
+	uint64_t key = mix(mix(UINT64_C(0xcbf29ce484222325), caller, true), cause, false);
 	struct pccl_log_rate *rate = find_rate(rates, key, now_ns);
 
 	return pccl_log_rate(rate != NULL ? rate : &rates->others, now_ns);

@@ -30,7 +30,8 @@ struct pccl_log_rates {
 	struct pccl_log_rate others; /* those for whom there is no place */
 };
 
-/* The same, apart for each caller (its address, say) and cause, of which so many have a line in one minute. */
+/* The same, apart for each caller (its address, say) and cause, of which so many have a line in one minute. Digits make
+ * no other cause: they may be of ports. */
 const char *pccl_log_rate_of(struct pccl_log_rates *rates, const char *caller, const char *cause, uint64_t now_ns);
 
 #endif

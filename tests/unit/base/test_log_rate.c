@@ -29,6 +29,8 @@ static void callers_and_causes_have_lines_of_their_own(void **state)
 	assert_string_equal(pccl_log_rate_of(&rates, "192.0.2.1", "never", 5), "");
 	assert_null(pccl_log_rate_of(&rates, "192.0.2.1", "no", 6));
 	assert_null(pccl_log_rate_of(&rates, "192.0.2.1", "never", 6));
+	assert_string_equal(pccl_log_rate_of(&rates, "192.0.2.3", "gone from port 123", 5), "");
+	assert_null(pccl_log_rate_of(&rates, "192.0.2.3", "gone from port 4567", 5));
 	assert_string_equal(pccl_log_rate_of(&rates, "192.0.2.1", "no", 5 + PCCL_LOG_RATE_NS),
 			    " (and 1 more since the last)");
 }
