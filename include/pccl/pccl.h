@@ -423,7 +423,8 @@ PCCL_EXPORT pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreatePa
  * peer of a group at once) and the links to all of them are up. Returns pcclMasterConnectionFailed if that failed
  * (no master, refused, timed out), pcclAborted, pcclInvalidArgument (no master is given), pcclOutOfMemory,
  * pcclSystemError: the threads have ended then; but for pcclAborted the call may be repeated. pcclInvalidUsage:
- * connected already. To be admitted is a newcomer's part in the members' pcclUpdateTopology(): it must not make that call once more. */
+ * connected already. To be admitted is a newcomer's part in the members' pcclUpdateTopology(): it must not make that
+ * call once more. */
 PCCL_EXPORT pcclResult_t pcclConnect(pcclComm_t *communicator);
 
 /* Leaves the group (the others see a graceful leave), ends all threads, frees everything; operations still in flight
