@@ -81,8 +81,7 @@ typedef enum pcclResult_t {
 	pcclTimeout = 102,     /* a deadline passed; the last error names who had not arrived */
 	pcclAborted = 103,     /* pcclCommAbort() was called on the communicator */
 	pcclMismatch = 104,    /* peers called different things under one tag; the last error names both sides */
-	pcclEvicted = 105,     /* the group goes on without this peer, or can't at all; the last error says why. Destroy
-			    * and join again */
+	pcclEvicted = 105, /* the group goes on without this peer, or can't go on: the last error says why. Join anew */
 	pcclTooManyOperations = 106, /* PCCL_MAX_OPERATIONS are in flight already */
 	pcclResultsDiffer = 107	     /* members hold different results (pcclVerifyDigest); the last error says who */
 } pcclResult_t;
@@ -419,12 +418,11 @@ PCCL_EXPORT pcclResult_t pcclCreateCommunicatorWithConfig(const pcclCommCreatePa
 							  const pcclConfig_t *config PCCL_NULLABLE,
 							  pcclComm_t **comm_out);
 
-/* Joins: starts the threads, registers with the master and blocks until the group's members admit this peer (the first
- * peer of a group at once) and the links to all of them are up. Returns pcclMasterConnectionFailed if that failed
- * (no master, refused, timed out), pcclAborted, pcclInvalidArgument (no master is given), pcclOutOfMemory,
- * pcclSystemError: the threads have ended then; but for pcclAborted the call may be repeated. pcclInvalidUsage:
- * connected already. To be admitted is a newcomer's part in the members' pcclUpdateTopology(): it must not make that
- * call once more. */
+/* Joins: starts the threads, registers with the master and blocks until the group's members admit this peer (the
+ * first peer of a group at once) and the links to all of them are up. Returns pcclMasterConnectionFailed if that
+ * failed (no master, refused, timed out), pcclAborted, pcclInvalidArgument (no master is given), pcclOutOfMemory,
+ * pcclSystemError: the threads have ended; all but pcclAborted may be repeated. pcclInvalidUsage: connected already. To
+ * be admitted is a newcomer's part in the members' pcclUpdateTopology(): it must not make that call once more. */
 PCCL_EXPORT pcclResult_t pcclConnect(pcclComm_t *communicator);
 
 /* Leaves the group (the others see a graceful leave), ends all threads, frees everything; operations still in flight
@@ -490,9 +488,8 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
  * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
- * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t. If no master can be reached either, for 20 heartbeat
- * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as do all later
- * calls; so with pcclTimeout, if a deadline has passed meanwhile.
+ * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t; if no master is reached either, for 20 heartbeat
+ * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as do later calls.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
@@ -579,13 +576,12 @@ PCCL_EXPORT pcclResult_t pcclTest(const pcclHandle_t *handle, bool *done_out);
  * touched until the call returns. Members that die meanwhile are done without; the joint time-out is for those that do
  * not make the call.
  *
- * pcclInvalidUsage: this peer has other tensors than the elected state (the last error names one), its revision is too
- * high, it may only send and has another content, or nobody may send; the others succeed all the same. Also where
- * members made different calls: at all of them.
- * pcclNoSharedStateAvailable: nobody is left who has the elected state. After these and any other failure but
- * pcclInvalidUsage, pcclInvalidArgument and pcclPendingAsyncOps tensors may be partly overwritten; such a state has no
- * vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations are still to be awaited; those of
- * engines (diloco.h) do not count. */
+ * pcclInvalidUsage: this peer has other tensors than the elected state (the last error names one), its revision is
+ * too high, it may only send and has another content, or nobody may send; the others succeed all the same. Or
+ * members made different calls. pcclNoSharedStateAvailable: nobody is left who has the elected state. After these
+ * and any other failure but pcclInvalidUsage, pcclInvalidArgument and pcclPendingAsyncOps tensors may be partly
+ * overwritten; such a state has no vote until a call succeeds, or it has changed. pcclPendingAsyncOps: operations
+ * are still to be awaited; those of engines (diloco.h) do not count. */
 PCCL_EXPORT pcclResult_t pcclSynchronizeSharedState(const pcclComm_t *communicator, pcclSharedState_t *shared_state,
 						    pcclSharedStateSyncStrategy_t strategy,
 						    pcclSharedStateSyncInfo_t *sync_info_out PCCL_NULLABLE);
