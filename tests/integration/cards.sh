@@ -187,7 +187,8 @@ one_cut_off() {
 	ip -n b neigh replace 10.88.0.1 lladdr 02:00:00:00:00:77 dev net88
 	sleep 2
 	grows 77 2 || ok=no
-	finish && [ $ok = yes ]
+	# Whoever watches the whole link would have it dialled again later, and says so in other words.
+	finish && [ $ok = yes ] && grep -q "is silent, and is dialled by another way" "$work/a" "$work/b"
 }
 
 # Fewer on one side.
@@ -202,7 +203,7 @@ limited=yes
 ip link set lo up
 for case in $cases; do
 	build
-	[ $limited = yes ] || say "tc can't limit a cable here"
+	[ $limited = yes ] || skip "tc can't limit a cable here"
 	start=$EPOCHREALTIME
 	verdict=passed
 	$case || { verdict=failed; failed=1; }
