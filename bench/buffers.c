@@ -49,12 +49,14 @@ static bool divides_by_ranks(enum bench_collective collective)
 static void set_counts(struct bench_buffers *buffers, const struct bench_peer *peer, uint64_t bytes)
 {
 	enum bench_collective collective = peer->options->collective;
+	size_t each = divides_by_ranks(collective) ? peer->world : 1;
 	size_t elements;
 
 	buffers->element_bytes = bench_datatype_bytes(peer->options->datatype);
 	elements = (size_t)bytes / buffers->element_bytes;
-	if (divides_by_ranks(collective))
-		elements -= elements % peer->world;
+	elements -= elements % each;
+	if (elements == 0)
+		elements = each;
 	buffers->count = divides_by_ranks(collective) ? elements / peer->world : elements;
 	buffers->input_count = has_part(collective) ? buffers->count : elements;
 	buffers->output_count = gets_part(collective) ? buffers->count : elements;

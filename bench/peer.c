@@ -204,9 +204,12 @@ bool bench_peer_meet(struct bench_peer *peer)
 		pthread_barrier_wait(&peer->meeting->barrier);
 		return true;
 	}
+	if (peer->parted)
+		return false;
 	operation.tag = TAG_MEET;
 	result = pcclBarrier(&operation, peer->comm);
-	if (result != pcclSuccess)
+	peer->parted = result != pcclSuccess;
+	if (peer->parted)
 		bench_complain("meeting the other peers", result);
 	return result == pcclSuccess;
 }
@@ -222,7 +225,8 @@ bool bench_peer_gather(struct bench_peer *peer, enum bench_gather how, double *v
 	operation.op = ops[how];
 	operation.tag = TAG_GATHER;
 	result = pcclAllReduceWith(values, values, &operation, peer->comm, NULL);
-	if (result != pcclSuccess)
+	peer->parted = result != pcclSuccess;
+	if (peer->parted)
 		bench_complain("combining the peers' figures", result);
 	return result == pcclSuccess;
 }

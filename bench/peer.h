@@ -20,6 +20,7 @@ struct bench_peer {
 	pcclComm_t *comm;
 	uint32_t world;
 	uint32_t rank;
+	bool parted; /* could not meet or combine: that has been said, and is the end */
 };
 
 /* Ways to combine one number of every peer. */

@@ -64,7 +64,7 @@ void bench_report_head(FILE *to, const struct bench_options *options)
 	if (options->checksums != pcclChecksumsDefault)
 		fprintf(to, ", checksums %s", pcclGetName(pcclEnumChecksums, (int)options->checksums));
 	if (options->transport != pcclTransportDefault)
-		fprintf(to, ", transport %s", pcclGetName(pcclEnumTransport, (int)options->transport));
+		fprintf(to, ", transport %s asked for", pcclGetName(pcclEnumTransport, (int)options->transport));
 	if (options->verify != pcclVerifyDefault)
 		fprintf(to, ", verify %s", pcclGetName(pcclEnumVerify, (int)options->verify));
 	fprintf(to, "\n%10s %8s %11s %11s %11s %8s %8s %10s %8s %7s", "bytes", "plan", "time us", "least us", "p99 us",

@@ -252,6 +252,55 @@ static void peers_with_different_flags_say_so_and_end(void **state)
 	expect_disagreement("--peers 2", "--peers 3 --check", "--peers, --check");
 }
 
+static void the_least_that_is_measured_is_an_element(void **state)
+{
+	(void)state;
+	expect("--local 2 --sizes 1 --iters 1 --warmup 0 --json --check", 0, "\"bytes\": 4,");
+	expect("--local 2 --sizes 9 --iters 1 --warmup 0 --json --check --dtype float64", 0, "\"bytes\": 8,");
+	expect("--local 3 --sizes 1 --iters 1 --warmup 0 --json --check --collective scatter", 0, "\"bytes\": 12,");
+}
+
+/* Over what bytes went the library does not tell. */
+static void the_heading_says_which_transport_was_asked_for(void **state)
+{
+	(void)state;
+	expect("--local 2 --sizes 4K --iters 1 --transport tcp", 0, ", transport tcp asked for\n");
+}
+
+/* One is evicted: neither it nor the other says anything a second time. */
+static void who_can_not_meet_the_others_says_so_once(void **state)
+{
+	static char output[OUTPUT_BYTES];
+	const char *build = getenv("PCCL_BUILD"), *at;
+	uint16_t port = peers_free_port(1);
+	char line[1024];
+	unsigned said = 0;
+	size_t length;
+	FILE *pipe;
+
+	(void)state;
+	build = build == NULL ? "build/release" : build;
+	snprintf(line, sizeof(line),
+		 "(b=%s/bin; at=127.0.0.1:%u; socket=$(mktemp -u)\n"
+		 "$b/pccl-master --listen $at --control $socket & master=$!\n"
+		 "timeout 60 $b/allreduce-bench --master $at --peers 2 --sizes 4K --seconds 60 & one=$!\n"
+		 "timeout 60 $b/allreduce-bench --master $at --peers 2 --sizes 4K --seconds 60 & other=$!\n"
+		 "until [ -n \"$whom\" ]; do sleep 1\n"
+		 "whom=$($b/pccl-master --control $socket --do list | awk '/rank 1/ {print $8, $9}'); done; sleep 1\n"
+		 "$b/pccl-master --control $socket --do \"evict $whom\"; wait $one $other\n"
+		 "kill $master; wait $master) 2>&1",
+		 build, port);
+	pipe = popen(line, "r");
+	assert_non_null(pipe);
+	length = fread(output, 1, OUTPUT_BYTES - 1, pipe);
+	output[length] = '\0';
+	pclose(pipe);
+	for (at = output; (at = strstr(at, "meeting the other peers: ")) != NULL; at++)
+		said++;
+	if (said < 1 || said > 2 || strstr(output, "has evicted this peer") == NULL)
+		fail_msg("%s", output);
+}
+
 static void kills_leave_neither_hangs_nor_divergences(void **state)
 {
 	static const char *const fields[] = {
@@ -410,6 +459,9 @@ int main(void)
 		cmocka_unit_test(the_lossless_stage_shows_in_the_bytes),
 		cmocka_unit_test(seconds_are_used_up),
 		cmocka_unit_test(peers_with_different_flags_say_so_and_end),
+		cmocka_unit_test(the_least_that_is_measured_is_an_element),
+		cmocka_unit_test(the_heading_says_which_transport_was_asked_for),
+		cmocka_unit_test(who_can_not_meet_the_others_says_so_once),
 		cmocka_unit_test(kills_leave_neither_hangs_nor_divergences),
 		cmocka_unit_test(faults_are_told_by_kind),
 		cmocka_unit_test(newcomers_get_a_state_that_is_verified),
