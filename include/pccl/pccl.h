@@ -489,7 +489,7 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
  * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
  * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t; if no master is reached either, for 20 heartbeat
- * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as do later calls.
+ * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as does the rest.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.
