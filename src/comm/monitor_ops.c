@@ -207,6 +207,14 @@ pcclResult_t pccl_monitor_await(struct pccl_monitor *monitor, uint64_t tag, uint
 	return result;
 }
 
+/* Who only ever looks, and waits in no call, has a deadline all the same. */
+static bool has_ended(struct pccl_monitor *monitor, struct pccl_op *op)
+{
+	if (!op->ended && op->deadline_ns != PCCL_NEVER && pccl_clock_ns() >= op->deadline_ns)
+		pccl_monitor_act_on_deadline(monitor, op);
+	return op->ended;
+}
+
 pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint64_t launch, uint64_t limit_ns,
 			       bool *done_out)
 {
@@ -222,7 +230,7 @@ pcclResult_t pccl_monitor_test(struct pccl_monitor *monitor, uint64_t tag, uint6
 		result = pccl_fail(pcclInvalidArgument, "no operation with tag %llu is to be awaited by this handle",
 				   (unsigned long long)tag);
 	else
-		*done_out = limit_ns == 0 ? op->ended : pccl_monitor_wait_for_end(monitor, op, limit_ns);
+		*done_out = limit_ns == 0 ? has_ended(monitor, op) : pccl_monitor_wait_for_end(monitor, op, limit_ns);
 	pccl_monitor_leave(monitor);
 	return result;
 }
