@@ -77,8 +77,8 @@ void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *
 {
 	const struct pccl_settings *settings = &monitor->self->settings;
 
-	if (op->give_up_ns == 0)
-		op->give_up_ns = op->deadline_ns + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
+	if (op->give_up_ns == 0) /* from the first look on: before it nobody was asked */
+		op->give_up_ns = pccl_clock_ns() + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
 	if (pccl_clock_ns() >= op->give_up_ns) {
 		pccl_monitor_end_locked(monitor, pcclTimeout,
 					"an operation's deadline passed, and no decision of the group came: "

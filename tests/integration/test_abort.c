@@ -1,9 +1,8 @@
-/* Nobody waits for ever: abort, deadlines, and communicators destroyed with operations in flight. */
+/* Nobody waits for ever: abort, and communicators destroyed with operations in flight. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/check.h"
@@ -11,8 +10,6 @@
 #include "lib/values.h"
 
 enum { LARGE = 1 << 20 };
-
-static const unsigned everybody[] = {0, 1, 2};
 
 /* ---- abort --------------------------------------------------------------------------------------------------- */
 
@@ -48,21 +45,9 @@ static pcclResult_t call_sum(struct world_peer *me)
 	return peer_sum(me, 2, 1, &sum);
 }
 
-/* One call right after the other: from some point on the caller drives the lane. The first failure ends it. */
-static pcclResult_t call_often(struct world_peer *me)
-{
-	pcclResult_t result = pcclSuccess;
-	int64_t sum;
-	int i;
-
-	for (i = 0; i < 50 && result == pcclSuccess; i++)
-		result = peer_sum(me, 7, 1, &sum);
-	return result;
-}
-
 static pcclResult_t call_sum_after_many(struct world_peer *me)
 {
-	pcclResult_t result = call_often(me);
+	pcclResult_t result = peer_sum_often(me);
 
 	return result == pcclSuccess ? call_sum(me) : result;
 }
@@ -147,7 +132,7 @@ static void aborts_while_it_drives(struct world_peer *me)
 		abort_blocked(me, &blocked, 1);
 		return;
 	}
-	(void)call_often(me); /* on a slow machine it hears of the abort before all calls are made */
+	(void)peer_sum_often(me); /* on a slow machine it hears of the abort before all calls are made */
 	while (peer_world_size(me) == 2)
 		peers_sleep_ms(1);
 	peer_leave(me);
@@ -258,7 +243,7 @@ static void abort_frees_a_peer_that_waits_for_admission(void **state)
 	peers_finish(world);
 }
 
-/* The others may see it leave between two operations: then the next one is theirs alone. */
+/* The others may see it leave between two operations: then the next one is theirs alone, and its last one has ended. */
 static void aborts_amid_an_operation(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
@@ -267,6 +252,7 @@ static void aborts_amid_an_operation(struct world_peer *me)
 	pcclResult_t result;
 	pcclHandle_t handle;
 	unsigned rank, round = 0;
+	bool aborts;
 
 	CHECK(buffer != NULL);
 	peer_join(me);
@@ -277,14 +263,12 @@ static void aborts_amid_an_operation(struct world_peer *me)
 	do {
 		values_fill(buffer, pcclInt32, 0, LARGE, rank);
 		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &handle));
-		if (me->index == 0 && ++round == 5)
+		aborts = me->index == 0 && ++round == 5;
+		if (aborts)
 			CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
 		result = pcclAwait(&handle, &info);
-	} while (result == pcclSuccess && info.participants_max == 3);
-	if (me->index == 0)
-		CHECK_RESULT(pcclAborted, result);
-	else
-		CHECK(result == pcclRankConnectionLost || result == pcclSuccess);
+	} while (!aborts && result == pcclSuccess && info.participants_max == 3);
+	CHECK(result == (aborts ? pcclAborted : pcclRankConnectionLost) || result == pcclSuccess);
 	CHECK(result == pcclSuccess || values_filled(buffer, pcclInt32, 0, LARGE, rank));
 	CHECK(me->index == 0 || peer_world_size(me) == 2);
 	free(buffer);
@@ -298,199 +282,6 @@ static void abort_amid_an_operation_is_a_lost_member_to_the_others(void **state)
 
 	peers_start_master(world, WORLD_EMBEDDED);
 	peers_start(world, 3, aborts_amid_an_operation, NULL);
-	peers_finish(world);
-}
-
-/* ---- deadlines ----------------------------------------------------------------------------------------------- */
-
-struct deadline {
-	bool by_config;
-	bool late; /* the third one comes too late, else never */
-};
-
-/* As a caller that has signals to hear. */
-static pcclResult_t reduce_in_slices(struct world_peer *me, int32_t *buffer, const pcclOperation_t *operation)
-{
-	pcclHandle_t handle;
-	bool done = false;
-
-	CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, operation, me->comm, &handle));
-	while (!done)
-		CHECK_RESULT(pcclSuccess, pcclTestFor(&handle, 7, &done));
-	return pcclAwait(&handle, NULL);
-}
-
-/* Never waits in a call: all the library hears of it is that it looks. */
-static pcclResult_t reduce_by_looking(struct world_peer *me, int32_t *buffer, const pcclOperation_t *operation)
-{
-	const struct timespec pause = {.tv_nsec = 5 * WORLD_MS_NS};
-	pcclHandle_t handle;
-	bool done = false;
-
-	CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, operation, me->comm, &handle));
-	while (!done) {
-		CHECK_RESULT(pcclSuccess, pcclTest(&handle, &done));
-		(void)nanosleep(&pause, NULL);
-	}
-	return pcclAwait(&handle, NULL);
-}
-
-static pcclResult_t reduce(struct world_peer *me, int32_t *buffer, const pcclOperation_t *operation, bool looks)
-{
-	if (looks)
-		return reduce_by_looking(me, buffer, operation);
-	return me->index == 1 ? reduce_in_slices(me, buffer, operation)
-			      : pcclAllReduceWith(buffer, buffer, operation, me->comm, NULL);
-}
-
-static void waits_until_the_deadline(struct world_peer *me)
-{
-	const struct deadline *deadline = me->argument;
-	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	int32_t buffer[1000];
-	uint64_t epoch, before_ns;
-	char absent[32];
-	int64_t sum;
-
-	if (deadline->by_config)
-		me->config.operation_timeout_ms = 200;
-	else
-		operation.timeout_ms = 200;
-	operation.count = 1000;
-	operation.datatype = pcclInt32;
-	operation.tag = 5;
-	peer_join(me);
-	peer_grow(me, 3);
-	epoch = peer_epoch(me);
-	if (me->index == 2)
-		peer_tell(me, 0, peer_rank(me));
-	peer_reach(me, 1);
-	peer_wait_peer(me, 2, 1);
-	(void)snprintf(absent, sizeof(absent), "rank %u", (unsigned)peers_told(me->world, 2, 0));
-	values_fill(buffer, pcclInt32, 0, 1000, peer_rank(me));
-	CHECK_RESULT(pcclSuccess, call_often(me));
-	if (me->index == 2) {
-		peer_wait_peer(me, 0, 2);
-		peer_wait_peer(me, 1, 2);
-	}
-	before_ns = peers_now_ns();
-	if (me->index != 2 || deadline->late) {
-		CHECK_RESULT(pcclTimeout, reduce(me, buffer, &operation, deadline->by_config));
-		CHECK(me->index == 2 || strstr(pcclGetLastError(me->comm), absent) != NULL);
-		CHECK(values_filled(buffer, pcclInt32, 0, 1000, peer_rank(me)));
-		CHECK(me->index == 2 || peers_now_ns() - before_ns > 190 * WORLD_MS_NS);
-		CHECK(peers_now_ns() - before_ns < 1500 * WORLD_MS_NS * peers_patience());
-	}
-	peer_reach(me, 2);
-	/* Nobody was lost; the next operation works, under the same tag if it was used by all. */
-	CHECK(peer_world_size(me) == 3);
-	CHECK(peer_epoch(me) >= epoch);
-	peer_wait_gate(me, 1);
-	CHECK_RESULT(pcclSuccess, peer_sum(me, deadline->late ? 5 : 6, 1, &sum));
-	CHECK(sum == 3);
-	peer_leave(me);
-}
-
-static void meet_a_deadline(void **state, const struct deadline *deadline)
-{
-	struct world *world = *state;
-
-	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, 3, waits_until_the_deadline, deadline);
-	peers_await_all(world, 0, 3, 2);
-	peers_open_gate(world, 1);
-	peers_finish(world);
-}
-
-static void a_deadline_names_who_has_not_arrived(void **state)
-{
-	const struct deadline deadline = {false, false};
-
-	meet_a_deadline(state, &deadline);
-}
-
-static void who_comes_too_late_is_told_so(void **state)
-{
-	const struct deadline deadline = {false, true};
-
-	meet_a_deadline(state, &deadline);
-}
-
-static void the_deadline_may_be_the_communicators(void **state)
-{
-	const struct deadline deadline = {true, true};
-
-	meet_a_deadline(state, &deadline);
-}
-
-/* A deadline that passes nobody by costs nothing. */
-static void works_with_deadlines(struct world_peer *me)
-{
-	int64_t sum;
-	int i;
-
-	me->config.operation_timeout_ms = 30000;
-	peer_join(me);
-	peer_grow(me, 2);
-	for (i = 0; i < 300; i++) {
-		CHECK_RESULT(pcclSuccess, peer_sum(me, (uint64_t)i % 3, 1, &sum));
-		CHECK(sum == 2);
-	}
-	peer_leave(me);
-}
-
-static void operations_within_their_deadline_do_not_notice_it(void **state)
-{
-	struct world *world = *state;
-
-	peers_start_master(world, WORLD_EMBEDDED);
-	peers_start(world, 2, works_with_deadlines, NULL);
-	peers_finish(world);
-}
-
-/* The deadline of one operation leaves the others that are in flight as they are. */
-static void has_others_in_flight(struct world_peer *me)
-{
-	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	pcclHandle_t patient;
-	int32_t *buffer = malloc(LARGE * sizeof(*buffer));
-	bool is_late;
-
-	CHECK(buffer != NULL);
-	peer_join(me);
-	peer_grow(me, 3);
-	is_late = me->index == 1;
-	values_fill(buffer, pcclInt32, 0, LARGE, peer_rank(me));
-	operation.count = LARGE;
-	operation.datatype = pcclInt32;
-	operation.tag = 1;
-	if (!is_late)
-		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &patient));
-	operation.tag = 2;
-	operation.timeout_ms = 200;
-	if (is_late) {
-		peer_wait_peer(me, 0, 1);
-		peer_wait_peer(me, 2, 1);
-	} else {
-		CHECK_RESULT(pcclTimeout, pcclBarrier(&operation, me->comm));
-	}
-	peer_reach(me, 1);
-	operation.tag = 1;
-	operation.timeout_ms = 0;
-	if (is_late)
-		CHECK_RESULT(pcclSuccess, pcclAllReduceWithAsync(buffer, buffer, &operation, me->comm, &patient));
-	CHECK_RESULT(pcclSuccess, pcclAwait(&patient, NULL));
-	CHECK(values_reduced(buffer, pcclInt32, pcclSum, 0, LARGE, everybody, 3));
-	free(buffer);
-	peer_leave(me);
-}
-
-static void a_deadline_ends_no_other_operation(void **state)
-{
-	struct world *world = *state;
-
-	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, 3, has_others_in_flight, NULL);
 	peers_finish(world);
 }
 
@@ -563,12 +354,6 @@ int main(void)
 						peers_close),
 		cmocka_unit_test_setup_teardown(abort_amid_an_operation_is_a_lost_member_to_the_others, peers_open,
 						peers_close),
-		cmocka_unit_test_setup_teardown(a_deadline_names_who_has_not_arrived, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(who_comes_too_late_is_told_so, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(the_deadline_may_be_the_communicators, peers_open, peers_close),
-		cmocka_unit_test_setup_teardown(operations_within_their_deadline_do_not_notice_it, peers_open,
-						peers_close),
-		cmocka_unit_test_setup_teardown(a_deadline_ends_no_other_operation, peers_open, peers_close),
 		cmocka_unit_test_setup_teardown(destroy_ends_operations_in_flight, peers_open, peers_close),
 	};
 

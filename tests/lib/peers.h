@@ -164,5 +164,7 @@ void peers_lose_one_alike(struct world *world, unsigned count, world_body body, 
 
 /* A small all-reduce: every member gives `value`; returns the result and puts the sum into *sum_out. */
 pcclResult_t peer_sum(struct world_peer *me, uint64_t tag, int64_t value, int64_t *sum_out);
+/* Right after each other: from some point on the caller drives the lane. The first failure ends it. */
+pcclResult_t peer_sum_often(struct world_peer *me);
 
 #endif
