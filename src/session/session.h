@@ -153,7 +153,7 @@ struct pccl_op {
 	uint16_t *participants; /* by segment, of those that an attempt before it has finished: how many contributions
 				 * they have, else 0; NULL: there are none */
 	uint64_t number;	/* in the order of launches, from 1 */
-	char name[48];		/* as the caller knows it, for texts; does not change */
+	char name[64];		/* as the caller knows it, for texts; does not change */
 	struct pccl_command end_command;
 	struct pccl_op *next, *before;
 	struct pccl_op *next_of_tag; /* in its bucket */

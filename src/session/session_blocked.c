@@ -2,12 +2,13 @@
 #include "base/bitmap.h"
 #include "session/session_internal.h"
 
-/* A transfer has to do with one other member; everything else ends with a word of all of them. */
+/* A transfer has to do with one other member; everything else ends with a word of all of them, a transfer of an older
+ * view, too, whose rank is no member's of this one. */
 static bool waits_for(const struct pccl_session *session, const struct pccl_op *op, const uint64_t *missed)
 {
 	uint32_t rank;
 
-	if (op->request.kind == PCCL_TRANSFER)
+	if (op->request.kind == PCCL_TRANSFER && !op->late)
 		return pccl_bitmap_test(missed, op->request.operation.root);
 	for (rank = 0; rank < session->ranks; rank++)
 		if (rank != session->rank && pccl_bitmap_test(missed, rank))
