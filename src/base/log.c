@@ -80,7 +80,7 @@ static bool is_taken(int patience_ms)
 
 	if (ready < 0) /* a signal came */
 		ready = poll(&watched, 1, 0);
-	return ready > 0 && (watched.revents & (POLLOUT | POLLERR)) == POLLOUT;
+	return ready > 0 && (watched.revents & (POLLOUT | POLLERR | POLLHUP)) == POLLOUT;
 }
 
 /* A line with its end, and before it what is missing. Whoever holds stderr up loses lines, and holds up nobody. */
