@@ -19,7 +19,7 @@
 #define PROOF_BYTES (16u << 10)		     /* what passes only where large packets do */
 #define CUTS_MOST 2u			     /* in a row: whoever watches the whole link does the rest */
 #define PUT_OFF_MOST 3u			     /* in a row; then other places are asked in the same attempt */
-#define OTHERS_UP_NS (30 * PCCL_SECOND_NS)   /* as long as the system waits for an acknowledgement of a connection */
+#define OTHERS_UP_NS (40 * PCCL_SECOND_NS)   /* until the other side's system has noticed, and it has dialled */
 #define SETTLED_NS (20 * PCCL_SECOND_NS)     /* on its own way again: then that is no longer suspicious */
 
 static uint64_t now_of(const struct pccl_link *link)
@@ -159,6 +159,7 @@ void pccl_link_was_acked(struct pccl_link_stream *ls, uint32_t count, uint32_t p
 
 	if (!has_ways(link) || !was_handed(ls, count))
 		return;
+	ls->cut_count = 0;
 	ls->proved |= payload_bytes >= PROOF_BYTES;
 	pccl_share_acked(&ls->share, payload_bytes + PCCL_FRAME_BYTES, now_of(link));
 	if (is_shared(link))
