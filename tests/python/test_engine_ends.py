@@ -103,10 +103,12 @@ def assert_nothing_is_freed_under(use, close, calls):
     thread = threading.Thread(target=run)
     thread.start()
     while not calls.now:
+        assert thread.is_alive()
         time.sleep(0.001)
     close()
     assert calls.at_ends == [[]]
-    thread.join()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_what_a_handler_has_interrupted_by_an_exception_is_closed_the_next_time(master, calls, on_alarm):  # noqa: F811

@@ -171,7 +171,9 @@ def test_a_thousand_operations_are_awaited_by_few_threads_and_none_stands_in_lin
         while len(told) < count:
             before = len(told)
             handle = other.barrier_async(tag=count - 1 - before)
+            limit = time.monotonic() + 30
             while len(told) == before:
+                assert time.monotonic() < limit
                 await asyncio.sleep(0.0005)
             handle.wait()
         await asyncio.gather(*tasks)

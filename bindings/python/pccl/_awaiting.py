@@ -22,7 +22,7 @@ class _Threads:
     """Those of a process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may watch as well
         self._waiting = 0
         self._is_polling = False
         self._others: collections.deque[_Awaited] = collections.deque()

@@ -345,8 +345,8 @@ class Life(Shared):
         return self._comm
 
     def abort(self) -> None:
-        if not self.is_over:
-            lib.pcclCommAbort(self._comm)
+        with contextlib.suppress(InvalidUsageError):  # it has been closed
+            self.call(lib.pcclCommAbort, self._comm)
 
     def hold(self, buffers: Any) -> None:
         """Until forget(), or the end."""
@@ -430,7 +430,7 @@ class Life(Shared):
     def _end(self) -> None:
         """Leaves the group. What waits in other threads gets AbortedError."""
         if os.getpid() == self._process and not self._ended:  # a child of fork() has none of those threads
-            self._await_others(lambda: lib.pcclCommAbort(self._comm))
+            self._await_others(lambda: self._ended or lib.pcclCommAbort(self._comm))
             for engine in self._engines:
                 engine.end()
         if not self._ended:  # no signal handler comes between the library's call and the note of it

@@ -26,8 +26,9 @@ _R = TypeVar("_R")
 Launches = list[Any]  # of Launch and Staged, which are alike to who waits for them
 _OPERATION_BYTES = ctypes.sizeof(d.pcclOperation_t)
 _LONGEST_MS = 2**32 - 1
-_PARTS = 4096  # operations of one collective; more have the names of the first ones again
+_PARTS = 4096  # operations that a number is enough for: a collective of more takes several
 _NUMBERS = 2**32 // _PARTS // PIECE_TAGS  # of collectives: then they begin anew
+_SWEPT = 1024  # numbers, after which works that nobody has waited for are looked for, however few
 _PATIENCE_S = 2  # with the group's own threads, at its end
 _MANY = 64  # works that nobody has waited for: from here on those that have ended are looked for
 
@@ -145,12 +146,20 @@ class Launcher:
         people call it. While launching."""
         now = self._calling.now
         assert now is not None
-        if now.number < 0:
+        if now.number < 0 or (now.launched and now.launched % _PARTS == 0):  # a tag is not had twice in one call
             now.number = self._calls
             self._calls += 1
+            if now.number % _SWEPT == 0:
+                self._sweep()
         tag = (now.number % _NUMBERS * _PARTS + now.launched % _PARTS) * PIECE_TAGS
         called = f"collective {now.number}"
         return self._first_tag | tag, called if now.launched == 0 else f"operation {now.launched} of {called}"
+
+    def _sweep(self) -> None:
+        """Whoever has let go of a work has its tag still, and tags come round."""
+        for launch in list(self._pending):
+            if launch.is_done():
+                launch.finish()
 
     def _count_launched(self) -> None:
         if self._calling.now is not None:

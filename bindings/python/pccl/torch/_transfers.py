@@ -1,8 +1,9 @@
 """Send and receive, also from any source.
 
 With every send goes a signal of no bytes, of the same number. A receive from any source awaits signals of all others,
-in threads that await what asyncio does as well, and whoever's comes first is received from. Receives of a tag behind one that waits for any
-source are in line with it: what comes goes to the first in line that may have it, whether anybody waits or not."""
+in threads that await what asyncio does as well, and whoever's comes first is received from. Receives of a tag behind
+one that waits for any source are in line with it: what comes goes to the first in line that may have it, whether
+anybody waits or not."""
 
 from __future__ import annotations
 
