@@ -14,7 +14,7 @@ import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError  # noqa: E402
-from pccl.torch import _collectives, _reduction, codec_hook  # noqa: E402
+from pccl.torch import _collectives, _launcher, _reduction, codec_hook  # noqa: E402
 from pccl.torch._meeting import dial, peer_group  # noqa: E402
 
 ONE, TRUTH = torch.ones(1), torch.tensor([True])
@@ -111,3 +111,22 @@ def meet_strangers(rank, count):
 
 def test_a_group_has_no_other_members_than_it_was_made_with(run_ranks):  # noqa: F811
     assert run_ranks(meet_strangers, 2) == {0: True, 1: True}
+
+
+def launch_many(rank, count):
+    dist.init_process_group("pccl")
+    tensors = [torch.ones(1) for _ in range(5000)]
+    if rank == 1:
+        time.sleep(0.5)  # so that those of the others are in flight at once
+    dist.group.WORLD.allreduce_coalesced(tensors).wait()
+    assert all(tensor.item() == count for tensor in tensors)
+    # A work that nobody waits for, and numbers that come round.
+    _launcher._NUMBERS, _launcher._SWEPT = 64, 16
+    dist.barrier(async_op=True)
+    for _ in range(130):
+        dist.all_reduce(ONE.clone())
+    return True
+
+
+def test_no_number_of_operations_takes_a_tag_twice(run_ranks):  # noqa: F811
+    assert run_ranks(launch_many, 2) == {0: True, 1: True}

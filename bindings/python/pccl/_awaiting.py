@@ -14,6 +14,7 @@ from ._calls import InFlight, start
 
 _MOST = 16
 _POLL_S = 0.001
+_POLL_MOST_S = 0.016  # where nothing ends for long: some await signals that may never come
 
 _Awaited = tuple[InFlight, Callable[[], object]]
 
@@ -46,8 +47,10 @@ class _Threads:
                 self._waiting -= awaited is None
 
     def _poll(self) -> None:
+        pause_s = _POLL_S
         while True:
             begin = time.monotonic()
+            pause_s = min(2 * pause_s, _POLL_MOST_S)
             for _ in range(len(self._others)):
                 with self._lock:
                     awaited = self._others.popleft() if self._others else None
@@ -55,13 +58,14 @@ class _Threads:
                     break
                 if _is_done(awaited[0]):
                     _end(awaited)
+                    pause_s = _POLL_S
                 else:
                     self._others.append(awaited)
             with self._lock:
                 if not self._others:
                     self._is_polling = False
                     return
-            time.sleep(max(time.monotonic() - begin, _POLL_S))  # half of a processor at most
+            time.sleep(max(time.monotonic() - begin, pause_s))  # half of a processor at most
 
 
 def _is_done(operation: InFlight) -> bool:
