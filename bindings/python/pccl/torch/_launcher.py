@@ -190,7 +190,7 @@ class Launcher:
         operation.epoch = self._epoch
         for field, value in fields.items():
             setattr(operation, field, value)
-        launch = Launch(life, name, called, buffers)
+        launch = Launch(life, name, tag, called, buffers)
         if stays:
             operation.stay_ms, operation.info = SLICE_MS, ctypes.addressof(launch.info)
         life.hold(launch)

@@ -28,11 +28,12 @@ class Launch(InFlight):
     """One operation of the library in flight, by its name for people; what they call its tag. Keeps its buffers alive.
     Any thread may finish() it, any number of times. info: what has become of it then."""
 
-    __slots__ = ("name", "called", "buffers", "info", "_error")
+    __slots__ = ("name", "tag", "called", "buffers", "info", "_error")
 
-    def __init__(self, life: Life, name: str, called: str, buffers: Any) -> None:
+    def __init__(self, life: Life, name: str, tag: int, called: str, buffers: Any) -> None:
         super().__init__(life, d.pcclHandle_t())
         self.name = name
+        self.tag = tag  # as the library was given it: handles of sends and receives have another one
         self.called = called
         self.buffers = buffers
         self.info = d.pcclOperationInfo_t(size=_INFO_BYTES)
@@ -58,7 +59,7 @@ class Launch(InFlight):
 
     def _note(self, status: int, cause: str) -> None:
         if status != d.pcclSuccess:
-            self._error = error_of(status, self.name, in_words(cause, self._handle.tag, self.called))
+            self._error = error_of(status, self.name, in_words(cause, self.tag, self.called))
         if not self._life.is_over:  # else it goes on until the communicator has ended, which lets go of it
             self.buffers = None
 
