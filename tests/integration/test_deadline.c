@@ -198,7 +198,7 @@ static void has_others_in_flight(struct world_peer *me)
 /* It computes meanwhile: the master is there, and asked as soon as it looks. */
 static void looks_late(struct world_peer *me)
 {
-	const uint32_t connect_ms = 500 * peers_patience(), heartbeat_ms = 1000 * peers_patience();
+	const uint32_t connect_ms = 500 * peers_patience(), heartbeat_ms = 2000 * peers_patience();
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclHandle_t handle;
 	int64_t sum;
