@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,18 +26,12 @@ static uint8_t count_bits(const struct sockaddr *mask)
 	struct pccl_address address;
 	const uint8_t *bytes;
 	uint8_t bits = 0;
-	size_t size, i;
+	size_t count, i;
 
 	if (!pccl_address_from_system(mask, &address))
 		return UINT8_MAX; /* of no network that anybody else is in */
-	if (address.storage.ss_family == AF_INET) {
-		bytes = (const uint8_t *)&((const struct sockaddr_in *)&address.storage)->sin_addr;
-		size = sizeof(struct in_addr);
-	} else {
-		bytes = ((const struct sockaddr_in6 *)&address.storage)->sin6_addr.s6_addr;
-		size = sizeof(struct in6_addr);
-	}
-	for (i = 0; i < size; i++)
+	bytes = pccl_address_host(&address, &count);
+	for (i = 0; i < count; i++)
 		bits = (uint8_t)(bits + __builtin_popcount(bytes[i]));
 	return bits;
 }
@@ -50,7 +43,7 @@ static void find_addresses(const struct ifaddrs *at, struct pccl_card *card)
 
 		if (strcmp(at->ifa_name, card->name) != 0 || (at->ifa_flags & IFF_UP) == 0 ||
 		    !pccl_address_from_system(at->ifa_addr, &here->address) ||
-		    pccl_address_is_loopback(&here->address) || pccl_address_is_link_local(&here->address))
+		    !pccl_address_may_be_told(&here->address))
 			continue;
 		here->network_bits = count_bits(at->ifa_netmask);
 		card->address_count++;
@@ -101,8 +94,8 @@ void pccl_cards_tell_missing(const char *names, const struct pccl_cards *cards,
 
 /* ---- ways ------------------------------------------------------------------------------------------------------ */
 
-/* Which of our addresses the system would send from. A datagram socket that connects sends nothing. */
-static bool find_source(const struct pccl_address *to, struct pccl_address *from_out)
+/* A datagram socket that connects sends nothing. */
+bool pccl_cards_source(const struct pccl_address *to, struct pccl_address *from_out)
 {
 	const int fd = pccl_fork_own(socket(to->storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 	bool found;
@@ -134,7 +127,7 @@ static void find_route(const struct pccl_cards *cards, const struct pccl_address
 {
 	route_out->card = PCCL_CARDS_MAX;
 	route_out->is_here = pccl_address_is_loopback(to);
-	if (!find_source(to, &route_out->from))
+	if (!pccl_cards_source(to, &route_out->from))
 		return;
 	/* To itself a host sends from the address that it sends to. */
 	route_out->is_here |= pccl_address_same_host(to, &route_out->from);

@@ -16,6 +16,9 @@ void pccl_cards_find(const char *names, struct pccl_cards *cards_out);
 void pccl_cards_tell_missing(const char *names, const struct pccl_cards *cards,
 			     void (*tell)(const char *name, const char *why));
 
+/* Which of this host's addresses the system sends from to there, without port. false and errno: there is no way. */
+bool pccl_cards_source(const struct pccl_address *to, struct pccl_address *from_out);
+
 /* Puts the ways from these cards before the places of a neighbour, which it is dialled at otherwise; returns how many.
  * One is none: it is the first place, as any other. */
 uint32_t pccl_cards_put_ways(const char *names, struct pccl_place places[PCCL_DIALLER_PLACES_MAX], uint32_t *count);

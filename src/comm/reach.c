@@ -74,8 +74,7 @@ static bool is_of_use(const struct ifaddrs *at, const struct pccl_address *liste
 {
 	if ((at->ifa_flags & IFF_UP) == 0 || !pccl_address_from_system(at->ifa_addr, address_out))
 		return false;
-	return !pccl_address_is_loopback(address_out) && !pccl_address_is_link_local(address_out) &&
-	       is_served(listening, address_out);
+	return pccl_address_may_be_told(address_out) && is_served(listening, address_out);
 }
 
 static void add_interfaces(struct pccl_member *self, const struct pccl_address *listening, uint16_t port)
@@ -137,32 +136,19 @@ static void warn_of(const char *name, const char *why)
 	pccl_log_warn("the interface %s (PCCL_INTERFACES) carries nothing: %s", name, why);
 }
 
-static void tell_missing(const char *interfaces)
-{
-	struct pccl_cards cards;
-
-	if (*interfaces == '\0')
-		return;
-	pccl_cards_find(interfaces, &cards);
-	pccl_cards_tell_missing(interfaces, &cards, warn_of);
-}
-
 /* One family after the other, each in the order of the cards: so who dials pairs the n-th with his n-th. What the
  * master sees may be another card's: it is for those who reach none of these. None is added if none is listened on. */
-static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_address *listening,
-			      uint16_t port)
+static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_cards *cards,
+			      const struct pccl_address *listening, uint16_t port)
 {
-	struct pccl_cards cards;
 	uint32_t i;
 
-	pccl_cards_find(interfaces, &cards);
-	pccl_cards_tell_missing(interfaces, &cards, warn_of);
-	for (i = 0; i < cards.count; i++)
-		if (find_served(&cards.cards[i], 0, listening) == NULL)
-			warn_of(cards.cards[i].name, "PCCL_LISTEN_ADDRESS is none of its addresses");
-	add_family(self, &cards, AF_INET, listening, port);
-	add_family(self, &cards, AF_INET6, listening, port);
-	if (cards.count == 0)
+	for (i = 0; i < cards->count; i++)
+		if (find_served(&cards->cards[i], 0, listening) == NULL)
+			warn_of(cards->cards[i].name, "PCCL_LISTEN_ADDRESS is none of its addresses");
+	add_family(self, cards, AF_INET, listening, port);
+	add_family(self, cards, AF_INET6, listening, port);
+	if (cards->count == 0)
 		return pccl_fail(pcclInvalidArgument,
 				 "none of the interfaces \"%s\" (PCCL_INTERFACES) is up and has an address that peers "
 				 "can dial",
@@ -173,20 +159,24 @@ static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, 
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out)
 {
 	const char *host = settings->listen_address[0] != '\0' ? settings->listen_address : "::";
+	const bool has_cards = settings->interfaces[0] != '\0';
 	struct pccl_address listening;
+	struct pccl_cards cards;
 	size_t count = 1;
 	pcclResult_t result;
 
 	self_out->address_count = 0;
-	if (settings->advertised_address[0] != '\0') {
-		tell_missing(settings->interfaces);
-		return add_list(self_out, settings, port);
+	if (has_cards) {
+		pccl_cards_find(settings->interfaces, &cards);
+		pccl_cards_tell_missing(settings->interfaces, &cards, warn_of);
 	}
+	if (settings->advertised_address[0] != '\0')
+		return add_list(self_out, settings, port);
 	result = pccl_address_resolve(host, port, &listening, &count);
 	if (result != pcclSuccess)
 		return result;
-	if (settings->interfaces[0] != '\0')
-		result = add_cards(self_out, settings->interfaces, &listening, port);
+	if (has_cards)
+		result = add_cards(self_out, settings->interfaces, &cards, &listening, port);
 	if (result != pcclSuccess || self_out->address_count > 0)
 		return result;
 	add_address(self_out, "", port);

@@ -145,22 +145,12 @@ static uint32_t default_lanes(void)
 	return pccl_cores_lanes(&cores);
 }
 
-static uint32_t count_names(const char *names)
-{
-	uint32_t count = *names != '\0';
-
-	for (; *names != '\0'; names++)
-		count += *names == ',';
-	return count;
-}
-
-static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config,
+static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pcclConfig_t *config, uint32_t cards,
 				  struct pccl_settings *settings)
 {
 	const uint64_t ms = PCCL_MS_NS, most_ms = UINT32_MAX;
 	uint64_t lanes, streams, attempts;
 	const uint64_t pool = params->p2p_connection_pool_size;
-	const uint64_t cards = count_names(settings->interfaces);
 	const uint64_t streams_given = config->streams != 0	 ? config->streams
 				       : pool < PCCL_STREAMS_MAX ? pool
 								 : PCCL_STREAMS_MAX;
@@ -240,8 +230,8 @@ static pcclResult_t check_addresses(const struct pccl_settings *settings)
 	return pcclSuccess;
 }
 
-/* Names of what this host may not have yet, or no more. */
-static pcclResult_t check_interfaces(const char *names)
+/* Names of what this host may not have yet, or no more; how many. */
+static pcclResult_t check_interfaces(const char *names, uint32_t *count_out)
 {
 	char list[sizeof(((struct pccl_settings *)NULL)->interfaces)];
 	const char *seen[PCCL_CARDS_MAX];
@@ -257,17 +247,17 @@ static pcclResult_t check_interfaces(const char *names)
 					 "\"%s\" names no network interfaces (PCCL_INTERFACES): it wants names with "
 					 "commas between, eth0,eth1",
 					 names);
-		for (i = 0; i < count && i < PCCL_CARDS_MAX; i++)
+		for (i = 0; i < count; i++)
 			if (strcmp(name, seen[i]) == 0)
 				return pccl_fail(pcclInvalidArgument, "\"%s\" (PCCL_INTERFACES) names %s twice", names,
 						 name);
-		if (count < PCCL_CARDS_MAX)
-			seen[count] = name;
-		if (++count > PCCL_CARDS_MAX)
+		if (count == PCCL_CARDS_MAX)
 			return pccl_fail(pcclInvalidArgument,
 					 "\"%s\" (PCCL_INTERFACES) names more than %u network interfaces", names,
 					 PCCL_CARDS_MAX);
+		seen[count++] = name;
 	}
+	*count_out = count;
 	return pcclSuccess;
 }
 
@@ -418,6 +408,7 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	int policy = pcclPolicyAbort, plan = pcclPlanAuto, zstd = pcclZstdOff, state_zstd = pcclZstdAuto,
 	    checksums = pcclChecksumsAuto, late = pcclLateFail, transport = pcclTransportAuto, verify = pcclVerifyOff,
 	    binding = pcclBindingAuto;
+	uint32_t cards = 0;
 	pcclResult_t result;
 
 	memset(settings_out, 0, sizeof(*settings_out));
@@ -431,11 +422,11 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 	if (result == pcclSuccess)
 		result = check_addresses(settings_out);
 	if (result == pcclSuccess)
-		result = check_interfaces(settings_out->interfaces);
+		result = check_interfaces(settings_out->interfaces, &cards);
 	if (result == pcclSuccess)
 		result = check_masters(settings_out, &params->master_address);
 	if (result == pcclSuccess)
-		result = merge_numbers(params, &full, settings_out);
+		result = merge_numbers(params, &full, cards, settings_out);
 	if (result == pcclSuccess)
 		result = merge_ports(&full, settings_out);
 	if (result == pcclSuccess)

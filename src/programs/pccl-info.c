@@ -94,16 +94,24 @@ static bool read_line(const char *path, char line_out[LINE_BYTES])
 
 /* ---- processors ------------------------------------------------------------------------------------------------ */
 
-/* As communicators read it: 0 is as if it were not there. */
+/* As communicators read it: 0 is as if it were not there. false: they refuse it. */
+static bool read_lanes(const char *given, unsigned long *lanes_out)
+{
+	char *end;
+
+	*lanes_out = 0;
+	if (given == NULL || *given == '\0')
+		return true;
+	*lanes_out = strtoul(given, &end, 10);
+	return *given >= '0' && *given <= '9' && *end == '\0' && *lanes_out <= PCCL_LANES_MAX;
+}
+
 static void show_lane_count(uint32_t usual)
 {
 	const char *given = getenv("PCCL_LANES");
-	char *end = NULL;
-	unsigned long lanes = 0;
+	unsigned long lanes;
 
-	if (given != NULL && *given != '\0')
-		lanes = strtoul(given, &end, 10);
-	if (end != NULL && (*given < '0' || *given > '9' || *end != '\0' || lanes > PCCL_LANES_MAX)) {
+	if (!read_lanes(given, &lanes)) {
 		say("lanes", "none: PCCL_LANES is \"%s\"", given);
 		advise("PCCL_LANES is \"%s\", which every communicator refuses: it wants a number from 0 to %u", given,
 		       PCCL_LANES_MAX);
@@ -207,7 +215,7 @@ static unsigned for_addresses(const struct pccl_address *source, show_address sh
 		if ((at->ifa_flags & IFF_UP) == 0 || !pccl_address_from_system(at->ifa_addr, &address))
 			continue;
 		leads = source != NULL && pccl_address_same_host(&address, source);
-		if (!leads && (pccl_address_is_loopback(&address) || pccl_address_is_link_local(&address)))
+		if (!leads && !pccl_address_may_be_told(&address))
 			continue;
 		show(at, &address, leads);
 		shown++;
@@ -218,11 +226,10 @@ static unsigned for_addresses(const struct pccl_address *source, show_address sh
 
 static uint32_t lanes_here(void)
 {
-	const char *given = getenv("PCCL_LANES");
-	const unsigned long lanes = given != NULL ? strtoul(given, NULL, 10) : 0;
 	struct pccl_cores cores;
+	unsigned long lanes;
 
-	if (lanes > 0 && lanes <= PCCL_LANES_MAX)
+	if (read_lanes(getenv("PCCL_LANES"), &lanes) && lanes > 0)
 		return (uint32_t)lanes;
 	pccl_cores_find(&cores);
 	return pccl_cores_lanes(&cores);
@@ -323,7 +330,7 @@ static void show_interfaces(const struct pccl_address *source)
 	show_cards();
 }
 
-/* By which of our addresses the way there begins. A datagram socket that connects sends nothing. */
+/* By which of our addresses the way there begins. */
 static bool find_source(const char *there, struct pccl_address *source_out)
 {
 	struct pccl_address address;
@@ -332,19 +339,14 @@ static bool find_source(const char *there, struct pccl_address *source_out)
 	size_t count = 1;
 	bool found = pccl_address_split(there, CCOIP_PROTOCOL_PORT_MASTER, host, sizeof(host), &port) == pcclSuccess &&
 		     pccl_address_resolve(host, port, &address, &count) == pcclSuccess;
-	const int fd = found ? socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
 
-	if (!found)
+	if (!found) {
 		fprintf(stderr, "pccl-info: %s\n", pccl_fail_text());
-	if (fd < 0)
 		return false;
-	memset(source_out, 0, sizeof(*source_out));
-	source_out->bytes = sizeof(source_out->storage);
-	found = connect(fd, (const struct sockaddr *)&address.storage, address.bytes) == 0 &&
-		getsockname(fd, (struct sockaddr *)&source_out->storage, &source_out->bytes) == 0;
+	}
+	found = pccl_cards_source(&address, source_out);
 	if (!found)
 		perror("pccl-info: there is no way from here");
-	(void)close(fd);
 	return found;
 }
 

@@ -333,6 +333,19 @@ bool pccl_address_is_any(const struct pccl_address *address)
 	return address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&as_const_v6(address)->sin6_addr);
 }
 
+bool pccl_address_may_be_told(const struct pccl_address *address)
+{
+	return !pccl_address_is_loopback(address) && !pccl_address_is_link_local(address);
+}
+
+const uint8_t *pccl_address_host(const struct pccl_address *address, size_t *bytes_out)
+{
+	const bool is_v4 = address->storage.ss_family == AF_INET;
+
+	*bytes_out = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	return is_v4 ? (const uint8_t *)&as_const_v4(address)->sin_addr : as_const_v6(address)->sin6_addr.s6_addr;
+}
+
 bool pccl_address_may_be_dialled(const struct pccl_address *address)
 {
 	uint32_t number;

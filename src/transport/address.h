@@ -53,6 +53,12 @@ bool pccl_address_is_loopback(const struct pccl_address *address);
 bool pccl_address_is_link_local(const struct pccl_address *address);
 bool pccl_address_is_any(const struct pccl_address *address);
 
+/* Does it mean the same host elsewhere, so that others may be told? Not so: loopback and link-local ones. */
+bool pccl_address_may_be_told(const struct pccl_address *address);
+
+/* The bytes of an IPv4 or an IPv6 address, in network order; *bytes_out: 4 or 16. */
+const uint8_t *pccl_address_host(const struct pccl_address *address, size_t *bytes_out);
+
 /* Is it one host's, with a port? Not so: any, multicast and broadcast addresses. */
 bool pccl_address_may_be_dialled(const struct pccl_address *address);
 

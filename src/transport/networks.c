@@ -57,11 +57,11 @@ static uint8_t mask_of(uint32_t bits, uint32_t byte)
 	return bits <= byte * 8 ? 0 : (uint8_t)(0xff00u >> (bits - byte * 8));
 }
 
-static bool begins_alike(const uint8_t *left, const uint8_t *right, uint32_t bits)
+bool pccl_networks_begin_alike(const uint8_t *left, const uint8_t *right, uint32_t bits)
 {
 	uint32_t i;
 
-	for (i = 0; i < PCCL_NETWORKS_ADDRESS_BYTES; i++)
+	for (i = 0; i * 8 < bits; i++)
 		if (((left[i] ^ right[i]) & mask_of(bits, i)) != 0)
 			return false;
 	return true;
@@ -137,7 +137,7 @@ pcclResult_t pccl_networks_parse(const char *text, const char *name, struct pccl
 static bool has(const struct pccl_network *network, const uint8_t *address)
 {
 	return is_mapped(network->address) == is_mapped(address) &&
-	       begins_alike(network->address, address, network->bits);
+	       pccl_networks_begin_alike(network->address, address, network->bits);
 }
 
 bool pccl_networks_have_both(const struct pccl_networks *networks, const uint8_t one[PCCL_NETWORKS_ADDRESS_BYTES],

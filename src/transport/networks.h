@@ -26,6 +26,8 @@ struct pccl_networks {
 pcclResult_t pccl_networks_parse(const char *text, const char *name, struct pccl_networks *networks_out);
 /* The address of IPv6 that one of IPv4 has here, given in network order. */
 void pccl_networks_map(const void *v4, uint8_t address_out[PCCL_NETWORKS_ADDRESS_BYTES]);
+/* Are the first bits of two addresses, in network order, the same? Bytes behind them are not looked at. */
+bool pccl_networks_begin_alike(const uint8_t *left, const uint8_t *right, uint32_t bits);
 /* Is the address in one of them? Networks of IPv6 have no addresses of IPv4. */
 bool pccl_networks_have(const struct pccl_networks *networks, const uint8_t address[PCCL_NETWORKS_ADDRESS_BYTES]);
 /* Are both in one of them? Of what is between two networks a list says nothing. */

@@ -1,7 +1,8 @@
 #include "transport/link/ways.h"
 
-#include <netinet/in.h>
 #include <string.h>
+
+#include "transport/networks.h"
 
 /* What the pairing has come to. */
 struct pairing {
@@ -19,27 +20,13 @@ struct pairing {
 
 static const struct pccl_address anywhere;
 
-static const uint8_t *bytes_of(const struct pccl_address *address)
-{
-	if (address->storage.ss_family == AF_INET)
-		return (const uint8_t *)&((const struct sockaddr_in *)&address->storage)->sin_addr;
-	return ((const struct sockaddr_in6 *)&address->storage)->sin6_addr.s6_addr;
-}
-
 bool pccl_ways_on_one_network(const struct pccl_card_address *card, const struct pccl_address *place)
 {
-	const uint32_t whole = card->network_bits / 8, rest = card->network_bits % 8;
-	const uint8_t *here, *there;
+	size_t bytes;
+	const uint8_t *here = pccl_address_host(&card->address, &bytes), *there = pccl_address_host(place, &bytes);
 
-	if (card->address.storage.ss_family != place->storage.ss_family)
-		return false;
-	if (card->network_bits > (place->storage.ss_family == AF_INET ? 32 : 128))
-		return false;
-	here = bytes_of(&card->address);
-	there = bytes_of(place);
-	if (memcmp(here, there, whole) != 0)
-		return false;
-	return rest == 0 || (here[whole] ^ there[whole]) >> (8 - rest) == 0;
+	return card->address.storage.ss_family == place->storage.ss_family && card->network_bits <= bytes * 8 &&
+	       pccl_networks_begin_alike(here, there, card->network_bits);
 }
 
 /* The address that the card would call the place from, without bytes if that is the system's affair, if it reaches it;
