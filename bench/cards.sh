@@ -20,13 +20,13 @@ say() {
 	echo "cards.sh: $*" >&2
 }
 
-if [ "${PCCL_CARDS_INSIDE:-}" != yes ]; then
+# shellcheck source=../scripts/namespaces.sh
+. "$(dirname "$0")/../scripts/namespaces.sh"
+if ! namespaces_are_here; then
 	[ "${1:-}" != --help ] || { usage; exit 0; }
-	[ "$(id -u)" = 0 ] || { say "making network namespaces needs root"; exit 1; }
-	for tool in unshare ip tc; do
-		command -v $tool >/dev/null || { say "needs $tool (Debian: util-linux, iproute2)"; exit 1; }
-	done
-	PCCL_CARDS_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+	why=$(namespaces_missing ip tc)
+	[ -z "$why" ] || { say "$why"; exit 1; }
+	namespaces_enter "$0" "$@"
 fi
 
 while [ $# -gt 0 ]; do
@@ -44,10 +44,7 @@ while [ $# -gt 0 ]; do
 done
 
 cd "$(dirname "$0")/.."
-bin=$(cd "${PCCL_BUILD:-build/release}/bin" && pwd)
-mount -t tmpfs tmpfs /run # ip keeps the names of namespaces there
-work=/run/cards
-mkdir $work
+namespaces_begin cards
 
 # plug PEER NETWORK RATE: a cable from the network's bridge. What leaves either end is limited; 4 ms of it may go at once,
 # for the kernel's clock is no finer.

@@ -19,20 +19,16 @@ skip() {
 	exit 77
 }
 
-if [ "${PCCL_CARDS_INSIDE:-}" != yes ]; then
-	for tool in unshare ip tc mount; do
-		command -v $tool >/dev/null || skip "needs $tool"
-	done
-	[ "$(id -u)" = 0 ] || skip "making network namespaces needs root"
-	unshare --net --mount true 2>/dev/null || skip "network namespaces are not allowed here"
-	PCCL_CARDS_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+# shellcheck source=../../scripts/namespaces.sh
+. "$(dirname "$0")/../../scripts/namespaces.sh"
+if ! namespaces_are_here; then
+	why=$(namespaces_missing ip tc)
+	[ -z "$why" ] || skip "$why"
+	namespaces_enter "$0" "$@"
 fi
 
 cd "$(dirname "$0")/../.." || exit 1
-bin=$(cd "${PCCL_BUILD:-build/release}/bin" && pwd) || exit 1
-mount -t tmpfs tmpfs /run # ip keeps the names of namespaces there
-work=/run/cards
-mkdir $work
+namespaces_begin cards
 failed=0
 
 # Hosts a and b with a cable between their cards of each network: 66, which leads to the master, 77 and 88.

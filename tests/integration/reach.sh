@@ -18,20 +18,16 @@ skip() {
 	exit 77
 }
 
-if [ "${PCCL_REACH_INSIDE:-}" != yes ]; then
-	for tool in unshare ip mount; do
-		command -v $tool >/dev/null || skip "needs $tool"
-	done
-	[ "$(id -u)" = 0 ] || skip "making network namespaces needs root"
-	unshare --net --mount true 2>/dev/null || skip "network namespaces are not allowed here"
-	PCCL_REACH_INSIDE=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+# shellcheck source=../../scripts/namespaces.sh
+. "$(dirname "$0")/../../scripts/namespaces.sh"
+if ! namespaces_are_here; then
+	why=$(namespaces_missing ip)
+	[ -z "$why" ] || skip "$why"
+	namespaces_enter "$0" "$@"
 fi
 
 cd "$(dirname "$0")/../.." || exit 1
-bin=$(cd "${PCCL_BUILD:-build/release}/bin" && pwd) || exit 1
-mount -t tmpfs tmpfs /run # ip keeps the names of namespaces there
-work=/run/reach
-mkdir $work
+namespaces_begin reach
 serial=0
 failed=0
 
