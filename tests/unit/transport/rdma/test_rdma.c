@@ -1,8 +1,5 @@
-/*
- * The RDMA wire: the suite through pairs of queues and declined, and what a stranger may try. With a stand-in for
- * libibverbs, or, where PCCL_TEST_RDMA is "device", with a device that has the address PCCL_TEST_RDMA_HOST (127.0.0.1).
- */
-#include "unit/transport/transport_suite.h"
+/* The RDMA wire: the suite through pairs of queues and declined, and what a stranger may try. */
+#include "unit/transport/rdma/rdma_suite.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -11,17 +8,14 @@
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "lib/device.h"
 #include "transport/rdma/avoid.h"
-#include "transport/rdma/flow.h"
 #include "transport/rdma/pair.h"
 #include "transport/rdma/rdma.h"
 #include "transport/shm/shm.h"
 #include "transport/tcp/tcp.h"
 
-static const struct standin_verbs *standin; /* NULL: there is a device */
-static struct wire_kind paired = {&pccl_rdma, "127.0.0.1", NULL};
-static struct wire_kind declining = {&pccl_shm_declining, "127.0.0.1", &pccl_rdma};
+static struct wire_kind paired = {&pccl_rdma, NULL, NULL};
+static struct wire_kind declining = {&pccl_shm_declining, NULL, &pccl_rdma};
 
 static int use_paired(void **state)
 {
@@ -33,14 +27,6 @@ static int use_declining(void **state)
 {
 	*state = &declining;
 	return 0;
-}
-
-static int nothing_is_left(void **state)
-{
-	(void)state;
-	if (standin != NULL && standin->left() != 0)
-		fprintf(stderr, "%ld are left\n", standin->left());
-	return standin != NULL && standin->left() != 0;
 }
 
 /* ---- who joins ----------------------------------------------------------------------------------------------- */
@@ -537,7 +523,7 @@ static void bytes_on_the_connection_break_the_stream(void **state)
 
 int main(void)
 {
-	const char *mode = getenv("PCCL_TEST_RDMA"), *is_short = getenv("PCCL_TEST_SHORT");
+	const char *is_short = getenv("PCCL_TEST_SHORT");
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(both_have_to_want_it),
@@ -560,17 +546,8 @@ int main(void)
 	};
 	int failed;
 
-	cmocka_set_test_filter(getenv("PCCL_TEST_ONLY"));
 	pccl_avoid_nobody(true);
-	if (mode == NULL || strcmp(mode, "device") != 0)
-		standin = check_standin_verbs();
-	else if (getenv("PCCL_TEST_RDMA_HOST") != NULL)
-		paired.host = declining.host = getenv("PCCL_TEST_RDMA_HOST");
-	if (standin == NULL) { /* perhaps a soft device in an emulated machine on a busy host */
-		wire_patience_ns *= 5;
-		/* More than a ring, and well within what a close waits for. */
-		suite_large_bytes = PCCL_FLOW_RING_BYTES + PCCL_FLOW_PIECE_BYTES;
-	}
+	paired.host = declining.host = rdma_suite_begin();
 	failed = cmocka_run_group_tests_name("RDMA", suite, use_paired, nothing_is_left);
 	if (is_short != NULL && is_short[0] != '\0')
 		return failed;

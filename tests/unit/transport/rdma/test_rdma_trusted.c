@@ -1,17 +1,15 @@
 /*
  * RDMA beside TLS, in networks that are trusted: the suite through pairs of queues and declined; who gets to no pair,
- * and that who gets to none goes on over TLS. With a stand-in for libibverbs, or with a device, as test_rdma.c has it.
+ * and that who gets to none goes on over TLS.
  */
-#include "unit/transport/transport_suite.h"
+#include "unit/transport/rdma/rdma_suite.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fail.h"
-#include "lib/device.h"
 #include "transport/rdma/avoid.h"
-#include "transport/rdma/flow.h"
 #include "transport/rdma/terms.h"
 #include "unit/transport/rdma/trusted.h"
 #include "unit/transport/tls/authority.h"
@@ -19,8 +17,7 @@
 static const char *const files[] = {"authority.pem", "member.pem",  "member.key",
 				    "traitor.pem",   "traitor.key", "revoked.pem"};
 
-static const struct standin_verbs *standin; /* NULL: there is a device */
-static const char *host = "127.0.0.1";
+static const char *host;
 static struct authority ours;
 
 static struct side with_secret, other_secret, of_member, of_traitor, elsewhere, of_other_device;
@@ -84,14 +81,6 @@ static int use_declining(void **state)
 {
 	*state = &declining;
 	return 0;
-}
-
-static int nothing_is_left(void **state)
-{
-	(void)state;
-	if (standin != NULL && standin->left() != 0)
-		fprintf(stderr, "%ld are left\n", standin->left());
-	return standin != NULL && standin->left() != 0;
 }
 
 static int forget_all(void **state)
@@ -456,7 +445,6 @@ static void who_only_writes_notices_that_the_connection_is_damaged(void **state)
 
 int main(void)
 {
-	const char *mode = getenv("PCCL_TEST_RDMA");
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test_setup(both_have_to_trust_the_network, forget_all),
@@ -475,15 +463,7 @@ int main(void)
 	};
 	int failed;
 
-	cmocka_set_test_filter(getenv("PCCL_TEST_ONLY"));
-	if (mode == NULL || strcmp(mode, "device") != 0)
-		standin = check_standin_verbs();
-	else if (getenv("PCCL_TEST_RDMA_HOST") != NULL)
-		host = getenv("PCCL_TEST_RDMA_HOST");
-	if (standin == NULL) {
-		wire_patience_ns *= 5;
-		suite_large_bytes = PCCL_FLOW_RING_BYTES + PCCL_FLOW_PIECE_BYTES;
-	}
+	host = rdma_suite_begin();
 	set_up();
 	pccl_avoid_nobody(true);
 	failed = cmocka_run_group_tests_name("RDMA after TLS", suite, use_paired, nothing_is_left);
