@@ -118,7 +118,8 @@ bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out)
 
 /* The members that this one misses, as bits by rank of the view in force: a link to them is broken, or nobody gets any
  * further, for a view change has begun; and there is no master to say what becomes of that. False: there are none. What
- * waits for them is told with each event (`blocked`); it ends with the machine after the connect time-out. */
+ * waits for them is told with each event (`blocked`); it ends with the machine after twenty heartbeat time-outs, or
+ * the connect time-out if that is longer. */
 bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEMBERS_MAX / 64]);
 
 /* When to send the next TICK; PCCL_NEVER: not needed. */

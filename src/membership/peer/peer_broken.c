@@ -19,12 +19,18 @@
 #define STRANDED_TIMEOUTS 20	 /* heartbeat time-outs */
 #define TELL_NS (5 * PCCL_MS_NS) /* at most one report in this time, of all that has changed */
 
+/* Bits; those of a former view may have links still. */
+static uint32_t lanes_in_use(const struct pccl_peer *peer)
+{
+	assert(peer->lanes > 0 && peer->lanes <= PCCL_LANES_MAX);
+	return (UINT32_C(1) << peer->lanes) - 1;
+}
+
 static bool is_broken(const struct pccl_peer *peer, uint32_t rank)
 {
-	uint32_t all = (UINT32_C(1) << peer->lanes) - 1;
+	uint32_t all = lanes_in_use(peer);
 
-	assert(peer->lanes > 0 && peer->lanes <= PCCL_LANES_MAX);
-	return (peer->broken_lanes[rank] & all) == all; /* those of a former view may have links still */
+	return (peer->broken_lanes[rank] & all) == all;
 }
 
 static bool may_tell(const struct pccl_peer *peer)
@@ -128,7 +134,6 @@ static bool stands_still(const struct pccl_peer *peer)
 
 bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEMBERS_MAX / 64])
 {
-	uint32_t all = (UINT32_C(1) << peer->lanes) - 1;
 	bool any = false;
 	uint32_t rank;
 
@@ -136,7 +141,8 @@ bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEM
 		return false;
 	memset(missed_out, 0, PCCL_MEMBERS_MAX / 8);
 	for (rank = 0; rank < peer->install->view.member_count; rank++) {
-		if (!stands_still(peer) && peer->complained[rank] == 0 && (peer->broken_lanes[rank] & all) == 0)
+		if (!stands_still(peer) && peer->complained[rank] == 0 &&
+		    (peer->broken_lanes[rank] & lanes_in_use(peer)) == 0)
 			continue;
 		pccl_bitmap_set(missed_out, rank);
 		any = true;
