@@ -35,7 +35,8 @@ def free_port():
 
 
 def test_slurm(tmp_path):
-    """The script's own commands; srun runs what it is told once for each node that it is told of, all on this host."""
+    """The script's own commands; srun runs what it is told once for each node that it is told of, all on this host.
+    The second node is late: the first is done with its steps by then, and waits for its peers."""
     write_program(tmp_path / "scontrol", "#!/bin/sh\necho localhost\necho other\n")
     write_program(tmp_path / "python3", f"#!/bin/sh\nexec {shlex.quote(sys.executable)} \"$@\"\n")
     write_program(tmp_path / "srun", """#!/bin/bash
@@ -45,14 +46,14 @@ while [[ $1 == --* ]]; do
 	shift
 done
 [ $nodes = 2 ] || exec "$@"
-"$@" & "$@" & wait -n && wait -n
+"$@" & sleep 2; "$@" & wait -n && wait -n
 """)
-    churn = ["churn.py", "--steps", 30]
+    churn = ["churn.py", "--steps", 30, "--peers", 4]
     output = run([EXAMPLES / "slurm.sh", *churn], {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_ID": "7", "PEERS": "2",
         "SLURM_SUBMIT_DIR": str(tmp_path), "PCCL_MASTER_PORT": str(free_port())})
     totals = re.findall("the total is ([0-9a-f]+)", output)
-    assert len(totals) == 4 and len(set(totals)) == 1, output
+    assert len(totals) == 4 and len(set(totals)) == 1 and ": 4 peers" in output, output
     assert not list(tmp_path.glob(".pccl-secret*"))
     assert stat.S_IMODE((EXAMPLES / "slurm.sh").stat().st_mode) & 0o111
 

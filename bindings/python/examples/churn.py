@@ -53,8 +53,10 @@ def main():
     parser = argparse.ArgumentParser(description="All-reduces that survive the death and the arrival of peers.")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--die", type=float, default=0, metavar="P", help="die in each step with probability P")
+    parser.add_argument("--peers", type=int, default=int(os.environ.get("LOCAL_WORLD_SIZE", "2")),
+        help="so many have to be there at the end; on several machines: of all of them (default: those of this one)")
     options = parser.parse_args()
-    number, count = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "2"))
+    number = int(os.environ.get("LOCAL_RANK", "0"))
     chance = random.Random(f"{number} {os.environ.get('PCCL_RESTARTS')}")
 
     def perhaps_die(_):
@@ -62,7 +64,7 @@ def main():
             os.kill(os.getpid(), signal.SIGKILL)
 
     with pccl.Communicator(settings=pccl.Settings(failure_policy="retry")) as communicator:
-        print(f"the total is {go_on(communicator, begin(), options.steps, count, perhaps_die)}", flush=True)
+        print(f"the total is {go_on(communicator, begin(), options.steps, options.peers, perhaps_die)}", flush=True)
 
 
 if __name__ == "__main__":
