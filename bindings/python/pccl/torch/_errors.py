@@ -40,6 +40,11 @@ def error_of(status: int, name: str, cause: str) -> PCCLError:
     return _CLASSES.get(result, CollectiveError)(result, name, cause)
 
 
+def destroyed() -> PCCLError:
+    """By a signal handler, maybe, in the midst of a call."""
+    return error_of(d.pcclAborted, "torch.distributed", "the process group was destroyed")
+
+
 def lost(cause: str) -> PCCLError:
     return error_of(d.pcclRankConnectionLost, "torch.distributed", cause or lib.pcclGetErrorString(
         d.pcclRankConnectionLost).decode())

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..communicator import Communicator
 from ..errors import PCCLError
+from ._errors import destroyed
 from ._exchange import Exchange
 from ._facade import ProcessGroupBase, dist, torch
 from ._launcher import milliseconds
@@ -73,7 +74,7 @@ class ProcessGroup(Exchange, ProcessGroupBase):
         has it still."""
         communicator = self._communicator
         if communicator is None:
-            raise RuntimeError("the process group was destroyed")
+            raise destroyed()
         self._answer_signals(timeout)
         self._release()
         return communicator

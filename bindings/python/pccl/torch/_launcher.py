@@ -15,7 +15,7 @@ from .._calls import SLICE_MS
 from .._library import last_error, lib
 from ..communicator import Communicator
 from .._devices import HOST, device_of
-from ._errors import error_of, in_words, lost
+from ._errors import destroyed, error_of, in_words, lost
 from ._facade import Tensor, Tensors, torch
 from ._meeting import Meeting
 from ._staging import PIECE_TAGS, Move, Staged, Stager
@@ -138,7 +138,7 @@ class Launcher:
     def _present(self) -> Communicator:
         """While launching."""
         if self._communicator is None:
-            raise RuntimeError("the process group was destroyed")
+            raise destroyed()
         return self._communicator
 
     def _name_next(self) -> tuple[int, str]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from .. import _declarations as d
 from .._calls import join, wait_for
 from .._devices import HOST, Device, Mark, Pairs, bytes_in
+from ._errors import destroyed
 from ._facade import Tensor, torch
 from ._work import Launch
 
@@ -197,7 +198,7 @@ class Stager:
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
 
     def add(self, staged: Staged) -> None:
-        """In the order of tags. RuntimeError: it was stopped."""
+        """In the order of tags. CollectiveError: it was stopped."""
         with self._lock:
             if not self._threads and not self._is_stopped:
                 for _ in range(_SLOTS):
@@ -207,7 +208,7 @@ class Stager:
                 for thread in self._threads:
                     thread.start()
             if self._is_stopped:  # last of all: by a signal handler, maybe
-                raise RuntimeError("the process group was destroyed")
+                raise destroyed()
             self._latest = staged.ended
             self._inbox.put(staged)
 
