@@ -66,8 +66,8 @@ def test_ray_starts_a_killed_actor_again():
     try:
         cluster.add_node(num_cpus=2)
         cluster.wait_for_nodes()
-        output = run([sys.executable, "ray_actors.py", "--kill", "--steps", 100, "--port", free_port(), "--address",
-                      cluster.address])
+        output = run([sys.executable, "ray_actors.py", "--kill", "--steps", 100, "--port", free_port(), "--cpus", 1,
+                      "--address", cluster.address])  # a node has room for two
     finally:
         cluster.shutdown()
     ends = re.findall("the total is ([0-9a-f]+) on node ([0-9a-f]+)", output)

@@ -35,6 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description="All-reduces of Ray actors that survive their deaths.")
     parser.add_argument("--address", help="of the Ray cluster; default: a local one")
     parser.add_argument("--peers", type=int, default=3)
+    parser.add_argument("--cpus", type=float, help="that Ray keeps for each peer; default: none")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--kill", action="store_true", help="kill one peer half-way")
     parser.add_argument("--port", type=int, default=48148, help="of the master")
@@ -46,7 +47,8 @@ def main():
     masters = f"{ray.util.get_node_ip_address()}:{options.port}"
     environment = {"PCCL_MASTERS": masters, "PCCL_SECRET": secret}
     with pccl.MasterNode(masters):
-        peers = [Peer.options(runtime_env={"env_vars": environment}, scheduling_strategy="SPREAD").remote(
+        peers = [Peer.options(runtime_env={"env_vars": environment}, num_cpus=options.cpus,
+                              scheduling_strategy="SPREAD").remote(
             options.steps // 2 if options.kill and number == 0 else None) for number in range(options.peers)]
         results = ray.get([peer.train.remote(options.steps, options.peers) for peer in peers])
     for digest, node in results:
