@@ -4,12 +4,12 @@ import os
 import pathlib
 import re
 import shlex
-import socket
 import stat
 import subprocess
 import sys
 
 import pytest
+from conftest import free_port
 
 pytest.importorskip("numpy")
 
@@ -26,12 +26,6 @@ def run(command, environment=None):
 def write_program(path, text):
     path.write_text(text)
     path.chmod(0o755)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_slurm(tmp_path):

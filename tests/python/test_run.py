@@ -20,7 +20,7 @@ from test_operations import join
 
 np = pytest.importorskip("numpy")
 
-LIMIT_S = 60
+LIMIT_S = 240  # of what must end, however busy the machine is
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "build/release/bin/allreduce-bench"
 
 
@@ -105,6 +105,13 @@ def await_until(condition):
         time.sleep(0.02)
 
 
+def is_running(process):
+    try:
+        return bool(pathlib.Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:  # it may end right before it is read
+        return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_peers_end_with_the_run(tmp_path, number):
     word = str(tmp_path / "sleeper.py")
@@ -115,8 +122,7 @@ def test_peers_end_with_the_run(tmp_path, number):
     parent.send_signal(number)
     assert parent.wait(LIMIT_S) == (128 + number if number == signal.SIGTERM else -number)
     peers = [int(path.name.removeprefix("sleeper.py")) for path in tmp_path.glob("sleeper.py?*")]
-    await_until(lambda: not any(pathlib.Path(f"/proc/{peer}/cmdline").exists() and
-                                pathlib.Path(f"/proc/{peer}/cmdline").read_bytes() for peer in peers))
+    await_until(lambda: not any(is_running(peer) for peer in peers))
 
 
 @pytest.mark.parametrize("flags", [["--peers", "0", "x"], ["--least", "3", "x"], ["no-such-script.py"], []])
