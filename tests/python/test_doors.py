@@ -1,6 +1,7 @@
 """Operations that have a part for each member, while another thread lets others in."""
 
 import threading
+import time
 
 import pytest
 from test_operations import join, pair
@@ -13,10 +14,18 @@ np = pytest.importorskip("numpy")
 PART, CANARY = 1000, 77
 
 
-def in_thread(function):
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def in_thread(function, has_begun=lambda: True):
     """It has begun, and does not end."""
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
+    wait_until(has_begun)
     thread.join(0.2)
     assert thread.is_alive()
     return thread
@@ -24,7 +33,7 @@ def in_thread(function):
 
 def ended(*threads):
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -67,9 +76,12 @@ def test_who_lets_others_in_and_who_launches_take_turns(master):
     one, other = pair(master)
     part, whole = np.ones(PART), np.zeros(2 * PART)
     with one, other:
-        updating = in_thread(one.update_topology)
+        def is_letting_in():
+            return bool(one._life._inside and one._life.doors._admitting)
+
+        updating = in_thread(one.update_topology, is_letting_in)
         gathering = in_thread(lambda: one.all_gather(part, whole))
-        assert not one._life.doors._launching
+        wait_until(lambda: not one._life.doors._launching)  # but for a moment, each time it looks
         other.update_topology()
         ended(updating)
         other.all_gather(part, np.zeros(2 * PART))
@@ -83,7 +95,7 @@ def test_who_lets_others_in_and_who_launches_take_turns(master):
                 one.update_topology()
             seen.append(True)
 
-        updating = in_thread(update)
+        updating = in_thread(update, is_letting_in)
         gathering = in_thread(lambda: one.all_gather(part, whole))
         other.all_gather(part, np.zeros(2 * PART))
         ended(updating, gathering)

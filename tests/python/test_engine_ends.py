@@ -20,14 +20,15 @@ class Calls:
         self._monkeypatch = monkeypatch
         self.now = []
         self.at_ends = []
+        self.may_go_on = threading.Event()
 
-    def watch(self, name, delay_s=0.0):
+    def watch(self, name, waits=False):
         real = getattr(lib, name)
 
         def call(*arguments):
             self.now.append(name)
             try:
-                time.sleep(delay_s)
+                assert not waits or self.may_go_on.wait(60)
                 return real(*arguments)
             finally:
                 self.now.remove(name)
@@ -74,7 +75,7 @@ def test_an_engine_is_not_freed_under_a_call_of_another_thread(master, calls, na
         state = trainer.state_dict()
         uses = {"State": trainer.state_dict, "GetStatistics": lambda: trainer.statistics,
                 "GetParticipants": lambda: trainer.participants, "Resume": lambda: trainer.load_state_dict(state)}
-        calls.watch(f"pcclDiloco{name}", 0.3)
+        calls.watch(f"pcclDiloco{name}", waits=True)
         calls.note_at("pcclDilocoDestroy")
         assert_nothing_is_freed_under(uses.get(name, trainer.step), trainer.close, calls)
 
@@ -88,7 +89,7 @@ def test_an_engine_is_not_freed_under_a_call_of_another_thread(master, calls, na
 def test_a_communicator_is_not_freed_under_a_call_of_another_thread(master, calls, name, use):
     one = pair(master)[0]
     trainer = pccl.diloco.Trainer(one, weights(), interval=10)
-    calls.watch(name, 0.3)
+    calls.watch(name, waits=True)
     calls.note_at("pcclDestroyCommunicator")
     assert_nothing_is_freed_under(lambda: use(one, trainer), one.close, calls)
 
@@ -105,9 +106,10 @@ def assert_nothing_is_freed_under(use, close, calls):
     while not calls.now:
         assert thread.is_alive()
         time.sleep(0.001)
+    threading.Timer(0.3, calls.may_go_on.set).start()
     close()
     assert calls.at_ends == [[]]
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -116,8 +118,8 @@ def test_what_a_handler_has_interrupted_by_an_exception_is_closed_the_next_time(
     with other:
         calls.note_at("pcclDestroyCommunicator")
         one._life._inside.append(-1)  # a thread
-        soon(on_alarm, interrupt)
         with pytest.raises(Interrupted):
+            soon(on_alarm, interrupt, is_time=lambda: one._life.is_over)
             one.close()
         assert not calls.at_ends
         one._life._inside.remove(-1)

@@ -115,8 +115,20 @@ def test_every_operation_gives_what_numpy_does(master, run_peers):
     assert len(set(answers.values())) == 3
 
 
-def interrupt_soon():
-    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+def kill_self(*numbers):
+    """No Python runs between these signals."""
+    list(map(os.kill, [os.getpid()] * len(numbers), numbers))
+
+
+def when_inside(communicator, function, after_s=0.2):
+    """function() runs in another thread when one has been in a call of the communicator for a while."""
+    def run():
+        while not communicator._life._inside:
+            time.sleep(0.001)
+        time.sleep(after_s)
+        function()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def be_interrupted(number, count, address):
@@ -128,11 +140,11 @@ def be_interrupted(number, count, address):
             return True
         handle = communicator.barrier_async(tag=1)
         with pytest.raises(KeyboardInterrupt):
-            interrupt_soon()
+            when_inside(communicator, lambda: kill_self(signal.SIGINT))
             handle.wait()
         assert not handle.done()
         with pytest.raises(KeyboardInterrupt):
-            interrupt_soon()
+            when_inside(communicator, lambda: kill_self(signal.SIGINT))
             communicator.all_reduce_with(np.zeros(9), tag=3, stay_ms=2000)  # in the launch itself
         with pytest.raises(pccl.errors.AbortedError):
             communicator.barrier()
@@ -239,20 +251,16 @@ def pair(address):
 @pytest.mark.parametrize("after_s", [0.02, 0.25])  # in the launch, and in a later slice
 def test_signals_that_come_together_leave_nothing_in_flight(master, after_s):
     """The handler of the second one raises as soon as the first one's exception is dealt with."""
-    def both():
-        for number in (signal.SIGINT, signal.SIGALRM):
-            os.kill(os.getpid(), number)
-
     numbers = (signal.SIGINT, signal.SIGALRM)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     one, other = pair(master)
     try:
         with one, other:
             with pytest.raises(KeyboardInterrupt):
-                threading.Timer(after_s, both).start()
+                when_inside(one, lambda: kill_self(*numbers), after_s)
                 one.all_reduce_with(np.zeros(9))
             with pytest.raises(pccl.errors.AbortedError):
-                one.barrier(tag=1, timeout_ms=5000)
+                one.barrier(tag=1, timeout_ms=60_000)
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
@@ -369,6 +377,8 @@ def test_other_threads_run_while_one_is_blocked(master):
 
         thread = threading.Thread(target=connect)
         thread.start()
+        while not waiting._life._inside and thread.is_alive():
+            time.sleep(0.001)
         time.sleep(0.1)
         waiting.abort()
         thread.join(30)

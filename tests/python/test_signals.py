@@ -48,11 +48,14 @@ def test_a_signal_at_whatever_moment_leaves_nobody_in_a_call(master, on_alarm):
                 assert not one._life._inside
 
 
-def soon(on_alarm, function, after_s=0.2):
-    """Interrupts the main thread by it."""
+def soon(on_alarm, function, after_s=0.2, is_time=lambda: True):
+    """Interrupts the main thread by it, when it is time for that."""
     ran = []
 
     def run():
+        if not is_time():
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return
         ran.append(True)
         function()
 
@@ -72,7 +75,14 @@ def test_a_handler_may_close_what_the_main_thread_waits_for(master, on_alarm, la
     one, other = pair(master)
     with other:
         wait = launch(one)
-        ran = soon(on_alarm, one.close)
+        looks = []
+
+        def waits():
+            """For a while already: what is called when it is closed has another error."""
+            looks.append(bool(one._life._inside))
+            return all(looks[-2:]) and len(looks) > 1
+
+        ran = soon(on_alarm, one.close, is_time=waits)
         with pytest.raises(pccl.errors.AbortedError):
             wait()
         assert ran
