@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 import signal
-import socket
 import time
 from datetime import timedelta
 
 import pytest
+from conftest import LIMIT_S, free_port
 
 torch = pytest.importorskip("torch")
 
@@ -15,8 +15,6 @@ import torch.distributed as dist  # noqa: E402
 
 import pccl.torch  # noqa: E402
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError, codec_hook  # noqa: E402
-
-LIMIT_S = 120
 
 
 def _rank(body, rank, count, port, arguments, answers):
@@ -42,9 +40,7 @@ def run_ranks():
     context.set_forkserver_preload(["torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo"])
 
     def run(body, count, *arguments):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         answers = context.Queue()
         ranks = [context.Process(target=_rank, args=(body, rank, count, port, arguments, answers))
                  for rank in range(count)]
@@ -302,8 +298,9 @@ def collectives(rank, count):
     check_works(rank, count)
     check_objects(rank, count)
     check_groups(rank, count)
+    position = dist.group.WORLD.communicator.rank  # others leave when the barrier has ended
     dist.barrier()
-    return dist.group.WORLD.communicator.rank
+    return position
 
 
 def test_collectives_give_what_those_of_gloo_do(run_ranks):
@@ -312,15 +309,14 @@ def test_collectives_give_what_those_of_gloo_do(run_ranks):
 
 def wait_for_late(rank, count):
     dist.init_process_group("pccl")
+    store = dist.group.WORLD.get_group_store()
     dist.barrier()
-    if rank == 1:
-        time.sleep(1.5)
-        return None
-    with pytest.raises(CollectiveTimeoutError, match="rank 1") as caught:
-        pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
-    assert isinstance(caught.value, dist.DistBackendError)
-    time.sleep(1)
-    return None
+    if rank != 1:
+        with pytest.raises(CollectiveTimeoutError, match="rank 1") as caught:
+            pccl.torch.monitored_barrier(timeout=timedelta(seconds=4))  # that is time for the other one to come
+        assert isinstance(caught.value, dist.DistBackendError)
+        store.set(f"told {rank}", "")
+    store.wait([f"told {other}" for other in range(count) if other != 1])
 
 
 def test_a_monitored_barrier_names_who_does_not_come(run_ranks):
@@ -423,12 +419,10 @@ def test_gradients_travel_by_codecs(run_ranks):
 
 
 def lose_one(rank, count):
-    begin = time.monotonic()
     with pytest.raises(PeersLostError) as caught:
         train(rank, count, "pccl", victim=1)
     with pytest.raises(PeersLostError, match="reconfigure"):
         dist.all_reduce(torch.ones(1))
-    assert time.monotonic() - begin < 60
     return type(caught.value).__name__
 
 

@@ -71,7 +71,8 @@ def fail_alone(rank, count):
                 wrong()
         right()
         check(step)
-    dist.group.WORLD.set_timeout(timedelta(seconds=1))
+    dist.group.WORLD.set_timeout(timedelta(seconds=5))  # the first one of the two has to end within it
+    dist.barrier()
     if rank == 1:
         with pytest.raises(ValueError):
             gather_two(torch.empty(7))  # the first one of the two is launched

@@ -57,13 +57,16 @@ def check_line(rank):
 
 def check_time_outs(rank, count):
     """One passes, and ends nothing else: neither what is in flight, nor what comes after."""
-    short = dist.new_group(timeout=timedelta(seconds=1))
+    short = dist.new_group()  # which takes what time it takes
+    store = dist.group.WORLD.get_group_store()
     if rank == 0:
+        short.set_timeout(timedelta(seconds=1))
         future = dist.irecv(torch.zeros(1), group=short, tag=7).get_future()
         with pytest.raises(CollectiveTimeoutError, match="no rank has sent"):
             dist.recv(torch.zeros(1), group=short, tag=7)
         with pytest.raises(RuntimeError, match="no rank has sent"):
             future.wait()
+        short.set_timeout(timedelta(seconds=100))
         dist.barrier()
         value = torch.zeros(1)
         assert dist.recv(value, group=short, tag=7) == 1 and value.item() == 5
@@ -77,8 +80,9 @@ def check_time_outs(rank, count):
         works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
         with pytest.raises(CollectiveTimeoutError):
             pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
+        store.set(f"late for {rank}", "")
     else:
-        time.sleep(2)
+        store.wait([f"late for {other}" for other in range(rank)])
         works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
         with pytest.raises(CollectiveTimeoutError):
             pccl.torch.monitored_barrier(timeout=timedelta(seconds=1))
