@@ -25,6 +25,18 @@ namespaces_enter() {
 	PCCL_NAMESPACES=yes exec unshare --net --mount --pid --fork --kill-child --mount-proc "$@"
 }
 
+# Whether the master with that process id listens, when it has said so in the file, or 30 seconds are over.
+namespaces_await_master() {
+	for _ in $(seq 300); do
+		grep -q "listening on" "$2" 2>/dev/null && return
+		kill -0 "$1" 2>/dev/null || break
+		sleep 0.1
+	done
+	echo "there is no master:"
+	cat "$2"
+	return 1
+}
+
 # Programs are those of PCCL_BUILD, build/release by default; ip keeps the names of namespaces in /run.
 namespaces_begin() {
 	unset PCCL_NAMESPACES # what it calls may have some of its own

@@ -87,9 +87,10 @@ without_v6() {
 
 # master LISTEN: on host a.
 master() {
+	rm -f "$work/master"
 	ip netns exec a "$bin/pccl-master" --listen "$1" --log-level ERR >"$work/master" 2>&1 &
 	master=$!
-	sleep 0.5
+	namespaces_await_master $master "$work/master"
 }
 
 # deaf HOST: what the others send to its port 48155 is lost without a word; it can call them.
@@ -117,7 +118,7 @@ peers() {
 		[ "${item#*=*=}" = deaf ] && port=48155
 		item=${item%=deaf}
 		serial=$((serial + 1))
-		PCCL_PORT=$port ip netns exec "${item%%=*}" timeout 30 "$bin/allreduce-bench" --master "${item#*=}" --peers $# \
+		PCCL_PORT=$port ip netns exec "${item%%=*}" timeout 100 "$bin/allreduce-bench" --master "${item#*=}" --peers $# \
 			--sizes 64K --iters 3 --warmup 1 --check >"$work/peer$serial" 2>&1 &
 		pids="$pids $!"
 		[ $port = 0 ] || sleep 0.3
