@@ -81,19 +81,20 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	expect_of("pccl-master", "--show-key /nowhere/key --listen 1:2:3", 2, "go with no other flag");
 	expect_of("pccl-master", "--generate-secret --show-key /nowhere/key", 2, "go with no other flag");
 	expect_of("pccl-master", "--control /nowhere/socket --do list --do bans", 2, "--do is there twice");
-	expect_of("pccl-master", "--key /nowhere/k --secret-file /nowhere/s --security none --listen 192.0.2.1:48148",
-		  1, "security none was asked for");
+	expect_of("pccl-master",
+		  "--key /nowhere/k --secret-file /nowhere/s --security none --listen 203.0.113.77:48148", 1,
+		  "security none was asked for");
 	expect_of("pccl-master", "--help >/dev/full", 1, "");
 	expect_of("pccl-master", "--version >/dev/full", 1, "");
 	setenv("PCCL_ALLOW_FILE", "", 1);
-	expect_of("pccl-master", "--listen 192.0.2.1:48148", 1, "the name of the list of who may join is empty");
+	expect_of("pccl-master", "--listen 203.0.113.77:48148", 1, "the name of the list of who may join is empty");
 	unsetenv("PCCL_ALLOW_FILE");
 	setenv("PCCL_LOG_LEVEL", "bogus", 1);
-	expect_of("pccl-master", "--listen 192.0.2.1:48148", 2, "PCCL_LOG_LEVEL: ");
+	expect_of("pccl-master", "--listen 203.0.113.77:48148", 2, "PCCL_LOG_LEVEL: ");
 	unsetenv("PCCL_LOG_LEVEL");
 	expect_of("pccl-master", "--generate-secret >/dev/full", 1, "");
 	/* An address that only documents have: nothing is wrong with it but that it is not this machine's. */
-	expect_of("pccl-master", "--listen 192.0.2.1:48148", 1, "192.0.2.1:48148");
+	expect_of("pccl-master", "--listen 203.0.113.77:48148", 1, "192.0.2.1:48148");
 }
 
 static void the_master_tells_its_version(void **state)
