@@ -80,7 +80,7 @@ static void abort_blocked(struct world_peer *me, struct blocked *blocked, unsign
 		CHECK(pthread_join(threads[i], NULL) == 0);
 		CHECK_RESULT(pcclAborted, blocked[i].result);
 		CHECK(blocked[i].end_ns > aborted_ns);
-		CHECK(blocked[i].end_ns < aborted_ns + WORLD_SECOND_NS / 2 * peers_patience());
+		CHECK(peers_is_soon(blocked[i].end_ns, aborted_ns));
 	}
 	CHECK_RESULT(pcclAborted, pcclUpdateTopology(me->comm));
 	CHECK_RESULT(pcclAborted, peer_sum(me, 9, 1, &sum));
@@ -314,7 +314,7 @@ static void destroys_with_operations_in_flight(struct world_peer *me)
 		peer_wait_peer(me, 2, 1);
 		before_ns = peers_now_ns();
 		peer_leave(me);
-		CHECK(peers_now_ns() - before_ns < WORLD_SECOND_NS * peers_patience());
+		CHECK(peers_is_soon(peers_now_ns(), before_ns));
 		free(buffer);
 		return;
 	}

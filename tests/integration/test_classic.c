@@ -115,7 +115,7 @@ static void trains_until_all_are_back(struct world_peer *me, unsigned steps_of_t
 static void sleeps_too_long(struct world_peer *me)
 {
 	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "100", 1);
-	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "1000", 1);
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "3000", 1);
 	join(me);
 	peer_grow(me, 3);
 	peer_reach(me, 1);
@@ -327,7 +327,7 @@ static void fails_in_every_way(struct world_peer *me)
 
 	setenv("PCCL_CONNECT_TIMEOUT_MS", "2000", 1);
 	setenv("PCCL_HEARTBEAT_INTERVAL_MS", "50", 1);
-	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "1000", 1);
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "10000", 1);
 	CHECK_RESULT(pcclSuccess, pcclInit());
 	CHECK_RESULT(pcclSuccess, pcclCreateCommunicator(&me->params, &me->comm));
 	call_all(me->comm, CALLS - 1, true);

@@ -10,6 +10,7 @@
 #include "lib/values.h"
 
 enum { LARGE = 1 << 20 };
+enum { DEADLINE_MS = 2000 }; /* who is not late comes within it, on a busy machine too */
 
 static const unsigned everybody[] = {0, 1, 2};
 
@@ -53,6 +54,14 @@ static pcclResult_t reduce(struct world_peer *me, int32_t *buffer, const pcclOpe
 			      : pcclAllReduceWith(buffer, buffer, operation, me->comm, NULL);
 }
 
+/* Of those that wait; 0: none has. */
+static uint64_t first_launch_ns(const struct world_peer *me)
+{
+	const uint64_t one = peers_told(me->world, 0, 1), other = peers_told(me->world, 1, 1);
+
+	return one == 0 || (other != 0 && other < one) ? other : one;
+}
+
 static void waits_until_the_deadline(struct world_peer *me)
 {
 	const struct deadline *deadline = me->argument;
@@ -63,9 +72,9 @@ static void waits_until_the_deadline(struct world_peer *me)
 	int64_t sum;
 
 	if (deadline->by_config)
-		me->config.operation_timeout_ms = 200;
+		me->config.operation_timeout_ms = DEADLINE_MS;
 	else
-		operation.timeout_ms = 200;
+		operation.timeout_ms = DEADLINE_MS;
 	operation.count = 1000;
 	operation.datatype = pcclInt32;
 	operation.tag = 5;
@@ -84,12 +93,14 @@ static void waits_until_the_deadline(struct world_peer *me)
 		peer_wait_peer(me, 1, 2);
 	}
 	before_ns = peers_now_ns();
+	if (me->index != 2)
+		peer_tell(me, 1, before_ns);
 	if (me->index != 2 || deadline->late) {
 		CHECK_RESULT(pcclTimeout, reduce(me, buffer, &operation, deadline->by_config));
 		CHECK(me->index == 2 || strstr(pcclGetLastError(me->comm), absent) != NULL);
 		CHECK(values_filled(buffer, pcclInt32, 0, 1000, peer_rank(me)));
-		CHECK(me->index == 2 || peers_now_ns() - before_ns > 190 * WORLD_MS_NS);
-		CHECK(peers_now_ns() - before_ns < 1500 * WORLD_MS_NS * peers_patience());
+		CHECK(peers_now_ns() - first_launch_ns(me) > (DEADLINE_MS - 10) * WORLD_MS_NS);
+		CHECK(peers_is_soon(peers_now_ns(), before_ns + DEADLINE_MS * WORLD_MS_NS));
 	}
 	peer_reach(me, 2);
 	/* Nobody was lost; the next operation works, under the same tag if it was used by all. */
@@ -198,7 +209,7 @@ static void has_others_in_flight(struct world_peer *me)
 /* It computes meanwhile: the master is there, and asked as soon as it looks. */
 static void looks_late(struct world_peer *me)
 {
-	const uint32_t connect_ms = 500 * peers_patience(), heartbeat_ms = 2000 * peers_patience();
+	const uint32_t connect_ms = 3000, heartbeat_ms = 5000;
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
 	pcclHandle_t handle;
 	int64_t sum;

@@ -2,6 +2,7 @@
 #include <pccl/diloco.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/check.h"
 #include "lib/peers.h"
@@ -252,6 +253,15 @@ static pcclResult_t write_model(void *context, size_t tensor, size_t first, size
 	return pcclSuccess;
 }
 
+/* That this thread has used: what others use meanwhile is not counted. */
+static uint64_t processor_ns(void)
+{
+	struct timespec used;
+
+	CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0);
+	return (uint64_t)used.tv_sec * WORLD_SECOND_NS + (uint64_t)used.tv_nsec;
+}
+
 static void trains_alone(struct world_peer *me)
 {
 	pcclDilocoSettings_t settings = PCCL_DILOCO_SETTINGS_INITIALIZER;
@@ -280,10 +290,10 @@ static void trains_alone(struct world_peer *me)
 	CHECK(memcmp(model.values, other.values, sizeof(model.values)) == 0);
 	settings.interval = 2000000;
 	CHECK_RESULT(pcclSuccess, pcclDilocoCreate(me->comm, elsewhere, TRAINING_TENSORS, &settings, &engine));
-	start_ns = peers_now_ns();
+	start_ns = processor_ns();
 	for (i = 0; i < 1000000; i++)
 		CHECK_RESULT(pcclSuccess, pcclDilocoStep(engine, 1));
-	taken_ns = peers_now_ns() - start_ns;
+	taken_ns = processor_ns() - start_ns;
 	peer_tell(me, 0, taken_ns / 1000000);
 	CHECK_RESULT(pcclSuccess, pcclDilocoDestroy(engine));
 	peer_leave(me);

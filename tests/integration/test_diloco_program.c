@@ -351,7 +351,7 @@ static void one_stops(struct world_peer *me)
 	pcclDiloco_t *engine;
 	uint64_t rounds;
 
-	me->config.operation_timeout_ms = 1000 * peers_patience();
+	me->config.operation_timeout_ms = 4000 * peers_patience();
 	engine = join_training(me, run, &model);
 	training_steps(&model, engine, 25);
 	if (is_last)

@@ -143,7 +143,7 @@ static void votes_without_a_master(struct world_peer *me)
 	bool pending;
 	int64_t sum;
 
-	setenv("PCCL_CONNECT_TIMEOUT_MS", "500", 1);
+	setenv("PCCL_CONNECT_TIMEOUT_MS", "3000", 1);
 	peer_join(me);
 	peer_grow(me, 2);
 	peer_reach(me, 1);
@@ -182,7 +182,7 @@ static void knows_that_the_master_is_away(struct world_peer *me)
 	uint64_t before_ns;
 	unsigned i;
 
-	me->config.connect_timeout_ms = 4000;
+	me->config.connect_timeout_ms = 5000;
 	peer_join(me);
 	peer_grow(me, 2);
 	peer_reach(me, 1);
@@ -193,7 +193,7 @@ static void knows_that_the_master_is_away(struct world_peer *me)
 		CHECK_RESULT(pcclMasterConnectionFailed, pcclUpdateTopology(me->comm));
 	/* No faster than it is dialled, no slower than once round: no loop spins, and none waits for nothing. */
 	CHECK(peers_now_ns() - before_ns > 200 * WORLD_MS_NS);
-	CHECK(peers_now_ns() - before_ns < 3 * WORLD_SECOND_NS * peers_patience());
+	CHECK(peers_is_soon(peers_now_ns(), before_ns));
 	peer_leave(me);
 }
 

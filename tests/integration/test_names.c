@@ -63,7 +63,7 @@ static void has_one_bad_master(struct world_peer *me)
 
 	(void)snprintf(masters, sizeof(masters), me->index == 0 ? "127.0.0.1:%u,bad.test:1" : "bad.test:1,127.0.0.1:%u",
 		       me->params.master_address.port);
-	me->config.connect_timeout_ms = 2000 * peers_patience();
+	me->config.connect_timeout_ms = 6000;
 	me->params.master_address.port = 0;
 	me->config.masters = masters;
 	peer_join(me);

@@ -154,7 +154,7 @@ static void join_with_one_of_two_secrets(struct world_peer *me)
 	security.secret = first ? secret : other_secret;
 	me->config.security = &security;
 	me->config.connect_timeout_ms = 300000; /* that is not what it waits for */
-	me->config.admission_timeout_ms = 3000 * peers_patience();
+	me->config.admission_timeout_ms = 6000 * peers_patience();
 	CHECK_RESULT(pcclSuccess, pcclInit());
 	CHECK_RESULT(pcclSuccess, pcclCreateCommunicatorWithConfig(&me->params, &me->config, &me->comm));
 	if (!first)

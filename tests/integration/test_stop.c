@@ -7,6 +7,7 @@
 #include "lib/peers.h"
 
 enum { TOLD_END_NS, TOLD_OPERATIONS };
+enum { DEFAULT_MS = 3000, LONGER_MS = 6000 }; /* time-outs */
 
 static const pcclReduceDescriptor_t one_integer = {
 	.count = 1, .op = pcclSum, .tag = 1, .src_descriptor = {pcclInt64, pcclDistributionNone}};
@@ -20,11 +21,18 @@ static void give_up(struct world_peer *me, pcclResult_t result)
 	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
 }
 
+/* With the time-out of whoever sets none. */
+static void join_as_it_is(struct world_peer *me)
+{
+	unsetenv("PCCL_HEARTBEAT_TIMEOUT_MS");
+	peer_join(me);
+}
+
 static void join_again_and_finish(struct world_peer *me, unsigned size)
 {
 	int64_t sum;
 
-	peer_join(me);
+	join_as_it_is(me);
 	peer_grow(me, size);
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 7, 1, &sum));
 	CHECK(sum == size);
@@ -38,7 +46,7 @@ static void works_with_one_who_stops(struct world_peer *me)
 	pcclReduceInfo_t info;
 	pcclResult_t result;
 
-	peer_join(me);
+	join_as_it_is(me);
 	peer_grow(me, 3);
 	do {
 		result = pcclAllReduce(&value, &sum, &one_integer, me->comm, &info);
@@ -63,6 +71,18 @@ static void works_with_one_who_stops(struct world_peer *me)
 	peer_leave(me);
 }
 
+/* That the others have given it up: no earlier than a second before the time-out, and soon after it. */
+static void check_end(struct world *world, uint64_t stopped_ns, unsigned timeout_ms)
+{
+	unsigned peer;
+
+	for (peer = 0; peer <= 2; peer += 2) {
+		peers_await(world, peer, 2);
+		assert_true(peers_told(world, peer, TOLD_END_NS) > stopped_ns + (timeout_ms - 1000) * WORLD_MS_NS);
+		assert_true(peers_is_soon(peers_told(world, peer, TOLD_END_NS), stopped_ns + timeout_ms * WORLD_MS_NS));
+	}
+}
+
 static void a_stopped_peer_is_gone_in_time_and_may_come_back(void **state)
 {
 	struct world *world = *state;
@@ -74,25 +94,16 @@ static void a_stopped_peer_is_gone_in_time_and_may_come_back(void **state)
 	peers_sleep_ms(100);
 	stopped_ns = peers_now_ns();
 	peers_signal(world, 1, SIGSTOP);
-	peers_await(world, 0, 2);
-	peers_await(world, 2, 2);
-	assert_true(peers_told(world, 0, TOLD_END_NS) < stopped_ns + 3500 * WORLD_MS_NS * peers_patience());
-	assert_true(peers_told(world, 2, TOLD_END_NS) < stopped_ns + 3500 * WORLD_MS_NS * peers_patience());
+	check_end(world, stopped_ns, DEFAULT_MS);
 	peers_signal(world, 1, SIGCONT);
 	peers_finish(world);
 }
 
 /* ---- the bound is a setting ---------------------------------------------------------------------------------- */
 
-static void set_short_heartbeats(struct world_peer *me)
+static void works_with_longer_heartbeats(struct world_peer *me)
 {
-	me->config.heartbeat_interval_ms = 200 * peers_patience();
-	me->config.heartbeat_timeout_ms = 1000 * peers_patience();
-}
-
-static void works_with_short_heartbeats(struct world_peer *me)
-{
-	set_short_heartbeats(me);
+	me->config.heartbeat_timeout_ms = LONGER_MS;
 	works_with_one_who_stops(me);
 }
 
@@ -102,13 +113,11 @@ static void the_bound_follows_the_setting(void **state)
 	uint64_t stopped_ns;
 
 	peers_start_master(world, WORLD_EMBEDDED);
-	peers_start(world, 3, works_with_short_heartbeats, NULL);
+	peers_start(world, 3, works_with_longer_heartbeats, NULL);
 	peers_await_all(world, 0, 3, 1);
 	stopped_ns = peers_now_ns();
 	peers_signal(world, 1, SIGSTOP);
-	peers_await(world, 0, 2);
-	peers_await(world, 2, 2);
-	assert_true(peers_told(world, 0, TOLD_END_NS) < stopped_ns + 2000 * WORLD_MS_NS * peers_patience());
+	check_end(world, stopped_ns, LONGER_MS);
 	peers_signal(world, 1, SIGCONT);
 	peers_finish(world);
 }
@@ -121,31 +130,19 @@ static bool is_long(void)
 	return getenv("PCCL_TEST_LONG") != NULL;
 }
 
-static void works_with_one_who_stops_for_long(struct world_peer *me)
-{
-	if (!is_long())
-		set_short_heartbeats(me);
-	works_with_one_who_stops(me);
-}
-
-/* A minute with the default time-out, longer than any timer of the connections; else as many time-outs as make twelve
- * seconds. Nobody waits for it, and it may come back. */
+/* A minute, longer than any timer of the connections; else twelve seconds, four time-outs. Nobody waits for it, and it
+ * may come back. */
 static void a_peer_stopped_for_a_minute_holds_nobody_up(void **state)
 {
-	const uint64_t timeout_ns = (is_long() ? 3000u : 1000u) * WORLD_MS_NS * peers_patience();
 	struct world *world = *state;
-	uint64_t stopped_ns, bound_ns, until_ns;
+	uint64_t stopped_ns, until_ns;
 
 	peers_start_master(world, WORLD_PROGRAM);
-	peers_start(world, 3, works_with_one_who_stops_for_long, NULL);
+	peers_start(world, 3, works_with_one_who_stops, NULL);
 	peers_await_all(world, 0, 3, 1);
 	stopped_ns = peers_now_ns();
-	bound_ns = stopped_ns + timeout_ns + 500 * WORLD_MS_NS * peers_patience();
 	peers_signal(world, 1, SIGSTOP);
-	peers_await(world, 0, 2);
-	peers_await(world, 2, 2);
-	assert_true(peers_told(world, 0, TOLD_END_NS) < bound_ns);
-	assert_true(peers_told(world, 2, TOLD_END_NS) < bound_ns);
+	check_end(world, stopped_ns, DEFAULT_MS);
 	for (until_ns = stopped_ns + (is_long() ? 60 : 12) * WORLD_SECOND_NS; peers_now_ns() < until_ns;)
 		peers_sleep_ms(10);
 	peers_signal(world, 1, SIGCONT);
@@ -164,8 +161,7 @@ static void reduces_until_one_stops(struct world_peer *me)
 	size_t i;
 
 	CHECK(buffer != NULL);
-	set_short_heartbeats(me);
-	peer_join(me);
+	join_as_it_is(me);
 	peer_grow(me, 3);
 	operation.count = LARGE;
 	operation.datatype = pcclInt32;
@@ -215,10 +211,9 @@ static void is_busy_for_long(struct world_peer *me)
 	uint64_t until_ns;
 	int64_t sum;
 
-	set_short_heartbeats(me);
-	peer_join(me);
+	join_as_it_is(me);
 	peer_grow(me, 2);
-	until_ns = peers_now_ns() + 1500 * WORLD_MS_NS * peers_patience();
+	until_ns = peers_now_ns() + 3 * DEFAULT_MS / 2 * WORLD_MS_NS;
 	while (me->index == 1 && peers_now_ns() < until_ns)
 		;
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 1, 1, &sum));
@@ -240,7 +235,7 @@ static void works_without_a_loss(struct world_peer *me)
 	int64_t value, sum = 0;
 	uint64_t epoch, round = 0;
 
-	peer_join(me);
+	join_as_it_is(me);
 	peer_grow(me, 3);
 	epoch = peer_epoch(me);
 	while (sum < 1000) {

@@ -9,6 +9,7 @@
 #include "lib/peers.h"
 
 enum { TOLD_RESULT, TOLD_END_NS };
+enum { LATE_MS = 2000 }; /* the two that are not late come within it, on a busy machine too */
 
 static void check_next_call(struct world_peer *me, unsigned size)
 {
@@ -82,7 +83,7 @@ static void kill_a_voter(void **state, const struct vote *vote)
 		if (i == vote->victim)
 			continue;
 		assert_int_equal(peers_told(world, i, TOLD_RESULT), pcclSuccess);
-		assert_true(peers_told(world, i, TOLD_END_NS) < killed_ns + WORLD_SECOND_NS * peers_patience());
+		assert_true(peers_is_soon(peers_told(world, i, TOLD_END_NS), killed_ns));
 	}
 }
 
@@ -119,7 +120,7 @@ static void the_last_voter_dies_during_a_question(void **state)
 /* The last one comes when the others have been sent back; nothing was lost, and they go on together. */
 static void waits_for_a_late_vote(struct world_peer *me)
 {
-	me->config.joint_timeout_ms = 300;
+	me->config.joint_timeout_ms = LATE_MS;
 	peer_join(me);
 	peer_grow(me, 3);
 	if (peer_rank(me) == 2)
@@ -165,7 +166,7 @@ static void looks_for_drift_late(struct world_peer *me)
 	const pcclSharedState_t shared = {.count = 1, .infos = &info};
 	pcclResult_t result;
 
-	me->config.joint_timeout_ms = 300;
+	me->config.joint_timeout_ms = LATE_MS;
 	peer_join(me);
 	peer_grow(me, 3);
 	if (peer_rank(me) == 2)

@@ -48,13 +48,6 @@ static void open_buffers(const struct world_peer *me, pcclDataType_t datatype, s
 		put(b, i, reference_element(1, peer_rank(me), i));
 }
 
-/* A sanitizer makes a lane pack for seconds, and answer nobody meanwhile. */
-static void join_patiently(struct world_peer *me)
-{
-	me->config.heartbeat_timeout_ms = 3000 * peers_patience();
-	peer_join(me);
-}
-
 static void close_buffers(struct buffers *b)
 {
 	free(b->input);
@@ -125,7 +118,7 @@ static void sends_fewer_bytes(struct world_peer *me)
 {
 	struct buffers b;
 
-	join_patiently(me);
+	peer_join(me);
 	peer_grow(me, WORLD);
 	open_buffers(me, pcclFloat, &b);
 	check_plans(me, &b, 90);
@@ -157,7 +150,7 @@ static void moves_everything(struct world_peer *me)
 	size_t part;
 
 	me->config.zstd = pcclZstdOn;
-	join_patiently(me);
+	peer_join(me);
 	peer_grow(me, WORLD);
 	open_buffers(me, pcclFloat, &b);
 	part = b.bytes / WORLD;
@@ -203,7 +196,7 @@ static void finds_nothing_to_gain(struct world_peer *me)
 	size_t i;
 
 	CHECK(setenv("PCCL_ZSTD", "auto", 1) == 0);
-	join_patiently(me);
+	peer_join(me);
 	peer_grow(me, WORLD);
 	open_buffers(me, pcclFloat, &b);
 	operation = sum_of(&b, pcclZstdOff);
@@ -250,7 +243,7 @@ static void repairs(struct world_peer *me)
 	unsigned round;
 
 	me->config.zstd = pcclZstdOn;
-	join_patiently(me);
+	peer_join(me);
 	peer_grow(me, WORLD);
 	open_buffers(me, pcclBFloat16, &b);
 	b.count /= peers_patience();
@@ -310,7 +303,7 @@ static void heals(struct world_peer *me)
 	uint64_t hash;
 
 	me->config.zstd = zstd;
-	join_patiently(me);
+	peer_join(me);
 	peer_grow(me, WORLD);
 	open_weights(&b);
 	hash = values_hash(b.input, b.bytes);
