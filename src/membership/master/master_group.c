@@ -389,14 +389,28 @@ void pccl_group_unstall(struct pccl_group *group)
 	group->stall_ns = PCCL_MASTER_NEVER;
 }
 
-/* Its group begins when its bundle is complete: that is nothing that this master could not decide, and takes as long as
- * it takes. */
-static bool waits_for_bundle(const struct pccl_client *client)
+/* Does a rank of its bundle, all of which are here, wait for members that have not called for an update? */
+static bool waits_for_update(const struct pccl_master *master, const struct pccl_client *of)
+{
+	const struct pccl_client *client;
+
+	for (client = master->clients; client != NULL; client = client->next) {
+		if (client->state == PCCL_CLIENT_WAITING && client->bundle == of->bundle &&
+		    client->group->base != NULL && !client->group->open && client->group->stall_ns == PCCL_MASTER_NEVER)
+			return true;
+	}
+	return false;
+}
+
+/* Its group begins when its bundle is complete, and members of other groups let the other ranks in: that is nothing
+ * that this master could not decide, and takes as long as it takes. */
+static bool waits_for_bundle(const struct pccl_master *master, const struct pccl_client *client)
 {
 	const struct pccl_group *group = client->group;
 
 	return group->base == NULL && group->claim_count == 0 && client->state == PCCL_CLIENT_WAITING &&
-	       client->may_found && client->bundle != 0 && !pccl_client_eligible(client);
+	       client->may_found && client->bundle != 0 &&
+	       (!pccl_client_eligible(client) || waits_for_update(master, client));
 }
 
 static void say_stalled(struct pccl_master *master, struct pccl_group *group)
@@ -406,7 +420,7 @@ static void say_stalled(struct pccl_master *master, struct pccl_group *group)
 
 	group->stall_ns = master->now_ns + patience(master);
 	for (client = master->clients; client != NULL; client = client->next) {
-		if (client->group != group || waits_for_bundle(client))
+		if (client->group != group || waits_for_bundle(master, client))
 			continue;
 		message = pccl_message_create(PCCL_MESSAGE_STALLED);
 		if (message != NULL)

@@ -42,6 +42,23 @@ static void rank_waits_for_its_bundle_as_long_as_it_takes(void **state)
 	assert_int_equal(small_size(world, 2), 2);
 }
 
+/* Of its group it would be the first: that has nobody to wait for, but for those that the other rank joins. */
+static void whole_bundle_waits_for_an_update_as_long_as_it_takes(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join(world, 0, 0, 1);
+	small_join_bundle(world, 1, 0, 9, 2);
+	small_join_bundle(world, 2, 1, 9, 2);
+	small_pass(world, 40000);
+	assert_false(world->peers[1].ended || world->peers[2].ended);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_STALLED], 0);
+	small_vote(world, 0, PCCL_VOTE_UPDATE);
+	small_settle(world);
+	assert_int_equal(small_size(world, 1), 2);
+	assert_int_equal(small_size(world, 2), 1);
+}
+
 /* Its group has members, who are away: that is another matter, as for any newcomer. */
 static void rank_of_a_bundle_hears_that_its_group_is_stalled(void **state)
 {
@@ -133,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(bundle_waits_until_it_is_whole),
 		CASE(rank_waits_for_its_bundle_as_long_as_it_takes),
+		CASE(whole_bundle_waits_for_an_update_as_long_as_it_takes),
 		CASE(rank_of_a_bundle_hears_that_its_group_is_stalled),
 		CASE(bundle_has_one_size),
 		CASE(bundle_joins_all_its_groups_together_or_none),
