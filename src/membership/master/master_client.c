@@ -369,14 +369,17 @@ static uint64_t bundle_end(const struct pccl_master *master, const struct pccl_c
 	return client->since_ns + BUNDLE_GRACES * master->config.return_grace_ns;
 }
 
-/* Else a rank that waits for the others, who may have the wrong number, would not know what for. */
-static void tell_of_bundle(struct pccl_master *master, struct pccl_client *client)
+/* Else a rank that waits for the others, who may have the wrong number, would not know what for. That they are here it
+ * is told at once, for it waits for something else then, and is told of that, too. */
+static void tell_of_bundle(struct pccl_master *master, struct pccl_client *client, bool beats)
 {
 	struct pccl_message *message;
 	char text[PCCL_CAUSE_TEXT_BYTES];
 
-	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 || pccl_client_eligible(client) ||
+	if (client->state != PCCL_CLIENT_WAITING || client->bundle == 0 ||
 	    client->bundle_told == client->bundle_waiting)
+		return;
+	if (pccl_client_eligible(client) ? client->bundle_told == 0 : !beats)
 		return;
 	client->bundle_told = client->bundle_waiting;
 	pccl_text_format(text, sizeof(text), "%u of %u ranks of bundle %" PRIu64 " are here", client->bundle_waiting,
@@ -394,6 +397,7 @@ static void tell_of_bundle(struct pccl_master *master, struct pccl_client *clien
 void pccl_clients_tick(struct pccl_master *master)
 {
 	struct pccl_client *client;
+	bool beats;
 
 	for (client = master->clients; client != NULL; client = client->next) {
 		if (client->state == PCCL_CLIENT_CLOSING)
@@ -403,10 +407,10 @@ void pccl_clients_tick(struct pccl_master *master)
 				pccl_client_lose(master, client, PCCL_LOSS_EVICTED, "it never registered");
 			continue;
 		}
-		if (master->now_ns >= client->beat_ns) {
+		beats = master->now_ns >= client->beat_ns;
+		if (beats)
 			pccl_master_send(master, client, pccl_message_create(PCCL_MESSAGE_BEAT));
-			tell_of_bundle(master, client);
-		}
+		tell_of_bundle(master, client, beats);
 		if (client->state != PCCL_CLIENT_CLOSING &&
 		    master->now_ns >= client->heard_ns + client->heartbeat_timeout_ns)
 			give_up(master, client, "no sign of life for the heartbeat time-out");

@@ -59,6 +59,24 @@ static void whole_bundle_waits_for_an_update_as_long_as_it_takes(void **state)
 	assert_int_equal(small_size(world, 2), 1);
 }
 
+/* It waits for its group's update, and not for them any more. */
+static void rank_hears_that_the_others_have_come(void **state)
+{
+	struct small_world *world = *state;
+
+	small_join(world, 0, 0, 1);
+	world->admission_timeout_ns = 60000 * SMALL_MS;
+	small_join_bundle(world, 1, 0, 9, 2);
+	small_pass(world, 20000);
+	small_join_bundle(world, 2, 1, 9, 2);
+	small_pass(world, 20000);
+	assert_int_equal(world->message_count[PCCL_MESSAGE_UNMET], 2); /* the other one has nothing to unlearn */
+	small_pass(world, 50000);
+	assert_int_equal(world->peers[1].end_result, pcclTimeout);
+	assert_null(strstr(world->peers[1].end_text, "1 of 2"));
+	assert_non_null(strstr(world->peers[1].end_text, "2 of 2 ranks of bundle 9 are here"));
+}
+
 /* Its group has members, who are away: that is another matter, as for any newcomer. */
 static void rank_of_a_bundle_hears_that_its_group_is_stalled(void **state)
 {
@@ -151,6 +169,7 @@ int main(void)
 		CASE(bundle_waits_until_it_is_whole),
 		CASE(rank_waits_for_its_bundle_as_long_as_it_takes),
 		CASE(whole_bundle_waits_for_an_update_as_long_as_it_takes),
+		CASE(rank_hears_that_the_others_have_come),
 		CASE(rank_of_a_bundle_hears_that_its_group_is_stalled),
 		CASE(bundle_has_one_size),
 		CASE(bundle_joins_all_its_groups_together_or_none),
