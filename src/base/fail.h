@@ -6,6 +6,7 @@
 #include <pccl.h>
 
 #define PCCL_FAIL_TEXT_BYTES 512 /* longest cause with its end; see base/text.h for what becomes of others */
+#define PCCL_DETAIL_BYTES 400	 /* likewise, of what is kept for an operation or communicator until somebody asks */
 
 /* Records the formatted cause for this thread and returns `result`, so that it can be the operand of a return. The
  * arguments may point into pccl_fail_text(), to put context in front of an earlier cause. Keeps errno. With the log

@@ -46,7 +46,7 @@ struct event_task {
 	struct pccl_task task;
 	struct pccl_control *control;
 	struct pccl_peer_event event;
-	char text[200];
+	char text[PCCL_DETAIL_BYTES];
 };
 
 static void step(struct pccl_control *control, struct pccl_peer_event *event);
@@ -164,7 +164,7 @@ static void channel_message(void *context, struct pccl_channel *channel, const u
 static void channel_broken(void *context, struct pccl_channel *channel, const char *reason)
 {
 	struct pccl_control *control = context;
-	char text[200];
+	char text[PCCL_DETAIL_BYTES];
 	struct pccl_peer_event event = {
 		.type = PCCL_PEER_CLOSED, .text = text, .unfit = pccl_channel_is_unfit(channel)};
 

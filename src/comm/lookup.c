@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "comm/thread.h"
 
 struct pccl_lookup {
@@ -21,7 +22,7 @@ struct pccl_lookup {
 	pcclResult_t result;
 	struct pccl_address addresses[PCCL_LOOKUP_ADDRESSES];
 	size_t count;
-	char reason[200];
+	char reason[PCCL_DETAIL_BYTES];
 };
 
 static void free_lookup(struct pccl_lookup *lookup)
@@ -50,7 +51,7 @@ static void *ask(void *context)
 	lookup->count = PCCL_LOOKUP_ADDRESSES;
 	lookup->result = pccl_address_resolve(lookup->host, lookup->port, lookup->addresses, &lookup->count);
 	if (lookup->result != pcclSuccess)
-		snprintf(lookup->reason, sizeof(lookup->reason), "%s", pccl_fail_text());
+		pccl_text_copy(lookup->reason, sizeof(lookup->reason), pccl_fail_text());
 	pthread_mutex_lock(&lookup->lock);
 	cancelled = lookup->cancelled;
 	lookup->posted = !cancelled;

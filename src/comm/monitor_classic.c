@@ -11,7 +11,7 @@
 /* A launch that could not be, from launch to await. */
 struct pccl_doomed {
 	uint64_t tag;
-	char why[200];
+	char why[PCCL_DETAIL_BYTES];
 	struct pccl_doomed *next;
 };
 

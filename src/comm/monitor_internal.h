@@ -40,7 +40,7 @@ struct pccl_monitor {
 
 	enum pccl_monitor_state state;
 	pcclResult_t end_result; /* in ENDED */
-	char end_detail[200];
+	char end_detail[PCCL_DETAIL_BYTES];
 	uint32_t callers; /* inside a blocking call; retire waits for them */
 	bool aborted;	  /* it never connects again */
 
@@ -54,7 +54,7 @@ struct pccl_monitor {
 	bool vote_pending; /* which waits for its answer */
 	pcclResult_t vote_result;
 	bool vote_value;
-	char vote_detail[200];
+	char vote_detail[PCCL_DETAIL_BYTES];
 
 	pcclRankUuid_t run; /* of the view in force */
 	pcclRankUuid_t lineage_run;

@@ -16,6 +16,7 @@
 
 #include <pccl.h>
 
+#include "base/fail.h"
 #include "collectives/exec/exec.h"
 #include "membership/message/view.h"
 
@@ -139,7 +140,7 @@ struct pccl_op {
 	bool settled;		       /* `result` stands; it has ended when all attempts are gone too */
 	bool ended;
 	pcclResult_t result;
-	char detail[200];
+	char detail[PCCL_DETAIL_BYTES];
 	pcclOperationInfo_t info;
 	uint64_t *held; /* union of what the lanes report in a flush; segment_count bits */
 	bool complete;

@@ -19,11 +19,11 @@ struct pccl_attempt {
 	uint32_t pins;	       /* commands that name the attempt and were not carried out yet */
 	uint64_t *lanes_ended; /* bitmap by lane */
 	bool cancelled;
-	bool superseded;	       /* another attempt follows: its outcomes are not the op's */
-	bool restore;		       /* when cancelled: the input of what was overwritten comes back */
-	char detail[200];	       /* when cancelled: why */
-	bool expiring;		       /* EXPIRE has been commanded */
-	struct pccl_command *commands; /* LAUNCH and CANCEL of each lane, then EXPIRE */
+	bool superseded;		/* another attempt follows: its outcomes are not the op's */
+	bool restore;			/* when cancelled: the input of what was overwritten comes back */
+	char detail[PCCL_DETAIL_BYTES]; /* when cancelled: why */
+	bool expiring;			/* EXPIRE has been commanded */
+	struct pccl_command *commands;	/* LAUNCH and CANCEL of each lane, then EXPIRE */
 	struct pccl_attempt *next, *before;
 };
 
@@ -119,7 +119,7 @@ struct pccl_session {
 	bool updating;		   /* the caller waits in pcclUpdateTopology() */
 	struct pccl_spares spares; /* for `undo` of ops */
 	pcclResult_t end_result;   /* after pccl_session_end() */
-	char end_detail[200];
+	char end_detail[PCCL_DETAIL_BYTES];
 	struct pccl_session_meeting *meetings; /* peers that lanes have links to, or try to, and that are no members */
 	uint32_t meeting_count;
 	struct pccl_command *freezes; /* by lane */

@@ -55,7 +55,7 @@ struct world_call {
 	uint32_t lanes_ended;
 	bool lane_ended[WORLD_LANES_MAX];
 	pcclResult_t result; /* the first failure of a lane; then the others are cancelled */
-	char detail[200];
+	char detail[PCCL_DETAIL_BYTES];
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
 };

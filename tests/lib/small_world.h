@@ -39,10 +39,10 @@ struct small_peer {
 	bool voted;
 	pcclResult_t vote_result;
 	bool vote_value;
-	char vote_text[PCCL_CAUSE_TEXT_BYTES];
+	char vote_text[PCCL_DETAIL_BYTES];
 	bool ended;
 	pcclResult_t end_result;
-	char end_text[PCCL_CAUSE_TEXT_BYTES];
+	char end_text[PCCL_DETAIL_BYTES];
 	struct pccl_op_report report; /* what it reports in a flush, if `reports` */
 	bool reports;
 };

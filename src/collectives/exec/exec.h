@@ -34,6 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fail.h"
 #include "base/frame.h"
 #include "collectives/plan/plan.h"
 
@@ -148,7 +149,7 @@ struct pccl_exec_outcome {
 			      * cancelled with */
 	uint64_t tx_bytes;   /* payload of PARTIALs and RESULTs, as it travels, without frame headers */
 	uint64_t rx_bytes;
-	char detail[200]; /* the cause in words; empty on success */
+	char detail[PCCL_DETAIL_BYTES]; /* the cause in words; empty on success */
 };
 
 /* A sent frame's payload (struct pccl_frame_send) is borrowed until pccl_exec_sent(), or until the op is cancelled:

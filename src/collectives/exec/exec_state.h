@@ -297,7 +297,7 @@ struct op {
 	uint64_t tx_bytes;
 	uint64_t rx_bytes;
 	pcclResult_t result;
-	char detail[200];
+	char detail[PCCL_DETAIL_BYTES];
 	struct peer *peers;
 };
 

@@ -304,7 +304,7 @@ void pccl_client_dismiss(struct pccl_master *master, struct pccl_client *client,
 	}
 	if (message != NULL) {
 		message->body.notice.result = result;
-		(void)snprintf(message->body.notice.text, sizeof(message->body.notice.text), "%s", text);
+		pccl_text_copy(message->body.notice.text, sizeof(message->body.notice.text), text);
 	}
 	pccl_master_send(master, client, message);
 	pccl_client_lose(master, client, PCCL_LOSS_EVICTED, text);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 bool pccl_change_is_answered(const struct pccl_change *change)
 {
@@ -123,10 +124,11 @@ static pcclResult_t decide_ops(const struct pccl_group *group, struct pccl_insta
 static void fill_cause(const struct pccl_group *group, struct pccl_install *next)
 {
 	uint32_t joined = group->change.member_count - group->change.survivor_count;
+	char first[sizeof(next->cause) - sizeof(" (and 4294967295 more)") + 1];
 
+	pccl_text_copy(first, sizeof(first), group->cause);
 	if (group->cause_count > 1)
-		(void)snprintf(next->cause, sizeof(next->cause), "%.160s (and %u more)", group->cause,
-			       group->cause_count - 1);
+		(void)snprintf(next->cause, sizeof(next->cause), "%s (and %u more)", first, group->cause_count - 1);
 	else if (group->cause_count == 1)
 		memcpy(next->cause, group->cause, sizeof(next->cause));
 	else if (joined > 0)

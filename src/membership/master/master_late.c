@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
-#define NAMED_MAX 3 /* late members that the error names; the rest is counted */
+#define NAMED_MAX 3	/* late members that the error names; the rest is counted */
+#define NAMES_BYTES 136 /* that they take */
 
 /* Who has called, and what they want. */
 struct callers {
@@ -48,11 +50,13 @@ static bool may_evict(const struct pccl_group *group, const struct callers *call
 		(callers->count * 2 == members && pccl_vote_counts(group, group->seats[0].client)));
 }
 
+/* As many as there is room for beside what is said of them. */
 static void name_late(const struct pccl_group *group, const struct callers *callers, char *text)
 {
 	uint32_t late = group->base->view.member_count - callers->count;
-	size_t used = 0;
+	char name[PCCL_ADDRESS_TEXT_BYTES + sizeof(", rank 4294967295 ()")];
 	uint32_t named = 0;
+	size_t used = 0;
 	uint32_t rank;
 
 	if (late == 0) {
@@ -63,15 +67,18 @@ static void name_late(const struct pccl_group *group, const struct callers *call
 	for (rank = 0; rank < group->base->view.member_count && named < NAMED_MAX; rank++) {
 		if (pccl_vote_counts(group, group->seats[rank].client))
 			continue;
-		used += (size_t)snprintf(text + used, PCCL_CAUSE_TEXT_BYTES - used, "%srank %u (%.24s)",
-					 named > 0 ? ", " : "", rank,
-					 group->base->view.members[rank].addresses[0].host);
+		(void)snprintf(name, sizeof(name), "%srank %u (%s)", named > 0 ? ", " : "", rank,
+			       group->base->view.members[rank].addresses[0].host);
+		if (used + strlen(name) > NAMES_BYTES)
+			break;
+		memcpy(text + used, name, strlen(name) + 1);
+		used += strlen(name);
 		named++;
 	}
 	if (late > named)
 		used += (size_t)snprintf(text + used, PCCL_CAUSE_TEXT_BYTES - used, " and %u more", late - named);
-	(void)snprintf(text + used, PCCL_CAUSE_TEXT_BYTES - used, " %s not called %.30s", late == 1 ? "has" : "have",
-		       pccl_vote_name(callers->kind));
+	pccl_text_format(text + used, PCCL_CAUSE_TEXT_BYTES - used, " %s not called %s", late == 1 ? "has" : "have",
+			 pccl_vote_name(callers->kind));
 }
 
 /* The call stays open: those who made it are sent back, and may make it again. */
@@ -101,7 +108,7 @@ static void evict_late(struct pccl_master *master, struct pccl_group *group, con
 	char why[PCCL_CAUSE_TEXT_BYTES];
 	uint32_t rank;
 
-	(void)snprintf(why, sizeof(why), "the joint time-out of the other members passed: %.150s", text);
+	pccl_text_format(why, sizeof(why), "the joint time-out of the other members passed: %s", text);
 	for (rank = 0; rank < group->base->view.member_count; rank++) {
 		struct pccl_client *client = group->seats[rank].client;
 

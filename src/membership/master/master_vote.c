@@ -3,10 +3,10 @@
 #include "membership/master/master_internal.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/time.h"
 
 #define DEFERRED_MAX 8	 /* newcomers of one origin that put their admission off; others are admitted as any one is */
@@ -201,11 +201,11 @@ static void answer_mismatch(struct pccl_master *master, struct pccl_group *group
 	struct pccl_answer answer = {.result = pcclInvalidUsage};
 
 	assert(other > 0 && other < group->base->view.member_count);
-	(void)snprintf(answer.text, sizeof(answer.text),
-		       "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
-		       group->base->view.members[0].addresses[0].host, pccl_vote_name(group->seats[0].client->vote),
-		       other, group->base->view.members[other].addresses[0].host,
-		       pccl_vote_name(group->seats[other].client->vote));
+	pccl_text_format(answer.text, sizeof(answer.text),
+			 "the members made different joint calls: rank 0 (%s) %s, rank %u (%s) %s",
+			 group->base->view.members[0].addresses[0].host, pccl_vote_name(group->seats[0].client->vote),
+			 other, group->base->view.members[other].addresses[0].host,
+			 pccl_vote_name(group->seats[other].client->vote));
 	answer_all(master, group, &answer);
 }
 

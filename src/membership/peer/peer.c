@@ -2,7 +2,6 @@
 #include "membership/peer/peer.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -11,6 +10,7 @@
 #include "base/uuid.h"
 #include "membership/peer/peer_internal.h"
 
+/* Of what travels. */
 static void copy_text(char *out, const char *text)
 {
 	pccl_text_copy(out, PCCL_CAUSE_TEXT_BYTES, text != NULL ? text : "");
@@ -26,7 +26,7 @@ void pccl_peer_end(struct pccl_peer *peer, pcclResult_t result, const char *text
 	peer->farewell = peer->link >= PCCL_PEER_LINK_REGISTERING && result != pcclSuccess;
 	peer->link = PCCL_PEER_LINK_NONE;
 	peer->end_result = result;
-	copy_text(peer->end_text, text);
+	pccl_text_copy(peer->end_text, sizeof(peer->end_text), text);
 }
 
 void pccl_peer_push(struct pccl_peer *peer, const struct pccl_peer_action *action)
@@ -465,7 +465,7 @@ bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out)
 	peer->ending = false;
 	action_out->type = PCCL_PEER_ENDED;
 	action_out->result = peer->end_result;
-	copy_text(action_out->text, peer->end_text);
+	pccl_text_copy(action_out->text, sizeof(action_out->text), peer->end_text);
 	return true;
 }
 
@@ -497,10 +497,10 @@ const char *pccl_peer_state(const struct pccl_peer *peer)
 	/* The text lives in the machine: the caller may keep it until the next call. */
 	char *text = ((struct pccl_peer *)(uintptr_t)peer)->state_text;
 
-	(void)snprintf(text, PCCL_CAUSE_TEXT_BYTES, "%.80s (group %u, epoch %u, master %u%s%.60s)", state_words(peer),
-		       peer->config.group, pccl_peer_epoch(peer), peer->master,
-		       peer->link < PCCL_PEER_LINK_UP && peer->trouble[0] != '\0' ? ": " : "",
-		       peer->link < PCCL_PEER_LINK_UP ? peer->trouble : "");
+	pccl_text_format(text, sizeof(peer->state_text), "%s (group %u, epoch %u, master %u%s%s)", state_words(peer),
+			 peer->config.group, pccl_peer_epoch(peer), peer->master,
+			 peer->link < PCCL_PEER_LINK_UP && peer->trouble[0] != '\0' ? ": " : "",
+			 peer->link < PCCL_PEER_LINK_UP ? peer->trouble : "");
 	return text;
 }
 

@@ -15,6 +15,7 @@
 
 #include <pccl.h>
 
+#include "base/fail.h"
 #include "membership/message/message.h"
 #include "membership/message/view.h"
 
@@ -102,7 +103,7 @@ struct pccl_peer_action {
 	pcclResult_t result;
 	bool value;
 	uint32_t joint; /* VOTED: calls answered since newcomers last joined */
-	char text[200];
+	char text[PCCL_DETAIL_BYTES];
 };
 
 struct pccl_peer;

@@ -153,7 +153,7 @@ bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEM
 static void end_blocked(struct pccl_peer *peer)
 {
 	bool still = stands_still(peer);
-	char text[PCCL_CAUSE_TEXT_BYTES];
+	char text[PCCL_DETAIL_BYTES];
 
 	pccl_text_format(text, sizeof(text), "%s, and no master could be reached in time to %s%s%s",
 			 still ? "members were lost or came" : "a member can't be reached",

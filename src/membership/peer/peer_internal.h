@@ -55,8 +55,8 @@ struct pccl_peer {
 	uint64_t admission_ns;
 	uint64_t stranded_ns;
 	pcclRankUuid_t master_uuid;
-	char trouble[PCCL_CAUSE_TEXT_BYTES]; /* why the last attempt failed */
-	char unmet[PCCL_CAUSE_TEXT_BYTES];   /* a newcomer: what it waits for */
+	char trouble[PCCL_DETAIL_BYTES];   /* why the last attempt failed */
+	char unmet[PCCL_CAUSE_TEXT_BYTES]; /* a newcomer: what it waits for */
 
 	struct pccl_install *install;	   /* in force; NULL: none yet */
 	struct pccl_message_passes passes; /* for the next one; owned */
@@ -98,8 +98,8 @@ struct pccl_peer {
 	bool hang_up;  /* with a HANG_UP before it, */
 	bool farewell; /* and LEAVE before that: nobody needs to wait for this one */
 	pcclResult_t end_result;
-	char end_text[PCCL_CAUSE_TEXT_BYTES];
-	char state_text[PCCL_CAUSE_TEXT_BYTES];
+	char end_text[PCCL_DETAIL_BYTES];
+	char state_text[PCCL_DETAIL_BYTES];
 };
 
 /* peer.c */

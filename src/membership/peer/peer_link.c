@@ -316,7 +316,7 @@ void pccl_peer_on_stalled(struct pccl_peer *peer, const struct pccl_message_noti
 
 static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const char *text)
 {
-	char whole[PCCL_CAUSE_TEXT_BYTES];
+	char whole[PCCL_DETAIL_BYTES];
 
 	pccl_text_format(whole, sizeof(whole), "%s%s%s", text, peer->trouble[0] != '\0' ? ": " : "", peer->trouble);
 	pccl_peer_end(peer, result, whole);
@@ -324,7 +324,7 @@ static void end_with_trouble(struct pccl_peer *peer, pcclResult_t result, const 
 
 static void end_unadmitted(struct pccl_peer *peer)
 {
-	char whole[PCCL_CAUSE_TEXT_BYTES];
+	char whole[PCCL_DETAIL_BYTES];
 
 	pccl_text_format(whole, sizeof(whole), "members did not admit this peer in time%s%s",
 			 peer->unmet[0] != '\0' ? ": " : "", peer->unmet);

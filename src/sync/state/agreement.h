@@ -15,6 +15,7 @@
 #ifndef PCCL_SYNC_STATE_AGREEMENT_H
 #define PCCL_SYNC_STATE_AGREEMENT_H
 
+#include "base/fail.h"
 #include "sync/state/election.h"
 #include "sync/state/transfer.h"
 
@@ -61,7 +62,7 @@ struct pccl_agreement_action {
 
 struct pccl_agreement_result {
 	pcclResult_t result;
-	char text[256];
+	char text[PCCL_DETAIL_BYTES];
 	uint64_t revision;		   /* after success */
 	uint64_t sync;			   /* which call it was, of the last ballot; 0: there was none */
 	struct pccl_state_lineage lineage; /* to be remembered, in any case */

@@ -377,7 +377,7 @@ static void differ(uint32_t how, struct world_spec *spec)
 		spec->up.block = 512;
 		break;
 	case 3:
-		spec->rounding = PCCL_ROUND_STOCHASTIC;
+		spec->rounding |= PCCL_ROUND_STOCHASTIC;
 		break;
 	default:
 		memset(&spec->up, 0, sizeof(spec->up));
@@ -399,13 +399,18 @@ static void codecs_that_differ_are_a_mismatch(void **state)
 		spec.algorithm = pcclPlanDirect;
 		spec.up.id = spec.down.id = PCCL_CODEC_INT8;
 		spec.up.block = spec.down.block = 256;
+		spec.rounding = PCCL_ROUND_SATURATE;
 		world_add(world, 0, &spec);
 		differ(how, &spec);
 		world_add_call(world, 2, 0, &spec);
 		world_run(world);
 		world_check_failure(world, 0, pcclMismatch);
-		for (peer = 0; peer < 4; peer++)
-			assert_non_null(strstr(world_call(world, peer, 0)->detail, "int8:256 up, int8:256 down"));
+		for (peer = 0; peer < 4; peer++) {
+			const char *detail = world_call(world, peer, 0)->detail;
+
+			assert_non_null(strstr(detail, "int8:256 up, int8:256 down"));
+			assert_int_equal(detail[strlen(detail) - 1], ')'); /* both sides, whole */
+		}
 		world_destroy(world);
 	}
 }

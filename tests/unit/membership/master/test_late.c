@@ -79,6 +79,22 @@ static void a_call_that_is_given_up_can_be_made_again(void **state)
 	assert_int_equal(world->peers[2].vote_result, pcclSuccess);
 }
 
+/* As many as are whole, and what they have not done. */
+static void late_members_with_long_addresses_are_counted(void **state)
+{
+	struct small_world *world = *state;
+
+	world->host = "2001:0db8:1111:2222:3333:4444:5555:6666";
+	gather(world, 5, TIMEOUT_MS, PCCL_LATE_FAIL);
+	vote_all(world, 1, PCCL_VOTE_PENDING);
+	small_pass(world, TIMEOUT_MS);
+	assert_true(world->peers[0].voted);
+	assert_string_equal(world->peers[0].vote_text,
+			    "rank 1 (2001:0db8:1111:2222:3333:4444:5555:6666), "
+			    "rank 2 (2001:0db8:1111:2222:3333:4444:5555:6666) and 2 more have not called "
+			    "pcclArePeersPending");
+}
+
 static void late_members_are_waited_for_where_one_wants_it(void **state)
 {
 	struct small_world *world = *state;
@@ -177,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(without_a_time_out_the_others_wait_for_ever),
 		CASE(a_call_that_is_given_up_can_be_made_again),
+		CASE(late_members_with_long_addresses_are_counted),
 		CASE(late_members_are_waited_for_where_one_wants_it),
 		CASE(late_members_are_evicted_where_all_want_it),
 		CASE(the_mildest_choice_of_the_callers_counts),
