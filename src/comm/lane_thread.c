@@ -86,10 +86,8 @@ static void missed(void *context, const struct pccl_op_key *key)
 static void expired(void *context, const struct pccl_op_key *key, const char *text)
 {
 	const struct pccl_lane_thread *thread = context;
-	const struct pccl_peer_event event = {
-		.type = PCCL_PEER_EXPIRED, .tag = key->tag, .sequence = key->sequence, .text = text};
 
-	pccl_monitor_tell(thread->monitor, &event);
+	pccl_monitor_expired(thread->monitor, key, text);
 }
 
 static void complain(void *context, const pcclRankUuid_t *member, const char *reason)

@@ -240,6 +240,8 @@ void pccl_monitor_outcome(struct pccl_monitor *monitor, uint32_t lane, const str
 void pccl_monitor_unpin(struct pccl_monitor *monitor, struct pccl_attempt *attempt);
 /* The lane has frozen. The last one's call tells membership. */
 void pccl_monitor_frozen(struct pccl_monitor *monitor, uint32_t lane, const struct pccl_exec *exec);
+/* The lane has found out whom an op waits for whose deadline has passed: text. Tells membership. */
+void pccl_monitor_expired(struct pccl_monitor *monitor, const struct pccl_op_key *key, const char *text);
 /* The lane has heard of an op that this peer misses: ends an update that the caller waits in. */
 void pccl_monitor_missed(struct pccl_monitor *monitor, const struct pccl_op_key *key);
 /* The lane has fetched its share of a state, or has closed. */

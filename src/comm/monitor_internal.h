@@ -73,6 +73,8 @@ struct pccl_monitor {
 	uint64_t launches;	       /* so far, for handles */
 	uint64_t ran_ns;	       /* when the last blocking call began */
 	struct pccl_reservation *reservations;
+	struct pccl_op_key expired_key;	     /* of the last op of which a lane has said whom it waits for, */
+	char expired[PCCL_CAUSE_TEXT_BYTES]; /* and what it said; "": none */
 };
 
 /* monitor.c; all but the first under the lock */

@@ -1,5 +1,6 @@
 /* What callers do with ops. */
 #include "base/fail.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "comm/monitor_internal.h"
 #include "transport/loop/loop.h"
@@ -72,6 +73,29 @@ static void ask_for_end(struct pccl_monitor *monitor, struct pccl_op *op)
 	pccl_monitor_dispatch(monitor);
 }
 
+void pccl_monitor_expired(struct pccl_monitor *monitor, const struct pccl_op_key *key, const char *text)
+{
+	const struct pccl_peer_event event = {
+		.type = PCCL_PEER_EXPIRED, .tag = key->tag, .sequence = key->sequence, .text = text};
+
+	pthread_mutex_lock(&monitor->lock);
+	monitor->expired_key = *key;
+	pccl_text_copy(monitor->expired, sizeof(monitor->expired), text);
+	pccl_monitor_tell_locked(monitor, &event);
+	pthread_mutex_unlock(&monitor->lock);
+}
+
+static void end_undecided(struct pccl_monitor *monitor, const struct pccl_op *op)
+{
+	const bool known = monitor->expired[0] != '\0' && monitor->expired_key.tag == op->key.tag &&
+			   monitor->expired_key.sequence == op->key.sequence;
+	char text[PCCL_DETAIL_BYTES];
+
+	pccl_text_format(text, sizeof(text), "%s, and no decision of the group came: the master can't be reached",
+			 known ? monitor->expired : "an operation's deadline passed");
+	pccl_monitor_end_locked(monitor, pcclTimeout, text);
+}
+
 /* If the master can't be reached for as long again as a connection may take, this peer ends alone. */
 void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *op)
 {
@@ -80,9 +104,7 @@ void pccl_monitor_act_on_deadline(struct pccl_monitor *monitor, struct pccl_op *
 	if (op->give_up_ns == 0) /* from the first look on: before it nobody was asked */
 		op->give_up_ns = pccl_clock_ns() + settings->connect_timeout_ns + settings->heartbeat_timeout_ns;
 	if (pccl_clock_ns() >= op->give_up_ns) {
-		pccl_monitor_end_locked(monitor, pcclTimeout,
-					"an operation's deadline passed, and no decision of the group came: "
-					"the master can't be reached");
+		end_undecided(monitor, op);
 		op->deadline_ns = PCCL_NEVER;
 		return;
 	}

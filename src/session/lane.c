@@ -7,7 +7,10 @@
 #include "base/bitmap.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "session/lane_internal.h"
+
+#define AWAITED_NAMED 12 /* ranks that a time-out names; the rest is counted */
 
 /* ---- what has ended ------------------------------------------------------------------------------------------ */
 
@@ -87,20 +90,48 @@ static void cancel(struct pccl_lane *lane, const struct pccl_command *command)
 	lane->calls->unpin(lane->config.context, command->attempt);
 }
 
+/* "rank 3 (192.0.2.7), which has not launched it", "ranks 3, 4 and 120 more, which have not finished it", as far as is
+ * known here; "" if nobody is awaited. */
+static void describe_awaited(const struct pccl_lane *lane, const uint64_t *awaited, bool launched, char *text,
+			     size_t text_bytes)
+{
+	uint32_t count = 0, last = 0, rank;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (rank = 0; rank < lane->ranks; rank++) {
+		if (!pccl_bitmap_test(awaited, rank))
+			continue;
+		last = rank;
+		if (count++ < AWAITED_NAMED)
+			used += (size_t)snprintf(text + used, text_bytes - used, "%s%u", count > 1 ? ", " : "ranks ",
+						 rank);
+	}
+	if (count == 0)
+		return;
+	if (count == 1)
+		used = (size_t)snprintf(text, text_bytes, "rank %u (%s)", last, lane->neighbours[last]->host);
+	if (count > AWAITED_NAMED)
+		used += (size_t)snprintf(text + used, text_bytes - used, " and %u more", count - AWAITED_NAMED);
+	(void)snprintf(text + used, text_bytes - used, ", which %s not %s it", count == 1 ? "has" : "have",
+		       launched ? "finished" : "launched");
+}
+
 /* Names the ranks that an op still waits for, and asks the group for a decision. */
 static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 {
-	uint64_t waits_for[PCCL_RANKS_MAX / 64] = {0};
-	char text[200];
-	int length = snprintf(text, sizeof(text), "%s: deadline passed; rank %u had waited for", command->detail,
-			      lane->rank);
-	uint32_t rank;
+	char whom[AWAITED_NAMED * sizeof("255, ") + PCCL_ADDRESS_TEXT_BYTES + 64], text[PCCL_CAUSE_TEXT_BYTES];
+	uint64_t awaited[PCCL_RANKS_MAX / 64] = {0};
+	bool launched;
 
 	drain(lane);
-	pccl_exec_waits_for(lane->exec, command->attempt, waits_for);
-	for (rank = 0; rank < lane->ranks; rank++)
-		if (pccl_bitmap_test(waits_for, rank) && length < (int)sizeof(text) - 16)
-			length += snprintf(text + length, sizeof(text) - (size_t)length, " rank %u", rank);
+	launched = pccl_exec_waits_for(lane->exec, command->attempt, awaited);
+	describe_awaited(lane, awaited, launched, whom, sizeof(whom));
+	if (whom[0] == '\0') /* it has just ended here */
+		pccl_text_format(text, sizeof(text), "%s: deadline passed", command->detail);
+	else
+		pccl_text_format(text, sizeof(text), "%s: deadline passed; rank %u waited for %s", command->detail,
+				 lane->rank, whom);
 	lane->calls->expired(lane->config.context, &command->key, text);
 	lane->calls->unpin(lane->config.context, command->attempt);
 }

@@ -241,6 +241,44 @@ static void who_looks_long_after_a_deadline_stays_a_member(void **state)
 	peers_finish(world);
 }
 
+/* Nobody decides anything: it ends alone, and says who never came. */
+static void waits_without_a_master(struct world_peer *me)
+{
+	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	char absent[40];
+
+	me->config.connect_timeout_ms = 500;
+	me->config.heartbeat_timeout_ms = 1000 * peers_patience();
+	operation.tag = 1;
+	operation.timeout_ms = 50;
+	peer_join(me);
+	peer_grow(me, 2);
+	(void)snprintf(absent, sizeof(absent), "rank %u (127.0.0.1), which has", 1 - (unsigned)peer_rank(me));
+	peer_reach(me, 1);
+	peer_wait_gate(me, 1);
+	if (me->index == 0) {
+		CHECK_RESULT(pcclTimeout, pcclBarrier(&operation, me->comm));
+		CHECK(strstr(pcclGetLastError(me->comm), absent) != NULL);
+		CHECK(strstr(pcclGetLastError(me->comm), "no decision of the group came") != NULL);
+		peer_reach(me, 2);
+	}
+	peer_wait_peer(me, 0, 2);
+	CHECK_RESULT(pcclSuccess, pcclCommAbort(me->comm));
+	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
+}
+
+static void a_deadline_without_a_master_names_who_has_not_arrived(void **state)
+{
+	struct world *world = *state;
+	unsigned master = peers_start_master(world, WORLD_PROGRAM);
+
+	peers_start(world, 2, waits_without_a_master, NULL);
+	peers_await_all(world, 0, 2, 1);
+	peers_kill_master(world, master);
+	peers_open_gate(world, 1);
+	peers_finish(world);
+}
+
 static void a_deadline_ends_no_other_operation(void **state)
 {
 	struct world *world = *state;
@@ -255,9 +293,13 @@ static void a_deadline_ends_no_other_operation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(a_deadline_names_who_has_not_arrived),  CASE(who_comes_too_late_is_told_so),
-		CASE(the_deadline_may_be_the_communicators), CASE(operations_within_their_deadline_do_not_notice_it),
-		CASE(a_deadline_ends_no_other_operation),    CASE(who_looks_long_after_a_deadline_stays_a_member),
+		CASE(a_deadline_names_who_has_not_arrived),
+		CASE(who_comes_too_late_is_told_so),
+		CASE(the_deadline_may_be_the_communicators),
+		CASE(operations_within_their_deadline_do_not_notice_it),
+		CASE(a_deadline_ends_no_other_operation),
+		CASE(who_looks_long_after_a_deadline_stays_a_member),
+		CASE(a_deadline_without_a_master_names_who_has_not_arrived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

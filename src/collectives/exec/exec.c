@@ -318,14 +318,14 @@ void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t r
 		op_cancel(exec, op, result, detail, restore);
 }
 
-void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits)
+bool pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits)
 {
 	const struct op *op = op_find_cookie(exec, cookie);
 	bool all_started;
 	uint32_t rank;
 
 	if (op == NULL || op->state != OP_OPEN)
-		return;
+		return true;
 	all_started = op->started_count == op->others;
 	for (rank = 0; rank < exec->ranks; rank++) {
 		const struct peer *peer = &op->peers[rank];
@@ -333,6 +333,7 @@ void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint6
 		if (rank != exec->rank && !peer->absent && (all_started ? !peer->done : !peer->started))
 			pccl_bitmap_set(rank_bits, rank);
 	}
+	return all_started;
 }
 
 /* ---- outcomes ---------------------------------------------------------------------------------------------------- */

@@ -204,8 +204,8 @@ void pccl_exec_cancel(struct pccl_exec *exec, const void *cookie, pcclResult_t r
 		      bool restore);
 
 /* The ranks that an open op still waits for: those without START, or when all have started those without DONE. Sets
- * bits. */
-void pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
+ * bits. False: they have not started it. */
+bool pccl_exec_waits_for(const struct pccl_exec *exec, const void *cookie, uint64_t *rank_bits);
 
 /* The caller waits in pcclUpdateTopology(), its joint call number `joint`. An op that another rank has launched after
  * fewer joint calls, and this one has not, is missed: that rank waits for this one, and this one for it. */

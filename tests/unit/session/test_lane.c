@@ -2,6 +2,7 @@
  * test. */
 #include "session/lane.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -37,6 +38,7 @@ static struct {
 	uint32_t met_number;
 	uint32_t met_count;
 	bool met;
+	char expired[PCCL_CAUSE_TEXT_BYTES];
 	bool up; /* all links */
 } world;
 
@@ -141,6 +143,13 @@ static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 	world.mended_count += !is_broken;
 }
 
+static void expired(void *context, const struct pccl_op_key *key, const char *text)
+{
+	(void)context;
+	(void)key;
+	(void)snprintf(world.expired, sizeof(world.expired), "%s", text);
+}
+
 static struct pccl_lane_calls calls;
 
 static void fill_calls(void)
@@ -159,6 +168,7 @@ static void fill_calls(void)
 	calls.retract = retract;
 	calls.met = met;
 	calls.broken = broken;
+	calls.expired = expired;
 }
 
 /* ---- what the tests do --------------------------------------------------------------------------------------- */
@@ -544,31 +554,40 @@ static void the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours(void **s
 	assert_true(world.complaint_count > 0);
 }
 
+static void a_deadline_names_who_has_not_launched_the_op(void **state)
+{
+	struct pccl_command command = {.type = PCCL_COMMAND_EXPIRE, .detail = "tag 7"};
+
+	(void)state;
+	command.attempt = (struct pccl_attempt *)(void *)&world;
+	install(1, MEMBERS, 0);
+	launch(1);
+	pccl_lane_command(world.lane, &command, SECOND);
+	assert_string_equal(world.expired,
+			    "tag 7: deadline passed; rank 0 waited for ranks 1, 2, which have not launched it");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_guest_finds_the_link_that_its_view_brings, open_world, close_world),
-		cmocka_unit_test_setup_teardown(a_guest_waits_for_so_long_and_no_longer, open_world, close_world),
-		cmocka_unit_test_setup_teardown(a_later_call_about_a_stream_takes_the_place_of_an_earlier_one,
-						open_world, close_world),
-		cmocka_unit_test_setup_teardown(an_earlier_call_about_a_stream_takes_the_place_of_none, open_world,
-						close_world),
-		cmocka_unit_test_setup_teardown(guests_are_bounded_by_caller_and_by_lane, open_world, close_world),
-		cmocka_unit_test_setup_teardown(a_link_to_a_stranger_is_its_link_when_it_joins, open_world,
-						close_world),
-		cmocka_unit_test_setup_teardown(a_stranger_that_is_lost_is_met_anew, open_world, close_world),
-		cmocka_unit_test_setup_teardown(who_has_no_such_lane_is_met_without_a_link, open_world, close_world),
-		cmocka_unit_test_setup_teardown(nothing_is_received_once_a_lane_has_frozen, open_world, close_world),
-		cmocka_unit_test_setup_teardown(a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one,
-						open_world, close_world),
-		cmocka_unit_test_setup_teardown(a_lost_link_is_complained_about_in_each_view, open_world, close_world),
-		cmocka_unit_test_setup_teardown(broken_links_are_told_of_in_each_view_until_they_are_up_again,
-						open_world, close_world),
+		CASE(a_guest_finds_the_link_that_its_view_brings),
+		CASE(a_guest_waits_for_so_long_and_no_longer),
+		CASE(a_later_call_about_a_stream_takes_the_place_of_an_earlier_one),
+		CASE(an_earlier_call_about_a_stream_takes_the_place_of_none),
+		CASE(guests_are_bounded_by_caller_and_by_lane),
+		CASE(a_link_to_a_stranger_is_its_link_when_it_joins),
+		CASE(a_stranger_that_is_lost_is_met_anew),
+		CASE(who_has_no_such_lane_is_met_without_a_link),
+		CASE(nothing_is_received_once_a_lane_has_frozen),
+		CASE(a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one),
+		CASE(a_lost_link_is_complained_about_in_each_view),
+		CASE(broken_links_are_told_of_in_each_view_until_they_are_up_again),
 		cmocka_unit_test(silence_is_complained_about_while_an_op_runs),
-		cmocka_unit_test_setup_teardown(who_is_heard_again_is_not_complained_about_any_more, open_world,
-						close_world),
-		cmocka_unit_test_setup_teardown(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours, open_world,
-						close_world),
+		CASE(who_is_heard_again_is_not_complained_about_any_more),
+		CASE(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours),
+		CASE(a_deadline_names_who_has_not_launched_the_op),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

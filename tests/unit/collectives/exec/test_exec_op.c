@@ -205,7 +205,7 @@ static void waits_for_names_those_who_have_not_started_then_those_not_done(void 
 	learn_start(&desk);
 	launch(&desk);
 	deliver_start(&desk, 2, 0);
-	pccl_exec_waits_for(desk.exec, &desk, &bits);
+	assert_false(pccl_exec_waits_for(desk.exec, &desk, &bits));
 	assert_int_equal(bits, 2);
 	deliver_start(&desk, 1, 0);
 	for (rank = 1; rank < RANKS; rank++) {
@@ -215,7 +215,7 @@ static void waits_for_names_those_who_have_not_started_then_those_not_done(void 
 	}
 	assert_int_equal(deliver(&desk, 1, &done, NULL), PCCL_FRAME_TAKE);
 	bits = 0;
-	pccl_exec_waits_for(desk.exec, &desk, &bits);
+	assert_true(pccl_exec_waits_for(desk.exec, &desk, &bits));
 	assert_int_equal(bits, 4);
 	close_desk(&desk);
 }
