@@ -1,4 +1,4 @@
-/* Little-endian cursors. Values are put together byte by byte: right on every processor, one instruction on most. */
+/* Little-endian cursors. */
 #include "base/bytes.h"
 
 #include <assert.h>
@@ -75,23 +75,16 @@ void pccl_put_u32(struct pccl_writer *writer, uint32_t value)
 {
 	uint8_t *place = claim(writer, sizeof(value));
 
-	if (place == NULL)
-		return;
-	place[0] = (uint8_t)value;
-	place[1] = (uint8_t)(value >> 8);
-	place[2] = (uint8_t)(value >> 16);
-	place[3] = (uint8_t)(value >> 24);
+	if (place != NULL)
+		pccl_store_u32(place, value);
 }
 
 void pccl_put_u64(struct pccl_writer *writer, uint64_t value)
 {
 	uint8_t *place = claim(writer, sizeof(value));
-	size_t index;
 
-	if (place == NULL)
-		return;
-	for (index = 0; index < sizeof(value); index++)
-		place[index] = (uint8_t)(value >> (8 * index));
+	if (place != NULL)
+		pccl_store_u64(place, value);
 }
 
 void pccl_put_bytes(struct pccl_writer *writer, const void *bytes, size_t count)
@@ -132,22 +125,14 @@ uint32_t pccl_get_u32(struct pccl_reader *reader)
 {
 	const uint8_t *place = take(reader, sizeof(uint32_t));
 
-	if (place == NULL)
-		return 0;
-	return (uint32_t)place[0] | (uint32_t)place[1] << 8 | (uint32_t)place[2] << 16 | (uint32_t)place[3] << 24;
+	return place != NULL ? pccl_load_u32(place) : 0;
 }
 
 uint64_t pccl_get_u64(struct pccl_reader *reader)
 {
 	const uint8_t *place = take(reader, sizeof(uint64_t));
-	uint64_t value = 0;
-	size_t index;
 
-	if (place == NULL)
-		return 0;
-	for (index = 0; index < sizeof(value); index++)
-		value |= (uint64_t)place[index] << (8 * index);
-	return value;
+	return place != NULL ? pccl_load_u64(place) : 0;
 }
 
 void pccl_get_bytes(struct pccl_reader *reader, void *out, size_t count)

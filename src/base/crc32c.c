@@ -5,7 +5,10 @@
 #include <arm_acle.h>
 #endif
 
+#include "base/bytes.h"
 #include "base/cpu.h"
+
+#define SHORT_BYTES 256 /* too few for vectors to fold them */
 
 /* A CRC is linear, so a table of 256 entries follows from the entries of the eight single bits. */
 #define ENTRY_OF(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                      \
@@ -38,19 +41,14 @@ static const uint32_t tables[8][256] = {
 	TABLE(0x493c7d27, 0x9278fa4e, 0x211d826d, 0x423b04da, 0x847609b4, 0x0d006599, 0x1a00cb32, 0x34019664),
 };
 
-static uint32_t load_le32(const uint8_t *at)
-{
-	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
 uint32_t pccl_crc32c_table(uint32_t crc, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
 
 	crc = ~crc;
 	for (; count >= 8; count -= 8, at += 8) {
-		uint32_t low = load_le32(at) ^ crc;
-		uint32_t high = load_le32(at + 4);
+		uint32_t low = pccl_load_u32(at) ^ crc;
+		uint32_t high = pccl_load_u32(at + 4);
 
 		crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^
 		      tables[4][low >> 24] ^ tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^
@@ -64,6 +62,8 @@ uint32_t pccl_crc32c_table(uint32_t crc, const void *bytes, size_t count)
 #if defined(__x86_64__)
 uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count)
 {
+	if (count < SHORT_BYTES && pccl_cpu_has_sse42())
+		return pccl_crc32c_sse42(crc, bytes, count);
 	if (pccl_cpu_has_vpclmul() && pccl_cpu_level() == PCCL_CPU_AVX512)
 		return pccl_crc32c_vpclmul512(crc, bytes, count);
 	if (pccl_cpu_has_vpclmul())
@@ -79,7 +79,7 @@ uint32_t pccl_crc32c(uint32_t crc, const void *bytes, size_t count)
 
 	crc = ~crc;
 	for (; count >= 8; count -= 8, at += 8)
-		crc = __crc32cd(crc, load_le32(at) | (uint64_t)load_le32(at + 4) << 32);
+		crc = __crc32cd(crc, pccl_load_u64(at));
 	for (; count > 0; count--)
 		crc = __crc32cb(crc, *at++);
 	return ~crc;

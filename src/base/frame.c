@@ -37,25 +37,22 @@ bool pccl_frame_is_checked(const struct pccl_frame *frame)
 
 void pccl_frame_encode(const struct pccl_frame *frame, uint8_t out[PCCL_FRAME_BYTES])
 {
-	struct pccl_writer writer = pccl_writer_over(out, PCCL_FRAME_BYTES);
-
 	assert(is_known_type(frame->type));
 	assert(frame->payload_bytes <= PCCL_FRAME_PAYLOAD_MAX);
-	pccl_put_u32(&writer, PCCL_FRAME_MAGIC);
-	pccl_put_u8(&writer, PCCL_FRAME_VERSION);
-	pccl_put_u8(&writer, frame->type);
-	pccl_put_u8(&writer, frame->lane);
-	pccl_put_u8(&writer, frame->flags);
-	pccl_put_u32(&writer, frame->payload_bytes);
-	pccl_put_u32(&writer, frame->epoch);
-	pccl_put_u64(&writer, frame->tag);
-	pccl_put_u32(&writer, frame->sequence);
-	pccl_put_u32(&writer, frame->segment);
-	pccl_put_u32(&writer, frame->aux);
-	pccl_put_u32(&writer, frame->received);
-	pccl_put_u32(&writer, frame->payload_crc);
-	pccl_put_u32(&writer, pccl_crc32c(0, out, CHECKED_BYTES));
-	assert(!writer.overflow && pccl_writer_left(&writer) == 0);
+	pccl_store_u32(out, PCCL_FRAME_MAGIC);
+	out[4] = PCCL_FRAME_VERSION;
+	out[5] = frame->type;
+	out[6] = frame->lane;
+	out[7] = frame->flags;
+	pccl_store_u32(out + 8, frame->payload_bytes);
+	pccl_store_u32(out + 12, frame->epoch);
+	pccl_store_u64(out + 16, frame->tag);
+	pccl_store_u32(out + 24, frame->sequence);
+	pccl_store_u32(out + 28, frame->segment);
+	pccl_store_u32(out + 32, frame->aux);
+	pccl_store_u32(out + 36, frame->received);
+	pccl_store_u32(out + 40, frame->payload_crc);
+	pccl_store_u32(out + CHECKED_BYTES, pccl_crc32c(0, out, CHECKED_BYTES));
 }
 
 static pcclResult_t check_fields(const struct pccl_frame *frame)
@@ -78,40 +75,33 @@ bool pccl_frame_is_tls(const uint8_t *bytes, size_t count)
 
 bool pccl_frame_is_of_other_version(const uint8_t in[PCCL_FRAME_BYTES])
 {
-	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
-
-	return pccl_get_u32(&reader) == PCCL_FRAME_MAGIC && pccl_get_u8(&reader) != PCCL_FRAME_VERSION;
+	return pccl_load_u32(in) == PCCL_FRAME_MAGIC && in[4] != PCCL_FRAME_VERSION;
 }
 
 pcclResult_t pccl_frame_decode(const uint8_t in[PCCL_FRAME_BYTES], struct pccl_frame *frame_out)
 {
-	struct pccl_reader reader = pccl_reader_over(in, PCCL_FRAME_BYTES);
-	uint32_t magic = pccl_get_u32(&reader);
-	uint8_t version = pccl_get_u8(&reader);
-	uint32_t expected = pccl_crc32c(0, in, CHECKED_BYTES);
-	uint32_t header_crc;
+	const uint32_t magic = pccl_load_u32(in), header_crc = pccl_load_u32(in + CHECKED_BYTES);
+	const uint32_t expected = pccl_crc32c(0, in, CHECKED_BYTES);
 
 	/* In this order, so that a stranger is told apart from another version, and that from damage. */
 	if (pccl_frame_is_tls(in, PCCL_FRAME_BYTES))
 		return pccl_fail(pcclRankConnectionLost, PCCL_FRAME_TLS_WORDS);
 	if (magic != PCCL_FRAME_MAGIC)
 		return pccl_fail(pcclRankConnectionLost, "not a frame: magic %08x", magic);
-	if (version != PCCL_FRAME_VERSION)
-		return pccl_fail(pcclRankConnectionLost, "frame of protocol version %u, this side speaks %u", version,
+	if (in[4] != PCCL_FRAME_VERSION)
+		return pccl_fail(pcclRankConnectionLost, "frame of protocol version %u, this side speaks %u", in[4],
 				 PCCL_FRAME_VERSION);
-	frame_out->type = pccl_get_u8(&reader);
-	frame_out->lane = pccl_get_u8(&reader);
-	frame_out->flags = pccl_get_u8(&reader);
-	frame_out->payload_bytes = pccl_get_u32(&reader);
-	frame_out->epoch = pccl_get_u32(&reader);
-	frame_out->tag = pccl_get_u64(&reader);
-	frame_out->sequence = pccl_get_u32(&reader);
-	frame_out->segment = pccl_get_u32(&reader);
-	frame_out->aux = pccl_get_u32(&reader);
-	frame_out->received = pccl_get_u32(&reader);
-	frame_out->payload_crc = pccl_get_u32(&reader);
-	header_crc = pccl_get_u32(&reader);
-	assert(!reader.bad && pccl_reader_left(&reader) == 0);
+	frame_out->type = in[5];
+	frame_out->lane = in[6];
+	frame_out->flags = in[7];
+	frame_out->payload_bytes = pccl_load_u32(in + 8);
+	frame_out->epoch = pccl_load_u32(in + 12);
+	frame_out->tag = pccl_load_u64(in + 16);
+	frame_out->sequence = pccl_load_u32(in + 24);
+	frame_out->segment = pccl_load_u32(in + 28);
+	frame_out->aux = pccl_load_u32(in + 32);
+	frame_out->received = pccl_load_u32(in + 36);
+	frame_out->payload_crc = pccl_load_u32(in + 40);
 	if (header_crc != expected)
 		return pccl_fail(pcclRankConnectionLost, "damaged frame header: checksum %08x, expected %08x",
 				 header_crc, expected);
