@@ -18,6 +18,8 @@
 #define SMALL_PAYLOAD_BYTES 4096u
 /* Where a header is due, at least: a read that gets less has got all there was, and needs no other to see that. */
 #define HEADER_READ_BYTES (4 * PCCL_FRAME_BYTES)
+/* Past a large payload: the next header, and a little, for the same reason. */
+#define BEHIND_READ_BYTES (PCCL_FRAME_BYTES + 64)
 
 static uint32_t buffered(const struct pccl_engine *engine)
 {
@@ -108,11 +110,11 @@ static bool ask(struct pccl_engine *engine)
 	return obey(engine, verdict, destination);
 }
 
-/* Large frames: read no further than the next header. Small ones: the more of them in a row, the further. */
+/* Large frames: read hardly further than the next header. Small ones: the more of them in a row, the further. */
 static void adapt_window(struct pccl_engine *engine)
 {
 	if (engine->frame.payload_bytes > SMALL_PAYLOAD_BYTES)
-		engine->window = PCCL_FRAME_BYTES;
+		engine->window = BEHIND_READ_BYTES;
 	else
 		engine->window = smaller(engine->window * 4, PCCL_ENGINE_BUFFER_BYTES);
 }

@@ -16,7 +16,8 @@ static ssize_t read_bytes(void *state, int fd, struct iovec *parts, size_t part_
 
 	(void)state;
 	do
-		got = recvmsg(fd, &message, MSG_DONTWAIT);
+		got = part_count == 1 ? recv(fd, parts->iov_base, parts->iov_len, MSG_DONTWAIT)
+				      : recvmsg(fd, &message, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
 	*more_out = got == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return got;
@@ -29,7 +30,8 @@ static ssize_t write_bytes(void *state, int fd, struct iovec *parts, size_t part
 
 	(void)state;
 	do
-		written = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		written = part_count == 1 ? send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+					  : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (written < 0 && errno == EINTR);
 	*more_out = written == (ssize_t)pccl_engine_parts_bytes(parts, part_count);
 	return written;

@@ -13,6 +13,7 @@
 #include "transport/tcp/tcp.h"
 
 #define PAYLOAD_BYTES 65536u
+#define SMALL_SEGMENT_BYTES 16384u /* it, and more, goes out by one call, and is here at once */
 
 static struct wire_kind ipv4 = {&pccl_tcp, "127.0.0.1", NULL};
 static struct wire_kind ipv6 = {&pccl_tcp, "::1", NULL};
@@ -57,6 +58,28 @@ static void a_small_frame_after_a_large_one_takes_one_read(void **state)
 	assert_true(wire_send(&wire.dialer, 1, payload, PAYLOAD_BYTES));
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 1);
 	vain_reads = 0;
+	assert_true(wire_send(&wire.dialer, 2, NULL, 0));
+	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 2);
+	assert_int_equal(vain_reads, 0);
+	wire_destroy(&wire);
+	free(payload);
+}
+
+/* The end of an op travels right behind its last result. */
+static void a_small_frame_right_behind_a_large_one_takes_no_read_of_its_own(void **state)
+{
+	static struct wire wire;
+	struct pccl_byte_calls bytes = *pccl_tcp.bytes;
+	struct pccl_transport counted = pccl_tcp;
+	const struct wire_kind kind = {&counted, "127.0.0.1", NULL};
+	uint8_t *payload = wire_payload(SMALL_SEGMENT_BYTES, 1);
+
+	(void)state;
+	bytes.read = read_and_count;
+	counted.bytes = &bytes;
+	wire_open(&wire, &kind);
+	vain_reads = 0;
+	assert_true(wire_send(&wire.dialer, 1, payload, SMALL_SEGMENT_BYTES));
 	assert_true(wire_send(&wire.dialer, 2, NULL, 0));
 	WIRE_UNTIL(&wire, wire.acceptor.calls[WIRE_RECEIVED] == 2);
 	assert_int_equal(vain_reads, 0);
@@ -273,6 +296,7 @@ int main(void)
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(a_small_frame_after_a_large_one_takes_one_read),
+		cmocka_unit_test(a_small_frame_right_behind_a_large_one_takes_no_read_of_its_own),
 		cmocka_unit_test(garbage_breaks_the_stream_in_words),
 		cmocka_unit_test(half_messages_break_the_stream_in_words),
 		cmocka_unit_test(damaged_payload_breaks_the_stream_and_is_not_delivered),
