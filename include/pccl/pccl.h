@@ -300,7 +300,8 @@ typedef struct pcclConfig_t {
 	pcclTransport_t transport;	       /* PCCL_TRANSPORT=auto|tcp|rdma */
 	pcclVerify_t verify;		       /* PCCL_VERIFY=off|digest */
 	pcclBinding_t binding;		       /* PCCL_BINDING=auto|off */
-	uint32_t reserved_binding;	       /* must be 0 */
+	uint32_t master_timeout_ms; /* PCCL_MASTER_TIMEOUT_MS: so long what waits for a lost member waits for a master;
+				     * default 20 heartbeat timeouts, or connect_timeout_ms if that is longer */
 	const char *interfaces; /* PCCL_INTERFACES: the network cards that carry payload, "eth0,eth1", at most 8: peers
 				 * are told their addresses, and the streams of each link are spread over them.
 				 * For all peers; networks in the same order. Default: wherever the system sends */
@@ -488,8 +489,8 @@ PCCL_EXPORT pcclResult_t pcclOptimizeTopology(const pcclComm_t *communicator);
  * together. Buffers stay valid, the input unmodified, until the operation is awaited. sendbuff == recvbuff works in
  * place (but for all-to-all); other overlaps are undefined. Any alignment; any count from 0 to 512 GiB of the whole
  * buffer. If members disagree about an operation, all of them get pcclMismatch, about its result pcclResultsDiffer
- * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t; if no master is reached either, for 20 heartbeat
- * timeouts (connect_timeout_ms, if that is longer), what waits for that member ends with pcclEvicted, as does the rest.
+ * (pcclVerify_t). If a member is lost: see pcclFailurePolicy_t; if no master is reached either, for master_timeout_ms,
+ * what waits for that member ends with pcclEvicted, as does the rest.
  * pcclInvalidArgument: NULL pointer, unknown value of any enumeration (also where it is not read; the last error says
  * which are known), tag in use, input given up with another policy than abort.
  * pcclTooFewPeers: a world of one. pcclTooManyOperations: PCCL_MAX_OPERATIONS in flight.

@@ -507,6 +507,7 @@ static pcclResult_t make_peer(struct pccl_control *control)
 					  .connect_attempts = settings->connect_attempts,
 					  .connect_timeout_ns = settings->connect_timeout_ns,
 					  .admission_timeout_ns = settings->admission_timeout_ns,
+					  .master_timeout_ns = settings->master_timeout_ns,
 					  .joint_timeout_ms = (uint32_t)(settings->joint_timeout_ns / PCCL_MS_NS),
 					  .late = late_choice(settings->late_members)};
 	pcclResult_t result = describe_self(control, &config.self);

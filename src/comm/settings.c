@@ -164,6 +164,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 		{"PCCL_OPERATION_TIMEOUT_MS", config->operation_timeout_ms, 0, most_ms,
 		 &settings->operation_timeout_ns},
 		{"PCCL_JOINT_TIMEOUT_MS", config->joint_timeout_ms, 0, most_ms, &settings->joint_timeout_ns},
+		{"PCCL_MASTER_TIMEOUT_MS", config->master_timeout_ms, 0, most_ms, &settings->master_timeout_ns},
 		{"PCCL_HEARTBEAT_INTERVAL_MS", config->heartbeat_interval_ms, 500, most_ms,
 		 &settings->heartbeat_interval_ns},
 		{"PCCL_HEARTBEAT_TIMEOUT_MS", config->heartbeat_timeout_ms, 3000, most_ms,
@@ -184,6 +185,7 @@ static pcclResult_t merge_numbers(const pcclCommCreateParams_t *params, const pc
 	settings->admission_timeout_ns *= ms;
 	settings->operation_timeout_ns *= ms;
 	settings->joint_timeout_ns *= ms;
+	settings->master_timeout_ns *= ms;
 	settings->heartbeat_interval_ns *= ms;
 	settings->heartbeat_timeout_ns *= ms;
 	if (settings->heartbeat_timeout_ns < 2 * settings->heartbeat_interval_ns)
@@ -413,8 +415,6 @@ pcclResult_t pccl_settings_merge(const pcclCommCreateParams_t *params, const pcc
 
 	memset(settings_out, 0, sizeof(*settings_out));
 	result = config != NULL ? pccl_sized_read(&config_kind, config, &full) : pcclSuccess;
-	if (result == pcclSuccess && full.reserved_binding != 0)
-		result = pccl_fail(pcclInvalidArgument, "reserved_binding of the config is not 0");
 	if (result == pcclSuccess)
 		result = check_first_master(&params->master_address);
 	if (result == pcclSuccess)

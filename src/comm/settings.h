@@ -25,6 +25,7 @@ struct pccl_settings {
 	uint64_t admission_timeout_ns;
 	uint64_t operation_timeout_ns; /* 0: none */
 	uint64_t joint_timeout_ns;     /* 0: none */
+	uint64_t master_timeout_ns;    /* 0: the machine's own */
 	uint64_t heartbeat_interval_ns;
 	uint64_t heartbeat_timeout_ns;
 	pcclFailurePolicy_t failure_policy;

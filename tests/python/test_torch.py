@@ -430,6 +430,33 @@ def test_a_rank_that_is_killed_in_backward_is_one_error_for_all_others(run_ranks
     assert run_ranks(lose_one, 3) == {0: "PeersLostError", 2: "PeersLostError"}
 
 
+def lose_the_master(rank, count):
+    """Rank 0, which has the only master, is killed in mid-run."""
+    dist.init_process_group("pccl")
+    others = dist.new_group([1, 2])
+    begin = time.monotonic()
+    with pytest.raises(PeersLostError, match="PCCL_MASTERS") as caught:
+        for step in range(10**6):
+            begin = time.monotonic()
+            dist.all_reduce(torch.ones(1000))
+            if step == 100 and rank == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    lasted = time.monotonic() - begin
+    tensor = torch.ones(1)
+    dist.all_reduce(tensor, group=others)
+    assert tensor.item() == 2
+    for call in (lambda: dist.all_reduce(tensor), pccl.torch.reconfigure):
+        with pytest.raises(PeersLostError, match="PCCL_MASTERS"):
+            call()
+    return type(caught.value).__name__, lasted
+
+
+def test_rank_0_that_is_killed_with_the_only_master_is_one_error_for_all_others_within_seconds(run_ranks):
+    found = run_ranks(lose_the_master, 3)
+    assert {rank: answer[0] for rank, answer in found.items()} == {1: "PeersLostError", 2: "PeersLostError"}
+    assert all(answer[1] < 10 for answer in found.values())
+
+
 # ---- what is built on groups
 
 

@@ -312,7 +312,7 @@ class pcclConfig_t(c.Structure):
         ("transport", c.c_int),
         ("verify", c.c_int),
         ("binding", c.c_int),
-        ("reserved_binding", c.c_uint32),
+        ("master_timeout_ms", c.c_uint32),
         ("interfaces", c.c_char_p),
         ("reserved", c.c_uint32 * 2),
     ]

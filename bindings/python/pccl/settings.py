@@ -212,6 +212,7 @@ class Settings:
     checksums: Checksums | str = Checksums.DEFAULT
     connect_attempts: int = 0
     joint_timeout_ms: int = 0
+    master_timeout_ms: int = 0
     late_members: LateMembers | str = LateMembers.DEFAULT
     security: Security | None = None
     transport: Transport | str = Transport.DEFAULT
@@ -226,7 +227,7 @@ class Settings:
             setattr(made, name, _text_or_none(getattr(self, name), name))
         for name in ("port_first", "port_last", "lanes", "streams", "connect_timeout_ms", "admission_timeout_ms",
                      "operation_timeout_ms", "heartbeat_interval_ms", "heartbeat_timeout_ms", "bundle_id",
-                     "bundle_size", "connect_attempts", "joint_timeout_ms"):
+                     "bundle_size", "connect_attempts", "joint_timeout_ms", "master_timeout_ms"):
             value = getattr(self, name)
             setattr(made, name, value)
             if getattr(made, name) != value:

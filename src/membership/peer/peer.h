@@ -31,6 +31,7 @@ struct pccl_peer_config {
 	uint32_t connect_attempts;     /* at most so many for each master, until one says WELCOME; 0: no limit */
 	uint64_t connect_timeout_ns;   /* from JOIN until registered, whatever number of masters is tried */
 	uint64_t admission_timeout_ns; /* from registered until a view; 0: none */
+	uint64_t master_timeout_ns;    /* of what waits for a missed member; 0: see pccl_peer_misses() */
 	uint32_t joint_timeout_ms;     /* of joint calls that not all members make; 0: none */
 	uint8_t late;		       /* enum pccl_late: what becomes of those then */
 	uint64_t seed;		       /* for the jitter of redials */
@@ -119,8 +120,8 @@ bool pccl_peer_poll(struct pccl_peer *peer, struct pccl_peer_action *action_out)
 
 /* The members that this one misses, as bits by rank of the view in force: a link to them is broken, or nobody gets any
  * further, for a view change has begun; and there is no master to say what becomes of that. False: there are none. What
- * waits for them is told with each event (`blocked`); it ends with the machine after twenty heartbeat time-outs, or
- * the connect time-out if that is longer. */
+ * waits for them is told with each event (`blocked`); it ends with the machine after the master time-out, by default
+ * twenty heartbeat time-outs, or the connect time-out if that is longer. */
 bool pccl_peer_misses(const struct pccl_peer *peer, uint64_t missed_out[PCCL_MEMBERS_MAX / 64]);
 
 /* When to send the next TICK; PCCL_NEVER: not needed. */

@@ -172,6 +172,8 @@ static uint64_t patience_ns(const struct pccl_peer *peer)
 {
 	uint64_t stranded_ns = pccl_peer_stranded_for(peer);
 
+	if (peer->config.master_timeout_ns != 0)
+		return peer->config.master_timeout_ns;
 	return peer->config.connect_timeout_ns > stranded_ns ? peer->config.connect_timeout_ns : stranded_ns;
 }
 

@@ -29,7 +29,8 @@ static const char *const variables[] = {"PCCL_MASTERS",
 					"PCCL_ZSTD",
 					"PCCL_CHECKSUMS",
 					"PCCL_BINDING",
-					"PCCL_INTERFACES"};
+					"PCCL_INTERFACES",
+					"PCCL_MASTER_TIMEOUT_MS"};
 
 static int clear_environment(void **state)
 {
@@ -113,6 +114,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	setenv("PCCL_BINDING", "off", 1);
 	setenv("PCCL_INTERFACES", "eth0,eth1", 1);
 	setenv("PCCL_JOINT_TIMEOUT_MS", "15", 1);
+	setenv("PCCL_MASTER_TIMEOUT_MS", "16", 1);
 	setenv("PCCL_LATE_MEMBERS", "evict", 1);
 	assert_int_equal(merge(&config, &settings), pcclSuccess);
 	assert_string_equal(settings.masters, "a:1,b:2");
@@ -128,6 +130,7 @@ static void the_environment_counts_where_the_caller_gave_nothing(void **state)
 	assert_int_equal(settings.operation_timeout_ns, 13 * MS);
 	assert_int_equal(settings.heartbeat_interval_ns, 14 * MS);
 	assert_int_equal(settings.heartbeat_timeout_ns, 28 * MS);
+	assert_int_equal(settings.master_timeout_ns, 16 * MS);
 	assert_int_equal(settings.failure_policy, pcclPolicyRepair);
 	assert_int_equal(settings.plan, pcclPlanRing);
 	assert_true(settings.bundle_id == UINT64_MAX);
@@ -505,17 +508,6 @@ static void interfaces_that_are_no_names_are_refused(void **state)
 	refuse("PCCL_INTERFACES", "a,b,c,d,e,f,g,h,i");
 }
 
-static void what_has_no_name_in_the_config_has_to_be_zero(void **state)
-{
-	pcclConfig_t config = PCCL_CONFIG_INITIALIZER;
-	struct pccl_settings settings;
-
-	(void)state;
-	config.reserved_binding = 1;
-	assert_int_equal(merge(&config, &settings), pcclInvalidArgument);
-	assert_non_null(strstr(pccl_fail_text(), "reserved_binding"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,7 +530,6 @@ int main(void)
 		cmocka_unit_test_setup(a_bad_master_is_named, clear_environment),
 		cmocka_unit_test_setup(each_interface_gets_a_stream_unless_their_number_is_given, clear_environment),
 		cmocka_unit_test_setup(interfaces_that_are_no_names_are_refused, clear_environment),
-		cmocka_unit_test_setup(what_has_no_name_in_the_config_has_to_be_zero, clear_environment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,7 @@ def _rendezvous(url: str, timeout: timedelta = dist.constants.default_pg_timeout
                 ) -> Iterator[tuple[Any, int, int]]:
     """init_method="pccl://?least=4": joins the group that masters of PCCL_MASTERS have under the number
     PCCL_PEER_GROUP, or founds it, and waits until it has 4 members. There are no ranks before that."""
-    job.masters = os.environ.get("PCCL_MASTERS", "")
+    job.take_masters(os.environ.get("PCCL_MASTERS", ""))
     if not job.masters:
         raise ValueError("init_method pccl:// needs masters in PCCL_MASTERS; pccl-run sets it")
     at_least = int(parse_qs(urlparse(url).query).get("least", ["1"])[0])

@@ -17,7 +17,7 @@ class CollectiveError(PCCLError, DistBackendError):
 
 class PeersLostError(errors.RankConnectionLostError, DistBackendError):
     """A member of the group was lost. All that are left get this, for every operation of the group, until they call
-    pccl.torch.reconfigure()."""
+    pccl.torch.reconfigure(). Where no master is left, which the cause says, they can't go on."""
 
 
 class CollectiveTimeoutError(errors.OperationTimeoutError, DistBackendError):
@@ -26,6 +26,16 @@ class CollectiveTimeoutError(errors.OperationTimeoutError, DistBackendError):
 
 _CLASSES: dict[Result, type[PCCLError]] = {Result.RANK_CONNECTION_LOST: PeersLostError,
                                            Result.TIMEOUT: CollectiveTimeoutError}
+
+
+_FORSAKEN = "no master could be reached"  # the library's words
+_advice = ""
+
+
+def advise(words: str) -> None:
+    """What to say where a member was lost and no master is left."""
+    global _advice
+    _advice = words
 
 
 def in_words(cause: str, tag: int, called: str) -> str:
@@ -37,6 +47,9 @@ def error_of(status: int, name: str, cause: str) -> PCCLError:
     result = Result(status)
     if result is Result.TIMEOUT:
         cause = f"its timeout has passed: {cause}"
+    elif result is Result.EVICTED and _FORSAKEN in cause:  # by nobody
+        result = Result.RANK_CONNECTION_LOST
+        cause = f"{cause}: {_advice}" if _advice else cause
     return _CLASSES.get(result, CollectiveError)(result, name, cause)
 
 

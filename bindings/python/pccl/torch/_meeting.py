@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import _addresses
@@ -21,10 +22,12 @@ from .._master import MasterNode
 from ..communicator import Communicator
 from ..settings import Settings
 from .._devices import are_any
-from ._errors import lost
+from ._errors import advise, lost
 from ._facade import dist
 
 _HAS = "an accelerator"  # what a member says in the store
+_OWN = "rank 0 has it: "  # what it says before the address of a master of its own
+_MASTER_TIMEOUT_MS = 3000  # of what waits for rank 0, once that is known to be lost, and the only master with it
 _RANDOM = random.SystemRandom()
 
 
@@ -60,6 +63,7 @@ class Job:
 
     def __init__(self) -> None:
         self.masters = ""
+        self.is_master_a_ranks = False  # the only one: rank 0's
         self.master: MasterNode | None = None
         self.adopted: World | None = None  # the default group that is made next is of it
         self.kept: Communicator | None = None  # between two worlds: of the default group that there was
@@ -71,10 +75,16 @@ class Job:
             if self.master is not None:
                 self.master.close()
             self.master, port = _start_master(host)
-            masters = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            masters = _OWN + (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         if rank == 0:
             store.set("pccl/masters", masters)
-        self.masters = masters or store.get("pccl/masters").decode()
+        self.take_masters(masters or store.get("pccl/masters").decode())
+
+    def take_masters(self, masters: str) -> None:
+        self.is_master_a_ranks = masters.startswith(_OWN)
+        self.masters = masters.removeprefix(_OWN)
+        advise("rank 0 had the only master; with others in PCCL_MASTERS those that are left can go on"
+               if self.is_master_a_ranks else "")
 
     def drop_adopted(self) -> None:
         """The default group was to be made of it, and was not."""
@@ -100,12 +110,13 @@ def peer_group() -> int:
 def dial(number: int, timeout_ms: int) -> Communicator:
     """A communicator that is not connected yet."""
     masters = job.masters
+    settings = Settings(admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms)
     if "," in masters:
-        return Communicator(peer_group=number, settings=Settings(
-            masters=masters, admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms))
+        return Communicator(peer_group=number, settings=replace(settings, masters=masters))
+    if job.is_master_a_ranks and not os.environ.get("PCCL_MASTER_TIMEOUT_MS"):
+        settings = replace(settings, master_timeout_ms=_MASTER_TIMEOUT_MS)  # it won't be started again
     _addresses.split(masters)
-    return Communicator(masters, number, settings=Settings(
-        admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms))
+    return Communicator(masters, number, settings=settings)
 
 
 def _is_made_on(store: Any, made: Any) -> bool:

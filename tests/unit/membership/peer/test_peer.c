@@ -11,12 +11,15 @@
 #define FIRST_WAIT_NS (50 * SMALL_MS)
 #define LONGEST_WAIT_NS (1000 * SMALL_MS)
 
+static uint64_t master_timeout_ns; /* of peers to come */
+
 static struct pccl_peer *new_peer(uint32_t masters)
 {
 	struct pccl_peer_config config = {.master_count = masters,
 					  .heartbeat_interval_ns = 500 * SMALL_MS,
 					  .heartbeat_timeout_ns = 3000 * SMALL_MS,
 					  .connect_timeout_ns = 600000 * SMALL_MS,
+					  .master_timeout_ns = master_timeout_ns,
 					  .seed = 7};
 	struct pccl_peer *peer;
 
@@ -498,6 +501,23 @@ static void who_waits_for_a_lost_member_without_a_master_ends(void **state)
 	pccl_peer_destroy(peer);
 }
 
+static void who_waits_for_a_lost_member_waits_for_a_master_as_long_as_asked(void **state)
+{
+	struct pccl_peer_event event;
+	struct pccl_peer *peer;
+
+	(void)state;
+	master_timeout_ns = 2500 * SMALL_MS;
+	peer = new_forsaken(&event);
+	master_timeout_ns = 0;
+	wait_blocked(peer, &event, 0, 10000);
+	wait_blocked(peer, &event, 7, 2400);
+	assert_int_equal(said.ends, 0);
+	wait_blocked(peer, &event, 7, 200);
+	assert_int_equal(said.ends, 1);
+	pccl_peer_destroy(peer);
+}
+
 static void who_waits_for_nothing_waits_for_a_master(void **state)
 {
 	struct pccl_peer_event event;
@@ -571,6 +591,7 @@ int main(void)
 		cmocka_unit_test(links_that_flap_are_told_of_now_and_then),
 		cmocka_unit_test(who_has_lost_its_master_dials_at_once_and_says_all_again),
 		cmocka_unit_test(who_waits_for_a_lost_member_without_a_master_ends),
+		cmocka_unit_test(who_waits_for_a_lost_member_waits_for_a_master_as_long_as_asked),
 		cmocka_unit_test(who_waits_for_nothing_waits_for_a_master),
 		cmocka_unit_test(a_master_that_comes_back_has_time_to_decide),
 		cmocka_unit_test(who_is_frozen_without_a_master_misses_everybody),
