@@ -4,6 +4,7 @@ waited for."""
 import random
 import signal
 import threading
+import time
 
 import pytest
 from test_operations import pair
@@ -122,6 +123,39 @@ def test_whoever_awaits_first_whatever_comes_in_between_all_get_the_result(maste
             while not ran:
                 handle.wait()
         thread.join()
+
+
+def begin(function):
+    """A thread that is at it, and waits for something."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    assert thread.is_alive()
+    return thread
+
+
+def test_a_handler_may_close_while_who_it_has_interrupted_is_about_to_note_the_end(master):
+    one, other = pair(master)
+    found = []
+
+    def wait():
+        try:
+            found.append(handle.wait().participants_min)
+        except pccl.errors.AbortedError as error:
+            found.append(error)
+
+    with other:
+        handle = one.barrier_async()
+        thread = begin(wait)
+        with handle._lock:  # as the interrupted one has it
+            other.barrier()
+            time.sleep(0.3)  # now the thread wants it
+            closing = threading.Thread(target=one.close, daemon=True)
+            closing.start()  # waits for nobody who waits for the lock
+            closing.join(10)
+            assert not closing.is_alive()
+        thread.join(10)
+        assert not thread.is_alive() and isinstance(found[0], pccl.errors.AbortedError)
 
 
 def test_a_handler_may_close_a_master_that_is_being_closed(free_address):

@@ -214,15 +214,13 @@ class InFlight:
             self._life.finish(self, aborts)
 
     def _end(self) -> None:
-        """It has ended, or the communicator was closed. Nobody waits for long under the lock. The result is listed in
-        the call that has it: no signal handler comes in between, to ask for it in vain."""
+        """It has ended, or the communicator was closed. Nobody waits for long under the lock. Nor does anybody for the
+        lock while in a call: a signal handler that has interrupted who has it may close the communicator, and waits for
+        those in calls then."""
         awaiting = self._awaiting()
         with self._lock:
             if not self._results:
-                if self._life.is_over:
-                    self._results.append(None)
-                else:
-                    self._results.extend(awaiting)
+                self._life.take(self._results, awaiting)
             if self._has_ended:
                 return
             status = self._results[0]
@@ -405,8 +403,12 @@ class Life(Shared):
         its buffers any more, else it goes on."""
         inside, thread = self._inside, get_ident()
         try:
-            inside.append(thread)
-            self._wait(operation._handle)
+            try:
+                inside.append(thread)
+                self._wait(operation._handle)
+            finally:
+                if thread in inside:
+                    inside.remove(thread)
             operation._end()
         except BaseException:
             while aborts:
@@ -416,6 +418,17 @@ class Life(Shared):
                 except BaseException:
                     pass
             raise
+
+    def take(self, results: list[int | None], awaiting: Iterator[int]) -> None:
+        """What the library says of an operation, listed in the call that says it: no signal handler comes in between, to
+        ask for it in vain. None: the communicator was closed before."""
+        inside, thread = self._inside, get_ident()
+        try:
+            inside.append(thread)
+            if not self.is_over:  # no handler comes between this and the call
+                results.extend(awaiting)
+            else:
+                results.append(None)
         finally:
             if thread in inside:
                 inside.remove(thread)
