@@ -158,6 +158,30 @@ def test_a_handler_may_close_while_who_it_has_interrupted_is_about_to_note_the_e
         assert not thread.is_alive() and isinstance(found[0], pccl.errors.AbortedError)
 
 
+@pytest.mark.parametrize("first", ["trainer", "communicator"])
+@pytest.mark.parametrize("second", ["trainer", "communicator"])
+def test_a_handler_may_close_a_trainer_or_its_communicator_while_another_thread_does(master, first, second):
+    one, other = pair(master)
+    trainer = pccl.diloco.Trainer(one, {"a": np.zeros(3, np.float32)})
+    closes = {"trainer": trainer.close, "communicator": one.close}
+
+    def interrupted():
+        threads.append(begin(closes[first]))  # waits for this one to leave
+        closes[second]()  # as its handler
+
+    threads = []
+    main = threading.Thread(target=lambda: trainer._engine.call(interrupted), daemon=True)
+    main.start()
+    main.join(10)
+    assert not main.is_alive()
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+    assert trainer._engine._ended and not (one._life._inside or trainer._engine._inside)
+    assert second == "trainer" or one._life._ended
+    one.close()
+    other.close()
+
+
 def test_a_handler_may_close_a_master_that_is_being_closed(free_address):
     node = pccl.MasterNode(free_address)
     node.run()

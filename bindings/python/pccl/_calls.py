@@ -279,7 +279,8 @@ class Shared:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._inside: list[int] = []  # threads in calls
-        self._ending = threading.RLock()  # a signal handler may come in between, and end it as well
+        self._freeing = threading.RLock()  # nobody waits for it
+        self._is_freed = False  # or is about to be
         self._ended: list[object] = []  # what the library has said to its end
         self.is_over = False
 
@@ -300,26 +301,48 @@ class Shared:
                 inside.remove(thread)
 
     def end(self) -> None:
-        """Ends and frees it, unless another thread is doing that. Repeatable, also when a signal handler has raised in
-        its midst."""
-        is_mine = False
-        try:
-            is_mine = self._ending.acquire(blocking=False)
-            if is_mine:
-                self.is_over = True
-                self._end()
-        finally:
-            if is_mine:
-                self._ending.release()
+        """Ends and frees it. Several threads may be at it, and a signal handler that has interrupted one of these, or
+        one in a call: whoever finds the others gone frees it. Repeatable, also when a handler has raised in its
+        midst."""
+        self.is_over = True
+        if os.getpid() != self._process:  # a child of fork() has none of those threads
+            self._free()
+        while not self._ended:
+            self._await_others()
+            self._end_parts()
+            is_mine = False
+            try:
+                is_mine = self._freeing.acquire(blocking=False)
+                if is_mine:
+                    self._is_freed = True  # before it looks: _push() looks the other way round
+                    if not self._has_others():
+                        self._free()
+            finally:
+                if is_mine:
+                    self._is_freed = bool(self._ended)
+                    self._freeing.release()
+            if not self._ended:
+                time.sleep(0.001)
 
-    def _end(self) -> None:
+    def _has_others(self) -> bool:
+        own = get_ident()  # inside as well, if this is called by a signal handler
+        return any(each != own for each in list(self._inside))
+
+    def _await_others(self) -> None:
+        while not self._ended and self._has_others():
+            self._push()
+            time.sleep(0.001)
+
+    def _push(self) -> None:
+        """Those that are in calls come out of them."""
         raise NotImplementedError
 
-    def _await_others(self, push: Callable[[], object]) -> None:
-        own = get_ident()  # inside as well, if this is called by a signal handler
-        while any(each != own for each in list(self._inside)):
-            push()
-            time.sleep(0.001)
+    def _end_parts(self) -> None:
+        """What has to end before."""
+
+    def _free(self) -> None:
+        """Unless that was done."""
+        raise NotImplementedError
 
 
 class Life(Shared):
@@ -355,7 +378,7 @@ class Life(Shared):
 
     def end_before(self, engine: Shared) -> None:
         """It is ended before the end, if not before."""
-        self._engines = [each for each in self._engines if not each.is_over] + [engine]
+        self._engines = [each for each in self._engines if not each._ended] + [engine]
 
     def stay(self, call: Call, launch: Callable[..., int], arguments: tuple[Any, ...], buffers: Any) -> int:
         """The result of launch(*arguments), which stays for a slice, and of what it has launched. If a signal handler
@@ -420,8 +443,8 @@ class Life(Shared):
             raise
 
     def take(self, results: list[int | None], awaiting: Iterator[int]) -> None:
-        """What the library says of an operation, listed in the call that says it: no signal handler comes in between, to
-        ask for it in vain. None: the communicator was closed before."""
+        """What the library says of an operation, listed in the call that says it: no signal handler comes in between,
+        to ask for it in vain. None: the communicator was closed before."""
         inside, thread = self._inside, get_ident()
         try:
             inside.append(thread)
@@ -440,15 +463,28 @@ class Life(Shared):
             self.call(lib.pcclAwait, handle, None)  # and what is written is written
             self.forget(buffers)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Leaves the group. What waits in other threads gets AbortedError."""
-        if os.getpid() == self._process and not self._ended:  # a child of fork() has none of those threads
-            self._await_others(lambda: self._ended or lib.pcclCommAbort(self._comm))
-            for engine in self._engines:
-                engine.end()
+        super().end()
+        self._held.clear()
+
+    def _push(self) -> None:
+        inside, thread = self._inside, get_ident()
+        try:
+            inside.append(thread)
+            if not self._is_freed:  # no handler comes between this and the call
+                lib.pcclCommAbort(self._comm)
+        finally:
+            if thread in inside:
+                inside.remove(thread)
+
+    def _end_parts(self) -> None:
+        for engine in self._engines:
+            engine.end()
+
+    def _free(self) -> None:
         if not self._ended:  # no signal handler comes between the library's call and the note of it
             self._ended.extend(map(lib.pcclDestroyCommunicator, (self._comm,)))
-        self._held.clear()
 
 
 def blocking(life: Life, name: str, *arguments: Any, by: Callable[..., Any] | None = None) -> None:

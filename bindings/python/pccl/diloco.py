@@ -10,11 +10,9 @@ include/pccl/diloco.h is the manual of what lies below: modes, rules, losses, st
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
 import logging
-import os
 import time
 import uuid
 import weakref
@@ -28,7 +26,7 @@ from ._calls import SLICE_MS, Life, Shared, blocking, run
 from ._library import lib
 from .buffers import buffer_of
 from .communicator import Communicator
-from .errors import InvalidUsageError, PCCLError
+from .errors import PCCLError
 from .settings import Rounding, Zstd, number
 from .shared_state import TensorInfo
 from .types import DataType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
@@ -163,6 +161,7 @@ class _Engine(Shared):
         super().__init__()
         self.life = life
         self.handle = ctypes.c_void_p()
+        self._patience_end = 0.0
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self.is_over:
@@ -173,16 +172,16 @@ class _Engine(Shared):
         """For blocking()."""
         return self.call(function, *arguments)
 
-    def _end(self) -> None:
-        patience_end = time.monotonic() + SLICE_MS / 1000
+    def end(self) -> None:
+        self._patience_end = time.monotonic() + SLICE_MS / 1000
+        super().end()
 
-        def push() -> None:
-            if time.monotonic() > patience_end:  # it waits for others
-                self.life.abort()
+    def _push(self) -> None:
+        if time.monotonic() > self._patience_end:  # it waits for others
+            self.life.abort()
 
-        if os.getpid() == self._process:  # a child of fork() has none of those threads
-            self._await_others(push)
-        if self.handle and not self._ended:  # no signal handler comes between the library's call and the note of it
+    def _free(self) -> None:
+        if not self._ended:  # no signal handler comes between the library's call and the note of it
             self._ended.extend(map(lib.pcclDilocoDestroy, (self.handle,)))
 
 
@@ -358,6 +357,6 @@ def _copy_in(tensors: list[d.pcclTensorInfo_t], state: Mapping[str, bytes]) -> N
 
 
 def _close(engine: _Engine, *_: Any) -> None:
-    """Keeps tensors, communicator and callbacks alive until the engine has ended."""
-    with contextlib.suppress(InvalidUsageError):  # who closes the communicator, in another thread, closes this as well
-        engine.life.call(engine.end)
+    """Keeps tensors, communicator and callbacks alive until the engine has ended. In no call of the communicator's: who
+    closes that in another thread closes this as well."""
+    engine.end()
