@@ -102,3 +102,27 @@ def test_who_lets_others_in_and_who_launches_take_turns(master):
         assert seen
         with pytest.raises(InvalidUsageError, match="signal handler"):
             one._life.doors.keep(one.update_topology)
+
+
+def test_a_handler_may_close_while_others_wait_for_whom_it_has_interrupted(master):
+    one, other = pair(master)
+    threads = []
+
+    def gather():
+        with pytest.raises(InvalidUsageError, match="has been closed"):
+            one.all_gather_async(np.ones(PART), np.zeros(2 * PART))
+
+    def update():
+        with pytest.raises(InvalidUsageError, match="has been closed"):
+            one.update_topology()
+
+    def interrupted():
+        threads.append(in_thread(update))  # waits for this launch
+        threads.append(in_thread(gather))  # waits for that
+        one.close()  # as its handler
+
+    launching = threading.Thread(target=one._life.doors.keep, args=(interrupted,), daemon=True)
+    launching.start()
+    ended(launching)
+    ended(*threads)
+    other.close()

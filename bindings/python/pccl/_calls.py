@@ -237,7 +237,8 @@ class Doors:
     """Of a group. Who lets others in, and who launches what has a part for each member, having looked how many there
     are, take turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, life: Life) -> None:
+        self._life = life
         self._admitting: list[int] = []  # threads
         self._launching: list[int] = []
 
@@ -254,7 +255,8 @@ class Doors:
                 admitting.remove(thread)
 
     def keep(self, launch: Callable[..., Any], *arguments: Any) -> Any:
-        """What launch(*arguments) returns, while which nobody is let in."""
+        """What launch(*arguments) returns, while which nobody is let in. It may have to wait for as long as somebody
+        is, but not for a signal handler which has interrupted who launches, and closes the communicator."""
         launching, thread = self._launching, get_ident()
         while True:
             try:
@@ -264,6 +266,8 @@ class Doors:
             finally:
                 if thread in launching:
                     launching.remove(thread)
+            if self._life.is_over:
+                raise self._life.refusal()
             time.sleep(0.001)
 
     def are_kept_here(self) -> bool:
@@ -356,7 +360,7 @@ class Life(Shared):
         self._comm = ctypes.c_void_p()
         self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
         self._engines: list[Shared] = []
-        self.doors = Doors()
+        self.doors = Doors(self)
 
     @property
     def comm(self) -> ctypes.c_void_p:
