@@ -2,6 +2,7 @@
 
 import pathlib
 import signal
+import threading
 import time
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl  # noqa: E402
 from pccl.errors import PCCLError  # noqa: E402
-from pccl.torch import _staging  # noqa: E402
+from pccl.torch import _launcher, _staging  # noqa: E402
 
 PACKAGE = str(pathlib.Path(pccl.__file__).parent)
 
@@ -75,3 +76,21 @@ def end_by_signal(rank, count, way, after_s, ended):
 @pytest.mark.parametrize(("way", "after_s"), [*((way, 0.3) for way in WAYS), ("call", 0.03), ("pieces", 0.03)])
 def test_a_handler_may_end_the_group_that_the_main_thread_waits_in(run_ranks, way, after_s, tmp_path):  # noqa: F811
     assert run_ranks(end_by_signal, 2, way, after_s, tmp_path / "ended") == {0: True, 1: True}
+
+
+def launch_beside(rank, count):
+    dist.init_process_group("pccl")
+    _launcher._MANY = 1  # each launch looks after what has ended
+    dist.all_reduce(torch.ones(1), async_op=True)
+    (launch,) = dist.group.WORLD._pending
+    while not launch.is_done():
+        time.sleep(0.01)
+    thread = threading.Thread(target=lambda: dist.all_reduce(torch.ones(1), async_op=True), daemon=True)
+    with launch._lock:  # as whom a handler has interrupted that ends the group, and needs what launches need
+        thread.start()
+        thread.join(30)
+    return thread.is_alive()
+
+
+def test_who_launches_waits_for_nobody_whom_a_handler_may_have_interrupted(run_ranks):  # noqa: F811
+    assert run_ranks(launch_beside, 2) == {0: False, 1: False}

@@ -213,6 +213,17 @@ class InFlight:
         if not self._has_ended:
             self._life.finish(self, aborts)
 
+    def _tidy(self) -> None:
+        """It has ended: frees what it has, unless somebody is at that. Waits for nobody."""
+        is_mine = False
+        try:
+            is_mine = self._lock.acquire(blocking=False)
+            if is_mine:
+                self._end()
+        finally:
+            if is_mine:
+                self._lock.release()
+
     def _end(self) -> None:
         """It has ended, or the communicator was closed. Nobody waits for long under the lock. Nor does anybody for the
         lock while in a call: a signal handler that has interrupted who has it may close the communicator, and waits for

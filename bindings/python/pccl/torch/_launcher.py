@@ -156,10 +156,11 @@ class Launcher:
         return self._first_tag | tag, called if now.launched == 0 else f"operation {now.launched} of {called}"
 
     def _sweep(self) -> None:
-        """Whoever has let go of a work has its tag still, and tags come round."""
+        """Whoever has let go of a work has its tag still, and tags come round. While launching: so nobody is waited for
+        whom a signal handler may have interrupted that ends the group."""
         for launch in list(self._pending):
             if launch.is_done():
-                launch.finish()
+                launch._tidy()
 
     def _count_launched(self) -> None:
         if self._calling.now is not None:
@@ -241,8 +242,8 @@ class Launcher:
             if len(pending) >= _MANY and pending:  # still: a signal handler may have ended the group
                 first = pending[0]
                 if first.is_done():
-                    first.finish()
-                else:
+                    first._tidy()  # as in _sweep()
+                if not first._has_ended and pending:
                     pending.rotate(-1)  # it may be in flight for long: then look at others
             pending.append(launch)
 
