@@ -157,7 +157,8 @@ typedef struct pcclTensorShape_t {
 /* How to save or load. Initialize with PCCL_CHECKPOINT_OPTIONS_INITIALIZER; NULL in its place means the same. */
 typedef struct pcclCheckpointOptions_t {
 	size_t size;
-	const pcclTensorShape_t *shapes; /* saving: one for each tensor; NULL: each has one dimension, its count */
+	const pcclTensorShape_t *shapes; /* one for each tensor; NULL: saving: each has one dimension, its count;
+					  * loading: only counts are compared */
 	pcclRankUuid_t lineage;		 /* saving: which run the state is of; zeros: none */
 	uint32_t threads;		 /* default 0: as many as cores are allowed, at most 8 */
 	bool accept_foreign;		 /* loading: also a file of another program, of which nothing can be verified */
@@ -211,8 +212,8 @@ PCCL_EXPORT pcclResult_t pcclStateSave(const pcclSharedState_t *state, const cha
  * file that another program has written has none, and no revision: it is read if `accept_foreign` says so, and the
  * revision is 0. What is of a type there that pccl has not (BOOL, F8_E4M3) is pcclUint8, as many as it has bytes.
  *
- * pcclInvalidArgument: no such tensor in the file, or one of another type or count, or no regular file: nothing was
- * touched.
+ * pcclInvalidArgument: no such tensor in the file, or one of another type or count, or of another shape, where `shapes`
+ * says one and both have more than one dimension; or no regular file: nothing was touched.
  * pcclNoSharedStateAvailable: there is no such file, or it is no whole checkpoint (the last error says what is wrong
  * with it); if that is found only by the hash of a tensor, the buffers hold anything, and the revision is as it was.
  */

@@ -1,7 +1,9 @@
 /* The public functions of pccl/state.h. */
 #include <pccl/state.h>
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/shared_state.h"
@@ -12,6 +14,7 @@
 #include "store/checkpoint.h"
 
 #define THREADS_DEFAULT_MAX 8
+#define SHAPE_TEXT_BYTES 192 /* 8 numbers of 20 digits */
 
 static const struct pccl_sized options_kind = {.name = "options",
 					       .initializer = "PCCL_CHECKPOINT_OPTIONS_INITIALIZER",
@@ -53,7 +56,7 @@ static struct pccl_chunk_tensor place_of(const pcclTensorInfo_t *info)
 	return place;
 }
 
-/* ---- saving ------------------------------ */
+/* ---- shapes ------------------------------ */
 
 /* A shape with a 0 has no elements, whatever stands beside it; but who reads the file multiplies all. */
 static pcclResult_t check_shape(const struct pccl_manifest_tensor *tensor, size_t count)
@@ -79,7 +82,6 @@ static pcclResult_t check_shape(const struct pccl_manifest_tensor *tensor, size_
 
 static pcclResult_t set_shape(const pcclTensorShape_t *shape, size_t count, struct pccl_manifest_tensor *tensor)
 {
-
 	if (shape == NULL) {
 		tensor->dimension_count = 1;
 		tensor->dimensions[0] = count;
@@ -95,6 +97,39 @@ static pcclResult_t set_shape(const pcclTensorShape_t *shape, size_t count, stru
 		memcpy(tensor->dimensions, shape->dimensions, shape->dimension_count * sizeof(*shape->dimensions));
 	return check_shape(tensor, count);
 }
+
+/* "[2, 3]" */
+static void write_shape(const struct pccl_manifest_tensor *tensor, char *text, size_t text_bytes)
+{
+	uint32_t index;
+	char *at = text;
+
+	for (index = 0; index < tensor->dimension_count; index++)
+		at += snprintf(at, (size_t)(text + text_bytes - at), "%s%" PRIu64, index > 0 ? ", " : "[",
+			       tensor->dimensions[index]);
+	(void)snprintf(at, (size_t)(text + text_bytes - at), index > 0 ? "]" : "a scalar");
+}
+
+/* What has one dimension is a row of elements, which may be any shape's. */
+static pcclResult_t compare_shapes(const struct pccl_manifest_tensor *kept, const pcclTensorShape_t *shape,
+				   size_t count, const char *path)
+{
+	struct pccl_manifest_tensor here = {.name = kept->name, .type = kept->type};
+	char there_text[SHAPE_TEXT_BYTES], here_text[SHAPE_TEXT_BYTES];
+	pcclResult_t result = set_shape(shape, count, &here);
+
+	if (result != pcclSuccess || count <= 1 || kept->dimension_count == 1 || here.dimension_count == 1)
+		return result;
+	if (kept->dimension_count == here.dimension_count &&
+	    memcmp(kept->dimensions, here.dimensions, here.dimension_count * sizeof(*here.dimensions)) == 0)
+		return pcclSuccess;
+	write_shape(kept, there_text, sizeof(there_text));
+	write_shape(&here, here_text, sizeof(here_text));
+	return pccl_fail(pcclInvalidArgument, "tensor '%s' is %s in %s, and %s here", kept->name, there_text, path,
+			 here_text);
+}
+
+/* ---- saving ------------------------------ */
 
 static pcclResult_t add_tensor(struct pccl_manifest *manifest, size_t place, const pcclTensorInfo_t *info,
 			       const pcclTensorShape_t *shape)
@@ -161,12 +196,14 @@ pcclResult_t pcclStateSave(const pcclSharedState_t *state, const char *path, con
 
 /* ---- loading ------------------------------ */
 
-static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_manifest *manifest, const char *path,
+static pcclResult_t match(const pcclSharedState_t *state, const pcclTensorShape_t *shapes,
+			  const struct pccl_manifest *manifest, const char *path,
 			  const struct pccl_manifest_tensor **tensors, struct pccl_chunk_tensor *places)
 {
+	pcclResult_t result = pcclSuccess;
 	size_t index;
 
-	for (index = 0; index < state->count; index++) {
+	for (index = 0; result == pcclSuccess && index < state->count; index++) {
 		const pcclTensorInfo_t *info = &state->infos[index];
 		const struct pccl_manifest_tensor *tensor = pccl_manifest_find(manifest, info->name);
 
@@ -180,10 +217,12 @@ static pcclResult_t match(const pcclSharedState_t *state, const struct pccl_mani
 					 info->name,
 					 (unsigned long long)(tensor->bytes / pccl_dtype_bytes(tensor->type)), path,
 					 info->count);
+		if (shapes != NULL)
+			result = compare_shapes(tensor, &shapes[index], info->count, path);
 		tensors[index] = tensor;
 		places[index] = place_of(info);
 	}
-	return pcclSuccess;
+	return result;
 }
 
 static pcclResult_t refuse_foreign(const struct pccl_manifest *manifest, const char *path)
@@ -210,7 +249,7 @@ static pcclResult_t load(pcclSharedState_t *state, const char *path, const pcclC
 	if (result == pcclSuccess && !options->accept_foreign)
 		result = refuse_foreign(&manifest, path);
 	if (result == pcclSuccess)
-		result = match(state, &manifest, path, tensors, places);
+		result = match(state, options->shapes, &manifest, path, tensors, places);
 	if (result == pcclSuccess)
 		result = pccl_checkpoint_read(&pccl_disk_real, file, path, data_offset, tensors, places, state->count,
 					      !manifest.foreign, options->threads);

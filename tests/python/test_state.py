@@ -49,6 +49,12 @@ def test_torch_tensors_of_every_shape_are_saved_and_loaded(tmp_path):
     found = torch.zeros_like(weight)
     pccl.state.load(tmp_path / "a", {"weight": found})
     assert torch.equal(found, weight)
+    turned = torch.zeros_like(weight.T.contiguous())
+    with pytest.raises(pccl.errors.InvalidArgumentError, match=r"'weight' is \[3, 4\] in .*, and \[4, 3\] here"):
+        pccl.state.load(tmp_path / "a", {"weight": turned})
+    row = torch.zeros(12, dtype=weight.dtype)
+    pccl.state.load(tmp_path / "a", {"weight": row})
+    assert torch.equal(row, weight.flatten()) and not turned.any()
 
 
 def test_files_of_others_are_read_if_the_caller_says_so(tmp_path):

@@ -99,21 +99,24 @@ class SharedState:
         """The content has changed: one more."""
         self._c.revision += 1
 
+    def _options(self, threads: int) -> d.pcclCheckpointOptions_t:
+        dimensions = [(ctypes.c_uint64 * max(len(info.shape), 1))(*info.shape) for info in self._infos]
+        shapes = (d.pcclTensorShape_t * len(self._infos))(
+            *[d.pcclTensorShape_t(len(info.shape), each) for info, each in zip(self._infos, dimensions, strict=True)])
+        return d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes, threads=threads)
+
     def save(self, path: str | os.PathLike[str], *, lineage: bytes = bytes(16), threads: int = 0) -> None:
         """Writes a checkpoint, a safetensors file, in place of the one that is there. See pccl/state.h."""
         if len(lineage) != 16:
             raise ValueError("a lineage has 16 bytes")
-        dimensions = [(ctypes.c_uint64 * max(len(info.shape), 1))(*info.shape) for info in self._infos]
-        shapes = (d.pcclTensorShape_t * len(self._infos))(
-            *[d.pcclTensorShape_t(len(info.shape), each) for info, each in zip(self._infos, dimensions, strict=True)])
-        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes,
-                                            threads=threads)
+        options = self._options(threads)
         options.lineage.data[:] = lineage
         PCCLError.check(lib.pcclStateSave(self._c, text_of(os.fsencode(path), "the path"), options), "pcclStateSave")
 
     def load(self, path: str | os.PathLike[str], *, accept_foreign: bool = False, threads: int = 0) -> None:
         """Reads these tensors, by name, and the revision from a checkpoint, and verifies them. With accept_foreign also
-        from a safetensors file of another program, of which nothing can be verified."""
-        options = d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), threads=threads,
-                                            accept_foreign=accept_foreign)
+        from a safetensors file of another program, of which nothing can be verified. InvalidArgumentError: one is
+        missing, or of another type, number of elements, or shape (if neither has one dimension)."""
+        options = self._options(threads)
+        options.accept_foreign = accept_foreign
         PCCLError.check(lib.pcclStateLoad(self._c, text_of(os.fsencode(path), "the path"), options), "pcclStateLoad")

@@ -172,6 +172,34 @@ static void a_shape_of_another_count_is_refused(void **state)
 }
 
 /* Whoever reads the file multiplies all its dimensions. */
+/* As a weight that was transposed since. */
+static void tensors_of_another_shape_are_not_loaded(void **state)
+{
+	float found[6] = {0}, nothing[6] = {0};
+	pcclTensorInfo_t info = {"layer.weight", found, 6, pcclFloat, pcclDeviceCpu, false};
+	const uint64_t same[] = {2, 3}, turned[] = {3, 2}, deeper[] = {2, 3, 1}, row[] = {6}, other[] = {2, 2};
+	const pcclTensorShape_t fitting[] = {{2, same}, {1, row}}, wrong[] = {{2, turned}, {3, deeper}, {2, other}};
+	pcclCheckpointOptions_t options = PCCL_CHECKPOINT_OPTIONS_INITIALIZER;
+	pcclSharedState_t loaded = state_of(&info, 1);
+	size_t index;
+
+	(void)state;
+	save_sample();
+	for (index = 0; index < 3; index++) {
+		options.shapes = &wrong[index];
+		assert_int_equal(pcclStateLoad(&loaded, path, &options), pcclInvalidArgument);
+		assert_non_null(strstr(pcclGetLastError(NULL), index < 2 ? "'layer.weight' is [2, 3] in " : "shape"));
+		assert_memory_equal(found, nothing, sizeof(found));
+	}
+	assert_non_null(strstr(pcclGetLastError(NULL), "of 6 elements"));
+	for (index = 0; index < 2; index++) {
+		memset(found, 0, sizeof(found));
+		options.shapes = &fitting[index];
+		assert_int_equal(pcclStateLoad(&loaded, path, &options), pcclSuccess);
+		assert_memory_equal(found, weights, sizeof(weights));
+	}
+}
+
 static void a_shape_with_a_0_is_saved_if_it_can_be_loaded(void **state)
 {
 	pcclTensorInfo_t infos[] = {{"a", NULL, 0, pcclFloat, pcclDeviceCpu, false}};
@@ -365,6 +393,7 @@ int main(void)
 		cmocka_unit_test(a_state_that_cannot_be_saved_is_refused_in_words),
 		cmocka_unit_test(a_tensor_on_a_device_needs_its_driver),
 		cmocka_unit_test(a_shape_of_another_count_is_refused),
+		cmocka_unit_test(tensors_of_another_shape_are_not_loaded),
 		cmocka_unit_test(a_shape_with_a_0_is_saved_if_it_can_be_loaded),
 		cmocka_unit_test(what_the_file_does_not_hold_is_named),
 		cmocka_unit_test(files_of_other_programs_are_read_if_the_caller_says_so),
