@@ -16,6 +16,7 @@
 #define ROPE_WIRE pccl_tcp
 #endif
 #define ROPE_FRAMES 3000u
+#define ROPE_CONNECT_NS UINT64_C(8000000000)
 #define ROPE_BYTES_MOST (256u << 10)
 #define ROPE_SLOTS 8u /* payloads on their way to one end */
 
@@ -280,8 +281,8 @@ static inline void rope_configure(struct rope_end *end, bool dials, uint16_t str
 	config->dials = dials;
 	config->lane = 3;
 	config->streams = streams;
-	config->connect_timeout_ns = 4000000000u;
-	config->redial_timeout_ns = 4000000000u;
+	config->connect_timeout_ns = ROPE_CONNECT_NS;
+	config->redial_timeout_ns = ROPE_CONNECT_NS;
 	end->discard_from = UINT32_MAX;
 	end->in_order = streams == 1;
 }
