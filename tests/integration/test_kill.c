@@ -65,8 +65,9 @@ static void reduces_a_large_buffer(struct world_peer *me)
 	float *input = malloc(count * sizeof(*input));
 	float *output = large->in_place ? input : malloc(count * sizeof(*output));
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
+	pcclOperationInfo_t info = PCCL_OPERATION_INFO_INITIALIZER;
+	pcclResult_t result;
 	unsigned rank;
-	pcclResult_t result = pcclSuccess;
 
 	CHECK(input != NULL && output != NULL);
 	me->config.lanes = large->lanes;
@@ -76,18 +77,20 @@ static void reduces_a_large_buffer(struct world_peer *me)
 	rank = peer_rank(me);
 	operation.count = count;
 	operation.plan = large->plan;
-	/* Until the kill has hit one of them. */
-	while (result == pcclSuccess) {
+	/* Until the kill has hit one of them, or come between two. */
+	do {
 		values_fill(input, pcclFloat, 0, count, rank);
 		peer_reach(me, 1);
-		result = pcclAllReduceWith(input, output, &operation, me->comm, NULL);
-		if (result == pcclSuccess)
+		result = pcclAllReduceWith(input, output, &operation, me->comm, &info);
+		if (result == pcclSuccess && info.participants_max == 4)
 			CHECK(values_reduced(output, pcclFloat, pcclSum, count / 3, count / 50, everybody, 4));
-	}
+	} while (result == pcclSuccess && info.participants_max == 4);
 	tell_result(me, result);
-	CHECK_RESULT(pcclRankConnectionLost, result);
-	CHECK(strlen(pcclGetLastError(me->comm)) > 0);
-	CHECK(values_filled(input, pcclFloat, 0, count, rank));
+	if (result != pcclSuccess) {
+		CHECK_RESULT(pcclRankConnectionLost, result);
+		CHECK(strlen(pcclGetLastError(me->comm)) > 0);
+		CHECK(values_filled(input, pcclFloat, 0, count, rank));
+	}
 	check_next_call(me, 3);
 	if (!large->in_place)
 		free(output);
@@ -95,9 +98,9 @@ static void reduces_a_large_buffer(struct world_peer *me)
 	peer_leave(me);
 }
 
-static void kill_amid_a_large_all_reduce(void **state, const struct large *large, unsigned victim)
+/* What all survivors say; success: it came between two operations. */
+static pcclResult_t kill_one(struct world *world, const struct large *large, unsigned victim)
 {
-	struct world *world = *state;
 	uint64_t killed_ns;
 
 	peers_start_master(world, WORLD_PROGRAM);
@@ -107,35 +110,55 @@ static void kill_amid_a_large_all_reduce(void **state, const struct large *large
 	killed_ns = peers_now_ns();
 	peers_signal(world, victim, SIGKILL);
 	peers_finish(world);
-	assert_int_equal(check_agreement(world, 4, victim, killed_ns), pcclRankConnectionLost);
+	return check_agreement(world, 4, victim, killed_ns);
+}
+
+/* In a world of its own each time. Where memory is not much faster than peers most kills come amid an operation. */
+static void kill_amid_a_large_all_reduce(const struct large *large, unsigned victim)
+{
+	pcclResult_t result = pcclSuccess;
+	unsigned attempt;
+
+	for (attempt = 0; attempt < 20 && result == pcclSuccess; attempt++) {
+		void *world = NULL;
+
+		assert_int_equal(peers_open(&world), 0);
+		result = kill_one(world, large, victim);
+		assert_int_equal(peers_close(&world), 0);
+	}
+	assert_int_equal(result, pcclRankConnectionLost);
 }
 
 static void a_kill_amid_an_all_reduce_gives_the_input_back(void **state)
 {
 	const struct large large = {false, pcclPlanDirect, 1};
 
-	kill_amid_a_large_all_reduce(state, &large, 2);
+	(void)state;
+	kill_amid_a_large_all_reduce(&large, 2);
 }
 
 static void a_kill_amid_an_all_reduce_in_place_gives_the_input_back(void **state)
 {
 	const struct large large = {true, pcclPlanDirect, 1};
 
-	kill_amid_a_large_all_reduce(state, &large, 1);
+	(void)state;
+	kill_amid_a_large_all_reduce(&large, 1);
 }
 
 static void a_kill_amid_a_ring_of_three_lanes_gives_the_input_back(void **state)
 {
 	const struct large large = {true, pcclPlanRing, 3};
 
-	kill_amid_a_large_all_reduce(state, &large, 3);
+	(void)state;
+	kill_amid_a_large_all_reduce(&large, 3);
 }
 
 static void the_founder_may_be_killed_amid_two_lanes(void **state)
 {
 	const struct large large = {true, pcclPlanAuto, 2};
 
-	kill_amid_a_large_all_reduce(state, &large, 0);
+	(void)state;
+	kill_amid_a_large_all_reduce(&large, 0);
 }
 
 /* ---- between operations -------------------------------------------------------------------------------------- */
@@ -334,13 +357,10 @@ static void when_all_members_die_the_one_who_waits_is_admitted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_kill_amid_an_all_reduce_gives_the_input_back, peers_open,
-						peers_close),
-		cmocka_unit_test_setup_teardown(a_kill_amid_an_all_reduce_in_place_gives_the_input_back, peers_open,
-						peers_close),
-		cmocka_unit_test_setup_teardown(a_kill_amid_a_ring_of_three_lanes_gives_the_input_back, peers_open,
-						peers_close),
-		cmocka_unit_test_setup_teardown(the_founder_may_be_killed_amid_two_lanes, peers_open, peers_close),
+		cmocka_unit_test(a_kill_amid_an_all_reduce_gives_the_input_back),
+		cmocka_unit_test(a_kill_amid_an_all_reduce_in_place_gives_the_input_back),
+		cmocka_unit_test(a_kill_amid_a_ring_of_three_lanes_gives_the_input_back),
+		cmocka_unit_test(the_founder_may_be_killed_amid_two_lanes),
 		cmocka_unit_test_setup_teardown(a_kill_between_operations_costs_one_failure_at_most, peers_open,
 						peers_close),
 		cmocka_unit_test_setup_teardown(idle_peers_learn_of_a_kill, peers_open, peers_close),
