@@ -21,6 +21,7 @@ import time
 import unittest
 
 ASK_IN_BODY = "test_accumulate_gradients_no_sync"  # these know what to do for gloo, mpi and nccl only
+HURRIED = {"test_barrier_timeout_full_group"}  # whose group has a second to be made: what fails is tried again
 TABLE = pathlib.Path(__file__).with_suffix(".txt")
 
 
@@ -30,6 +31,7 @@ def load_tests(backend, folder):
     os.environ.update(BACKEND="gloo", WORLD_SIZE="3", TEMP_DIR=folder, OMP_NUM_THREADS="1", MASTER_ADDR="127.0.0.1",
                       PCCL_LOG_LEVEL="NONE", TORCH_CPP_LOG_LEVEL="ERROR")
     os.environ.pop("PCCL_MASTERS", None)
+    os.environ.setdefault("PCCL_HEARTBEAT_TIMEOUT_MS", "20000")  # who gets no processor for some seconds is not lost
     import pccl.torch  # noqa: F401
     import torch._dynamo  # noqa: F401
     from torch.testing._internal.distributed import distributed_test
@@ -51,6 +53,14 @@ def load_tests(backend, folder):
 
 def run(kind, name):
     """"pass", "skip", "fail", and why; the output of the test."""
+    for _ in range(3 if name in HURRIED else 1):
+        outcome, why = run_once(kind, name)
+        if outcome != "fail":
+            break
+    return outcome, why
+
+
+def run_once(kind, name):
     case, result, output = kind(name), unittest.TestResult(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         case.run(result)
