@@ -21,10 +21,12 @@ static void give_up(struct world_peer *me, pcclResult_t result)
 	CHECK_RESULT(pcclSuccess, pcclDestroyCommunicator(me->comm));
 }
 
-/* With the time-out of whoever sets none. */
+/* With the time-out of whoever sets none; under a sanitizer with a longer one. */
 static void join_as_it_is(struct world_peer *me)
 {
 	unsetenv("PCCL_HEARTBEAT_TIMEOUT_MS");
+	if (peers_patience() > 1 && me->config.heartbeat_timeout_ms == 0)
+		me->config.heartbeat_timeout_ms = DEFAULT_MS * peers_patience();
 	peer_join(me);
 }
 
@@ -76,6 +78,7 @@ static void check_end(struct world *world, uint64_t stopped_ns, unsigned timeout
 {
 	unsigned peer;
 
+	timeout_ms *= peers_patience();
 	for (peer = 0; peer <= 2; peer += 2) {
 		peers_await(world, peer, 2);
 		assert_true(peers_told(world, peer, TOLD_END_NS) > stopped_ns + (timeout_ms - 1000) * WORLD_MS_NS);
@@ -103,7 +106,7 @@ static void a_stopped_peer_is_gone_in_time_and_may_come_back(void **state)
 
 static void works_with_longer_heartbeats(struct world_peer *me)
 {
-	me->config.heartbeat_timeout_ms = LONGER_MS;
+	me->config.heartbeat_timeout_ms = LONGER_MS * peers_patience();
 	works_with_one_who_stops(me);
 }
 
@@ -213,7 +216,7 @@ static void is_busy_for_long(struct world_peer *me)
 
 	join_as_it_is(me);
 	peer_grow(me, 2);
-	until_ns = peers_now_ns() + 3 * DEFAULT_MS / 2 * WORLD_MS_NS;
+	until_ns = peers_now_ns() + 3 * DEFAULT_MS / 2 * WORLD_MS_NS * peers_patience();
 	while (me->index == 1 && peers_now_ns() < until_ns)
 		;
 	CHECK_RESULT(pcclSuccess, peer_sum(me, 1, 1, &sum));
