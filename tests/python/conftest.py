@@ -16,10 +16,11 @@ os.environ.setdefault("PCCL_HEARTBEAT_TIMEOUT_MS", "20000")
 
 
 def free_port():
-    """That nobody listens on, below those that Linux gives to outgoing connections, which are taken at any moment."""
+    """That nobody listens on, at whatever address. Below those that Linux gives to outgoing connections, which are
+    taken at any moment, and those that the tests in C try."""
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+            probe.bind(("", random.randrange(10_000, 18_000)))
             return probe.getsockname()[1]
 
 
