@@ -33,7 +33,7 @@ maps = pathlib.Path("/proc/self/maps").read_text()
 loaded = {line.split()[-1] for line in maps.splitlines() if ".so" in line}
 for name in ("libpccl", "libssl", "libcrypto", "libhwloc", "libjansson", "libxxhash", "libzstd"):
     assert any(name in path and path.startswith(sys.prefix) for path in loaded), (name, loaded)
-print("reduced")
+print("reduced\n", end="")  # at once: pccl-run does not buffer, and the other one prints at the same time
 END
 cd "$work"
 env -u PYTHONPATH -u PCCL_LIBRARY -u LD_LIBRARY_PATH "$work/env/bin/pccl-run" -n 2 program.py >"$work/output"
