@@ -15,8 +15,9 @@ struct pccl_neighbour {
 	bool passed;	 /* the link was made with a pass; false: the master that told the view had none */
 	bool lost;	 /* the link, for good */
 	bool silent;	 /* that was complained about */
-	bool stranger;	 /* no member yet: as long as it is, it has the next two and no rank */
-	uint32_t number; /* of the last MEET about it */
+	bool stranger;	 /* no member yet: as long as it is, it has the next three and no rank */
+	uint32_t number; /* of the last MEET about it, */
+	bool unanswered; /* which waits for the link to be up again */
 	bool visits;	 /* a stranger: the next is its number among visitors */
 	uint32_t visitor;
 	struct pccl_neighbour *next;
@@ -83,7 +84,7 @@ struct pccl_neighbour *pccl_lane_find_neighbour(const struct pccl_lane *lane, co
 /* Makes links to the members of the command's view, and tells what comes of them. */
 void pccl_lane_meet(struct pccl_lane *lane, const struct pccl_command *command);
 struct pccl_neighbour *pccl_lane_find_stranger(const struct pccl_lane *lane, const pcclRankUuid_t *uuid);
-void pccl_lane_stranger_up(const struct pccl_neighbour *stranger);
+void pccl_lane_stranger_up(struct pccl_neighbour *stranger);
 void pccl_lane_stranger_lost(struct pccl_neighbour *stranger, const char *reason);
 /* It is a member now, and no stranger; a link that is up stays. */
 void pccl_lane_stranger_joins(struct pccl_neighbour *stranger);

@@ -212,6 +212,8 @@ void pccl_neighbour_broken(struct pccl_neighbour *neighbour, bool broken)
 	neighbour->broken = broken;
 	if (!neighbour->stranger)
 		lane->calls->broken(lane->config.context, &neighbour->uuid, broken);
+	else if (!broken && neighbour->unanswered)
+		pccl_lane_stranger_up(neighbour);
 }
 
 void pccl_neighbour_lost(struct pccl_neighbour *neighbour, const char *reason)
@@ -363,6 +365,7 @@ static void drop_unpassed(const struct pccl_lane *lane, struct pccl_neighbour *n
 	lane->calls->close(neighbour->link);
 	neighbour->link = NULL;
 	neighbour->lost = false;
+	neighbour->broken = false;
 }
 
 pcclResult_t pccl_lane_list_neighbours(struct pccl_lane *lane, const struct pccl_view *view)

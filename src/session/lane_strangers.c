@@ -23,6 +23,8 @@ static void close_link(struct pccl_neighbour *stranger)
 		stranger->lane->calls->close(stranger->link);
 	stranger->link = NULL;
 	stranger->lost = false;
+	stranger->broken = false;
+	stranger->unanswered = false;
 	if (stranger->visits) /* what was said over this link counts no more */
 		pccl_lane_list_visitors(stranger->lane);
 }
@@ -105,7 +107,10 @@ static void meet(struct pccl_lane *lane, const struct pccl_member *member, const
 			return;
 		}
 	}
-	if (stranger->link == NULL || lane->calls->is_up(stranger->link))
+	if (stranger->link != NULL && !lane->calls->is_up(stranger->link))
+		return;
+	stranger->unanswered = stranger->broken; /* it may be up again, or lost */
+	if (!stranger->unanswered)
 		tell(lane, member, how->number, NULL);
 }
 
@@ -131,10 +136,11 @@ void pccl_lane_meet(struct pccl_lane *lane, const struct pccl_command *command)
 	pccl_lane_seat_guests(lane);
 }
 
-void pccl_lane_stranger_up(const struct pccl_neighbour *stranger)
+void pccl_lane_stranger_up(struct pccl_neighbour *stranger)
 {
 	const struct pccl_lane *lane = stranger->lane;
 
+	stranger->unanswered = false;
 	lane->calls->met(lane->config.context, &stranger->uuid, stranger->number, NULL);
 }
 
@@ -143,6 +149,7 @@ void pccl_lane_stranger_lost(struct pccl_neighbour *stranger, const char *reason
 	struct pccl_lane *lane = stranger->lane;
 
 	stranger->lost = true;
+	stranger->unanswered = false;
 	pccl_lane_list_visitors(lane);
 	pccl_lane_pump_visits(lane);
 	lane->calls->met(lane->config.context, &stranger->uuid, stranger->number, reason);
