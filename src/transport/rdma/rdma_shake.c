@@ -27,6 +27,15 @@ static void note_decline(const char *cause)
 		pccl_log_info("no RDMA with a peer, the connection goes on without: %s", cause);
 }
 
+/* Likewise, of a device that PCCL_RDMA_DEVICE lists. */
+static void note_passed_over(const char *cause)
+{
+	static bool noted;
+
+	if (!__atomic_exchange_n(&noted, true, __ATOMIC_RELAXED))
+		pccl_log_info("a device of the list is passed over: %s", cause);
+}
+
 /* An accepted stream has a pair, and nothing has gone through it yet. */
 static bool is_on_trial(const struct pccl_rdma_stream *stream)
 {
@@ -46,7 +55,8 @@ bool pccl_rdma_is_stuck(const struct pccl_rdma_stream *stream, uint64_t now_ns)
 	return !pccl_pair_all_acked(stream->pair) && now_ns > pccl_pair_waits_since_ns(stream->pair) + LONG_NS;
 }
 
-void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
+/* But for its place among those that go over its device. */
+static void let_go(struct pccl_rdma_stream *stream)
 {
 	const uint64_t now_ns = pccl_clock_ns();
 
@@ -56,14 +66,21 @@ void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
 		pccl_avoid_doubt(&stream->remote, now_ns);
 	end_wait(stream);
 	pccl_trial_end(&stream->trial);
-	pccl_rail_give_back(&stream->rail);
 	pccl_pair_destroy(stream->pair);
 	stream->pair = NULL;
 }
 
+void pccl_rdma_give_up(struct pccl_rdma_stream *stream)
+{
+	let_go(stream);
+	pccl_rail_give_back(&stream->rail);
+}
+
+/* Its place it keeps while it lasts: the other side may lack just this device, which would have the fewest connections
+ * ever after, and so all that follow. */
 static enum pccl_shake go_plain(struct pccl_rdma_stream *stream)
 {
-	pccl_rdma_give_up(stream);
+	let_go(stream);
 	stream->stage = PCCL_RDMA_PLAIN;
 	return PCCL_SHAKE_DONE;
 }
@@ -135,8 +152,7 @@ static bool are_trusted(const struct pccl_rdma_stream *stream, const struct pccl
 	return false;
 }
 
-/* Of several devices the next one where the first one's network is not trusted: that has the fewest connections ever
- * after. */
+/* Of several devices the next one where the first one is missing, down, or in a network that is not trusted. */
 static bool choose_rail(struct pccl_rdma_stream *stream, const struct pccl_address *local)
 {
 	const uint32_t count = pccl_pair_rails(), all = (1u << count) - 1;
@@ -148,7 +164,11 @@ static bool choose_rail(struct pccl_rdma_stream *stream, const struct pccl_addre
 		rail = pccl_rail_take(&stream->rail, &stream->remote, count, tried);
 		tried |= 1u << rail;
 		result = pccl_pair_create(local, rail, stream->trusted, &stream->pair);
-	} while (result == pcclInvalidUsage && tried != all);
+		if (result != pcclSuccess && tried != all)
+			note_passed_over(pccl_fail_text());
+	} while (result != pcclSuccess && result != pcclOutOfMemory && tried != all);
+	if (result != pcclSuccess)
+		pccl_rail_give_back(&stream->rail);
 	return result == pcclSuccess;
 }
 

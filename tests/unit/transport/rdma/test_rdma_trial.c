@@ -382,10 +382,24 @@ static void connections_are_spread_over_the_devices_that_are_listed(void **state
 	for (i = 0; i < 3; i++)
 		wire_close(&dialers[i], false);
 	end_flood(&flood);
-	setenv("PCCL_RDMA_DEVICE", "standin0,:", 1);
-	check_way(first == 0 ? devices[0] : "tcp");
 	setenv("PCCL_RDMA_DEVICE", "standin2", 1);
 	check_way("tcp");
+	unsetenv("PCCL_RDMA_DEVICE");
+}
+
+/* Whichever comes first. */
+static void devices_that_are_missing_are_passed_over(void **state)
+{
+	static const char *const lists[] = {"standin2,standin1", "standin1,standin2",
+					    "standin1,:", "standin2,:,standin1"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		setenv("PCCL_RDMA_DEVICE", lists[i], 1);
+		check_way("rdma over standin1");
+		check_way("rdma over standin1");
+	}
 	unsetenv("PCCL_RDMA_DEVICE");
 }
 
@@ -401,6 +415,7 @@ int main(void)
 		cmocka_unit_test_setup(strangers_who_offer_open_so_many_devices, forget_all),
 		cmocka_unit_test_setup(who_only_offers_again_and_again_is_declined, forget_all),
 		cmocka_unit_test_setup(connections_are_spread_over_the_devices_that_are_listed, forget_all),
+		cmocka_unit_test_setup(devices_that_are_missing_are_passed_over, forget_all),
 	};
 
 	standin = check_standin_verbs();

@@ -20,7 +20,7 @@ static const char *const files[] = {"authority.pem", "member.pem",  "member.key"
 static const char *host;
 static struct authority ours;
 
-static struct side with_secret, other_secret, of_member, of_traitor, elsewhere, of_other_device;
+static struct side with_secret, other_secret, of_member, of_traitor, elsewhere, of_other_device, of_both;
 static struct wire_kind paired, declining, bare;
 
 static struct pccl_tls *certify(const char *name)
@@ -55,6 +55,7 @@ static void set_up(void)
 	trust(&of_traitor, certify("traitor"), here);
 	trust(&elsewhere, share('s'), "10.0.0.0/8,::/1");
 	trust(&of_other_device, share('s'), "127.0.0.2/32");
+	trust(&of_both, share('s'), "127.0.0.0/24");
 	paired = (struct wire_kind){&with_secret.wire.slots, host, NULL};
 	bare = (struct wire_kind){&pccl_rdma, host, NULL};
 	declining = (struct wire_kind){with_secret.plain, host, &with_secret.wire.slots};
@@ -62,8 +63,8 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	struct side *const sides[] = {&with_secret, &other_secret, &of_member,
-				      &of_traitor,  &elsewhere,	   &of_other_device};
+	struct side *const sides[] = {&with_secret, &other_secret,    &of_member, &of_traitor,
+				      &elsewhere,   &of_other_device, &of_both};
 	size_t i;
 
 	for (i = 0; i < sizeof(sides) / sizeof(sides[0]); i++)
@@ -155,6 +156,30 @@ static void devices_in_other_networks_are_passed_over(void **state)
 		check_way(first, second, "tls");
 		check_way(&elsewhere.wire.slots, &elsewhere.wire.slots, "tls");
 	}
+	unsetenv("PCCL_RDMA_DEVICE");
+}
+
+/* Who dials can't know: half of the connections are over the one that both have, and not none after a while. */
+static void a_device_that_the_other_side_lacks_gets_no_more_than_its_share(void **state)
+{
+	enum { CONNECTIONS = 4 };
+	static struct wire wires[CONNECTIONS];
+	const struct wire_kind kind = {&with_secret.wire.slots, host, &of_both.wire.slots};
+	char way[PCCL_STREAM_DESCRIBE_BYTES];
+	int i, paired_count = 0;
+
+	(void)state;
+	if (standin == NULL)
+		skip();
+	setenv("PCCL_RDMA_DEVICE", "standin0,standin1", 1);
+	for (i = 0; i < CONNECTIONS; i++) {
+		wire_open(&wires[i], &kind);
+		of_both.wire.slots.describe(wires[i].dialer.stream, way, sizeof(way));
+		paired_count += strncmp(way, "rdma over standin0", strlen("rdma over standin0")) == 0;
+	}
+	assert_int_equal(paired_count, CONNECTIONS / 2);
+	for (i = 0; i < CONNECTIONS; i++)
+		wire_destroy(&wires[i]);
 	unsetenv("PCCL_RDMA_DEVICE");
 }
 
@@ -450,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup(both_have_to_trust_the_network, forget_all),
 		cmocka_unit_test_setup(the_network_of_the_devices_counts, forget_all),
 		cmocka_unit_test_setup(devices_in_other_networks_are_passed_over, forget_all),
+		cmocka_unit_test_setup(a_device_that_the_other_side_lacks_gets_no_more_than_its_share, forget_all),
 		cmocka_unit_test_setup(who_lacks_the_secret_gets_to_no_pair, forget_all),
 		cmocka_unit_test_setup(who_is_revoked_gets_to_no_pair, forget_all),
 		cmocka_unit_test_setup(who_it_is_is_known_as_over_tls, forget_all),
