@@ -136,18 +136,41 @@ static void warn_of(const char *name, const char *why)
 	pccl_log_warn("the interface %s (PCCL_INTERFACES) carries nothing: %s", name, why);
 }
 
-/* One family after the other, each in the order of the cards: so who dials pairs the n-th with his n-th. What the
- * master sees may be another card's: it is for those who reach none of these. None is added if none is listened on. */
-static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_cards *cards,
-			      const struct pccl_address *listening, uint16_t port)
+static bool is_told(const struct pccl_member *self, const struct pccl_card *card, uint16_t port)
+{
+	char host[PCCL_ADDRESS_BYTES];
+	uint32_t i;
+
+	for (i = 0; i < card->address_count; i++) {
+		pccl_address_text(&card->addresses[i].address, host);
+		if (pccl_member_has_address(self, host, port))
+			return true;
+	}
+	return false;
+}
+
+void pccl_reach_add_cards(struct pccl_member *self, const struct pccl_cards *cards,
+			  const struct pccl_address *listening, uint16_t port,
+			  void (*warn)(const char *name, const char *why))
 {
 	uint32_t i;
 
-	for (i = 0; i < cards->count; i++)
-		if (find_served(&cards->cards[i], 0, listening) == NULL)
-			warn_of(cards->cards[i].name, "PCCL_LISTEN_ADDRESS is none of its addresses");
 	add_family(self, cards, AF_INET, listening, port);
 	add_family(self, cards, AF_INET6, listening, port);
+	for (i = 0; i < cards->count; i++) {
+		if (find_served(&cards->cards[i], 0, listening) == NULL)
+			warn(cards->cards[i].name, "PCCL_LISTEN_ADDRESS is none of its addresses");
+		else if (!is_told(self, &cards->cards[i], port))
+			warn(cards->cards[i].name,
+			     "a member tells eight addresses, and one is that which the master sees; "
+			     "PCCL_ADVERTISED_ADDRESS may be those of all cards instead");
+	}
+}
+
+static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, const struct pccl_cards *cards,
+			      const struct pccl_address *listening, uint16_t port)
+{
+	pccl_reach_add_cards(self, cards, listening, port, warn_of);
 	if (cards->count == 0)
 		return pccl_fail(pcclInvalidArgument,
 				 "none of the interfaces \"%s\" (PCCL_INTERFACES) is up and has an address that peers "

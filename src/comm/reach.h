@@ -4,6 +4,7 @@
 
 #include <pccl.h>
 
+#include "comm/cards.h"
 #include "comm/settings.h"
 #include "membership/message/view.h"
 #include "transport/link/dialler.h"
@@ -15,6 +16,13 @@
  * elsewhere. May block in the resolver. Returns pcclInvalidArgument for an advertised address that is none, and for
  * interfaces of which none has any. */
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out);
+
+/* What it says of cards: one family after the other, each in the order of the cards, so who dials pairs the n-th with
+ * his n-th. What the master sees may be another card's: it is for those who reach none of these. None is added if none
+ * is listened on. `warn` hears of the cards of which no address is told, and why. */
+void pccl_reach_add_cards(struct pccl_member *self, const struct pccl_cards *cards,
+			  const struct pccl_address *listening, uint16_t port,
+			  void (*warn)(const char *name, const char *why));
 
 /* A loopback address is that of a member beside the master, as this saw it. If `master_host`, numeric, by which this
  * peer reaches the master, is none, the member is there, too: it goes before the others. */

@@ -54,6 +54,45 @@ static void by_default_it_is_what_the_master_sees_and_the_interfaces(void **stat
 	}
 }
 
+static char warned[64];
+
+static void warn(const char *name, const char *why)
+{
+	assert_non_null(strstr(why, "eight addresses"));
+	strncat(warned, name, sizeof(warned) - strlen(warned) - 1);
+}
+
+/* What the master sees takes a place, for those who reach none of them. */
+static void a_card_that_there_is_no_room_for_is_warned_of(void **state)
+{
+	struct pccl_address listening;
+	struct pccl_cards cards;
+	uint32_t count, i;
+
+	(void)state;
+	assert_int_equal(pccl_address_numeric("::", 4242, &listening), pcclSuccess);
+	for (count = PCCL_CARDS_MAX - 1; count <= PCCL_CARDS_MAX; count++) {
+		struct pccl_member self = {.address_count = 0};
+
+		memset(&cards, 0, sizeof(cards));
+		warned[0] = '\0';
+		cards.count = count;
+		for (i = 0; i < count; i++) {
+			char host[32];
+
+			(void)snprintf(cards.cards[i].name, sizeof(cards.cards[i].name), "rail%u", i);
+			(void)snprintf(host, sizeof(host), "10.0.%u.1", i);
+			cards.cards[i].address_count = 1;
+			assert_int_equal(pccl_address_numeric(host, 0, &cards.cards[i].addresses[0].address),
+					 pcclSuccess);
+		}
+		pccl_reach_add_cards(&self, &cards, &listening, 4242, warn);
+		assert_int_equal(self.address_count, PCCL_MEMBER_ADDRESSES_MAX);
+		assert_string_equal(self.addresses[1].host, "");
+		assert_string_equal(warned, count == PCCL_CARDS_MAX ? "rail7" : "");
+	}
+}
+
 static void who_listens_on_one_address_does_not_tell_of_others(void **state)
 {
 	struct pccl_settings settings = settings_with("127.0.0.1", "");
@@ -254,6 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_default_it_is_what_the_master_sees_and_the_interfaces),
+		cmocka_unit_test(a_card_that_there_is_no_room_for_is_warned_of),
 		cmocka_unit_test(who_listens_on_one_address_does_not_tell_of_others),
 		cmocka_unit_test(configured_addresses_are_the_only_ones),
 		cmocka_unit_test(advertised_address_that_is_none_is_refused_in_words),
