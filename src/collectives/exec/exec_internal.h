@@ -49,7 +49,8 @@ struct op *op_find_cookie(const struct pccl_exec *exec, const void *cookie);
 void parting_add(struct pccl_exec *exec, uint32_t rank, const struct pccl_op_key *key);
 struct pccl_op_key parting_take(struct pccl_exec *exec, uint32_t rank);
 void lot_set(struct pccl_exec *exec, uint32_t rank, enum lot lot, const struct op *op, bool value);
-bool lot_any(const struct pccl_exec *exec, uint32_t rank, enum lot lot);
+/* Has any op something to send there? */
+bool lots_any(const struct pccl_exec *exec, uint32_t rank);
 /* NULL: none. */
 struct op *lot_oldest(const struct pccl_exec *exec, uint32_t rank, enum lot lot);
 

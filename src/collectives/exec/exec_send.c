@@ -449,8 +449,7 @@ bool pccl_exec_wants(const struct pccl_exec *exec, uint32_t rank)
 	if (exec->frozen)
 		return false;
 	assert(rank < exec->ranks);
-	return exec->members[rank].parting_count > 0 || lot_any(exec, rank, LOT_CONTROL) ||
-	       lot_any(exec, rank, LOT_RESULTS) || lot_any(exec, rank, LOT_PARTIALS);
+	return exec->members[rank].parting_count > 0 || lots_any(exec, rank);
 }
 
 bool pccl_exec_ready(struct pccl_exec *exec, uint32_t *rank_out)

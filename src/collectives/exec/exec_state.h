@@ -327,6 +327,8 @@ struct table {
 	uint32_t handles_made;
 	struct ended *ended; /* ENDED_WAYS for each set */
 	uint64_t *lots;	     /* LOTS for each rank, see exec_table.c */
+	uint32_t summary;    /* words of a lot that say which of the rest are not 0; depends on the room, as the next */
+	uint32_t lot_words;
 	/* Ops of which a rank is still to be told DONE though they have ended: a ring of `room` for each rank. While
 	 * one has some, no START goes there, so they were open at one time, and there is room. */
 	struct pccl_op_key *partings;

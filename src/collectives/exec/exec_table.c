@@ -22,46 +22,50 @@ static uint32_t lot_words(uint32_t room)
 
 static uint64_t *lot_at(const struct pccl_exec *exec, uint32_t rank, enum lot lot)
 {
-	return exec->table.lots + ((size_t)rank * LOTS + lot) * lot_words(exec->table.room);
+	return exec->table.lots + ((size_t)rank * LOTS + lot) * exec->table.lot_words;
 }
 
 void lot_set(struct pccl_exec *exec, uint32_t rank, enum lot lot, const struct op *op, bool value)
 {
-	uint64_t *summary = lot_at(exec, rank, lot), *words = summary + summary_words(exec->table.room);
+	uint64_t *summary = lot_at(exec, rank, lot), *words = summary + exec->table.summary;
+	const uint64_t bit = UINT64_C(1) << op->place % 64;
 	uint32_t word = op->place / 64;
 
 	if (value) {
-		pccl_bitmap_set(words, op->place);
+		words[word] |= bit;
 		pccl_bitmap_set(summary, word);
 		if (lot <= LOT_PARTIALS)
 			pccl_bitmap_set(exec->ready, rank);
 		return;
 	}
-	pccl_bitmap_clear(words, op->place);
+	if ((words[word] & bit) == 0)
+		return;
+	words[word] &= ~bit;
 	if (words[word] == 0)
 		pccl_bitmap_clear(summary, word);
 }
 
-bool lot_any(const struct pccl_exec *exec, uint32_t rank, enum lot lot)
+bool lots_any(const struct pccl_exec *exec, uint32_t rank)
 {
-	const uint64_t *summary = lot_at(exec, rank, lot);
-	uint32_t count = summary_words(exec->table.room), index;
+	const uint64_t *summary = lot_at(exec, rank, LOT_CONTROL);
+	uint32_t index;
 	uint64_t any = 0;
 
-	for (index = 0; index < count; index++)
-		any |= summary[index];
+	for (index = 0; index < exec->table.summary; index++)
+		any |= summary[index] | summary[index + exec->table.lot_words] |
+		       summary[index + 2 * exec->table.lot_words];
 	return any != 0;
 }
 
 struct op *lot_oldest(const struct pccl_exec *exec, uint32_t rank, enum lot lot)
 {
-	const uint64_t *summary = lot_at(exec, rank, lot), *words = summary + summary_words(exec->table.room);
-	uint32_t count = summary_words(exec->table.room), index = 0, word;
+	const uint64_t *summary = lot_at(exec, rank, lot), *words = summary + exec->table.summary;
+	uint32_t index = 0, word;
 	struct op *op;
 
-	while (index < count && summary[index] == 0)
+	while (index < exec->table.summary && summary[index] == 0)
 		index++;
-	if (index == count)
+	if (index == exec->table.summary)
 		return NULL;
 	word = index * 64 + (uint32_t)__builtin_ctzll(summary[index]);
 	op = exec->table.places[word * 64 + (uint32_t)__builtin_ctzll(words[word])];
@@ -78,7 +82,7 @@ static void move_down(struct pccl_exec *exec, struct op *op, uint32_t place)
 
 	for (rank = 0; rank < exec->ranks; rank++) {
 		for (lot = 0; lot < LOTS; lot++) {
-			uint64_t *words = lot_at(exec, rank, (enum lot)lot) + summary_words(exec->table.room);
+			uint64_t *words = lot_at(exec, rank, (enum lot)lot) + exec->table.summary;
 
 			op->place = from;
 			if (!pccl_bitmap_test(words, from))
@@ -198,6 +202,8 @@ static pcclResult_t make_table(struct pccl_exec *exec, uint32_t room)
 	struct table table = *old;
 
 	table.room = room;
+	table.summary = summary_words(room);
+	table.lot_words = lot_words(room);
 	table.places = pccl_calloc(room, sizeof(*table.places));
 	table.by_key = pccl_calloc(room, sizeof(*table.by_key));
 	table.by_cookie = pccl_calloc(room, sizeof(*table.by_cookie));
