@@ -9,6 +9,8 @@
 
 #include "base/fail.h"
 
+#define SMALL_BYTES 1024
+
 static void *checked(void *memory, size_t count, size_t size)
 {
 	if (memory == NULL)
@@ -26,6 +28,17 @@ void *pccl_zalloc(size_t bytes)
 	return pccl_calloc(1, bytes);
 }
 
+/* glibc's calloc() passes by what free() keeps at hand for malloc(). The compiler must not make one of the other. */
+static void *zeroed(size_t bytes)
+{
+	void *memory = malloc(bytes);
+
+	__asm__("" : "+r"(memory));
+	if (memory != NULL)
+		memset(memory, 0, bytes);
+	return memory;
+}
+
 void *pccl_calloc(size_t count, size_t size)
 {
 	size_t bytes;
@@ -34,7 +47,7 @@ void *pccl_calloc(size_t count, size_t size)
 		return checked(calloc(1, 1), count, size);
 	if (__builtin_mul_overflow(count, size, &bytes))
 		return checked(NULL, count, size);
-	return checked(calloc(count, size), count, size);
+	return checked(bytes <= SMALL_BYTES ? zeroed(bytes) : calloc(count, size), count, size);
 }
 
 void *pccl_realloc(void *memory, size_t bytes)
