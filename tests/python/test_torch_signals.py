@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl  # noqa: E402
 from pccl.errors import PCCLError  # noqa: E402
-from pccl.torch import _launcher, _staging  # noqa: E402
+from pccl.torch import _launcher, _staging, _work  # noqa: E402
 
 PACKAGE = str(pathlib.Path(pccl.__file__).parent)
 
@@ -94,3 +95,15 @@ def launch_beside(rank, count):
 
 def test_who_launches_waits_for_nobody_whom_a_handler_may_have_interrupted(run_ranks):  # noqa: F811
     assert run_ranks(launch_beside, 2) == {0: False, 1: False}
+
+
+def test_futures_that_are_asked_for_after_the_end_of_their_group_end():
+    watcher, may_end = _work.Watcher(), threading.Event()
+    futures = [torch.futures.Future() for _ in range(2)]
+    watcher.watch(SimpleNamespace(finish=lambda: may_end.wait(30)), futures[0])
+    (thread,) = watcher._threads
+    watcher.stop(0)  # it waits no longer for who ends the first one
+    may_end.set()
+    thread.join(30)
+    watcher.watch(SimpleNamespace(finish=lambda: None), futures[1])
+    assert futures[0].done() and futures[1].done()

@@ -203,16 +203,23 @@ class Watcher:
         self._lock = threading.RLock()  # a signal handler may interrupt who has it, and stop them
         self._free = 0
         self._threads: list[threading.Thread] = []
+        self._is_stopped = False
 
     def watch(self, work: Work, future: Any) -> None:
+        thread: threading.Thread | None = None
         with self._lock:
-            self._inbox.put((work, future))
-            if self._free > 0:
-                self._free -= 1
-                return
-            thread = threading.Thread(target=self._serve, name="pccl-futures", daemon=True)
-            self._threads.append(thread)
-        thread.start()
+            if not self._is_stopped:
+                self._inbox.put((work, future))
+                if self._free > 0:
+                    self._free -= 1
+                    return
+                thread = threading.Thread(target=self._serve, name="pccl-futures", daemon=True)
+                self._threads.append(thread)
+        if thread is not None:
+            thread.start()
+        else:  # nothing is in flight any more
+            work.finish()
+            future.set_result(None)
 
     def _serve(self) -> None:
         while (item := self._inbox.get()) is not None:
@@ -224,8 +231,9 @@ class Watcher:
                 self._free += 1
 
     def stop(self, limit_s: float = math.inf) -> None:
-        """No work may be in flight. Waits for no longer than that for who ends one still."""
+        """For ever. No work may be in flight. Waits for no longer than that for who ends one still."""
         with self._lock:
+            self._is_stopped = True
             threads, self._threads, self._free = self._threads, [], 0
         for _ in threads:
             self._inbox.put(None)
