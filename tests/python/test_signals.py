@@ -1,6 +1,7 @@
 """Handlers of signals that come while the main thread is in a call: they raise, wait themselves, or close what is
 waited for."""
 
+import contextlib
 import random
 import signal
 import threading
@@ -188,6 +189,26 @@ def test_a_handler_may_close_a_master_that_is_being_closed(free_address):
     with node._waiting:  # as close() has it
         node.close()
     node.close()
+
+
+def test_a_handler_may_close_a_master_that_is_told_something(free_address, on_alarm, monkeypatch):
+    class Line(str):
+        __slots__ = ()
+
+        def encode(self):
+            signal.raise_signal(signal.SIGALRM)
+            return super().encode()
+
+    node = pccl.MasterNode(free_address)
+    node.run()
+    on_alarm(node.close)
+    used = []
+    real = pccl._master.lib.pcclCommandMaster
+    monkeypatch.setattr(pccl._master.lib, "pcclCommandMaster", lambda handle, *rest: (
+        used.append((handle, node._handle)), real(handle, *rest))[1])
+    with contextlib.suppress(pccl.errors.PCCLError):  # it may have been interrupted by then
+        node.command(Line("bans"))
+    assert used[0][0] is used[0][1] and not node._handle
 
 
 def test_a_handler_may_change_where_the_log_goes_while_the_main_thread_does(on_alarm):

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 from . import _addresses
 from . import _declarations as d
@@ -48,11 +49,14 @@ class MasterNode:
     def read_again(self) -> None:
         """Its secret or certificates and its list of who may join, while it runs; what is wrong with one does not keep
         the other, and what was before stays in its place."""
-        with self._using:
-            try:
-                self._set_security()
-            finally:
-                self._set_admission()
+        def read() -> None:
+            with self._using:
+                try:
+                    self._set_security()
+                finally:
+                    self._set_admission()
+
+        self._do(read)
 
     def command(self, line: str) -> list[str]:
         """What its operator says, as `pccl-master --do`: "list", "evict WHOM because TEXT", "ban WHOM", "unban WHOM",
@@ -63,9 +67,18 @@ class MasterNode:
             lines.append(text.decode(errors="replace"))
 
         take = d.pcclLineCallback_t(add)
-        with self._using:
-            PCCLError.check(lib.pcclCommandMaster(self._handle, line.encode(), take, None), "pcclCommandMaster")
+
+        def command() -> None:
+            with self._using:
+                PCCLError.check(lib.pcclCommandMaster(self._handle, line.encode(), take, None), "pcclCommandMaster")
+
+        self._do(command)
         return lines
+
+    @staticmethod
+    def _do(function: Callable[[], object]) -> None:
+        """What it does with the handle is more than one call of C: no signal handler closes this in the midst of it."""
+        run(function, lambda: None)
 
     def interrupt(self) -> None:
         """Asks it to stop; does not wait."""
