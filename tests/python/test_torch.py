@@ -231,6 +231,9 @@ def check_exchanges(rank, count):
         dist.group.WORLD.send([torch.ones(1)], rank, 0)
     with pytest.raises(ValueError, match="do not match"):
         dist.all_to_all_single(torch.empty(count), torch.empty(count), [1] * count, [2] * count)
+    unlike = [torch.zeros(1, dtype=torch.int8), *(torch.zeros(1, dtype=torch.int64) for _ in range(count - 1))]
+    with pytest.raises(ValueError, match="of one type"):  # PyTorch's own function looks itself
+        dist.group.WORLD.alltoall(unlike, [torch.zeros(1) for _ in range(count)])
 
 
 def check_works(rank, count):

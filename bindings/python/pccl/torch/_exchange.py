@@ -142,6 +142,9 @@ class Exchange(Transfers):
     def alltoall(self, output_tensors: Tensors, input_tensors: Tensors, opts: Any = None, timeout: Any = None) -> Work:
         if len(output_tensors) != self._size or len(input_tensors) != self._size:
             raise ValueError(f"an all-to-all in a group of {self._size} has as many outputs and inputs")
+        types = {each.dtype for each in (*output_tensors, *input_tensors)}
+        if len(types) > 1:
+            raise ValueError(f"the tensors of an all-to-all are of one type, not of {', '.join(map(str, types))}")
         opts = options_of(c10d.AllToAllOptions, opts, timeout)
         source = joined(input_tensors)
         sizes = [output.numel() for output in output_tensors]
