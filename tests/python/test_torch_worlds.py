@@ -114,6 +114,26 @@ def test_reconfigure_can_be_called_again_when_the_group_could_not_be_made(run_ra
     assert run_ranks(fail_once_to_begin, 2) == {0: ((0, 2), 2.0), 1: ((1, 2), 2.0)}
 
 
+def found_anew(rank, count, path):
+    dist.init_process_group("pccl")
+    before = dist.group.WORLD.communicator
+    real, _elastic._agree = _elastic._agree, None
+    with pytest.raises(TypeError):
+        pccl.torch.reconfigure()
+    _elastic._agree = real
+    dist.init_process_group("pccl", store=dist.FileStore(path, count), rank=rank, world_size=count)
+    with pytest.raises(pccl.errors.InvalidUsageError, match="has been closed"):
+        before.barrier()
+    found = sum_of_all(), pccl.torch.reconfigure(), sum_of_all()
+    dist.destroy_process_group()
+    return found, pccl.torch._meeting.job.master is None
+
+
+def test_a_world_that_is_founded_in_place_of_a_lost_one_has_nothing_of_it(run_ranks, tmp_path):  # noqa: F811
+    assert run_ranks(found_anew, 2, str(tmp_path / "store")) == {
+        rank: ((2.0, (rank, 2), 2.0), True) for rank in range(2)}
+
+
 def test_who_is_lost_while_a_store_is_dialled_cuts_nobody_off(monkeypatch):
     communicator = SimpleNamespace(uuid=uuid.uuid4(), world_size=3)
     stores = iter([None, "a store"])

@@ -116,8 +116,7 @@ def _leave_all() -> None:
         with contextlib.suppress(Exception):  # the others leave anyway
             group.shutdown()
     job.drop_adopted()
-    if job.kept is not None:
-        job.kept.close()
+    job.drop_kept()
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:

@@ -92,6 +92,12 @@ class Job:
         if world is not None:
             world.communicator.close()
 
+    def drop_kept(self) -> None:
+        """Its world is over: another one is founded in place of going on."""
+        communicator, self.kept = self.kept, None
+        if communicator is not None:
+            communicator.close()
+
     def close(self) -> None:
         """The end of the default group."""
         if self.master is not None and self.kept is None:
@@ -142,6 +148,7 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         return Meeting(world.communicator, world.epoch, world.cuts)
     if is_default:
         job.drop_adopted()
+        job.drop_kept()
         job.find_masters(store, rank)
         number = peer_group()
     elif size == 1:
