@@ -51,6 +51,15 @@ static bool is_away(const struct pccl_link_stream *ls)
 	       (ls->place < ls->link->config.way_count || ls->was_home);
 }
 
+/* Has the neighbour called from where the stream's own way leads? Then that leads to nobody else. */
+static bool came_by_own_way(const struct pccl_link_stream *ls)
+{
+	struct pccl_address local, remote;
+
+	return ls->stream->transport->ends(ls->stream, &local, &remote) &&
+	       pccl_address_same_host(&remote, &ls->link->config.places[own_way(ls)].address);
+}
+
 void pccl_link_order(struct pccl_link_stream *ls)
 {
 	ls->dialler.first = has_ways(ls->link) ? own_way(ls) : ls->link->place;
@@ -371,8 +380,8 @@ void pccl_link_ways_up(struct pccl_link_stream *ls)
 	if (ls->dialled) {
 		pccl_link_order(ls);
 		ls->begin = pccl_dialler_turn_of(&ls->dialler, ls->place);
-		ls->was_home |= ls->place == own_way(ls);
 	}
+	ls->was_home |= ls->dialled ? ls->place == own_way(ls) : came_by_own_way(ls);
 	look_soon(link);
 	if (is_away(ls) && !link->ways.told) {
 		link->ways.told = true;

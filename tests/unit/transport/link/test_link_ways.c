@@ -144,6 +144,24 @@ static void where_no_way_leads_there_the_other_places_do(void **state)
 	close_ways();
 }
 
+/* Who called from the address that a stream's own way leads to is to be found there, though it is dialled elsewhere. */
+static void call_from_where_the_own_way_leads_shows_that_it_does(void **state)
+{
+	struct pccl_link_config *config = &rope.waiter.config;
+
+	(void)state;
+	open_ways();
+	assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
+	config->place_count = config->way_count = 2;
+	rope_tie_both(&rope);
+	deliver();
+	/* Stream 0 comes from there; stream 1 through the cutter, which has another address. */
+	assert_true(rope.waiter.link->streams[0].was_home);
+	assert_false(rope.waiter.link->streams[1].was_home);
+	close_ways();
+}
+
 /* Frames that are taken back are not in flight any more. */
 static void forgotten_frames_leave_room(void **state)
 {
@@ -306,6 +324,7 @@ int main(void)
 		cmocka_unit_test(stream_whose_way_leads_nowhere_goes_another_until_it_does),
 		cmocka_unit_test(way_from_an_address_that_this_host_has_no_more_is_none),
 		cmocka_unit_test(where_no_way_leads_there_the_other_places_do),
+		cmocka_unit_test(call_from_where_the_own_way_leads_shows_that_it_does),
 		cmocka_unit_test(forgotten_frames_leave_room),
 		cmocka_unit_test(frames_of_an_earlier_connection_are_not_measured),
 		cmocka_unit_test(silent_stream_goes_elsewhere_and_no_further_than_it_must),
