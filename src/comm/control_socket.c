@@ -324,7 +324,7 @@ static pcclResult_t fail_silent(void)
 			 ANSWER_S);
 }
 
-static pcclResult_t read_all(int fd, struct text *text)
+static pcclResult_t read_all(int fd, struct text *text, uint64_t end_ns)
 {
 	ssize_t got = 0;
 
@@ -333,10 +333,10 @@ static pcclResult_t read_all(int fd, struct text *text)
 			text->bytes += (size_t)got;
 		if (!make_room(text, LINE_BYTES))
 			return pcclOutOfMemory;
-		got = recv(fd, text->data + text->bytes, LINE_BYTES, 0);
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0 && errno == EAGAIN)
-		return fail_silent();
+		if (!await(fd, POLLIN, end_ns))
+			return fail_silent();
+		got = recv(fd, text->data + text->bytes, LINE_BYTES, MSG_DONTWAIT);
+	} while (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN)));
 	text->data[text->bytes] = '\0';
 	if (got < 0 || strlen(text->data) != text->bytes || text->bytes == 0 || text->data[text->bytes - 1] != '\n')
 		return pccl_fail(pcclMasterConnectionFailed, "the master has hung up");
@@ -371,24 +371,29 @@ static pcclResult_t ask(int fd, const char *line, pcclLineCallback_t take, void 
 
 	if (!write_all(fd, line, strlen(line), end_ns) || !write_all(fd, "\n", 1, end_ns))
 		return pccl_fail(pcclMasterConnectionFailed, "the master has hung up");
-	result = read_all(fd, &text);
+	result = read_all(fd, &text, end_ns);
 	if (result == pcclSuccess)
 		result = take_answer(text.data, take, context);
 	pccl_free(text.data);
 	return result;
 }
 
-/* A master that is stopped neither takes callers out of its line nor answers. */
+/* A master that is stopped neither takes callers out of its line nor answers. Signals may come all the time, and the
+ * socket's own time-out begins anew with each. */
 static pcclResult_t dial_and_ask(int fd, const struct sockaddr_un *address, const char *line, pcclLineCallback_t take,
 				 void *context)
 {
+	uint64_t end_ns = pccl_clock_ns() + ANSWER_S * PCCL_SECOND_NS;
 	const struct timeval patience = {.tv_sec = ANSWER_S};
+	bool is_through;
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (dial(fd, address))
+	do
+		is_through = dial(fd, address);
+	while (!is_through && errno == EINTR && pccl_clock_ns() < end_ns);
+	if (is_through)
 		return ask(fd, line, take, context);
-	if (errno == EAGAIN)
+	if (errno == EAGAIN || errno == EINTR)
 		return fail_silent();
 	return pccl_fail(pcclMasterConnectionFailed, "%s: no master listens there: %s", address->sun_path,
 			 strerror(errno));

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -228,13 +229,31 @@ static void a_master_without_files_has_nothing_to_read_again(void **state)
 
 /* ---- its socket ------------------------------------------------------------------------------------------------ */
 
+static void hear(int number)
+{
+	(void)number;
+}
+
+/* As often as this a signal comes. */
+static void be_interrupted(unsigned ms)
+{
+	const struct itimerval often = {{0, ms * 1000}, {0, ms * 1000}};
+	const struct sigaction action = {.sa_handler = hear};
+
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+}
+
+/* Also by who hears signals all the time. */
 static void a_master_that_does_not_answer_is_given_up(void **state)
 {
 	struct program *program = *state;
 
 	start_and_await(program, NULL);
 	kill(program->pid, SIGSTOP);
+	be_interrupted(200);
 	tell(program, "list", pcclMasterConnectionFailed);
+	be_interrupted(0);
 	assert_non_null(strstr(pccl_fail_text(), "does not answer"));
 	kill(program->pid, SIGCONT);
 	tell(program, "list", pcclSuccess);

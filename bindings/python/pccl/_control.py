@@ -136,13 +136,13 @@ def ask(path: str, line: str) -> list[str]:
         raise ValueError(f"a command is one line of less than {_LINE_BYTES - 1} characters")
     patience = struct.pack("ll", _ANSWER_S, 0)
     with socket.socket(socket.AF_UNIX) as caller:
-        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
-        caller.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)  # settimeout() would not stand in line
         try:
             caller.connect(path)
+            caller.settimeout(_ANSWER_S)  # whatever signals come: the option's time begins anew with each
             caller.sendall(f"{line}\n".encode())
             data = b"".join(iter(lambda: caller.recv(65536), b""))
-        except BlockingIOError as error:
+        except (BlockingIOError, TimeoutError) as error:
             raise ValueError(f"the master does not answer within {_ANSWER_S} seconds: is it stopped? "
                              "It may still do so later") from error
         except OSError as error:
