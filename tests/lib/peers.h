@@ -90,8 +90,8 @@ struct world_peer {
 
 /* How much longer than on a quiet machine without sanitizers things may take. */
 unsigned peers_patience(void);
-/* Is `then_ns` so soon after `since_ns` that no time-out has passed, however busy the machine is? Heartbeats have so much
- * time here, where a test does not set it, that only broken connections show a death. */
+/* Is `then_ns` so soon after `since_ns` that no time-out has passed, however busy the machine is? Heartbeats have so
+ * much time here, where a test does not set it, that only broken connections show a death. */
 bool peers_is_soon(uint64_t then_ns, uint64_t since_ns);
 uint64_t peers_now_ns(void); /* the same clock in all processes */
 void peers_sleep_ms(unsigned ms);
