@@ -94,7 +94,7 @@ static void bad_flags_of_the_master_are_explained_and_exit_2(void **state)
 	unsetenv("PCCL_LOG_LEVEL");
 	expect_of("pccl-master", "--generate-secret >/dev/full", 1, "");
 	/* An address that only documents have: nothing is wrong with it but that it is not this machine's. */
-	expect_of("pccl-master", "--listen 203.0.113.77:48148", 1, "192.0.2.1:48148");
+	expect_of("pccl-master", "--listen 203.0.113.77:48148", 1, "203.0.113.77:48148");
 }
 
 static void the_master_tells_its_version(void **state)
