@@ -161,6 +161,11 @@ bool pccl_lane_link_checks(const struct pccl_lane_link *link)
 	return pccl_link_checks(unwrap_const(link));
 }
 
+bool pccl_lane_link_in_memory(const struct pccl_lane_link *link)
+{
+	return pccl_link_in_memory(unwrap_const(link));
+}
+
 bool pccl_lane_link_leaves(const struct pccl_lane_link *link, struct pccl_address *local_out)
 {
 	return pccl_link_leaves(unwrap_const(link), local_out);

@@ -38,7 +38,8 @@ void pccl_lane_link_adopt(struct pccl_lane_link *link, struct pccl_lane_guest *g
 void pccl_lane_link_turn_away(struct pccl_loop *loop, struct pccl_lane_guest *guest, const char *why);
 void pccl_lane_link_hang_up(struct pccl_lane_guest *guest);
 
-/* As pccl_link_leaves(). */
+/* As pccl_link_in_memory(), pccl_link_leaves(). */
+bool pccl_lane_link_in_memory(const struct pccl_lane_link *link);
 bool pccl_lane_link_leaves(const struct pccl_lane_link *link, struct pccl_address *local_out);
 
 /* Adds what pccl_link_pace() says. */

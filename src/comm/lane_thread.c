@@ -33,6 +33,7 @@ struct pccl_lane_thread {
 	struct pccl_task work;	 /* posted while the monitor has commands */
 	bool invited;		 /* atomic: to park */
 	bool linked;		 /* anew, since the thread has looked where it should run */
+	bool hurries;		 /* atomic: who drives sends before he reads */
 	struct pccl_bound bound; /* where it runs */
 	fenv_t environment;	 /* of the caller who drives */
 	bool stopped;
@@ -270,7 +271,7 @@ void pccl_lane_thread_invite(struct pccl_lane_thread *thread)
 
 bool pccl_lane_thread_take(struct pccl_lane_thread *thread)
 {
-	if (!pccl_loop_take(thread->loop))
+	if (!pccl_loop_take(thread->loop, __atomic_load_n(&thread->hurries, __ATOMIC_RELAXED)))
 		return false;
 	fegetenv(&thread->environment);
 	fesetenv(FE_DFL_ENV);
@@ -298,6 +299,22 @@ static bool is_invited(const struct pccl_lane_thread *thread)
 	return __atomic_load_n(&thread->invited, __ATOMIC_RELAXED) && !pccl_lane_is_busy(thread->lane);
 }
 
+/* In each view. A frame that is laid down in memory costs no system call while the other side is awake: then who drives
+ * sends at once what others may be waiting for. Elsewhere he looks first for what has come, so that the answer to that
+ * goes out by the same call. */
+static void look_how_to_drive(struct pccl_lane_thread *thread)
+{
+	bool in_memory = true;
+	uint32_t rank;
+
+	for (rank = 0; rank < pccl_lane_ranks(thread->lane); rank++) {
+		const struct pccl_lane_link *link = pccl_lane_link_to(thread->lane, rank);
+
+		in_memory = in_memory && (link == NULL || pccl_lane_link_in_memory(link));
+	}
+	__atomic_store_n(&thread->hurries, in_memory, __ATOMIC_RELAXED);
+}
+
 /* ---- where it runs -------------------------------------------------------------------------------------------- */
 
 /* In each view: by the first link that leaves the host by a card, and by how many do not leave it, for peers of a host
@@ -310,7 +327,6 @@ static void look_where_to_run(struct pccl_lane_thread *thread)
 	struct pccl_address local;
 	uint32_t peers = 1, rank;
 
-	thread->linked = false;
 	if (settings->binding == pcclBindingOff)
 		return;
 	for (rank = 0; rank < pccl_lane_ranks(thread->lane); rank++) {
@@ -337,8 +353,11 @@ static void *run(void *context)
 	fesetenv(FE_DFL_ENV);
 	while (!pccl_loop_is_stopping(thread->loop)) {
 		pccl_loop_turn(thread->loop, UINT64_MAX);
-		if (thread->linked)
+		if (thread->linked) {
+			thread->linked = false;
+			look_how_to_drive(thread);
 			look_where_to_run(thread);
+		}
 		if (is_invited(thread) && !pccl_loop_park(thread->loop, PATIENCE_NS))
 			__atomic_store_n(&thread->invited, false, __ATOMIC_RELAXED);
 	}

@@ -28,6 +28,7 @@ struct pccl_byte_calls;
 struct pccl_stream {
 	const struct pccl_transport *transport;
 	bool unfit; /* once it broke: because the two sides are not secured alike, so another one would break, too */
+	bool in_memory; /* what is sent is laid down there: no system call while the other side is awake */
 };
 
 struct pccl_listener {

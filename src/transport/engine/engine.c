@@ -261,6 +261,7 @@ static pcclResult_t watch_bell(struct pccl_engine *engine, struct pccl_loop *loo
 		result = pccl_loop_watch(loop, &engine->bell, EPOLLIN | EPOLLET);
 	if (result != pcclSuccess)
 		engine->bell.fd = -1;
+	engine->base.in_memory = engine->bell.fd >= 0;
 	return result;
 }
 

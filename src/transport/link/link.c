@@ -453,6 +453,16 @@ bool pccl_link_leaves(const struct pccl_link *link, struct pccl_address *local_o
 	return false;
 }
 
+bool pccl_link_in_memory(const struct pccl_link *link)
+{
+	uint16_t i;
+
+	for (i = 0; i < link->config.streams; i++)
+		if (link->streams[i].state != PCCL_LINK_UP || !link->streams[i].stream->in_memory)
+			return false;
+	return true;
+}
+
 static uint64_t later(uint64_t left, uint64_t right)
 {
 	return left > right ? left : right;

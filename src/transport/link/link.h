@@ -114,6 +114,8 @@ bool pccl_link_is_up(const struct pccl_link *link);
 bool pccl_link_checks(const struct pccl_link *link);
 /* The address here of a stream that is up and leaves the host. False: there is none. */
 bool pccl_link_leaves(const struct pccl_link *link, struct pccl_address *local_out);
+/* Are all streams up, and is what they carry laid down in memory, as pccl_stream says? */
+bool pccl_link_in_memory(const struct pccl_link *link);
 /* For the watch over silent neighbours. */
 void pccl_link_heard(const struct pccl_link *link, struct pccl_link_heard *heard_out);
 /* Adds what pccl_stream_counters says of the way, of the streams that are up now: when one breaks, the sums fall. */

@@ -43,6 +43,8 @@ struct pccl_loop {
 	int epoll_fd;
 	struct pccl_watch bell; /* eventfd that ends a sleep */
 	uint64_t now_ns;
+	bool taken;   /* no turn made since: what is posted is by whoever has taken it */
+	bool hurries; /* so that is sent before anything is read */
 	struct pccl_timers timers;
 	struct pccl_hook *hooks; /* oldest first */
 	struct pccl_hook *last_hook;
@@ -341,6 +343,11 @@ static int timeout_ms(const struct pccl_loop *loop, uint64_t until_ns)
 	return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
 }
 
+static void count_turn(struct pccl_loop *loop)
+{
+	__atomic_store_n(&loop->turns, loop->turns + 1, __ATOMIC_RELAXED);
+}
+
 static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 {
 	int wait_ms = loop->hooks != NULL ? 0 : timeout_ms(loop, until_ns);
@@ -354,17 +361,28 @@ static void wait_for_events(struct pccl_loop *loop, uint64_t until_ns)
 	count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, wait_ms);
 	__atomic_store_n(&loop->where, AWAKE, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&loop->rung, false, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&loop->turns, loop->turns + 1, __ATOMIC_RELAXED);
+	count_turn(loop);
 	loop->event_count = count > 0 ? count : 0;
 	loop->now_ns = pccl_clock_ns();
 }
 
 void pccl_loop_turn(struct pccl_loop *loop, uint64_t until_ns)
 {
+	const bool launches = loop->taken && has_tasks(loop);
 	bool fires;
 
 	assert(loop->event_count == 0); /* not inside a turn */
+	loop->taken = false;
+	if (launches && loop->hurries) {
+		count_turn(loop);
+		run_tasks(loop);
+		run_hooks(loop);
+		return;
+	}
 	wait_for_events(loop, until_ns);
+	/* What has come for an op finds it launched, and goes straight to where it belongs. */
+	if (launches)
+		run_tasks(loop);
 	fires = handle_events(loop);
 	run_tasks(loop);
 	/* What is there by now is not late, however long the thread was kept from looking. */
@@ -452,18 +470,21 @@ bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns)
 	return true;
 }
 
-bool pccl_loop_take(struct pccl_loop *loop)
+bool pccl_loop_take(struct pccl_loop *loop, bool hurries)
 {
 	if (!become(loop))
 		return false;
 	__atomic_store_n(&loop->rung, false, __ATOMIC_SEQ_CST); /* for who drove before */
 	loop->now_ns = pccl_clock_ns();
+	loop->taken = true;
+	loop->hurries = hurries;
 	return true;
 }
 
 void pccl_loop_give(struct pccl_loop *loop, bool at_once)
 {
 	assert(loop->event_count == 0);
+	loop->taken = false;
 	if (loop->hooks != NULL)
 		at_once = true;
 	if (let_go(loop) || at_once)

@@ -82,10 +82,11 @@ void pccl_loop_ring(struct pccl_loop *loop);
  * turn for `patience_ns`, or something is to be done at once. Timers may be twice as late. False: nobody made any. */
 bool pccl_loop_park(struct pccl_loop *loop, uint64_t patience_ns);
 
-/* From any thread: becomes the loop's thread, if that is parked and nobody else has. It gives the loop back after turns
- * of its own; `at_once`: the parked thread is to go on now, for there is more to come. Whoever has been told to stop
- * the loop must wait for that. */
-bool pccl_loop_take(struct pccl_loop *loop);
+/* From any thread: becomes the loop's thread, if that is parked and nobody else has. What it then posts runs in its
+ * first turn, before what has come is read; `hurries`: that turn reads nothing. It gives the loop back after turns of
+ * its own; `at_once`: the parked thread is to go on now, for there is more to come. Whoever has been told to stop the
+ * loop must wait for that. */
+bool pccl_loop_take(struct pccl_loop *loop, bool hurries);
 void pccl_loop_give(struct pccl_loop *loop, bool at_once);
 
 /* From any thread: run the task on the loop's thread, in the order posted. Lock-free for the poster; one system call if

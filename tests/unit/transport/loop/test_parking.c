@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static int make_loop(void **state)
@@ -72,7 +73,7 @@ static void *post_and_drive(void *context)
 	int i;
 
 	for (i = 0; i < DRIVES_EACH; i++) {
-		bool drives = pccl_loop_take(parking->loop);
+		bool drives = pccl_loop_take(parking->loop, i % 2 == 0);
 
 		driver->tasks[i].run = note_run;
 		driver->tasks[i].context = parking;
@@ -120,7 +121,7 @@ static void parked_loop_comes_back_when_nobody_takes_it(void **state)
 
 	assert_false(pccl_loop_park(loop, 2000000));
 	assert_true(pccl_clock_ns() - start_ns >= 2000000);
-	assert_false(pccl_loop_take(loop)); /* it has a thread */
+	assert_false(pccl_loop_take(loop, false)); /* it has a thread */
 }
 
 static void parked_loop_comes_back_for_what_is_to_be_done(void **state)
@@ -169,13 +170,69 @@ static void loop_that_is_taken_in_vain_comes_back(void **state)
 	alarm(60);
 	assert_int_equal(pthread_create(&thread, NULL, park_once, &parking), 0);
 	while (__atomic_load_n(&parking.turns, __ATOMIC_ACQUIRE) == 0) {
-		if (pccl_loop_take(parking.loop))
+		if (pccl_loop_take(parking.loop, false))
 			pccl_loop_give(parking.loop, false);
 		usleep(100);
 	}
 	pthread_join(thread, NULL);
 	assert_false(parking.driven);
 	alarm(0);
+}
+
+struct readable {
+	struct pccl_watch watch;
+	int ready_count;
+	int runs_before; /* tasks that ran before that */
+};
+
+static void count_ready(struct pccl_watch *watch, uint32_t events)
+{
+	struct readable *readable = watch->context;
+
+	(void)events;
+	readable->ready_count++;
+}
+
+static void begin_to_drive(struct pccl_loop *loop, bool hurries)
+{
+	assert_false(pccl_loop_park(loop, 0));
+	pccl_loop_give(loop, false);
+	assert_true(pccl_loop_take(loop, hurries));
+}
+
+static void count_runs_before_ready(struct pccl_task *task)
+{
+	struct readable *readable = task->context;
+
+	readable->runs_before += readable->ready_count == 0;
+}
+
+/* What is posted runs before what has come is read. Who hurries reads in the next turn only, but then, however much is
+ * posted. */
+static void what_a_driver_posts_runs_before_anything_is_read(void **state)
+{
+	struct pccl_loop *loop = *state;
+	struct pccl_task tasks[2];
+	int pipes[2], hurries, i;
+
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	for (hurries = 0; hurries < 2; hurries++) {
+		struct readable readable = {.watch = {.ready = count_ready, .context = &readable, .fd = pipes[0]}};
+
+		assert_int_equal(pccl_loop_watch(loop, &readable.watch, EPOLLIN), pcclSuccess);
+		begin_to_drive(loop, hurries != 0);
+		for (i = 0; i < 2; i++) {
+			tasks[i] = (struct pccl_task){.run = count_runs_before_ready, .context = &readable};
+			pccl_loop_post(loop, &tasks[i]);
+			pccl_loop_turn(loop, UINT64_MAX);
+			assert_int_equal(readable.runs_before, 1);
+			assert_int_equal(readable.ready_count, i + 1 - hurries);
+		}
+		pccl_loop_unwatch(loop, &readable.watch);
+	}
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 int main(void)
@@ -186,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parked_loop_comes_back_when_nobody_takes_it, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(ring_ends_the_next_wait, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(loop_that_is_taken_in_vain_comes_back, make_loop, end_loop),
+		cmocka_unit_test_setup_teardown(what_a_driver_posts_runs_before_anything_is_read, make_loop, end_loop),
 		cmocka_unit_test_setup_teardown(parked_loop_comes_back_for_what_is_to_be_done, make_loop, end_loop),
 	};
 

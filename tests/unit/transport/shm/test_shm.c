@@ -54,6 +54,22 @@ static void both_have_to_want_memory(void **state)
 	check_way(&pccl_tcp, &pccl_shm, "tcp");
 }
 
+/* It is what callers go by who drive their lane: see struct pccl_stream. */
+static void a_stream_says_whether_it_sends_by_memory(void **state)
+{
+	static struct wire wire;
+	const struct wire_kind *kinds[] = {&ipv4, &declining};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		wire_open(&wire, kinds[i]);
+		assert_int_equal(wire.dialer.stream->in_memory, i == 0);
+		assert_int_equal(wire.acceptor.stream->in_memory, i == 0);
+		wire_destroy(&wire);
+	}
+}
+
 enum { PAIRS = 20 }; /* of which both ends are in this process */
 
 static void open_pairs(struct wire *wires, uint32_t *shared_out)
@@ -427,6 +443,7 @@ int main(void)
 	const struct CMUnitTest suite[] = {SUITE_TESTS};
 	const struct CMUnitTest own[] = {
 		cmocka_unit_test(both_have_to_want_memory),
+		cmocka_unit_test(a_stream_says_whether_it_sends_by_memory),
 		cmocka_unit_test(several_network_cards_have_room_for_their_streams),
 		cmocka_unit_test(both_ways_at_once_never_stall),
 		cmocka_unit_test(an_offer_through_a_relay_is_declined),
