@@ -286,6 +286,42 @@ def test_buffers_outlive_their_handles(master):
         assert alive() is None
 
 
+def wait_until_dropped_have_ended(communicator):
+    deadline = time.monotonic() + 60
+    while not all(each.done() for each in communicator._life._held.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("reduce", [lambda communicator, values: communicator.all_reduce_with_async(values, tag=1),
+                                    lambda communicator, values: communicator.all_reduce_async(
+                                        values, values, tag=1, op=pccl.ReduceOp.SUM)])
+def test_who_drops_a_handle_gets_the_tag_and_the_buffers_back_and_may_make_joint_calls(master, reduce):
+    one, other = pair(master)
+    with one, other:
+        def update(communicator):
+            communicator.update_topology()
+
+        alive = []
+        for join_calls in (lambda communicator: reduce(communicator, np.ones(1000)).wait(),
+                           lambda communicator: communicator.all_reduce_with(np.ones(10), tag=1), update):
+            values = np.ones(1000)
+            alive.append(weakref.ref(values))
+            reduce(one, values)  # and lets go of it
+            with pytest.raises(pccl.errors.PCCLError, match="in flight|in use"):
+                join_calls(one)
+            reduce(other, np.ones(1000)).wait()
+            wait_until_dropped_have_ended(one)
+            assert (values == 2).all()
+            del values
+            thread = threading.Thread(target=join_calls, args=(other,))
+            thread.start()
+            join_calls(one)
+            thread.join()
+            gc.collect()
+            assert alive[-1]() is None and not one._life._held
+
+
 def fewest_calls(function):
     """Of Python and of its built-in functions, by one call of function(): what takes longest where caches are cold."""
     counts = []

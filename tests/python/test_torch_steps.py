@@ -13,6 +13,7 @@ import torch._C._distributed_c10d as c10d  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from test_torch import run_ranks  # noqa: E402, F401
 
+import pccl.state  # noqa: E402
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError  # noqa: E402
 from pccl.torch import _collectives, _launcher, _reduction, codec_hook  # noqa: E402
 from pccl.torch._meeting import dial, peer_group  # noqa: E402
@@ -131,3 +132,22 @@ def launch_many(rank, count):
 
 def test_no_number_of_operations_takes_a_tag_twice(run_ranks):  # noqa: F811
     assert run_ranks(launch_many, 2) == {0: True, 1: True}
+
+
+def drop_works(rank, count):
+    dist.init_process_group("pccl")
+    group = dist.group.WORLD
+    dist.all_reduce(torch.ones(3), async_op=True)  # and lets go of the work
+    dist.barrier()
+    deadline = time.monotonic() + 30
+    while not all(launch.is_done() for launch in group._pending) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    dist.barrier()  # on all ranks
+    values = torch.full((3,), float(rank))
+    pccl.state.sync(group.communicator, {"values": values}, revision=1)
+    group.communicator.update_topology()
+    return [launch.buffers for launch in group._pending if launch.buffers is not None]
+
+
+def test_works_that_nobody_waits_for_forbid_no_joint_calls(run_ranks):  # noqa: F811
+    assert run_ranks(drop_works, 2) == {0: [], 1: []}

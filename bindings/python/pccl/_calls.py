@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import Any
@@ -243,6 +244,36 @@ class InFlight:
                 self._note(status, cause)
             self._has_ended = True
 
+    def _let_go(self) -> None:
+        """Nobody has it any more: Life.tidy() finishes it. Runs wherever the interpreter drops it."""
+        life = self._life
+        if self._has_ended or life.is_over:
+            return
+        buffers = self._held()
+        if not self._results:  # else it has been awaited, and its tag may be another one's
+            left = _Dropped(life, self._handle, buffers)
+            life.hold(left)
+        life.forget(buffers)
+
+
+class _Dropped(InFlight):
+    """An operation whose handle was dropped before anybody had awaited it."""
+
+    __slots__ = ("_buffers",)
+
+    def __init__(self, life: Life, handle: d.pcclHandle_t, buffers: Any) -> None:
+        super().__init__(life, handle)
+        self._buffers = buffers
+
+    def _awaiting(self) -> Iterator[int]:
+        return map(lib.pcclAwait, (self._handle,), (None,))
+
+    def _held(self) -> Any:
+        return self
+
+    def _note(self, status: int, cause: str) -> None:
+        """Nobody asks."""
+
 
 class Doors:
     """Of a group. Who lets others in, and who launches what has a part for each member, having looked how many there
@@ -372,6 +403,7 @@ class Life(Shared):
         self._held: dict[Any, Any] = {}  # of operations that were not awaited, by identity
         self._engines: list[Shared] = []
         self.doors = Doors(self)
+        self.sweepers: weakref.WeakSet[Any] = weakref.WeakSet()  # have _sweep(), which tidies what they have launched
 
     @property
     def comm(self) -> ctypes.c_void_p:
@@ -391,6 +423,25 @@ class Life(Shared):
     def forget(self, buffers: Any) -> None:
         self._held.pop(id(buffers), None)
 
+    def tidy(self) -> None:
+        """Finishes operations that have ended and that nobody is going to await."""
+        for sweeper in list(self.sweepers):
+            sweeper._sweep()
+        self._finish_dropped()
+
+    def _finish_dropped(self) -> bool:
+        """Those that have ended and whose handles were dropped. Were there any? Their tags are free now."""
+        has_freed = False
+        for each in list(self._held.values()):
+            if isinstance(each, _Dropped) and each.done():
+                each._tidy()
+                has_freed = True
+        return has_freed
+
+    def repeats(self, status: int) -> bool:
+        """Of a launch. Was it refused, for a tag that was in use maybe, and has one become free?"""
+        return status == d.pcclInvalidArgument and self._finish_dropped()
+
     def end_before(self, engine: Shared) -> None:
         """It is ended before the end, if not before."""
         self._engines = [each for each in self._engines if not each._ended] + [engine]
@@ -404,6 +455,8 @@ class Life(Shared):
             if self.is_over:
                 raise self.refusal()
             status = launch(*arguments)
+            if status == d.pcclInvalidArgument and self.repeats(status):
+                status = launch(*arguments)
             return status if call.handle.comm is None else self._await_in_slices(call)
         except BaseException:
             is_lent = call.handle.comm is not None
@@ -504,7 +557,9 @@ class Life(Shared):
 
 def blocking(life: Life, name: str, *arguments: Any, by: Callable[..., Any] | None = None) -> None:
     """Calls a function that waits for others, through `by` if that is given; raises what its result says. Interrupted,
-    it aborts the communicator: the others see this peer leave, and none of the call's memory is touched any more."""
+    it aborts the communicator: the others see this peer leave, and none of the call's memory is touched any more. Many
+    are refused while operations are in flight, so those that nobody is going to await are finished first."""
+    life.tidy()
     call = life.call if by is None else functools.partial(by, life.call)
     status, cause = run(lambda: call(status_of, name, *arguments), life.abort)
     PCCLError.check(status, name, cause)

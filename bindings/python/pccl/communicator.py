@@ -77,7 +77,8 @@ _spare: list[_Call] = []
 
 
 class AsyncReduceHandle(InFlight):
-    """An all-reduce in flight. Its tensors are kept alive until it was awaited, or its communicator is closed."""
+    """An all-reduce in flight. Its tensors are kept alive until it was awaited, or its communicator is closed; if
+    nobody has the handle any more, until it has ended and a joint call is made, or another operation of its tag."""
 
     _outcome: tuple[bool, int, ReduceInfo]  # when it has ended
 
@@ -88,6 +89,10 @@ class AsyncReduceHandle(InFlight):
         self._buffers = buffers
         self._info = d.pcclReduceInfo_t()
         self._cause = ""
+
+    def __del__(self) -> None:
+        if hasattr(self, "_buffers"):
+            self._let_go()
 
     def _awaiting(self) -> Iterator[int]:
         return map(lib.pcclAwaitAsyncReduce, (self._handle_of_1_0,), (self._info,))

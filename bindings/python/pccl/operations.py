@@ -81,8 +81,9 @@ class OperationInfo(NamedTuple):
 
 class Handle(InFlight):
     """An operation in flight. Any thread may wait(), any number of them, any number of times; in asyncio, `await
-    handle` does. Ctrl-C in wait() leaves the operation in flight. Who lets go of a handle leaves it so, too, and its
-    tag taken: buffers are kept alive by the communicator until the operation was awaited, or that is closed."""
+    handle` does. Ctrl-C in wait() leaves the operation in flight. Who lets go of a handle leaves it so, too: its tag
+    is taken and its buffers are kept alive until it has ended and a joint call is made (update_topology(),
+    pccl.state.sync()) or another operation of the tag, or until the communicator is closed."""
 
     __slots__ = ("_communicator", "_name", "_buffers", "_info", "_outcome", "__weakref__")
     _outcome: tuple[int, str, OperationInfo]  # when it has ended
@@ -93,6 +94,10 @@ class Handle(InFlight):
         self._name = name
         self._buffers = buffers
         self._info = d.pcclOperationInfo_t(size=_INFO_BYTES)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_info"):
+            self._let_go()
 
     def _awaiting(self) -> Iterator[int]:
         return map(lib.pcclAwait, (self._handle,), (self._info,))
@@ -295,7 +300,10 @@ class Operations:
     def _hold_and_check(self, buffers: tuple[Buffer, ...], name: str, launch: Any, *arguments: Any) -> None:
         self._life.hold(buffers)
         try:
-            PCCLError.check(self._life.call(launch, *arguments), name)
+            status = self._life.call(launch, *arguments)
+            if status != _SUCCESS and self._life.repeats(status):
+                status = self._life.call(launch, *arguments)
+            PCCLError.check(status, name)
         except PCCLError:  # nothing else: the operation may have been launched
             self._life.forget(buffers)
             raise

@@ -116,6 +116,8 @@ class Launcher:
         self._calls = 0  # so many collectives
         self._calling = _Calling()
         self._pending: collections.deque[Launch] = collections.deque()
+        if communicator is not None:
+            communicator._life.sweepers.add(self)  # before joint calls
         self._watcher = Watcher()
         self._stager = Stager(self._launch)
         self._backward: tuple[int, list[Work]] = (-1, [])
@@ -156,8 +158,9 @@ class Launcher:
         return self._first_tag | tag, called if now.launched == 0 else f"operation {now.launched} of {called}"
 
     def _sweep(self) -> None:
-        """Whoever has let go of a work has its tag still, and tags come round. While launching: so nobody is waited for
-        whom a signal handler may have interrupted that ends the group."""
+        """Whoever has let go of a work has its tag still, and tags come round; joint calls are refused while anything
+        is in flight. Maybe while launching: so nobody is waited for whom a signal handler may have interrupted that
+        ends the group."""
         for launch in list(self._pending):
             if launch.is_done():
                 launch._tidy()
