@@ -470,5 +470,7 @@ int main(void)
 		cmocka_unit_test(training_shows_losses_and_bytes),
 	};
 
+	/* A peer that gets no processor for some seconds is not lost. */
+	setenv("PCCL_HEARTBEAT_TIMEOUT_MS", "40000", 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
