@@ -95,7 +95,7 @@ enum { SLEEPER = 2 };
 /* The loop that PCCL 1.0's documentation shows, as far as it matters here. */
 static void trains_until_all_are_back(struct world_peer *me, unsigned steps_of_three)
 {
-	float value;
+	float value = 0;
 	unsigned steps = 0;
 
 	while (steps < steps_of_three) {
