@@ -22,7 +22,7 @@ from ..communicator import Communicator
 from ..errors import PCCLError, RankConnectionLostError, TooFewPeersError
 from .._devices import are_any
 from ._errors import error_of
-from ._facade import dist
+from ._facade import dist, untraced
 from ._group import ProcessGroup, take_back
 from ._launcher import milliseconds
 from ._meeting import World, dial, job, peer_group
@@ -148,6 +148,7 @@ def _agree(communicator: Communicator, at_least: int, timeout: timedelta, is_new
                 mine = mine._replace(address=first.address, is_cut_off=store is None)
 
 
+@untraced
 def reconfigure(*, at_least: int = 1, timeout: timedelta | None = None) -> tuple[int, int]:
     """Goes on with those that are left, and lets in who waits to join. All members call it, after a PeersLostError or
     when they want to grow; it returns this process's rank in the new world, and that world's size, as soon as it has

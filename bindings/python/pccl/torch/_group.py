@@ -12,13 +12,14 @@ from ..communicator import Communicator
 from ..errors import PCCLError
 from ._errors import destroyed
 from ._exchange import Exchange
-from ._facade import ProcessGroupBase, dist, torch
+from ._facade import ProcessGroupBase, dist, torch, untraced
 from ._launcher import milliseconds
 from ._meeting import Meeting, World, job, meet
 
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
 
+@untraced
 class ProcessGroup(Exchange, ProcessGroupBase):
     """A group of torch.distributed; init_process_group() and new_group() make it."""
 
@@ -119,6 +120,7 @@ def _leave_all() -> None:
     job.drop_kept()
 
 
+@untraced
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
     """torch.distributed.monitored_barrier(), which PyTorch has for gloo only: a barrier whose CollectiveTimeoutError
     names those who had not come."""

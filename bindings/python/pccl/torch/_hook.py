@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..operations import CodecChoices, choice_number
 from ._collectives import bytes_of
-from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch
+from ._facade import GradBucket, Tensor, Tensors, TensorFuture, dist, torch, untraced
 from ._group import ProcessGroup
 from ._launcher import Launches, collective, dense
 from ._reduction import reduction_of
@@ -61,6 +61,7 @@ class CodecState:
                 self.rx_bytes += info.rx_bytes
 
 
+@untraced
 def codec_hook(state: CodecState, bucket: GradBucket) -> TensorFuture:
     """Makes a bucket of gradients the average of all ranks' by CodecState's codec: for
     DistributedDataParallel.register_comm_hook()."""

@@ -22,7 +22,7 @@ from ..errors import PCCLError, Result
 from ._collectives import Collectives, bytes_of, options_of, run_all
 from .._devices import from_host, to_host
 from ._errors import error_of, lost
-from ._facade import Tensor, Tensors, c10d, torch
+from ._facade import Tensor, Tensors, c10d, torch, untraced
 from ._launcher import collective, dense, milliseconds, one_of
 from ._work import Launch, Work
 
@@ -194,6 +194,7 @@ def _room_for(tensor: Tensor) -> tuple[Tensor, Callable[[], None] | None]:
     return buffer, run_all([*([] if bring is None else [bring]), functools.partial(tensor.copy_, whole)])
 
 
+@untraced
 class _InLine(Work):
     """A receive that waits for a signal."""
 

@@ -18,7 +18,7 @@ from .._library import lib
 from ..errors import InvalidUsageError, PCCLError
 from .._devices import HOST, Mark, device_of
 from ._errors import error_of, in_words
-from ._facade import Tensors, WorkBase, torch
+from ._facade import Tensors, WorkBase, torch, untraced
 
 _NO_TIMEOUT = timedelta()
 _INFO_BYTES = ctypes.sizeof(d.pcclOperationInfo_t)
@@ -77,6 +77,7 @@ class Launch(InFlight):
         return True  # also if it was awaited just now, or the communicator closed
 
 
+@untraced
 class Work(WorkBase):
     """A collective of a group: operations of the library, and what is to be done in this process when all of them have
     ended well. Whoever asks first, in whatever thread, does that."""
