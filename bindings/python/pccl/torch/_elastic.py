@@ -25,7 +25,7 @@ from ._errors import error_of
 from ._facade import dist, untraced
 from ._group import ProcessGroup, take_back
 from ._launcher import milliseconds
-from ._meeting import World, dial, job, peer_group
+from ._meeting import World, connect, dial, job, peer_group
 
 _TAG = 2**63 - 1  # of what is agreed between two worlds
 _ADDRESS_BYTES = 227
@@ -193,9 +193,10 @@ def _rendezvous(url: str, timeout: timedelta = dist.constants.default_pg_timeout
         raise ValueError("init_method pccl:// needs masters in PCCL_MASTERS; pccl-run sets it")
     at_least = int(parse_qs(urlparse(url).query).get("least", ["1"])[0])
     job.drop_adopted()
-    communicator = dial(peer_group(), milliseconds(timeout))
+    limit_ms = milliseconds(timeout)
+    communicator = dial(peer_group(), limit_ms, limit_ms)
     try:
-        communicator.connect()
+        connect(communicator, limit_ms)
         world = _agree(communicator, at_least, timeout, True)
     except BaseException:
         communicator.close()

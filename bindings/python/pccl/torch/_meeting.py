@@ -10,6 +10,8 @@ first rank tells in the store. Groups of one have no communicator, but for the d
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import random
 import time
@@ -17,17 +19,24 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import _addresses
+from .. import _declarations as d
 from .._local import start_master
 from .._master import MasterNode
 from ..communicator import Communicator
 from ..settings import Settings
 from .._devices import are_any
-from ._errors import advise, lost
+from ._errors import advise, error_of, lost
 from ._facade import dist
 
 _HAS = "an accelerator"  # what a member says in the store
 _OWN = "rank 0 has it: "  # what it says before the address of a master of its own
 _MASTER_TIMEOUT_MS = 3000  # of what waits for rank 0, once that is known to be lost, and the only master with it
+_TROUBLE = "trouble: "  # before what went wrong, in place of what is said else
+_ATTEMPTS = 5  # to reach a master
+_SHARE = 0.8  # of the time that is left: for connecting
+_PAUSE_MS = 1000  # between them
+_CONNECT_MS = 10000  # the library's own choice for each
+_LEAST_S, _MOST_S = 0.3, 1  # so long rank 0 lets the others hear of trouble
 _RANDOM = random.SystemRandom()
 
 
@@ -44,6 +53,59 @@ def _host_of(store: Any) -> str:
         store = store.underlying_store
     host = getattr(store, "host", "") if isinstance(store, dist.TCPStore) else os.environ.get("MASTER_ADDR", "")
     return str(host) or "127.0.0.1"
+
+
+class _Board:
+    """What the ranks of a group tell each other in their store until they have met. Who can't join says why in place
+    of what others wait for."""
+
+    def __init__(self, store: Any, rank: int, size: int, timeout_ms: int) -> None:
+        self.store = store
+        self.rank = rank
+        self.size = size
+        self.deadline = time.monotonic() + (timeout_ms / 1000 if timeout_ms > 0 else math.inf)
+        self._told: set[str] = set()
+        self._is_trouble_known = False
+
+    def tell(self, name: str, value: str) -> None:
+        self.store.set(f"pccl/{name}", value)
+        self._told.add(name)
+
+    def hear(self, name: str) -> str:
+        """Waits for it."""
+        said = str(self.store.get(f"pccl/{name}").decode())
+        if said.startswith(_TROUBLE):
+            self._is_trouble_known = True
+            raise error_of(d.pcclRankConnectionFailed, "torch.distributed", said.removeprefix(_TROUBLE))
+        return said
+
+    def look(self, name: str) -> None:
+        """Has somebody told trouble there?"""
+        if self.store.check([f"pccl/{name}"]):
+            self.hear(name)
+
+    def tell_trouble(self, error: Exception) -> None:
+        """Unless one of them has told all. Those before this rank look whether it has joined, those behind it wait
+        until the one before them has."""
+        if self._is_trouble_known:
+            return
+        self._is_trouble_known = True
+        names = [f"member/{rank}" for rank in range(self.rank, self.size)]
+        names += ({"masters", "number"} if self.rank == 0 else {f"coming/{self.rank}"}) - self._told
+        with contextlib.suppress(Exception):  # the store may be what is wrong
+            for name in names:
+                self.tell(name, f"{_TROUBLE}rank {self.rank} could not join: {error}")
+
+    def part(self) -> None:
+        """After trouble. The store may be served by rank 0, and end with it: that one lets the others hear of it."""
+        with contextlib.suppress(Exception):
+            if self.rank > 0:
+                self.tell(f"gone/{self.rank}", "")
+                return
+            others = [f"pccl/gone/{rank}" for rank in range(1, self.size)]
+            limit = time.monotonic() + min(max(self.deadline - time.monotonic(), _LEAST_S), _MOST_S)
+            while others and not self.store.check(others) and time.monotonic() < limit:
+                time.sleep(0.01)
 
 
 class World(NamedTuple):
@@ -68,7 +130,8 @@ class Job:
         self.adopted: World | None = None  # the default group that is made next is of it
         self.kept: Communicator | None = None  # between two worlds: of the default group that there was
 
-    def find_masters(self, store: Any, rank: int) -> None:
+    def find_masters(self, board: _Board) -> None:
+        store, rank = board.store, board.rank
         masters = os.environ.get("PCCL_MASTERS", "")
         if not masters and rank == 0:
             host = _host_of(store)
@@ -77,8 +140,8 @@ class Job:
             self.master, port = _start_master(host)
             masters = _OWN + (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         if rank == 0:
-            store.set("pccl/masters", masters)
-        self.take_masters(masters or store.get("pccl/masters").decode())
+            board.tell("masters", masters)
+        self.take_masters(masters or board.hear("masters"))
 
     def take_masters(self, masters: str) -> None:
         self.is_master_a_ranks = masters.startswith(_OWN)
@@ -113,10 +176,23 @@ def peer_group() -> int:
     return int(os.environ.get("PCCL_PEER_GROUP", "0"))
 
 
-def dial(number: int, timeout_ms: int) -> Communicator:
-    """A communicator that is not connected yet."""
+def _usual_connect_ms() -> int:
+    said = os.environ.get("PCCL_CONNECT_TIMEOUT_MS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else _CONNECT_MS
+
+
+def connect(communicator: Communicator, limit_ms: int) -> None:
+    """0: no limit. dial() was told the same."""
+    attempts = limit_ms // (_usual_connect_ms() + _PAUSE_MS) if limit_ms > 0 else _ATTEMPTS
+    communicator.connect(min(max(attempts, 1), _ATTEMPTS))
+
+
+def dial(number: int, timeout_ms: int, limit_ms: int = 0) -> Communicator:
+    """A communicator that is not connected yet. limit_ms: for that, if it is less than the time-out."""
     masters = job.masters
-    settings = Settings(admission_timeout_ms=timeout_ms, joint_timeout_ms=timeout_ms)
+    settings = Settings(admission_timeout_ms=limit_ms or timeout_ms, joint_timeout_ms=timeout_ms)
+    if 0 < limit_ms < _usual_connect_ms():
+        settings = replace(settings, connect_timeout_ms=limit_ms)
     if "," in masters:
         return Communicator(peer_group=number, settings=replace(settings, masters=masters))
     if job.is_master_a_ranks and not os.environ.get("PCCL_MASTER_TIMEOUT_MS"):
@@ -149,45 +225,65 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
     if is_default:
         job.drop_adopted()
         job.drop_kept()
-        job.find_masters(store, rank)
-        number = peer_group()
     elif size == 1:
         return Meeting(None, 0, False)
-    else:
-        number = _RANDOM.randrange(1, 2**32)
-        if rank == 0:
-            store.set("pccl/number", str(number))
-        number = int(store.get("pccl/number"))
-    communicator = dial(number, timeout_ms)
+    board = _Board(store, rank, size, timeout_ms)
     try:
-        cuts = _join(communicator, store, rank, size, time.monotonic() + timeout_ms / 1000)
-    except BaseException:
-        communicator.close()
+        communicator, cuts = _join(board, _agree_on_number(board, is_default), timeout_ms)
+    except Exception as error:
+        board.tell_trouble(error)
+        board.part()
         raise
     return Meeting(communicator, 0, cuts)
 
 
-def _join(communicator: Communicator, store: Any, rank: int, size: int, deadline: float) -> bool:
+def _agree_on_number(board: _Board, is_default: bool) -> int:
+    """And on where masters are, if it is the first group."""
+    if is_default:
+        job.find_masters(board)
+        return peer_group()
+    if board.rank == 0:
+        board.tell("number", str(_RANDOM.randrange(1, 2**32)))
+    return int(board.hear("number"))
+
+
+def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bool]:
     """Has any member an accelerator? Ranks learn that of those before them by the last one of these."""
     cuts = are_any()
-    if rank > 0:
-        store.set(f"pccl/coming/{rank}", _HAS if cuts else "")
-        cuts = store.get(f"pccl/member/{rank - 1}").decode() == _HAS or cuts
-    communicator.connect()
-    store.set(f"pccl/member/{rank}", _HAS if cuts else "")
+    if board.rank > 0:
+        board.tell(f"coming/{board.rank}", _HAS if cuts else "")
+        cuts = board.hear(f"member/{board.rank - 1}") == _HAS or cuts
+    # A part of the time is for telling the others.
+    limit_ms = max(int((board.deadline - time.monotonic()) * 1000 * _SHARE), 1) if timeout_ms > 0 else 0
+    communicator = dial(number, timeout_ms, limit_ms)
+    try:
+        connect(communicator, limit_ms)
+        board.tell(f"member/{board.rank}", _HAS if cuts else "")
+        return communicator, _admit_others(communicator, board) or cuts
+    except BaseException as error:
+        if isinstance(error, Exception):
+            board.tell_trouble(error)  # before anybody sees this one leave
+        communicator.close()
+        raise
+
+
+def _admit_others(communicator: Communicator, board: _Board) -> bool:
+    """Has any of them an accelerator?"""
+    rank, cuts = board.rank, False
     if (communicator.rank, communicator.world_size) != (rank, rank + 1):
         raise RuntimeError(f"rank {rank} has become {communicator.rank} of {communicator.world_size}: others have the "
                            "number of this group; give it one of its own in PCCL_PEER_GROUP")
-    for newcomer in range(rank + 1, size):
+    for newcomer in range(rank + 1, board.size):
         # Joint calls before that would be in vain.
-        cuts = store.get(f"pccl/coming/{newcomer}").decode() == _HAS or cuts
+        cuts = board.hear(f"coming/{newcomer}") == _HAS or cuts
         while communicator.world_size <= newcomer:
-            if communicator.rank != rank or time.monotonic() > deadline:
+            if communicator.rank != rank or time.monotonic() > board.deadline:
                 raise lost(f"rank {newcomer} has not joined in time, or another one was lost meanwhile")
+            board.look(f"member/{newcomer}")
             communicator.update_topology()
             time.sleep(0.001)
     if rank == 0:
-        _clear(store, size)
+        _clear(board.store, board.size)
     return cuts
 
 

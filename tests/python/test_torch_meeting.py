@@ -1,0 +1,51 @@
+"""How the ranks of a group find each other, and what they are told when they do not."""
+
+import os
+import time
+from datetime import timedelta
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from test_torch import run_ranks  # noqa: E402, F401
+
+import pccl.torch  # noqa: E402, F401
+
+NOBODY = "127.0.0.1:1"  # listens there
+SLACK_S = 20  # on a busy machine
+
+
+def what_fails(call):
+    """Words, and after how many seconds."""
+    began = time.monotonic()
+    with pytest.raises(Exception) as caught:
+        call()
+    return str(caught.value), time.monotonic() - began
+
+
+def begin_without_masters(rank, count, who):
+    if rank in who:
+        os.environ["PCCL_MASTERS"] = NOBODY
+    return what_fails(lambda: dist.init_process_group("pccl", timeout=timedelta(seconds=5)))
+
+
+@pytest.mark.parametrize("who", [(0, 1, 2), (0,), (1,)])
+def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, monkeypatch, who):  # noqa: F811
+    if who == (1,):
+        monkeypatch.setenv("PCCL_MASTERS", master)
+    for rank, (words, after_s) in run_ranks(begin_without_masters, 3, who).items():
+        assert after_s < 5 + SLACK_S
+        assert NOBODY in words and (rank == who[0] or f"rank {who[0]} could not join" in words), words
+
+
+def begin_with_a_bad_number(rank, count):
+    if rank == 1:
+        os.environ["PCCL_PEER_GROUP"] = "seven"
+    return what_fails(lambda: dist.init_process_group("pccl", timeout=timedelta(seconds=40)))
+
+
+def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):  # noqa: F811
+    for words, after_s in run_ranks(begin_with_a_bad_number, 3).values():
+        assert after_s < SLACK_S and "seven" in words
