@@ -49,3 +49,15 @@ def begin_with_a_bad_number(rank, count):
 def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):  # noqa: F811
     for words, after_s in run_ranks(begin_with_a_bad_number, 3).values():
         assert after_s < SLACK_S and "seven" in words
+
+
+def make_a_group_without_one(rank, count):
+    dist.init_process_group("pccl")  # whose store waits for half an hour
+    failed = None if rank == 2 else what_fails(lambda: dist.new_group([0, 1, 2], timeout=timedelta(seconds=3)))
+    dist.barrier()
+    return failed
+
+
+def test_a_group_keeps_its_time_out_while_it_is_made(run_ranks):  # noqa: F811
+    found = run_ranks(make_a_group_without_one, 3)
+    assert found[2] is None and all(found[rank][1] < 3 + SLACK_S for rank in (0, 1))

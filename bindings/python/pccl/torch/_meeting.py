@@ -16,6 +16,7 @@ import os
 import random
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from .. import _addresses
@@ -36,6 +37,7 @@ _ATTEMPTS = 5  # to reach a master
 _SHARE = 0.8  # of the time that is left: for connecting
 _PAUSE_MS = 1000  # between them
 _CONNECT_MS = 10000  # the library's own choice for each
+_LONGEST_S = 40 * 86400
 _LEAST_S, _MOST_S = 0.3, 1  # so long rank 0 lets the others hear of trouble
 _RANDOM = random.SystemRandom()
 
@@ -72,8 +74,11 @@ class _Board:
         self._told.add(name)
 
     def hear(self, name: str) -> str:
-        """Waits for it."""
-        said = str(self.store.get(f"pccl/{name}").decode())
+        """Waits for it until the deadline, whatever time-out the store has."""
+        key = f"pccl/{name}"
+        left_s = self.deadline - time.monotonic()
+        self.store.wait([key], timedelta(seconds=min(max(left_s, 0.001), _LONGEST_S)))
+        said = str(self.store.get(key).decode())
         if said.startswith(_TROUBLE):
             self._is_trouble_known = True
             raise error_of(d.pcclRankConnectionFailed, "torch.distributed", said.removeprefix(_TROUBLE))
