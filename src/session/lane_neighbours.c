@@ -76,6 +76,16 @@ static uint64_t look_at(struct pccl_neighbour *neighbour, uint64_t now_ns, uint6
 	return end_ns;
 }
 
+/* Nobody looks for a while: what is under way when somebody does again has been so since then. */
+static void stop_watch(struct pccl_lane *lane)
+{
+	uint32_t rank;
+
+	for (rank = 0; rank < lane->ranks; rank++)
+		lane->neighbours[rank]->silence.since_ns = 0;
+	lane->watch_ns = 0;
+}
+
 void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 {
 	uint64_t next_ns = now_ns + lane->config.heartbeat_interval_ns;
@@ -98,7 +108,10 @@ void pccl_lane_look(struct pccl_lane *lane, uint64_t now_ns)
 			next_ns = end_ns;
 		goes_on |= lane->neighbours[rank]->silent && !lane->neighbours[rank]->lost;
 	}
-	lane->watch_ns = goes_on ? next_ns : 0;
+	if (goes_on)
+		lane->watch_ns = next_ns;
+	else
+		stop_watch(lane);
 }
 
 void pccl_lane_watch(struct pccl_lane *lane, uint64_t now_ns)

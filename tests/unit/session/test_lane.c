@@ -24,8 +24,6 @@ static struct {
 	uint32_t hung_up_count; /* of those, without a word */
 	uint32_t complaint_count;
 	uint32_t retraction_count;
-	uint32_t broken_count;
-	uint32_t mended_count;
 	uint32_t renewed_count;
 	uint64_t renewed_deadline_ns;
 	uint32_t frozen_count;
@@ -135,14 +133,6 @@ static void retract(void *context, const pcclRankUuid_t *member)
 	world.retraction_count++;
 }
 
-static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
-{
-	(void)context;
-	(void)member;
-	world.broken_count += is_broken;
-	world.mended_count += !is_broken;
-}
-
 static void expired(void *context, const struct pccl_op_key *key, const char *text)
 {
 	(void)context;
@@ -150,10 +140,19 @@ static void expired(void *context, const struct pccl_op_key *key, const char *te
 	(void)snprintf(world.expired, sizeof(world.expired), "%s", text);
 }
 
-static struct pccl_lane_calls calls;
+/* ---- what the tests do --------------------------------------------------------------------------------------- */
 
-static void fill_calls(void)
+static int open_world(void **state)
 {
+	static struct pccl_lane_calls calls;
+	const struct pccl_lane_config config = {.exec = {.lane = 0, .lanes = 1, .scratch_bytes = 1u << 16},
+						.heartbeat_interval_ns = SECOND / 4,
+						.heartbeat_timeout_ns = SECOND,
+						.guest_ns = GUEST_NS,
+						.calls = &calls};
+
+	(void)state;
+	memset(&world, 0, sizeof(world));
 	calls = idle_lane_calls;
 	calls.open = open_link;
 	calls.close = close_link;
@@ -167,23 +166,7 @@ static void fill_calls(void)
 	calls.complain = complain;
 	calls.retract = retract;
 	calls.met = met;
-	calls.broken = broken;
 	calls.expired = expired;
-}
-
-/* ---- what the tests do --------------------------------------------------------------------------------------- */
-
-static int open_world(void **state)
-{
-	const struct pccl_lane_config config = {.exec = {.lane = 0, .lanes = 1, .scratch_bytes = 1u << 16},
-						.heartbeat_interval_ns = SECOND / 4,
-						.heartbeat_timeout_ns = SECOND,
-						.guest_ns = GUEST_NS,
-						.calls = &calls};
-
-	(void)state;
-	memset(&world, 0, sizeof(world));
-	fill_calls();
 	return pccl_lane_create(&config, &world.lane) == pcclSuccess ? 0 : -1;
 }
 
@@ -340,7 +323,7 @@ static void guests_are_bounded_by_caller_and_by_lane(void **state)
 
 /* ---- strangers ----------------------------------------------------------------------------------------------- */
 
-static void meet(uint32_t who, uint32_t number, bool anew)
+static void meet_of_lanes(uint32_t who, uint32_t number, bool anew, uint16_t lanes)
 {
 	struct pccl_command *command = pccl_zalloc(sizeof(*command));
 
@@ -350,8 +333,13 @@ static void meet(uint32_t who, uint32_t number, bool anew)
 	command->view.member_count = 1;
 	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
 	command->view.members[0].uuid = idle_lane_uuid(who);
-	command->view.members[0].lanes = 1;
+	command->view.members[0].lanes = lanes;
 	pccl_lane_command(world.lane, command, 1);
+}
+
+static void meet(uint32_t who, uint32_t number, bool anew)
+{
+	meet_of_lanes(who, number, anew, 1);
 }
 
 static void a_link_to_a_stranger_is_its_link_when_it_joins(void **state)
@@ -412,16 +400,9 @@ static void a_stranger_that_is_lost_is_met_anew(void **state)
 
 static void who_has_no_such_lane_is_met_without_a_link(void **state)
 {
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
-
 	(void)state;
 	install(1, 1, 0);
-	command->type = PCCL_COMMAND_MEET;
-	command->how.number = 1;
-	command->view.member_count = 1;
-	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
-	command->view.members[0].uuid = idle_lane_uuid(1);
-	pccl_lane_command(world.lane, command, 1);
+	meet_of_lanes(1, 1, false, 0);
 	assert_int_equal(world.link_count, 0);
 	assert_true(world.met);
 }
@@ -470,25 +451,19 @@ static void a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one(void *
 	assert_int_equal(world.complaint_count, 5);
 }
 
-static void broken_links_are_told_of_in_each_view_until_they_are_up_again(void **state)
-{
-	(void)state;
-	install(1, MEMBERS, 0);
-	pccl_neighbour_broken(world.neighbours[1], true);
-	assert_int_equal(world.broken_count, 1);
-	install(2, MEMBERS, 1);
-	assert_int_equal(world.broken_count, 2);
-	pccl_neighbour_broken(world.neighbours[1], false);
-	assert_int_equal(world.mended_count, 1);
-	install(3, MEMBERS, 2);
-	assert_int_equal(world.broken_count, 2);
-	assert_int_equal(world.complaint_count, 0);
-}
-
 static void tick_until(uint64_t end_ns)
 {
 	while (pccl_lane_deadline(world.lane) < end_ns)
 		pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+}
+
+/* An op runs, and nobody has been heard since its first moment. */
+static void launch_unheard(void)
+{
+	install(1, MEMBERS, 0);
+	world.heard.unacked_frames = 1;
+	world.heard.received_ns = 1;
+	launch(1);
 }
 
 /* First new connections are tried. What is lost on the way to who is far away comes again late. */
@@ -520,10 +495,7 @@ static void silence_is_complained_about_while_an_op_runs(void **state)
 static void who_is_heard_again_is_not_complained_about_any_more(void **state)
 {
 	(void)state;
-	install(1, MEMBERS, 0);
-	world.heard.unacked_frames = 1;
-	world.heard.received_ns = 1;
-	launch(1);
+	launch_unheard();
 	tick_until(2 * (uint64_t)SECOND);
 	assert_true(world.complaint_count >= MEMBERS - 1);
 	assert_int_equal(world.retraction_count, 0);
@@ -544,9 +516,7 @@ static void who_is_heard_again_is_not_complained_about_any_more(void **state)
 static void the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours(void **state)
 {
 	(void)state;
-	install(1, MEMBERS, 0);
-	world.heard.unacked_frames = 1;
-	launch(1);
+	launch_unheard();
 	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	pccl_lane_tick(world.lane, 30 * (uint64_t)SECOND);
 	assert_int_equal(world.complaint_count, 0);
@@ -567,6 +537,23 @@ static void a_deadline_names_who_has_not_launched_the_op(void **state)
 			    "tag 7: deadline passed; rank 0 waited for ranks 1, 2, which have not launched it");
 }
 
+/* What was under way when nobody looked any more says nothing of what comes after a pause. */
+static void the_time_without_ops_is_no_silence_of_the_neighbours(void **state)
+{
+	(void)state;
+	launch_unheard();
+	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	cancel();
+	pccl_plan_destroy(world.plan);
+	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
+	assert_true(pccl_lane_deadline(world.lane) == UINT64_MAX);
+	launch(30 * (uint64_t)SECOND);
+	tick_until(31 * (uint64_t)SECOND);
+	assert_int_equal(world.complaint_count, 0);
+	tick_until(32 * (uint64_t)SECOND);
+	assert_true(world.complaint_count > 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -583,9 +570,9 @@ int main(void)
 		CASE(nothing_is_received_once_a_lane_has_frozen),
 		CASE(a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one),
 		CASE(a_lost_link_is_complained_about_in_each_view),
-		CASE(broken_links_are_told_of_in_each_view_until_they_are_up_again),
 		cmocka_unit_test(silence_is_complained_about_while_an_op_runs),
 		CASE(who_is_heard_again_is_not_complained_about_any_more),
+		CASE(the_time_without_ops_is_no_silence_of_the_neighbours),
 		CASE(the_time_that_a_lane_sleeps_is_no_silence_of_its_neighbours),
 		CASE(a_deadline_names_who_has_not_launched_the_op),
 	};

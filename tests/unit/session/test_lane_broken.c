@@ -1,4 +1,4 @@
-/* Links that are broken for now: to strangers, and those that others take the place of. */
+/* Links that are broken for now: to members, to strangers, and those that others take the place of. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -11,7 +11,7 @@ static struct {
 	struct pccl_lane *lane;
 	struct pccl_neighbour *neighbours[8]; /* in the order in which links were made */
 	uint32_t links;
-	uint32_t broken_count;
+	uint32_t broken_count, mended_count;
 	uint32_t met_count, unmet_count, met_number;
 } world;
 
@@ -40,6 +40,7 @@ static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 	(void)context;
 	(void)member;
 	world.broken_count += is_broken;
+	world.mended_count += !is_broken;
 }
 
 static int open_world(void **state)
@@ -159,6 +160,21 @@ static void a_link_that_is_made_anew_with_a_pass_is_not_broken(void **state)
 	assert_int_equal(world.broken_count, 1);
 }
 
+static void broken_links_are_told_of_in_each_view_until_they_are_up_again(void **state)
+{
+	(void)state;
+	install(1, false, true);
+	pccl_neighbour_broken(world.neighbours[0], true);
+	assert_int_equal(world.broken_count, 1);
+	install(2, false, true);
+	assert_int_equal(world.broken_count, 2);
+	assert_int_equal(world.mended_count, 0);
+	pccl_neighbour_broken(world.neighbours[0], false);
+	assert_int_equal(world.mended_count, 1);
+	install(3, false, true);
+	assert_int_equal(world.broken_count, 2);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -167,6 +183,7 @@ int main(void)
 		CASE(a_stranger_whose_link_is_broken_is_met_when_it_is_up_again),
 		CASE(a_stranger_whose_broken_link_is_lost_is_not_met),
 		CASE(a_link_that_is_made_anew_with_a_pass_is_not_broken),
+		CASE(broken_links_are_told_of_in_each_view_until_they_are_up_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

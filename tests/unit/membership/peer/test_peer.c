@@ -123,9 +123,8 @@ static bool ends_unfit(struct pccl_peer *peer, uint32_t dials, uint32_t fit_dial
 		}
 		event.type = PCCL_PEER_CLOSED;
 		event.text =
-			"the master at [2001:0db8:1111:2222:3333:4444:5555:6666]:48148, which certificate authority "
-			"\"Training cluster of the department for geophysics\" has signed for, can't be talked "
-			"to by who has none of its own: it asks for a join secret";
+			"the master at [2001:0db8:1111:2222:3333:4444:5555:6666]:48148, which the authority of the "
+			"training cluster of the department for geophysics has signed for: it asks for a join secret";
 		event.unfit = dial != fit_dial;
 		pccl_peer_step(peer, &event);
 	}
