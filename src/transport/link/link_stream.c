@@ -210,6 +210,13 @@ void pccl_link_stream_move(struct pccl_link_stream *ls, uint64_t deadline_ns, co
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
+/* Who is called does not know why. Where there are ways the caller may have seen a cut, which is nothing fruitless; it
+ * counts the others. */
+static bool counts_what_is_fruitless(const struct pccl_link_stream *ls)
+{
+	return ls->dialled ? !ls->cut : ls->link->config.way_count < 2;
+}
+
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 {
 	bool moved = !ls->was_up || claim != ls->claimed_at_up || ls->received != ls->received_at_up;
@@ -223,7 +230,7 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;
-	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + !ls->cut;
+	ls->fruitless_count = moved || idle ? 0 : ls->fruitless_count + counts_what_is_fruitless(ls);
 	ls->cut_count = moved ? 0 : ls->cut_count;
 	ls->cut = false;
 	ls->received_at_up = ls->received;

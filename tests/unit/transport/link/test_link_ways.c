@@ -250,6 +250,37 @@ static void silent_stream_goes_elsewhere_and_no_further_than_it_must(void **stat
 	close_ways();
 }
 
+/* Who is called again does not know why, and may not take it for a connection on which nothing moves. */
+static void cut_that_the_other_side_sees_is_nothing_fruitless(void **state)
+{
+	struct pccl_link_config *config = &rope.waiter.config;
+	struct pccl_link_stream *ls, *called;
+	uint32_t turn;
+
+	(void)state;
+	open_ways();
+	assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
+	config->place_count = config->way_count = 2;
+	rope_tie_both(&rope);
+	deliver();
+	ls = &rope.dialer.link->streams[0];
+	called = &rope.waiter.link->streams[0];
+	rope.waiter.hold = rope.dialer.hold = true;
+	rope_load(&rope.dialer, 4, 50000, 1);
+	rope_load(&rope.waiter, 4, 50000, 1);
+	for (turn = 0; turn < 2; turn++) {
+		make_deaf(ls);
+		pccl_link_kick(rope.dialer.link);
+		pccl_link_kick(rope.waiter.link);
+		ROPE_UNTIL(&rope, ls->state != PCCL_LINK_UP);
+		ROPE_UNTIL(&rope, ls->state == PCCL_LINK_UP && called->state == PCCL_LINK_UP);
+		assert_true(called->logged != called->claimed);
+		assert_int_equal(called->fruitless_count, 0);
+	}
+	close_ways();
+}
+
 static void patience_begins_when_a_frame_goes(void **state)
 {
 	struct pccl_link_stream *ls;
@@ -328,6 +359,7 @@ int main(void)
 		cmocka_unit_test(forgotten_frames_leave_room),
 		cmocka_unit_test(frames_of_an_earlier_connection_are_not_measured),
 		cmocka_unit_test(silent_stream_goes_elsewhere_and_no_further_than_it_must),
+		cmocka_unit_test(cut_that_the_other_side_sees_is_nothing_fruitless),
 		cmocka_unit_test(patience_begins_when_a_frame_goes),
 		cmocka_unit_test(way_back_is_trusted_again_when_it_has_carried_something),
 		cmocka_unit_test(who_is_put_off_asks_elsewhere_too),
