@@ -69,11 +69,12 @@ check-valgrind: $(VALGRIND_UNIT) ## unit tests under valgrind; leaks are errors
 sim: $(SIM) ## replay one seed of the simulator: make sim SEED=n
 	$(SIM) --seed $(SEED)
 
-# The last ones are lossy worlds, and such with forgers.
+# The last ones are lossy worlds, such with forgers, and hosts with several network cards.
 check-sim: $(SIM) ## 12,000 seeds of both levels of the simulator, and lossy worlds: the slice that every change must pass
 	@tests/sim/soak.sh $(SIM) 12000
 	@$(SIM) --level 2 --from 4294967296 --seeds 200
 	@$(SIM) --level 1 --from 12884901888 --seeds 500
+	@$(SIM) --level 2 --from 17179869184 --seeds 500
 
 soak: $(SIM) ## many seeds of the simulator, on all cores: make soak SEEDS=n FROM=s
 	@tests/sim/soak.sh $(SIM) $(SEEDS) $(FROM)

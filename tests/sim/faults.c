@@ -1,6 +1,7 @@
 /* What goes wrong. Which faults there are, and how often, is drawn per seed: runs with few kinds of faults find
  * what runs with all of them hide. */
 #include "base/uuid.h"
+#include "cards.h"
 #include "shell.h"
 
 enum fault {
@@ -450,6 +451,7 @@ void sim_calm_down(struct sim *sim)
 		for (right = 0; right < sim->node_count; right++)
 			sim->cut[left][right] = 0;
 	}
+	cards_calm(sim);
 	for (left = 0; left < SIM_MASTERS; left++)
 		sim_master_start(sim, &sim->nodes[left]);
 	for (left = 0; left < sim->node_count; left++) {

@@ -27,7 +27,8 @@ enum forgery {
 
 bool sim_is_forger(const struct sim *sim, uint32_t node)
 {
-	return sim->plan.seed >= SIM_FORGING_SEEDS && pccl_rng_hash(sim->plan.seed, 950 + node) % 100 < FORGERS_PERCENT;
+	return sim->plan.seed >= SIM_FORGING_SEEDS && sim->plan.seed < SIM_CARDS_SEEDS &&
+	       pccl_rng_hash(sim->plan.seed, 950 + node) % 100 < FORGERS_PERCENT;
 }
 
 static void promise_far(struct pccl_message_register *registration, const pcclRankUuid_t *self)

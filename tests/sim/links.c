@@ -7,6 +7,7 @@
  * *Gentle* runs: nothing goes wrong but what can't cost a living member its seat. Their checker is in check_gentle.c.
  */
 #include "base/uuid.h"
+#include "cards.h"
 #include "shell.h"
 
 #define RESETS_NS (3 * SIM_SECOND / 2)
@@ -166,7 +167,7 @@ void sim_fault_flap(struct sim *sim, struct sim_node *node)
 }
 
 /* As a gentle run in which nothing breaks: nobody may be evicted, and no op fail. */
-static void plan_lossy(struct sim *sim)
+static void plan_long(struct sim *sim)
 {
 	const struct sim_plan plan = {.seed = sim->plan.seed,
 				      .groups = 1,
@@ -183,7 +184,29 @@ static void plan_lossy(struct sim *sim)
 				      .gentle = SIM_GENTLE_RESETS};
 
 	sim->plan = plan;
+}
+
+static void plan_lossy(struct sim *sim)
+{
+	plan_long(sim);
 	shell_plan_lossy(sim->shells);
+}
+
+/* Nothing else goes wrong in some: nobody may be evicted there either. */
+static void plan_cards(struct sim *sim)
+{
+	cards_plan(sim);
+	sim->plan.peaceful = false;
+	if (!sim->shells->plan.cards_alike)
+		return;
+	plan_long(sim);
+	sim->plan.delay_min_ns = 0;
+	sim->plan.chaos_ns = 25 * SIM_SECOND;
+	if (sim->plan.peers_max > 4)
+		sim->plan.peers_max = 4;
+	shell_plan_gentle(sim->shells);
+	sim->shells->plan.pause_ns = (20 + pccl_rng_hash(sim->plan.seed, 79) % 100) * SIM_MS;
+	sim->shells->plan.link_timeout_ns = sim->shells->plan.guest_ns = 3 * SIM_SECOND;
 }
 
 void sim_plan_gentle(struct sim *sim)
@@ -192,7 +215,11 @@ void sim_plan_gentle(struct sim *sim)
 	uint64_t seed = plan->seed;
 	uint64_t reset_ns = (200 + pccl_rng_hash(seed, 52) % 2000) * SIM_MS;
 
-	if (seed >= SIM_FORGING_SEEDS) {
+	if (seed >= SIM_CARDS_SEEDS && sim->shells != NULL) {
+		plan_cards(sim);
+		return;
+	}
+	if (seed >= SIM_FORGING_SEEDS && seed < SIM_CARDS_SEEDS) {
 		plan->known_masters = SIM_MASTERS;
 		plan->master_crash_ns = 1500 * SIM_MS;
 		plan->peaceful = false;

@@ -1,8 +1,9 @@
 /*
  * pccl-sim: runs seeds of the simulator.
  *
- *	pccl-sim			a slice of seeds, the same every time, and those that have found something
- *					(tests/sim/seeds.txt, where it is run in the root of the sources)
+ *	pccl-sim			a slice of seeds, the same every time, with a few worlds of several network
+ *					cards, and those that have found something (tests/sim/seeds.txt, where it is
+ *					run in the root of the sources)
  *	pccl-sim --seeds N [--from S]	N seeds from S on
  *	pccl-sim --seed S		one seed, with its trace
  *	pccl-sim ... --level L		only membership (1), or with sessions, executors and buffers (2)
@@ -20,6 +21,7 @@
 #include "sim.h"
 
 #define SEEDS_DEFAULT 1000
+#define CARDS_DEFAULT 100
 #define LATE_SECONDS 60
 #define SEEDS_FILE "tests/sim/seeds.txt"
 
@@ -108,6 +110,16 @@ static bool run_file(uint64_t *steps)
 	return good;
 }
 
+static bool run_cards(uint64_t *steps)
+{
+	uint64_t seed;
+
+	for (seed = SIM_CARDS_SEEDS; seed < SIM_CARDS_SEEDS + CARDS_DEFAULT; seed++)
+		if (!run_seed(seed, 2, false, steps))
+			return false;
+	return true;
+}
+
 int main(int count, char **words)
 {
 	struct options options = {.from = 1, .count = SEEDS_DEFAULT};
@@ -118,7 +130,7 @@ int main(int count, char **words)
 		fprintf(stderr, "usage: %s [--seeds N] [--from S] [--level L] | --seed S [--level L]\n", words[0]);
 		return 2;
 	}
-	if (count == 1 && !run_file(&steps))
+	if (count == 1 && (!run_file(&steps) || !run_cards(&steps)))
 		return 1;
 	for (seed = options.from; seed < options.from + options.count; seed++) {
 		if (!run_seed(seed, options.level, options.loud, &steps))

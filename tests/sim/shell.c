@@ -73,15 +73,19 @@ static void arrived(void *context, struct pccl_stream *stream, const struct pccl
 static void open_door(struct shell *shell, struct pccl_member *self_out)
 {
 	struct pccl_address address;
+	uint32_t card;
 
 	shell_loop_init(shell, &shell->control, SHELL_LANES);
-	wire_address(shell->node->id, self_out->addresses[0].host);
+	card_address(shell->node->id, 0, self_out->addresses[0].host);
 	if (pccl_address_numeric(self_out->addresses[0].host, 0, &address) != pcclSuccess ||
 	    pccl_doorman_create(&shell->control, &sim_wire, &address, 0, HELLO_TIMEOUT_NS, arrived, shell,
 				&shell->doorman) != pcclSuccess)
 		abort();
-	self_out->addresses[0].port = pccl_doorman_port(shell->doorman);
-	self_out->address_count = 1;
+	self_out->address_count = cards_of(shell->sim, shell->node->id);
+	for (card = 0; card < self_out->address_count; card++) {
+		card_address(shell->node->id, card, self_out->addresses[card].host);
+		self_out->addresses[card].port = pccl_doorman_port(shell->doorman);
+	}
 }
 
 void shell_create(struct sim *sim, struct sim_node *node, struct pccl_member *self_out)
@@ -433,6 +437,12 @@ void shell_event(struct sim *sim, const struct sim_event *event)
 	sim_count_step(sim);
 	if (event->number == SHELL_BREAK)
 		shell_fault_break(sim);
+	else if (event->number == SHELL_CARD)
+		cards_fault(sim);
+	else if (event->number == SHELL_CARD_HEAL)
+		cards_heal(sim, event->node, event->segment, event->attempt != 0);
+	else if (event->number == SHELL_WATCH)
+		cards_watch(sim);
 	else
 		node_event(sim, &sim->nodes[event->node], event);
 }

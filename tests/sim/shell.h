@@ -18,6 +18,7 @@
 #ifndef PCCL_SIM_SHELL_H
 #define PCCL_SIM_SHELL_H
 
+#include "cards.h"
 #include "comm/lane_links.h"
 #include "comm/lane_state.h"
 #include "session/lane.h"
@@ -60,17 +61,26 @@ struct shell_plan {
 	bool codecs;
 	uint64_t one_lane_bytes;
 	pcclZstd_t zstd;	/* of peers whose ops leave it open */
+	uint32_t cards;		/* of hosts; 0: one, and nobody looks */
+	bool cards_alike;	/* all hosts have so many, and nothing else goes wrong */
+	uint64_t cards_fail_ns; /* then the first one fails; 0: whenever it wants */
+	uint64_t card_ns;	/* mean time between faults of cards, */
+	uint64_t card_heal_ns;	/* that each lasts, */
+	uint64_t card_rest_ns;	/* and so long at least after one was well again none fails */
 	uint32_t vote_percent;	/* of the steps of a program */
 	uint32_t state_percent; /* likewise: calls about states */
 };
 
 enum shell_event {
-	SHELL_LANE,	/* a command for lane `segment` of `node` */
-	SHELL_TURN,	/* of the loop of lane `segment` of `node`, or of its control thread (SHELL_LANES) */
-	SHELL_POST,	/* something for the control thread of `node` */
-	SHELL_BREAK,	/* a stream breaks somewhere */
-	SHELL_DEADLINE, /* of call `segment` of `node`, serial `attempt` */
-	SHELL_GONE	/* the communicator of `node` ended some time ago */
+	SHELL_LANE,	 /* a command for lane `segment` of `node` */
+	SHELL_TURN,	 /* of the loop of lane `segment` of `node`, or of its control thread (SHELL_LANES) */
+	SHELL_POST,	 /* something for the control thread of `node` */
+	SHELL_BREAK,	 /* a stream breaks somewhere */
+	SHELL_DEADLINE,	 /* of call `segment` of `node`, serial `attempt` */
+	SHELL_CARD,	 /* a card fails somewhere */
+	SHELL_CARD_HEAL, /* card `segment` of `node` (`attempt`: and of all others) is well */
+	SHELL_WATCH,	 /* does everybody go on? */
+	SHELL_GONE	 /* the communicator of `node` ended some time ago */
 };
 
 /* A command or a guest on its way to a lane. */
@@ -87,6 +97,7 @@ struct shell_lane {
 	struct pccl_lane *lane;
 	struct pccl_loop loop;
 	struct pccl_lane_links links;
+	char cards[CARD_NAMES_BYTES];
 	struct pccl_lane_state state;
 	struct pccl_lane_state visits;
 	struct pccl_timer timer; /* the lane's deadline */
@@ -187,10 +198,19 @@ struct shell {
 	uint32_t last_step;
 };
 
+/* How long has a node's caller stood still? */
+struct shell_progress {
+	uint32_t calls;
+	uint64_t since_ns;
+};
+
 /* What level 2 has of its own in a run. */
 struct shell_world {
 	struct shell_plan plan;
 	struct wire *wires;
+	uint8_t cards[SIM_NODES][CARDS_MOST]; /* enum card_state */
+	uint64_t card_healed_ns;	      /* the last */
+	struct shell_progress progress[SIM_NODES];
 	struct call_record *records;
 	struct state_record *states; /* what calls about states came to */
 	uint64_t states_ended;	     /* with success */

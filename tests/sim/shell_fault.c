@@ -1,4 +1,5 @@
 /* What is drawn per seed for level 2, and what goes wrong with streams. */
+#include "cards.h"
 #include "shell.h"
 #include "shell_wire.h"
 
@@ -99,6 +100,7 @@ void shell_plan_lying(struct sim *sim)
 
 void shell_faults_start(struct sim *sim)
 {
+	cards_start(sim);
 	if (sim->shells->plan.break_ns > 0)
 		shell_schedule(sim, sim->shells->plan.break_ns, SHELL_BREAK, 0, 0, NULL);
 }

@@ -313,12 +313,13 @@ void shell_lane_create(struct shell *shell, uint32_t index)
 					      .self = shell->node->uuid,
 					      .host = shell->node->id,
 					      .checksums = shell->sim->shells->plan.checksums,
-					      .interfaces = "",
+					      .interfaces = lane->cards,
 					      .lane = (uint16_t)index,
 					      .streams = (uint16_t)shell->sim->shells->plan.streams,
 					      .connect_timeout_ns = 3 * shell->sim->shells->plan.link_timeout_ns,
 					      .redial_timeout_ns = shell->sim->shells->plan.link_timeout_ns};
 
+	cards_names(shell->sim, shell->node->id, lane->cards);
 	lane->shell = shell;
 	lane->index = index;
 	lane->links = links;

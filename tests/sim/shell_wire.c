@@ -303,13 +303,14 @@ void wire_spoil(struct wire *wire)
 
 static bool has_more(const struct wire *wire)
 {
-	return wire->other->handed > 0 && !wire->torn;
+	return wire->other->handed > 0 && !wire->torn && !wire->refused;
 }
 
 static bool has_ended(const struct wire *wire)
 {
-	return (wire->reset || wire->other->state == WIRE_CLOSED || wire->other->state == WIRE_BROKEN) &&
-	       !wire->sim->nodes[wire->other_node].vanished;
+	return wire->refused ||
+	       ((wire->reset || wire->other->state == WIRE_CLOSED || wire->other->state == WIRE_BROKEN) &&
+		!wire->sim->nodes[wire->other_node].vanished);
 }
 
 /* False: the wire is gone. */
@@ -352,7 +353,7 @@ bool wire_divert(struct pccl_stream *stream, struct pccl_frame *frame_out)
 /* Silence of the other side is seen by who reads; who holds sees the end only when it wants to write. */
 static bool may_receive(const struct wire *wire)
 {
-	if (wire->other == NULL || wire_is_cut(wire->sim, wire->other_node, wire->node))
+	if (!wire->refused && (wire->other == NULL || wire_is_cut(wire)))
 		return false;
 	if (wire->held)
 		return has_ended(wire) && wire->count > wire->handed;
@@ -416,8 +417,7 @@ static uint64_t next_of(const struct wire *wire)
 		next_ns = wire->hand_ns;
 	if (may_receive(wire) && wire->due_ns < next_ns)
 		next_ns = wire->due_ns;
-	else if (wire->other != NULL && wire_is_cut(wire->sim, wire->other_node, wire->node) &&
-		 wire->sim->now_ns + STALL_NS < next_ns)
+	else if (wire->other != NULL && wire_is_cut(wire) && wire->sim->now_ns + STALL_NS < next_ns)
 		next_ns = wire->sim->now_ns + STALL_NS;
 	return next_ns;
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
+#include "cards.h"
 #include "shell_wire_internal.h"
 #include "transport/wires/wires.h"
 
@@ -46,20 +48,12 @@ uint64_t wire_delay(const struct wire *wire)
 
 	if (plan->loss_percent > 0 && !sim->calm)
 		return draw_loss(sim, plan->loss_percent);
+	slow |= card_state(sim, wire->node, wire->card) == CARD_SLOW ||
+		card_state(sim, wire->other_node, wire->other_card) == CARD_SLOW;
 	return sim_exponential(sim, plan->frame_ns * (slow ? 50 : 1));
 }
 
-bool wire_is_cut(const struct sim *sim, uint32_t from, uint32_t to)
-{
-	return sim->cut[from][to] > 0;
-}
-
 /* ---- addresses ----------------------------------------------------------------------------------------------- */
-
-void wire_address(uint32_t node, char text_out[PCCL_ADDRESS_BYTES])
-{
-	(void)snprintf(text_out, PCCL_ADDRESS_BYTES, "10.0.0.%u", node);
-}
 
 static uint32_t node_at(const struct sim *sim, const struct pccl_address *address)
 {
@@ -237,10 +231,18 @@ static pcclResult_t dial(const struct pccl_transport *self, struct pccl_loop *lo
 			 struct pccl_stream **stream_out)
 {
 	struct sim *sim = loop->sim;
-	struct wire *wire = create(sim, loop->node->id, node_at(sim, address), WIRE_DIALLING);
+	const uint32_t other_card = card_at(address);
+	uint32_t card = other_card < cards_of(sim, loop->node->id) ? other_card : 0;
+	struct wire *wire;
 
 	(void)self;
-	(void)from;
+	if (from != NULL)
+		card = card_at(from);
+	if (!card_dials(card_state(sim, loop->node->id, card)))
+		return pccl_fail(pcclSystemError, "the address is none of this host's");
+	wire = create(sim, loop->node->id, node_at(sim, address), WIRE_DIALLING);
+	wire->card = card;
+	wire->other_card = other_card;
 	join_loop(wire, loop, events, context);
 	wire->dialled_ns = sim->now_ns + 2 * wire_delay(wire);
 	if (sim->shells->plan.loss_percent > 0 && !sim->calm) /* either way may lose what it carries */
@@ -277,18 +279,22 @@ void wire_connect(struct wire *wire)
 		wire_break(wire, "nobody is there");
 		return;
 	}
+	if (card_state(sim, wire->other_node, wire->other_card) == CARD_TAKEN)
+		wire_find_stranger(wire);
 	node = &sim->nodes[wire->other_node];
 	barred = is_barred(wire, &refused);
-	if (wire_is_cut(sim, wire->node, node->id) || wire_is_cut(sim, node->id, wire->node) || node->vanished ||
-	    (barred && !refused)) {
+	if (wire_is_cut(wire) || wire_is_mute(wire) || node->vanished || (barred && !refused)) {
 		wire->dialled_ns = sim->now_ns + STALL_NS;
 		return;
 	}
-	if (node->shell == NULL || node->shell->listening == NULL || barred) {
+	if (node->shell == NULL || node->shell->listening == NULL || barred ||
+	    card_state(sim, node->id, wire->other_card) == CARD_TAKEN) {
 		wire_break(wire, "nobody listens");
 		return;
 	}
 	other = create(sim, node->id, wire->node, WIRE_KNOCKING);
+	other->card = wire->other_card;
+	other->other_card = wire->card;
 	other->other = wire;
 	wire->other = other;
 	wire->state = WIRE_OPEN;
@@ -372,10 +378,18 @@ static void count(const struct pccl_stream *stream, struct pccl_stream_counters 
 {
 	const struct wire *wire = as_const_wire(stream);
 
+	if (wire->sim->shells->plan.cards > 0 && wire->other != NULL)
+		wire_note_acks(wire->other->other);
 	*counters_out = wire->counters;
 	if (wire->sim->shells->plan.loss_percent > 0)
 		counters_out->trip_ns = SIM_LONG_TRIP_NS;
-	if (wire_is_cut(wire->sim, wire->other_node, wire->node))
+	if (wire->sim->shells->plan.cards > 0) {
+		counters_out->acked_bytes = wire->acked_bytes;
+		counters_out->acked_ns = wire->acked_ns;
+		counters_out->awaits = wire->acked_bytes < wire->counters.sent_bytes;
+		return;
+	}
+	if (wire_is_cut(wire))
 		return;
 	counters_out->acked_bytes = wire->delivered_bytes;
 	counters_out->acked_ns = wire->delivered_ns;
@@ -383,15 +397,18 @@ static void count(const struct pccl_stream *stream, struct pccl_stream_counters 
 
 static bool ends(const struct pccl_stream *stream, struct pccl_address *local_out, struct pccl_address *remote_out)
 {
-	(void)stream;
-	(void)local_out;
-	(void)remote_out;
-	return false;
+	const struct wire *wire = as_const_wire(stream);
+
+	if (wire->sim->shells->plan.cards == 0)
+		return false;
+	card_find(wire->node, wire->card, local_out);
+	card_find(wire->other_node, wire->other_card, remote_out);
+	return true;
 }
 
 static void remote(const struct pccl_stream *stream, char out[PCCL_ADDRESS_BYTES])
 {
-	wire_address(as_const_wire(stream)->other_node, out);
+	card_address(as_const_wire(stream)->other_node, as_const_wire(stream)->other_card, out);
 }
 
 const struct pccl_transport sim_wire = {.name = "simulated",
@@ -423,7 +440,7 @@ static void reset(struct wire *wire)
 		loop_want(wire->loop, wire->sim->now_ns);
 }
 
-static bool is_open(const struct wire *wire)
+bool wire_is_open(const struct wire *wire)
 {
 	return wire->state == WIRE_OPEN && wire->other != NULL && wire->other->state == WIRE_OPEN && !wire->reset;
 }
@@ -436,10 +453,10 @@ static struct wire *any_open(struct sim *sim, bool busy)
 	uint64_t which;
 
 	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
-		count += is_open(wire) && (wire->coming || !busy);
+		count += wire_is_open(wire) && (wire->coming || !busy);
 	which = count > 0 ? sim_between(sim, 0, count - 1) : 0;
 	for (wire = sim->shells->wires; wire != NULL; wire = wire->next)
-		if (is_open(wire) && (wire->coming || !busy) && which-- == 0)
+		if (wire_is_open(wire) && (wire->coming || !busy) && which-- == 0)
 			break;
 	return wire;
 }

@@ -27,6 +27,8 @@ struct wire {
 	enum wire_state state;
 	uint32_t node;
 	uint32_t other_node;
+	uint32_t card; /* of the node's */
+	uint32_t other_card;
 	struct wire *other; /* end; NULL: not connected yet */
 	struct pccl_loop *loop;
 	const struct pccl_stream_events *events;
@@ -51,11 +53,14 @@ struct wire {
 	uint64_t installs; /* of the lane, when it was accepted */
 	uint64_t due_ns;   /* when the next part, or the end, is here */
 	bool torn;	   /* of the payload that was coming the rest is lost */
+	bool refused;	   /* likewise, whatever is cut */
 	bool reset;	   /* the network has broken the connection */
 
 	struct pccl_stream_counters counters;
 	uint64_t delivered_bytes; /* of those sent; the acknowledgement may be stuck */
 	uint64_t delivered_ns;
+	uint64_t acked_bytes; /* where there are cards */
+	uint64_t acked_ns;
 	struct wire *next_attached;
 	struct wire *next; /* of all */
 };
@@ -71,7 +76,8 @@ struct pccl_listening {
 struct wire *wire_of(struct pccl_stream *stream);
 /* How long the next part takes. */
 uint64_t wire_delay(const struct wire *wire);
-bool wire_is_cut(const struct sim *sim, uint32_t from, uint32_t to);
+/* At both ends, and not broken. */
+bool wire_is_open(const struct wire *wire);
 /* The other end has something to hear, or the end of it. */
 void wire_tell_other(struct wire *wire);
 /* Frames `from` to `to` - 1 are lost. The other end may be in the middle of the first. */
@@ -80,6 +86,15 @@ void wire_free_flight(struct flight *flight);
 /* What a dialling or knocking wire does when it is its time. */
 void wire_connect(struct wire *wire);
 void wire_accept(struct wire *wire);
+
+/* shell_wire_cards.c */
+/* Does nothing come in, for now? Go out? */
+bool wire_is_cut(const struct wire *wire);
+bool wire_is_mute(const struct wire *wire);
+/* The other side's kernel acknowledges what has come there, whoever reads it. */
+void wire_note_acks(struct wire *wire);
+/* Its address is another node's meanwhile, or nobody's who listens. */
+void wire_find_stranger(struct wire *wire);
 
 /* shell_wire.c: the slots of the same names, and what closing needs. */
 bool wire_send(struct pccl_stream *stream, const struct pccl_frame *frame, const void *payload, void *token);

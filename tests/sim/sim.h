@@ -17,6 +17,7 @@
  *	forger.c	peers that bring masters what no master has signed
  *	rogue.h		a member that lies
  *	memory.c	the heap, counted
+ *	cards.h		level 2: several network cards
  *	shell.h		level 2: sessions, executors and buffers in place of ops.c
  *	main.c		seeds, replay
  */
@@ -49,6 +50,8 @@
 #define SIM_LYING_SEEDS UINT64_C(0x200000000)
 /* From there on: some peers forge what they bring to masters, which change often. */
 #define SIM_FORGING_SEEDS UINT64_C(0x300000000)
+/* From there on, level 2: hosts have several network cards (cards.c). */
+#define SIM_CARDS_SEEDS UINT64_C(0x400000000)
 #define SIM_LONG_TRIP_NS (200 * SIM_MS)
 
 /* What a run does with its trace. */

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cards.h"
 #include "rogue.h"
 #include "shell.h"
 
 #define CLOSE_NS (40 * SIM_SECOND)
+#define HOME_NS (2700 * SIM_SECOND) /* as long as a stream may wait for its way back, and more */
 #define ROGUE_NS (6 * SIM_SECOND)
 #define PROGRESS_STEPS 6 /* of every caller, to call a run settled */
 
@@ -292,6 +294,27 @@ static void run_close(struct sim *sim)
 	}
 }
 
+/* Everything goes its own way again, however often it had to go another. */
+static void run_home(struct sim *sim)
+{
+	uint64_t end_ns = sim->now_ns + HOME_NS;
+	struct sim_event event;
+
+	sim_trace(sim, "---- home ----");
+	while (!sim->failed && next_event(sim, &event)) {
+		uint64_t before_ns = sim->now_ns;
+
+		sim->now_ns = event.time_ns;
+		handle(sim, &event);
+		if (sim->now_ns / SIM_SECOND == before_ns / SIM_SECOND)
+			continue;
+		if (cards_are_home(sim))
+			return;
+		if (sim->now_ns > end_ns)
+			sim_fail(sim, "long after the last fault a network card carries nothing");
+	}
+}
+
 static void run_forsaken(struct sim *sim)
 {
 	struct sim_event event;
@@ -360,7 +383,7 @@ static struct sim *create(uint64_t seed, uint32_t level, enum sim_telling tellin
 	(void)sim_add_node(sim);
 	(void)sim_add_node(sim);
 	sim_plan_draw(sim, seed);
-	if (seed >= SIM_FORGING_SEEDS || pccl_rng_hash(seed, 901) % 2 == 0)
+	if ((seed >= SIM_FORGING_SEEDS && seed < SIM_CARDS_SEEDS) || pccl_rng_hash(seed, 901) % 2 == 0)
 		sim_seals_create(sim);
 	if (level == 2)
 		shell_world_create(sim);
@@ -392,6 +415,8 @@ static bool run_once(uint64_t seed, uint32_t level, enum sim_telling telling, ui
 		run_forsaken(sim);
 	else if (!sim->failed && level == 2)
 		run_close(sim);
+	if (!sim->failed && level == 2 && sim->shells->plan.cards_fail_ns > 0)
+		run_home(sim);
 	*steps_out += sim->steps;
 	return destroy(sim);
 }

@@ -6,7 +6,8 @@
 #	tests/sim/mutants/run.sh -t		a third of them, drawn at random
 #
 # A .mutant file says: what it breaks; in which file (or files, with commas between, where one guard stands behind
-# another), and on which level, unless the file's own ("forging": 1, among forgers), and whether it is rare,
+# another), and on which level, unless the file's own ("forging": 1, among forgers; "cards": 2, where hosts have several
+# network cards), and whether it is rare,
 # or, for what the simulator does not run, in which unit test it shows, or which fuzz target's corpus has an input that
 # shows it (fuzz/fuzz_NAME); the sed script that does it. A rare one shows in few histories: it is looked for in ten times
 # as many, and not by -t. The tree is copied: the library that ships carries no hooks. Exit status 1 if a mutant lives, or
@@ -58,6 +59,7 @@ build() { # [TEST]
 run() { # LEVEL|TEST SEEDS
 	[[ $1 == */* ]] && { (cd "$work" && PCCL_FUZZ_MUTATIONS=0 timeout 300 "build/release/test/$1") > "$work/out" 2>&1; return; }
 	[[ $1 == forging ]] && set -- 1 "$2" --from 12884901888
+	[[ $1 == cards ]] && set -- 2 "$2" --from 17179869184
 	timeout 300 "$work/$simulator" --level "$1" --seeds "$2" "${@:3}" > "$work/out" 2>&1
 }
 
@@ -92,7 +94,7 @@ for mutant in "${mutants[@]}"; do
 		echo "STALE   $name: does not compile: $(head -1 "$work/err")"
 		lived=1
 	else
-		case $file in src/membership/*) ;; *) level=${test:-2} ;; esac
+		[[ $file == src/membership/* || $level == cards ]] || level=${test:-2}
 		if run "${level:-1}" "${seeds}${rare:+0}"; then
 			echo "LIVES   $name: $(sed -n 1p "$mutant")"
 			lived=1
