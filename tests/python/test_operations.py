@@ -421,6 +421,33 @@ def test_other_threads_run_while_one_is_blocked(master):
         assert isinstance(ended[0], pccl.errors.AbortedError)
 
 
+def check_wraps(alone):
+    """Of numbers that are too large ctypes takes the low bits."""
+    values = np.zeros(3, np.float32)
+    operands = pccl.ReduceOperandDescriptor(pccl.DataType.FLOAT)
+    for tag in (2**64, 2**64 + 5, -1, 0.5):
+        for function in (alone.all_reduce, alone.all_reduce_async):
+            for more in ({}, {"operand_descriptor": operands}):
+                with pytest.raises(ValueError, match=f"tag is a number from 0 to {2**64 - 1}, not {tag}"):
+                    function(values, values, op=pccl.ReduceOp.SUM, tag=tag, **more)
+    for count, tag, wrong in ((2**64 + 3, 0, "count"), (3, 2**64, "tag")):
+        descriptor = pccl.ReduceDescriptor(count, pccl.ReduceOp.SUM, tag, operands)
+        many = [pccl.ReduceOpDescriptor(values.ctypes.data, values.ctypes.data, descriptor)]
+        with pytest.raises(ValueError, match=f"{wrong} is a number"):
+            alone.all_reduce_multiple_with_retry(many)
+    with pytest.raises(ValueError, match="max_in_flight is a number"):
+        alone.all_reduce_multiple_with_retry([], max_in_flight=2**32 + 1)
+    for function in (pccl.state.check, lambda _, tensors, threads: pccl.state.save("none", tensors, threads=threads)):
+        with pytest.raises(ValueError, match="threads is a number"):
+            function(alone, {"a": values}, threads=2**32)
+    for choices, words in (({"fragment_of": [2**32]}, "a fragment is a number"),
+                           ({"interval": np.int64(2**32 + 1)}, "interval can't be")):
+        with pytest.raises(ValueError, match=words):
+            pccl.diloco.Trainer(alone, {"a": values}, **choices)
+    with pytest.raises(pccl.errors.TooFewPeersError):
+        alone.all_reduce(values, values, op=pccl.ReduceOp.SUM, tag=2**64 - 1)
+
+
 def test_bad_choices_are_refused_in_words(master):
     for wrong in ({"plan": "star"}, {"security": pccl.Security(secret="short")},
                   {"security": pccl.Security(rdma_trusted="10.1.0.0")}):
@@ -449,6 +476,7 @@ def test_bad_choices_are_refused_in_words(master):
             alone.all_reduce_with(np.zeros(3), colour="red")
         with pytest.raises(ValueError, match="tag is a number"):
             alone.all_reduce_with(np.zeros(3), tag=-1)
+        check_wraps(alone)
         with pytest.raises(ValueError, match="3 elements of DOUBLE"):
             alone.all_reduce_with(np.zeros(3, np.float32), residual=np.zeros(3))
         with pytest.raises(pccl.errors.TooFewPeersError):

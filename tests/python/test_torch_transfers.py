@@ -103,9 +103,25 @@ def check_words(rank, count):
             work.wait()
 
 
+def check_tags(rank, count):
+    """The library's tags have 30 bits for PyTorch's: what is beyond them is none of another tag's."""
+    other = (rank + 1) % count
+    for tag in (1 << 30, 5 + (1 << 30), -1):
+        for call in (lambda tag: dist.isend(torch.ones(1), other, tag=tag),
+                     lambda tag: dist.irecv(torch.ones(1), other, tag=tag),
+                     lambda tag: dist.irecv(torch.ones(1), tag=tag)):
+            with pytest.raises(ValueError, match=f"from 0 to 1073741823, not {tag}"):
+                call(tag)
+    work = dist.isend(torch.full((1,), rank + 1.0), other, tag=(1 << 30) - 1)
+    tensor = torch.empty(1)
+    assert dist.recv(tensor, (rank - 1) % count, tag=(1 << 30) - 1) == tensor.item() - 1 == (rank - 1) % count
+    work.wait()
+
+
 def transfers(rank, count):
     dist.init_process_group("pccl")
     check_words(rank, count)
+    check_tags(rank, count)
     check_line(rank)
     check_time_outs(rank, count)
     store = dist.group.WORLD.get_group_store()

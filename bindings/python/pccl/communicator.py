@@ -19,7 +19,8 @@ from .operations import Operations
 from .settings import Settings
 from .shared_state import SharedState
 from .types import (Attribute, DataType, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp,
-                    ReduceOperandDescriptor, SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization)
+                    ReduceOperandDescriptor, SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization,
+                    whole_number)
 
 
 class ReduceOpDescriptor:
@@ -62,10 +63,10 @@ class _Call(Call):
         self.descriptor = d.pcclReduceDescriptor_t(quantization_options=no_quantization().to_c())
 
     def describe(self, count: int, datatype: DataType, op: ReduceOp, tag: int) -> None:
+        self.descriptor.tag = whole_number("tag", tag, 2**64)
         self.descriptor.count = count
         self.descriptor.src_descriptor.datatype = datatype.value
         self.descriptor.op = op.value
-        self.descriptor.tag = tag
         self.what = count, datatype, op, tag
 
     def look(self) -> None:
@@ -290,6 +291,7 @@ class Communicator(Operations):
     def all_reduce_multiple_with_retry(self, descriptors: Sequence[ReduceOpDescriptor], *,
                                        max_in_flight: int = 4) -> ReduceInfo:
         """All of them, so many at a time; those that fail for lost members are repeated while there are two."""
+        max_in_flight = whole_number("max_in_flight", max_in_flight, 2**31)
         made = (d.pcclReduceOpDescriptor_t * len(descriptors))(*[each.to_c() for each in descriptors])
         info = d.pcclReduceInfo_t()
         blocking(self._life, "pcclAllReduceMultipleWithRetry", made, len(descriptors), self._comm, info, max_in_flight)

@@ -29,7 +29,7 @@ from .communicator import Communicator
 from .errors import PCCLError
 from .settings import Rounding, Zstd, number
 from .shared_state import TensorInfo
-from .types import DataType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy
+from .types import DataType, QuantizationAlgorithm, SharedStateSyncInfo, SharedStateSyncStrategy, whole_number
 
 
 class Mode(Enum):
@@ -144,11 +144,12 @@ def _settings(choices: dict[str, Any], fragment_of: Sequence[int] | None) -> d.p
     for name, value in choices.items():
         value = number(_WORDS[name], value) if name in _WORDS else value
         setattr(made, name, value)
-        if isinstance(value, int) and getattr(made, name) != value:
+        if hasattr(value, "__index__") and getattr(made, name) != value:
             raise ValueError(f"{name} can't be {value}")
     if fragment_of is not None:
         made.division = d.pcclDilocoGiven
-        made.fragment_of = (ctypes.c_uint32 * len(fragment_of))(*fragment_of)
+        made.fragment_of = (ctypes.c_uint32 * len(fragment_of))(
+            *[whole_number("a fragment", each, 2**32) for each in fragment_of])
     return made
 
 

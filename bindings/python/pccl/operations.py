@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import ctypes
 import functools
-import operator
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -19,7 +18,7 @@ from ._library import lib
 from .buffers import Buffer, buffer_of, check_host, pair_of
 from .errors import InvalidUsageError, PCCLError, Result
 from .settings import FailurePolicy, Input, Overflow, Plan, Rounding, Zstd, number
-from .types import Attribute, DataType, QuantizationAlgorithm, ReduceOp
+from .types import Attribute, DataType, QuantizationAlgorithm, ReduceOp, whole_number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -174,10 +173,7 @@ def choice_number(name: str, value: Any) -> int:
         if name in _WORDS:
             return number(_WORDS[name], value)
         raise TypeError(f"an operation has no '{name}'; it has {', '.join([*_WORDS, *_NUMBERS, 'residual'])}")
-    found = operator.index(value) if hasattr(value, "__index__") else -1  # NumPy has integers of its own
-    if not 0 <= found < limit:
-        raise ValueError(f"{name} is a number from 0 to {limit - 1}, not {value!r}")
-    return found
+    return whole_number(name, value, limit)
 
 
 class _Call(Call):

@@ -13,7 +13,7 @@ from ._library import lib
 from .buffers import buffer_of
 from .errors import PCCLError
 from .settings import text_of
-from .types import DataType, DeviceType
+from .types import DataType, DeviceType, whole_number
 
 
 def _as_known(tensor: Any) -> Any:
@@ -103,7 +103,8 @@ class SharedState:
         dimensions = [(ctypes.c_uint64 * max(len(info.shape), 1))(*info.shape) for info in self._infos]
         shapes = (d.pcclTensorShape_t * len(self._infos))(
             *[d.pcclTensorShape_t(len(info.shape), each) for info, each in zip(self._infos, dimensions, strict=True)])
-        return d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes, threads=threads)
+        return d.pcclCheckpointOptions_t(size=ctypes.sizeof(d.pcclCheckpointOptions_t), shapes=shapes,
+                                         threads=whole_number("threads", threads, 2**32))
 
     def save(self, path: str | os.PathLike[str], *, lineage: bytes = bytes(16), threads: int = 0) -> None:
         """Writes a checkpoint, a safetensors file, in place of the one that is there. See pccl/state.h."""

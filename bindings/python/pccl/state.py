@@ -25,7 +25,7 @@ from .communicator import Communicator
 from .errors import PCCLError
 from .settings import number, text_of
 from .shared_state import SharedState, TensorInfo
-from .types import SharedStateSyncStrategy
+from .types import SharedStateSyncStrategy, whole_number
 
 
 @dataclass
@@ -175,7 +175,8 @@ def inspect(path: str | os.PathLike[str]) -> CheckpointInfo:
 
 def _options_of(tensors: Mapping[str, Any], strategy: SharedStateSyncStrategy | str, changed: Collection[str] | None,
                 threads: int) -> d.pcclStateSyncOptions_t:
-    options = d.pcclStateSyncOptions_t(size=ctypes.sizeof(d.pcclStateSyncOptions_t), threads=threads,
+    options = d.pcclStateSyncOptions_t(size=ctypes.sizeof(d.pcclStateSyncOptions_t),
+                                       threads=whole_number("threads", threads, 2**32),
                                        strategy=number(d.pcclEnumSyncStrategy, strategy))
     if changed is not None:
         _check_names("changed", changed, tensors)

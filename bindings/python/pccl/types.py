@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from . import _declarations as d
+
+
+def whole_number(name: str, value: Any, limit: int) -> int:
+    """From 0 to limit - 1; ValueError: it is none. ctypes takes the low bits of whatever is too large."""
+    found = operator.index(value) if hasattr(value, "__index__") else -1  # NumPy has integers of its own
+    if not 0 <= found < limit:
+        raise ValueError(f"{name} is a number from 0 to {limit - 1}, not {value!r}")
+    return found
 
 
 class ReduceOp(Enum):
@@ -191,7 +200,8 @@ class ReduceDescriptor:
     quantization_options: QuantizationOptions = field(default_factory=no_quantization)
 
     def to_c(self) -> d.pcclReduceDescriptor_t:
-        return d.pcclReduceDescriptor_t(self.count, self.op.value, self.tag, self.operand_descriptor.to_c(),
+        return d.pcclReduceDescriptor_t(whole_number("count", self.count, 2**64), self.op.value,
+                                        whole_number("tag", self.tag, 2**64), self.operand_descriptor.to_c(),
                                         self.quantization_options.to_c())
 
 

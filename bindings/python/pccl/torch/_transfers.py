@@ -29,6 +29,7 @@ from ._work import Launch, Work
 _BETWEEN_TWO = 1 << 63  # tags of sends; those of collectives count from 0
 _SIGNAL = 1 << 62
 _RING = 16384  # so many numbers are in use between two ranks: the library remembers each
+_LARGEST_TAG = 0x3fffffff  # of PyTorch's
 _FOR_EVER = timedelta(days=40)
 _Ends = tuple[str, int, int]  # the function, the other rank, PyTorch's tag
 
@@ -55,7 +56,7 @@ class Transfers(Collectives):
     def _transfer(self, ends: _Ends, number: int, tensor: Tensor | None, timeout: timedelta | None = None) -> Launch:
         """None: the signal."""
         name, other, tag = ends
-        of_world = tag + (self._first_tag >> 32) * 0x9e3779b1 & 0x3fffffff
+        of_world = tag + (self._first_tag >> 32) * 0x9e3779b1 & _LARGEST_TAG
         name_of_all = _BETWEEN_TWO | of_world << 32 | number % _RING
         called = f"transfer {number} with tag {tag}"
         if tensor is None:
@@ -67,12 +68,13 @@ class Transfers(Collectives):
         self._latest[ends].append((number, launch))
         return launch
 
-    def _check_other(self, other: int) -> None:
+    def _check_other(self, other: int, tag: int) -> None:
+        _check_tag(tag)
         if not 0 <= other < self._size or other == self._rank:
             raise ValueError(f"{other} is no other rank of a group of {self._size}")
 
     def send(self, tensors: Tensors, dstRank: int, tag: int = 0) -> Work:
-        self._check_other(dstRank)
+        self._check_other(dstRank, tag)
         buffer = to_host(dense(one_of(tensors, "send")))
         ends = "pcclSend", dstRank, tag
         with self._posting:
@@ -81,7 +83,7 @@ class Transfers(Collectives):
 
     def recv(self, tensors: Tensors, srcRank: int, tag: int = 0) -> Work:
         tensor = one_of(tensors, "receive")
-        self._check_other(srcRank)
+        self._check_other(srcRank, tag)
         buffer, then = _room_for(tensor)
         ends, key = ("pcclRecv", srcRank, tag), (srcRank, tag)
         with self._posting:
@@ -95,6 +97,7 @@ class Transfers(Collectives):
 
     def recv_anysource(self, tensors: Tensors, tag: int = 0) -> Work:
         tensor = one_of(tensors, "receive")
+        _check_tag(tag)
         buffer, then = _room_for(tensor)
         with self._posting:
             return self._stand_in_line(tensor, buffer, then, -1, tag)
@@ -183,6 +186,12 @@ class Transfers(Collectives):
         except PCCLError as error:
             if error.result is Result.TIMEOUT and communicator.world_size == self._size:
                 raise
+
+
+def _check_tag(tag: int) -> None:
+    """So many bits of the library's tags has it: _transfer()."""
+    if not 0 <= tag <= _LARGEST_TAG:
+        raise ValueError(f"a tag of a send or receive is a number from 0 to {_LARGEST_TAG}, not {tag}")
 
 
 def _room_for(tensor: Tensor) -> tuple[Tensor, Callable[[], None] | None]:
