@@ -25,17 +25,22 @@ def what_fails(call):
     return str(caught.value), time.monotonic() - began
 
 
-def begin_without_masters(rank, count, who):
-    if rank in who:
-        os.environ["PCCL_MASTERS"] = NOBODY
-    return what_fails(lambda: dist.init_process_group("pccl", timeout=timedelta(seconds=5)))
+def fail_to_begin(rank, count, limit_s):
+    """When all are here."""
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count, rank == 0)
+    return what_fails(lambda: dist.init_process_group("pccl", store=store, rank=rank, world_size=count,
+                                                      timeout=timedelta(seconds=limit_s)))
+
+
+def begin_without_masters(rank, count, who, masters):
+    os.environ["PCCL_MASTERS"] = NOBODY if rank in who else masters
+    return fail_to_begin(rank, count, 5)
 
 
 @pytest.mark.parametrize("who", [(0, 1, 2), (0,), (1,)])
-def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, monkeypatch, who):  # noqa: F811
-    if who == (1,):
-        monkeypatch.setenv("PCCL_MASTERS", master)
-    for rank, (words, after_s) in run_ranks(begin_without_masters, 3, who).items():
+def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, who):  # noqa: F811
+    masters = master if who == (1,) else ""
+    for rank, (words, after_s) in run_ranks(begin_without_masters, 3, who, masters).items():
         assert after_s < 5 + SLACK_S
         assert NOBODY in words and (rank == who[0] or f"rank {who[0]} could not join" in words), words
 
@@ -43,7 +48,7 @@ def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, monke
 def begin_with_a_bad_number(rank, count):
     if rank == 1:
         os.environ["PCCL_PEER_GROUP"] = "seven"
-    return what_fails(lambda: dist.init_process_group("pccl", timeout=timedelta(seconds=40)))
+    return fail_to_begin(rank, count, 40)
 
 
 def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):  # noqa: F811
@@ -61,3 +66,16 @@ def make_a_group_without_one(rank, count):
 def test_a_group_keeps_its_time_out_while_it_is_made(run_ranks):  # noqa: F811
     found = run_ranks(make_a_group_without_one, 3)
     assert found[2] is None and all(found[rank][1] < 3 + SLACK_S for rank in (0, 1))
+
+
+def begin_beside_another_job(rank, count, masters):
+    os.environ.update(PCCL_MASTERS=masters, PCCL_PEER_GROUP="7")
+    return fail_to_begin(rank, count, 5)
+
+
+def test_a_second_job_of_the_same_number_is_told_so(run_ranks, master):  # noqa: F811
+    with pccl.Communicator(master, 7):
+        found = run_ranks(begin_beside_another_job, 2, master)
+    for words, after_s in found.values():
+        assert f"another job has the number 7 at {master}" in words and "PCCL_PEER_GROUP" in words
+        assert after_s < 5 + SLACK_S

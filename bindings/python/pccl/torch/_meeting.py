@@ -24,6 +24,7 @@ from .. import _declarations as d
 from .._local import start_master
 from .._master import MasterNode
 from ..communicator import Communicator
+from ..errors import MasterConnectionFailedError
 from ..settings import Settings
 from .._devices import are_any
 from ._errors import advise, error_of, lost
@@ -37,6 +38,7 @@ _ATTEMPTS = 5  # to reach a master
 _SHARE = 0.8  # of the time that is left: for connecting
 _PAUSE_MS = 1000  # between them
 _CONNECT_MS = 10000  # the library's own choice for each
+_NOT_ADMITTED = "did not admit"  # the library's words: there are members, which wait for nobody
 _LONGEST_S = 40 * 86400
 _LEAST_S, _MOST_S = 0.3, 1  # so long rank 0 lets the others hear of trouble
 _RANDOM = random.SystemRandom()
@@ -252,6 +254,12 @@ def _agree_on_number(board: _Board, is_default: bool) -> int:
     return int(board.hear("number"))
 
 
+def _advice(number: int) -> str:
+    """Others have random numbers."""
+    return (f": if another job has the number {number} at {job.masters}, give each one of its own in PCCL_PEER_GROUP"
+            if number == peer_group() else "")
+
+
 def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bool]:
     """Has any member an accelerator? Ranks learn that of those before them by the last one of these."""
     cuts = are_any()
@@ -262,9 +270,14 @@ def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bo
     limit_ms = max(int((board.deadline - time.monotonic()) * 1000 * _SHARE), 1) if timeout_ms > 0 else 0
     communicator = dial(number, timeout_ms, limit_ms)
     try:
-        connect(communicator, limit_ms)
+        try:
+            connect(communicator, limit_ms)
+        except MasterConnectionFailedError as error:
+            if _NOT_ADMITTED in error.cause:
+                error = MasterConnectionFailedError(error.result, error.func_name, error.cause + _advice(number))
+            raise error from None
         board.tell(f"member/{board.rank}", _HAS if cuts else "")
-        return communicator, _admit_others(communicator, board) or cuts
+        return communicator, _admit_others(communicator, board, number) or cuts
     except BaseException as error:
         if isinstance(error, Exception):
             board.tell_trouble(error)  # before anybody sees this one leave
@@ -272,18 +285,18 @@ def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bo
         raise
 
 
-def _admit_others(communicator: Communicator, board: _Board) -> bool:
+def _admit_others(communicator: Communicator, board: _Board, number: int) -> bool:
     """Has any of them an accelerator?"""
     rank, cuts = board.rank, False
     if (communicator.rank, communicator.world_size) != (rank, rank + 1):
-        raise RuntimeError(f"rank {rank} has become {communicator.rank} of {communicator.world_size}: others have the "
-                           "number of this group; give it one of its own in PCCL_PEER_GROUP")
+        raise RuntimeError(f"rank {rank} has become {communicator.rank} of {communicator.world_size}" + _advice(number))
     for newcomer in range(rank + 1, board.size):
         # Joint calls before that would be in vain.
         cuts = board.hear(f"coming/{newcomer}") == _HAS or cuts
         while communicator.world_size <= newcomer:
             if communicator.rank != rank or time.monotonic() > board.deadline:
-                raise lost(f"rank {newcomer} has not joined in time, or another one was lost meanwhile")
+                raise lost(f"rank {newcomer} has not joined in time, or another one was lost meanwhile" +
+                           _advice(number))
             board.look(f"member/{newcomer}")
             communicator.update_topology()
             time.sleep(0.001)
