@@ -92,9 +92,11 @@ static void comes_back_while_its_child_lives(struct world_peer *me)
 	child = fork();
 	CHECK(child >= 0);
 	if (child == 0) {
+		peer_reach(me, 1);
 		for (;;)
 			pause();
 	}
+	peer_wait_peer(me, me->index, 1); /* the child lets go of the port when it first gets a processor */
 	peer_leave(me);
 	peer_join(me); /* on the same port */
 	peer_leave(me);
