@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,6 +92,20 @@ static bool port_is_free(uint16_t port)
 	return free_port;
 }
 
+/* Until this process and its children have ended, for all tests that ask here: they listen at it later. By a name in
+ * the kernel, which nobody has to remove. */
+static bool reserve_port(uint16_t port)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "pccl-test-port-%u", port);
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0)
+		return true;
+	close(fd);
+	return false;
+}
+
 uint16_t peers_free_port(unsigned count)
 {
 	static unsigned next; /* a test does not get the same port twice */
@@ -103,7 +118,8 @@ uint16_t peers_free_port(unsigned count)
 		unsigned found = 0;
 
 		next += count;
-		while (found < count && port_is_free((uint16_t)(first + found)))
+		while (found < count && reserve_port((uint16_t)(first + found)) &&
+		       port_is_free((uint16_t)(first + found)))
 			found++;
 		if (found == count)
 			return first;
