@@ -141,6 +141,16 @@ def check_kind(kind, rank, count, gloo):
                                    group=group)
         return [apart, single, gaps]
 
+    def reduce_scatter_uneven(group):
+        found = []
+        for op in reductions(kind):
+            for sizes in ([2, 5, 3], [0, 4, 4]):
+                parts = [shapes(group)[1](values(kind, (size, 2), rank + size)) for size in sizes]
+                output = shapes(group)[1](torch.empty((sizes[rank], 2), dtype=kind))
+                dist.reduce_scatter(output, parts, op, group=group)
+                found.append(output)
+        return found
+
     def reduce(group):
         found = []
         for op in reductions(kind):
@@ -167,7 +177,8 @@ def check_kind(kind, rank, count, gloo):
         dist.all_to_all_single(uneven, values(kind, (sum(send), 3), rank), receive, send, group=group)
         return [even, uneven]
 
-    for call in (all_reduce, broadcast, all_gather, reduce_scatter, reduce, gather_and_scatter, all_to_all):
+    for call in (all_reduce, broadcast, all_gather, reduce_scatter, reduce_scatter_uneven, reduce, gather_and_scatter,
+                 all_to_all):
         compare(call, gloo)
 
 
@@ -236,6 +247,30 @@ def check_exchanges(rank, count):
         dist.group.WORLD.alltoall(unlike, [torch.zeros(1) for _ in range(count)])
 
 
+def check_uneven(rank, count):
+    """gloo refuses uneven all-gathers."""
+    sizes = [3, 0, 5]
+    for make in (whole, with_gaps):
+        parts = [make(torch.full((size, 2), -1.0)) for size in sizes]
+        dist.all_gather(parts, make(torch.full((sizes[rank], 2), float(rank))))
+        assert all((part == other).all() for other, part in enumerate(parts))
+    pairs = [[torch.empty(size), torch.empty(2)] for size in sizes]
+    dist.all_gather_coalesced(pairs, [torch.full((sizes[rank],), float(rank)), torch.full((2,), -float(rank))])
+    assert all((first == other).all() and (second == -other).all() for other, (first, second) in enumerate(pairs))
+    for op, factor in ((dist.ReduceOp.AVG, 2), (dist.ReduceOp.PREMUL_SUM(2.0), 12)):
+        parts = [torch.full((size,), rank + 1.0) for size in sizes]
+        dist.reduce_scatter(output := torch.empty(sizes[rank]), parts, op)
+        assert output.tolist() == [factor] * sizes[rank] and all((part == rank + 1).all() for part in parts)
+    output = torch.empty(sizes[rank], dtype=torch.complex64)
+    dist.reduce_scatter(output, [torch.full((size,), rank * 1j) for size in sizes])
+    assert output.tolist() == [3j] * sizes[rank]
+    for wrong in ([1, 1, 2][rank], sizes[rank] + 1):
+        with pytest.raises(ValueError, match="each as the output of its rank"):
+            dist.reduce_scatter(torch.empty(wrong), [torch.empty(size) for size in sizes])
+        with pytest.raises(ValueError, match="outputs are as its input"):
+            dist.all_gather([torch.empty(size) for size in sizes], torch.empty(wrong))
+
+
 def check_works(rank, count):
     tensor = torch.ones(1000)
     work = dist.all_reduce(tensor, async_op=True)
@@ -298,6 +333,7 @@ def collectives(rank, count):
         check_kind(kind, rank, count, gloo)
     check_others(rank, count)
     check_exchanges(rank, count)
+    check_uneven(rank, count)
     check_works(rank, count)
     check_objects(rank, count)
     check_groups(rank, count)

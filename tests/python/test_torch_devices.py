@@ -202,6 +202,13 @@ def check_moves(rank, count, make):
     part = make(torch.zeros_like(whole).view(-1))
     dist.all_to_all_single(part, make(torch.cat([values(rank + each) for each in range(count)])))
     assert torch.equal(here(part), torch.cat([values(each + rank) for each in range(count)]))
+    sizes = [3, len(values(0)), 0]
+    apart = [make(torch.zeros(size)) for size in sizes]
+    dist.all_gather(apart, make(values(rank, sizes[rank])))
+    assert all(torch.equal(here(each), values(other, sizes[other])) for other, each in enumerate(apart))
+    part = make(torch.zeros(sizes[rank]))
+    dist.reduce_scatter(part, [make(values(rank, size)) for size in sizes])
+    assert torch.equal(here(part), sum(values(other, sizes[rank]) for other in range(count)))
     if rank == 0:
         dist.send(make(values(5)), 1)
         dist.send(make(values(6)), 1, tag=3)

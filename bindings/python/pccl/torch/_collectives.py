@@ -46,10 +46,22 @@ def whole_of(tensors: Tensors) -> Tensor | None:
     return torch.as_strided(first.detach(), (len(tensors), first.numel()), (first.numel(), 1))
 
 
+def have_one_size(tensors: Tensors) -> bool:
+    return all(tensor.numel() == tensors[0].numel() for tensor in tensors)
+
+
+def dense_output(output: Tensor, ends: list[Any]) -> Tensor:
+    """The output, or dense memory that is copied to it at the end."""
+    if is_plain(output):
+        return output
+    part = torch.empty_like(output, memory_format=torch.contiguous_format)
+    ends.append(functools.partial(output.copy_, part))
+    return part
+
+
 def joined(parts: Tensors) -> Tensor:
     """All of them one after the other."""
-    alike = all(part.numel() == parts[0].numel() for part in parts)
-    whole = whole_of(parts) if alike else None
+    whole = whole_of(parts) if have_one_size(parts) else None
     return torch.cat([dense(part).detach().reshape(-1) for part in parts]) if whole is None else whole
 
 
@@ -164,16 +176,34 @@ class Collectives(Launcher):
                      ) -> Launches:
         if len(outputs) != self._size:
             raise ValueError(f"an all-gather in a group of {self._size} has as many outputs, not {len(outputs)}")
-        for output in outputs:
-            if output.dtype != source.dtype or output.numel() != source.numel():
+        are_alike = have_one_size(outputs)
+        for output in outputs if are_alike else [outputs[self._rank]]:
+            if output.numel() != source.numel():
                 raise ValueError(f"an all-gather's outputs are as its input, {source.numel()} elements of "
                                  f"{source.dtype}, not {output.numel()} of {output.dtype}")
+        if any(output.dtype != source.dtype for output in outputs):
+            raise ValueError(f"an all-gather's outputs are of {source.dtype}, as its input")
+        if not are_alike:
+            return self._gather_uneven(outputs, source, opts, ends)
         whole = whole_of(outputs)
         if whole is None:
             whole = source.new_empty((self._size, *source.shape))
             for output, part in zip(outputs, whole, strict=True):
                 ends.append(functools.partial(output.copy_, part.view(output.shape)))
         return self._gather_bytes(whole, dense(source), opts, is_alone)
+
+    def _gather_uneven(self, outputs: Tensors, source: Tensor, opts: Any, ends: list[Any]) -> Launches:
+        """Each part is a broadcast."""
+        launches: Launches = []
+        for root, output in enumerate(outputs):
+            is_root = root == self._rank
+            part = dense(source) if is_root else dense_output(output, ends)
+            if is_root:
+                ends.append(functools.partial(output.copy_, part.view(output.shape)))
+            launches.append(self._move(Move(
+                "pcclBroadcast", part if is_root else None, None if is_root else part, bytes_of(part), bytes_of(part),
+                d.pcclUint8, in_place=True, root=root), opts, False))
+        return launches
 
     @collective
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
@@ -233,24 +263,45 @@ class Collectives(Launcher):
             return self._gather_bytes(parts, whole, opts, is_alone)
         if reduction.factor is not None:
             whole = whole.detach() * reduction.factor
-        part = output if is_plain(output) else torch.empty_like(output, memory_format=torch.contiguous_format)
+        part = dense_output(output, ends)
         if self._size == 1:
             part.detach().view(-1).copy_(whole.detach().reshape(-1))
-        if part is not output:
-            ends.append(functools.partial(output.copy_, part))
         return [] if self._size == 1 else [self._move(Move(
             "pcclReduceScatter", whole, part, part.numel() * reduction.parts, bytes_of(part), reduction.datatype,
             source_rows=self._size, op=reduction.op), opts, is_alone)]
+
+    def _scatter_uneven_sum(self, output: Tensor, parts: Tensors, opts: Any, ends: list[Any]) -> Launches:
+        """Each part is a reduce to who gets it."""
+        reduction = reduction_of(opts.reduceOp, output)
+        if reduction.gather is not None:
+            whole, first = joined(parts), sum(part.numel() for part in parts[:self._rank])
+            everybodys = whole.new_empty((self._size, whole.numel()))
+            mine = everybodys[:, first:first + output.numel()]
+            ends.append(lambda: output.copy_(functools.reduce(reduction.gather, mine.unbind(0)).view(output.shape)))
+            return self._gather_bytes(everybodys, whole, opts)
+        result = dense_output(output, ends)
+        launches: Launches = []
+        for root, part in enumerate(parts):
+            source = dense(part) if reduction.factor is None else dense(part).detach() * reduction.factor
+            launches.append(self._move(Move(
+                "pcclReduce", source, result if root == self._rank else None, source.numel() * reduction.parts,
+                bytes_of(source), reduction.datatype, op=reduction.op, root=root), opts, False))
+        return launches
 
     @collective
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
         if isinstance(output_tensors, torch.Tensor):
             output_tensors, input_tensors = [output_tensors], [input_tensors]
         output, parts = one_of(output_tensors, "reduce-scatter"), one_of(input_tensors, "reduce-scatter")
-        if len(parts) != self._size or any(part.numel() != output.numel() for part in parts):
-            raise ValueError(f"a reduce-scatter in a group of {self._size} has as many inputs, each as its output")
+        if len(parts) != self._size or parts[self._rank].numel() != output.numel():
+            raise ValueError(f"a reduce-scatter in a group of {self._size} has as many inputs, each as the output of "
+                             "its rank")
+        if any(part.dtype != output.dtype for part in parts):
+            raise ValueError(f"a reduce-scatter's inputs are of {output.dtype}, as its output")
+        opts = options_of(c10d.ReduceScatterOptions, opts, timeout)
         ends: list[Any] = []
-        launches = self._scatter_sum(output, joined(parts), options_of(c10d.ReduceScatterOptions, opts, timeout), ends)
+        launches = (self._scatter_sum(output, joined(parts), opts, ends) if have_one_size(parts) else
+                    self._scatter_uneven_sum(output, parts, opts, ends))
         return self._work(launches, [output], run_all(ends))
 
     def reduce_scatter_single(self, output: Tensor, input: Tensor, opts: Any = None) -> Work:
