@@ -39,6 +39,7 @@ _SHARE = 0.8  # of the time that is left: for connecting
 _PAUSE_MS = 1000  # between them
 _CONNECT_MS = 10000  # the library's own choice for each
 _NOT_ADMITTED = "did not admit"  # the library's words: there are members, which wait for nobody
+_NAMED = 16  # ranks, of those that are missing
 _LONGEST_S = 40 * 86400
 _LEAST_S, _MOST_S = 0.3, 1  # so long rank 0 lets the others hear of trouble
 _RANDOM = random.SystemRandom()
@@ -79,12 +80,23 @@ class _Board:
         """Waits for it until the deadline, whatever time-out the store has."""
         key = f"pccl/{name}"
         left_s = self.deadline - time.monotonic()
-        self.store.wait([key], timedelta(seconds=min(max(left_s, 0.001), _LONGEST_S)))
+        try:
+            self.store.wait([key], timedelta(seconds=min(max(left_s, 0.001), _LONGEST_S)))
+        except RuntimeError as error:
+            if time.monotonic() < self.deadline or not (missing := self._missing()):
+                raise  # that is not why
+            raise error_of(d.pcclTimeout, "torch.distributed", f"{missing} not come to make the group") from error
         said = str(self.store.get(key).decode())
         if said.startswith(_TROUBLE):
             self._is_trouble_known = True
             raise error_of(d.pcclRankConnectionFailed, "torch.distributed", said.removeprefix(_TROUBLE))
         return said
+
+    def _missing(self) -> str:
+        ranks = [rank for rank in range(self.size) if not self.store.check([f"pccl/coming/{rank}"])]
+        named = ", ".join(map(str, ranks[:_NAMED]))
+        named += f" and {len(ranks) - _NAMED} more" if len(ranks) > _NAMED else ""
+        return "" if not ranks else f"rank {named} has" if len(ranks) == 1 else f"ranks {named} have"
 
     def look(self, name: str) -> None:
         """Has somebody told trouble there?"""
@@ -98,7 +110,7 @@ class _Board:
             return
         self._is_trouble_known = True
         names = [f"member/{rank}" for rank in range(self.rank, self.size)]
-        names += ({"masters", "number"} if self.rank == 0 else {f"coming/{self.rank}"}) - self._told
+        names += {f"coming/{self.rank}", *({"masters", "number"} if self.rank == 0 else ())} - self._told
         with contextlib.suppress(Exception):  # the store may be what is wrong
             for name in names:
                 self.tell(name, f"{_TROUBLE}rank {self.rank} could not join: {error}")
@@ -236,6 +248,7 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         return Meeting(None, 0, False)
     board = _Board(store, rank, size, timeout_ms)
     try:
+        board.tell(f"coming/{rank}", _HAS if are_any() else "")
         communicator, cuts = _join(board, _agree_on_number(board, is_default), timeout_ms)
     except Exception as error:
         board.tell_trouble(error)
@@ -264,7 +277,6 @@ def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bo
     """Has any member an accelerator? Ranks learn that of those before them by the last one of these."""
     cuts = are_any()
     if board.rank > 0:
-        board.tell(f"coming/{board.rank}", _HAS if cuts else "")
         cuts = board.hear(f"member/{board.rank - 1}") == _HAS or cuts
     # A part of the time is for telling the others.
     limit_ms = max(int((board.deadline - time.monotonic()) * 1000 * _SHARE), 1) if timeout_ms > 0 else 0
@@ -307,7 +319,7 @@ def _admit_others(communicator: Communicator, board: _Board, number: int) -> boo
 
 def _clear(store: Any, size: int) -> None:
     """All have read what was there for them to meet by. A group of the same name may have the same store."""
-    names = [f"pccl/member/{rank}" for rank in range(size)] + [f"pccl/coming/{rank}" for rank in range(1, size)]
+    names = [f"pccl/member/{rank}" for rank in range(size)] + [f"pccl/coming/{rank}" for rank in range(size)]
     for name in ["pccl/masters", "pccl/number", *names]:
         try:
             store.delete_key(name)
