@@ -33,7 +33,7 @@ static void *zeroed(size_t bytes)
 {
 	void *memory = malloc(bytes);
 
-	__asm__("" : "+r"(memory));
+	__asm__("" : : "r"(memory) : "memory");
 	if (memory != NULL)
 		memset(memory, 0, bytes);
 	return memory;
