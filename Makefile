@@ -113,9 +113,10 @@ $(LIB_A): $(B)/obj/libpccl.o
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+# Its threads may run when a program closes it: it stays.
 $(LIB_SO): $(call obj,$(LIB_SRC)) $(B)/lib/sources src/libpccl.map
 	@mkdir -p $(@D)
-	$(Q)$(CC) -shared -Wl,-soname,libpccl.so.$(SOVERSION) -Wl,--version-script=src/libpccl.map $(NODEFS) \
+	$(Q)$(CC) -shared -Wl,-soname,libpccl.so.$(SOVERSION) -Wl,--version-script=src/libpccl.map -Wl,-z,nodelete $(NODEFS) \
 		$(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
 	@ln -sf $(@F) $(@D)/libpccl.so.$(SOVERSION)
 	@ln -sf libpccl.so.$(SOVERSION) $(@D)/libpccl.so

@@ -67,3 +67,18 @@ def test_package_and_library_have_one_version():
     project = PACKAGE.parent / "pyproject.toml"
     version = re.search(r'^version = "(.*)"$', project.read_text(), re.MULTILINE).group(1)
     assert version == f"{d.PCCL_VERSION_MAJOR}.{d.PCCL_VERSION_MINOR}.{d.PCCL_VERSION_PATCH}"
+
+
+CLOSE = """
+import _ctypes, sys, time, pccl
+with pccl.MasterNode(sys.argv[1]), pccl.Communicator(sys.argv[1]) as communicator:
+    for _ in range(2):
+        _ctypes.dlclose(pccl._library.lib._handle)
+    time.sleep(0.2)
+    print(communicator.world_size, "in", communicator.uuid)
+"""
+
+
+def test_a_library_that_was_closed_stays_for_its_threads(free_address):
+    ended = subprocess.run([sys.executable, "-c", CLOSE, free_address], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0 and ended.stdout.startswith("1 in"), (ended.returncode, ended.stderr)
