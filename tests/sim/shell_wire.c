@@ -350,10 +350,16 @@ bool wire_divert(struct pccl_stream *stream, struct pccl_frame *frame_out)
 	return true;
 }
 
+/* What a kernel has acknowledged it has. */
+static bool is_here(const struct wire *wire)
+{
+	return has_more(wire) && wire->other->delivered_bytes < wire->other->acked_bytes;
+}
+
 /* Silence of the other side is seen by who reads; who holds sees the end only when it wants to write. */
 static bool may_receive(const struct wire *wire)
 {
-	if (!wire->refused && (wire->other == NULL || wire_is_cut(wire)))
+	if (!wire->refused && (wire->other == NULL || (wire_is_cut(wire) && !is_here(wire))))
 		return false;
 	if (wire->held)
 		return has_ended(wire) && wire->count > wire->handed;
