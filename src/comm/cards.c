@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,6 +93,32 @@ void pccl_cards_tell_missing(const char *names, const struct pccl_cards *cards,
 	}
 }
 
+static bool is_loopback(const struct ifaddrs *at, const char *name)
+{
+	for (; at != NULL; at = at->ifa_next)
+		if (strcmp(at->ifa_name, name) == 0)
+			return (at->ifa_flags & IFF_UP) != 0 && (at->ifa_flags & IFF_LOOPBACK) != 0;
+	return false;
+}
+
+bool pccl_cards_are_loopback(const char *names)
+{
+	char list[LIST_BYTES];
+	char *rest = list;
+	struct ifaddrs *all = NULL;
+	const char *name;
+	uint32_t count = 0;
+	bool are = true;
+
+	(void)snprintf(list, sizeof(list), "%s", names);
+	if (getifaddrs(&all) != 0)
+		return false;
+	for (; are && (name = next_name(&rest)) != NULL; count++)
+		are = is_loopback(all, name);
+	freeifaddrs(all);
+	return are && count > 0;
+}
+
 /* ---- ways ------------------------------------------------------------------------------------------------------ */
 
 /* A datagram socket that connects sends nothing. */
@@ -110,6 +137,15 @@ bool pccl_cards_source(const struct pccl_address *to, struct pccl_address *from_
 	if (found)
 		pccl_address_set_port(from_out, 0);
 	return found;
+}
+
+bool pccl_cards_lead_home(const struct pccl_address *address)
+{
+	struct pccl_address from;
+
+	/* To itself a host sends from the address that it sends to. */
+	return pccl_address_is_loopback(address) ||
+	       (pccl_cards_source(address, &from) && pccl_address_same_host(address, &from));
 }
 
 static uint32_t card_with(const struct pccl_cards *cards, const struct pccl_address *address)

@@ -16,6 +16,13 @@ void pccl_cards_find(const char *names, struct pccl_cards *cards_out);
 void pccl_cards_tell_missing(const char *names, const struct pccl_cards *cards,
 			     void (*tell)(const char *name, const char *why));
 
+/* Are all of the list up, and loopback? None of them is among the cards: all members are on this host, says who names
+ * them. */
+bool pccl_cards_are_loopback(const char *names);
+
+/* Is it loopback, or an address of this host's? */
+bool pccl_cards_lead_home(const struct pccl_address *address);
+
 /* Which of this host's addresses the system sends from to there, without port. false and errno: there is no way. */
 bool pccl_cards_source(const struct pccl_address *to, struct pccl_address *from_out);
 

@@ -10,6 +10,7 @@
 #include "comm/control.h"
 #include "comm/lane_thread.h"
 #include "comm/protection.h"
+#include "comm/reach.h"
 #include "transport/link/locality.h"
 #include "transport/loop/fork.h"
 
@@ -150,7 +151,7 @@ static pcclResult_t start(pcclComm_t *comm, struct pccl_monitor_threads *threads
 {
 	const struct pccl_control_config config = {
 		.self = &comm->self, .monitor = comm->monitor, .adopt = adopt, .context = comm};
-	pcclResult_t result = pcclSuccess;
+	pcclResult_t result = pccl_reach_check_masters(&comm->self.settings, &comm->self.master_address);
 	uint32_t i;
 
 	memset(threads_out, 0, sizeof(*threads_out));

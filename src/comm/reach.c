@@ -11,6 +11,39 @@
 #include "base/uuid.h"
 #include "comm/cards.h"
 
+/* ---- where masters are, for who says that all are here ---------------------------------------------------------- */
+
+/* What can't be looked up now can't be dialled, either, and that has its own words. */
+static bool is_elsewhere(const struct pccl_master_place *place)
+{
+	struct pccl_address addresses[PCCL_MEMBER_ADDRESSES_MAX];
+	size_t count = PCCL_MEMBER_ADDRESSES_MAX, i;
+
+	if (pccl_address_resolve(place->host, place->port, addresses, &count) != pcclSuccess)
+		return false;
+	for (i = 0; i < count && !pccl_cards_lead_home(&addresses[i]); i++)
+		;
+	return i == count;
+}
+
+pcclResult_t pccl_reach_check_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first)
+{
+	struct pccl_master_place places[PCCL_MASTERS_MAX];
+	uint32_t count, i;
+	pcclResult_t result;
+
+	if (!pccl_cards_are_loopback(settings->interfaces))
+		return pcclSuccess;
+	result = pccl_settings_masters(settings, first, places, &count);
+	for (i = 0; result == pcclSuccess && i < count; i++)
+		if (is_elsewhere(&places[i]))
+			result = pccl_fail(pcclInvalidArgument,
+					   "\"%s\" (PCCL_INTERFACES) leads nowhere but to this host, and the master at "
+					   "%s is elsewhere",
+					   settings->interfaces, places[i].host);
+	return result;
+}
+
 /* ---- what is advertised -------------------------------------------------------------------------------------- */
 
 static void add_address(struct pccl_member *self, const char *host, uint16_t port)
@@ -182,7 +215,8 @@ static pcclResult_t add_cards(struct pccl_member *self, const char *interfaces, 
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out)
 {
 	const char *host = settings->listen_address[0] != '\0' ? settings->listen_address : "::";
-	const bool has_cards = settings->interfaces[0] != '\0';
+	const bool is_here = pccl_cards_are_loopback(settings->interfaces);
+	const bool has_cards = settings->interfaces[0] != '\0' && !is_here;
 	struct pccl_address listening;
 	struct pccl_cards cards;
 	size_t count = 1;
@@ -203,7 +237,8 @@ pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t
 	if (result != pcclSuccess || self_out->address_count > 0)
 		return result;
 	add_address(self_out, "", port);
-	add_interfaces(self_out, &listening, port);
+	if (!is_here)
+		add_interfaces(self_out, &listening, port);
 	return pcclSuccess;
 }
 

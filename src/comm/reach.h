@@ -10,11 +10,15 @@
 #include "transport/link/dialler.h"
 #include "transport/wires/wires.h"
 
+/* Who names nothing but loopback as the interfaces that carry payload says that everybody is on this host: a master
+ * that isn't is refused, pcclInvalidArgument. `first` as in pccl_settings_masters(). May block in the resolver. */
+pcclResult_t pccl_reach_check_masters(const struct pccl_settings *settings, const ccoip_socket_address_t *first);
+
 /* Fills in the member's addresses: as configured; else those of the interfaces that carry payload, if they are named,
  * of each family one for each, and as the master sees this peer, second; else, also if it listens on none of these, as
  * that, and those of the interfaces that it listens on. Loopback and link-local ones not, for they mean something else
- * elsewhere. May block in the resolver. Returns pcclInvalidArgument for an advertised address that is none, and for
- * interfaces of which none has any. */
+ * elsewhere; only what the master sees, where the interfaces named are loopback. May block in the resolver. Returns
+ * pcclInvalidArgument for an advertised address that is none, and for other interfaces of which none has any. */
 pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t port, struct pccl_member *self_out);
 
 /* What it says of cards: one family after the other, each in the order of the cards, so who dials pairs the n-th with

@@ -306,6 +306,10 @@ static void show_cards(void)
 			       card_count, card_names);
 		return;
 	}
+	if (pccl_cards_are_loopback(names)) {
+		say("cards", "%s, as PCCL_INTERFACES says: peers and masters of this host only", names);
+		return;
+	}
 	pccl_cards_find(names, &cards);
 	for (i = 0; i < cards.count; i++) {
 		pccl_address_text(&cards.cards[i].addresses[0].address, host);

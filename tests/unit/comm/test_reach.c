@@ -198,7 +198,7 @@ static void who_listens_on_none_of_the_interfaces_is_told_where_it_listens(void 
 
 static void interfaces_of_which_none_can_be_dialled_are_refused_in_words(void **state)
 {
-	static const char *const wrong[] = {"nowhere0", "lo", "nowhere0,lo"};
+	static const char *const wrong[] = {"nowhere0", "nowhere0,lo"};
 	size_t i;
 
 	(void)state;
@@ -212,6 +212,33 @@ static void interfaces_of_which_none_can_be_dialled_are_refused_in_words(void **
 		assert_non_null(strstr(pccl_fail_text(), "PCCL_INTERFACES"));
 		assert_non_null(strstr(pccl_fail_text(), wrong[i]));
 	}
+}
+
+/* As recipes of other libraries have it, for runs on one host. */
+static void loopback_by_name_is_for_members_and_masters_of_this_host(void **state)
+{
+	static const char *const here[] = {"127.0.0.1:4", "[::1]:4", "localhost:4",
+					   "127.0.0.1:4,no-such-host.invalid:4"};
+	struct pccl_settings settings = settings_with("", "");
+	const ccoip_socket_address_t none = {.port = 0};
+	struct pccl_member self = {.address_count = 0};
+	size_t i;
+
+	(void)state;
+	strcpy(settings.interfaces, "lo");
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclSuccess);
+	assert_int_equal(self.address_count, 1);
+	assert_string_equal(self.addresses[0].host, "");
+	for (i = 0; i < sizeof(here) / sizeof(here[0]); i++) {
+		strcpy(settings.masters, here[i]);
+		assert_int_equal(pccl_reach_check_masters(&settings, &none), pcclSuccess);
+	}
+	strcpy(settings.masters, "127.0.0.1:4,203.0.113.7:4");
+	assert_int_equal(pccl_reach_check_masters(&settings, &none), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "\"lo\" (PCCL_INTERFACES)"));
+	assert_non_null(strstr(pccl_fail_text(), "203.0.113.7 is elsewhere"));
+	strcpy(settings.interfaces, "");
+	assert_int_equal(pccl_reach_check_masters(&settings, &none), pcclSuccess);
 }
 
 static void member_beside_the_master_is_reached_as_the_master_is(void **state)
@@ -300,6 +327,7 @@ int main(void)
 		cmocka_unit_test(interfaces_that_carry_payload_are_told_first_and_the_master_sees_the_rest),
 		cmocka_unit_test(who_listens_on_none_of_the_interfaces_is_told_where_it_listens),
 		cmocka_unit_test(interfaces_of_which_none_can_be_dialled_are_refused_in_words),
+		cmocka_unit_test(loopback_by_name_is_for_members_and_masters_of_this_host),
 		cmocka_unit_test(member_beside_the_master_is_reached_as_the_master_is),
 		cmocka_unit_test(places_are_those_that_can_be_dialled),
 		cmocka_unit_test(without_security_only_this_host_is_dialled),
