@@ -40,10 +40,11 @@ Tensors = Sequence[Tensor]
 _What = TypeVar("_What", bound=Any)
 
 
-def untraced(what: _What) -> _What:
+def untraced(given: _What) -> _What:
     """A function; of a class all that it has, and has from others of this package. torch.compile breaks its graph where
     it is called, as at what is in C++, and looks at nothing that it calls. It costs a call nothing, and does not import
     the compiler."""
+    what: Any = given
     if not isinstance(what, type):
         what._torchdynamo_disable = True  # for who would trace into it
         what._torchdynamo_disable_msg = "it is the backend pccl's"
@@ -51,13 +52,13 @@ def untraced(what: _What) -> _What:
         if hasattr(frames, "set_code_exec_strategy"):  # since PyTorch 2.7
             skip = frames._FrameAction.SKIP
             frames.set_code_exec_strategy(what.__code__, frames._FrameExecStrategy(skip, skip))
-        return what
-    for each in what.__mro__:
-        if each.__module__.startswith(f"{__package__}."):
-            for member in vars(each).values():
-                if isinstance(member, types.FunctionType):
-                    untraced(member)
-    return what
+    else:
+        for each in what.__mro__:
+            if each.__module__.startswith(f"{__package__}."):
+                for member in vars(each).values():
+                    if isinstance(member, types.FunctionType):
+                        untraced(member)
+    return given
 
 
 __all__ = ["DistBackendError", "GradBucket", "ProcessGroupBase", "Tensor", "TensorFuture", "Tensors", "WorkBase",
