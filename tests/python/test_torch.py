@@ -297,6 +297,36 @@ def check_objects(rank, count):
     assert found == [{"a": 1}, "b"]
 
 
+def check_backend(rank, count):
+    """What PyTorch's helpers ask for."""
+    group = dist.group.WORLD
+    backend = group._get_backend(torch.device("cpu"))
+    assert backend is group and backend.name() == "pccl" and not backend.supports_splitting
+    with pytest.raises(RuntimeError, match="device type meta"):
+        group._get_backend(torch.device("meta"))
+    number = group._get_sequence_number_for_group()
+    tensors = [torch.ones(100_000) for _ in range(3)]
+    works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
+    waiting = dist.irecv(torch.empty(1), tag=77)
+    group._wait_for_pending_works()
+    assert all((tensor == count).all() for tensor in tensors) and all(work.is_completed() for work in works)
+    assert group._get_sequence_number_for_group() == number + 3 and not waiting.is_completed()
+    dist.barrier()  # nobody has sent yet
+    dist.send(torch.ones(1), (rank + 1) % count, tag=77)
+    waiting.wait()
+    other = dist.new_group()
+    set_timeout = dist.distributed_c10d._set_pg_timeout
+    gloo = dist.new_group(backend="gloo")
+    set_timeout(timedelta(seconds=50), gloo)
+    set_timeout(timedelta(seconds=0.5), other)
+    if rank == 0:
+        begin = time.monotonic()
+        with pytest.raises(CollectiveTimeoutError):
+            dist.barrier(other)
+        assert time.monotonic() - begin < LIMIT_S / 2
+    dist.barrier()
+
+
 def check_groups(rank, count):
     """Members in another order than the world's; a group of one; two groups at a time."""
     members = list(reversed(range(count)))
@@ -336,6 +366,7 @@ def collectives(rank, count):
     check_uneven(rank, count)
     check_works(rank, count)
     check_objects(rank, count)
+    check_backend(rank, count)
     check_groups(rank, count)
     position = dist.group.WORLD.communicator.rank  # others leave when the barrier has ended
     dist.barrier()

@@ -16,6 +16,7 @@ from ._facade import ProcessGroupBase, dist, torch, untraced
 from ._launcher import milliseconds
 from ._meeting import Meeting, World, job, meet
 
+_set_pg_timeout_of_others = dist.distributed_c10d._set_pg_timeout
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
 
@@ -69,6 +70,28 @@ class ProcessGroup(Exchange, ProcessGroupBase):
     def set_timeout(self, timeout: Any) -> None:
         """Of operations that come without one."""
         self._timeout_ms = milliseconds(timeout)
+
+    # ---- what PyTorch asks of the backend of a group: it is the group itself
+
+    supports_coalescing = supports_shrinking = supports_splitting = False
+    supports_tensor_alloc = supports_time_estimate = False
+    _set_default_timeout = set_timeout
+
+    def _get_backend(self, device: Any) -> ProcessGroup:
+        kind = torch.device(device).type
+        if all(each.type != kind for each in self._device_types):
+            raise RuntimeError(f"No backend type associated with device type {kind}")  # as PyTorch's
+        return self
+
+    def name(self) -> str:
+        return self.getBackendName()
+
+    def _get_sequence_number_for_group(self) -> int:
+        """So many collectives were launched."""
+        return self._calls
+
+    def _set_sequence_number_for_group(self) -> None:
+        """All count from 0 as it is."""
 
     def give_back(self, timeout: timedelta | None = None) -> Communicator:
         """Waits for what is in flight, and takes the communicator from the group, which is over. If it fails, the group
@@ -130,7 +153,17 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     chosen.monitored_barrier(timeout, wait_all_ranks)
 
 
+def _set_pg_timeout(timeout: timedelta, group: Any = None) -> None:
+    """PyTorch's, which knows of gloo and NCCL only: of a group of ours it would warn, and do nothing."""
+    chosen = dist.group.WORLD if group is None else group
+    if isinstance(chosen, ProcessGroup):
+        chosen.set_timeout(timeout)
+    else:
+        _set_pg_timeout_of_others(timeout, group)
+
+
 def register() -> None:
+    dist.distributed_c10d._set_pg_timeout = _set_pg_timeout
     here = torch.accelerator.current_accelerator()
     dist.Backend.register_backend("pccl", _create, extended_api=True, devices=[
         "cpu", *({"cuda"} if here is None else {"cuda", here.type})])

@@ -217,6 +217,12 @@ class Stager:
         latest = self._latest
         return latest is not None and not latest.is_set()
 
+    def wait(self) -> None:
+        """Until all has ended that it has now."""
+        latest = self._latest
+        if latest is not None:
+            wait_for(latest)
+
     def stop(self, limit_s: float = math.inf) -> None:
         """For ever, when all has ended that it has; waits for no longer than that. Repeatable, if it was
         interrupted."""

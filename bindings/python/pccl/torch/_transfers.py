@@ -68,6 +68,15 @@ class Transfers(Collectives):
         self._latest[ends].append((number, launch))
         return launch
 
+    def _wait_for_pending_works(self) -> None:
+        """Until the collectives in flight have ended, well or not: who waits for them is told. Who is at the other end
+        of a transfer may never come."""
+        self._stager.wait()
+        with self._launching:
+            pending = [launch for launch in self._pending if not launch.tag & _BETWEEN_TWO]
+        for launch in pending:
+            launch.finish()
+
     def _check_other(self, other: int, tag: int) -> None:
         _check_tag(tag)
         if not 0 <= other < self._size or other == self._rank:
