@@ -24,7 +24,7 @@
  * or installs signal handlers. Diagnostics go to stderr (PCCL_LOG_LEVEL=TRACE|DEBUG|INFO|WARN|ERR|FATAL|NONE, default
  * ERR) or to pcclSetLogCallback(), pccl/diagnostics.h. After fork() the child has none of the communicators, masters
  * and sockets of its parent: every call on one, destroying it too, returns pcclInvalidUsage at once and does nothing.
- * It may create its own. Descriptors close at fork() and exec(). dlclose() leaves the library loaded: its threads run on.
+ * It may create its own. Descriptors close at fork() and exec(). The library and its threads stay after dlclose().
  *
  * Errors. Every fallible function returns a pcclResult_t; pcclSuccess is 0. pcclGetLastError() has the cause of the
  * thread's last failure in words. After a failed collective the caller's *input* is as it was, in place or not (but see

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -137,12 +138,17 @@ def test_no_number_of_operations_takes_a_tag_twice(run_ranks):  # noqa: F811
 def drop_works(rank, count):
     dist.init_process_group("pccl")
     group = dist.group.WORLD
-    dist.all_reduce(torch.ones(3), async_op=True)  # and lets go of the work
-    dist.barrier()
+    for values in (torch.ones(3), torch.ones(4)):
+        dist.all_reduce(values, async_op=True)  # and lets go of the work
+        dist.barrier()
+    alive = weakref.ref(values)
+    del values
     deadline = time.monotonic() + 30
     while not all(launch.is_done() for launch in group._pending) and time.monotonic() < deadline:
         time.sleep(0.01)
     dist.barrier()  # on all ranks
+    dist.barrier()  # one of them each time
+    assert alive() is None
     values = torch.full((3,), float(rank))
     pccl.state.sync(group.communicator, {"values": values}, revision=1)
     group.communicator.update_topology()

@@ -16,7 +16,6 @@ from ._facade import ProcessGroupBase, dist, torch, untraced
 from ._launcher import milliseconds
 from ._meeting import Meeting, World, job, meet
 
-_set_pg_timeout_of_others = dist.distributed_c10d._set_pg_timeout
 _alive: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
 
@@ -68,7 +67,7 @@ class ProcessGroup(Exchange, ProcessGroupBase):
         return self._store
 
     def set_timeout(self, timeout: Any) -> None:
-        """Of operations that come without one."""
+        """Of operations that come without one. PyTorch's _set_pg_timeout() knows of gloo and NCCL only, and warns."""
         self._timeout_ms = milliseconds(timeout)
 
     # ---- what PyTorch asks of the backend of a group: it is the group itself
@@ -153,17 +152,7 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     chosen.monitored_barrier(timeout, wait_all_ranks)
 
 
-def _set_pg_timeout(timeout: timedelta, group: Any = None) -> None:
-    """PyTorch's, which knows of gloo and NCCL only: of a group of ours it would warn, and do nothing."""
-    chosen = dist.group.WORLD if group is None else group
-    if isinstance(chosen, ProcessGroup):
-        chosen.set_timeout(timeout)
-    else:
-        _set_pg_timeout_of_others(timeout, group)
-
-
 def register() -> None:
-    dist.distributed_c10d._set_pg_timeout = _set_pg_timeout
     here = torch.accelerator.current_accelerator()
     dist.Backend.register_backend("pccl", _create, extended_api=True, devices=[
         "cpu", *({"cuda"} if here is None else {"cuda", here.type})])

@@ -183,6 +183,8 @@ class Launcher:
         thread moves the data for a while. called: what to say instead of the tag."""
         with self._launching:
             communicator = self._present()
+            if stays:
+                self._look_after(1)  # there is time
             if tag is None:
                 tag, called = self._name_next()
         life = communicator._life
@@ -238,17 +240,21 @@ class Launcher:
         return staged
 
     def _remember(self, launch: Launch) -> None:
-        pending = self._pending
         with self._launching:
-            while pending and pending[0]._has_ended:
-                pending.popleft()
-            if len(pending) >= _MANY and pending:  # still: a signal handler may have ended the group
-                first = pending[0]
-                if first.is_done():
-                    first._tidy()  # as in _sweep()
-                if not first._has_ended and pending:
-                    pending.rotate(-1)  # it may be in flight for long: then look at others
-            pending.append(launch)
+            self._look_after(_MANY)
+            self._pending.append(launch)
+
+    def _look_after(self, many: int) -> None:
+        """One of those that nobody has waited for, if they are so many. While launching."""
+        pending = self._pending
+        while pending and pending[0]._has_ended:
+            pending.popleft()
+        if len(pending) >= many and pending:  # still: a signal handler may have ended the group
+            first = pending[0]
+            if first.is_done():
+                first._tidy()  # as in _sweep()
+            if not first._has_ended and pending:
+                pending.rotate(-1)  # it may be in flight for long: then look at others
 
     def _work(self, launches: Sequence[Launch | Staged], outputs: Tensors, then: Callable[[], None] | None = None
               ) -> Work:
