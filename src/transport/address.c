@@ -54,6 +54,8 @@ pcclResult_t pccl_address_split(const char *text, uint16_t default_port, char *h
 	const char *port = NULL;
 	size_t length = strlen(text);
 
+	if (strstr(text, "://") != NULL)
+		return pccl_fail(pcclInvalidArgument, "address \"%s\": want HOST:PORT, without a scheme", text);
 	if (text[0] == '[') {
 		const char *bracket = strchr(text, ']');
 

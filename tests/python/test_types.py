@@ -5,6 +5,7 @@ import ctypes
 import gc
 import ipaddress
 import pickle
+import re
 import socket
 import weakref
 
@@ -104,6 +105,19 @@ class OldDlpack(OnlyDlpack):
         return self.values.__dlpack__()
 
 
+def test_sparse_tensors_are_refused_as_what_they_are():
+    torch = pytest.importorskip("torch")
+    square = torch.eye(4)
+    for sparse in (square.to_sparse(), square.to_sparse_csr(), square.to_sparse_bsr((2, 2))):
+        with pytest.raises(ValueError, match=r"is sparse \(torch.sparse_.*to_dense\(\)"):
+            buffer_of(sparse, writable=True)
+    with pytest.raises(ValueError, match="is not dense"):
+        buffer_of(square.to_mkldnn(), writable=True)
+    with pytest.raises(ValueError, match="not contiguous"):
+        buffer_of(square[:, ::2], writable=True)
+    assert buffer_of(square, writable=True).count == 16
+
+
 def test_dlpack_is_taken_where_it_lies_and_kept_alive():
     values = np.zeros((3, 4), np.int16)  # owns its memory, which is what its views refer to
     found = buffer_of(OnlyDlpack(values[1:]), writable=True)
@@ -178,10 +192,17 @@ def test_addresses_are_read_as_people_write_them():
             _addresses.split(wrong)
     with pytest.raises(ValueError, match="not known"):
         _addresses.to_c("no.such.host.invalid", 1)
+    for wrong in ("http://127.0.0.1:1", "tcp://host:1", "http://[::1]:1"):
+        with pytest.raises(ValueError, match=f"{re.escape(wrong)}'.*HOST:PORT, without a scheme"):
+            _addresses.split(wrong)
+    with pytest.raises(ValueError, match=r"^\[fe80::1%lo\]:9 has a zone, %lo.*PCCL_MASTERS"):
+        _addresses.to_c("fe80::1%lo", 9)
+    assert list(_addresses.to_c("::1%lo", 9).inet.ipv6.data)[-1] == 1
 
 
 @pytest.mark.parametrize("hosts, taken", [(["::1", "127.0.0.1"], "127.0.0.1"), (["::1"], "::1"),
-                                          (["2001:db8::1", "192.0.2.1"], "2001:db8::1")])
+                                          (["2001:db8::1", "192.0.2.1"], "2001:db8::1"),
+                                          (["fe80::1%lo", "192.0.2.1"], "192.0.2.1")])
 def test_localhost_is_what_most_listen_at(monkeypatch, hosts, taken):
     found = [(0, 0, 0, "", (host, 9)) for host in hosts]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

@@ -35,9 +35,22 @@ def _of_dtensor(tensor: Any, _: bool) -> Buffer:
     raise ValueError("a DTensor is spread over ranks: pass its to_local()")
 
 
+_dense: set[Any] = set()  # torch.strided, when it was seen
+
+
+def _check_layout(layout: Any) -> None:
+    name = str(layout)
+    if name != "torch.strided":
+        what = "sparse" if "sparse" in name else "not dense"
+        raise ValueError(f"the tensor is {what} ({name}): pass its to_dense(), or its parts")
+    _dense.add(layout)
+
+
 def _of_torch(tensor: Any, _: bool) -> Buffer:
     if tensor.requires_grad and not tensor.is_leaf:
         raise ValueError("the tensor is part of a graph: pass its detach()")
+    if tensor.layout not in _dense:
+        _check_layout(tensor.layout)
     if not tensor.is_contiguous():
         raise ValueError("the tensor is not contiguous: pass its contiguous()")
     return Buffer(tensor.data_ptr(), tensor.numel(), DataType.from_torch_dtype(tensor.dtype),

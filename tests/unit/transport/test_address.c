@@ -56,6 +56,18 @@ static void what_is_not_an_address_is_refused_in_words(void **state)
 		check_refused(wrong[i]);
 }
 
+static void a_scheme_before_an_address_is_named_as_that(void **state)
+{
+	static const char *const wrong[] = {"http://127.0.0.1:1", "tcp://host", "https://[::1]:80", "http://"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		check_refused(wrong[i]);
+		assert_non_null(strstr(pccl_fail_text(), "HOST:PORT, without a scheme"));
+	}
+}
+
 static void too_long_a_host_is_refused(void **state)
 {
 	char host[8];
@@ -215,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_and_port_are_split),
 		cmocka_unit_test(what_is_not_an_address_is_refused_in_words),
+		cmocka_unit_test(a_scheme_before_an_address_is_named_as_that),
 		cmocka_unit_test(too_long_a_host_is_refused),
 		cmocka_unit_test(numeric_addresses_come_back_as_text),
 		cmocka_unit_test(names_are_not_numeric),
