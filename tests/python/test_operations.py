@@ -421,6 +421,22 @@ def test_other_threads_run_while_one_is_blocked(master):
         assert isinstance(ended[0], pccl.errors.AbortedError)
 
 
+def check_words(alone):
+    """Of operations, as the other methods take them."""
+    values = np.zeros(3, np.float32)
+    operands = pccl.ReduceOperandDescriptor(pccl.DataType.FLOAT)
+    for function in (alone.all_reduce, alone.all_reduce_async):
+        for more in ({}, {"operand_descriptor": operands}):
+            with pytest.raises(pccl.errors.InvalidArgumentError, match="summe.*sum"):
+                function(values, values, op="summe", **more)
+            for wrong in (pccl.Plan.RING, 0, None):
+                with pytest.raises(TypeError, match="neither a ReduceOp nor a word"):
+                    function(values, values, op=wrong, **more)
+            with pytest.raises(pccl.errors.TooFewPeersError):  # it is alone: the word was one
+                found = function(values, values, op="sum", **more)
+                found.result()
+
+
 def check_wraps(alone):
     """Of numbers that are too large ctypes takes the low bits."""
     values = np.zeros(3, np.float32)
@@ -476,6 +492,7 @@ def test_bad_choices_are_refused_in_words(master):
             alone.all_reduce_with(np.zeros(3), colour="red")
         with pytest.raises(ValueError, match="tag is a number"):
             alone.all_reduce_with(np.zeros(3), tag=-1)
+        check_words(alone)
         check_wraps(alone)
         with pytest.raises(ValueError, match="3 elements of DOUBLE"):
             alone.all_reduce_with(np.zeros(3, np.float32), residual=np.zeros(3))

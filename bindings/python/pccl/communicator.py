@@ -16,7 +16,7 @@ from ._library import lib
 from .buffers import Buffer, pair_of
 from .errors import InvalidUsageError, MasterConnectionFailedError, PCCLError, Result
 from .operations import Operations
-from .settings import Settings
+from .settings import Settings, number
 from .shared_state import SharedState
 from .types import (Attribute, DataType, QuantizationOptions, ReduceDescriptor, ReduceInfo, ReduceOp,
                     ReduceOperandDescriptor, SharedStateSyncInfo, SharedStateSyncStrategy, no_quantization,
@@ -62,11 +62,11 @@ class _Call(Call):
         self.end = (lib.pcclAwaitAsyncReduce, self.handle_of_1_0, self.info)
         self.descriptor = d.pcclReduceDescriptor_t(quantization_options=no_quantization().to_c())
 
-    def describe(self, count: int, datatype: DataType, op: ReduceOp, tag: int) -> None:
+    def describe(self, count: int, datatype: DataType, op: ReduceOp | str, tag: int) -> None:
         self.descriptor.tag = whole_number("tag", tag, 2**64)
         self.descriptor.count = count
         self.descriptor.src_descriptor.datatype = datatype.value
-        self.descriptor.op = op.value
+        self.descriptor.op = number(d.pcclEnumRedOp, op)
         self.what = count, datatype, op, tag
 
     def look(self) -> None:
@@ -243,14 +243,15 @@ class Communicator(Operations):
     # ---- all-reduce
 
     @staticmethod
-    def _describe(left: Buffer, op: ReduceOp, tag: int, operand: ReduceOperandDescriptor | None,
+    def _describe(left: Buffer, op: ReduceOp | str, tag: int, operand: ReduceOperandDescriptor | None,
                   quantization: QuantizationOptions | None) -> d.pcclReduceDescriptor_t:
         operand = operand or ReduceOperandDescriptor(left.datatype)
         if operand.datatype is not left.datatype:
             raise ValueError(f"the tensors are of {left.datatype.name}, the descriptor says {operand.datatype.name}")
-        return ReduceDescriptor(left.count, op, tag, operand, quantization or no_quantization()).to_c()
+        kind = ReduceOp(number(d.pcclEnumRedOp, op))
+        return ReduceDescriptor(left.count, kind, tag, operand, quantization or no_quantization()).to_c()
 
-    def all_reduce(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
+    def all_reduce(self, send: Any, recv: Any, *, op: ReduceOp | str, tag: int = 0,
                    operand_descriptor: ReduceOperandDescriptor | None = None,
                    quantization_options: QuantizationOptions | None = None) -> ReduceInfo:
         """recv = the reduction of all members' send: torch tensors, NumPy arrays or buffers, alike in type and size;
@@ -276,7 +277,7 @@ class Communicator(Operations):
         _spare.append(call)
         return info
 
-    def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp, tag: int = 0,
+    def all_reduce_async(self, send: Any, recv: Any, *, op: ReduceOp | str, tag: int = 0,
                          operand_descriptor: ReduceOperandDescriptor | None = None,
                          quantization_options: QuantizationOptions | None = None) -> AsyncReduceHandle:
         """Starts all_reduce(); tags tell those in flight apart."""
