@@ -11,6 +11,7 @@
 #include "comm/lane_thread.h"
 #include "comm/protection.h"
 #include "comm/reach.h"
+#include "comm/variables.h"
 #include "transport/link/locality.h"
 #include "transport/loop/fork.h"
 
@@ -58,6 +59,7 @@ pcclResult_t pccl_comm_create(const pcclCommCreateParams_t *params, const pcclCo
 
 	if (comm == NULL)
 		return pcclOutOfMemory;
+	pccl_variables_check();
 	comm->generation = pccl_fork_generation();
 	comm->holders = 1;
 	comm->self.master_address = params->master_address;

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "comm/protection.h"
 #include "comm/thread.h"
+#include "comm/variables.h"
 #include "transport/loop/fork.h"
 
 static void timer_fired(struct pccl_timer *timer)
@@ -58,6 +59,7 @@ pcclResult_t pccl_master_server_create(const ccoip_socket_address_t *listen_addr
 	pcclMasterInstance_t *instance;
 	pcclResult_t result;
 
+	pccl_variables_check();
 	instance = pccl_zalloc(sizeof(*instance));
 	if (instance == NULL)
 		return pcclOutOfMemory;

@@ -82,3 +82,14 @@ with pccl.MasterNode(sys.argv[1]), pccl.Communicator(sys.argv[1]) as communicato
 def test_a_library_that_was_closed_stays_for_its_threads(free_address):
     ended = subprocess.run([sys.executable, "-c", CLOSE, free_address], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and ended.stdout.startswith("1 in"), (ended.returncode, ended.stderr)
+
+
+def test_all_variables_that_are_read_are_in_the_table():
+    """Of src/comm/variables.c: who sets another one is warned."""
+    root = pathlib.Path(__file__).parents[2]
+    sources = [path for folder in ("src", "bench", "bindings") for path in (root / folder).rglob("*.[cp]*")
+               if path.suffix in (".c", ".py") and path.name != "variables.c"]
+    table = set(re.findall(r'"(PCCL_[A-Z_]+)"', (root / "src/comm/variables.c").read_text()))
+    read = {name for path in sources for name in re.findall(r'"(PCCL_[A-Z_]+)"', path.read_text())
+            if not name.endswith("_INITIALIZER")}
+    assert len(read) > 40 and read <= table, read - table
