@@ -17,7 +17,8 @@ import pccl.torch  # noqa: E402
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError, codec_hook  # noqa: E402
 
 
-def _rank(body, rank, count, port, arguments, answers):
+def _rank(body, rank, count, port, arguments, answers, environment):
+    os.environ.update(environment)  # as it is now: the server has another one
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
                       MASTER_PORT=str(port))
     torch.set_num_threads(1)
@@ -42,7 +43,7 @@ def run_ranks():
     def run(body, count, *arguments):
         port = free_port()
         answers = context.Queue()
-        ranks = [context.Process(target=_rank, args=(body, rank, count, port, arguments, answers))
+        ranks = [context.Process(target=_rank, args=(body, rank, count, port, arguments, answers, dict(os.environ)))
                  for rank in range(count)]
         for each in ranks:
             each.start()
