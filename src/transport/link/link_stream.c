@@ -17,7 +17,8 @@
 #define ATTEMPT_LEAST_NS PCCL_SECOND_NS /* but at least this */
 #define GREETING_NS PCCL_SECOND_NS	/* for WELCOME, if another place may have it */
 #define FRUITLESS_MOST 8u		/* then redialling doesn't help, */
-#define FRUITLESS_SILENT 3u /* if it was for silence: connections are made, but what goes over them vanishes */
+#define FRUITLESS_SILENT 3u	     /* if it was for silence: connections are made, but what goes over them vanishes */
+#define NO_CUT_NS (250 * PCCL_MS_NS) /* nobody cuts off for silence what was up for less */
 #define OTHER_SIDE_NS (500 * PCCL_MS_NS) /* for the side whose turn it is to dial, before the other does as well, */
 #define OTHER_SIDE_SHARE 4u		 /* and no more than this part of the time there is */
 #define ANSWER_SHARE 4u			 /* of the time there is: it is left for WELCOME, however late HELLO is said */
@@ -53,6 +54,8 @@ void pccl_link_stream_drop(struct pccl_link_stream *ls)
 	struct pccl_stream_counters counters;
 
 	pccl_dialler_stop(&ls->dialler);
+	if (ls->state == PCCL_LINK_UP)
+		ls->lasted_ns = now_of(ls) - ls->up_ns;
 	ls->state = PCCL_LINK_DOWN;
 	ls->has_room = false;
 	ls->stream = NULL;
@@ -210,11 +213,13 @@ void pccl_link_stream_move(struct pccl_link_stream *ls, uint64_t deadline_ns, co
 
 /* ---- up ------------------------------------------------------------------------------------------------------ */
 
-/* Who is called does not know why. Where there are ways the caller may have seen a cut, which is nothing fruitless; it
- * counts the others. */
+/* Who is called does not know why. Where there are ways the caller may have seen a cut, which is nothing fruitless, but
+ * takes its time. */
 static bool counts_what_is_fruitless(const struct pccl_link_stream *ls)
 {
-	return ls->dialled ? !ls->cut : ls->link->config.way_count < 2;
+	if (ls->dialled)
+		return !ls->cut;
+	return ls->link->config.way_count < 2 || ls->lasted_ns < NO_CUT_NS;
 }
 
 static void come_up(struct pccl_link_stream *ls, uint32_t claim)
@@ -227,6 +232,7 @@ static void come_up(struct pccl_link_stream *ls, uint32_t claim)
 	ls->link->place = ls->place;
 	ls->state = PCCL_LINK_UP;
 	ls->was_up = true;
+	ls->up_ns = now_of(ls);
 	ls->has_room = true;
 	ls->claimed = claim;
 	ls->cursor = claim;

@@ -69,6 +69,8 @@ struct pccl_link_stream {
 	struct pccl_dialler dialler;
 	uint32_t begin;		 /* where in the dialler's order the next attempt begins; 0 where there are no ways */
 	uint32_t put_off_count;	 /* how often in a row it was refused for now */
+	uint64_t up_ns;		 /* UP: since when */
+	uint64_t lasted_ns;	 /* the last time that it was up */
 	bool cut;		 /* it is down because it was silent; that is nothing fruitless */
 	uint32_t cut_count;	 /* how often in a row, with no frame that moved in between */
 	bool was_home;		 /* it has been up on its own way, */

@@ -281,6 +281,30 @@ static void cut_that_the_other_side_sees_is_nothing_fruitless(void **state)
 	close_ways();
 }
 
+/* Nor may it take for a cut what comes so soon: where connection after connection ends with its first frame, the link
+ * does as well. Who dials has nothing to send, and sees nothing wrong. */
+static void connections_that_end_at_once_are_fruitless_for_who_is_called(void **state)
+{
+	struct pccl_link_config *config = &rope.waiter.config;
+	uint32_t ways;
+
+	(void)state;
+	for (ways = 1; ways <= 2; ways++) {
+		rope_open(&rope, 1);
+		assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
+		assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
+		config->place_count = 2;
+		config->way_count = ways == 1 ? 0 : ways;
+		rope.cutter.most_bytes = 20000;
+		rope_load(&rope.waiter, 1, 50000, 1);
+		rope.waiter.bytes[0] = 50000;
+		rope_tie_both(&rope);
+		ROPE_UNTIL(&rope, rope.waiter.lost_count == 1);
+		assert_non_null(strstr(rope.waiter.reason, "without moving a frame"));
+		rope_close(&rope);
+	}
+}
+
 static void patience_begins_when_a_frame_goes(void **state)
 {
 	struct pccl_link_stream *ls;
@@ -360,6 +384,7 @@ int main(void)
 		cmocka_unit_test(frames_of_an_earlier_connection_are_not_measured),
 		cmocka_unit_test(silent_stream_goes_elsewhere_and_no_further_than_it_must),
 		cmocka_unit_test(cut_that_the_other_side_sees_is_nothing_fruitless),
+		cmocka_unit_test(connections_that_end_at_once_are_fruitless_for_who_is_called),
 		cmocka_unit_test(patience_begins_when_a_frame_goes),
 		cmocka_unit_test(way_back_is_trusted_again_when_it_has_carried_something),
 		cmocka_unit_test(who_is_put_off_asks_elsewhere_too),
