@@ -56,6 +56,44 @@ def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):  # no
         assert after_s < SLACK_S and "seven" in words
 
 
+def begin_again(rank, count):
+    """In a store that has seen trouble, by the same name."""
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count, rank == 0)
+    os.environ["PCCL_PEER_GROUP"] = "seven" if rank == 1 else "0"
+    words, _ = what_fails(lambda: dist.init_process_group("pccl", store=store, rank=rank, world_size=count))
+    store.set(f"failed/{rank}", "")
+    store.wait([f"failed/{other}" for other in range(count)], timedelta(seconds=60))
+    dist.distributed_c10d._world.group_count = 0  # as destroy_process_group() sets it
+    os.environ["PCCL_PEER_GROUP"] = "0"
+    dist.init_process_group("pccl", store=store, rank=rank, world_size=count)
+    tensor = torch.ones(1)
+    dist.all_reduce(tensor)
+    return "seven" in words, tensor.item()
+
+
+def test_a_later_group_of_the_same_name_hears_nothing_of_old_trouble(run_ranks):  # noqa: F811
+    assert run_ranks(begin_again, 3) == {rank: (True, 3.0) for rank in range(3)}
+
+
+def interrupted(rank, count):
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), count, rank == 0)
+    if rank == 1:
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        pccl.torch._meeting.dial = interrupt
+    began = time.monotonic()
+    with pytest.raises(BaseException) as caught:
+        dist.init_process_group("pccl", store=store, rank=rank, world_size=count)
+    return repr(caught.value), time.monotonic() - began
+
+
+def test_who_is_interrupted_while_it_joins_tells_the_others(run_ranks):  # noqa: F811
+    found = run_ranks(interrupted, 2)
+    assert found[1][0] == "KeyboardInterrupt()" and found[0][1] < SLACK_S
+    assert "rank 1 could not join: KeyboardInterrupt" in found[0][0]
+
+
 def make_a_group_without_one(rank, count):
     dist.init_process_group("pccl")  # whose store waits for half an hour
     failed = None if rank == 2 else what_fails(lambda: dist.new_group([0, 1, 2], timeout=timedelta(seconds=3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,7 +13,9 @@ from . import _declarations as d
 
 def whole_number(name: str, value: Any, limit: int) -> int:
     """From 0 to limit - 1; ValueError: it is none. ctypes takes the low bits of whatever is too large."""
-    found = operator.index(value) if hasattr(value, "__index__") else -1  # NumPy has integers of its own
+    found = -1
+    with contextlib.suppress(TypeError):
+        found = operator.index(value)  # NumPy has integers of its own
     if not 0 <= found < limit:
         raise ValueError(f"{name} is a number from 0 to {limit - 1}, not {value!r}")
     return found

@@ -103,7 +103,7 @@ class _Board:
         if self.store.check([f"pccl/{name}"]):
             self.hear(name)
 
-    def tell_trouble(self, error: Exception) -> None:
+    def tell_trouble(self, error: BaseException) -> None:
         """Unless one of them has told all. Those before this rank look whether it has joined, those behind it wait
         until the one before them has."""
         if self._is_trouble_known:
@@ -113,18 +113,22 @@ class _Board:
         names += {f"coming/{self.rank}", *({"masters", "number"} if self.rank == 0 else ())} - self._told
         with contextlib.suppress(Exception):  # the store may be what is wrong
             for name in names:
-                self.tell(name, f"{_TROUBLE}rank {self.rank} could not join: {error}")
+                self.tell(name, f"{_TROUBLE}rank {self.rank} could not join: {str(error) or type(error).__name__}")
 
     def part(self) -> None:
-        """After trouble. The store may be served by rank 0, and end with it: that one lets the others hear of it."""
+        """After trouble. The store may be served by rank 0, and end with it: that one lets the others hear of it. A
+        later group of the same name, if the store stays, hears nothing of it any more."""
         with contextlib.suppress(Exception):
             if self.rank > 0:
                 self.tell(f"gone/{self.rank}", "")
                 return
             others = [f"pccl/gone/{rank}" for rank in range(1, self.size)]
             limit = time.monotonic() + min(max(self.deadline - time.monotonic(), _LEAST_S), _MOST_S)
-            while others and not self.store.check(others) and time.monotonic() < limit:
+            while others and not self.store.check(others):
+                if time.monotonic() >= limit:
+                    return
                 time.sleep(0.01)
+            _clear(self.store, self.size)
 
 
 class World(NamedTuple):
@@ -250,9 +254,10 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
     try:
         board.tell(f"coming/{rank}", _HAS if are_any() else "")
         communicator, cuts = _join(board, _agree_on_number(board, is_default), timeout_ms)
-    except Exception as error:
+    except BaseException as error:
         board.tell_trouble(error)
-        board.part()
+        if isinstance(error, Exception):
+            board.part()
         raise
     return Meeting(communicator, 0, cuts)
 
@@ -291,8 +296,7 @@ def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bo
         board.tell(f"member/{board.rank}", _HAS if cuts else "")
         return communicator, _admit_others(communicator, board, number) or cuts
     except BaseException as error:
-        if isinstance(error, Exception):
-            board.tell_trouble(error)  # before anybody sees this one leave
+        board.tell_trouble(error)  # before anybody sees this one leave
         communicator.close()
         raise
 
@@ -319,7 +323,7 @@ def _admit_others(communicator: Communicator, board: _Board, number: int) -> boo
 
 def _clear(store: Any, size: int) -> None:
     """All have read what was there for them to meet by. A group of the same name may have the same store."""
-    names = [f"pccl/member/{rank}" for rank in range(size)] + [f"pccl/coming/{rank}" for rank in range(size)]
+    names = [f"pccl/{what}/{rank}" for what in ("member", "coming", "gone") for rank in range(size)]
     for name in ["pccl/masters", "pccl/number", *names]:
         try:
             store.delete_key(name)
