@@ -144,7 +144,7 @@ bool pccl_cards_lead_home(const struct pccl_address *address)
 	struct pccl_address from;
 
 	/* To itself a host sends from the address that it sends to. */
-	return pccl_address_is_loopback(address) ||
+	return pccl_address_is_loopback(address) || pccl_address_is_any(address) ||
 	       (pccl_cards_source(address, &from) && pccl_address_same_host(address, &from));
 }
 

@@ -305,6 +305,7 @@ void pccl_monitor_clear(struct pccl_monitor *monitor)
 	monitor->kept = NULL;
 	pccl_monitor_forget_loan(monitor, false);
 	monitor->session = NULL;
+	monitor->expired[0] = '\0';
 	pccl_view_fini(&monitor->view);
 	pthread_mutex_unlock(&monitor->lock);
 }
@@ -388,6 +389,7 @@ static pcclResult_t install_view(struct pccl_monitor *monitor, const struct pccl
 	monitor->world = install->world;
 	monitor->run = install->run;
 	monitor->lanes_linked = 0;
+	monitor->expired[0] = '\0'; /* of other ranks */
 	if (monitor->state != PCCL_MONITOR_ENDED)
 		monitor->state = PCCL_MONITOR_MEMBER;
 	return pccl_session_install(monitor->session, install, rank);

@@ -91,8 +91,10 @@ static void end_undecided(struct pccl_monitor *monitor, const struct pccl_op *op
 			   monitor->expired_key.sequence == op->key.sequence;
 	char text[PCCL_DETAIL_BYTES];
 
-	pccl_text_format(text, sizeof(text), "%s, and no decision of the group came: the master can't be reached",
-			 known ? monitor->expired : "an operation's deadline passed");
+	pccl_text_format(
+		text, sizeof(text),
+		"an operation's deadline passed%s%s, and no decision of the group came: the master can't be reached",
+		known ? ": " : "", known ? monitor->expired : "");
 	pccl_monitor_end_locked(monitor, pcclTimeout, text);
 }
 

@@ -23,8 +23,8 @@ static const char *const known[] = {
 	/* of the process */
 	"PCCL_CPU", "PCCL_LOG_LEVEL", "PCCL_RDMA_DEVICE",
 	/* the master's, the launcher's, the Python package's, and those of builds and tests */
-	"PCCL_ALLOW_FILE", "PCCL_BUILD", "PCCL_CONTROL_SOCKET", "PCCL_LIBRARY", "PCCL_NAMESPACES", "PCCL_PEER_GROUP",
-	"PCCL_RESTARTS", "PCCL_TORCH_PYTHON"};
+	"PCCL_ALLOW_FILE", "PCCL_BUILD", "PCCL_CONTROL_SOCKET", "PCCL_LIBRARY", "PCCL_MASTER_PORT", "PCCL_NAMESPACES",
+	"PCCL_PEER_GROUP", "PCCL_RESTARTS", "PCCL_TORCH_PYTHON"};
 
 /* Whatever follows. */
 static const char *const families[] = {"PCCL_FUZZ_", "PCCL_TEST_"};

@@ -90,8 +90,8 @@ static void cancel(struct pccl_lane *lane, const struct pccl_command *command)
 	lane->calls->unpin(lane->config.context, command->attempt);
 }
 
-/* "rank 3 (192.0.2.7), which has not launched it", "ranks 3, 4 and 120 more, which have not finished it", as far as is
- * known here; "" if nobody is awaited. */
+/* "rank 3 (192.0.2.7), whose launch has not come", "ranks 3, 4 and 120 more, whose ends have not come": it may be the
+ * link that is late; "" if nobody is awaited. */
 static void describe_awaited(const struct pccl_lane *lane, const uint64_t *awaited, bool launched, char *text,
 			     size_t text_bytes)
 {
@@ -113,8 +113,10 @@ static void describe_awaited(const struct pccl_lane *lane, const uint64_t *await
 		used = (size_t)snprintf(text, text_bytes, "rank %u (%s)", last, lane->neighbours[last]->host);
 	if (count > AWAITED_NAMED)
 		used += (size_t)snprintf(text + used, text_bytes - used, " and %u more", count - AWAITED_NAMED);
-	(void)snprintf(text + used, text_bytes - used, ", which %s not %s it", count == 1 ? "has" : "have",
-		       launched ? "finished" : "launched");
+	(void)snprintf(text + used, text_bytes - used, ", whose %s%s not come", launched ? "end" : "launch",
+		       count == 1 ? " has"
+		       : launched ? "s have"
+				  : "es have");
 }
 
 /* Names the ranks that an op still waits for, and asks the group for a decision. */
@@ -128,10 +130,9 @@ static void expire(struct pccl_lane *lane, const struct pccl_command *command)
 	launched = pccl_exec_waits_for(lane->exec, command->attempt, awaited);
 	describe_awaited(lane, awaited, launched, whom, sizeof(whom));
 	if (whom[0] == '\0') /* it has just ended here */
-		pccl_text_format(text, sizeof(text), "%s: deadline passed", command->detail);
+		pccl_text_format(text, sizeof(text), "%s", command->detail);
 	else
-		pccl_text_format(text, sizeof(text), "%s: deadline passed; rank %u waited for %s", command->detail,
-				 lane->rank, whom);
+		pccl_text_format(text, sizeof(text), "%s: rank %u waited for %s", command->detail, lane->rank, whom);
 	lane->calls->expired(lane->config.context, &command->key, text);
 	lane->calls->unpin(lane->config.context, command->attempt);
 }

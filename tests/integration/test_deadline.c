@@ -245,7 +245,7 @@ static void who_looks_long_after_a_deadline_stays_a_member(void **state)
 static void waits_without_a_master(struct world_peer *me)
 {
 	pcclOperation_t operation = PCCL_OPERATION_INITIALIZER;
-	char absent[40];
+	char absent[48];
 
 	me->config.connect_timeout_ms = 500;
 	me->config.heartbeat_timeout_ms = 1000 * peers_patience();
@@ -253,7 +253,7 @@ static void waits_without_a_master(struct world_peer *me)
 	operation.timeout_ms = 50;
 	peer_join(me);
 	peer_grow(me, 2);
-	(void)snprintf(absent, sizeof(absent), "rank %u (127.0.0.1), which has", 1 - (unsigned)peer_rank(me));
+	(void)snprintf(absent, sizeof(absent), "rank %u (127.0.0.1), whose launch has", 1 - (unsigned)peer_rank(me));
 	peer_reach(me, 1);
 	peer_wait_gate(me, 1);
 	if (me->index == 0) {

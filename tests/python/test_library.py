@@ -87,9 +87,9 @@ def test_a_library_that_was_closed_stays_for_its_threads(free_address):
 def test_all_variables_that_are_read_are_in_the_table():
     """Of src/comm/variables.c: who sets another one is warned."""
     root = pathlib.Path(__file__).parents[2]
-    sources = [path for folder in ("src", "bench", "bindings") for path in (root / folder).rglob("*.[cp]*")
-               if path.suffix in (".c", ".py") and path.name != "variables.c"]
+    sources = [path for folder in ("src", "bench", "bindings") for path in (root / folder).rglob("*.*")
+               if path.suffix in (".c", ".py", ".sh") and path.name != "variables.c"]
     table = set(re.findall(r'"(PCCL_[A-Z_]+)"', (root / "src/comm/variables.c").read_text()))
-    read = {name for path in sources for name in re.findall(r'"(PCCL_[A-Z_]+)"', path.read_text())
+    read = {name for path in sources for name in re.findall(r'["{](PCCL_[A-Z_]+)[":}]', path.read_text())
             if not name.endswith("_INITIALIZER")}
     assert len(read) > 40 and read <= table, read - table

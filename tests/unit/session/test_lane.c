@@ -533,8 +533,7 @@ static void a_deadline_names_who_has_not_launched_the_op(void **state)
 	install(1, MEMBERS, 0);
 	launch(1);
 	pccl_lane_command(world.lane, &command, SECOND);
-	assert_string_equal(world.expired,
-			    "tag 7: deadline passed; rank 0 waited for ranks 1, 2, which have not launched it");
+	assert_string_equal(world.expired, "tag 7: rank 0 waited for ranks 1, 2, whose launches have not come");
 }
 
 /* What was under way when nobody looked any more says nothing of what comes after a pause. */
