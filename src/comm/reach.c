@@ -232,6 +232,10 @@ pcclResult_t pccl_reach_advertise(const struct pccl_settings *settings, uint16_t
 	result = pccl_address_resolve(host, port, &listening, &count);
 	if (result != pcclSuccess)
 		return result;
+	if (is_here && !pccl_address_is_any(&listening) && !pccl_address_is_loopback(&listening))
+		return pccl_fail(pcclInvalidArgument,
+				 "who listens at %s (PCCL_LISTEN_ADDRESS) is not reached over \"%s\" (PCCL_INTERFACES)",
+				 host, settings->interfaces);
 	if (has_cards)
 		result = add_cards(self_out, settings->interfaces, &cards, &listening, port);
 	if (result != pcclSuccess || self_out->address_count > 0)

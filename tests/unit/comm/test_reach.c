@@ -218,7 +218,7 @@ static void interfaces_of_which_none_can_be_dialled_are_refused_in_words(void **
 static void loopback_by_name_is_for_members_and_masters_of_this_host(void **state)
 {
 	static const char *const here[] = {"127.0.0.1:4", "[::1]:4", "localhost:4",
-					   "127.0.0.1:4,no-such-host.invalid:4"};
+					   "127.0.0.1:4,no-such-host.invalid:4", "0.0.0.0:4"};
 	struct pccl_settings settings = settings_with("", "");
 	const ccoip_socket_address_t none = {.port = 0};
 	struct pccl_member self = {.address_count = 0};
@@ -237,6 +237,9 @@ static void loopback_by_name_is_for_members_and_masters_of_this_host(void **stat
 	assert_int_equal(pccl_reach_check_masters(&settings, &none), pcclInvalidArgument);
 	assert_non_null(strstr(pccl_fail_text(), "\"lo\" (PCCL_INTERFACES)"));
 	assert_non_null(strstr(pccl_fail_text(), "203.0.113.7 is elsewhere"));
+	strcpy(settings.listen_address, "192.0.2.9");
+	assert_int_equal(pccl_reach_advertise(&settings, 4242, &self), pcclInvalidArgument);
+	assert_non_null(strstr(pccl_fail_text(), "192.0.2.9 (PCCL_LISTEN_ADDRESS)"));
 	strcpy(settings.interfaces, "");
 	assert_int_equal(pccl_reach_check_masters(&settings, &none), pcclSuccess);
 }
