@@ -109,7 +109,6 @@ uint32_t pccl_cards_put_ways(const char *names, struct pccl_place places[PCCL_DI
 {
 	struct pccl_departure routes[PCCL_DIALLER_PLACES_MAX];
 	struct pccl_way ways[PCCL_DIALLER_PLACES_MAX];
-	struct pccl_place all[PCCL_DIALLER_PLACES_MAX];
 	struct pccl_cards cards;
 	uint32_t way_count, i;
 
@@ -120,15 +119,7 @@ uint32_t pccl_cards_put_ways(const char *names, struct pccl_place places[PCCL_DI
 		routes[i].from = cards.cards[routes[i].card].addresses[0].address;
 	}
 	way_count = pccl_ways_find(cards.cards, cards.count, places, routes, *count, ways);
-	for (i = 0; i < way_count; i++) {
-		all[i] = places[ways[i].place];
-		all[i].from = ways[i].from;
-	}
-	for (i = 0; i < *count && way_count + i < PCCL_DIALLER_PLACES_MAX; i++)
-		all[way_count + i] = places[i];
-	*count = way_count + i;
-	memcpy(places, all, *count * sizeof(all[0]));
-	return way_count > 1 ? way_count : 0;
+	return pccl_ways_put(ways, way_count, places, count);
 }
 
 /* ---- states -------------------------------------------------------------------------------------------------- */

@@ -104,3 +104,20 @@ uint32_t pccl_ways_find(const struct pccl_card *cards, uint32_t card_count, cons
 	memcpy(ways_out, others, other_count * sizeof(others[0]));
 	return other_count;
 }
+
+uint32_t pccl_ways_put(const struct pccl_way *ways, uint32_t way_count,
+		       struct pccl_place places[PCCL_DIALLER_PLACES_MAX], uint32_t *count)
+{
+	struct pccl_place all[PCCL_DIALLER_PLACES_MAX];
+	uint32_t i;
+
+	for (i = 0; i < way_count; i++) {
+		all[i] = places[ways[i].place];
+		all[i].from = ways[i].from;
+	}
+	for (i = 0; i < *count && way_count + i < PCCL_DIALLER_PLACES_MAX; i++)
+		all[way_count + i] = places[i];
+	*count = way_count + i;
+	memcpy(places, all, *count * sizeof(all[0]));
+	return way_count > 1 ? way_count : 0;
+}

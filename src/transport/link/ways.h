@@ -47,6 +47,11 @@ uint32_t pccl_ways_find(const struct pccl_card *cards, uint32_t card_count, cons
 			const struct pccl_departure *routes, uint32_t place_count,
 			struct pccl_way ways_out[PCCL_DIALLER_PLACES_MAX]);
 
+/* Puts the ways before the places, which follow as far as there is room; `count`: of all. Returns how many ways a link
+ * has: 0 where there is but one, which needs no choice. */
+uint32_t pccl_ways_put(const struct pccl_way *ways, uint32_t way_count,
+		       struct pccl_place places[PCCL_DIALLER_PLACES_MAX], uint32_t *count);
+
 /* Is the place in a network that the address is in? */
 bool pccl_ways_on_one_network(const struct pccl_card_address *card, const struct pccl_address *place);
 

@@ -41,6 +41,17 @@ static void open_ways(void)
 	config->way_count = 2;
 }
 
+/* Of the end that waits: to the addresses that the dialler's ways come from, where nobody listens. */
+static void give_waiter_ways(uint32_t way_count)
+{
+	struct pccl_link_config *config = &rope.waiter.config;
+
+	assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
+	assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
+	config->place_count = 2;
+	config->way_count = way_count;
+}
+
 static void close_ways(void)
 {
 	close_second();
@@ -147,13 +158,9 @@ static void where_no_way_leads_there_the_other_places_do(void **state)
 /* Who called from the address that a stream's own way leads to is to be found there, though it is dialled elsewhere. */
 static void call_from_where_the_own_way_leads_shows_that_it_does(void **state)
 {
-	struct pccl_link_config *config = &rope.waiter.config;
-
 	(void)state;
 	open_ways();
-	assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
-	assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
-	config->place_count = config->way_count = 2;
+	give_waiter_ways(2);
 	rope_tie_both(&rope);
 	deliver();
 	/* Stream 0 comes from there; stream 1 through the cutter, which has another address. */
@@ -253,15 +260,12 @@ static void silent_stream_goes_elsewhere_and_no_further_than_it_must(void **stat
 /* Who is called again does not know why, and may not take it for a connection on which nothing moves. */
 static void cut_that_the_other_side_sees_is_nothing_fruitless(void **state)
 {
-	struct pccl_link_config *config = &rope.waiter.config;
 	struct pccl_link_stream *ls, *called;
 	uint32_t turn;
 
 	(void)state;
 	open_ways();
-	assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
-	assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
-	config->place_count = config->way_count = 2;
+	give_waiter_ways(2);
 	rope_tie_both(&rope);
 	deliver();
 	ls = &rope.dialer.link->streams[0];
@@ -285,16 +289,12 @@ static void cut_that_the_other_side_sees_is_nothing_fruitless(void **state)
  * does as well. Who dials has nothing to send, and sees nothing wrong. */
 static void connections_that_end_at_once_are_fruitless_for_who_is_called(void **state)
 {
-	struct pccl_link_config *config = &rope.waiter.config;
 	uint32_t ways;
 
 	(void)state;
 	for (ways = 1; ways <= 2; ways++) {
 		rope_open(&rope, 1);
-		assert_int_equal(pccl_address_numeric("127.0.0.2", 1, &config->places[0].address), pcclSuccess);
-		assert_int_equal(pccl_address_numeric("127.0.0.3", 1, &config->places[1].address), pcclSuccess);
-		config->place_count = 2;
-		config->way_count = ways == 1 ? 0 : ways;
+		give_waiter_ways(ways == 1 ? 0 : ways);
 		rope.cutter.most_bytes = 20000;
 		rope_load(&rope.waiter, 1, 50000, 1);
 		rope.waiter.bytes[0] = 50000;
