@@ -81,7 +81,7 @@ static void check_end(struct world *world, uint64_t stopped_ns, unsigned timeout
 	timeout_ms *= peers_patience();
 	for (peer = 0; peer <= 2; peer += 2) {
 		peers_await(world, peer, 2);
-		assert_true(peers_told(world, peer, TOLD_END_NS) > stopped_ns + (timeout_ms - 1000) * WORLD_MS_NS);
+		assert_true(peers_told(world, peer, TOLD_END_NS) > stopped_ns + (timeout_ms - 2000) * WORLD_MS_NS);
 		assert_true(peers_is_soon(peers_told(world, peer, TOLD_END_NS), stopped_ns + timeout_ms * WORLD_MS_NS));
 	}
 }

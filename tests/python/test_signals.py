@@ -153,9 +153,9 @@ def test_a_handler_may_close_while_who_it_has_interrupted_is_about_to_note_the_e
             time.sleep(0.3)  # now the thread wants it
             closing = threading.Thread(target=one.close, daemon=True)
             closing.start()  # waits for nobody who waits for the lock
-            closing.join(10)
+            closing.join(60)
             assert not closing.is_alive()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive() and isinstance(found[0], pccl.errors.AbortedError)
 
 
@@ -173,9 +173,9 @@ def test_a_handler_may_close_a_trainer_or_its_communicator_while_another_thread_
     threads = []
     main = threading.Thread(target=lambda: trainer._engine.call(interrupted), daemon=True)
     main.start()
-    main.join(10)
+    main.join(60)
     assert not main.is_alive()
-    threads[0].join(10)
+    threads[0].join(60)
     assert not threads[0].is_alive()
     assert trainer._engine._ended and not (one._life._inside or trainer._engine._inside)
     assert second == "trainer" or one._life._ended

@@ -522,7 +522,7 @@ def lose_the_master(rank, count):
 def test_rank_0_that_is_killed_with_the_only_master_is_one_error_for_all_others_within_seconds(run_ranks):
     found = run_ranks(lose_the_master, 3)
     assert {rank: answer[0] for rank, answer in found.items()} == {1: "PeersLostError", 2: "PeersLostError"}
-    assert all(answer[1] < 10 for answer in found.values())
+    assert all(answer[1] < 40 for answer in found.values())
 
 
 # ---- what is built on groups

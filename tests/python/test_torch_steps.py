@@ -38,6 +38,16 @@ def gather_two(second):
     dist.group.WORLD.allgather_coalesced(outputs, [ONE, torch.ones(2)]).wait()
 
 
+def scatter_uneven(last):
+    """Rank r gets r + 1 elements."""
+    dist.reduce_scatter(torch.empty(dist.get_rank() + 1), [torch.ones(1), torch.ones(2), last])
+
+
+def gather_uneven(last):
+    own = torch.ones(dist.get_rank() + 1)
+    dist.all_gather([torch.empty(1), torch.empty(2), last], own)
+
+
 def refused(call):
     """By the library."""
     real, _collectives.reduction_of = _collectives.reduction_of, lambda *_: _reduction.Reduction(99, 0)
@@ -56,6 +66,8 @@ AGAIN = [
     (lambda: refused(lambda: dist.all_reduce(ONE, async_op=True)), lambda: dist.all_reduce(ONE, dist.ReduceOp.MAX)),
     (lambda: dist.group.WORLD.gather([], [ONE, ONE], 1), lambda: dist.gather(
         ONE, [torch.empty(1) for _ in range(3)] if dist.get_rank() == 1 else None, 1)),
+    (lambda: scatter_uneven(torch.ones(3, device="meta")), lambda: scatter_uneven(torch.ones(3))),
+    (lambda: gather_uneven(torch.empty(3, device="meta")), lambda: gather_uneven(torch.empty(3))),
 ]
 
 

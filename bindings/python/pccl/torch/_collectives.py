@@ -194,16 +194,15 @@ class Collectives(Launcher):
 
     def _gather_uneven(self, outputs: Tensors, source: Tensor, opts: Any, ends: list[Any]) -> Launches:
         """Each part is a broadcast."""
-        launches: Launches = []
+        moves: list[Move] = []
         for root, output in enumerate(outputs):
             is_root = root == self._rank
             part = dense(source) if is_root else dense_output(output, ends)
             if is_root:
                 ends.append(functools.partial(output.copy_, part.view(output.shape)))
-            launches.append(self._move(Move(
-                "pcclBroadcast", part if is_root else None, None if is_root else part, bytes_of(part), bytes_of(part),
-                d.pcclUint8, in_place=True, root=root), opts, False))
-        return launches
+            moves.append(Move("pcclBroadcast", part if is_root else None, None if is_root else part, bytes_of(part),
+                              bytes_of(part), d.pcclUint8, in_place=True, root=root))
+        return self._move_all(moves, opts)
 
     @collective
     def allgather(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:
@@ -280,13 +279,13 @@ class Collectives(Launcher):
             ends.append(lambda: output.copy_(functools.reduce(reduction.gather, mine.unbind(0)).view(output.shape)))
             return self._gather_bytes(everybodys, whole, opts)
         result = dense_output(output, ends)
-        launches: Launches = []
+        moves: list[Move] = []
         for root, part in enumerate(parts):
             source = dense(part) if reduction.factor is None else dense(part).detach() * reduction.factor
-            launches.append(self._move(Move(
-                "pcclReduce", source, result if root == self._rank else None, source.numel() * reduction.parts,
-                bytes_of(source), reduction.datatype, op=reduction.op, root=root), opts, False))
-        return launches
+            moves.append(Move("pcclReduce", source, result if root == self._rank else None,
+                              source.numel() * reduction.parts, bytes_of(source), reduction.datatype, op=reduction.op,
+                              root=root))
+        return self._move_all(moves, opts)
 
     @collective
     def reduce_scatter(self, output_tensors: Any, input_tensors: Any, opts: Any = None, timeout: Any = None) -> Work:

@@ -14,7 +14,7 @@ from .. import _declarations as d
 from .._calls import SLICE_MS
 from .._library import last_error, lib
 from ..communicator import Communicator
-from .._devices import HOST, device_of
+from .._devices import HOST, Device, device_of
 from ._errors import destroyed, error_of, in_words, lost
 from ._facade import Tensor, Tensors, torch
 from ._meeting import Meeting
@@ -93,6 +93,15 @@ def collective(method: Callable[_P, _R]) -> Callable[_P, _R]:
                 group._take_back(now)
 
     return call
+
+
+def _device_of(move: Move) -> Device:
+    tensors = [each for each in (move.source, move.target) if each is not None]
+    device = device_of(tensors[0])
+    if device_of(tensors[-1]) is not device:
+        raise ValueError(f"the tensors of a collective are on one device, not {tensors[0].device} and "
+                         f"{tensors[-1].device}")
+    return device
 
 
 class Launcher:
@@ -216,14 +225,16 @@ class Launcher:
             launch._has_ended = True
         return launch
 
+    def _move_all(self, moves: Sequence[Move], opts: Any) -> Launches:
+        """One after the other; what can be refused is before the first one is launched."""
+        for move in moves:
+            _device_of(move)
+        return [self._move(move, opts, False) for move in moves]
+
     def _move(self, move: Move, opts: Any = None, is_alone: bool = True) -> Launch | Staged:
         """Launches it where its tensors are, or in pieces. Members that have them elsewhere do the same. opts:
         PyTorch's; is_alone: it is all of the call that they are of."""
-        tensors = [each for each in (move.source, move.target) if each is not None]
-        device = device_of(tensors[0])
-        if device_of(tensors[-1]) is not device:
-            raise ValueError(f"the tensors of a collective are on one device, not {tensors[0].device} and "
-                             f"{tensors[-1].device}")
+        device = _device_of(move)
         timeout_ms = 0 if opts is None else milliseconds(opts.timeout)
         piece_bytes = move.piece_bytes(self._size) if self._cuts else max(move.row_bytes, 1)
         if device is HOST and move.row_bytes <= piece_bytes:
