@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "lib/check.h"
 #include "lib/idle_lane.h"
 
@@ -16,8 +15,7 @@ enum { SECOND = 1000000000, MEMBERS = 3 };
 static struct {
 	struct pccl_lane *lane;
 	struct pccl_plan *plan;
-	struct pccl_neighbour *neighbours[8]; /* in the order in which links were made */
-	uint32_t link_count;
+	struct idle_lane_links links;
 	uint32_t closed_count;
 	uint32_t adopted_count;
 	uint32_t turned_away_count;
@@ -41,17 +39,6 @@ static struct {
 } world;
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
-
-static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, struct pccl_lane_link **link_out)
-{
-	(void)context;
-	(void)member;
-	(void)dials;
-	world.neighbours[world.link_count] = neighbour;
-	*link_out = (struct pccl_lane_link *)&world.neighbours[world.link_count++];
-	return pcclSuccess;
-}
 
 static void close_link(struct pccl_lane_link *link)
 {
@@ -149,12 +136,12 @@ static int open_world(void **state)
 						.heartbeat_interval_ns = SECOND / 4,
 						.heartbeat_timeout_ns = SECOND,
 						.guest_ns = GUEST_NS,
-						.calls = &calls};
+						.calls = &calls,
+						.context = &world.links};
 
 	(void)state;
 	memset(&world, 0, sizeof(world));
 	calls = idle_lane_calls;
-	calls.open = open_link;
 	calls.close = close_link;
 	calls.forget = forget;
 	calls.is_up = is_up;
@@ -174,7 +161,7 @@ static int close_world(void **state)
 {
 	(void)state;
 	pccl_lane_close(world.lane);
-	assert_int_equal(world.closed_count, world.link_count);
+	assert_int_equal(world.closed_count, world.links.count);
 	assert_int_equal(world.adopted_count + world.turned_away_count, world.guest_count);
 	pccl_lane_destroy(world.lane);
 	pccl_plan_destroy(world.plan);
@@ -184,23 +171,15 @@ static int close_world(void **state)
 /* Members 0 to count - 1; the lane's is 0. */
 static void install(uint32_t epoch, uint32_t count, uint64_t now_ns)
 {
-	struct pccl_command *command = pccl_zalloc(sizeof(*command)), freeze = {.type = PCCL_COMMAND_FREEZE};
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_INSTALL, 0, count);
+	struct pccl_command freeze = {.type = PCCL_COMMAND_FREEZE};
 	uint32_t rank;
 
 	if (epoch > 1)
 		pccl_lane_command(world.lane, &freeze, now_ns);
-	command->type = PCCL_COMMAND_INSTALL;
-	command->epoch = epoch;
-	command->ranks = count;
-	command->lanes = 1;
-	command->view.epoch = epoch;
-	command->view.streams = 1;
-	command->view.member_count = count;
-	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
-	for (rank = 0; rank < count; rank++) {
-		command->view.members[rank].uuid = idle_lane_uuid(rank);
+	command->epoch = command->view.epoch = epoch;
+	for (rank = 0; rank < count; rank++)
 		command->view.members[rank].pass.data[0] = rank < MEMBERS ? world.passes[rank] : 0;
-	}
 	pccl_lane_command(world.lane, command, now_ns);
 }
 
@@ -213,21 +192,10 @@ static void knock(uint32_t who, uint16_t stream, uint64_t now_ns)
 	pccl_lane_adopt(world.lane, guest, now_ns);
 }
 
-/* An op that nobody else has launched. Freed by close_world(). */
+/* Freed by close_world(). */
 static void launch(uint64_t now_ns)
 {
-	struct pccl_command command = {.type = PCCL_COMMAND_LAUNCH};
-	struct pccl_exec_launch *what = &command.launch;
-	pcclResult_t result;
-
-	pccl_geometry_cut(PCCL_BARRIER, MEMBERS, 0, sizeof(float), 64, &what->geometry);
-	result = pccl_plan_create(PCCL_BARRIER, pcclPlanDirect, MEMBERS, 0, 0, &what->geometry, &world.plan);
-	assert_int_equal(result, pcclSuccess);
-	what->signature.kind = PCCL_BARRIER;
-	what->signature.algorithm = pcclPlanDirect;
-	what->plan = world.plan;
-	what->cookie = &world;
-	pccl_lane_command(world.lane, &command, now_ns);
+	world.plan = idle_lane_launch(world.lane, MEMBERS, &world, now_ns);
 }
 
 static void cancel(void)
@@ -325,14 +293,10 @@ static void guests_are_bounded_by_caller_and_by_lane(void **state)
 
 static void meet_of_lanes(uint32_t who, uint32_t number, bool anew, uint16_t lanes)
 {
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_MEET, who, 1);
 
-	command->type = PCCL_COMMAND_MEET;
 	command->how.number = number;
 	command->how.anew = anew;
-	command->view.member_count = 1;
-	command->view.members = pccl_calloc(1, sizeof(*command->view.members));
-	command->view.members[0].uuid = idle_lane_uuid(who);
 	command->view.members[0].lanes = lanes;
 	pccl_lane_command(world.lane, command, 1);
 }
@@ -351,21 +315,21 @@ static void a_link_to_a_stranger_is_its_link_when_it_joins(void **state)
 	(void)state;
 	install(1, 2, 0);
 	meet(2, 7, false);
-	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.links.count, 2);
 	assert_int_equal(world.met_count, 0);
 	world.up = true;
-	pccl_neighbour_up(world.neighbours[1]);
+	pccl_neighbour_up(world.links.neighbours[1]);
 	assert_int_equal(world.met_count, 1);
 	assert_int_equal(world.met_number, 7);
 	assert_true(world.met);
-	assert_int_equal(pccl_neighbour_accept(world.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
-	assert_false(pccl_neighbour_next(world.neighbours[1], &send));
+	assert_int_equal(pccl_neighbour_accept(world.links.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
+	assert_false(pccl_neighbour_next(world.links.neighbours[1], &send));
 	meet(2, 8, false);
 	assert_int_equal(world.met_number, 8);
 	install(2, 3, 1);
-	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.links.count, 2);
 	assert_int_equal(world.closed_count, 0);
-	assert_int_not_equal(pccl_neighbour_accept(world.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
+	assert_int_not_equal(pccl_neighbour_accept(world.links.neighbours[1], &early, &destination), PCCL_FRAME_HOLD);
 	install(3, 2, 2);
 	assert_int_equal(world.closed_count, 1);
 }
@@ -375,26 +339,26 @@ static void a_stranger_that_is_lost_is_met_anew(void **state)
 	(void)state;
 	install(1, 1, 0);
 	meet(1, 1, false);
-	pccl_neighbour_lost(world.neighbours[0], "no way to it");
+	pccl_neighbour_lost(world.links.neighbours[0], "no way to it");
 	assert_int_equal(world.met_count, 1);
 	assert_false(world.met);
 	assert_int_equal(world.complaint_count, 0);
 	knock(1, 0, 1); /* for the next link: this one takes nobody any more */
 	assert_int_equal(world.adopted_count, 0);
 	meet(1, 2, true);
-	assert_int_equal(world.link_count, 2);
+	assert_int_equal(world.links.count, 2);
 	assert_int_equal(world.closed_count, 1);
 	assert_int_equal(world.adopted_count, 1);
 	world.up = true;
-	pccl_neighbour_up(world.neighbours[1]);
+	pccl_neighbour_up(world.links.neighbours[1]);
 	assert_int_equal(world.met_number, 2);
 	assert_true(world.met);
 	meet(1, 3, true);
-	assert_int_equal(world.link_count, 3);
+	assert_int_equal(world.links.count, 3);
 	/* It joins without its link: another one is made. */
-	pccl_neighbour_lost(world.neighbours[2], "it broke");
+	pccl_neighbour_lost(world.links.neighbours[2], "it broke");
 	install(2, 2, 1);
-	assert_int_equal(world.link_count, 4);
+	assert_int_equal(world.links.count, 4);
 	assert_int_equal(world.closed_count, 3);
 }
 
@@ -403,7 +367,7 @@ static void who_has_no_such_lane_is_met_without_a_link(void **state)
 	(void)state;
 	install(1, 1, 0);
 	meet_of_lanes(1, 1, false, 0);
-	assert_int_equal(world.link_count, 0);
+	assert_int_equal(world.links.count, 0);
 	assert_true(world.met);
 }
 
@@ -424,7 +388,7 @@ static void a_lost_link_is_complained_about_in_each_view(void **state)
 {
 	(void)state;
 	install(1, MEMBERS, 0);
-	pccl_neighbour_lost(world.neighbours[1], "it broke");
+	pccl_neighbour_lost(world.links.neighbours[1], "it broke");
 	assert_int_equal(world.complaint_count, 1);
 	install(2, MEMBERS, 1);
 	assert_int_equal(world.complaint_count, 2);
@@ -438,16 +402,16 @@ static void a_link_that_was_lost_for_want_of_a_pass_is_made_anew_with_one(void *
 	(void)state;
 	world.passes[1] = 1;
 	install(1, MEMBERS, 0);
-	pccl_neighbour_lost(world.neighbours[0], "it had a pass");
-	pccl_neighbour_lost(world.neighbours[1], "it had none");
+	pccl_neighbour_lost(world.links.neighbours[0], "it had a pass");
+	pccl_neighbour_lost(world.links.neighbours[1], "it had none");
 	install(2, MEMBERS, 1);
 	assert_int_equal(world.complaint_count, 4);
 	assert_int_equal(world.closed_count, 0);
 	world.passes[2] = 1;
 	install(3, MEMBERS, 2);
 	assert_int_equal(world.closed_count, 1);
-	assert_int_equal(world.link_count, MEMBERS);
-	assert_ptr_equal(world.neighbours[2], world.neighbours[1]);
+	assert_int_equal(world.links.count, MEMBERS);
+	assert_ptr_equal(world.links.neighbours[2], world.links.neighbours[1]);
 	assert_int_equal(world.complaint_count, 5);
 }
 
@@ -503,7 +467,7 @@ static void who_is_heard_again_is_not_complained_about_any_more(void **state)
 	meet(2, 5, false); /* the master asks: is there a link? */
 	assert_true(world.met_count == 1 && !world.met);
 	cancel();
-	pccl_neighbour_lost(world.neighbours[1], "it broke as well");
+	pccl_neighbour_lost(world.links.neighbours[1], "it broke as well");
 	world.heard.unacked_frames = 0;
 	pccl_lane_tick(world.lane, pccl_lane_deadline(world.lane));
 	assert_int_equal(world.retraction_count, MEMBERS - 2);

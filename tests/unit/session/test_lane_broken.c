@@ -1,7 +1,6 @@
 /* Links that are broken for now: to members, to strangers, and those that others take the place of. */
 #include <string.h>
 
-#include "base/memory.h"
 #include "lib/check.h"
 #include "lib/idle_lane.h"
 
@@ -9,22 +8,10 @@ enum { MEMBERS = 2, STRANGER = 7 };
 
 static struct {
 	struct pccl_lane *lane;
-	struct pccl_neighbour *neighbours[8]; /* in the order in which links were made */
-	uint32_t links;
-	uint32_t broken_count, mended_count;
+	struct idle_lane_links links;
+	uint32_t broken_count, mended_count, complaint_count;
 	uint32_t met_count, unmet_count, met_number;
 } world;
-
-static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, struct pccl_lane_link **link_out)
-{
-	(void)context;
-	(void)member;
-	(void)dials;
-	world.neighbours[world.links] = neighbour;
-	*link_out = (struct pccl_lane_link *)&world.neighbours[world.links++];
-	return pcclSuccess;
-}
 
 static void met(void *context, const pcclRankUuid_t *uuid, uint32_t number, const char *why_not)
 {
@@ -43,6 +30,14 @@ static void broken(void *context, const pcclRankUuid_t *member, bool is_broken)
 	world.mended_count += !is_broken;
 }
 
+static void complain(void *context, const pcclRankUuid_t *member, const char *reason)
+{
+	(void)context;
+	(void)member;
+	(void)reason;
+	world.complaint_count++;
+}
+
 static int open_world(void **state)
 {
 	static struct pccl_lane_calls calls;
@@ -50,14 +45,15 @@ static int open_world(void **state)
 						.heartbeat_interval_ns = 250000000,
 						.heartbeat_timeout_ns = 1000000000,
 						.guest_ns = 1000000000,
-						.calls = &calls};
+						.calls = &calls,
+						.context = &world.links};
 
 	(void)state;
 	memset(&world, 0, sizeof(world));
 	calls = idle_lane_calls;
-	calls.open = open_link;
 	calls.met = met;
 	calls.broken = broken;
+	calls.complain = complain;
 	return pccl_lane_create(&config, &world.lane) == pcclSuccess ? 0 : -1;
 }
 
@@ -69,26 +65,10 @@ static int close_world(void **state)
 	return 0;
 }
 
-static struct pccl_command *command_about(enum pccl_command_type type, uint32_t first, uint32_t count)
-{
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
-	uint32_t i;
-
-	command->type = type;
-	command->lanes = command->view.streams = 1;
-	command->ranks = command->view.member_count = count;
-	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
-	for (i = 0; i < count; i++) {
-		command->view.members[i].uuid = idle_lane_uuid(first + i);
-		command->view.members[i].lanes = 1;
-	}
-	return command;
-}
-
 /* Members 0 to MEMBERS - 1, of which the lane's is 0, and the stranger, who may have a pass for them. */
 static void install(uint32_t epoch, bool stranger, bool passes)
 {
-	struct pccl_command *command = command_about(PCCL_COMMAND_INSTALL, 0, MEMBERS + (uint32_t)stranger);
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_INSTALL, 0, MEMBERS + (uint32_t)stranger);
 	struct pccl_command freeze = {.type = PCCL_COMMAND_FREEZE};
 	uint32_t i;
 
@@ -104,7 +84,7 @@ static void install(uint32_t epoch, bool stranger, bool passes)
 
 static void meet(uint32_t number)
 {
-	struct pccl_command *command = command_about(PCCL_COMMAND_MEET, STRANGER, 1);
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_MEET, STRANGER, 1);
 
 	command->how.number = number;
 	pccl_lane_command(world.lane, command, 1);
@@ -117,17 +97,17 @@ static void a_stranger_whose_link_is_broken_is_met_when_it_is_up_again(void **st
 	install(1, false, true);
 	meet(1);
 	assert_int_equal(world.met_count, 1);
-	pccl_neighbour_broken(world.neighbours[1], true);
+	pccl_neighbour_broken(world.links.neighbours[1], true);
 	meet(2);
 	assert_int_equal(world.met_count, 1);
-	pccl_neighbour_broken(world.neighbours[1], false);
+	pccl_neighbour_broken(world.links.neighbours[1], false);
 	assert_int_equal(world.met_count, 2);
 	assert_int_equal(world.met_number, 2);
-	pccl_neighbour_broken(world.neighbours[1], true);
-	pccl_neighbour_broken(world.neighbours[1], false);
+	pccl_neighbour_broken(world.links.neighbours[1], true);
+	pccl_neighbour_broken(world.links.neighbours[1], false);
 	assert_int_equal(world.met_count, 2);
 	assert_int_equal(world.unmet_count, 0);
-	assert_int_equal(world.links, 2);
+	assert_int_equal(world.links.count, 2);
 	assert_int_equal(world.broken_count, 0);
 }
 
@@ -136,15 +116,15 @@ static void a_stranger_whose_broken_link_is_lost_is_not_met(void **state)
 	(void)state;
 	install(1, false, true);
 	meet(1);
-	pccl_neighbour_broken(world.neighbours[1], true);
+	pccl_neighbour_broken(world.links.neighbours[1], true);
 	meet(2);
-	pccl_neighbour_lost(world.neighbours[1], "nobody answers");
+	pccl_neighbour_lost(world.links.neighbours[1], "nobody answers");
 	assert_int_equal(world.met_count, 1);
 	assert_int_equal(world.unmet_count, 1);
 	assert_int_equal(world.met_number, 2);
 	/* It joins: another link is made, of which nothing has broken. */
 	install(2, true, true);
-	assert_int_equal(world.links, 3);
+	assert_int_equal(world.links.count, 3);
 	assert_int_equal(world.broken_count, 0);
 }
 
@@ -152,11 +132,11 @@ static void a_link_that_is_made_anew_with_a_pass_is_not_broken(void **state)
 {
 	(void)state;
 	install(1, false, false);
-	pccl_neighbour_broken(world.neighbours[0], true);
-	pccl_neighbour_lost(world.neighbours[0], "it has no pass");
+	pccl_neighbour_broken(world.links.neighbours[0], true);
+	pccl_neighbour_lost(world.links.neighbours[0], "it has no pass");
 	assert_int_equal(world.broken_count, 1);
 	install(2, false, true);
-	assert_int_equal(world.links, 2);
+	assert_int_equal(world.links.count, 2);
 	assert_int_equal(world.broken_count, 1);
 }
 
@@ -164,15 +144,16 @@ static void broken_links_are_told_of_in_each_view_until_they_are_up_again(void *
 {
 	(void)state;
 	install(1, false, true);
-	pccl_neighbour_broken(world.neighbours[0], true);
+	pccl_neighbour_broken(world.links.neighbours[0], true);
 	assert_int_equal(world.broken_count, 1);
 	install(2, false, true);
 	assert_int_equal(world.broken_count, 2);
 	assert_int_equal(world.mended_count, 0);
-	pccl_neighbour_broken(world.neighbours[0], false);
+	pccl_neighbour_broken(world.links.neighbours[0], false);
 	assert_int_equal(world.mended_count, 1);
 	install(3, false, true);
 	assert_int_equal(world.broken_count, 2);
+	assert_int_equal(world.complaint_count, 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "lib/check.h"
 #include "lib/idle_lane.h"
 
@@ -12,24 +11,12 @@ enum { SECOND = 1000000000, MEMBERS = 3 };
 static struct {
 	struct pccl_lane *lane;
 	struct pccl_plan *plan;
-	struct pccl_neighbour *neighbours[MEMBERS]; /* in the order in which links were made */
-	uint32_t links;
+	struct idle_lane_links links;
 	uint32_t complaints;
 	uint32_t unacked_frames;
 	uint32_t lost_lines, again_lines;
 	char last[256];
 } world;
-
-static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, struct pccl_lane_link **link_out)
-{
-	(void)context;
-	(void)member;
-	(void)dials;
-	world.neighbours[world.links] = neighbour;
-	*link_out = (struct pccl_lane_link *)&world.neighbours[world.links++];
-	return pcclSuccess;
-}
 
 static void heard(const struct pccl_lane_link *link, struct pccl_heard *heard_out)
 {
@@ -58,38 +45,22 @@ static bool take_line(pcclLogLevel_t level, const char *text)
 
 static void install(void)
 {
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_INSTALL, 0, MEMBERS);
 	uint32_t rank;
 
-	command->type = PCCL_COMMAND_INSTALL;
 	command->epoch = command->view.epoch = 1;
-	command->ranks = command->view.member_count = MEMBERS;
-	command->lanes = command->view.streams = 1;
-	command->view.members = pccl_calloc(MEMBERS, sizeof(*command->view.members));
 	for (rank = 0; rank < MEMBERS; rank++) {
 		struct pccl_member *member = &command->view.members[rank];
 
-		member->uuid = idle_lane_uuid(rank);
 		snprintf(member->addresses[0].host, sizeof(member->addresses[0].host), "10.0.0.%u", rank);
 		member->address_count = 1;
 	}
 	pccl_lane_command(world.lane, command, 0);
 }
 
-/* An op that nobody else has launched. */
 static void launch(void)
 {
-	struct pccl_command command = {.type = PCCL_COMMAND_LAUNCH};
-	struct pccl_exec_launch *what = &command.launch;
-
-	pccl_geometry_cut(PCCL_BARRIER, MEMBERS, 0, sizeof(float), 64, &what->geometry);
-	assert_int_equal(pccl_plan_create(PCCL_BARRIER, pcclPlanDirect, MEMBERS, 0, 0, &what->geometry, &world.plan),
-			 pcclSuccess);
-	what->signature.kind = PCCL_BARRIER;
-	what->signature.algorithm = pcclPlanDirect;
-	what->plan = world.plan;
-	what->cookie = &world;
-	pccl_lane_command(world.lane, &command, 1);
+	world.plan = idle_lane_launch(world.lane, MEMBERS, &world, 1);
 }
 
 static int open_world(void **state)
@@ -99,12 +70,12 @@ static int open_world(void **state)
 						.heartbeat_interval_ns = SECOND / 4,
 						.heartbeat_timeout_ns = SECOND,
 						.guest_ns = SECOND,
-						.calls = &calls};
+						.calls = &calls,
+						.context = &world.links};
 
 	(void)state;
 	memset(&world, 0, sizeof(world));
 	calls = idle_lane_calls;
-	calls.open = open_link;
 	calls.heard = heard;
 	calls.complain = complain;
 	pccl_log_set_level(pcclLogInfo);
@@ -138,7 +109,7 @@ static void a_silent_link_is_told_of_once_and_one_that_is_lost_not_again(void **
 	install();
 	world.unacked_frames = 1;
 	launch();
-	pccl_neighbour_lost(world.neighbours[1], "nobody answers");
+	pccl_neighbour_lost(world.links.neighbours[1], "nobody answers");
 	assert_string_equal(world.last, "lane 0: link to rank 2 (10.0.0.2) lost: nobody answers");
 	tick_until(60 * (uint64_t)SECOND);
 	assert_int_equal(world.lost_lines, MEMBERS - 1);

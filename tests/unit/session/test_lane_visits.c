@@ -4,20 +4,18 @@
 
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/time.h"
 #include "lib/check.h"
 #include "lib/idle_lane.h"
 #include "membership/message/message.h"
 
-enum { LINKS = 64, MEMBERS = 2 };
+enum { MEMBERS = 2 };
 
 static struct {
 	struct pccl_lane *lane;
 	struct pccl_plan *plan;
-	struct pccl_neighbour *neighbours[LINKS]; /* in the order in which links were made */
-	uint32_t kicks[LINKS];
-	uint32_t link_count;
+	struct idle_lane_links links;
+	uint32_t kicks[IDLE_LANE_LINKS_MAX];
 	uint32_t forgotten_count;
 	/* of visits */
 	uint32_t visitors;
@@ -33,21 +31,9 @@ static struct {
 
 /* ---- the lane's table ------------------------------ */
 
-static pcclResult_t open_link(void *context, struct pccl_neighbour *neighbour, const struct pccl_member *member,
-			      bool dials, struct pccl_lane_link **link_out)
-{
-	(void)context;
-	(void)member;
-	(void)dials;
-	assert_true(world.link_count < LINKS);
-	world.neighbours[world.link_count] = neighbour;
-	*link_out = (struct pccl_lane_link *)&world.neighbours[world.link_count++];
-	return pcclSuccess;
-}
-
 static void kick(struct pccl_lane_link *link)
 {
-	world.kicks[(struct pccl_neighbour **)link - world.neighbours]++;
+	world.kicks[idle_lane_link_number(&world.links, link)]++;
 }
 
 static void forget(struct pccl_lane_link *link, const void *cookie,
@@ -64,7 +50,6 @@ static struct pccl_lane_calls calls;
 static void fill_calls(void)
 {
 	calls = idle_lane_calls;
-	calls.open = open_link;
 	calls.kick = kick;
 	calls.forget = forget;
 }
@@ -174,6 +159,7 @@ static int open_world(void **state)
 						.heartbeat_timeout_ns = PCCL_SECOND_NS,
 						.guest_ns = PCCL_SECOND_NS,
 						.calls = &calls,
+						.context = &world.links,
 						.visits = &visits,
 						.visits_context = &world};
 
@@ -192,40 +178,21 @@ static int close_world(void **state)
 	return 0;
 }
 
-static struct pccl_command *command_about(enum pccl_command_type type, uint32_t first, uint32_t count)
-{
-	struct pccl_command *command = pccl_zalloc(sizeof(*command));
-	uint32_t index;
-
-	assert_non_null(command);
-	command->type = type;
-	command->lanes = 1;
-	command->view.streams = 1;
-	command->view.member_count = count;
-	command->view.members = pccl_calloc(count, sizeof(*command->view.members));
-	for (index = 0; index < count; index++) {
-		command->view.members[index].uuid = idle_lane_uuid(first + index);
-		command->view.members[index].lanes = 1;
-	}
-	return command;
-}
-
 /* Members 0 to count - 1; the lane's is 0. */
 static void install(uint32_t epoch, uint32_t count)
 {
-	struct pccl_command *command = command_about(PCCL_COMMAND_INSTALL, 0, count);
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_INSTALL, 0, count);
 	struct pccl_command freeze = {.type = PCCL_COMMAND_FREEZE};
 
 	if (epoch > 1)
 		pccl_lane_command(world.lane, &freeze, 0);
 	command->epoch = command->view.epoch = epoch;
-	command->ranks = count;
 	pccl_lane_command(world.lane, command, 0);
 }
 
 static void meet(uint32_t who, bool anew)
 {
-	struct pccl_command *command = command_about(PCCL_COMMAND_MEET, who, 1);
+	struct pccl_command *command = idle_lane_command(PCCL_COMMAND_MEET, who, 1);
 
 	command->how.number = 1;
 	command->how.anew = anew;
@@ -236,7 +203,7 @@ static bool next(uint32_t link)
 {
 	struct pccl_frame_send send;
 
-	return pccl_neighbour_next(world.neighbours[link], &send);
+	return pccl_neighbour_next(world.links.neighbours[link], &send);
 }
 
 static enum pccl_frame_verdict hear(uint32_t link)
@@ -244,7 +211,7 @@ static enum pccl_frame_verdict hear(uint32_t link)
 	const struct pccl_frame frame = {.type = PCCL_FRAME_WANT, .flags = PCCL_FRAME_EARLY};
 	void *destination;
 
-	return pccl_neighbour_accept(world.neighbours[link], &frame, &destination);
+	return pccl_neighbour_accept(world.links.neighbours[link], &frame, &destination);
 }
 
 static const struct pccl_frame early = {.type = PCCL_FRAME_WANT, .flags = PCCL_FRAME_EARLY};
@@ -263,8 +230,8 @@ static void strangers_visit_while_visits_are_open(void **state)
 	assert_int_equal(world.visitors, 1);
 	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(2).data, sizeof(world.uuids[0].data));
 	assert_int_equal(hear(1), PCCL_FRAME_TAKE);
-	pccl_neighbour_received(world.neighbours[1], &early);
-	pccl_neighbour_dropped(world.neighbours[1], &early);
+	pccl_neighbour_received(world.links.neighbours[1], &early);
+	pccl_neighbour_dropped(world.links.neighbours[1], &early);
 	assert_true(world.received[0] == 1 && world.dropped == 1);
 	assert_true(next(1));
 	assert_false(next(1));
@@ -272,7 +239,7 @@ static void strangers_visit_while_visits_are_open(void **state)
 	assert_int_equal(world.visitors, 2);
 	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(2).data, sizeof(world.uuids[0].data));
 	world.ready = 2;
-	pccl_neighbour_pulled(world.neighbours[1]);
+	pccl_neighbour_pulled(world.links.neighbours[1]);
 	assert_int_equal(world.kicks[2], 1);
 	pccl_lane_forget_visits(world.lane);
 	assert_int_equal(world.forgotten_count, 3); /* on all links: who is a member now may have visited */
@@ -294,7 +261,7 @@ static void who_does_not_join_visits_no_more(void **state)
 	pccl_lane_stir_visits(world.lane, true, false, 0);
 	assert_int_equal(world.visitors, 2);
 	for (who = 1; who < 3; who++) {
-		command = command_about(PCCL_COMMAND_MEET, who, 1);
+		command = idle_lane_command(PCCL_COMMAND_MEET, who, 1);
 		command->how.number = PCCL_MEET_PART;
 		pccl_lane_command(world.lane, command, 0);
 	}
@@ -317,11 +284,11 @@ static void who_is_admitted_or_lost_visits_no_more(void **state)
 	assert_memory_equal(world.uuids[0].data, idle_lane_uuid(3).data, sizeof(world.uuids[0].data));
 	world.left[0] = world.left[1] = 1;
 	assert_int_equal(hear(1), PCCL_FRAME_DISCARD);
-	pccl_neighbour_received(world.neighbours[1], &early); /* it had begun before */
-	pccl_neighbour_dropped(world.neighbours[1], &early);
+	pccl_neighbour_received(world.links.neighbours[1], &early); /* it had begun before */
+	pccl_neighbour_dropped(world.links.neighbours[1], &early);
 	assert_true(world.received[0] == 0 && world.dropped == 0);
 	assert_false(next(1));
-	pccl_neighbour_lost(world.neighbours[2], "no way to it");
+	pccl_neighbour_lost(world.links.neighbours[2], "no way to it");
 	assert_int_equal(world.visitors, 0);
 	assert_false(next(2));
 	meet(3, true); /* link 3 */
@@ -347,7 +314,7 @@ static void visitors_are_bounded_and_the_first_ones_stay(void **state)
 	assert_int_equal(hear(PCCL_LANE_VISITORS_MAX - 1), PCCL_FRAME_TAKE);
 	assert_int_equal(hear(PCCL_LANE_VISITORS_MAX), PCCL_FRAME_DISCARD);
 	assert_false(next(PCCL_LANE_VISITORS_MAX));
-	pccl_neighbour_lost(world.neighbours[4], "no way to it");
+	pccl_neighbour_lost(world.links.neighbours[4], "no way to it");
 	assert_int_equal(world.visitors, PCCL_LANE_VISITORS_MAX);
 	assert_int_equal(hear(4), PCCL_FRAME_DISCARD);
 }
@@ -360,7 +327,7 @@ static void without_memory_nobody_visits_until_there_is_some(void **state)
 	pccl_lane_stir_visits(world.lane, true, false, 0);
 	meet(1, false);
 	world.ready = 1;
-	pccl_neighbour_pulled(world.neighbours[0]);
+	pccl_neighbour_pulled(world.links.neighbours[0]);
 	assert_int_equal(world.kicks[0], 0);
 	assert_int_equal(hear(0), PCCL_FRAME_DISCARD);
 	world.out_of_memory = false;
@@ -408,12 +375,12 @@ static void echo_start(void)
 	struct pccl_frame_send send;
 	void *destination;
 
-	assert_true(pccl_neighbour_next(world.neighbours[0], &send));
+	assert_true(pccl_neighbour_next(world.links.neighbours[0], &send));
 	assert_int_equal(send.frame.type, PCCL_FRAME_START);
 	send.frame.aux = 1000; /* segments that may come to it */
-	assert_int_equal(pccl_neighbour_accept(world.neighbours[0], &send.frame, &destination), PCCL_FRAME_TAKE);
+	assert_int_equal(pccl_neighbour_accept(world.links.neighbours[0], &send.frame, &destination), PCCL_FRAME_TAKE);
 	memcpy(destination, send.payload, send.frame.payload_bytes);
-	pccl_neighbour_received(world.neighbours[0], &send.frame);
+	pccl_neighbour_received(world.links.neighbours[0], &send.frame);
 }
 
 static uint64_t pull(uint64_t most)
@@ -421,7 +388,7 @@ static uint64_t pull(uint64_t most)
 	struct pccl_frame_send send;
 	uint64_t bytes = 0;
 
-	while (bytes < most && pccl_neighbour_next(world.neighbours[0], &send))
+	while (bytes < most && pccl_neighbour_next(world.links.neighbours[0], &send))
 		bytes += send.frame.payload_bytes;
 	return bytes;
 }
@@ -447,7 +414,7 @@ static void operations_go_first_and_visitors_get_their_share(void **state)
 	assert_false(next(1));
 	assert_int_equal(pull(4u << 20), 4u << 20);
 	memset(world.kicks, 0, sizeof(world.kicks));
-	pccl_neighbour_pulled(world.neighbours[0]);
+	pccl_neighbour_pulled(world.links.neighbours[0]);
 	assert_true(world.kicks[1] == 1 && world.kicks[2] == 1);
 	assert_true(next(2));
 	assert_false(next(1));
