@@ -1,13 +1,12 @@
 """The backend "pccl" of torch.distributed on real processes, against gloo and against what is known."""
 
-import multiprocessing
 import os
 import signal
 import time
 from datetime import timedelta
 
 import pytest
-from conftest import LIMIT_S, free_port
+from conftest import LIMIT_S
 
 torch = pytest.importorskip("torch")
 
@@ -15,54 +14,6 @@ import torch.distributed as dist  # noqa: E402
 
 import pccl.torch  # noqa: E402
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError, codec_hook  # noqa: E402
-
-
-def _rank(body, rank, count, port, arguments, answers, environment):
-    os.environ.update(environment)  # as it is now: the server has another one
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
-                      MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    try:
-        answers.put((rank, body(rank, count, *arguments)))
-        if dist.is_initialized():
-            dist.destroy_process_group()
-    except BaseException as error:
-        answers.put((rank, repr(error)))
-        answers.close()
-        answers.join_thread()
-        raise
-
-
-@pytest.fixture
-def run_ranks():
-    """run_ranks(body, count, *arguments): body(rank, count, *arguments) in processes whose environment has what
-    init_process_group() needs. What they returned. They are forked by a server that has imported torch already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo"])
-
-    def run(body, count, *arguments):
-        port = free_port()
-        answers = context.Queue()
-        ranks = [context.Process(target=_rank, args=(body, rank, count, port, arguments, answers, dict(os.environ)))
-                 for rank in range(count)]
-        for each in ranks:
-            each.start()
-        deadline = time.monotonic() + LIMIT_S
-        for each in ranks:
-            each.join(max(deadline - time.monotonic(), 0))
-        hanging = [each for each in ranks if each.exitcode is None]
-        for each in hanging:
-            each.kill()
-        found = {}
-        while not answers.empty():
-            rank, answer = answers.get()
-            found[rank] = answer
-        assert not hanging, f"ranks hang; the others: {found}"
-        for rank, each in enumerate(ranks):
-            assert each.exitcode in (0, -9), f"rank {rank} ended with {each.exitcode}: {found.get(rank)}"
-        return found
-
-    return run
 
 
 # ---- collectives against gloo

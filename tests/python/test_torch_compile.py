@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from test_torch import dist, run_ranks, torch  # noqa: F401
+from test_torch import dist, torch
 
 
 def in_two_halves(call):
@@ -56,7 +56,7 @@ def compile_all(rank, count):
     dist.barrier()
 
 
-def test_a_graph_breaks_at_what_is_not_in_it(run_ranks):  # noqa: F811
+def test_a_graph_breaks_at_what_is_not_in_it(run_ranks):
     run_ranks(compile_all, 2)
 
 

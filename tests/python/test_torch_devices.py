@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
 from test_operations import pair  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.pieces  # noqa: E402
 import pccl.torch  # noqa: E402
@@ -362,7 +361,7 @@ def staged(rank, count, on_host):
 
 
 @pytest.mark.parametrize("on_host", [(), (2,)])
-def test_what_is_on_a_device_is_waited_for_and_cut_alike_on_all_ranks(run_ranks, on_host):  # noqa: F811
+def test_what_is_on_a_device_is_waited_for_and_cut_alike_on_all_ranks(run_ranks, on_host):
     assert run_ranks(staged, 3, on_host) == {0: True, 1: True}
 
 

@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.torch  # noqa: E402, F401
 
@@ -38,7 +37,7 @@ def begin_without_masters(rank, count, who, masters):
 
 
 @pytest.mark.parametrize("who", [(0, 1, 2), (0,), (1,)])
-def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, who):  # noqa: F811
+def test_all_ranks_are_told_in_time_why_one_cannot_join(run_ranks, master, who):
     masters = master if who == (1,) else ""
     for rank, (words, after_s) in run_ranks(begin_without_masters, 3, who, masters).items():
         assert after_s < 5 + SLACK_S
@@ -51,7 +50,7 @@ def begin_with_a_bad_number(rank, count):
     return fail_to_begin(rank, count, 40)
 
 
-def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):  # noqa: F811
+def test_who_fails_before_it_has_come_tells_the_others_as_well(run_ranks):
     for words, after_s in run_ranks(begin_with_a_bad_number, 3).values():
         assert after_s < SLACK_S and "seven" in words
 
@@ -71,7 +70,7 @@ def begin_again(rank, count):
     return "seven" in words, tensor.item()
 
 
-def test_a_later_group_of_the_same_name_hears_nothing_of_old_trouble(run_ranks):  # noqa: F811
+def test_a_later_group_of_the_same_name_hears_nothing_of_old_trouble(run_ranks):
     assert run_ranks(begin_again, 3) == {rank: (True, 3.0) for rank in range(3)}
 
 
@@ -88,7 +87,7 @@ def interrupted(rank, count):
     return repr(caught.value), time.monotonic() - began
 
 
-def test_who_is_interrupted_while_it_joins_tells_the_others(run_ranks):  # noqa: F811
+def test_who_is_interrupted_while_it_joins_tells_the_others(run_ranks):
     found = run_ranks(interrupted, 2)
     assert found[1][0] == "KeyboardInterrupt()" and found[0][1] < SLACK_S
     assert "rank 1 could not join: KeyboardInterrupt" in found[0][0]
@@ -101,7 +100,7 @@ def make_a_group_without_one(rank, count):
     return failed
 
 
-def test_a_group_keeps_its_time_out_while_it_is_made(run_ranks):  # noqa: F811
+def test_a_group_keeps_its_time_out_while_it_is_made(run_ranks):
     found = run_ranks(make_a_group_without_one, 3)
     assert found[2] is None
     for rank in (0, 1):
@@ -113,7 +112,7 @@ def begin_beside_another_job(rank, count, masters):
     return fail_to_begin(rank, count, 5)
 
 
-def test_a_second_job_of_the_same_number_is_told_so(run_ranks, master):  # noqa: F811
+def test_a_second_job_of_the_same_number_is_told_so(run_ranks, master):
     with pccl.Communicator(master, 7):
         found = run_ranks(begin_beside_another_job, 2, master)
     for words, after_s in found.values():
@@ -134,6 +133,6 @@ def begin_without(rank, count, missing):
 
 
 @pytest.mark.parametrize("missing, words", [((0,), "rank 0 has not come"), ((0, 2), "ranks 0, 2 have not come")])
-def test_ranks_that_do_not_come_are_named(run_ranks, missing, words):  # noqa: F811
+def test_ranks_that_do_not_come_are_named(run_ranks, missing, words):
     found = run_ranks(begin_without, 4, missing)
     assert all(found[rank] is None if rank in missing else words in found[rank] for rank in range(4)), found

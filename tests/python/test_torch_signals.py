@@ -12,7 +12,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl  # noqa: E402
 from pccl.errors import PCCLError  # noqa: E402
@@ -75,7 +74,7 @@ def end_by_signal(rank, count, way, after_s, ended):
 
 
 @pytest.mark.parametrize(("way", "after_s"), [*((way, 0.3) for way in WAYS), ("call", 0.03), ("pieces", 0.03)])
-def test_a_handler_may_end_the_group_that_the_main_thread_waits_in(run_ranks, way, after_s, tmp_path):  # noqa: F811
+def test_a_handler_may_end_the_group_that_the_main_thread_waits_in(run_ranks, way, after_s, tmp_path):
     assert run_ranks(end_by_signal, 2, way, after_s, tmp_path / "ended") == {0: True, 1: True}
 
 
@@ -93,7 +92,7 @@ def launch_beside(rank, count):
     return thread.is_alive()
 
 
-def test_who_launches_waits_for_nobody_whom_a_handler_may_have_interrupted(run_ranks):  # noqa: F811
+def test_who_launches_waits_for_nobody_whom_a_handler_may_have_interrupted(run_ranks):
     assert run_ranks(launch_beside, 2) == {0: False, 1: False}
 
 

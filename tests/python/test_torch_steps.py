@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 import torch._C._distributed_c10d as c10d  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.state  # noqa: E402
 from pccl.torch import CodecState, CollectiveError, CollectiveTimeoutError, PeersLostError  # noqa: E402
@@ -98,7 +97,7 @@ def fail_alone(rank, count):
     return True
 
 
-def test_ranks_are_in_step_after_a_collective_has_failed_on_one_of_them(run_ranks):  # noqa: F811
+def test_ranks_are_in_step_after_a_collective_has_failed_on_one_of_them(run_ranks):
     assert run_ranks(fail_alone, 3) == {0: True, 1: True, 2: True}
 
 
@@ -124,7 +123,7 @@ def meet_strangers(rank, count):
     return True
 
 
-def test_a_group_has_no_other_members_than_it_was_made_with(run_ranks):  # noqa: F811
+def test_a_group_has_no_other_members_than_it_was_made_with(run_ranks):
     assert run_ranks(meet_strangers, 2) == {0: True, 1: True}
 
 
@@ -143,7 +142,7 @@ def launch_many(rank, count):
     return True
 
 
-def test_no_number_of_operations_takes_a_tag_twice(run_ranks):  # noqa: F811
+def test_no_number_of_operations_takes_a_tag_twice(run_ranks):
     assert run_ranks(launch_many, 2) == {0: True, 1: True}
 
 
@@ -167,5 +166,5 @@ def drop_works(rank, count):
     return [launch.buffers for launch in group._pending if launch.buffers is not None]
 
 
-def test_works_that_nobody_waits_for_forbid_no_joint_calls(run_ranks):  # noqa: F811
+def test_works_that_nobody_waits_for_forbid_no_joint_calls(run_ranks):
     assert run_ranks(drop_works, 2) == {0: [], 1: []}

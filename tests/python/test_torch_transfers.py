@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.torch  # noqa: E402
 from pccl.torch import CollectiveError, CollectiveTimeoutError  # noqa: E402
@@ -134,7 +133,7 @@ def transfers(rank, count):
     return pccl.torch.reconfigure()[1]  # rank 0 awaits signals still
 
 
-def test_receives_stand_in_line_and_a_time_out_ends_nothing_else(run_ranks):  # noqa: F811
+def test_receives_stand_in_line_and_a_time_out_ends_nothing_else(run_ranks):
     assert set(run_ranks(transfers, 3).values()) == {3}
 
 
@@ -158,5 +157,5 @@ def await_many(rank, count):
     return True
 
 
-def test_many_receives_from_any_source_have_few_threads(run_ranks):  # noqa: F811
+def test_many_receives_from_any_source_have_few_threads(run_ranks):
     assert run_ranks(await_many, 2) == {0: True, 1: True}

@@ -12,7 +12,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch.distributed as dist  # noqa: E402
-from test_torch import run_ranks  # noqa: E402, F401
 
 import pccl.torch  # noqa: E402
 from pccl.torch import CollectiveError, PeersLostError, _elastic  # noqa: E402
@@ -54,7 +53,7 @@ def lose_more_and_more(number, count, masters):
     return sum_of_all()
 
 
-def test_a_member_that_is_lost_in_reconfigure_is_done_without_at_every_step(run_ranks, master):  # noqa: F811
+def test_a_member_that_is_lost_in_reconfigure_is_done_without_at_every_step(run_ranks, master):
     found = run_ranks(lose_more_and_more, len(DEATHS) + 2, master)
     assert set(found.values()) == {2.0} and len(found) == 2
 
@@ -76,7 +75,7 @@ def launch_unlike_amounts(rank, count):
     return pccl.torch.reconfigure(timeout=timedelta(seconds=30)), [sum_of_all() for _ in range(5)]
 
 
-def test_what_was_given_up_before_does_not_end_operations_of_the_next_world(run_ranks, monkeypatch,  # noqa: F811
+def test_what_was_given_up_before_does_not_end_operations_of_the_next_world(run_ranks, monkeypatch,
                                                                            master):
     monkeypatch.setenv("PCCL_MASTERS", master)
     found = run_ranks(launch_unlike_amounts, 3)
@@ -110,7 +109,7 @@ def fail_once_to_begin(rank, count):
     return pccl.torch.reconfigure(), sum_of_all()
 
 
-def test_reconfigure_can_be_called_again_when_the_group_could_not_be_made(run_ranks):  # noqa: F811
+def test_reconfigure_can_be_called_again_when_the_group_could_not_be_made(run_ranks):
     assert run_ranks(fail_once_to_begin, 2) == {0: ((0, 2), 2.0), 1: ((1, 2), 2.0)}
 
 
@@ -129,7 +128,7 @@ def found_anew(rank, count, path):
     return found, pccl.torch._meeting.job.master is None
 
 
-def test_a_world_that_is_founded_in_place_of_a_lost_one_has_nothing_of_it(run_ranks, tmp_path):  # noqa: F811
+def test_a_world_that_is_founded_in_place_of_a_lost_one_has_nothing_of_it(run_ranks, tmp_path):
     assert run_ranks(found_anew, 2, str(tmp_path / "store")) == {
         rank: ((2.0, (rank, 2), 2.0), True) for rank in range(2)}
 
