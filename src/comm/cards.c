@@ -111,7 +111,7 @@ bool pccl_cards_are_loopback(const char *names)
 	bool are = true;
 
 	(void)snprintf(list, sizeof(list), "%s", names);
-	if (getifaddrs(&all) != 0)
+	if (names[0] == '\0' || getifaddrs(&all) != 0)
 		return false;
 	for (; are && (name = next_name(&rest)) != NULL; count++)
 		are = is_loopback(all, name);

@@ -91,7 +91,6 @@ void pccl_cards_tell_missing(const char *names, const struct pccl_cards *cards,
 	(void)tell;
 }
 
-/* Cards that it lacks are behind its first one. */
 /* None is loopback, and no master is asked for. */
 bool pccl_cards_are_loopback(const char *names)
 {
@@ -105,6 +104,7 @@ bool pccl_cards_lead_home(const struct pccl_address *address)
 	return false;
 }
 
+/* Cards that it lacks are behind its first one. */
 uint32_t pccl_cards_put_ways(const char *names, struct pccl_place places[PCCL_DIALLER_PLACES_MAX], uint32_t *count)
 {
 	struct pccl_departure routes[PCCL_DIALLER_PLACES_MAX];

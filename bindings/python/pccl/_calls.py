@@ -251,8 +251,7 @@ class InFlight:
             return
         buffers = self._held()
         if not self._results:  # else it has been awaited, and its tag may be another one's
-            left = _Dropped(life, self._handle, buffers)
-            life.hold(left)
+            life.hold(_Dropped(life, self._handle, buffers))
         life.forget(buffers)
 
 
@@ -455,7 +454,7 @@ class Life(Shared):
             if self.is_over:
                 raise self.refusal()
             status = launch(*arguments)
-            if status == d.pcclInvalidArgument and self.repeats(status):
+            if status != d.pcclSuccess and self.repeats(status):
                 status = launch(*arguments)
             return status if call.handle.comm is None else self._await_in_slices(call)
         except BaseException:

@@ -252,8 +252,9 @@ def meet(store: Any, rank: int, size: int, *, is_default: bool, timeout_ms: int)
         return Meeting(None, 0, False)
     board = _Board(store, rank, size, timeout_ms)
     try:
-        board.tell(f"coming/{rank}", _HAS if are_any() else "")
-        communicator, cuts = _join(board, _agree_on_number(board, is_default), timeout_ms)
+        cuts = are_any()
+        board.tell(f"coming/{rank}", _HAS if cuts else "")
+        communicator, cuts = _join(board, _agree_on_number(board, is_default), timeout_ms, cuts)
     except BaseException as error:
         board.tell_trouble(error)
         if isinstance(error, Exception):
@@ -278,9 +279,8 @@ def _advice(number: int) -> str:
             if number == peer_group() else "")
 
 
-def _join(board: _Board, number: int, timeout_ms: int) -> tuple[Communicator, bool]:
-    """Has any member an accelerator? Ranks learn that of those before them by the last one of these."""
-    cuts = are_any()
+def _join(board: _Board, number: int, timeout_ms: int, cuts: bool) -> tuple[Communicator, bool]:
+    """Has any member an accelerator, as this one? Ranks learn that of those before them by the last one of these."""
     if board.rank > 0:
         cuts = board.hear(f"member/{board.rank - 1}") == _HAS or cuts
     # A part of the time is for telling the others.
